@@ -1,0 +1,5 @@
+"""`python -m lettaform` is `lettaform`."""
+
+from lettaform.cli import main
+
+main()

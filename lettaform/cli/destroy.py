@@ -1,0 +1,29 @@
+"""`lettaform destroy`: everything that carries this stack's mark."""
+
+from __future__ import annotations
+
+import click
+
+from lettaform.cli import Globals
+from lettaform.cli.apply import carry_out, parallel, yes
+from lettaform.cli.plan import allow_destroy
+
+
+@click.command()
+@yes
+@parallel
+@allow_destroy
+@click.pass_obj
+def destroy(asked: Globals, yes: bool, parallel: int, allow_destroy: tuple[str, ...]) -> int:
+    """Delete everything that carries this stack's mark, after a snapshot. Nothing else is touched."""
+    from lettaform import flow
+
+    wish = flow.Wish(destroy=True, allow_destroy=allow_destroy)
+    return carry_out(
+        asked,
+        yes,
+        "Destroy",
+        lambda consent, notify: flow.apply(
+            asked.source(), asked.connection(), wish, consent=consent, notify=notify, parallel=parallel
+        ),
+    )

@@ -1,0 +1,397 @@
+"""The whole of lettaform as a straight line: load, find, diff, order, apply."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lettaform.apply import apply as walk
+from lettaform.errors import PlanError, Problem
+from lettaform.kinds import kinds
+from lettaform.manifest import load
+from lettaform.model import Change, Event, Live, Manifest, Mark, Plan, Report, Wish, World
+from lettaform.plan import Draft, diff, make
+from lettaform.plan.diff import kinds_at, matches
+from lettaform.plan.order import remark
+from lettaform.server import Server, connect
+from lettaform.snapshot import export
+from lettaform.words import Address, nearest
+
+_T = TypeVar("_T")
+DEFAULT_URL = "http://localhost:8283"
+
+Consent = Callable[[Plan], bool]
+Notify = Callable[[Event], None]
+
+__all__ = ["Connection", "Source", "Wish", "adopt", "apply", "plan", "read", "show"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the manifest is, and what fills its variables."""
+
+    directory: Path = field(default_factory=Path)
+    files: tuple[Path, ...] = ()
+    environment: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    variable_files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach the server. Without `url`: the manifest's, then LETTA_BASE_URL, then Letta's own port here.
+
+    `timeout` in seconds for one request; `trace` is told one redacted line per request.
+    """
+
+    url: str | None = None
+    token: str | None = None
+    project: str | None = None
+    timeout: float = 60.0
+    trace: Callable[[str], None] | None = None
+
+
+def read(source: Source) -> Manifest:
+    """The manifest, resolved and checked. ManifestError carries every problem."""
+    return load(
+        source.directory,
+        source.files,
+        environment=source.environment,
+        variables=source.variables,
+        variable_files=source.variable_files,
+    )
+
+
+# --- plan and apply --------------------------------------------------------------------------------------------------
+
+
+def plan(source: Source, connection: Connection, wish: Wish | None = None) -> Plan:
+    """What would change. Sends nothing that writes."""
+    return asyncio.run(_with(source, connection, lambda line: line.plan(wish or Wish())))
+
+
+def apply(
+    source: Source,
+    connection: Connection,
+    wish: Wish | None = None,
+    *,
+    consent: Consent = lambda plan: True,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+) -> tuple[Plan, Report | None]:
+    """Plan, ask `consent`, carry out. The Report is None where nothing was to do, or consent was refused."""
+
+    async def run(line: _Line) -> tuple[Plan, Report | None]:
+        plan = await line.plan(wish or Wish())
+        if not plan or not consent(plan):
+            return plan, None
+        return plan, await line.apply(plan, notify, parallel)
+
+    return asyncio.run(_with(source, connection, run, parallel))
+
+
+def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan:
+    """Take a living object in under an address of the manifest. Writes our mark, and nothing else."""
+
+    async def run(line: _Line) -> Plan:
+        plan = await line.adopt(_address(address), id)
+        report = await line.apply(plan, lambda event: None, 1)
+        _raise(report)
+        return plan
+
+    return asyncio.run(_with(source, connection, run))
+
+
+def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
+    """What is live of the stack, and the external things that it uses."""
+
+    async def run(line: _Line) -> list[Live]:
+        world = await line.find()
+        lives = [replace(live, address=a) for a, live in sorted(world.objects.items(), key=lambda item: item[0])]
+        if address is None:
+            return lives
+        found = [live for live in lives if live.address and matches(live.address, (address,))]
+        if not found:
+            _unknown(address, [str(live.address) for live in lives])
+        return found
+
+    return asyncio.run(_with(source, connection, run))
+
+
+# --- the stack's own memory ------------------------------------------------------------------------------------------
+
+
+def state_list(source: Source, connection: Connection) -> list[Live]:
+    """Everything that carries the stack's mark: its objects, copies, surviving memory."""
+
+    async def run(line: _Line) -> list[Live]:
+        world = await line.find()
+        ours = [replace(live, address=a) for a, live in world.objects.items() if live.stack == line.manifest.stack]
+        left = [live for lives in world.survivors.values() for live in lives]
+        return sorted([*ours, *world.copies, *left], key=lambda live: (str(live.address), live.id))
+
+    return asyncio.run(_with(source, connection, run))
+
+
+def state_move(source: Source, connection: Connection, old: str, new: str) -> None:
+    """Give a living object, and its parts, another address."""
+
+    async def run(line: _Line) -> None:
+        world, before, after = await line.find(), _address(old), _address(new)
+        _ours(world, before, line.manifest)
+        if after in world.objects:
+            raise PlanError(f"{after} is taken by {world.objects[after].id}", "`lettaform state rm` lets it go")
+        if kinds_at(before) != kinds_at(after) or after.parent or before.parent:
+            raise PlanError(f"{before} cannot become {after}", "an address moves within its section, parts with it")
+        _raise(await line.apply(line.remark(world, {before: after}), lambda event: None, 4))
+
+    asyncio.run(_with(source, connection, run))
+
+
+def state_remove(source: Source, connection: Connection, address: str) -> None:
+    """Forget: take our mark off an object and its parts, and leave them alive."""
+
+    async def run(line: _Line) -> None:
+        world, gone = await line.find(), _address(address)
+        _ours(world, gone, line.manifest)
+        _raise(await line.apply(line.remark(world, {gone: None}), lambda event: None, 4))
+
+    asyncio.run(_with(source, connection, run))
+
+
+def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
+    """Make the stack record again from the marks. Returns how many objects it holds, and what could not be told."""
+
+    async def run(line: _Line) -> tuple[int, list[str]]:
+        world = await line.server.find(line.manifest)
+        lost = [problem.message for problem in world.problems if problem.address]
+        marked = {a: live for a, live in world.objects.items() if live.stack == line.manifest.stack}
+        lost += [
+            f"{a} ({live.id}) has lost its mark: kept as the record had it"
+            for a, live in marked.items()
+            if not live.marked
+        ]
+        lost += [f"{a} ({id}) no longer exists" for a, id in world.record.ids.items() if a not in world.objects]
+        lost += [f"{copy.address} is also claimed by {copy.id}, a copy" for copy in world.copies]
+        report = await line.apply(line.remark(replace(world, problems=()), {}), lambda event: None, 1)
+        _raise(report)
+        return sum(a.parent is None for a in marked), lost
+
+    return asyncio.run(_with(source, connection, run))
+
+
+# --- the line itself -------------------------------------------------------------------------------------------------
+
+
+class _Line:
+    """One manifest and one server, for one run."""
+
+    def __init__(self, manifest: Manifest, server: Server, directory: Path) -> None:
+        self.manifest, self.server, self.directory = manifest, server, directory
+        self.world: World | None = None
+
+    async def find(self) -> World:
+        """What is live; doubts are errors."""
+        world = await self.server.find(self.manifest)
+        if world.problems:
+            raise PlanError("the world is not clear", problems=world.problems)
+        self.world = world
+        return world
+
+    async def plan(self, wish: Wish) -> Plan:
+        """load is done; find, diff, check, order."""
+        _selectors(wish, self.manifest)
+        world = await self.server.find(self.manifest)
+        _environment(self.manifest, world)
+        draft = diff(self.manifest, world, wish)
+        if asked := _usage(draft, world):
+            world = replace(world, users=await self.server.users(asked))
+            draft = diff(self.manifest, world, wish)
+        self.world = world
+        written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and d.change.differences]
+        problems = await self.server.check(written) if written else []
+        return make(self.manifest, world, wish, replace(draft, problems=(*draft.problems, *problems)))
+
+    async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:
+        """A snapshot of what dies; then the Steps."""
+        assert self.world is not None
+        ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
+        doomed = [(a, live) for a, live in _all(self.world) if live.id in ids]
+        if doomed:
+            await export(self.server, plan.stack, doomed, self.directory / ".lettaform" / "snapshots")
+        known = frozenset(live.id for _, live in _all(self.world)) | {copy.id for copy in self.world.copies}
+        with _interruptible() as stop:
+            return await walk(plan, self.server, known=known, parallel=parallel, notify=notify, stop=stop)
+
+    async def adopt(self, address: Address, id: str) -> Plan:
+        """The plan that writes marks on a living object, and nothing else."""
+        desired = self.manifest.objects.get(address)
+        if desired is None or desired.external or address.parent:
+            _unknown(str(address), [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)])
+            raise AssertionError
+        world = await self.server.find(replace(self.manifest, imports=()))
+        holder = world.objects.get(address)
+        if holder is not None and holder.id != id and not any(copy.id == id for copy in world.copies):
+            raise PlanError(f"{address} is {holder.id} already", f"`lettaform state rm '{address}'` lets it go")
+        live, attached = await self.server.live(desired.kind, id)
+        if live.stack not in (None, self.manifest.stack):
+            raise PlanError(f"{id} belongs to stack `{live.stack}`", "use it with `external: {id: …}`")
+        if live.address and live.address != address and world.objects.get(live.address, live).id == id:
+            raise PlanError(
+                f"{id} is {live.address} of this stack", f"`lettaform state mv '{live.address}' '{address}'`"
+            )
+        mine = replace(live, address=address, stack=self.manifest.stack, marked=False, mark=Mark())
+        problems = tuple(p for p in world.problems if p.address != str(address))
+        world = replace(
+            world,
+            objects={**world.objects, address: mine},
+            attached={**world.attached, id: attached},
+            problems=problems,
+        )
+        draft = diff(self.manifest, world, Wish(target=(str(address),)))
+        self.world = world
+        return make(self.manifest, world, Wish(), _marks_alone(draft))
+
+    def remark(self, world: World, addresses: Mapping[Address, Address | None]) -> Plan:
+        """The plan that rewrites marks: address to its new one, None forgets. And the record, always."""
+        self.world = world
+        steps = remark(world, self.manifest, addresses)
+        return Plan(self.manifest.stack, world.url, world.version, steps=steps, record=world.record)
+
+
+async def _with(
+    source: Source, connection: Connection, run: Callable[[_Line], Coroutine[Any, Any, _T]], parallel: int = 8
+) -> _T:
+    manifest = read(source)
+    async with _connected(manifest, connection, parallel) as server:
+        return await run(_Line(manifest, server, source.directory))
+
+
+@asynccontextmanager
+async def _connected(manifest: Manifest, connection: Connection, parallel: int) -> AsyncIterator[Server]:
+    url = connection.url or manifest.url or os.environ.get("LETTA_BASE_URL") or DEFAULT_URL
+    token = connection.token or os.environ.get("LETTA_API_KEY")
+    project = connection.project or os.environ.get("LETTA_PROJECT")
+    server = connect(
+        url, token=token, project=project, timeout=connection.timeout, parallel=parallel, trace=connection.trace
+    )
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+class _interruptible:
+    """SIGINT once: begin nothing more. Twice: stop."""
+
+    def __enter__(self) -> asyncio.Event:
+        self.stop = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not in a thread, not on Windows
+            self.loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        return self.stop
+
+    def interrupt(self) -> None:
+        self.stop.set()
+        self.loop.remove_signal_handler(signal.SIGINT)
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            self.loop.remove_signal_handler(signal.SIGINT)
+
+
+def _selectors(wish: Wish, manifest: Manifest) -> None:
+    """A pattern that fits nothing is a mistake, not an empty plan. What may be undeclared is left to the guard."""
+    for pattern in (*wish.target, *wish.exclude, *wish.reseed):
+        if not any(matches(address, (pattern,)) for address in manifest.objects):
+            _unknown(pattern, [str(address) for address in manifest.objects])
+
+
+def _environment(manifest: Manifest, world: World) -> None:
+    before, now = world.record.environment, manifest.environment
+    if world.record.exists and before != now:
+        told = f"stack `{manifest.stack}` was applied with {_named(before)}, and this is {_named(now)}"
+        raise PlanError(told, "give the environment a `stack:` of its own, or name the same one with -e")
+
+
+def _named(environment: str | None) -> str:
+    return f"environment `{environment}`" if environment else "no environment"
+
+
+def _usage(draft: Draft, world: World) -> list[Live]:
+    """Of which blocks and tools everybody's agents must be known: what would be deleted, rewritten or adopted."""
+    asked = []
+    for delta in draft.deltas:
+        live, change = delta.live, delta.change
+        if live is None or live.kind not in ("block", "tool"):
+            continue
+        rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
+        if change.action == "delete" or rewritten or (not live.marked and delta.address.parent):
+            asked.append(live)
+    return asked
+
+
+def _written(change: Change) -> frozenset[str]:
+    return frozenset(difference.path.split(".")[0] for difference in change.differences)
+
+
+def _marks_alone(draft: Draft) -> Draft:
+    """The draft without what would change anything but marks."""
+    deltas = []
+    taken = {delta.address.child for delta in draft.deltas if delta.address.parent and delta.live}
+    for delta in draft.deltas:
+        if delta.live is None or delta.change.action in ("create", "replace"):
+            continue
+        differing = {difference.path for difference in delta.change.differences}
+        mark = delta.mark or Mark()
+        base = {path: value for path, value in mark.base.items() if path not in differing}
+        have = delta.live.values
+        members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
+        parts = {key: value for key, value in mark.parts.items() if key in taken}
+        change = replace(delta.change, action="adopt", reason="import", differences=(), recompiles=0)
+        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
+        deltas.append(replace(delta, change=change, fields={}, links=(), unlinks=(), mark=mark))
+    return replace(draft, deltas=tuple(deltas), runtime=(), unmanaged=(), guards=())
+
+
+def _all(world: World) -> list[tuple[Address, Live]]:
+    left = [(address, live) for address, lives in world.survivors.items() for live in lives]
+    return [*world.objects.items(), *left]
+
+
+def _address(text: str) -> Address:
+    try:
+        address = Address.parse(text)
+    except ValueError:
+        raise PlanError(f"`{text}` is not an address", "write it as agents.supervisor or agents.worker[emea]") from None
+    if kinds_at(address) not in kinds():
+        near = nearest(address.section, [kind.section for kind in kinds().values()])
+        raise PlanError(f"`{address.section}` is not a section", f"did you mean `{near}`?" if near else None)
+    return address
+
+
+def _ours(world: World, address: Address, manifest: Manifest) -> None:
+    live = world.objects.get(address)
+    if live is None or live.stack != manifest.stack:
+        _unknown(str(address), [str(a) for a, live in world.objects.items() if live.stack == manifest.stack])
+
+
+def _unknown(pattern: str, known: list[str]) -> None:
+    near = nearest(pattern, known)
+    hint = f"did you mean `{near}`?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none'}"
+    raise PlanError(f"nothing answers to `{pattern}`", hint)
+
+
+def _raise(report: Report) -> None:
+    for outcome in report.outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+
+
+__all__ += ["Problem", "state_list", "state_move", "state_rebuild", "state_remove"]

@@ -1,0 +1,26 @@
+"""What can exist: one file, one kind. Found by looking in this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from lettaform.kinds.base import Kind
+
+
+@cache
+def kinds() -> Mapping[str, type[Kind]]:
+    """Every kind by its name: the name of its file."""
+    found: dict[str, type[Kind]] = {}
+    for module in sorted(info.name for info in iter_modules(__path__) if info.name != "base"):
+        names = vars(import_module(f"{__name__}.{module}")).values()
+        found[module] = next(c for c in names if isinstance(c, type) and issubclass(c, Kind) and c is not Kind)
+    return found
+
+
+@cache
+def sections() -> Mapping[str, str]:
+    """Section of the manifest to kind: `agents` to `agent`."""
+    return {kind.section: name for name, kind in kinds().items()}

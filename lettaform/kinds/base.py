@@ -1,0 +1,188 @@
+"""The language in which kinds are written: Kind and attr().
+
+A Kind is a pydantic model: its lines are the fields of a manifest's object. What a line says beside its type:
+
+write       name in requests; None: never sent. The field's own name unless said otherwise.
+read        path in answers, `a.b` or `a[].b`; None: cannot be read back. `write` unless said otherwise.
+birth       must be given when the object is made.
+fixed       cannot be changed on a living object: another value means another object.
+once        matters at birth alone, never compared.
+unordered   a set, though JSON says list.
+additive    members that others put there are kept, unless the manifest's policy says `enforce`.
+partial     a map of which only the given keys are compared; the rest is the server's or somebody else's.
+merges      a partial map that the server merges by itself; of others, all entries are sent.
+secret      never shown; compared in memory only.
+to          its values refer to objects of that kind.
+link        the sub-path under which members are attached and detached, one by one.
+own         its values are objects of that kind, parts of this one.
+group       the server resets the others of a group when one is written: all are sent together.
+clear       what the server takes for "nothing"; Never if it has no way back, which is an error at plan time.
+offered     the path under which the server lists the handles that this field may have.
+tried       the path that derives a tool from this text without making it, so that a plan can tell if it works.
+policy      who owns it, unless the manifest says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Policy = Literal["enforce", "seed", "yield", "ignore"]
+POLICIES: dict[Policy, str] = {
+    "enforce": "The manifest's value is written whenever the live one differs.",
+    "seed": "Written at birth; from then on it belongs to the agent.",
+    "yield": "Written while only the manifest changes it; kept once somebody else has changed it.",
+    "ignore": "Written at birth; never compared again.",
+}
+
+
+class Never:
+    """The server has no way to clear this field."""
+
+
+_SAME: Any = object()
+
+
+@dataclass(frozen=True)
+class Attr:
+    """What one line of a kind says; see the module's docstring."""
+
+    name: str = ""
+    doc: str = ""
+    write: str | None = None
+    read: str | None = None
+    birth: bool = False
+    fixed: bool = False
+    once: bool = False
+    unordered: bool = False
+    additive: bool = False
+    partial: bool = False
+    merges: bool = False
+    secret: bool = False
+    to: str | None = None
+    link: str | None = None
+    own: str | None = None
+    group: str | None = None
+    clear: Any = Never
+    offered: str | None = None
+    tried: str | None = None
+    policy: Policy = "enforce"
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of a line, until the class gives it its name."""
+
+    words: Mapping[str, Any]
+
+
+def attr(doc: str, *, default: Any = None, constraints: Mapping[str, Any] | None = None, **words: Any) -> Any:
+    """One field of a kind, on one line. `constraints` go to pydantic (`pattern`, `ge`, …)."""
+    info = Field(default, description=doc, **(constraints or {}))
+    info.metadata.append(_Words({"doc": doc, **words}))
+    return info
+
+
+class Kind(BaseModel):
+    """Something that can exist on a server; one subclass, one file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    section: ClassVar[str]
+    path: ClassVar[str]
+    name_field: ClassVar[str]
+    unique: ClassVar[bool]
+    mark: ClassVar[Literal["metadata", "tags"]]
+    precious: ClassVar[bool]
+    verb: ClassVar[Literal["POST", "PUT"]]
+    unmanaged: ClassVar[Mapping[str, str]] = {}
+    """Properties of the server's own description that no line manages, and why."""
+    compiled: ClassVar[frozenset[str]] = frozenset()
+    """Fields that stand in the prompts that agents' models see."""
+    recompile: ClassVar[bool] = False
+    """Whether such a change needs a call of its own before models see it; else the server does it by itself."""
+
+    def __init_subclass__(
+        cls,
+        *,
+        section: str,
+        path: str,
+        name: str = "name",
+        unique: bool = False,
+        mark: Literal["metadata", "tags"] = "metadata",
+        precious: bool = False,
+        verb: Literal["POST", "PUT"] = "POST",
+    ) -> None:
+        """`path` on the v1 API · `name`: the field that people know it by · `unique`: names are, on the server ·
+        `mark`: tags and metadata, or tags alone · `precious`: holds what cannot be made again ·
+        `verb` PUT: making and changing are one upsert by name."""
+        super().__init_subclass__()
+        cls.section, cls.path, cls.name_field = section, path, name
+        cls.unique, cls.mark, cls.precious, cls.verb = unique, mark, precious, verb
+
+    @classmethod
+    def attrs(cls) -> Mapping[str, Attr]:
+        """The lines, by field name, in the order of the file."""
+        return _attrs(cls)
+
+    # hooks: what a table cannot say. All pure.
+
+    @classmethod
+    def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The last word on a request's body. `live`: the object as read just now, None at birth."""
+        return body
+
+    @classmethod
+    def decode(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The first word on an answer's body, before the lines read it."""
+        return body
+
+    @classmethod
+    def normal(cls, field: str, value: Any) -> Any:
+        """`value` in the one form in which it is compared and digested, wanted and live alike."""
+        return value
+
+    @classmethod
+    def foreign(cls, field: str, item: Any) -> bool:
+        """Whether the server puts such an item into the list `field` by itself."""
+        return False
+
+    @classmethod
+    def policies(cls, values: Mapping[str, Any], said: Mapping[str, Policy]) -> Mapping[str, Policy]:
+        """Policies that follow from the object's own values and what the manifest said."""
+        return {}
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+        """What types cannot say is wrong: field, message, hint. Values may hold slots."""
+        return []
+
+
+@cache
+def _attrs(cls: type[Kind]) -> Mapping[str, Attr]:
+    lines = {}
+    for name, info in cls.model_fields.items():
+        words = dict(next(item for item in info.metadata if isinstance(item, _Words)).words)
+        write = words.pop("write", _SAME)
+        write = name if write is _SAME else write
+        read = words.pop("read", _SAME)
+        read = write if read is _SAME else read
+        lines[name] = Attr(name=name, write=write, read=read, **words)
+    return lines
+
+
+def path_get(body: Any, path: str) -> Any:
+    """Read `a.b` or `a[].b` from an answer; None where something is missing."""
+    for index, step in enumerate(path.split(".")):
+        if body is None:
+            return None
+        if step.endswith("[]"):
+            rest = ".".join(path.split(".")[index + 1 :])
+            items = body.get(step[:-2])
+            return [path_get(item, rest) if rest else item for item in items or ()]
+        body = body.get(step)
+    return body

@@ -1,0 +1,108 @@
+"""A tool: Python source that agents may call. Its name is the name of the source's first function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from lettaform.kinds.base import Kind, attr
+
+BUILT_IN = frozenset(
+    {
+        *("send_message", "conversation_search", "archival_memory_insert", "archival_memory_search"),
+        *("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace"),
+        *("memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"),
+        *("store_memories", "rethink_user_memory", "finish_rethinking_memory", "search_memory"),
+        *("send_message_to_agent_and_wait_for_reply", "send_message_to_agents_matching_tags"),
+        *("send_message_to_agent_async", "web_search", "run_code", "run_code_with_tools", "fetch_webpage"),
+        *("open_files", "grep_files", "semantic_search_files"),
+    }
+)
+"""The server's own tools, by name (0.16.8). Usable by name in `agents.*.tools`; never to be replaced."""
+
+
+class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", verb="PUT"):
+    """A function that agents may call: Python source, known by the name of its first function."""
+
+    # fmt: off
+    name: str = attr("The function's name: read from the source, never written.", write=None, read="name")
+    source: str = attr("Python source: a path that ends in .py, or the text.", birth=True, write="source_code", tried="/v1/tools/generate-schema", constraints={"min_length": 1})
+    source_type: Literal["python", "typescript"] = attr("The language of the source; python unless given.")
+    json_schema: dict[str, Any] = attr("What models see of it; derived from the source unless given.")
+    args_json_schema: dict[str, Any] = attr("Replaces the parameters of the derived schema.")
+    description: str = attr("What models are told it does; the docstring's unless given.")
+    return_char_limit: int = attr("How many characters of its answer agents see.", constraints={"ge": 1, "le": 1_000_000})
+    pip_requirements: list[dict[str, str]] = attr("Packages that it imports: name, version.", unordered=True)
+    npm_requirements: list[dict[str, str]] = attr("Packages that it imports: name, version.", unordered=True)
+    default_requires_approval: bool = attr("Agents that get it must ask a person before they call it.")
+    enable_parallel_execution: bool = attr("May run at the same time as other tools.")
+    tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[])
+    # fmt: on
+
+    unmanaged: ClassVar[Mapping[str, str]] = {"metadata_": "0.16.8 wipes it on each upsert"}
+
+    @classmethod
+    def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
+        """PUT is the only change that regenerates the schema, and it resets what it is not told (0.16.8)."""
+        if live is not None:
+            derived = {"json_schema"} if "source_code" in body else set()
+            if "source_code" in body and live.get("description") == (live.get("json_schema") or {}).get("description"):
+                derived.add("description")
+            kept = {attr.write for attr in cls.attrs().values() if attr.write} - derived
+            body = {key: live[key] for key in kept if live.get(key) is not None} | body
+            if not body.get("args_json_schema"):  # reads `{}` where nothing was given
+                body.pop("args_json_schema", None)
+        # 0.16.8 stores "json" where nothing is said, and then cannot run the tool.
+        if body.get("source_type") not in {"python", "typescript"}:
+            body["source_type"] = "python"
+        return body
+
+    @classmethod
+    def normal(cls, field: str, value: Any) -> Any:
+        if field in {"pip_requirements", "npm_requirements"} and isinstance(value, list):
+            return sorted(({k: v for k, v in item.items() if v is not None} for item in value), key=str)
+        if field == "args_json_schema" and value == {}:
+            return None
+        return value
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+        source = values.get("source")
+        if values.get("source_type") == "typescript":
+            return [] if values.get("json_schema") else [("json_schema", "is required for a TypeScript tool", None)]
+        if not isinstance(source, str):
+            return []
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            line = getattr(error, "lineno", None)
+            where = f" in line {line} of the source" if line else ""
+            return [("source", f"is not Python{where}: {getattr(error, 'msg', error)}", None)]
+        function = first_function(tree)
+        if function is None:
+            return [("source", "defines no function", "write one `def` with a docstring and type hints")]
+        if function.name in BUILT_IN:
+            return [
+                ("source", f"defines `{function.name}`, the name of a tool of the server's own", "rename the function")
+            ]
+        if not ast.get_docstring(function):
+            return [("source", f"`{function.name}` has no docstring", "models learn from it what the tool does")]
+        return []
+
+
+def first_function(tree: ast.Module) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """The function that 0.16.8 takes for the tool: the first at the top level."""
+    return next((node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)), None)
+
+
+def tool_name(values: Mapping[str, Any]) -> str | None:
+    """The name that the server will give: the schema's, or the first function's."""
+    schema = values.get("json_schema")
+    if isinstance(schema, Mapping) and isinstance(schema.get("name"), str):
+        return str(schema["name"])
+    try:
+        function = first_function(ast.parse(values.get("source") or ""))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return function.name if function else None

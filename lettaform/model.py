@@ -1,0 +1,338 @@
+"""Desired, Live, Difference, Change, Step, Plan, Report: the values that floors hand to each other. All frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lettaform.errors import Place, Problem
+from lettaform.kinds.base import Policy
+from lettaform.words import Address
+
+# --- wanted ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class External:
+    """Something that is used and never written. Found by exactly one of name, id, or another stack's address."""
+
+    name: str | None = None
+    id: str | None = None
+    stack: str | None = None
+    address: Address | None = None
+
+
+@dataclass(frozen=True)
+class Desired:
+    """An object as the manifest wants it. A field that is missing in `values` is unmanaged; None clears."""
+
+    address: Address
+    kind: str
+    values: Mapping[str, Any]
+    place: Place
+    places: Mapping[str, Place] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    prevent_destroy: bool = False
+    external: External | None = None
+
+    def place_of(self, path: str) -> Place:
+        """Where `path` or the nearest thing around it was written."""
+        while path:
+            if path in self.places:
+                return self.places[path]
+            path = path.rpartition(".")[0]
+        return self.place
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An address that was renamed."""
+
+    old: Address
+    new: Address
+    place: Place
+
+
+@dataclass(frozen=True)
+class Import:
+    """A living object that an address shall adopt."""
+
+    address: Address
+    id: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Removed:
+    """An address that is no longer declared, and what becomes of its object."""
+
+    address: Address
+    destroy: bool
+    place: Place
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that the files say, resolved and checked."""
+
+    stack: str
+    objects: Mapping[Address, Desired]
+    url: str | None = None
+    environment: str | None = None
+    moved: tuple[Moved, ...] = ()
+    imports: tuple[Import, ...] = ()
+    removed: tuple[Removed, ...] = ()
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+
+
+# --- is --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What we keep with an object on the server.
+
+    base     path of a declared leaf to the digest of its value as last applied
+    members  field to the ids that we attached, or the tags that we put there
+    parts    own block's key to its base, as it was born; the block's own mark wins once it has one
+    """
+
+    base: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Live:
+    """An object as the server has it. `values` holds every readable field, in the manifest's words."""
+
+    kind: str
+    id: str
+    name: str
+    values: Mapping[str, Any]
+    address: Address | None = None
+    stack: str | None = None
+    mark: Mark = field(default_factory=Mark)
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """The stack's own memory on the server: whose address is which id, and what must outlive the manifest."""
+
+    ids: Mapping[Address, str] = field(default_factory=dict)
+    marks: Mapping[Address, Mark] = field(default_factory=dict)
+    """Marks of objects that have no room for one."""
+    protected: frozenset[Address] = frozenset()
+    environment: str | None = None
+    exists: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """What is live, as far as a stack is concerned."""
+
+    url: str
+    version: str
+    record: Record = field(default_factory=Record)
+    objects: Mapping[Address, Live] = field(default_factory=dict)
+    """Ours, and what we use of others': the external ones."""
+    copies: tuple[Live, ...] = ()
+    """They claim an address of ours that belongs to another object."""
+    survivors: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
+    """Own blocks with our mark that hang on no agent."""
+    strangers: Mapping[tuple[str, str], Live] = field(default_factory=dict)
+    """Kind and unique name to what has it and is not ours."""
+    attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
+    """Agent id to every block that hangs on it, whoever made it."""
+    users: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Id of a block or tool to the ids of all agents that have it, anybody's; only where it was asked for."""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a plan. Patterns are addresses with `*`."""
+
+    prune: bool = False
+    destroy: bool = False
+    target: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    reseed: tuple[str, ...] = ()
+    allow_destroy: tuple[str, ...] = ()
+
+
+# --- the difference --------------------------------------------------------------------------------------------------
+
+Action = Literal["create", "update", "replace", "delete", "adopt", "record", "forget"]
+Reason = Literal["manifest", "drift", "conflict", "seed"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field that will be written. `old` and `new` may hold slots; a secret's are never shown."""
+
+    path: str
+    old: Any
+    new: Any
+    policy: Policy = "enforce"
+    reason: Reason = "manifest"
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """What will happen to one object."""
+
+    address: Address
+    kind: str
+    action: Action
+    id: str | None = None
+    reason: str = "manifest"
+    differences: tuple[Difference, ...] = ()
+    recompiles: int = 0
+    place: Place | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A value that an agent moved while it ran, and that is kept. `seed_moved`: so did the manifest's."""
+
+    address: Address
+    path: str
+    id: str
+    live: Any = None
+    want: Any = None
+    seed_moved: bool = False
+
+
+@dataclass(frozen=True)
+class Unmanaged:
+    """Something that carries our mark and that this manifest does not answer for."""
+
+    kind: str
+    id: str
+    address: Address
+    reason: str
+
+
+Operation = Literal["create", "update", "link", "unlink", "delete", "call", "record"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation on one address. It knows no path and no wire name: the backend turns it into a request.
+
+    fields   what to write, in the manifest's words; may hold slots
+    mark     what our mark shall be afterwards, written in the same request
+    member   for link, unlink and call: what is attached under which field, or what is called
+    parts    own blocks that are born with the object: key to fields
+    after    keys of the steps that must have succeeded
+    """
+
+    key: str
+    op: Operation
+    address: Address
+    kind: str
+    id: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark | None = None
+    member: tuple[str, Any] | None = None
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    users: int = 0
+    """How many agents the server will recompile inside this request; its time grows with them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was found, what will be done, and in which order. What is shown is what runs."""
+
+    stack: str
+    url: str
+    version: str
+    environment: str | None = None
+    changes: tuple[Change, ...] = ()
+    runtime: tuple[Runtime, ...] = ()
+    unmanaged: tuple[Unmanaged, ...] = ()
+    steps: tuple[Step, ...] = ()
+    record: Record = field(default_factory=Record)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.steps)
+
+    def count(self, *actions: Action) -> int:
+        """How many changes are of these actions."""
+        return sum(change.action in actions for change in self.changes)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Counts by action, runtime values kept, and requests to come."""
+        actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "record", "forget")
+        counts: dict[str, int] = {action: self.count(action) for action in actions}
+        return counts | {"runtime": len(self.runtime), "conflict": 0, "requests": len(self.steps)}
+
+
+# --- what happened ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said to a Step: the object's id and its fields, in the manifest's words."""
+
+    id: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Own block's key to its id, for what was born with the object."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one Step. `error` for failed; `because` names the failed step for skipped."""
+
+    step: Step
+    status: Literal["done", "failed", "skipped"]
+    answer: Answer | None = None
+    error: Exception | None = None
+    because: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an apply did."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    requests: int = 0
+    seconds: float = 0.0
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def of(self, status: str) -> Iterator[Outcome]:
+        """The outcomes with this status."""
+        return (outcome for outcome in self.outcomes if outcome.status == status)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 nothing was done, 5 partly done, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        failed = any(outcome.status != "done" for outcome in self.outcomes)
+        return 0 if not failed else 5 if any(self.of("done")) else 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """One moment of an apply, for whoever watches."""
+
+    event: Literal["start", "done", "failed", "skipped", "progress"]
+    step: Step
+    finished: int
+    total: int
+    seconds: float = 0.0
+    outcome: Outcome | None = None

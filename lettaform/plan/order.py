@@ -1,0 +1,237 @@
+"""Deltas to Steps: one operation each, with what must come before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lettaform.kinds import kinds
+from lettaform.model import Live, Manifest, Mark, Record, Step, World
+from lettaform.plan.diff import Delta
+from lettaform.words import Address, Ref, refs
+
+RECORD = Address("stack", "record")
+"""Where the stack record stands among the addresses."""
+
+
+def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destroy: bool = False) -> tuple[Step, ...]:
+    """The Steps of a plan, in an order in which they could run one by one."""
+    doomed = [delta for delta in deltas if delta.change.action in ("delete", "replace")]
+    forgotten = {delta.address for delta in deltas if delta.change.action in ("delete", "replace", "forget")}
+    steps = {step.key: step for delta in deltas for step in _steps(delta, _inline(deltas))}
+    steps |= {
+        step.key: step for delta in doomed for step in _death(delta, deltas, bool(forgotten & world.record.ids.keys()))
+    }
+    linked = [_after(step, steps, world) for step in steps.values()]
+    before = _forget(forgotten, world)
+    last = _record(deltas, manifest, world, forgotten, destroy)
+    return (*before, *_sorted(linked), *last)
+
+
+def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address | None]) -> tuple[Step, ...]:
+    """The Steps that give objects, and their parts, another address, or (None) let them go. And the record."""
+    steps: list[Step] = []
+    ids: dict[str, Any] = {}
+    marks: dict[Address, Mark] = {}
+    for address, live in world.objects.items():
+        if live.stack != manifest.stack:
+            continue
+        top = address.parent or address
+        if top not in addresses:
+            ids |= {} if address.parent else {str(address): live.id}
+            marks |= {address: live.mark} if kinds()[live.kind].mark == "tags" else {}
+            continue
+        new = addresses[top]
+        if new is None:
+            steps.append(
+                Step(str(address), "update", address, live.kind, live.id, mark=Mark(), member=("forget", None))
+            )
+            continue
+        moved = new.own(address.field or "", address.child or "") if address.parent else new
+        ids |= {} if moved.parent else {str(moved): live.id}
+        marks |= {moved: live.mark} if kinds()[live.kind].mark == "tags" else {}
+        steps.append(Step(str(moved), "update", moved, live.kind, live.id, mark=live.mark))
+    protected = frozenset(addresses.get(a, a) or a for a in world.record.protected)
+    record = Record(environment=world.record.environment, protected=protected & {Address.parse(a) for a in ids})
+    return (*steps, Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)))
+
+
+def _inline(deltas: tuple[Delta, ...]) -> Mapping[Address, Mapping[str, Mapping[str, Any]]]:
+    """Own blocks that are born with their agent: one request instead of three."""
+    found: dict[Address, dict[str, Mapping[str, Any]]] = {}
+    for delta in deltas:
+        address, wanted = delta.address, delta.desired
+        if address.parent and address.child and wanted and delta.live is None and delta.mark is None:
+            values = {name: value for name, value in wanted.values.items() if value is not None}
+            found.setdefault(address.parent, {})[address.child] = values
+    return found
+
+
+def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]]]) -> Iterator[Step]:
+    change, address = delta.change, str(delta.address)
+    if change.action == "delete" or (delta.desired is None and change.action != "forget"):
+        return
+    if change.action in ("create", "replace"):
+        yield from _birth(delta, inline.get(delta.address, {}))
+        return
+    if delta.live is None:
+        return
+    if change.action == "forget":
+        forget = ("forget", None)
+        yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=forget)
+        return
+    waits: list[str] = []
+    for verb, sign, members in (("unlink", "-", delta.unlinks), ("link", "+", delta.links)):
+        for name, member in members:
+            key = f"{address}{sign}{name}:{member.address if isinstance(member, Ref) else member}"
+            before = tuple(waits) if verb == "link" else ()
+            yield Step(key, verb, delta.address, change.kind, delta.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
+            waits.append(key)
+    room = kinds()[change.kind].mark == "metadata"
+    if delta.fields or delta.claim or (delta.mark is not None and room):
+        users = 0 if kinds()[change.kind].recompile else change.recompiles
+        fields = delta.fields
+        yield Step(
+            address,
+            "update",
+            delta.address,
+            change.kind,
+            delta.live.id,
+            fields,
+            delta.mark,
+            after=tuple(waits),
+            users=users,
+        )
+        waits.append(address)
+    if waits and (change.recompiles or delta.links or delta.unlinks) and kinds()[change.kind].recompile:
+        yield Step(
+            f"{address}!recompile",
+            "call",
+            delta.address,
+            change.kind,
+            delta.live.id,
+            member=("recompile", None),
+            after=tuple(waits),
+        )
+
+
+def _birth(delta: Delta, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+    if delta.mark is None:  # an own block that is born with its agent
+        return
+    fields = dict(delta.fields)
+    if delta.kept:
+        fields["blocks"] = [*fields.get("blocks", ()), *delta.kept.values()]
+    before = (f"-{delta.address}",) if delta.change.action == "replace" else ()
+    kind = delta.change.kind
+    yield Step(str(delta.address), "create", delta.address, kind, None, fields, delta.mark, parts=parts, after=before)
+
+
+def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[Step]:
+    """Agents first, then what they used; and only once nobody of ours holds it any more."""
+    before = ["record-"] if recorded else []
+    live = delta.live
+    assert live is not None
+    if not kinds()[live.kind].precious:
+        before += [
+            f"-{each.address}"
+            for each in deltas
+            if each.change.action == "delete" and kinds()[each.change.kind].precious
+        ]
+        before += [
+            f"{each.address}-{name}:{member}" for each in deltas for name, member in each.unlinks if member == live.id
+        ]
+    yield Step(f"-{delta.address}", "delete", delta.address, live.kind, live.id, after=tuple(before))
+
+
+def _after(step: Step, steps: Mapping[str, Step], world: World) -> Step:
+    """Refer to the steps that make or change what this one speaks of."""
+    alive = {live.id: str(address) for address, live in world.objects.items()}
+    named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts)])]
+    named += [alive[m] for m in _members(step) if m in alive]
+    before = [key for key in named if key in steps and key != step.key and steps[key].op in ("create", "update")]
+    # a cycle could only come from an update that waits for its own links
+    before = [key for key in before if step.op in ("create", "link") or steps[key].op == "create"]
+    return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
+
+
+def _members(step: Step) -> list[Any]:
+    listed = [item for value in step.fields.values() if isinstance(value, list) for item in value]
+    return [m for m in (*listed, step.member[1] if step.member else None) if isinstance(m, str)]
+
+
+def _forget(forgotten: set[Address], world: World) -> tuple[Step, ...]:
+    """What will die leaves the record first: a crash in between must not make a stranger of what takes its place."""
+    if not forgotten & world.record.ids.keys():
+        return ()
+    ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten}
+    marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
+    return (Step("record-", "record", RECORD, "stack", fields=_fields(ids, world.record, marks)),)
+
+
+def _record(
+    deltas: tuple[Delta, ...], manifest: Manifest, world: World, forgotten: set[Address], destroy: bool
+) -> tuple[Step, ...]:
+    if destroy:
+        return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
+    born = {
+        delta.address
+        for delta in deltas
+        if delta.change.action in ("create", "replace") and delta.address.parent is None
+    }
+    kept = {a: live for a, live in world.objects.items() if _ours(a, live, manifest) and a not in forgotten}
+    ids: dict[str, Any] = {str(a): live.id for a, live in kept.items()} | {str(a): Ref(a) for a in born}
+    marks = _marks(deltas, kept, world)
+    declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
+    protected = declared | {a for a in world.record.protected if a not in manifest.objects and a in kept}
+    record = Record(protected=frozenset(protected), environment=manifest.environment)
+    same = ids == {str(a): id for a, id in world.record.ids.items()} and protected == world.record.protected
+    if (
+        same
+        and marks == dict(world.record.marks)
+        and record.environment == world.record.environment
+        and (world.record.exists or not ids)
+    ):
+        return ()
+    return (Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)),)
+
+
+def _marks(deltas: tuple[Delta, ...], kept: Mapping[Address, Live], world: World) -> dict[Address, Mark]:
+    """Marks of what has no room for one on itself: as they were, and as they will be."""
+    marks = {a: mark for a, mark in world.record.marks.items() if a in kept}
+    for delta in deltas:
+        if delta.mark is not None and kinds()[delta.change.kind].mark == "tags" and delta.change.action != "forget":
+            marks[delta.address] = delta.mark
+    return marks
+
+
+def _ours(address: Address, live: Live, manifest: Manifest) -> bool:
+    adopted = address in manifest.objects and manifest.objects[address].external is None
+    return address.parent is None and (live.stack == manifest.stack or adopted)
+
+
+def _fields(ids: Mapping[str, Any], record: Record, marks: Mapping[Address, Mark]) -> dict[str, Any]:
+    protected = sorted(map(str, record.protected))
+    told = {str(address): mark for address, mark in sorted(marks.items(), key=lambda item: item[0])}
+    return {
+        "ids": dict(sorted(ids.items())),
+        "marks": told,
+        "protected": protected,
+        "environment": record.environment,
+    }
+
+
+def _sorted(steps: list[Step]) -> list[Step]:
+    """Depth first, stable: what a step waits for stands before it."""
+    by_key, done = {step.key: step for step in steps}, dict[str, Step]()
+    stack = [(step, False) for step in reversed(steps)]
+    while stack:
+        step, ready = stack.pop()
+        if step.key in done:
+            continue
+        if ready:
+            done[step.key] = step
+            continue
+        stack.append((step, True))
+        stack += [(by_key[key], False) for key in reversed(step.after) if key in by_key and key not in done]
+    return list(done.values())

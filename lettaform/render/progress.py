@@ -1,0 +1,121 @@
+"""Events of an apply, to a calm bar on a terminal, or to a line each in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lettaform.model import Event, Operation, Step
+from lettaform.render.clean import clean_line
+from lettaform.render.data import secrets
+from lettaform.render.spell import member
+from lettaform.render.text import said, seconds, why
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Notify = Callable[[Event], None]
+
+_DONE: dict[Operation, str] = {
+    "create": "created",
+    "update": "changed",
+    "link": "attached",
+    "unlink": "detached",
+    "delete": "destroyed",
+    "call": "called",
+    "record": "recorded",
+}
+_DOING: dict[Operation, str] = {
+    "create": "creating",
+    "update": "changing",
+    "link": "attaching to",
+    "unlink": "detaching from",
+    "delete": "destroying",
+    "call": "calling",
+    "record": "recording",
+}
+
+
+def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
+    """What an event has to say in a log; nothing for the beginning of a step. `failed`: key of a step to its address."""
+    step, outcome, took = event.step, event.outcome, seconds(event.seconds)
+    address = clean_line(str(step.address))
+    if event.event == "done":
+        id = outcome.answer.id if outcome and outcome.answer else step.id or ""
+        shown = f" ({clean_line(id)})" if id and step.op in ("create", "update", "delete") else ""
+        return f"{address}: {_what(step)}{shown} in {took}"
+    if event.event == "failed":
+        message, hint = said(outcome.error if outcome else None, secrets(step))
+        return f"{address}: failed after {took}: {message}" + (f" ({hint})" if hint else "")
+    if event.event == "skipped":
+        return f"{address}: skipped{why(outcome.because if outcome else None, failed or {})}"
+    return f"{address}: still {_DOING[step.op]} after {took}" if event.event == "progress" else None
+
+
+def _what(step: Step) -> str:
+    if step.member is None:
+        return _DONE[step.op]
+    name, value = step.member
+    if step.op == "call":
+        return f"{clean_line(name)} done"
+    return f"{clean_line(name)} {member(value)} {_DONE[step.op]}"
+
+
+@contextmanager
+def lines(write: Callable[[str], None]) -> Iterator[Notify]:
+    """A line for whatever ends."""
+
+    failed: dict[str, str] = {}
+
+    def notify(event: Event) -> None:
+        if event.event == "failed":
+            failed[event.step.key] = str(event.step.address)
+        text = line(event, failed)
+        if text is not None:
+            write(text)
+
+    yield notify
+
+
+@contextmanager
+def bar(console: Console | None = None) -> Iterator[Notify]:
+    """A bar on stderr: how many of how many, what is at work, how long it will take. It leaves nothing behind."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns: tuple[Any, ...] = (
+        TextColumn("  Applying"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[working]}", style="dim", markup=False),
+    )
+    progress = Progress(*columns, console=console or Console(stderr=True), transient=True)
+    working: dict[str, str] = {}
+    task = progress.add_task("apply", total=None, working="")
+
+    def notify(event: Event) -> None:
+        progress.start()  # now, and not before the plan was shown and agreed to
+        if event.event == "start":
+            working[event.step.key] = clean_line(str(event.step.address))
+        elif event.event != "progress":
+            working.pop(event.step.key, None)
+        progress.update(task, total=event.total, completed=event.finished, working=_few(list(working.values())))
+
+    try:
+        yield notify
+    finally:
+        progress.stop()
+
+
+def _few(addresses: list[str]) -> str:
+    return ", ".join(addresses[:2]) + (f" and {len(addresses) - 2} more" if len(addresses) > 2 else "")

@@ -1,0 +1,158 @@
+"""Two texts, to the lines that show how one becomes the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from typing import Literal
+
+from lettaform.render.clean import clean, clean_spaces
+from lettaform.render.paint import Meaning, Paint
+
+CONTEXT = 3
+"""Unchanged lines shown around a change."""
+_KEPT = 40
+"""Characters shown around a change inside of a long line."""
+_END = "\\ No newline at end"
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_TOO_MANY = 4_000_000
+"""Pairs of words that are not compared any more: it would take seconds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One side of a Piece."""
+
+    changed: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of words that changed, or that did not."""
+
+    changed: bool
+    old: str
+    new: str
+
+
+def unified(old: str, new: str, paint: Paint) -> list[str]:
+    """Hunks with three lines of context. A change of the last newline, of tabs and of trailing spaces can be seen."""
+    ends = bool(old) and bool(new) and old.endswith("\n") is not new.endswith("\n")
+    before, after = _lines(old, ends), _lines(new, ends)
+    matcher = SequenceMatcher(None, before, after, autojunk=max(len(before), len(after)) > 2000)
+    shown: list[str] = []
+    for group in matcher.get_grouped_opcodes(CONTEXT):
+        (_, i, _, j, _), (_, _, i_end, _, j_end) = group[0], group[-1]
+        shown.append(paint(f"@@ -{_range(i, i_end)} +{_range(j, j_end)} @@", "faint"))
+        for tag, a, a_end, b, b_end in group:
+            if tag == "equal":
+                for line in before[a:a_end]:
+                    shown += _ended(f"  {clean(_bare(line))}".replace("\t", "    ").rstrip(" "), line, ends)
+            else:
+                shown += _hunk(before[a:a_end], after[b:b_end], paint, ends)
+    return shown
+
+
+def words(old: str, new: str, paint: Paint) -> list[str]:
+    """One long line, word by word; far stretches that stay the same are left out."""
+    pieces = _pieces(old, new)
+    if pieces is None:
+        return [line for line in _hunk([old] if old else [], [new] if new else [], paint, ends=False) if line]
+    shown = []
+    for index, piece in enumerate(pieces):
+        if not piece.changed:
+            shown.append(_stretch(_inside(piece.old), first=index == 0, last=index == len(pieces) - 1))
+            continue
+        gone, come = clean_spaces(piece.old), clean_spaces(piece.new)
+        if gone:
+            shown.append(paint(gone, "old word") if paint.on else f"[-{gone}-]")
+        if come:
+            shown.append(paint(come, "new word") if paint.on else f"{{+{come}+}}")
+    return ["".join(shown)]
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _lines(text: str, ends: bool) -> list[str]:
+    """Cut at newlines only: other characters that Python takes for the end of a line are text."""
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)
+    return lines if ends else [_bare(line) for line in lines]
+
+
+def _bare(line: str) -> str:
+    return line.removesuffix("\n")
+
+
+def _ended(shown: str, line: str, ends: bool) -> list[str]:
+    return [shown, _END] if ends and not line.endswith("\n") else [shown]
+
+
+def _range(start: int, end: int) -> str:
+    length = end - start
+    return f"{start + 1 if length else start}" + (f",{length}" if length != 1 else "")
+
+
+def _hunk(old: list[str], new: list[str], paint: Paint, ends: bool) -> list[str]:
+    """Lines that go, then lines that come; the words that differ stand out where colour can say so."""
+    alike = paint.on and len(old) == len(new)
+    pairs = [_pieces(_bare(a), _bare(b)) for a, b in zip(old, new, strict=True)] if alike else []
+    gone = [[Run(piece.changed, piece.old) for piece in pieces] if pieces else None for pieces in pairs]
+    come = [[Run(piece.changed, piece.new) for piece in pieces] if pieces else None for pieces in pairs]
+    return _signed("-", old, gone, paint, ends) + _signed("+", new, come, paint, ends)
+
+
+def _signed(
+    sign: Literal["-", "+"], lines: list[str], runs: Sequence[list[Run] | None], paint: Paint, ends: bool
+) -> list[str]:
+    same: Meaning = "removed" if sign == "-" else "added"
+    strong: Meaning = "old word" if sign == "-" else "new word"
+    shown = []
+    for line, parts in zip_longest(lines, runs):
+        text = paint(clean_spaces(_bare(line)), same)
+        if parts:
+            texts = [clean_spaces(run.text) if run.changed else _inside(run.text) for run in parts]
+            text = "".join(paint(each, strong if run.changed else same) for run, each in zip(parts, texts, strict=True))
+        shown += _ended(f"{paint(sign, same)} {text}".rstrip(" "), line, ends)
+    return shown
+
+
+def _inside(text: str) -> str:
+    """A stretch of a line: spaces at its end are not the line's."""
+    return clean_spaces(f"{text}.")[:-1]
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _pieces(old: str, new: str) -> list[Piece] | None:
+    """None if the two have too little in common to be read as one."""
+    before, after = _WORDS.findall(old), _WORDS.findall(new)
+    if len(before) * len(after) > _TOO_MANY:
+        return None
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    if matcher.ratio() < 0.5:
+        return None
+    pieces: list[Piece] = []
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
+        piece = Piece(tag != "equal", "".join(before[i:i_end]), "".join(after[j:j_end]))
+        last = pieces[-1] if pieces else None
+        between = piece.old.isspace() and (i_end, j_end) != (len(before), len(after))
+        if last and last.changed and (piece.changed or between):  # a space between two changes belongs to them
+            pieces[-1] = Piece(True, last.old + piece.old, last.new + piece.new)
+        else:
+            pieces.append(piece)
+    return pieces
+
+
+def _stretch(text: str, *, first: bool, last: bool) -> str:
+    """What lies far from any change gives way to `…`, at a space if there is one near."""
+    if len(text) <= 2 * _KEPT + 3:
+        return text
+    head, tail = text[:_KEPT], text[-_KEPT:]
+    head, tail = head[: head.rfind(" ", _KEPT // 2)] if " " in head[_KEPT // 2 :] else head, tail[tail.find(" ") + 1 :]
+    return ("" if first else head) + ("… " if first else " …" if last else " … ") + ("" if last else tail)

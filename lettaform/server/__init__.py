@@ -1,0 +1,113 @@
+"""The live Letta server, behind one Protocol. Here: the v1 REST backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lettaform.errors import Problem
+from lettaform.kinds import kinds
+from lettaform.model import Answer, Desired, Live, Manifest, Step, World
+from lettaform.server import find
+from lettaform.server.check import check
+from lettaform.server.client import Client
+from lettaform.server.send import Sender
+from lettaform.words import Ref
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can hold: kinds by name."""
+
+    kinds: frozenset[str]
+
+
+class Server(Protocol):
+    """What every backend offers. All of it is async; all errors are ServerErrors."""
+
+    url: str
+    capabilities: Capabilities
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far."""
+        ...
+
+    async def find(self, manifest: Manifest) -> World:
+        """What is live of a stack, and of what it uses."""
+        ...
+
+    async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
+        """One object, whoever's it is, and the blocks that hang on it. NotFound if there is none."""
+        ...
+
+    async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+        """The ids of all agents that have these blocks and tools, anybody's."""
+        ...
+
+    async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]]) -> list[Problem]:
+        """What the server says against these objects and fields, without making anything."""
+        ...
+
+    def begin(self, stack: str, known: frozenset[str]) -> None:
+        """Before the first Step: the stack, and the ids that carry its mark already."""
+        ...
+
+    async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        """Carry out one Step."""
+        ...
+
+    async def export(self, id: str) -> Any:
+        """An agent as its agent file."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        ...
+
+
+class V1:
+    """Letta's REST API v1, self-hosted 0.16 and its kin."""
+
+    def __init__(self, client: Client) -> None:
+        self.client, self.url = client, client.url
+        self.capabilities = Capabilities(frozenset(kinds()))
+        self._sender: Sender | None = None
+        self._one_export = asyncio.Lock()  # concurrent exports corrupt one another on 0.16.8
+
+    @property
+    def requests(self) -> int:
+        return self.client.requests
+
+    async def find(self, manifest: Manifest) -> World:
+        return await find.find(self.client, manifest)
+
+    async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
+        return await find.one(self.client, kind, id)
+
+    async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+        return await find.users(self.client, lives)
+
+    async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]]) -> list[Problem]:
+        return await check(self.client, wanted)
+
+    def begin(self, stack: str, known: frozenset[str]) -> None:
+        self._sender = Sender(self.client, stack, known)
+
+    async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        assert self._sender is not None, "begin() comes first"
+        return await self._sender.send(step, answer)
+
+    async def export(self, id: str) -> Any:
+        async with self._one_export:
+            return await self.client.get(f"/v1/agents/{id}/export")
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+def connect(url: str, **options: Any) -> Server:
+    """The backend for a URL. `options` as of Client: token, project, timeout, parallel, trace."""
+    return V1(Client(url, **options))

@@ -1,0 +1,210 @@
+"""HTTP to a Letta server: requests, pages, retries; refusals as our errors. Nothing above it sees httpx."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import httpx
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from lettaform import __version__
+from lettaform.errors import Conflict, NotFound, ServerError, Unauthorized, Unavailable, Unsupported
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+PAGE = 1000
+
+
+class Client:
+    """One server, one pool of connections. Async; `requests` counts what was sent, `writes` what was no GET."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        project: str | None = None,
+        timeout: float = 60.0,
+        parallel: int = 8,
+        trace: Callable[[str], None] | None = None,
+    ) -> None:
+        self.url, self.timeout, self.parallel, self.trace = url.rstrip("/"), timeout, parallel, trace
+        self.requests = self.writes = 0
+        self._secrets: set[str] = {token} if token else set()
+        self._headers = {"User-Agent": f"lettaform/{__version__}"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        if project:
+            self._headers["X-Project"] = project
+        if not re.match(r"https?://[^/\s]+", self.url):
+            raise ServerError(f"{url!r} is not the address of a server", "write it as http://localhost:8283")
+        self._http = self._pool()
+        self._spent: list[httpx.AsyncClient] = []
+
+    def _pool(self) -> httpx.AsyncClient:
+        # 0.16.8 closes idle connections after 5 s
+        limits = httpx.Limits(max_connections=self.parallel, keepalive_expiry=4)
+        return httpx.AsyncClient(base_url=self.url, headers=self._headers, limits=limits, timeout=self.timeout)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for pool in (self._http, *self._spent):
+            await pool.aclose()
+
+    def hide(self, secret: str) -> None:
+        """Never let this text stand in an error or a trace."""
+        if len(secret) > 3:
+            self._secrets.add(secret)
+
+    def redact(self, text: str) -> str:
+        """`text` without any secret that this client knows."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "‹secret›")
+        return text
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """GET, retried."""
+        return await self.send("GET", path, params=params)
+
+    async def pages(self, path: str, **params: Any) -> list[Any]:
+        """Every item of a list, oldest first."""
+        found: dict[str, Any] = {}
+        while True:
+            after = {"after": next(reversed(found))} if found else {}
+            page = await self.get(path, limit=PAGE, order="asc", **after, **params)
+            fresh = {item["id"]: item for item in page if item["id"] not in found}
+            found |= fresh
+            # 0.16.8 answers the first page again if the cursor's object is gone meanwhile
+            if len(page) < PAGE or not fresh:
+                return list(found.values())
+
+    async def send(
+        self,
+        method: Method,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        within: float | None = None,
+        overtaken: bool = False,
+    ) -> Any:
+        """One request, answered `within` so many seconds. Repeated where that is safe: everything but POST.
+
+        `overtaken`: repeat a 409, too: 0.16.8 answers it to all but one of several writers of a block.
+        """
+        if method == "POST":
+            return await self._once(method, path, params, body, within)
+        again: tuple[type[Exception], ...] = (Unavailable, Conflict) if overtaken else (Unavailable,)
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(5 if overtaken else 4),
+            wait=wait_random_exponential(multiplier=0.2, max=3),
+            retry=retry_if_exception_type(again),
+            reraise=True,
+        )
+        return await retrying(self._once, method, path, params, body, within)
+
+    async def _once(
+        self, method: Method, path: str, params: Mapping[str, Any] | None, body: Any, within: float | None
+    ) -> Any:
+        self.requests += 1
+        self.writes += method != "GET"
+        started = asyncio.get_running_loop().time()
+        # httpx would write \ud800 as bytes that no server reads; JSON's own escapes are plain ASCII
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            answer = await self._http.request(
+                method, path, params=_flat(params), content=content, headers=headers, timeout=within or self.timeout
+            )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ServerError(f"{self.url!r} is not the address of a server", str(error)) from error
+        except httpx.HTTPError as error:
+            raise self._no_answer(method, path, error, within or self.timeout) from error
+        if self.trace:
+            spent = (asyncio.get_running_loop().time() - started) * 1000
+            self.trace(
+                self.redact(f"{method} {answer.request.url.raw_path.decode()} {answer.status_code} {spent:.0f} ms")
+            )
+        if answer.status_code >= 500:
+            # 0.16.8 closes the socket after an unhandled error, and the pool would hand it out again
+            self._spent.append(self._http)
+            self._http = self._pool()
+        return self._read(method, path, answer)
+
+    def _read(self, method: Method, path: str, answer: httpx.Response) -> Any:
+        status = answer.status_code
+        told: dict[str, Any] = {"method": method, "path": path, "status": status}
+        if answer.is_success:
+            try:
+                return answer.json() if answer.content else None
+            except ValueError:
+                hint = "is this the address of a Letta server?"
+                raise ServerError(f"{self.url}{path} answered something that is not JSON", hint, **told) from None
+        if answer.is_redirect:
+            target = answer.headers.get("location", "elsewhere")
+            raise ServerError(f"{self.url} redirects {path} to {target}", "give the final address", **told)
+        words = self.redact(_words(answer))
+        message = f"{method} {path}: {status} {words}".strip()
+        if status in (401, 403):
+            hint = "set LETTA_API_KEY to the server's key or password"
+            raise Unauthorized(f"{self.url} does not let us in ({status})", hint, **told, words=words)
+        if status == 404:
+            raise NotFound(message, **told, words=words)
+        if status == 409:
+            raise Conflict(message, **told, words=words)
+        if status in (405, 501):
+            raise Unsupported(message, "this server cannot do it", **told, words=words)
+        if status == 429 or status >= 500:
+            refused = Unavailable(message, "`lettaform dev logs` or the server's log say more", **told, words=words)
+            refused.ambiguous = status not in (429, 503)
+            raise refused
+        raise ServerError(message, **told, words=words)
+
+    def _no_answer(self, method: Method, path: str, error: httpx.HTTPError, timeout: float) -> Unavailable:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            hint = "is it running? `lettaform dev up` starts one here; --server or LETTA_BASE_URL name another"
+            return Unavailable(f"no server answers at {self.url}", hint, method=method, path=path)
+        if isinstance(error, httpx.PoolTimeout):
+            return Unavailable(
+                f"{method} {path}: no connection was free within {timeout:.0f} s", method=method, path=path
+            )
+        late = isinstance(error, httpx.TimeoutException)
+        what = f"no answer within {timeout:.0f} s" if late else f"the connection broke ({type(error).__name__})"
+        lost = Unavailable(f"{method} {self.url}{path}: {what}", method=method, path=path)
+        lost.ambiguous = True
+        return lost
+
+
+def _flat(params: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
+    pairs = []
+    for key, value in (params or {}).items():
+        many = value if isinstance(value, list | tuple) else [value]
+        pairs += [(key, str(item).lower() if isinstance(item, bool) else item) for item in many]
+    return pairs
+
+
+def _words(answer: httpx.Response) -> str:
+    """The server's own words, one line, without what it echoes of the request."""
+    try:
+        detail = answer.json().get("detail", "")
+    except (ValueError, AttributeError):
+        return answer.reason_phrase
+    if answer.status_code == 422:
+        return _invalid(detail)
+    if isinstance(detail, Mapping):
+        detail = detail.get("message") or detail.get("code") or ""
+    text = str(detail).split("\n[SQL")[0].split("[SQL")[0]
+    return " ".join(text.split())[:500]
+
+
+def _invalid(detail: Any) -> str:
+    """0.16.8 answers a Python repr that echoes the whole input, secrets included: keep place and reason alone."""
+    try:
+        items = ast.literal_eval(detail) if isinstance(detail, str) else detail
+        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in items)[:500]
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError):
+        return "the request was not valid"

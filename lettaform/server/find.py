@@ -1,0 +1,296 @@
+"""Addresses to Live: bulk lists, then whose is what. A handful of requests, however large the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lettaform.errors import NotFound, Problem, ServerError
+from lettaform.kinds import kinds
+from lettaform.model import Desired, Live, Manifest, Mark, Record, World
+from lettaform.server import mark
+from lettaform.server.client import Client
+from lettaform.words import Address, nearest
+
+# 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is
+RELATIONS = ["agent.blocks", "agent.tools", "agent.tags", "agent.secrets"]
+
+
+async def find(client: Client, manifest: Manifest) -> World:
+    """What is live of this stack, and of what it uses. Raises ServerError; doubts are `World.problems`."""
+    tag = mark.stack_tag(manifest.stack)
+    version, agents, blocks, tools = await asyncio.gather(
+        health(client),
+        client.pages("/v1/agents/", tags=tag, include=RELATIONS, show_hidden_agents=True),
+        client.pages("/v1/blocks/", tags=tag, show_hidden_blocks=True),
+        # one list with every built-in in it: any smaller answer makes 0.16.8 write them all again first
+        client.pages("/v1/tools/"),
+    )
+    records = [body for body in blocks if mark.RECORD in _words(body)]
+    record = read_record(records)
+    found = {
+        "agent": [mark.read("agent", body) for body in agents],
+        "block": [mark.read("block", body) for body in blocks if body not in records],
+        "tool": [mark.read("tool", body) for body in tools],
+    }
+    for live in found["agent"]:
+        for value in (live.values.get("secrets") or {}).values():
+            client.hide(str(value))
+    await _missing(client, record, found)
+    world = _whose(client.url, version, manifest.stack, record, found, {body["id"]: body for body in agents})
+    world = await _imports(client, manifest, await _free(client, tag, world))
+    return await _externals(client, manifest, world, found["tool"])
+
+
+def _words(body: Mapping[str, Any]) -> list[str]:
+    return [tag.split("=")[0] for tag in body.get("tags") or ()]
+
+
+async def health(client: Client) -> str:
+    """The server's version. ServerError if it is no Letta server."""
+    try:
+        answer = await client.get("/v1/health/")
+    except NotFound:
+        answer = None
+    if not isinstance(answer, Mapping) or "version" not in answer:
+        raise ServerError(f"{client.url} answers, but is not a Letta server", "--server or LETTA_BASE_URL name another")
+    return str(answer["version"])
+
+
+def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
+    """The stack record from its blocks. An entry that cannot be read is no entry."""
+    ids: dict[Address, str] = {}
+    marks: dict[Address, Mark] = {}
+    protected: set[Address] = set()
+    environment: str | None = None
+    for body in bodies:
+        try:
+            told = json.loads(body["value"])
+            if told["v"] > mark.VERSION:
+                raise ServerError("the stack record was written by a newer lettaform", "use that one")
+            ids |= {Address.parse(text): id for text, id in told["ids"].items()}
+            marks |= {Address.parse(text): mark.from_metadata(own) for text, own in told.get("marks", {}).items()}
+            protected |= {Address.parse(text) for text in told.get("protected", ())}
+            environment = told.get("environment") or environment
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return Record(ids, marks, frozenset(protected), environment, bool(bodies))
+
+
+async def _missing(client: Client, record: Record, found: dict[str, list[Live]]) -> None:
+    """What the record knows and no list showed: its mark may be gone, its object may be alive."""
+    seen = {live.id for lives in found.values() for live in lives}
+    wanted = [(kinds_by_section(a), id) for a, id in record.ids.items() if id not in seen]
+    answers = await asyncio.gather(*(_one(client, kind, id) for kind, id in wanted if kind and kind != "tool"))
+    for live in answers:
+        if live is not None:
+            found[live.kind].append(live)
+
+
+def kinds_by_section(address: Address) -> str | None:
+    """The kind of what stands at an address."""
+    if address.field:
+        line = kinds()[kinds_of(address.section)].attrs().get(address.field)
+        return line.own if line else None
+    return next((name for name, kind in kinds().items() if kind.section == address.section), None)
+
+
+def kinds_of(section: str) -> str:
+    """The kind of a section; KeyError if there is none."""
+    return next(name for name, kind in kinds().items() if kind.section == section)
+
+
+async def _one(client: Client, kind: str, id: str) -> Live | None:
+    try:
+        include = {"include": RELATIONS} if kind == "agent" else {}
+        return mark.read(kind, await client.get(f"{kinds()[kind].path}{id}", **include))
+    except NotFound:
+        return None
+
+
+async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
+    """One object, whoever's it is, and the blocks that hang on it. NotFound if there is none."""
+    include = {"include": RELATIONS} if kind == "agent" else {}
+    try:
+        body = await client.get(f"{kinds()[kind].path}{id}", **include)
+    except ServerError as error:
+        if error.status not in (404, 422):  # 422: not an id of this kind
+            raise
+        raise NotFound(f"the server has no {kind} `{id}`", status=404) from error
+    blocks = [await _one(client, "block", each["id"]) for each in body.get("blocks") or ()]
+    return mark.read(kind, body), tuple(live for live in blocks if live is not None)
+
+
+def _whose(
+    url: str,
+    version: str,
+    stack: str,
+    record: Record,
+    found: Mapping[str, list[Live]],
+    bodies: Mapping[str, Mapping[str, Any]],
+) -> World:
+    blocks = {live.id: live for live in found["block"]}
+    attached: dict[str, tuple[Live, ...]] = {}
+    for agent in found["agent"]:
+        inside = bodies.get(agent.id, {}).get("blocks") or ()
+        attached[agent.id] = tuple(blocks.get(each["id"]) or mark.read("block", each) for each in inside)
+    objects: dict[Address, Live] = {}
+    copies: list[Live] = []
+    problems: list[Problem] = []
+    claims: dict[Address, list[Live]] = defaultdict(list)
+    for live in (live for lives in found.values() for live in lives):
+        if live.stack == stack and live.address and not live.address.parent:
+            claims[live.address].append(live)
+    recorded = {id: address for address, id in record.ids.items()}
+    for live in (live for lives in found.values() for live in lives):
+        address = recorded.get(live.id)
+        # its mark is gone; the record decides
+        if address and live.stack in (None, stack) and all(live.id != each.id for each in claims[address]):
+            claims[address].append(replace(live, address=address, stack=stack, marked=False))
+    for address, lives in claims.items():
+        winner = _winner(address, lives, record, attached)
+        if winner is None and address not in record.ids and len(lives) > 1:
+            ids = ", ".join(live.id for live in lives)
+            hint = f"`lettaform import '{address}' ID` says which one it is"
+            problems.append(Problem(f"several live objects answer to {address}: {ids}", None, hint, str(address)))
+        elif winner is not None:
+            room = kinds()[winner.kind].mark == "metadata"
+            objects[address] = winner if room else replace(winner, mark=record.marks.get(address, Mark()))
+        copies += [live for live in lives if winner is None or live.id != winner.id]
+    survivors = _own(objects, blocks, attached)
+    ours = {live.id for live in objects.values()}
+    strangers = {("tool", live.name): live for live in found["tool"] if live.id not in ours}
+    return World(url, version, record, objects, tuple(copies), survivors, strangers, attached, problems=tuple(problems))
+
+
+def _winner(
+    address: Address, lives: list[Live], record: Record, attached: Mapping[str, tuple[Live, ...]]
+) -> Live | None:
+    """The record decides; without it a single claimant, or the one whose own blocks carry our tags: a copy's do not."""
+    known = next((live for live in lives if live.id == record.ids.get(address)), None)
+    if known is not None:
+        return known
+    genuine = [
+        live for live in lives if any(b.address and b.address.parent == address for b in attached.get(live.id, ()))
+    ]
+    if len(genuine) == 1:
+        return genuine[0]
+    return lives[0] if len(lives) == 1 and address not in record.ids else None
+
+
+def _own(
+    objects: dict[Address, Live], blocks: Mapping[str, Live], attached: Mapping[str, tuple[Live, ...]]
+) -> dict[Address, tuple[Live, ...]]:
+    """Own blocks go to their agents; what hangs on none of them survives it."""
+    survivors: dict[Address, tuple[Live, ...]] = {}
+    for live in blocks.values():
+        if not live.address or not live.address.parent:
+            continue
+        agent = objects.get(live.address.parent)
+        here = agent is not None and any(each.id == live.id for each in attached.get(agent.id, ()))
+        if agent is not None and here and live.address not in objects:
+            born = Mark(agent.mark.parts.get(live.address.child or "", {}))
+            objects[live.address] = live if live.mark != Mark() else replace(live, mark=born)
+        elif not here:
+            survivors[live.address] = (*survivors.get(live.address, ()), live)
+    return survivors
+
+
+async def _free(client: Client, tag: str, world: World) -> World:
+    """Of the survivors, those that hang on no agent at all."""
+    if not world.survivors:
+        return world
+    free = await client.pages("/v1/blocks/", tags=tag, connected_to_agents_count_eq=0, show_hidden_blocks=True)
+    ids = {body["id"] for body in free}
+    kept = {a: tuple(live for live in lives if live.id in ids) for a, lives in world.survivors.items()}
+    return replace(world, survivors={a: lives for a, lives in kept.items() if lives})
+
+
+async def _imports(client: Client, manifest: Manifest, world: World) -> World:
+    """What `imports:` names and nobody's mark claims is taken for ours; the plan says what follows."""
+    for entry in manifest.imports:
+        kind = kinds_by_section(entry.address)
+        if entry.address in world.objects or kind is None:
+            continue
+        try:
+            live, attached = await one(client, kind, entry.id)
+        except NotFound as error:
+            problem = Problem(error.message, entry.place, None, str(entry.address))
+            world = replace(world, problems=(*world.problems, problem))
+            continue
+        if live.stack not in (None, manifest.stack):
+            message = f"{entry.id} belongs to stack `{live.stack}`"
+            problem = Problem(message, entry.place, "use it with `external: {id: …}`", str(entry.address))
+            world = replace(world, problems=(*world.problems, problem))
+            continue
+        mine = replace(live, address=entry.address, stack=manifest.stack, marked=False, mark=Mark())
+        strangers = {key: each for key, each in world.strangers.items() if each.id != live.id}
+        objects, hung = {**world.objects, entry.address: mine}, {**world.attached, live.id: attached}
+        world = replace(world, objects=objects, attached=hung, strangers=strangers)
+    return world
+
+
+# --- what others own and we use --------------------------------------------------------------------------------------
+
+
+async def _externals(client: Client, manifest: Manifest, world: World, tools: Sequence[Live]) -> World:
+    wanted = [desired for desired in manifest.objects.values() if desired.external]
+    answers = await asyncio.gather(*(_external(client, desired, tools) for desired in wanted))
+    objects, problems = dict(world.objects), list(world.problems)
+    for desired, lives in zip(wanted, answers, strict=True):
+        if len(lives) == 1:
+            objects[desired.address] = replace(lives[0], address=desired.address, stack=lives[0].stack or "")
+            continue
+        problems.append(_unfound(desired, lives, tools))
+    return replace(world, objects=objects, problems=tuple(problems))
+
+
+async def _external(client: Client, desired: Desired, tools: Sequence[Live]) -> list[Live]:
+    kind, external = desired.kind, desired.external
+    assert external is not None
+    path, include = kinds()[kind].path, {"include": RELATIONS} if kind == "agent" else {}
+    if external.stack and external.address:
+        claim = mark.tags(external.stack, external.address)
+        if kind == "tool":
+            return [live for live in tools if live.stack == external.stack and live.address == external.address]
+        return [mark.read(kind, b) for b in await client.pages(path, tags=claim, match_all_tags=True, **include)]
+    if kind == "tool":
+        return [live for live in tools if external.id == live.id or external.name == live.name]
+    if external.id:
+        live = await _one(client, kind, external.id)
+        return [live] if live else []
+    named = {kinds()[kind].name_field: external.name}
+    return [mark.read(kind, body) for body in await client.pages(path, **named, **include)]
+
+
+def _unfound(desired: Desired, lives: Sequence[Live], tools: Sequence[Live]) -> Problem:
+    external = desired.external
+    assert external is not None
+    what = external.name or external.id or f"{external.stack}/{external.address}"
+    address = str(desired.address)
+    if lives:
+        ids = ", ".join(live.id for live in lives)
+        message = f"{address}: {len(lives)} {desired.kind}s on the server answer to `{what}`: {ids}"
+        return Problem(message, desired.place, "name one by `id`", address)
+    near = nearest(external.name, [live.name for live in tools]) if desired.kind == "tool" and external.name else None
+    hint = f"did you mean `{near}`?" if near else None
+    return Problem(f"{address}: the server has no {desired.kind} `{what}`", desired.place, hint, address)
+
+
+async def users(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+    """The ids of all agents, anybody's, that have these blocks and tools."""
+    blocks, tools = ([live.id for live in lives if live.kind == kind] for kind in ("block", "tool"))
+    paths = [client.get(f"/v1/blocks/{id}/agents", limit=100_000, include="agent.tags") for id in blocks]
+    found = {
+        id: frozenset(agent["id"] for agent in agents)
+        for id, agents in zip(blocks, await asyncio.gather(*paths), strict=True)
+    }
+    if tools:  # no route tells who uses a tool
+        everybody = await client.pages("/v1/agents/", include="agent.tools", show_hidden_agents=True)
+        for id in tools:
+            found[id] = frozenset(a["id"] for a in everybody if any(tool["id"] == id for tool in a["tools"]))
+    return found

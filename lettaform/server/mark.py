@@ -1,0 +1,80 @@
+"""Whose an object is: our mark, as the v1 API lets us keep it, in tags and metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lettaform.kinds import kinds
+from lettaform.kinds.base import path_get
+from lettaform.model import Live, Mark
+from lettaform.words import Address
+
+VERSION = 1
+PREFIX = "lettaform:"
+KEY = "lettaform"
+RECORD = "lettaform:record"
+
+
+def stack_tag(stack: str) -> str:
+    """The tag that every object of a stack carries."""
+    return f"{PREFIX}stack={stack}"
+
+
+def tags(stack: str, address: Address) -> list[str]:
+    """The tags that claim an address."""
+    return [stack_tag(stack), f"{PREFIX}addr={address}"]
+
+
+def foreign_tags(all_tags: Iterable[str]) -> list[str]:
+    """Tags that are not a mark."""
+    return [tag for tag in all_tags if not tag.startswith(PREFIX)]
+
+
+def metadata(mark: Mark) -> dict[str, Any]:
+    """A mark as it stands under `metadata.lettaform`; empty parts are left out."""
+    parts = {key: dict(base) for key, base in mark.parts.items()}
+    members = {key: list(value) for key, value in mark.members.items()}
+    told = {"base": dict(mark.base), "members": members, "parts": parts}
+    return {"v": VERSION, **{key: value for key, value in told.items() if value}}
+
+
+def read(kind: str, body: Mapping[str, Any]) -> Live:
+    """An answer's body as Live, in the manifest's words. `address` and `stack` are what the mark claims."""
+    table = kinds()[kind]
+    body = table.decode(body)
+    values = {name: path_get(body, line.read) for name, line in table.attrs().items() if line.read}
+    if "tags" in values:
+        values["tags"] = foreign_tags(values["tags"] or ())
+    own: Any = {}
+    if isinstance(values.get("metadata"), Mapping):
+        own = values["metadata"].get(KEY) or {}
+        values["metadata"] = {key: value for key, value in values["metadata"].items() if key != KEY}
+    claims = dict(
+        tag[len(PREFIX) :].split("=", 1) for tag in body.get("tags") or () if tag.startswith(PREFIX) and "=" in tag
+    )
+    return Live(
+        kind=kind,
+        id=body["id"],
+        name=str(body.get(table.name_field) or ""),
+        values=values,
+        address=_address(claims.get("addr")),
+        stack=claims.get("stack"),
+        mark=from_metadata(own),
+        marked="stack" in claims and "addr" in claims,
+    )
+
+
+def from_metadata(own: Any) -> Mark:
+    """A mark from what stands under `metadata.lettaform`; nothing where that is not ours."""
+    if not isinstance(own, Mapping):
+        return Mark()
+    members = {key: tuple(value) for key, value in (own.get("members") or {}).items()}
+    return Mark(dict(own.get("base") or {}), members, dict(own.get("parts") or {}))
+
+
+def _address(text: str | None) -> Address | None:
+    try:
+        return Address.parse(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,358 @@
+"""A Step to a request, and the request's answer to an Answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lettaform.errors import NotFound, ServerError, Unavailable
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Kind
+from lettaform.model import Answer, Mark, Step
+from lettaform.server import mark
+from lettaform.server.client import Client
+from lettaform.server.find import RELATIONS
+from lettaform.words import Keep, Ref, canonical, fill, tainted
+
+SETTLE = 5.0
+"""Seconds to look for what an unanswered POST may have made: 0.16.8 goes on after the client is gone."""
+RECORD_PART = 150_000
+"""Characters of one block of the stack record."""
+
+
+class Sender:
+    """Carries out Steps on one server, for one stack."""
+
+    def __init__(self, client: Client, stack: str, known: frozenset[str]) -> None:
+        """`known`: ids that carry our marks already, so that a new one can be told from them."""
+        self.client, self.stack, self.known = client, stack, known
+        self.slowest = 0.0
+
+    async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        """Carry out one Step. `answer` says what a Ref stands for. Raises ServerError."""
+        for secret in _secrets(step.fields):
+            self.client.hide(secret)
+        match step.op:
+            case "create":
+                return await self._create(step, answer)
+            case "update":
+                return await self._update(step, answer)
+            case "link" | "unlink":
+                return await self._link(step, answer)
+            case "delete":
+                return await self._delete(step)
+            case "call":
+                return await self._call(step)
+            case "record":
+                return await self._record(step)
+
+    # --- create
+
+    async def _create(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        kind = kinds()[step.kind]
+        body = _wire(kind, {name: fill(value, answer) for name, value in step.fields.items()})
+        self._mark(kind, step, body, answer, [], {})
+        for name, line in kind.attrs().items():
+            if line.own and step.parts and line.write:
+                body[line.write] = [self._part(step, name, line.own, key, answer) for key in step.parts]
+        body = kind.encode(body, None)
+        # a PUT by name can be sent again; a POST cannot
+        made = (
+            await self.client.send("PUT", kind.path, body=body)
+            if kind.verb == "PUT"
+            else await self._post(step, kind, body)
+        )
+        live = mark.read(step.kind, made)
+        self._expect(step, kind, body, made)
+        parts = {each.get("label"): each["id"] for each in made.get("blocks") or ()}
+        return Answer(live.id, live.values, {key: parts[key] for key in step.parts if key in parts})
+
+    def _part(self, step: Step, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
+        # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
+        body = _wire(kinds()[kind], {name: fill(value, answer) for name, value in step.parts[key].items()})
+        body["tags"] = [*body.get("tags", ()), *mark.tags(self.stack, step.address.own(field, key))]
+        return body
+
+    def _mark(
+        self,
+        kind: type[Kind],
+        step: Step,
+        body: dict[str, Any],
+        answer: Callable[[Ref], Any],
+        tags: list[str],
+        metadata: Mapping[str, Any],
+    ) -> None:
+        """Write the mark into a body, over the tags and metadata that are to stand there."""
+        assert step.mark is not None
+        forget = step.mark == Mark() and not step.fields and step.op == "update" and step.member == ("forget", None)
+        claim = [] if forget else mark.tags(self.stack, step.address)
+        body["tags"] = [*body.get("tags", mark.foreign_tags(tags)), *claim]
+        if kind.mark == "metadata":
+            members = {name: _known(value, answer) for name, value in step.mark.members.items()}
+            told = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
+            others = {key: value for key, value in {**metadata, **body.get("metadata", {})}.items() if key != mark.KEY}
+            gone = set(metadata) - set(body["metadata"]) if "metadata" in body else set()
+            others = {key: value for key, value in others.items() if key not in gone}
+            body["metadata"] = others | ({} if forget else {mark.KEY: mark.metadata(told)})
+
+    async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST once. Where the answer is lost, look for our mark before anything is sent again."""
+        for attempt in (1, 2, 3):
+            started = time.monotonic()
+            try:
+                made: dict[str, Any] = await self.client.send("POST", kind.path, body=body)
+                self.slowest = max(self.slowest, time.monotonic() - started)
+                return made
+            except Unavailable as error:
+                found = await self._look(step, kind) if error.ambiguous else None
+                if found is not None:
+                    return found
+                if attempt == 3 or (error.status == 500 and attempt == 2):
+                    raise
+                await asyncio.sleep(0.3 * attempt)
+        raise AssertionError("unreachable")
+
+    async def _look(self, step: Step, kind: type[Kind]) -> dict[str, Any] | None:
+        """What an unanswered POST has made, if it shows within the settle time."""
+        until = time.monotonic() + max(SETTLE, 3 * self.slowest)
+        params = {"tags": mark.tags(self.stack, step.address), "match_all_tags": True}
+        if step.kind == "agent":
+            params |= {"include": RELATIONS, "show_hidden_agents": True}
+        while True:
+            try:
+                found: list[dict[str, Any]] = await self.client.pages(kind.path, **params)
+                new = [body for body in found if body["id"] not in self.known]
+                if new:
+                    return new[0]
+            except Unavailable:
+                pass
+            if time.monotonic() > until:
+                return None
+            await asyncio.sleep(0.5)
+
+    def _expect(self, step: Step, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+        """0.16.8 drops unknown and same-labelled blocks without a word: hold the answer against what was asked."""
+        live = mark.read(step.kind, made)
+        for line in kind.attrs().values():
+            if line.link and line.write and line.write in body:
+                lost = set(body[line.write]) - set(live.values.get(line.name) or ())
+                if lost:
+                    raise ServerError(
+                        f"{step.address}: the server did not attach {', '.join(sorted(lost))}", "plan again"
+                    )
+        labels = {each.get("label") for each in made.get("blocks") or ()}
+        if missing := [key for key in step.parts if step.parts[key].get("label", key) not in labels]:
+            raise ServerError(f"{step.address}: the server did not make its blocks {', '.join(missing)}", "plan again")
+
+    # --- update
+
+    async def _update(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        """Read again, lay the change over it, write: what others put there meanwhile is kept."""
+        kind = kinds()[step.kind]
+        include = {"include": RELATIONS} if step.kind == "agent" else {}
+        now = await self.client.get(f"{kind.path}{step.id}", **include)
+        body = await self._change(step, kind, now, answer)
+        # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
+        within = self.client.timeout + 0.25 * step.users
+        overtaken = step.kind == "block"
+        if kind.verb == "PUT" and not self._renames(kind, step, now):
+            made = await self.client.send("PUT", kind.path, body=body, within=within)
+        else:
+            path = f"{kind.path}{step.id}"
+            made = await self.client.send("PATCH", path, params=include, body=body, within=within, overtaken=overtaken)
+            if lost := self._ignored(kind, step, made, answer):
+                made = await self.client.send(
+                    "PATCH", path, params=include, body=lost, within=within, overtaken=overtaken
+                )
+                if still := self._ignored(kind, step, made, answer):
+                    names = ", ".join(still)
+                    raise ServerError(
+                        f"{step.address}: the server answered 200 and did not change {names}", "plan again"
+                    )
+        live = mark.read(step.kind, made)
+        return Answer(live.id, live.values)
+
+    async def _change(
+        self, step: Step, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]
+    ) -> dict[str, Any]:
+        live = mark.read(step.kind, now)
+        fields = {}
+        for name, value in step.fields.items():
+            line, value = kind.attrs()[name], fill(value, answer)
+            fields[name] = _laid(line.merges, value, live.values.get(name)) if isinstance(value, Keep) else value
+        body = _wire(kind, fields)
+        if step.mark is not None:
+            self._mark(kind, step, body, answer, list(now.get("tags") or ()), now.get("metadata") or {})
+        body = kind.encode(body, now)
+        if self._renames(kind, step, now):
+            # PATCH renames and keeps the id, but takes the schema from the caller
+            code = {"code": body["source_code"]}
+            body.setdefault("json_schema", None)
+            body["json_schema"] = body["json_schema"] or await self.client.send(
+                "POST", f"{kind.path}generate-schema", body=code
+            )
+        return body
+
+    @staticmethod
+    def _renames(kind: type[Kind], step: Step, now: Mapping[str, Any]) -> bool:
+        return kind.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
+
+    @staticmethod
+    def _ignored(
+        kind: type[Kind], step: Step, made: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
+    ) -> dict[str, Any]:
+        """What was written and does not stand in the answer, ready to be sent again."""
+        if made is None:
+            return {}
+        live, lost = mark.read(step.kind, made), {}
+        for name, value in step.fields.items():
+            line, value = kind.attrs()[name], fill(value, answer)
+            if line.read is None or line.write is None or line.additive or line.secret:
+                continue
+            entries = dict(value.entries or ()) if isinstance(value, Keep) else None
+            have = live.values.get(name)
+            if entries is not None and line.merges and isinstance(have, Mapping):
+                wrong = {key: new for key, new in entries.items() if not _holds(kind, name, have.get(key), new)}
+                if wrong:
+                    lost[line.write] = wrong
+            elif entries is None and not _holds(kind, name, have, value):
+                lost[line.write] = value
+        return lost
+
+    # --- the rest
+
+    async def _link(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        assert step.member is not None
+        kind, (name, member) = kinds()[step.kind], step.member
+        verb = "attach" if step.op == "link" else "detach"
+        path = f"{kind.path}{step.id}/{kind.attrs()[name].link}/{verb}/{fill(member, answer)}"
+        try:
+            await self.client.send("PATCH", path)
+        except NotFound:
+            if step.op == "link":
+                raise
+        return Answer(step.id or "")
+
+    async def _delete(self, step: Step) -> Answer:
+        if step.kind == "stack":
+            for body in await self._record_blocks():
+                await self.client.send("DELETE", f"/v1/blocks/{body['id']}")
+            return Answer("")
+        path = f"{kinds()[step.kind].path}{step.id}"
+        try:
+            await self.client.send("DELETE", path)
+        except NotFound:
+            pass
+        except ServerError as error:
+            # 0.16.8 answers 400 where a tool is gone already
+            if error.status != 400 or await self._alive(path):
+                raise
+        return Answer(step.id or "")
+
+    async def _alive(self, path: str) -> bool:
+        try:
+            await self.client.get(path)
+        except NotFound:
+            return False
+        return True
+
+    async def _call(self, step: Step) -> Answer:
+        assert step.member is not None
+        path = f"{kinds()[step.kind].path}{step.id}/{step.member[0]}"
+        try:
+            await self.client.send("POST", path)
+        except Unavailable:  # a recompile can be repeated
+            await self.client.send("POST", path)
+        return Answer(step.id or "")
+
+    async def _record_blocks(self) -> list[dict[str, Any]]:
+        tags = [mark.stack_tag(self.stack)]
+        found: list[dict[str, Any]] = await self.client.pages("/v1/blocks/", tags=tags, show_hidden_blocks=True)
+        return [body for body in found if any(tag.startswith(mark.RECORD) for tag in body["tags"])]
+
+    async def _record(self, step: Step) -> Answer:
+        """Write the stack record over what stands there, in as many blocks as it needs."""
+        now = await self._record_blocks()
+        texts = _pages(dict(step.fields))
+        for body, text in zip(now, texts, strict=False):
+            if body["value"] != text:
+                await self.client.send("PATCH", f"/v1/blocks/{body['id']}", body={"value": text}, overtaken=True)
+        for number in range(len(now), len(texts)):
+            tags = [mark.stack_tag(self.stack), f"{mark.RECORD}={number}"]
+            told = {"label": "lettaform", "value": texts[number], "tags": tags, "hidden": True}
+            told |= {
+                "description": f"What lettaform remembers of stack {self.stack}. Not for agents.",
+                "limit": 1_000_000,
+            }
+            await self.client.send("POST", "/v1/blocks/", body=told)
+        for body in now[len(texts) :]:
+            await self.client.send("DELETE", f"/v1/blocks/{body['id']}")
+        return Answer("")
+
+
+def _wire(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by the names that requests use."""
+    lines = kind.attrs()
+    return {lines[name].write or "": value for name, value in fields.items() if lines[name].write}
+
+
+def _laid(merges: bool, change: Keep, have: Any) -> Any:
+    """A Keep over what is live."""
+    if change.entries is not None:
+        entries = dict(change.entries)
+        if merges:
+            return entries
+        return {key: value for key, value in {**(have or {}), **entries}.items() if key not in change.drop}
+    return [item for item in have or () if item not in change.drop] + [i for i in change.put if i not in (have or ())]
+
+
+def _holds(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
+    if isinstance(have, Mapping) and isinstance(want, Mapping):
+        return all(_holds(kind, name, have.get(key), item) for key, item in want.items())
+    empty = want in ("", [], {}) or want is None
+    have, want = kind.normal(name, have), kind.normal(name, want)
+    if kind.attrs()[name].unordered and isinstance(have, list) and isinstance(want, list):
+        have, want = sorted(have, key=canonical), sorted(want, key=canonical)
+    return (empty and not have) or canonical(have) == canonical(want) or want is None
+
+
+def _known(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:
+    """Members as ids; what failed to be made is left out."""
+    found = []
+    for member in members:
+        try:
+            found.append(fill(member, answer))
+        except LookupError:
+            continue
+    return tuple(found)
+
+
+def _secrets(value: Any) -> list[str]:
+    if not tainted(value):
+        return []
+    if isinstance(value, Mapping):
+        return [secret for item in value.values() for secret in _secrets(item)]
+    if isinstance(value, list | tuple):
+        return [secret for item in value for secret in _secrets(item)]
+    if isinstance(value, Keep):
+        return _secrets([list(value.put), dict(value.entries or ())])
+    return [str(value.value)]
+
+
+def _pages(fields: Mapping[str, Any]) -> list[str]:
+    """The record as texts of bounded size; each stands for itself."""
+    pages: list[dict[str, Any]] = [{"ids": {}, "marks": {}, "protected": fields["protected"]}]
+    size = 0
+    entries = [("ids", address, id) for address, id in fields["ids"].items()]
+    entries += [("marks", address, mark.metadata(each)) for address, each in fields["marks"].items()]
+    for what, address, value in entries:
+        size += len(address) + len(canonical(value)) + 8
+        if size > RECORD_PART:
+            pages.append({"ids": {}, "marks": {}})
+            size = 0
+        pages[-1][what][address] = value
+    head = {"v": mark.VERSION, "environment": fields["environment"]}
+    return [json.dumps(head | page, indent=1, ensure_ascii=False) for page in pages]

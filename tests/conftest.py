@@ -1,0 +1,34 @@
+"""The place of the one real server that a whole test run shares; `tests/live/conftest.py` starts it there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+RUN = "LETTAFORM_TEST_RUN"
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers of pytest-xdist inherit the variable: all of them share the controller's folder.
+    if not _is_worker(config):
+        os.environ[RUN] = tempfile.mkdtemp(prefix="lettaform-test-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # The last hook of all, after Ctrl-C too. Here and not in tests/live: the controller never loads that conftest.
+    if _is_worker(config) or RUN not in os.environ:
+        return
+    folder = Path(os.environ.pop(RUN))
+    if (folder / "data").is_dir():
+        from lettaform import local
+
+        local.down(data=folder / "data", purge=True)
+    shutil.rmtree(folder)

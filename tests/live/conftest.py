@@ -1,0 +1,51 @@
+"""A real server for every test in this folder: one per test run, started when the first test asks for it.
+
+LETTAFORM_TEST_URL names a server to use instead, which is left running; LETTAFORM_TEST_PASSWORD goes with it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lettaform import local
+
+
+@dataclass(frozen=True)
+class Letta:
+    """Where the server is, and the handles of a model that answers and an embedding that works."""
+
+    url: str
+    model: str
+    embedding: str
+    password: str | None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture(scope="session")
+def letta() -> Letta:
+    url = os.environ.get("LETTAFORM_TEST_URL")
+    if url:
+        return _elsewhere(url.rstrip("/"), os.environ.get("LETTAFORM_TEST_PASSWORD"))
+    # Whichever worker comes first starts it; the others wait for its lock and find it running.
+    server = local.up(0, Path(os.environ["LETTAFORM_TEST_RUN"]) / "data", echo_model=True)
+    return Letta(server.url, server.model, server.embedding, server.password)
+
+
+def _elsewhere(url: str, password: str | None) -> Letta:
+    bearer = {"Authorization": f"Bearer {password}"} if password else {}
+    models = httpx.get(f"{url}/v1/models/", headers=bearer, timeout=60).raise_for_status().json()
+    answers = any(model["handle"] == "openai-proxy/echo" for model in models)
+    model, embedding = local.MODELS[answers]
+    return Letta(url, model, embedding, password)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lettaform import local
+from lettaform.cli.dev import dev
+from lettaform.errors import LocalError
+
+SERVER = local.Running("http://127.0.0.1:9000", "0.16.8", "openai-proxy/echo", "openai/e", Path("/data"), 12, "secret")
+KNOWN = local.Known("http://127.0.0.1:9000", "running", "0.16.8", "openai-proxy/echo", "openai/e", Path("/data"), 12)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    seen: list[object] = []
+
+    def up(port: int, data: Path | None, **options: object) -> local.Running:
+        progress = options.pop("progress")
+        assert callable(progress)
+        progress("starting")
+        seen.append((port, data, options))
+        return SERVER
+
+    monkeypatch.setattr(local, "up", up)
+    return seen
+
+
+def test_up_in_json_says_nothing_else_on_stdout(started: list[object]) -> None:
+    words = "up --port 9000 --data /data --echo-model --password secret --timeout 60 --json"
+    result = CliRunner().invoke(dev, words.split(), catch_exceptions=False)
+    assert json.loads(result.stdout) == {
+        "url": "http://127.0.0.1:9000",
+        "version": "0.16.8",
+        "model": "openai-proxy/echo",
+        "embedding": "openai/e",
+        "data": "/data",
+        "pid": 12,
+    }
+    assert result.stderr == "starting\n"
+    assert started == [(9000, Path("/data"), {"echo_model": True, "password": "secret", "timeout": 60.0})]
+
+
+def test_up_says_where_it_is_and_how_to_stop_it(started: list[object]) -> None:
+    result = CliRunner().invoke(dev, ["up"], catch_exceptions=False)
+    assert started == [(8283, None, {"echo_model": False, "password": None, "timeout": 120})]
+    for words in ("http://127.0.0.1:9000", "/data/letta.log", "lettaform dev down --port 9000"):
+        assert words in result.stdout
+    assert "secret" not in result.output
+
+
+def test_down_all_stops_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[object] = []
+    monkeypatch.setattr(local, "status", lambda: (KNOWN,))
+    monkeypatch.setattr(local, "down", lambda _, data, purge: stopped.append((data, purge)) or True)
+    result = CliRunner().invoke(dev, ["down", "--all", "--purge"], catch_exceptions=False)
+    assert stopped == [(Path("/data"), True)]
+    assert result.stdout == "stopped the server of /data, data deleted\n"
+
+
+def test_down_all_with_a_port_is_a_contradiction() -> None:
+    with pytest.raises(LocalError, match="--all"):
+        CliRunner().invoke(dev, ["down", "--all", "--port", "1"], catch_exceptions=False)
+
+
+def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "status", lambda port, data: (KNOWN,))
+    listed = CliRunner().invoke(dev, ["status", "--json"], catch_exceptions=False)
+    assert json.loads(listed.stdout)["servers"][0]["condition"] == "running"
+    assert "running" in CliRunner().invoke(dev, ["status"], catch_exceptions=False).stdout
+
+
+def test_logs_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def logs(port: int, data: Path | None, **options: object) -> list[str]:
+        asked.append((port, data, options))
+        return ["one", "two"]
+
+    monkeypatch.setattr(local, "logs", logs)
+    result = CliRunner().invoke(dev, ["logs", "-n", "2", "--postgres"], catch_exceptions=False)
+    assert result.stdout == "one\ntwo\n"
+    assert asked == [(8283, None, {"lines": 2, "follow": False, "of": "postgres"})]

