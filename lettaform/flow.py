@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lettaform.apply import apply as walk
-from lettaform.errors import PlanError, Problem
+from lettaform.errors import PlanError, Problem, Stale
 from lettaform.kinds import kinds
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Manifest, Mark, Plan, Report, Wish, World
-from lettaform.plan import Draft, diff, make
+from lettaform.plan import Draft, diff, make, saved
 from lettaform.plan.diff import kinds_at, matches
 from lettaform.plan.order import remark
+from lettaform.render import data
 from lettaform.server import Server, connect
 from lettaform.snapshot import export
 from lettaform.words import Address, nearest
@@ -96,13 +98,62 @@ def apply(
     return asyncio.run(_with(source, connection, run, parallel))
 
 
+def save(plan: Plan, path: Path) -> None:
+    """Write a plan for `apply_saved`: complete or not at all, readable by its owner alone."""
+    text = json.dumps({**data.plan(plan), **saved.dump(plan)}, indent=1, ensure_ascii=False) + "\n"
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise PlanError(f"cannot write {path}: {error.strerror}") from error
+
+
+def apply_saved(
+    path: Path,
+    source: Source,
+    connection: Connection,
+    *,
+    consent: Consent = lambda plan: True,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+) -> tuple[Plan, Report | None]:
+    """Carry out a saved plan, if planning again gives the very same Steps; else Stale names what moved."""
+    told, asked = _saved(path)
+
+    async def run(line: _Line) -> tuple[Plan, Report | None]:
+        plan = await line.plan(asked)
+        if lines := saved.moved(told, plan):
+            problems = tuple(Problem(each) for each in lines)
+            raise Stale(f"{path} no longer fits what is live", "plan again and review", problems)
+        if not plan or not consent(plan):
+            return plan, None
+        return plan, await line.apply(plan, notify, parallel)
+
+    pinned = replace(connection, url=connection.url or (told.get("server") or {}).get("url"))
+    return asyncio.run(_with(source, pinned, run, parallel))
+
+
+def _saved(path: Path) -> tuple[Mapping[str, Any], Wish]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(told, dict) or told.get("format_version") != saved.FORMAT:
+            raise ValueError("format")
+        return told, saved.wish(told)
+    except OSError as error:
+        raise PlanError(f"cannot read {path}: {error.strerror}", "`lettaform plan -o FILE` writes one") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise PlanError(f"{path} is not a saved plan of this version", "`lettaform plan -o FILE` writes one") from error
+
+
 def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan:
     """Take a living object in under an address of the manifest. Writes our mark, and nothing else."""
 
     async def run(line: _Line) -> Plan:
         plan = await line.adopt(_address(address), id)
-        report = await line.apply(plan, lambda event: None, 1)
-        _raise(report)
+        _raise(await line.apply(plan, lambda event: None, 1))
         return plan
 
     return asyncio.run(_with(source, connection, run))
@@ -394,4 +445,4 @@ def _raise(report: Report) -> None:
             raise outcome.error
 
 
-__all__ += ["Problem", "state_list", "state_move", "state_rebuild", "state_remove"]
+__all__ += ["apply_saved", "save", "state_list", "state_move", "state_rebuild", "state_remove"]

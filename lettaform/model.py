@@ -127,6 +127,10 @@ class Record:
     """Marks of objects that have no room for one."""
     protected: frozenset[Address] = frozenset()
     environment: str | None = None
+    key: str | None = None
+    """With which secrets are digested, so that a saved plan can tell that one was rotated."""
+    copies: frozenset[str] = frozenset()
+    """Ids that claim an address of ours and were told apart from it: never ours until they are imported."""
     exists: bool = False
 
 
@@ -255,6 +259,7 @@ class Plan:
     url: str
     version: str
     environment: str | None = None
+    wish: Wish = field(default_factory=Wish)
     changes: tuple[Change, ...] = ()
     runtime: tuple[Runtime, ...] = ()
     unmanaged: tuple[Unmanaged, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -230,6 +231,11 @@ def _plain(value: Any) -> Any:
 def digest(value: Any) -> str:
     """128 bits of the sha256 of the canonical JSON, in hex. Never of a secret: those have no base."""
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def keyed(secret: Secret, key: str) -> str:
+    """The digest of a secret that tells nothing to whoever lacks the key."""
+    return hmac.new(key.encode(), secret.value.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
 
 
 def nearest(word: str, words: Iterator[str] | list[str] | tuple[str, ...]) -> str | None:

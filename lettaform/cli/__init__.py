@@ -56,13 +56,15 @@ class Globals:
             trace=_trace if self.verbose or self.debug else None,
         )
 
-    def problems(self, text: str) -> None:
-        """Tell a person what is wrong, on stderr."""
-        click.echo(text, err=True, nl=False)
-
 
 _now: ContextVar[Globals | None] = ContextVar("globals", default=None)
 """What is known when something goes wrong."""
+
+
+def remember(now: Globals) -> Globals:
+    """Report errors in this form from here on."""
+    _now.set(now)
+    return now
 
 
 def _trace(line: str) -> None:
@@ -81,9 +83,10 @@ def _put(name: str, value: Any, now: Globals) -> Globals:
         return replace(now, color=False)
     if name == "variables":
         return replace(now, variables={**now.variables, **dict(map(_assignment, value))})
+    added: dict[str, Any] = {name: value}
     if name in ("files", "variable_files"):
-        return replace(now, **{name: (*getattr(now, name), *value)})
-    return replace(now, **{name: value})
+        added = {name: (*getattr(now, name), *value)}
+    return replace(now, **added)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -105,8 +108,7 @@ class GlobalOption(click.Option):
     def take(self, context: click.Context, _: click.Parameter, value: Any) -> Any:
         """Put it where the verb, and whoever reports an error, will look."""
         if context.get_parameter_source(self.name or "") is ParameterSource.COMMANDLINE:
-            context.obj = _put(self.about, value, context.obj or Globals())
-            _now.set(context.obj)
+            context.obj = remember(_put(self.about, value, context.obj))
         return value
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -206,7 +208,7 @@ class Shell(click.Group):
         for option in self.params:
             given = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
             if given and isinstance(option, GlobalOption) and option.about not in VERBS[name or ""].takes:
-                ctx.fail(f"`{name}` takes no {option.opts[-1]} from before the verb")
+                ctx.fail(f"`{name}` takes no {option.opts[-1]}")
         return name, command, rest
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **words: Any) -> Any:  # type: ignore[override]
@@ -214,8 +216,7 @@ class Shell(click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         standalone = words.pop("standalone_mode", True)
         _tolerate()
-        _now.set(None)
-        words.setdefault("obj", Globals(color=_colorful()))
+        words.setdefault("obj", remember(Globals(color=_colorful())))
         try:
             result = super().main(arguments, prog_name, standalone_mode=False, **words)
             code = result if isinstance(result, int) else 0
@@ -268,7 +269,7 @@ def _tell(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, BrokenPipeError):  # whoever read us has gone
         return _muted()
     if isinstance(error, SystemExit):
-        return _muted() if error.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper" else _code(error.code)
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     if isinstance(error, KeyboardInterrupt | click.Abort):
         click.echo("Interrupted.", err=True)
         return 130
@@ -281,10 +282,6 @@ def _tell(error: BaseException, arguments: Sequence[str]) -> int:
         return 1
     _say_bug(error, now, json)
     return 1
-
-
-def _code(code: object) -> int:
-    return code if isinstance(code, int) else 0 if code is None else 1
 
 
 def _muted() -> int:
@@ -396,7 +393,7 @@ def until_nobody_reads(write: Callable[[str], None]) -> Callable[[str], None]:
 
 
 @click.command(
-    cls=Shell, params=[*_options(_ALL, shown=True)], context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Shell, subcommand_metavar="VERB [ARGS]...", params=[*_options(_ALL, shown=True)], context_settings={"help_option_names": ["-h", "--help"]}
 )
 def cli() -> None:
     """Terraform for Letta agents: declare agents, shared memory and tools in YAML; plan, apply, converge.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @prune
 @allow_destroy
 @click.pass_obj
-def apply(asked: Globals, saved: Path | None, yes: bool, parallel: int, **wish: Any) -> int:
+def apply(asked: Globals, /, saved: Path | None, yes: bool, parallel: int, **wish: Any) -> int:
     """Show the plan, ask, carry it out. With PLAN, a file of `plan -o`: exactly that, or nothing."""
     from lettaform import flow
 
@@ -124,7 +124,7 @@ def _watch(asked: Globals, write: Callable[[str], None]) -> AbstractContextManag
     from lettaform.render import data, progress
 
     if asked.json:
-        return progress.told(lambda event: write(data.dumps(data.event(event))))
+        return nullcontext(lambda event: write(data.dumps(data.event(event))))
     if sys.stdout.isatty() and sys.stderr.isatty() and not (asked.verbose or asked.debug):
         return progress.bar()
     return progress.lines(write)

@@ -14,7 +14,7 @@ from lettaform.cli.plan import allow_destroy
 @parallel
 @allow_destroy
 @click.pass_obj
-def destroy(asked: Globals, yes: bool, parallel: int, allow_destroy: tuple[str, ...]) -> int:
+def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[str, ...]) -> int:
     """Delete everything that carries this stack's mark, after a snapshot. Nothing else is touched."""
     from lettaform import flow
 

@@ -11,7 +11,7 @@ from lettaform.cli import Globals
 @click.argument("address")
 @click.argument("id")
 @click.pass_obj
-def import_(asked: Globals, address: str, id: str) -> None:
+def import_(asked: Globals, /, address: str, id: str) -> None:
     """Adopt the living object ID under ADDRESS of the manifest. Only its mark is written; `plan` shows what differs."""
     from lettaform import flow
     from lettaform.render import data, text

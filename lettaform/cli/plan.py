@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from lettaform.cli import Globals
+from lettaform.cli import Globals, remember
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,6 +49,7 @@ def narrowing(command: F) -> F:
 @click.pass_obj
 def plan(
     asked: Globals,
+    /,
     out: Path | None,
     detailed_exitcode: bool,
     form: str | None,
@@ -59,8 +61,9 @@ def plan(
 
     if asked.json and form == "text":
         raise click.UsageError("--json and --format text contradict each other")
+    asked = remember(replace(asked, json=asked.json or form == "json"))
     found = flow.plan(asked.source(), asked.connection(), flow.Wish(**wish))
-    if asked.json or form == "json":
+    if asked.json:
         click.echo(data.dumps(data.plan(found), indent=2))
         click.echo(text.notices(found), err=True, nl=False)
     else:

@@ -10,7 +10,7 @@ from lettaform.cli import Globals
 @click.command()
 @click.argument("address", required=False)
 @click.pass_obj
-def show(asked: Globals, address: str | None) -> None:
+def show(asked: Globals, /, address: str | None) -> None:
     """Show what is live of this stack, as the server has it now: all of it, or what answers to ADDRESS."""
     from lettaform import flow
     from lettaform.render import data, text

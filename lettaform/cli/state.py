@@ -15,7 +15,7 @@ def state() -> None:
 
 @state.command("list")
 @click.pass_obj
-def list_(asked: Globals) -> None:
+def list_(asked: Globals, /) -> None:
     """List everything that carries this stack's mark, copies and left-over memory included."""
     from lettaform import flow
     from lettaform.render import data, text
@@ -30,7 +30,7 @@ def list_(asked: Globals) -> None:
 @state.command()
 @click.argument("address")
 @click.pass_obj
-def show(asked: Globals, address: str) -> None:
+def show(asked: Globals, /, address: str) -> None:
     """Show what is remembered of ADDRESS: digests of what was last applied, members that lettaform attached."""
     from lettaform import flow
     from lettaform.render import data, text
@@ -51,7 +51,7 @@ def show(asked: Globals, address: str) -> None:
 @click.argument("old")
 @click.argument("new")
 @click.pass_obj
-def mv(asked: Globals, old: str, new: str) -> None:
+def mv(asked: Globals, /, old: str, new: str) -> None:
     """Give the object at OLD the address NEW, and its own blocks with it."""
     from lettaform import flow
     from lettaform.render import data
@@ -63,7 +63,7 @@ def mv(asked: Globals, old: str, new: str) -> None:
 @state.command()
 @click.argument("address")
 @click.pass_obj
-def rm(asked: Globals, address: str) -> None:
+def rm(asked: Globals, /, address: str) -> None:
     """Forget ADDRESS: the object stays as it is, and is no longer this stack's."""
     from lettaform import flow
     from lettaform.render import data
@@ -74,7 +74,7 @@ def rm(asked: Globals, address: str) -> None:
 
 @state.command()
 @click.pass_obj
-def rebuild(asked: Globals) -> None:
+def rebuild(asked: Globals, /) -> None:
     """Make the stack's record again from the marks, and name what they cannot tell."""
     from lettaform import flow
     from lettaform.render import data

@@ -13,7 +13,7 @@ from lettaform.cli import Globals
 
 @click.command()
 @click.pass_obj
-def version(asked: Globals) -> None:
+def version(asked: Globals, /) -> None:
     """Print the version, of lettaform and of what it runs on."""
     told = {"version": __version__, "python": platform.python_version(), "system": platform.system()}
     if asked.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +18,18 @@ __all__ = ["Draft", "diff", "guard", "make"]
 def make(manifest: Manifest, world: World, wish: Wish, draft: Draft | None = None) -> Plan:
     """The plan: everything that was found, and the Steps that follow from it. PlanError if it cannot be."""
     draft = guard(draft or diff(manifest, world, wish))
+    world = draft.world or world
+    # what is replaced gets another id
+    gone = {delta.address for delta in draft.deltas if delta.change.action == "replace"}
+
+    def known(ref: Ref) -> Any:
+        live = world.objects.get(ref.address)
+        if live is None or ref.address in gone:
+            return ref
+        return live.id if ref.path == "id" else live.values.get(ref.path)
+
     changes = tuple(delta.change for delta in draft.deltas)
-    steps = tuple(_settled(step, world) for step in order(draft.deltas, manifest, world, destroy=wish.destroy))
+    steps = tuple(_settled(step, known) for step in order(draft.deltas, manifest, world, destroy=wish.destroy))
     if steps and not changes:
         changes = (Change(RECORD, "stack", "record", reason="what the stack remembers of itself"),)
     return Plan(
@@ -26,26 +37,17 @@ def make(manifest: Manifest, world: World, wish: Wish, draft: Draft | None = Non
         url=world.url,
         version=world.version,
         environment=manifest.environment,
+        wish=wish,
         changes=changes,
         runtime=draft.runtime,
         unmanaged=draft.unmanaged,
         steps=steps,
         record=world.record,
-        outputs={name: settle(value, lambda ref: _known(ref, world)) for name, value in manifest.outputs.items()},
+        outputs={name: settle(value, known) for name, value in manifest.outputs.items()},
         warnings=manifest.warnings,
     )
 
 
-def _settled(step: Step, world: World) -> Step:
-    def answer(ref: Ref) -> Any:
-        return _known(ref, world)
-
-    mark = step.mark and replace(step.mark, base=settle(dict(step.mark.base), answer))
-    return replace(step, fields=settle(dict(step.fields), answer), parts=settle(dict(step.parts), answer), mark=mark)
-
-
-def _known(ref: Ref, world: World) -> Any:
-    live = world.objects.get(ref.address)
-    if live is None:
-        return ref
-    return live.id if ref.path == "id" else live.values.get(ref.path)
+def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
+    mark = step.mark and replace(step.mark, base=settle(dict(step.mark.base), known))
+    return replace(step, fields=settle(dict(step.fields), known), parts=settle(dict(step.parts), known), mark=mark)

@@ -64,6 +64,8 @@ class Draft:
     problems: tuple[Problem, ...] = ()
     guards: tuple[Problem, ...] = ()
     """What needs a consent that was not given."""
+    world: World | None = None
+    """As if every `moved` had happened."""
 
 
 def diff(manifest: Manifest, world: World, wish: Wish) -> Draft:
@@ -108,9 +110,8 @@ class _Diff:
                 if desired.external is None and desired.address.parent is None and self.selected(desired.address):
                     self.one(desired)
         self.undeclared()
-        return Draft(
-            tuple(self.deltas), tuple(self.runtime), tuple(self.unmanaged), tuple(self.problems), tuple(self.guards)
-        )
+        deltas, runtime, unmanaged = tuple(self.deltas), tuple(self.runtime), tuple(self.unmanaged)
+        return Draft(deltas, runtime, unmanaged, tuple(self.problems), tuple(self.guards), self.world)
 
     def selected(self, address: Address) -> bool:
         return (not self.wish.target or matches(address, self.wish.target)) and not matches(address, self.wish.exclude)
@@ -130,12 +131,7 @@ class _Diff:
         if delta is None:
             return
         if delta.change.action == "replace":
-            self.birth(
-                desired,
-                parts,
-                delta,
-                {part.address.child or "": self.world.objects.get(part.address) for part in parts},
-            )
+            self.birth(desired, parts, delta)
             return
         marks, links = dict(delta.mark.parts if delta.mark else live.mark.parts), list(delta.links)
         for part in parts:
@@ -170,13 +166,8 @@ class _Diff:
             change = replace(change, reason=next((d.reason for d in change.differences), "manifest"))
         self.deltas.append(replace(delta, change=change))
 
-    def birth(
-        self,
-        desired: Desired,
-        parts: list[Desired],
-        old: Delta | None = None,
-        living: Mapping[str, Live | None] | None = None,
-    ) -> None:
+    def birth(self, desired: Desired, parts: list[Desired], old: Delta | None = None) -> None:
+        """A new object; where it takes the place of an `old` one, every block of that goes over to it."""
         kind = kinds()[desired.kind]
         self.taken(desired, kind)
         for line in kind.attrs().values():
@@ -189,10 +180,11 @@ class _Diff:
         kept: dict[str, str] = {}
         action: Action = "replace" if old else "create"
         for part in parts:
-            survivor = (living or {}).get(part.address.child or "") or next(
-                iter(self.world.survivors.get(part.address, ())), None
-            )
+            living = self.world.objects.get(part.address) if old else None
+            survivor = living or next(iter(self.world.survivors.get(part.address, ())), None)
             self.part_at_birth(part, survivor, kept)
+        if old and old.live:
+            kept |= self.heirloom(desired, old, kept)
         bases = {part.address.child or "": self.base_of(part, kinds()[part.kind])[0] for part in parts}
         known = {key: {k: d for k, d in each.items() if isinstance(d, str)} for key, each in bases.items()}
         shown = tuple(Difference(name, None, value, secret=kind.attrs()[name].secret) for name, value in fields.items())
@@ -210,6 +202,16 @@ class _Diff:
         self.deltas.insert(
             len(self.deltas) - len(parts), Delta(change, desired, old.live if old else None, fields, mark, kept=kept)
         )
+
+    def heirloom(self, desired: Desired, old: Delta, kept: Mapping[str, str]) -> dict[str, str]:
+        """The blocks of a replaced agent that the manifest says nothing of: what it made, or others gave it."""
+        assert old.live is not None
+        gone = {member for _, member in old.unlinks} | set(kept.values())
+        shared = [self.member(item) for item in desired.values.get("blocks") or ()]
+        labels = {self.label(item) for item in desired.values.get("blocks") or ()} | set(kept)
+        attached = self.world.attached.get(old.live.id, ())
+        free = [b for b in attached if b.id not in gone and b.id not in shared and b.name not in labels]
+        return {f"{block.name} {block.id}": block.id for block in free if not self.doomed(block)}
 
     def part_at_birth(self, part: Desired, survivor: Live | None, kept: dict[str, str]) -> None:
         if survivor is None:
@@ -402,8 +404,10 @@ class _Diff:
     ) -> None:
         have = live.values.get(line.name)
         new = line.clear if value is None else value
-        if isinstance(new, list) and isinstance(have, list):
-            new = self.with_foreign(kind, line, new, have, policy, found)
+        theirs: list[Any] = []
+        if isinstance(new, list) and isinstance(have, list) and desired.policies.get(line.name) != "enforce":
+            theirs = self.theirs(kind, line, new, have, found)
+            have = [item for item in kind.normal(line.name, have) if item not in theirs] if theirs else have
         entries: dict[str, Any] = {}
         for path, want, old in _leaves(line, new, have):
             known = self.known(want)
@@ -421,7 +425,7 @@ class _Diff:
             if line.partial and isinstance(new, Mapping) and value is not None:
                 entries[path[len(line.name) + 1 :]] = _over(old, want)
             else:
-                found.fields[line.name] = new
+                found.fields[line.name] = [*new, *theirs] if theirs else new
         if value is None and line.partial and line.name in found.fields:
             found.fields[line.name] = Keep(entries=(), drop=tuple(have or ()))
         if entries:
@@ -441,16 +445,18 @@ class _Diff:
             return
         found.base[path] = verdict.base if isinstance(verdict.base, str) else Digest(want)  # type: ignore[assignment]
 
-    def with_foreign(
-        self, kind: type[Kind], line: Attr, new: list[Any], have: list[Any], policy: Policy, found: _Found
-    ) -> list[Any]:
-        """A list to which the server adds items by itself: those that were never ours stay."""
-        ours = set(found.members.get(line.name, ())) | {canonical(kind.normal(line.name, [item])) for item in new}
-        declared = tuple(canonical(kind.normal(line.name, [item])) for item in new if kind.foreign(line.name, item))
+    def theirs(self, kind: type[Kind], line: Attr, new: list[Any], have: list[Any], found: _Found) -> list[Any]:
+        """Items of a live list that the server put there by itself, and that were never declared: they stay."""
+
+        def spelled(item: Any) -> str:
+            return canonical(kind.normal(line.name, [item]))
+
+        ours = set(found.members.get(line.name, ())) | {spelled(item) for item in new}
+        declared = tuple(spelled(item) for item in new if kind.foreign(line.name, item))
         if declared or line.name in found.members:
             found.members[line.name] = declared
-        theirs = [item for item in kind.normal(line.name, have) if kind.foreign(line.name, item)]
-        return new + [item for item in theirs if canonical(kind.normal(line.name, [item])) not in ours]
+        foreign = [item for item in kind.normal(line.name, have) if kind.foreign(line.name, item)]
+        return [item for item in foreign if spelled(item) not in ours]
 
     def group(self, kind: type[Kind], desired: Desired, live: Live, found: _Found) -> None:
         """Where one of a group is written, its declared others are sent again: the server would reset them."""
@@ -567,7 +573,7 @@ class _Diff:
                     Unmanaged(live.kind, live.id, address, "marked, no longer declared; --prune deletes it")
                 )
         for address, id in self.world.record.ids.items():
-            if address not in self.world.objects and address not in self.manifest.objects:
+            if id not in self.ids and address not in self.manifest.objects:
                 kind = kinds_at(address)
                 self.deltas.append(Delta(Change(address, kind, "forget", id, "no longer exists on the server")))
         for copy in self.world.copies:
@@ -577,7 +583,8 @@ class _Diff:
 
     def death(self, address: Address, live: Live) -> None:
         wanted = self.manifest.objects.get(address)
-        users = self.world.users.get(live.id, frozenset()) - self.dying()
+        parent = self.world.objects.get(address.parent) if address.parent else None
+        users = self.world.users.get(live.id, frozenset()) - self.dying() - {parent.id if parent else ""}
         allowed = matches(address, self.wish.allow_destroy)
         if users and not allowed:
             reason = f"no longer declared, but {len(users)} agents outside this plan use it: kept"

@@ -19,11 +19,12 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
     """The Steps of a plan, in an order in which they could run one by one."""
     doomed = [delta for delta in deltas if delta.change.action in ("delete", "replace")]
     forgotten = {delta.address for delta in deltas if delta.change.action in ("delete", "replace", "forget")}
-    steps = {step.key: step for delta in deltas for step in _steps(delta, _inline(deltas))}
+    inline = _inline(deltas)
+    steps = {step.key: step for delta in deltas for step in _steps(delta, inline)}
     steps |= {
         step.key: step for delta in doomed for step in _death(delta, deltas, bool(forgotten & world.record.ids.keys()))
     }
-    linked = [_after(step, steps, world) for step in steps.values()]
+    linked = [_after(step, steps, world, doomed) for step in steps.values()]
     before = _forget(forgotten, world)
     last = _record(deltas, manifest, world, forgotten, destroy)
     return (*before, *_sorted(linked), *last)
@@ -53,7 +54,8 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
         marks |= {moved: live.mark} if kinds()[live.kind].mark == "tags" else {}
         steps.append(Step(str(moved), "update", moved, live.kind, live.id, mark=live.mark))
     protected = frozenset(addresses.get(a, a) or a for a in world.record.protected)
-    record = Record(environment=world.record.environment, protected=protected & {Address.parse(a) for a in ids})
+    protected &= {Address.parse(a) for a in ids}
+    record = replace(world.record, protected=protected, copies=_copies(world))
     return (*steps, Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)))
 
 
@@ -144,14 +146,16 @@ def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[
     yield Step(f"-{delta.address}", "delete", delta.address, live.kind, live.id, after=tuple(before))
 
 
-def _after(step: Step, steps: Mapping[str, Step], world: World) -> Step:
-    """Refer to the steps that make or change what this one speaks of."""
+def _after(step: Step, steps: Mapping[str, Step], world: World, doomed: list[Delta]) -> Step:
+    """Refer to the steps that make or change what this one speaks of, or make room for it."""
     alive = {live.id: str(address) for address, live in world.objects.items()}
     named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts)])]
     named += [alive[m] for m in _members(step) if m in alive]
     before = [key for key in named if key in steps and key != step.key and steps[key].op in ("create", "update")]
     # a cycle could only come from an update that waits for its own links
     before = [key for key in before if step.op in ("create", "link") or steps[key].op == "create"]
+    if step.op == "link":  # a label is free once the block that has it is gone
+        before += [f"-{delta.address}" for delta in doomed if delta.address.parent == step.address]
     return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
 
 
@@ -166,14 +170,20 @@ def _forget(forgotten: set[Address], world: World) -> tuple[Step, ...]:
         return ()
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten}
     marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
-    return (Step("record-", "record", RECORD, "stack", fields=_fields(ids, world.record, marks)),)
+    return (
+        Step(
+            "record-",
+            "record",
+            RECORD,
+            "stack",
+            fields=_fields(ids, replace(world.record, copies=_copies(world)), marks),
+        ),
+    )
 
 
 def _record(
     deltas: tuple[Delta, ...], manifest: Manifest, world: World, forgotten: set[Address], destroy: bool
 ) -> tuple[Step, ...]:
-    if destroy:
-        return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
     born = {
         delta.address
         for delta in deltas
@@ -184,8 +194,17 @@ def _record(
     marks = _marks(deltas, kept, world)
     declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
     protected = declared | {a for a in world.record.protected if a not in manifest.objects and a in kept}
-    record = Record(protected=frozenset(protected), environment=manifest.environment)
-    same = ids == {str(a): id for a, id in world.record.ids.items()} and protected == world.record.protected
+    record = replace(
+        world.record, protected=frozenset(protected), environment=manifest.environment, copies=_copies(world)
+    )
+    if destroy and not ids and not record.copies:
+        return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
+    rewritten = bool(forgotten & world.record.ids.keys())
+    same = (
+        not rewritten
+        and ids == {str(a): id for a, id in world.record.ids.items()}
+        and protected == world.record.protected
+    )
     if (
         same
         and marks == dict(world.record.marks)
@@ -194,6 +213,10 @@ def _record(
     ):
         return ()
     return (Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)),)
+
+
+def _copies(world: World) -> frozenset[str]:
+    return frozenset(copy.id for copy in world.copies)
 
 
 def _marks(deltas: tuple[Delta, ...], kept: Mapping[Address, Live], world: World) -> dict[Address, Mark]:
@@ -217,7 +240,9 @@ def _fields(ids: Mapping[str, Any], record: Record, marks: Mapping[Address, Mark
         "ids": dict(sorted(ids.items())),
         "marks": told,
         "protected": protected,
+        "copies": sorted(record.copies),
         "environment": record.environment,
+        "key": record.key,
     }
 
 

@@ -33,8 +33,8 @@ def clean_line(text: str) -> str:
 
 def clean_spaces(text: str) -> str:
     """As `clean_line`, for a changed line: what kind of space it is matters, and so do those at the end."""
-    shown = _ODD_SPACES.sub(_codepoint, clean(text)).replace("\n", "↵").replace("\t", "⇥   ")
-    return _TRAILING.sub(lambda spaces: "·" * len(spaces[0]), shown)
+    shown = _TRAILING.sub(lambda spaces: "·" * len(spaces[0]), _ODD_SPACES.sub(_codepoint, clean(text)))
+    return shown.replace("\n", "↵").replace("\t", "⇥   ")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:

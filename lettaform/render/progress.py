@@ -38,7 +38,7 @@ _DOING: dict[Operation, str] = {
 
 
 def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
-    """What an event has to say in a log; nothing for the beginning of a step. `failed`: key of a step to its address."""
+    """What an event has to say in a log; nothing for the beginning of a step. `failed`: keys of steps to addresses."""
     step, outcome, took = event.step, event.outcome, seconds(event.seconds)
     address = clean_line(str(step.address))
     if event.event == "done":

@@ -197,7 +197,7 @@ def _words(answer: httpx.Response) -> str:
         return _invalid(detail)
     if isinstance(detail, Mapping):
         detail = detail.get("message") or detail.get("code") or ""
-    text = str(detail).split("\n[SQL")[0].split("[SQL")[0]
+    text = re.sub(r"\(sqlalchemy\S*\) <[^>]*>: ", "", str(detail)).split("[SQL")[0]  # 0.16.8 shows its SQL
     return " ".join(text.split())[:500]
 
 

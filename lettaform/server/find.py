@@ -66,7 +66,9 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
     ids: dict[Address, str] = {}
     marks: dict[Address, Mark] = {}
     protected: set[Address] = set()
+    copies: set[str] = set()
     environment: str | None = None
+    key: str | None = None
     for body in bodies:
         try:
             told = json.loads(body["value"])
@@ -75,10 +77,12 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
             ids |= {Address.parse(text): id for text, id in told["ids"].items()}
             marks |= {Address.parse(text): mark.from_metadata(own) for text, own in told.get("marks", {}).items()}
             protected |= {Address.parse(text) for text in told.get("protected", ())}
+            copies |= set(told.get("copies", ()))
+            key = key or told.get("key")
             environment = told.get("environment") or environment
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    return Record(ids, marks, frozenset(protected), environment, bool(bodies))
+    return Record(ids, marks, frozenset(protected), environment, key, frozenset(copies), bool(bodies))
 
 
 async def _missing(client: Client, record: Record, found: dict[str, list[Live]]) -> None:
@@ -153,8 +157,9 @@ def _whose(
             claims[address].append(replace(live, address=address, stack=stack, marked=False))
     for address, lives in claims.items():
         winner = _winner(address, lives, record, attached)
-        if winner is None and address not in record.ids and len(lives) > 1:
-            ids = ", ".join(live.id for live in lives)
+        open_claims = [live for live in lives if live.id not in record.copies]
+        if winner is None and address not in record.ids and len(open_claims) > 1:
+            ids = ", ".join(live.id for live in open_claims)
             hint = f"`lettaform import '{address}' ID` says which one it is"
             problems.append(Problem(f"several live objects answer to {address}: {ids}", None, hint, str(address)))
         elif winner is not None:
@@ -174,6 +179,7 @@ def _winner(
     known = next((live for live in lives if live.id == record.ids.get(address)), None)
     if known is not None:
         return known
+    lives = [live for live in lives if live.id not in record.copies]
     genuine = [
         live for live in lives if any(b.address and b.address.parent == address for b in attached.get(live.id, ()))
     ]

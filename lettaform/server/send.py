@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from secrets import token_hex
 from typing import Any
 
 from lettaform.errors import NotFound, ServerError, Unavailable
@@ -344,7 +345,9 @@ def _secrets(value: Any) -> list[str]:
 
 def _pages(fields: Mapping[str, Any]) -> list[str]:
     """The record as texts of bounded size; each stands for itself."""
-    pages: list[dict[str, Any]] = [{"ids": {}, "marks": {}, "protected": fields["protected"]}]
+    pages: list[dict[str, Any]] = [
+        {"ids": {}, "marks": {}, "protected": fields["protected"], "copies": fields["copies"]}
+    ]
     size = 0
     entries = [("ids", address, id) for address, id in fields["ids"].items()]
     entries += [("marks", address, mark.metadata(each)) for address, each in fields["marks"].items()]
@@ -354,5 +357,5 @@ def _pages(fields: Mapping[str, Any]) -> list[str]:
             pages.append({"ids": {}, "marks": {}})
             size = 0
         pages[-1][what][address] = value
-    head = {"v": mark.VERSION, "environment": fields["environment"]}
+    head = {"v": mark.VERSION, "environment": fields["environment"], "key": fields["key"] or token_hex(16)}
     return [json.dumps(head | page, indent=1, ensure_ascii=False) for page in pages]

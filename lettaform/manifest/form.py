@@ -1,0 +1,346 @@
+"""The shapes of the language: each checks what was written, and says itself as JSON Schema.
+
+What is checked here stands in the files literally; what expressions become is checked once they are known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from lettaform.errors import Place
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Attr, Kind, Never
+from lettaform.manifest.node import UNSET, Node, described
+from lettaform.manifest.problems import Problems, suggest
+from lettaform.manifest.types import find, flaws, plain
+
+EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
+Definitions = dict[str, dict[str, Any]]
+
+
+class Form(Protocol):
+    """What may be written in one place."""
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Note what is wrong with `node`. `place`: where to show it."""
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """The same as JSON Schema; what has a name goes into `definitions`."""
+
+
+def _wrong(node: Node, expected: str, path: str, problems: Problems, place: Place, hint: str | None = None) -> None:
+    if node.open and node.tag:
+        problems.add(f"{path}: `{node.tag}` cannot stand here, expected {expected}", node.place, hint, field=path)
+    elif not (node.open and not isinstance(node.value, str)):
+        problems.add(f"{path}: expected {expected}, got {described(node.value)}", place, hint, field=path)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, out of `choices` or of the form `pattern`, which `says` describes."""
+
+    doc: str = ""
+    choices: Sequence[str] = ()
+    pattern: str | None = None
+    says: str = "a text"
+    expressions: bool = False
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a text."""
+        if self.expressions and node.open:
+            return
+        text = node.text
+        if text is None:
+            hint = "put it in quotes" if isinstance(node.value, bool | int | float) else None
+            _wrong(node, self.says, path, problems, place, hint)
+        elif self.choices and text not in self.choices:
+            problems.add(f"{path}: {described(text)} is none of its values", node.place, suggest(text, self.choices))
+        elif self.pattern and not re.search(self.pattern, text):
+            problems.add(f"{path}: expected {self.says}, got {described(text)}", node.place)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """A string."""
+        about = {"description": self.doc} if self.doc else {}
+        if self.choices:
+            return about | {"enum": list(self.choices)}
+        schema = {"type": "string"} | ({"pattern": self.pattern} if self.pattern else {})
+        return about | ({"anyOf": [schema, EXPRESSION]} if self.expressions and self.pattern else schema)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    doc: str = ""
+    expressions: bool = True
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a boolean."""
+        if not isinstance(node.value, bool) and not (self.expressions and node.open):
+            _wrong(node, "true or false", path, problems, place)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """A boolean."""
+        flag = {"type": "boolean"}
+        return {"description": self.doc} | ({"anyOf": [flag, EXPRESSION]} if self.expressions else flag)
+
+
+@dataclass(frozen=True)
+class Anything:
+    """Any value at all."""
+
+    doc: str = ""
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Nothing is wrong with anything."""
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """No constraint."""
+        return {"description": self.doc}
+
+
+@dataclass(frozen=True)
+class Many:
+    """A list, or also a map, to go through: what `for_each` takes."""
+
+    doc: str = ""
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a list or a map."""
+        if not isinstance(node.value, list | dict) and not node.open:
+            _wrong(node, "a list or a map", path, problems, place)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An array or an object."""
+        return {"description": self.doc, "anyOf": [{"type": "array"}, {"type": "object"}, EXPRESSION]}
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of one form."""
+
+    of: Form
+    doc: str = ""
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a list."""
+        if not isinstance(node.value, list):
+            _wrong(node, "a list", path, problems, place)
+        for index, item in enumerate(node.list):
+            self.of.check(item, f"{path}.{index}", problems, item.place)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An array."""
+        return {"description": self.doc, "type": "array", "items": self.of.schema(definitions)}
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A map whose keys people choose."""
+
+    of: Form
+    doc: str = ""
+    pattern: str = r"(?s)."
+    says: str = "not be empty"
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a map, or nothing."""
+        if not isinstance(node.value, dict):
+            if not node.null:
+                _wrong(node, "a map", path, problems, place)
+            return
+        for key, child in node.value.items():
+            where = f"{path}.{key}" if path else key
+            if not re.search(self.pattern, key):
+                problems.add(f"{path}: the key {key!r} must {self.says}", node.keys[key])
+            if child.tag != UNSET:
+                self.of.check(child, where, problems, node.at(key))
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An object with any property names."""
+        entries = {"type": ["object", "null"], "additionalProperties": self.of.schema(definitions)}
+        names = {"minLength": 1} if self.pattern == r"(?s)." else {"pattern": self.pattern}
+        return {"description": self.doc, **entries, "propertyNames": names}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A map whose keys the language knows."""
+
+    fields: Mapping[str, Form]
+    doc: str = ""
+    required: Sequence[str] = ()
+    nothing: bool = False
+    """Whether it may be left empty."""
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a map with known keys."""
+        if not isinstance(node.value, dict):
+            if not (self.nothing and node.null):
+                _wrong(node, "a map", path, problems, place)
+            return
+        for key, child in node.value.items():
+            if key not in self.fields:
+                where = f"{path}: " if path else ""
+                problems.add(f"{where}unknown key `{key}`", node.keys[key], suggest(key, self.fields), field=path or key)
+            elif child.tag != UNSET:
+                self.fields[key].check(child, f"{path}.{key}" if path else key, problems, node.at(key))
+        for key in self.required:
+            if key not in node.map:
+                problems.add(f"`{key}` is missing" + (f" in {path}" if path else ""), place, field=path or key)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An object with these properties and no others."""
+        properties = {key: form.schema(definitions) for key, form in self.fields.items()}
+        schema: dict[str, Any] = {"type": ["object", "null"] if self.nothing else "object", "properties": properties}
+        if self.required:
+            schema["required"] = list(self.required)
+        return {"description": self.doc, **schema, "additionalProperties": False}
+
+
+# --- what a kind says ------------------------------------------------------------------------------------------------
+
+SHORT = {"block": "value"}
+"""The field that a bare text fills where a whole own object could stand."""
+
+
+@dataclass(frozen=True)
+class Body:
+    """The fields of an object of a kind, and the words of the language beside them.
+
+    own     it is a part of another object: its key is its name
+    """
+
+    kind: str
+    words: Mapping[str, Form] = field(default_factory=dict)
+    name: str = ""
+    own: bool = False
+
+    @property
+    def table(self) -> type[Kind]:
+        """The kind."""
+        return kinds()[self.kind]
+
+    @cached_property
+    def fields(self) -> Mapping[str, Attr]:
+        """What may be said about it."""
+        return {name: line for name, line in self.table.attrs().items() if not (self.own and name == self.table.name_field)}
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a map of the kind's fields, each of its type."""
+        if self.own and (node.tag != UNSET and (node.text is not None or node.tag)):
+            node = Node(node.place, {SHORT[self.kind]: node}, {SHORT[self.kind]: node.place})
+        if not isinstance(node.value, dict):
+            if node.null and self.own:
+                hint = '"" is an empty text; `!unset` takes back what stands in the defaults'
+                problems.add(f"{path}: expected a text or a map, got null", place, hint, field=path)
+            elif not node.null:
+                _wrong(node, "a map", path, problems, place)
+            return
+        self.keys(node, path, problems)
+        typed = {}
+        for name, line in self.fields.items():
+            child = node.map.get(name)
+            if child is None or child.tag == UNSET:
+                continue
+            if line.own:
+                self.part(line).check(child, f"{path}.{name}", problems, node.at(name))
+            elif child.null:
+                if line.clear is Never:
+                    hint = "leave the line out, or write `!unset`, to leave the field unmanaged"
+                    problems.add(f"{path}: `{name}` cannot be cleared on the server", node.at(name), hint, field=name)
+            else:
+                typed[name] = partial(line, plain(child))
+        for flaw in flaws(self.table, typed):
+            _, where, still_open = find(node, flaw.path)
+            if not still_open:
+                secret = self.fields[str(flaw.path[0])].secret
+                problems.add(flaw.message(secret=secret), where, flaw.hint, address=path, field=flaw.field)
+
+    def keys(self, node: Node, path: str, problems: Problems) -> None:
+        """Every key must be a field or a word; the words have forms of their own."""
+        for key, child in node.map.items():
+            if key in self.words and child.tag != UNSET:
+                self.words[key].check(child, f"{path}.{key}", problems, node.at(key))
+            elif self.own and key == self.table.name_field:
+                problems.add(f"{path}: `{key}` is the key already", node.keys[key], "leave it out", field=key)
+            elif key not in self.fields and key not in self.words:
+                hint = suggest(key, [*self.fields, *self.words])
+                problems.add(f"{path}: unknown field `{key}`", node.keys[key], hint, field=key)
+
+    def part(self, line: Attr) -> Entries:
+        """The form of a field whose values are parts of the object."""
+        words = {name: form for name, form in self.words.items() if name in ("policy", "lifecycle")}
+        own = line.own or ""
+        return Entries(Body(own, own_words(own, words), f"own_{own}", own=True), line.doc)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """A reference to its definition."""
+        name = self.name or self.kind
+        if name not in definitions:
+            definitions[name] = {}
+            model = self.table.model_json_schema()
+            definitions |= {key: value for key, value in model.get("$defs", {}).items()}
+            properties = {key: self.property(line, model["properties"][key], definitions) for key, line in self.fields.items()}
+            properties |= {key: form.schema(definitions) for key, form in self.words.items() if key not in self.fields}
+            about = (self.table.__doc__ or "").strip()
+            kind = "object" if self.own else ["object", "null"]
+            definitions[name] = {"description": about, "type": kind, "properties": properties, "additionalProperties": False}
+        reference = {"$ref": f"#/$defs/{name}"}
+        return {"anyOf": [{"type": "string"}, reference]} if self.own else reference
+
+    def property(self, line: Attr, model: dict[str, Any], definitions: Definitions) -> dict[str, Any]:
+        """One field, with what expressions may stand for."""
+        if line.own:
+            return self.part(line).schema(definitions)
+        schema = loose({key: value for key, value in model.items() if key not in ("default", "title", "description")})
+        if line.partial and "additionalProperties" in schema:
+            schema["additionalProperties"] = nullable(schema["additionalProperties"])
+        schema = expressible(schema)
+        return {"description": line.doc} | (schema if line.clear is Never else nullable(schema))
+
+
+def own_words(kind: str, words: Mapping[str, Form]) -> Mapping[str, Form]:
+    """The words of an own object: `policy` and `lifecycle` speak of its own fields."""
+    from lettaform.manifest.language import ownership
+
+    return {name: form for name, form in ownership(kind).items() if name in words}
+
+
+def partial(line: Attr, value: Any) -> Any:
+    """`value` without the entries that a null takes away from a partial map."""
+    if line.partial and isinstance(value, dict):
+        return {key: item for key, item in value.items() if item is not None}
+    return value
+
+
+def loose(schema: Any) -> Any:
+    """A JSON Schema in whose inner values expressions may stand."""
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: value for key, value in schema.items() if key != "title"}
+    for key in ("items", "additionalProperties"):
+        if isinstance(inner.get(key), dict):
+            inner[key] = expressible(loose(inner[key]))
+    if "properties" in inner:
+        inner["properties"] = {key: expressible(loose(value)) for key, value in inner["properties"].items()}
+    return inner
+
+
+def expressible(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema`, or a text with an expression in it."""
+    free = not schema or (schema.get("type") == "string" and not {"enum", "pattern", "minLength"} & schema.keys())
+    return schema if free else {"anyOf": [schema, dict(EXPRESSION)]}
+
+
+def nullable(schema: Any) -> Any:
+    """`schema`, or null."""
+    if not isinstance(schema, dict) or not schema:
+        return schema
+    if "anyOf" in schema:
+        return schema | {"anyOf": [*schema["anyOf"], {"type": "null"}]}
+    return {"anyOf": [schema, {"type": "null"}]}

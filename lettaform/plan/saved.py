@@ -1,0 +1,103 @@
+"""A Plan as a file that can be held against the world again: what was shown is what runs, or nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from lettaform.model import Mark, Plan, Step, Wish
+from lettaform.words import Address, Digest, Joined, Keep, Ref, Secret, digest, keyed
+
+FORMAT = "1.0"
+
+
+def dump(plan: Plan) -> dict[str, Any]:
+    """What apply must find unchanged: server, stack, environment, what was asked, and every Step.
+
+    Every managed live value is in it: one that moves makes another Step. Runtime values are not.
+    """
+    return {
+        "wish": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan.wish).items()},
+        "steps": [_step(step, plan.record.key) for step in plan.steps],
+    }
+
+
+def wish(saved: Mapping[str, Any]) -> Wish:
+    """What was asked of a saved plan. ValueError if that cannot be read."""
+    told: Any = saved.get("wish")
+    names = {field.name for field in fields(Wish)}
+    if not isinstance(told, Mapping) or set(told) - names:
+        raise ValueError("no wish")
+    asked: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    return Wish(**asked)
+
+
+def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
+    """What no longer fits, a line each; empty if the plan is still exact."""
+    server = saved.get("server") or {}
+    lines = []
+    for name, old, new in (
+        ("server", server.get("url"), plan.url),
+        ("stack", saved.get("stack"), plan.stack),
+        ("environment", saved.get("environment"), plan.environment),
+    ):
+        if old != new:
+            lines.append(f"{name}: planned for {old}, and this is {new}")
+    before = {step.get("key"): step for step in saved.get("steps") or ()}
+    now = {step["key"]: step for step in dump(plan)["steps"]}
+    for key in dict.fromkeys((*before, *now)):
+        if key not in now:
+            lines.append(f"{before[key].get('address')}: {before[key].get('op')} is no longer needed")
+        elif key not in before:
+            lines.append(f"{now[key]['address']}: now needs {now[key]['op']}")
+        elif before[key] != now[key]:
+            parts = [part for part in now[key] if now[key][part] != before[key].get(part)]
+            paths = [path for part in parts for path in _differing(part, before[key].get(part), now[key][part])]
+            lines.append(f"{now[key]['address']}: {', '.join(dict.fromkeys(paths))} moved since the plan was made")
+    return lines
+
+
+def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
+    if name == "fields" and isinstance(old, Mapping) and isinstance(new, Mapping):
+        yield from (key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))
+    else:
+        yield name
+
+
+def _step(step: Step, key: str | None) -> dict[str, Any]:
+    spelled = {field.name: spell(getattr(step, field.name), key) for field in fields(step)}
+    # what the record will hold follows from the other steps; its digest is enough
+    if step.op == "record":
+        spelled["fields"] = digest(spelled["fields"])
+    return spelled
+
+
+def spell(value: Any, key: str | None) -> Any:
+    """A value in JSON, slots and all; a secret as where it comes from and, given the stack's key, its digest."""
+    match value:
+        case Address():
+            return str(value)
+        case Ref():
+            return {"$ref": str(value.address), "path": value.path}
+        case Joined():
+            return {"$joined": [spell(part, key) for part in value.parts]}
+        case Secret():
+            return {"$secret": value.expression, "digest": keyed(value, key) if key else None}
+        case Digest():
+            return {"$digest": spell(value.value, key)}
+        case Keep():
+            entries = None if value.entries is None else {name: spell(new, key) for name, new in value.entries}
+            return {"$keep": {"put": spell(value.put, key), "drop": list(value.drop), "entries": entries}}
+        case Mark():
+            return {
+                "base": spell(value.base, key),
+                "members": spell(value.members, key),
+                "parts": spell(value.parts, key),
+            }
+        case Mapping():
+            return {str(name): spell(item, key) for name, item in value.items()}
+        case list() | tuple():
+            return [spell(item, key) for item in value]
+        case _:
+            return value

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from lettaform.errors import ServerError
+from lettaform.model import Answer, Event, Outcome, Step
+from lettaform.render import progress
+from lettaform.words import Ref
+
+from .samples import HOSTILE, at, step
+
+
+def event(name: str, made: Step, **words: object) -> Event:
+    status = name if name in ("done", "failed", "skipped") else None
+    outcome = Outcome(made, status, **words) if status else None  # type: ignore[arg-type]
+    return Event(name, made, 1, 4, 0.3, outcome)  # type: ignore[arg-type]
+
+
+create, record = step("agents.supervisor"), step("stack.record", "record", kind="stack")
+attach = step("agents.a", "link", id="agent-1", member=("tools", Ref(at("tools.t"))))
+detach = step("agents.a", "unlink", id="agent-1", member=("blocks", "block-1"))
+recompile = step("agents.a", "call", id="agent-1", member=("recompile", None))
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (event("done", create, answer=Answer("agent-9")), "agents.supervisor: created (agent-9) in 0.3 s"),
+        (event("done", step("agents.a", "update", id="agent-1")), "agents.a: changed (agent-1) in 0.3 s"),
+        (event("done", step("agents.a", "delete", id="agent-1")), "agents.a: destroyed (agent-1) in 0.3 s"),
+        (event("done", attach), "agents.a: tools tools.t attached in 0.3 s"),
+        (event("done", detach), "agents.a: blocks block-1 detached in 0.3 s"),
+        (event("done", recompile), "agents.a: recompile done in 0.3 s"),
+        (event("done", record), "stack.record: recorded in 0.3 s"),
+        (event("failed", create, error=ServerError("no", "try")), "agents.supervisor: failed after 0.3 s: no (try)"),
+        (event("failed", create, error=KeyError()), "agents.supervisor: failed after 0.3 s: KeyError"),
+        (event("skipped", create, because="interrupted"), "agents.supervisor: skipped: interrupted"),
+        (event("progress", create), "agents.supervisor: still creating after 0.3 s"),
+        (event("start", create), None),
+    ],
+)
+def test_lines(said: Event, line: str | None) -> None:
+    assert progress.line(said) == line
+
+
+def test_what_was_skipped_names_the_address_that_failed() -> None:
+    written: list[str] = []
+    tool = step("tools.t", key="tools.t#1", kind="tool")
+    with progress.lines(written.append) as notify:
+        notify(event("start", tool))
+        notify(event("failed", tool, error=ServerError("no")))
+        notify(event("skipped", create, because="tools.t#1"))
+    assert written == [
+        "tools.t: failed after 0.3 s: no",
+        "agents.supervisor: skipped, because tools.t failed",
+    ]
+
+
+def test_hostile_answers_are_clean() -> None:
+    shown = str(progress.line(event("done", create, answer=Answer(HOSTILE))))
+    shown += str(progress.line(event("failed", create, error=ServerError(HOSTILE, HOSTILE))))
+    assert not set(shown) & set("\x1b\x07\x9b\u202e\r\u200b\x7f\ud800\U000e0041")
+
+
+def test_the_bar_counts_names_what_is_at_work_and_leaves_no_trace() -> None:
+    from rich.console import Console
+
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, legacy_windows=False)
+    with progress.bar(console) as notify:
+        assert screen.getvalue() == ""
+        for address in ("agents.a", "agents.b", "agents.c"):
+            notify(event("start", step(address)))
+        notify(event("done", step("agents.a"), answer=Answer("agent-1")))
+    shown = screen.getvalue()
+    assert "1/4" in shown
+    assert "agents.b, agents.c" in shown
+    assert shown.endswith("\x1b[2K")

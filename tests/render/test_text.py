@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lettaform.errors import ServerError
+from lettaform.model import Answer, Change, Difference, Live, Mark, Outcome, Plan, Report, Runtime
+from lettaform.render import text
+from lettaform.words import Ref
+
+from .samples import HOSTILE, SENTINEL, at, everything, of, step, update
+
+EVERYTHING = """\
+Stack support · http://localhost:8283 · Letta 0.16.8 · environment prod
+
+  + agents.worker[emea]  # lettaform.yaml:41
+      name            "worker-emea"
+      system          37 characters
+          | First.
+          | Second.
+          | Third.
+          … 2 more lines
+      blocks          [blocks.organization, block-7]
+      secrets         KEY=‹secret›
+      model_settings  {provider_type: "openai", nested: {effort: "high"}}
+
+      + agents.worker[emea].memory.persona
+          value  "I look after emea."
+          limit  2000
+
+  ~ agents.supervisor  agent-1  # lettaform.yaml:41
+      ~ system          37 → 39 characters
+          @@ -1,5 +1,5 @@
+            First.
+          - Second.
+          + Zweitens.
+            Third.
+            Fourth.
+            Fifth.
+      ~ tools           +tools.get_weather -web_search
+      ~ context_window  8000 → 16000  (changed here and outside: the manifest's is written)
+      ~ secrets.KEY     ‹secret› → ‹secret›
+      note: `model` is sent again as it is
+
+      ~ agents.supervisor.memory.human  agent-1
+          ~ value  "Nobody yet." → "Alice"  11 → 5 characters of 2500  (reseeded: what the agent made of it is lost)
+          ~ limit  2000 → 2500
+
+  - agents.old  agent-5  will be destroyed: no longer declared
+
+  -/+ agents.new  agent-6  will be replaced
+      ~ agent_type  "memgpt_agent" → "letta_v1_agent"
+
+  > agents.legacy  agent-8  will be adopted
+  = agents.boss  agent-9  only its mark is written: moved from agents.chief
+  < agents.gone  agent-10  will be forgotten, and stays as it is: removed: {destroy: false}
+
+Changed outside, will be written back:
+  ~ blocks.organization  agent-1
+      ~ description  "x" → "What everybody must know."
+      recompiles 200 agents
+
+! agents.supervisor.memory.persona.value: the manifest's seed moved; \
+`--reseed agents.supervisor.memory.persona` writes it
+
+Not managed:
+  agents.retired  agent-99  marked, no longer declared
+
+Warning: the limit is low  # lettaform.yaml:41
+    raise it
+
+Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 to record, 1 to forget. \
+Runtime: 2 values moved by agents, kept.
+"""
+
+
+def test_a_plan_with_everything() -> None:
+    assert text.plan(everything()) == EVERYTHING
+
+
+def test_colour_changes_no_word() -> None:
+    import re
+
+    colored = text.plan(replace(everything(), changes=everything().changes[:1]), color=True)
+    bare = text.plan(replace(everything(), changes=everything().changes[:1]))
+    assert "\x1b[32m+\x1b[0m \x1b[1magents.worker[emea]\x1b[0m" in colored
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == bare
+
+
+def test_verbose_lists_what_is_kept_and_shows_whole_texts() -> None:
+    shown = text.plan(everything(), verbose=True)
+    assert "Kept, as agents have made it:\n  agents.supervisor.memory.persona.value  block-1\n" in shown
+    assert "          | Fifth.\n" in shown
+    assert "more lines" not in shown
+
+
+def test_nothing_to_do_is_one_line() -> None:
+    runtime = tuple(Runtime(at("agents.a.memory.human"), f"v{n}", "block-1") for n in range(4))
+    assert text.plan(of()) == "No changes.\n"
+    assert text.plan(of(runtime=runtime)) == "No changes. Runtime: 4 values moved by agents, kept.\n"
+    assert text.plan(of(runtime=runtime[:1])) == "No changes. Runtime: 1 value moved by agents, kept.\n"
+
+
+def test_a_moved_seed_is_told_even_if_nothing_changes() -> None:
+    moved = Runtime(at("agents.a.memory.human"), "value", "block-1", seed_moved=True)
+    assert "`--reseed agents.a.memory.human` writes it" in text.plan(of(runtime=(moved,)))
+    assert "`--reseed agents.a.memory.human` writes it" in text.notices(of(runtime=(moved,)))
+    assert text.notices(of(runtime=(replace(moved, seed_moved=False),))) == ""
+
+
+def test_a_plan_that_only_writes_the_record_does_not_claim_to_do_nothing() -> None:
+    only = of(steps=(step("stack.record", "record", kind="stack"),))
+    assert text.summary(only) == "Plan: nothing to create, change or destroy; only the stack's record is written."
+
+
+def test_an_own_block_stands_alone_if_its_agent_does_not_change() -> None:
+    lines = text.plan(of(update("agents.a.memory.human", Difference("limit", 1, 2), kind="block"))).splitlines()
+    assert lines[2:4] == ["  ~ agents.a.memory.human  agent-1", "      ~ limit  1 → 2"]
+
+
+def test_drift_beside_a_change_of_the_manifest_is_told_on_its_line() -> None:
+    mixed = update("agents.a", Difference("a", 1, 2, reason="drift"), Difference("b", 1, 2), reason="drift")
+    shown = text.plan(of(mixed))
+    assert "~ a  1 → 2  (changed outside: will be written back)\n" in shown
+    assert "~ b  1 → 2\n" in shown
+    assert "Changed outside, will be written back" not in shown
+
+
+def test_an_agent_that_recompiles_itself_is_no_news() -> None:
+    assert "recompiles" not in text.plan(of(update("agents.a", Difference("a", 1, 2), recompiles=1)))
+
+
+def test_hostile_words_from_anywhere_are_clean() -> None:
+    plan = everything()
+    plan = replace(
+        plan,
+        stack=HOSTILE,
+        url=HOSTILE,
+        version=HOSTILE,
+        environment=HOSTILE,
+        changes=(
+            Change(at("agents.a"), "agent", "delete", HOSTILE, HOSTILE, notes=(HOSTILE,)),
+            update("agents.b", Difference(HOSTILE, HOSTILE, HOSTILE)),
+        ),
+        runtime=(Runtime(at("agents.a"), HOSTILE, HOSTILE, seed_moved=True),),
+        unmanaged=(replace(plan.unmanaged[0], id=HOSTILE, reason=HOSTILE),),
+        warnings=(replace(plan.warnings[0], message=HOSTILE, hint=HOSTILE),),
+    )
+    shown = text.plan(plan, verbose=True)
+    assert not set(shown) & set("\x1b\x07\x9b\u202e\r\u200b\x7f\ud800\U000e0041")
+    assert shown.count("␛") >= 12
+
+
+# --- reports ---------------------------------------------------------------------------------------------------------
+
+
+def done(address: str, op: str = "create", **words: object) -> Outcome:
+    return Outcome(step(address, op, **words), "done", Answer("agent-1"))
+
+
+def test_a_report_counts_what_the_plan_promised() -> None:
+    plan = everything()
+    outcomes = tuple(done(str(change.address)) for change in plan.changes)
+    report = Report(outcomes, 12, 1.44, {"id": "agent-1"})
+    assert text.report(plan, report) == (
+        'Outputs:\n  id = "agent-1"\n\n'
+        "Applied: 3 created, 3 changed, 2 destroyed, 1 adopted, 1 recorded, 1 forgotten in 1.4 s.\n"
+    )
+
+
+def test_own_blocks_are_born_and_fail_with_their_agent() -> None:
+    create = Change(at("agents.a"), "agent", "create")
+    plan = of(create, Change(at("agents.a.memory.human"), "block", "create"), update("agents.b"))
+    good = Report((done("agents.a"), done("agents.b", "update")), seconds=0.3)
+    bad = Report((replace(done("agents.a"), status="failed", error=ValueError()), done("agents.b", "update")))
+    assert text.report(plan, good) == "Applied: 2 created, 1 changed, 0 destroyed in 0.3 s.\n"
+    assert "0 created, 1 changed" in text.report(plan, bad)
+
+
+def test_a_change_of_several_steps_counts_once_and_only_if_all_were_done() -> None:
+    plan = of(update("agents.a"))
+    attach = step("agents.a", "link", key="agents.a+tools", member=("tools", "tool-1"))
+    both = Report((done("agents.a", "update"), Outcome(attach, "failed", error=ServerError("no"))))
+    assert "0 changed" in text.report(plan, both)
+    assert "1 changed" in text.report(plan, Report((done("agents.a", "update"), Outcome(attach, "done"))))
+
+
+def test_what_failed_and_what_was_skipped_are_named() -> None:
+    plan = of(Change(at("tools.t"), "tool", "create"), Change(at("agents.a"), "agent", "create"), update("agents.b"))
+    error = ServerError(f"the server refused {SENTINEL}\x1b[2J", "mend the tool")
+    from .samples import SECRET
+
+    failed = step("tools.t", kind="tool", fields={"x": SECRET})
+    report = Report(
+        (
+            Outcome(failed, "failed", error=error),
+            Outcome(step("agents.a"), "skipped", because="tools.t"),
+            done("agents.b", "update"),
+        ),
+        seconds=75,
+    )
+    assert text.report(plan, report) == (
+        "Failed: tools.t: the server refused ‹secret›␛[2J\n"
+        "    mend the tool\n\n"
+        "Skipped: agents.a, because tools.t failed\n\n"
+        "Partly applied: 0 created, 1 changed, 0 destroyed in 75 s. 1 step failed, 1 skipped. Apply again to go on.\n"
+    )
+
+
+def test_an_interrupted_apply_says_so() -> None:
+    plan = of(Change(at("agents.a"), "agent", "create"))
+    report = Report((Outcome(step("agents.a"), "skipped", because="interrupted"),), interrupted=True)
+    assert text.report(plan, report) == (
+        "Skipped: agents.a: interrupted\n\n"
+        "Interrupted: 0 created, 0 changed, 0 destroyed in 0.0 s. 0 steps failed, 1 skipped. Apply again to go on.\n"
+    )
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (119, "119 s"), (725, "12 min 5 s")])
+def test_seconds(value: float, shown: str) -> None:
+    assert text.seconds(value) == shown
+
+
+# --- live objects ----------------------------------------------------------------------------------------------------
+
+AGENT = Live(
+    "agent",
+    "agent-1",
+    "boss",
+    {"name": "boss", "system": "One.\nTwo.", "description": None, "tags": [], "secrets": {"KEY": SENTINEL}},
+    at("agents.boss"),
+    "support",
+    Mark({"system": "ab12"}, {"tools": ("tool-1",)}, {"human": {"value": "cd34"}}),
+    marked=True,
+)
+
+
+def test_live_objects() -> None:
+    assert text.objects([AGENT]) == (
+        "agents.boss  agent agent-1\n"
+        '    name     "boss"\n'
+        "    system   9 characters\n"
+        "        | One.\n"
+        "        | Two.\n"
+        "    secrets  KEY=‹secret›\n"
+    )
+    assert text.objects([]) == "Nothing is live.\n"
+
+
+def test_the_table_tells_two_claims_apart() -> None:
+    copy = replace(AGENT, id="agent-22", name="clone")
+    assert text.table([AGENT, copy]) == (
+        "agents.boss  agent  agent-1   boss\n"
+        "  claims the same address as another object\n"
+        "agents.boss  agent  agent-22  clone\n"
+        "  claims the same address as another object\n"
+    )
+    assert text.table([AGENT]) == "agents.boss  agent  agent-1  boss\n"
+
+
+def test_marks() -> None:
+    assert text.marks([AGENT]) == (
+        "agents.boss  agent agent-1\n"
+        "  marked  yes\n"
+        "  last applied:\n"
+        "    system  ab12\n"
+        "  last applied to human:\n"
+        "    value  cd34\n"
+        '  tools attached by lettaform: ["tool-1"]\n'
+    )
+
+
+def test_a_reference_in_an_output_is_shown_as_an_address() -> None:
+    report = Report(outputs={"id": Ref(at("agents.a"))})
+    assert "id = agents.a\n" in text.report(Plan("s", "u", "v"), report)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lettaform.render.paint import Paint
+from lettaform.render.texts import unified, words
+
+plain, colored = Paint(), Paint(True)
+
+
+def test_three_lines_of_context_and_a_header_for_each_hunk() -> None:
+    old = "\n".join(map(str, range(1, 31)))
+    new = old.replace("\n5\n", "\nfive\n").replace("\n25\n", "\n")
+    assert unified(old, new, plain) == [
+        "@@ -2,7 +2,7 @@",
+        "  2",
+        "  3",
+        "  4",
+        "- 5",
+        "+ five",
+        "  6",
+        "  7",
+        "  8",
+        "@@ -22,7 +22,6 @@",
+        "  22",
+        "  23",
+        "  24",
+        "- 25",
+        "  26",
+        "  27",
+        "  28",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("a\nb", "a\nb\n", ["@@ -1,2 +1,2 @@", "  a", "- b", "\\ No newline at end", "+ b"]),
+        ("a\nb\n", "a\nb", ["@@ -1,2 +1,2 @@", "  a", "- b", "+ b", "\\ No newline at end"]),
+        ("a\nb", "a\nc", ["@@ -1,2 +1,2 @@", "  a", "- b", "+ c"]),
+        ("a\n", "a\n\n", ["@@ -1 +1,2 @@", "  a", "+"]),
+        ("a\n b\n", "a\n\tb\n", ["@@ -1,2 +1,2 @@", "  a", "-  b", "+ ⇥   b"]),
+        ("a\nb\n", "a\nb  \n", ["@@ -1,2 +1,2 @@", "  a", "- b", "+ b··"]),
+        ("a\nb\n", "a\nb\r\n", ["@@ -1,2 +1,2 @@", "  a", "- b", "+ b␍"]),
+        ("a\nb\n", "a\nb\u200b\n", ["@@ -1,2 +1,2 @@", "  a", "- b", "+ b‹U+200B›"]),
+        ("a\u2028b\nc\n", "a\u2028b\nd\n", ["@@ -1,2 +1,2 @@", "  a‹U+2028›b", "- c", "+ d"]),
+        ("", "a\nb\n", ["@@ -0,0 +1,2 @@", "+ a", "+ b"]),
+        ("a\nb\n", "", ["@@ -1,2 +0,0 @@", "- a", "- b"]),
+    ],
+)
+def test_what_cannot_be_seen_is_shown(old: str, new: str, lines: list[str]) -> None:
+    assert unified(old, new, plain) == lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("You are kind and brief.", "You are kind and thorough.", ["You are kind and [-brief-]{+thorough+}."]),
+        ("one two three four", "one 2 3 four", ["one [-two three-]{+2 3+} four"]),
+        ("one two three", "one three", ["one [-two·-]three"]),
+        ("nothing alike here", "Ganz anders, ohne jede Ähnlichkeit", None),
+    ],
+)
+def test_one_liners_word_by_word(old: str, new: str, lines: list[str] | None) -> None:
+    assert words(old, new, plain) == (lines or [f"- {old}", f"+ {new}"])
+
+
+def test_far_stretches_are_left_out() -> None:
+    far = "word " * 100
+    assert words(f"{far}old {far}end", f"{far}new {far}end", plain) == [
+        "… word word word word word word word [-old-]{+new+} word word word word word word word …"
+    ]
+
+
+def test_colour_marks_the_words_inside_of_a_line() -> None:
+    assert unified("keep\nsay hello now\n", "keep\nsay goodbye now\n", colored)[2:] == [
+        "\x1b[31m-\x1b[0m \x1b[31msay \x1b[0m\x1b[1;9;31mhello\x1b[0m\x1b[31m now\x1b[0m",
+        "\x1b[32m+\x1b[0m \x1b[32msay \x1b[0m\x1b[1;4;32mgoodbye\x1b[0m\x1b[32m now\x1b[0m",
+    ]
+
+
+def test_large_texts_do_not_take_long() -> None:
+    old = "\n".join(f"line {number % 50}" for number in range(5000))
+    paragraph = "word " * 20_000
+    started = time.monotonic()
+    assert "- line 7" in unified(old, old.replace("line 7\n", "line seven\n", 1), plain)
+    assert words(paragraph, paragraph + "more", plain)[0].startswith("- word")
+    assert time.monotonic() - started < 5
