@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def _is_worker(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     # Workers of pytest-xdist inherit the variable: all of them share the controller's folder.
     if not _is_worker(config):
-        os.environ[RUN] = tempfile.mkdtemp(prefix="lettaform-test-")
+        os.environ[RUN] = f"{tempfile.gettempdir()}/lettaform-test-{uuid.uuid4().hex[:8]}"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -27,8 +28,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if _is_worker(config) or RUN not in os.environ:
         return
     folder = Path(os.environ.pop(RUN))
-    if (folder / "data").is_dir():
+    if folder.is_dir():
         from lettaform import local
 
         local.down(data=folder / "data", purge=True)
-    shutil.rmtree(folder)
+        shutil.rmtree(folder)

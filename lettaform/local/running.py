@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,8 +155,7 @@ def logs(
     if folder is None or not file.is_file():
         raise LocalError(f"no server was started on port {port} yet" if data is None else f"there is no log in {data}")
     with file.open(errors="replace") as opened:
-        yield from [line.rstrip("\n") for line in opened.readlines()[-lines:]] if lines > 0 else []
-        opened.seek(0, os.SEEK_END)
+        yield from [line.rstrip("\n") for line in deque(opened, maxlen=lines)]
         rest = ""
         while follow:
             rest += opened.readline()
@@ -417,8 +417,8 @@ def _end(folder: Path, known: State) -> bool:
     process.end(started | set(_only(alive.get("echo"))), grace=2)
     # SIGINT: PostgreSQL closes its connections and ends cleanly. On SIGTERM it would wait for them.
     process.end(_only(alive.get("postgres")) + _only(postmaster), signal.SIGINT, grace=20)
-    while left := process.residents(home):
-        process.end(left, grace=2)
+    for _ in range(5):  # what is ended may start another while it ends
+        process.end(process.residents(home), grace=2)
 
     shutil.rmtree(folder / "run", ignore_errors=True)
     if known.sockets:

@@ -21,7 +21,8 @@ _DEPTH = {"defaults": 2, "environments": 3}
 
 def documents(named: Sequence[Path], files: Files, problems: Problems) -> Node:
     """Everything that the named files, or those of the folder, and what they include, say."""
-    waiting = [(files.directory / file, None) for file in named] or _found(files, problems)
+    waiting: list[tuple[Path, Place | None]] = [(files.directory / file, None) for file in named]
+    waiting = waiting or _found(files, problems)
     whole: Node | None = None
     known: set[Path] = set()
     while waiting:
@@ -37,7 +38,7 @@ def documents(named: Sequence[Path], files: Files, problems: Problems) -> Node:
         known.add(real)
         node = _read(path, asker, files, problems)
         if node is not None:
-            waiting += [(child, place) for child, place in _included(node, files, problems)]
+            waiting += _included(node, files, problems)
             whole = node if whole is None else _union(whole, node, problems)
     return whole or empty(Place(files.shown(files.directory / NAMES[0]), 1, 1))
 
@@ -70,9 +71,9 @@ def _read(path: Path, asker: Place | None, files: Files, problems: Problems) -> 
     return node
 
 
-def _included(node: Node, files: Files, problems: Problems) -> list[tuple[Path, Place]]:
+def _included(node: Node, files: Files, problems: Problems) -> list[tuple[Path, Place | None]]:
     """The files that `include` of one file names."""
-    found = []
+    found: list[tuple[Path, Place | None]] = []
     include = node.map.get("include")
     for item in include.list if include else ():
         if item.text:

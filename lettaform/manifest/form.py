@@ -5,6 +5,7 @@ What is checked here stands in the files literally; what expressions become is c
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,8 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from lettaform.errors import Place
-from lettaform.kinds import kinds
-from lettaform.kinds.base import Attr, Kind, Never
+from lettaform.kinds import kinds, sections
+from lettaform.kinds.base import POLICIES, Attr, Kind, Never
 from lettaform.manifest.node import UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.types import find, flaws, plain
@@ -30,6 +31,16 @@ class Form(Protocol):
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """The same as JSON Schema; what has a name goes into `definitions`."""
+
+
+def step(key: str) -> str:
+    """A key as part of a path, spelled as in addresses."""
+    return f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f"[{json.dumps(key, ensure_ascii=False)}]"
+
+
+def _fits(pattern: str, text: str) -> bool:
+    """Whether `text` matches, with `$` at its very end alone."""
+    return re.search(pattern.replace("$", r"\Z"), text) is not None
 
 
 def _wrong(node: Node, expected: str, path: str, problems: Problems, place: Place, hint: str | None = None) -> None:
@@ -59,7 +70,7 @@ class Text:
             _wrong(node, self.says, path, problems, place, hint)
         elif self.choices and text not in self.choices:
             problems.add(f"{path}: {described(text)} is none of its values", node.place, suggest(text, self.choices))
-        elif self.pattern and not re.search(self.pattern, text):
+        elif self.pattern and not _fits(self.pattern, text):
             problems.add(f"{path}: expected {self.says}, got {described(text)}", node.place)
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
@@ -144,27 +155,29 @@ class Entries:
 
     of: Form
     doc: str = ""
-    pattern: str = r"(?s)."
+    pattern: str = ""
     says: str = "not be empty"
+    nothing: bool = True
+    """Whether it may be left empty."""
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a map, or nothing."""
         if not isinstance(node.value, dict):
-            if not node.null:
+            if not (self.nothing and node.null):
                 _wrong(node, "a map", path, problems, place)
             return
         for key, child in node.value.items():
-            where = f"{path}.{key}" if path else key
-            if not re.search(self.pattern, key):
+            if not key or not _fits(self.pattern, key):
                 problems.add(f"{path}: the key {key!r} must {self.says}", node.keys[key])
             if child.tag != UNSET:
-                self.of.check(child, where, problems, node.at(key))
+                self.of.check(child, path + step(key), problems, node.at(key))
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An object with any property names."""
-        entries = {"type": ["object", "null"], "additionalProperties": self.of.schema(definitions)}
-        names = {"minLength": 1} if self.pattern == r"(?s)." else {"pattern": self.pattern}
-        return {"description": self.doc, **entries, "propertyNames": names}
+        kind = ["object", "null"] if self.nothing else "object"
+        names = {"pattern": self.pattern} if self.pattern else {"minLength": 1}
+        entries = {"additionalProperties": self.of.schema(definitions), "propertyNames": names}
+        return {"description": self.doc, "type": kind, **entries}
 
 
 @dataclass(frozen=True)
@@ -186,7 +199,8 @@ class Fields:
         for key, child in node.value.items():
             if key not in self.fields:
                 where = f"{path}: " if path else ""
-                problems.add(f"{where}unknown key `{key}`", node.keys[key], suggest(key, self.fields), field=path or key)
+                hint = suggest(key, self.fields)
+                problems.add(f"{where}unknown key `{key}`", node.keys[key], hint, field=path or key)
             elif child.tag != UNSET:
                 self.fields[key].check(child, f"{path}.{key}" if path else key, problems, node.at(key))
         for key in self.required:
@@ -202,6 +216,25 @@ class Fields:
         return {"description": self.doc, **schema, "additionalProperties": False}
 
 
+@dataclass(frozen=True)
+class Named:
+    """A form that stands in several places, and is said once."""
+
+    name: str
+    of: Form
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """As the form does."""
+        self.of.check(node, path, problems, place)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """A reference to its definition."""
+        if self.name not in definitions:
+            definitions[self.name] = {}
+            definitions[self.name] = self.of.schema(definitions)
+        return {"$ref": f"#/$defs/{self.name}"}
+
+
 # --- what a kind says ------------------------------------------------------------------------------------------------
 
 SHORT = {"block": "value"}
@@ -212,6 +245,8 @@ SHORT = {"block": "value"}
 class Body:
     """The fields of an object of a kind, and the words of the language beside them.
 
+    words   forms of what else may be said
+    name    of its definition in the JSON Schema
     own     it is a part of another object: its key is its name
     """
 
@@ -228,7 +263,8 @@ class Body:
     @cached_property
     def fields(self) -> Mapping[str, Attr]:
         """What may be said about it."""
-        return {name: line for name, line in self.table.attrs().items() if not (self.own and name == self.table.name_field)}
+        key = self.table.name_field if self.own else None
+        return {name: line for name, line in self.table.attrs().items() if name != key}
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a map of the kind's fields, each of its type."""
@@ -241,42 +277,45 @@ class Body:
             elif not node.null:
                 _wrong(node, "a map", path, problems, place)
             return
-        self.keys(node, path, problems)
+        address = path if re.split(r"[.\[]", path)[0] in sections() else None
+        self.keys(node, path, address, problems)
         typed = {}
         for name, line in self.fields.items():
             child = node.map.get(name)
             if child is None or child.tag == UNSET:
                 continue
-            if line.own:
-                self.part(line).check(child, f"{path}.{name}", problems, node.at(name))
-            elif child.null:
+            if child.null:
                 if line.clear is Never:
-                    hint = "leave the line out, or write `!unset`, to leave the field unmanaged"
-                    problems.add(f"{path}: `{name}` cannot be cleared on the server", node.at(name), hint, field=name)
+                    problems.add(never(name), node.at(name), UNMANAGED, address=address, field=name)
+            elif line.own:
+                self.part(line).check(child, f"{path}.{name}", problems, node.at(name))
             else:
                 typed[name] = partial(line, plain(child))
         for flaw in flaws(self.table, typed):
             _, where, still_open = find(node, flaw.path)
             if not still_open:
                 secret = self.fields[str(flaw.path[0])].secret
-                problems.add(flaw.message(secret=secret), where, flaw.hint, address=path, field=flaw.field)
+                problems.add(flaw.message(secret=secret), where, flaw.hint, address=address, field=flaw.field)
 
-    def keys(self, node: Node, path: str, problems: Problems) -> None:
+    def keys(self, node: Node, path: str, address: str | None, problems: Problems) -> None:
         """Every key must be a field or a word; the words have forms of their own."""
         for key, child in node.map.items():
-            if key in self.words and child.tag != UNSET:
-                self.words[key].check(child, f"{path}.{key}", problems, node.at(key))
+            if key in self.fields:
+                continue
+            if key in self.words:
+                if child.tag != UNSET:
+                    self.words[key].check(child, f"{path}.{key}", problems, node.at(key))
             elif self.own and key == self.table.name_field:
-                problems.add(f"{path}: `{key}` is the key already", node.keys[key], "leave it out", field=key)
-            elif key not in self.fields and key not in self.words:
+                message = f"the key of an own {self.kind} is its `{key}`"
+                problems.add(message, node.keys[key], "leave the line out", address=address, field=key)
+            else:
                 hint = suggest(key, [*self.fields, *self.words])
-                problems.add(f"{path}: unknown field `{key}`", node.keys[key], hint, field=key)
+                problems.add(f"unknown field `{key}`", node.keys[key], hint, address=address, field=key)
 
     def part(self, line: Attr) -> Entries:
         """The form of a field whose values are parts of the object."""
-        words = {name: form for name, form in self.words.items() if name in ("policy", "lifecycle")}
         own = line.own or ""
-        return Entries(Body(own, own_words(own, words), f"own_{own}", own=True), line.doc)
+        return Entries(Body(own, ownership(own), f"own_{own}", own=True), line.doc, nothing=False)
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """A reference to its definition."""
@@ -284,12 +323,16 @@ class Body:
         if name not in definitions:
             definitions[name] = {}
             model = self.table.model_json_schema()
-            definitions |= {key: value for key, value in model.get("$defs", {}).items()}
-            properties = {key: self.property(line, model["properties"][key], definitions) for key, line in self.fields.items()}
-            properties |= {key: form.schema(definitions) for key, form in self.words.items() if key not in self.fields}
-            about = (self.table.__doc__ or "").strip()
-            kind = "object" if self.own else ["object", "null"]
-            definitions[name] = {"description": about, "type": kind, "properties": properties, "additionalProperties": False}
+            definitions |= model.get("$defs", {})
+            lines, types = self.fields, model["properties"]
+            properties = {key: self.property(line, types[key], definitions) for key, line in lines.items()}
+            properties |= {key: form.schema(definitions) for key, form in self.words.items() if key not in lines}
+            definitions[name] = {
+                "description": (self.table.__doc__ or "").strip(),
+                "type": "object" if self.own else ["object", "null"],
+                "properties": properties,
+                "additionalProperties": False,
+            }
         reference = {"$ref": f"#/$defs/{name}"}
         return {"anyOf": [{"type": "string"}, reference]} if self.own else reference
 
@@ -304,11 +347,27 @@ class Body:
         return {"description": line.doc} | (schema if line.clear is Never else nullable(schema))
 
 
-def own_words(kind: str, words: Mapping[str, Form]) -> Mapping[str, Form]:
-    """The words of an own object: `policy` and `lifecycle` speak of its own fields."""
-    from lettaform.manifest.language import ownership
+def ownership(kind: str) -> Mapping[str, Form]:
+    """The words about who owns the fields of a kind."""
+    fields = [name for name, line in kinds()[kind].attrs().items() if not line.own]
+    owner = Named("owner", Text(" ".join(f"{name}: {text}" for name, text in POLICIES.items()), tuple(POLICIES)))
+    lifecycle: Mapping[str, Form] = {
+        "prevent_destroy": Flag("Refuse every plan that would destroy it."),
+        "ignore_changes": Items(Text("A field.", fields), "Fields that are written at birth alone."),
+    }
+    policy = Fields(dict.fromkeys(fields, owner), "Who owns a field: field to policy.", nothing=True)
+    return {
+        "policy": Named(f"{kind}_policy", policy),
+        "lifecycle": Named(f"{kind}_lifecycle", Fields(lifecycle, "What may become of it.", nothing=True)),
+    }
 
-    return {name: form for name, form in ownership(kind).items() if name in words}
+
+def never(field: str) -> str:
+    """What to say about a null where the server knows none."""
+    return f"`{field}` cannot be cleared on the server"
+
+
+UNMANAGED = "leave the line out, or write `!unset`, to leave the field unmanaged"
 
 
 def partial(line: Attr, value: Any) -> Any:

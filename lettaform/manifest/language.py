@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from lettaform.kinds import kinds, sections
-from lettaform.kinds.base import POLICIES
-from lettaform.manifest.form import Anything, Body, Entries, Fields, Flag, Form, Items, Many, Text
+from lettaform.manifest.form import Anything, Body, Entries, Fields, Flag, Form, Items, Many, Text, ownership
 
 TYPES = ("string", "number", "bool", "list", "map")
 ONCE = ("include", "environments")
@@ -24,23 +23,6 @@ REPEAT: Mapping[str, Form] = {
     "for_each": Many("Make one per item of a list, or per entry of a map: `${each.key}`, `${each.value}`."),
     "when": Flag("Left out where this is false."),
 }
-
-
-def ownership(kind: str) -> Mapping[str, Form]:
-    """Who owns the fields of a kind."""
-    fields = [name for name, line in kinds()[kind].attrs().items() if not line.own]
-    policy = Text(" ".join(f"{name}: {text}" for name, text in POLICIES.items()), tuple(POLICIES))
-    return {
-        "policy": Fields(dict.fromkeys(fields, policy), "Who owns a field: field to policy.", nothing=True),
-        "lifecycle": Fields(
-            {
-                "prevent_destroy": Flag("Refuse every plan that would destroy it."),
-                "ignore_changes": Items(Text("A field.", fields), "Fields that are written at birth alone."),
-            },
-            "What may become of it.",
-            nothing=True,
-        ),
-    }
 
 
 @cache
@@ -80,7 +62,7 @@ def _anywhere() -> dict[str, Form]:
         ),
         "variables": Entries(_variable(), "What can be different from run to run.", NAME, "be a name like `region`"),
         "include": Items(Text("A path, or a pattern."), "Other files of the same stack, inside this folder."),
-        "defaults": Fields(dict(defaults), "What every object of a section says unless it says otherwise.", nothing=True),
+        "defaults": Fields(dict(defaults), "What objects say unless they say otherwise, by section.", nothing=True),
         **objects(),
         "moved": Items(Fields(moved, "One.", ("from", "to")), "Addresses that were renamed."),
         "imports": Items(
@@ -88,7 +70,9 @@ def _anywhere() -> dict[str, Form]:
             "Living objects that addresses shall adopt.",
         ),
         "removed": Items(
-            Fields({"from": address, "destroy": Flag("Destroy the object, too; it is kept unless this is true.")}, "One.", ("from",)),
+            Fields(
+                {"from": address, "destroy": Flag("Destroy the object, too; false unless given.")}, "One.", ("from",)
+            ),
             "Addresses that are no longer declared, and what becomes of their objects.",
         ),
         "outputs": Entries(Anything("Any value."), "What a plan and an apply tell the outside."),

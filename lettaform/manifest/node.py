@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 from lettaform.errors import Place
@@ -15,7 +14,6 @@ TAGS: Mapping[str, str] = {
     JSON: "The data of a JSON file, whose path is relative to this one.",
     UNSET: "Back to silence: whatever the defaults or the file below say, the field is not managed.",
 }
-_NO_KEYS: Mapping[str, Place] = MappingProxyType({})
 
 
 class _Hole:
@@ -39,7 +37,7 @@ class Node:
 
     place: Place
     value: Any
-    keys: Mapping[str, Place] = _NO_KEYS
+    keys: Mapping[str, Place] = field(default_factory=dict)
     tag: str = ""
     inset: int | None = None
 

@@ -88,7 +88,7 @@ def scalar(text: str) -> Any:
         number = int(text, 0) if len(text) <= 25 else math.inf
     elif _FLOAT.fullmatch(text):
         number = float(text)
-    if isinstance(number, int) and abs(number) >= 2**63 or number in (math.inf, -math.inf):
+    if (isinstance(number, int) and abs(number) >= 2**63) or number in (math.inf, -math.inf):
         raise ValueError(f"`{text[:30]}` is too large a number")
     return text if number is None else number
 

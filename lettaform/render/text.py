@@ -323,7 +323,7 @@ def _object(item: model.Live, paint: Paint) -> list[str]:
     fields = [
         show(name, None, value, style, secret=name in hidden)
         for name, value in item.values.items()
-        if value is not None
+        if value not in (None, [], {})
     ]
     head = f"{paint(_name(item), 'strong')}  {clean_line(item.kind)} {_faint_id(item.id, paint)}"
     return [head, *_indented(lay(fields, paint, signs=False), _STEP)]

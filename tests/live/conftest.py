@@ -6,13 +6,16 @@ LETTAFORM_TEST_URL names a server to use instead, which is left running; LETTAFO
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from lettaform import local
+from tests.live.fleet import Fleet
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,11 @@ def _elsewhere(url: str, password: str | None) -> Letta:
     answers = any(model["handle"] == "openai-proxy/echo" for model in models)
     model, embedding = local.MODELS[answers]
     return Letta(url, model, embedding, password)
+
+
+@pytest.fixture
+def fleet(letta: Letta, tmp_path: Path) -> Iterator[Fleet]:
+    """A stack of the test's own, removed after it."""
+    made = Fleet(letta.url, letta.model, letta.embedding, letta.password, tmp_path, f"t-{uuid4().hex[:8]}")
+    yield made
+    made.clear()

@@ -55,7 +55,12 @@ def test_up_says_where_it_is_and_how_to_stop_it(started: list[object]) -> None:
 def test_down_all_stops_each(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[object] = []
     monkeypatch.setattr(local, "status", lambda: (KNOWN,))
-    monkeypatch.setattr(local, "down", lambda _, data, purge: stopped.append((data, purge)) or True)
+
+    def down(_: int, data: Path, purge: bool) -> bool:
+        stopped.append((data, purge))
+        return True
+
+    monkeypatch.setattr(local, "down", down)
     result = CliRunner().invoke(dev, ["down", "--all", "--purge"], catch_exceptions=False)
     assert stopped == [(Path("/data"), True)]
     assert result.stdout == "stopped the server of /data, data deleted\n"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,7 +107,7 @@ def test_a_failure_shows_the_end_of_what_was_said_and_leaves_nothing(
 
 @pytest.fixture
 def newer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
+    monkeypatch.setattr(environment, "RUNNING", (3, 14))
 
 
 @pytest.mark.usefixtures("newer")

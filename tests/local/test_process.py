@@ -40,9 +40,7 @@ def eventually(true: Callable[[], object]) -> None:
 
 
 SLEEP = "import time; time.sleep(600)"
-STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-)
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEP!r}], start_new_session=True)"
 
 
@@ -72,7 +70,7 @@ def test_a_zombie_is_not_alive() -> None:
 
 
 def test_end_asks_first_and_insists_then(start: Start, tmp_path: Path) -> None:
-    deaf, polite = start(STUBBORN), start(SLEEP)
+    deaf, polite = start(f"{DEAF}; {SLEEP}"), start(SLEEP)
     eventually(lambda: "deaf" in (tmp_path / "log").read_text())
     began = time.monotonic()
     process.end([deaf.pid, polite.pid], grace=0.5)

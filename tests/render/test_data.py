@@ -70,8 +70,16 @@ def test_a_plan_is_the_object_of_the_contract() -> None:
         "stack": "support",
         "server": {"url": "http://localhost:8283", "version": "0.16.8"},
         "summary": {
-            "create": 0, "update": 1, "replace": 0, "delete": 0, "adopt": 0, "record": 0, "forget": 0,
-            "runtime": 0, "conflict": 0, "requests": 1,
+            "create": 0,
+            "update": 1,
+            "replace": 0,
+            "delete": 0,
+            "adopt": 0,
+            "record": 0,
+            "forget": 0,
+            "runtime": 0,
+            "conflict": 0,
+            "requests": 1,
         },
         "changes": [
             {
@@ -82,16 +90,28 @@ def test_a_plan_is_the_object_of_the_contract() -> None:
                 "reason": "manifest",
                 "fields": [
                     {
-                        "path": "system", "policy": "enforce", "reason": "manifest",
-                        "old": "a", "new": "b", "secret": False,
+                        "path": "system",
+                        "policy": "enforce",
+                        "reason": "manifest",
+                        "old": "a",
+                        "new": "b",
+                        "secret": False,
                     },
                     {
-                        "path": "blocks", "policy": "enforce", "reason": "manifest",
-                        "old": ["block-1"], "new": ["${blocks.organization.id}"], "secret": False,
+                        "path": "blocks",
+                        "policy": "enforce",
+                        "reason": "manifest",
+                        "old": ["block-1"],
+                        "new": ["${blocks.organization.id}"],
+                        "secret": False,
                     },
                     {
-                        "path": "secrets.K", "policy": "enforce", "reason": "manifest",
-                        "old": None, "new": None, "secret": True,
+                        "path": "secrets.K",
+                        "policy": "enforce",
+                        "reason": "manifest",
+                        "old": None,
+                        "new": None,
+                        "secret": True,
                     },
                 ],
                 "recompiles": 1,
@@ -163,7 +183,12 @@ def test_the_summary() -> None:
     outcomes = [Outcome(step(f"agents.a{n}"), "done") for n in range(9)]
     assert data.summary(Report(tuple(outcomes), 21, 1.4)) == {
         "event": "summary",
-        "applied": 9, "failed": 0, "skipped": 0, "requests": 21, "seconds": 1.4, "exit_code": 0,
+        "applied": 9,
+        "failed": 0,
+        "skipped": 0,
+        "requests": 21,
+        "seconds": 1.4,
+        "exit_code": 0,
     }
     assert data.summary(None)["exit_code"] == 0
     assert data.summary(Report((replace(outcomes[0], status="failed"), outcomes[1])))["exit_code"] == 5
@@ -178,8 +203,14 @@ def test_problems() -> None:
     assert data.error(ManifestError([problem])) == {
         "problems": [
             {
-                "file": "a.yaml", "line": 3, "column": 7, "address": "agents.a", "field": "model",
-                "message": "wrong", "hint": "right", "severity": "error",
+                "file": "a.yaml",
+                "line": 3,
+                "column": 7,
+                "address": "agents.a",
+                "field": "model",
+                "message": "wrong",
+                "hint": "right",
+                "severity": "error",
             }
         ]
     }

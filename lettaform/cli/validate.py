@@ -1,0 +1,120 @@
+"""`lettaform validate`: every problem of the manifest, without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lettaform.cli import Globals
+from lettaform.errors import ManifestError, Problem
+
+if TYPE_CHECKING:
+    from lettaform.model import Manifest
+
+FORMATS = ("text", "json", "sarif", "github")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(FORMATS), help="text unless --json is given.")
+@click.pass_obj
+def validate(asked: Globals, /, form: str | None) -> int:
+    """Name all problems of the manifest, each with its place and a remedy. Asks no server."""
+    if asked.json and form not in (None, "json"):
+        raise click.UsageError(f"--json and --format {form} contradict each other")
+    form = form or ("json" if asked.json else "text")
+    try:
+        manifest = _load(asked)
+    except ManifestError as error:
+        if form == "text":
+            raise
+        click.echo(_told(error.problems, form), nl=False)
+        return error.exit_code
+    if form != "text":
+        click.echo(_told(manifest.warnings, form), nl=False)
+        return 0
+    if manifest.warnings:
+        from lettaform.render import problems
+
+        click.echo(problems.problems(manifest.warnings, color=asked.color), err=True)
+    click.echo(f"ok: {_counted(manifest)} in the stack {manifest.stack}")
+    return 0
+
+
+def _load(asked: Globals) -> Manifest:
+    from lettaform.manifest import load
+
+    return load(
+        asked.directory,
+        asked.files,
+        environment=asked.environment,
+        variables=asked.variables,
+        variable_files=asked.variable_files,
+    )
+
+
+def _counted(manifest: Manifest) -> str:
+    count = sum(desired.external is None for desired in manifest.objects.values())
+    return f"{count} object" if count == 1 else f"{count} objects"
+
+
+def _told(problems: Sequence[Problem], form: str) -> str:
+    if form == "github":
+        return "".join(f"{_annotation(problem)}\n" for problem in problems)
+    return json.dumps(_sarif(problems) if form == "sarif" else _data(problems), indent=2, ensure_ascii=False) + "\n"
+
+
+def _data(problems: Sequence[Problem]) -> dict[str, Any]:
+    from lettaform.render import data
+
+    return {"problems": [data.problem(problem) for problem in problems]}
+
+
+def _annotation(problem: Problem) -> str:
+    """A workflow command of GitHub: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    place = problem.place
+    where = {"file": place.file, "line": place.line, "col": place.column} if place else {}
+    about = ",".join(f"{key}={_escaped(str(value), property=True)}" for key, value in where.items())
+    return f"::{problem.severity}{' ' if about else ''}{about}::{_escaped(_words(problem))}"
+
+
+def _words(problem: Problem) -> str:
+    return problem.message + (f" ({problem.hint})" if problem.hint else "")
+
+
+def _escaped(text: str, *, property: bool = False) -> str:
+    """`text` so that nothing in it begins another command."""
+    pairs = [("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), *([(":", "%3A"), (",", "%2C")] if property else [])]
+    for character, escape in pairs:
+        text = text.replace(character, escape)
+    return text
+
+
+def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
+    """SARIF 2.1.0, which code scanning of GitHub and others read."""
+    from lettaform import __version__
+
+    driver = {
+        "name": "lettaform",
+        "version": __version__,
+        "rules": [{"id": "manifest", "shortDescription": {"text": "The manifest is wrong here."}}],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(problem) for problem in problems],
+    }
+    return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+
+
+def _result(problem: Problem) -> dict[str, Any]:
+    from urllib.parse import quote
+
+    result: dict[str, Any] = {"ruleId": "manifest", "level": problem.severity, "message": {"text": _words(problem)}}
+    if problem.place:
+        region = {"startLine": problem.place.line, "startColumn": problem.place.column}
+        location = {"artifactLocation": {"uri": quote(problem.place.file)}, "region": region}
+        result["locations"] = [{"physicalLocation": location}]
+    return result

@@ -1,0 +1,225 @@
+"""What files say to single objects: the environment laid over, defaults underneath, one instance per `for_each`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lettaform.errors import Place
+from lettaform.kinds import kinds, sections
+from lettaform.kinds.base import Kind
+from lettaform.manifest.form import SHORT
+from lettaform.manifest.language import EXTERNAL, ONCE, REPEAT
+from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described, empty, merge
+from lettaform.manifest.problems import Problems, suggest
+from lettaform.manifest.scope import Each, Scope
+from lettaform.words import Address
+
+MOST = 20_000
+"""Objects that one manifest may make."""
+
+
+@dataclass
+class Instance:
+    """One object, its fields as they were written and merged, and the round of the `for_each` that makes it.
+
+    name     what it is called unless it says so itself
+    values   fields that are known already
+    sources  fields whose text was read from a file: the path
+    """
+
+    address: Address
+    kind: str
+    body: Node
+    place: Place
+    name: str
+    each: Each | None = None
+    external: bool = False
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def table(self) -> type[Kind]:
+        """Its kind."""
+        return kinds()[self.kind]
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """Every object that the manifest makes, and how its keys were written.
+
+    keys      section to keys, those with no instance, too
+    repeated  keys with `for_each`: they are addressed with an index
+    """
+
+    instances: Mapping[Address, Instance]
+    keys: Mapping[str, Mapping[str, Place]]
+    repeated: frozenset[Address]
+
+
+def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
+    """The root with the chosen environment laid over it."""
+    root = _spelled_out(root)
+    if environment is None:
+        return root
+    environments = root.map.get("environments") or empty(root.place)
+    chosen = environments.map.get(environment)
+    if chosen is None:
+        if not problems.unread:
+            place = root.keys.get("environments")
+            problems.add(f"there is no environment `{environment}`", place, suggest(environment, environments.map))
+        return root
+    above = _spelled_out(chosen)
+    fields = {key: node for key, node in above.map.items() if key not in ONCE}
+    return merge(root, Node(above.place, fields, above.keys)) if fields else root
+
+
+def expand(root: Node, scope: Scope) -> Expanded:
+    """Every object of every section, parts of objects included."""
+    found: dict[Address, Instance] = {}
+    keys: dict[str, Mapping[str, Place]] = {}
+    repeated: set[Address] = set()
+    below = root.map.get("defaults") or empty(root.place)
+    for section, kind in sections().items():
+        objects = root.map.get(section) or empty(root.place)
+        keys[section] = {key: objects.keys[key] for key, node in objects.map.items() if node.tag != UNSET}
+        for key in keys[section]:
+            address = Address(section, key)
+            body = _body(objects.map[key], below.map.get(section))
+            if body is None or not key:
+                continue
+            if "for_each" in body.map:
+                repeated.add(address)
+            for instance in _instances(address, kind, body, keys[section][key], scope):
+                if len(found) >= MOST:
+                    scope.problems.add(f"more than {MOST} objects", instance.place)
+                    return Expanded(found, keys, frozenset(repeated))
+                found[instance.address] = instance
+                found |= {part.address: part for part in _parts(instance)}
+    return Expanded(found, keys, frozenset(repeated))
+
+
+def _body(node: Node, below: Node | None) -> Node | None:
+    """The fields of an object over the defaults of its section; None if there are no fields to speak of."""
+    if node.null:
+        node = empty(node.place)
+    if not isinstance(node.value, dict):
+        return None
+    external = node.map.get("external")
+    if external is not None and external.value is True:
+        return node
+    return merge(below if below is not None and below.map else empty(node.place), node)
+
+
+def _instances(address: Address, kind: str, body: Node, place: Place, scope: Scope) -> Iterator[Instance]:
+    external = "external" in body.map and body.map["external"].value is True
+    _misplaced(kind, body, str(address), external, scope.problems)
+    for each in _rounds(body, str(address), scope):
+        name = address.key if each is None else f"{address.key}-{each.key}"
+        here = address if each is None else Address(address.section, address.key, each.key)
+        when = body.map.get("when")
+        if when is not None and when.tag != UNSET:
+            wanted = scope.plain(when, each, "when")
+            if wanted is not HOLE and not isinstance(wanted, bool) and when.open:
+                scope.problems.add(f"when: expected true or false, got {described(wanted)}", when.place, address=here)
+            if wanted is False:
+                continue
+        yield Instance(here, kind, body, place, name, each, external)
+
+
+def _misplaced(kind: str, body: Node, address: str, external: bool, problems: Problems) -> None:
+    """Fields that only others' objects have, and those that others' objects cannot have."""
+    known = kinds()[kind].attrs()
+    for key, node in body.map.items():
+        if node.tag == UNSET:
+            continue
+        if external and key not in EXTERNAL and key not in REPEAT and (key in known or key in ("policy", "lifecycle")):
+            hint = "it is found by name, by id, or by stack and address"
+            problems.add(f"`{key}` of an external object is never written", body.keys[key], hint, address=address)
+        if not external and key in EXTERNAL and key != "external" and key not in known:
+            name = kinds()[kind].name_field
+            hint = f"did you mean `{name}`?" if key == "name" else "or add `external: true`"
+            problems.add(f"only an external object has `{key}`", body.keys[key], hint, address=address)
+
+
+def _rounds(body: Node, address: str, scope: Scope) -> Iterator[Each | None]:
+    node = body.map.get("for_each")
+    if node is None or node.tag == UNSET:
+        yield None
+        return
+    items = scope.plain(node, None, "for_each")
+    if isinstance(items, dict):
+        for key, value in items.items():
+            if key:
+                yield Each(key, value)
+            else:
+                scope.problems.add("for_each: a key is empty", node.place, address=address)
+    elif isinstance(items, list):
+        yield from _list_rounds(items, node, address, scope.problems)
+    elif items is not HOLE and node.open:
+        message = f"for_each: expected a list or a map, got {described(items)}"
+        scope.problems.add(message, node.place, address=address)
+
+
+def _list_rounds(items: list[Any], node: Node, address: str, problems: Problems) -> Iterator[Each]:
+    seen = set()
+    for index, item in enumerate(items):
+        where = node.list[index].place if index < len(node.list) else node.place
+        if isinstance(item, bool) or not isinstance(item, str | int) or item == "":
+            hint = "use a map, whose keys become the indexes, for anything else"
+            problems.add(f"for_each: expected texts in the list, got {described(item)}", where, hint, address=address)
+        elif str(item) in seen:
+            problems.add(f"for_each: {str(item)!r} stands twice", where, "each item makes one object", address=address)
+        else:
+            seen.add(str(item))
+            yield Each(str(item), item)
+
+
+def _parts(instance: Instance) -> Iterator[Instance]:
+    """The own objects of an object: one per entry of a field whose values are parts of it."""
+    if instance.external:
+        return
+    for name, line in instance.table.attrs().items():
+        field = instance.body.map.get(name)
+        if not line.own or field is None:
+            continue
+        for key, node in field.map.items():
+            if key and isinstance(node.value, dict):
+                address = instance.address.own(name, key)
+                yield Instance(address, line.own, node, field.keys[key], key, instance.each)
+
+
+def _spelled_out(root: Node) -> Node:
+    """The root with every own object written as a map, so that defaults and environments merge with it."""
+    members = dict(root.map)
+    for section, kind in sections().items():
+        owns = {name: line.own for name, line in kinds()[kind].attrs().items() if line.own}
+        if not owns:
+            continue
+        if section in members:
+            objects = members[section]
+            wholes = {key: _whole(node, owns) for key, node in objects.map.items()}
+            members[section] = Node(objects.place, wholes, objects.keys) if objects.map else objects
+        defaults = members.get("defaults")
+        if defaults is not None and section in defaults.map:
+            lower = {**defaults.map, section: _whole(defaults.map[section], owns)}
+            members["defaults"] = Node(defaults.place, lower, defaults.keys)
+    return Node(root.place, members, root.keys)
+
+
+def _whole(body: Node, owns: Mapping[str, str]) -> Node:
+    """An object whose short own objects are maps."""
+    members = dict(body.map)
+    for name, kind in owns.items():
+        field = members.get(name)
+        if field is not None and field.map:
+            parts = {key: _long(node, SHORT[kind]) for key, node in field.map.items()}
+            members[name] = Node(field.place, parts, field.keys, field.tag)
+    return Node(body.place, members, body.keys, body.tag) if body.map else body
+
+
+def _long(node: Node, field: str) -> Node:
+    if node.tag in (FILE, JSON) or node.text is not None:
+        return Node(node.place, {field: node}, {field: node.place})
+    return node

@@ -1,0 +1,152 @@
+"""A flow that does what a test says, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import lettaform
+from lettaform.cli import cli
+from lettaform.model import Answer, Change, Difference, Event, Live, Outcome, Plan, Report, Step, Wish
+from lettaform.words import Address
+
+at = Address.parse
+
+
+def a_plan(*, empty: bool = False, **words: Any) -> Plan:
+    address = at("agents.a")
+    change = Change(address, "agent", "create", differences=(Difference("name", None, "a"),))
+    steps = (Step("agents.a", "create", address, "agent"),)
+    full: dict[str, Any] = {} if empty else {"changes": (change,), "steps": steps}
+    return Plan("support", "http://here", "0.16.8", **full, **words)
+
+
+@dataclass(frozen=True)
+class Source:
+    directory: Path
+    files: tuple[Path, ...] = ()
+    environment: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    variable_files: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Connection:
+    url: str | None = None
+    token: str | None = None
+    project: str | None = None
+    timeout: float = 60.0
+    trace: Callable[[str], None] | None = None
+
+
+_STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
+VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", *_STATE)
+"""What the command line calls."""
+
+
+@dataclass
+class Flow:
+    """`raises` at once; else `planned`, and a step that ends with `status`."""
+
+    planned: Plan = field(default_factory=a_plan)
+    raises: BaseException | None = None
+    status: Any = "done"
+    error: Exception | None = None
+    lives: list[Live] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    consents: list[bool] = field(default_factory=list)
+
+    def note(self, name: str, source: Any, connection: Any, *rest: Any) -> None:
+        self.calls.append((name, source, connection, *rest))
+        if connection.trace:
+            connection.trace("GET /v1/agents/ 200 0.1 s \x1b[2J")
+        if self.raises is not None:
+            raise self.raises
+
+    def plan(self, source: Any, connection: Any, wish: Any) -> Plan:
+        self.note("plan", source, connection, wish)
+        return self.planned
+
+    def apply(
+        self, source: Any, connection: Any, wish: Any, *, consent: Any, notify: Any, parallel: int = 8
+    ) -> tuple[Plan, Report | None]:
+        self.note("apply", source, connection, wish, parallel)
+        return self.carry_out(consent, notify)
+
+    def apply_saved(
+        self, path: Path, source: Any, connection: Any, *, consent: Any, notify: Any, parallel: int = 8
+    ) -> tuple[Plan, Report | None]:
+        self.note("apply_saved", source, connection, path, parallel)
+        return self.carry_out(consent, notify)
+
+    def carry_out(self, consent: Callable[[Plan], bool], notify: Callable[[Event], None]) -> tuple[Plan, Report | None]:
+        if not self.planned:
+            return self.planned, None
+        self.consents.append(consent(self.planned))
+        if not self.consents[-1]:
+            return self.planned, None
+        (step,) = self.planned.steps
+        answer = Answer("agent-1") if self.status == "done" else None
+        outcome = Outcome(step, self.status, answer, self.error, seconds=0.3)
+        notify(Event("start", step, 0, 1))
+        notify(Event(self.status, step, 1, 1, 0.3, outcome))
+        return self.planned, Report((outcome,), 3, 1.4, {"id": "agent-1"})
+
+    def save(self, plan: Plan, path: Path) -> None:
+        path.write_text("saved")
+
+    def show(self, source: Any, connection: Any, address: str | None) -> list[Live]:
+        self.note("show", source, connection, address)
+        return self.lives
+
+    def state_list(self, source: Any, connection: Any) -> list[Live]:
+        self.note("state_list", source, connection)
+        return self.lives
+
+    def state_move(self, source: Any, connection: Any, old: str, new: str) -> None:
+        self.note("state_move", source, connection, old, new)
+
+    def state_remove(self, source: Any, connection: Any, address: str) -> None:
+        self.note("state_remove", source, connection, address)
+
+    def state_rebuild(self, source: Any, connection: Any) -> tuple[int, list[str]]:
+        self.note("state_rebuild", source, connection)
+        return 3, ["agents.a\x1b is gone"]
+
+    def adopt(self, source: Any, connection: Any, address: str, id: str) -> Plan:
+        self.note("adopt", source, connection, address, id)
+        return self.planned
+
+
+@pytest.fixture
+def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
+    fake = Flow()
+    module = types.ModuleType("lettaform.flow")
+    for name in VERBS:
+        setattr(module, name, getattr(fake, name))
+    module.Source, module.Connection, module.Wish = Source, Connection, Wish  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "lettaform.flow", module)
+    monkeypatch.setattr(lettaform, "flow", module, raising=False)
+    for name in ("NO_COLOR", "LETTA_API_KEY", "LETTA_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    return fake
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(flow: Flow) -> Run:
+    """Run a line of arguments; nobody sits at the terminal."""
+
+    def run(*arguments: str, input: str | None = None) -> Result:
+        return CliRunner().invoke(cli, list(arguments), input=input)
+
+    return run

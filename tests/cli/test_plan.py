@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from lettaform.errors import Problem
+from lettaform.model import Runtime
+from lettaform.render.data import plan_schema
+
+from .conftest import Flow, Run, a_plan, at
+
+
+def test_a_plan_for_people(run: Run) -> None:
+    assert run("plan").stdout == (
+        "Stack support · http://here · Letta 0.16.8\n\n"
+        '  + agents.a\n      name  "a"\n\n'
+        "Plan: 1 to create, 0 to change, 0 to destroy.\n"
+    )
+
+
+@pytest.mark.parametrize("line", [["plan", "--json"], ["plan", "--format", "json"], ["--json", "plan"]])
+def test_a_plan_for_machines(line: list[str], run: Run) -> None:
+    result = run(*line)
+    jsonschema.validate(json.loads(result.stdout), plan_schema())
+    assert result.stderr == ""
+
+
+def test_what_nobody_may_miss_is_told_beside_the_json(run: Run, flow: Flow) -> None:
+    moved = Runtime(at("agents.a.memory.b"), "value", "block-1", seed_moved=True)
+    flow.planned = a_plan(empty=True, runtime=(moved,), warnings=(Problem("careful"),))
+    result = run("plan", "--json", "--detailed-exitcode")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["changes"] == []
+    assert "`--reseed agents.a.memory.b` writes it" in result.stderr
+    assert "Warning: careful" in result.stderr
+
+
+@pytest.mark.parametrize(("empty", "code"), [(True, 0), (False, 2)])
+def test_detailed_exitcode_and_complete_output(empty: bool, code: int, run: Run, flow: Flow) -> None:
+    flow.planned = a_plan(empty=empty)
+    assert run("plan").exit_code == 0
+    result = run("plan", "--json", "--detailed-exitcode")
+    assert result.exit_code == code
+    assert json.loads(result.stdout)["stack"] == "support"
+
+
+def test_the_wish(run: Run, flow: Flow) -> None:
+    run(
+        *("plan", "--prune", "--target", "agents.*", "--target", "blocks.a", "--exclude", "agents.b"),
+        *("--reseed", "agents.a.memory.x", "--allow-destroy", "agents.c"),
+    )
+    wish = flow.calls[0][3]
+    assert wish.prune
+    assert not wish.destroy
+    assert wish.target == ("agents.*", "blocks.a")
+    assert wish.exclude == ("agents.b",)
+    assert wish.reseed == ("agents.a.memory.x",)
+    assert wish.allow_destroy == ("agents.c",)
+
+
+def test_saving(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    result = run("plan", "-o", str(file), "--json")
+    assert file.read_text() == "saved"
+    json.loads(result.stdout)
+    assert "carries out exactly this" in result.stderr
+
+
+def test_contradicting_formats(run: Run, flow: Flow) -> None:
+    assert run("plan", "--json", "--format", "text").exit_code == 1
+    assert flow.calls == []

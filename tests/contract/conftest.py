@@ -1,0 +1,5 @@
+"""The real server of tests/live, for the one test here that asks it."""
+
+from __future__ import annotations
+
+from live.conftest import letta as letta

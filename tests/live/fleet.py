@@ -1,0 +1,144 @@
+"""A fleet on a real server: a manifest and a stack of its own, and a raw client for everybody else."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lettaform import flow
+from lettaform.model import Live, Plan, Report, Wish
+from lettaform.server.client import Client
+
+TOOL = '''
+def {name}(city: str) -> str:
+    """Tell the weather.
+
+    Args:
+        city (str): Which city.
+
+    Returns:
+        str: The weather.
+    """
+    return "sunny in " + city
+'''
+
+
+class Fleet:
+    """One stack. `raw` speaks to the server as an agent, a stranger or a person would."""
+
+    def __init__(self, url: str, model: str, embedding: str, password: str | None, folder: Path, stack: str) -> None:
+        self.folder, self.stack = folder, stack
+        self.connection = flow.Connection(url=url, token=password)
+        headers = {"User-Agent": "stranger/1"} | ({"Authorization": f"Bearer {password}"} if password else {})
+        self.raw = httpx.Client(base_url=url, headers=headers, timeout=60)
+        self.defaults = f"stack: {stack}\ndefaults: {{agents: {{model: {model}, embedding: {embedding}}}}}\n"
+
+    def write(self, manifest: str, **files: str) -> None:
+        """Write the manifest (without its stack and defaults) and the files beside it."""
+        (self.folder / "lettaform.yaml").write_text(self.defaults + textwrap.dedent(manifest))
+        for name, text in files.items():
+            path = self.folder / name.replace("__", "/").replace("_py", ".py")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+
+    @property
+    def source(self) -> flow.Source:
+        return flow.Source(self.folder)
+
+    def plan(self, **wish: Any) -> Plan:
+        return flow.plan(self.source, self.connection, Wish(**wish))
+
+    def apply(self, **wish: Any) -> Report:
+        """Apply; the plan after it must be empty, twice, or the test fails."""
+        _, report = flow.apply(self.source, self.connection, Wish(**wish))
+        assert report is not None, "nothing was to do"
+        assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
+        self.settled()
+        return report
+
+    def settled(self) -> Plan:
+        """The plan now, which must be empty, twice."""
+        for _ in range(2):
+            plan = self.plan()
+            assert not plan.steps, changes(plan)
+        return plan
+
+    # --- what the server has
+
+    def agents(self) -> list[dict[str, Any]]:
+        """Every agent that carries the stack's tag, oldest first; clones, too."""
+        params = {"tags": f"lettaform:stack={self.stack}", "limit": 1000, "order": "asc", "show_hidden_agents": True}
+        return list(self.raw.get("/v1/agents/", params=params).raise_for_status().json())
+
+    def agent(self, name: str) -> dict[str, Any]:
+        (found,) = [agent for agent in self.agents() if agent["name"] == name]
+        return dict(found)
+
+    def blocks(self) -> list[dict[str, Any]]:
+        """Every block that carries the stack's tag, but for the stack record."""
+        params = {"tags": f"lettaform:stack={self.stack}", "limit": 1000, "show_hidden_blocks": True}
+        found = self.raw.get("/v1/blocks/", params=params).raise_for_status().json()
+        return [block for block in found if block["label"] != "lettaform"]
+
+    def block(self, label: str, agent: str | None = None) -> dict[str, Any]:
+        if agent is None:
+            (found,) = [block for block in self.blocks() if block["label"] == label]
+        else:
+            (found,) = [block for block in self.agent(agent)["blocks"] if block["label"] == label]
+            found = self.raw.get(f"/v1/blocks/{found['id']}").json()
+        return dict(found)
+
+    def tools(self) -> list[dict[str, Any]]:
+        found = self.raw.get("/v1/tools/", params={"limit": 1000}).raise_for_status().json()
+        return [tool for tool in found if f"lettaform:stack={self.stack}" in tool["tags"]]
+
+    def patch(self, path: str, **body: Any) -> dict[str, Any]:
+        return dict(self.raw.patch(path, json=body or None).raise_for_status().json() or {})
+
+    def state(self) -> list[Live]:
+        return flow.state_list(self.source, self.connection)
+
+    def clear(self) -> None:
+        """Remove whatever the test left."""
+        for agent in self.agents():
+            for block in agent["blocks"]:
+                self.raw.delete(f"/v1/blocks/{block['id']}")
+            self.raw.delete(f"/v1/agents/{agent['id']}")
+        params = {"tags": f"lettaform:stack={self.stack}", "limit": 1000, "show_hidden_blocks": True}
+        for block in self.raw.get("/v1/blocks/", params=params).json():
+            self.raw.delete(f"/v1/blocks/{block['id']}")
+        for tool in self.tools():
+            self.raw.delete(f"/v1/tools/{tool['id']}")
+        self.raw.close()
+
+
+def changes(plan: Plan) -> list[tuple[str, str, list[str]]]:
+    """A plan in short: action, address, paths."""
+    return [(c.action, str(c.address), [d.path for d in c.differences]) for c in plan.changes]
+
+
+def moved(plan: Plan) -> list[tuple[str, str]]:
+    """The runtime values of a plan: address, path."""
+    return [(str(runtime.address), runtime.path) for runtime in plan.runtime]
+
+
+class Wire:
+    """Every request that lettaform sends while it is patched in."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.sent: list[tuple[str, str, Any]] = []
+        once = Client._once
+
+        async def record(client: Client, method: Any, path: str, params: Any, body: Any, within: Any) -> Any:
+            self.sent.append((method, path, body))
+            return await once(client, method, path, params, body, within)
+
+        monkeypatch.setattr(Client, "_once", record)
+
+    def writes(self) -> list[tuple[str, str, Any]]:
+        """What was no GET, and did not merely ask."""
+        return [sent for sent in self.sent if sent[0] != "GET" and "generate-schema" not in sent[1]]
+
