@@ -14,6 +14,13 @@ from lettaform.server import Server
 from lettaform.words import Address, Ref, settle
 
 Notify = Callable[[Event], None]
+INTERRUPTED = "interrupted"
+
+
+class Stop:
+    """Why nothing more shall be begun; None while nobody minds."""
+
+    reason: str | None = None
 
 
 async def apply(
@@ -23,26 +30,24 @@ async def apply(
     known: frozenset[str] = frozenset(),
     parallel: int = 8,
     notify: Notify = lambda event: None,
-    stop: asyncio.Event | None = None,
+    stop: Stop | None = None,
 ) -> Report:
     """Carry out every Step that its predecessors allow. `known`: ids that carry our mark already.
 
-    Once `stop` is set nothing more is begun; what is under way is finished, and the stack record written.
+    Once `stop` has a reason nothing more is begun; what is under way is finished, and the stack record written.
     """
     started, before = time.monotonic(), server.requests
     server.begin(plan.stack, known)
-    walk = _Walk(plan, server, asyncio.Semaphore(parallel), notify, stop or asyncio.Event())
+    walk = _Walk(plan, server, asyncio.Semaphore(parallel), notify, stop or Stop())
     await walk.run()
     outcomes = tuple(walk.outcomes[step.key] for step in plan.steps)
     outputs = {name: _shown(settle(value, walk.known)) for name, value in plan.outputs.items()}
     seconds = time.monotonic() - started
-    return Report(outcomes, server.requests - before, seconds, outputs, walk.stop.is_set())
+    return Report(outcomes, server.requests - before, seconds, outputs, walk.stop.reason == INTERRUPTED)
 
 
 class _Walk:
-    def __init__(
-        self, plan: Plan, server: Server, gate: asyncio.Semaphore, notify: Notify, stop: asyncio.Event
-    ) -> None:
+    def __init__(self, plan: Plan, server: Server, gate: asyncio.Semaphore, notify: Notify, stop: Stop) -> None:
         self.plan, self.server, self.gate, self.notify, self.stop = plan, server, gate, notify, stop
         self.outcomes: dict[str, Outcome] = {}
         self.answers: dict[Address, Answer] = {}
@@ -78,8 +83,8 @@ class _Walk:
         if lacking:
             first = self.outcomes[lacking[0]]
             return Outcome(step, "skipped", because=first.because if first.status == "skipped" else lacking[0])
-        if self.stop.is_set() and not always:
-            return Outcome(step, "skipped", because="interrupted")
+        if self.stop.reason and not (always and self.stop.reason == INTERRUPTED):
+            return Outcome(step, "skipped", because=self.stop.reason)
         self.tell("start", step)
         started = time.monotonic()
         try:

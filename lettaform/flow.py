@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lettaform.apply import INTERRUPTED, Stop
 from lettaform.apply import apply as walk
 from lettaform.errors import PlanError, Problem, Stale
 from lettaform.kinds import kinds
 from lettaform.manifest import load
-from lettaform.model import Change, Event, Live, Manifest, Mark, Plan, Report, Wish, World
+from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
 from lettaform.plan import Draft, diff, make, saved
 from lettaform.plan.diff import kinds_at, matches
 from lettaform.plan.order import remark
@@ -49,13 +50,15 @@ class Source:
 class Connection:
     """How to reach the server. Without `url`: the manifest's, then LETTA_BASE_URL, then Letta's own port here.
 
-    `timeout` in seconds for one request; `trace` is told one redacted line per request.
+    `timeout` in seconds for one request; `patience` in seconds for the stack's lock, None goes without it; `trace` is
+    told one redacted line per request.
     """
 
     url: str | None = None
     token: str | None = None
     project: str | None = None
     timeout: float = 60.0
+    patience: float | None = 60.0
     trace: Callable[[str], None] | None = None
 
 
@@ -91,9 +94,13 @@ def apply(
 
     async def run(line: _Line) -> tuple[Plan, Report | None]:
         plan = await line.plan(wish or Wish())
-        if not plan or not consent(plan):
-            return plan, None
-        return plan, await line.apply(plan, notify, parallel)
+        if not plan:
+            return plan, None  # nothing to do is nothing to lock, either
+        async with line.locked():
+            plan = await line.plan(wish or Wish())
+            if not plan or not consent(plan):
+                return plan, None
+            return plan, await line.apply(plan, notify, parallel)
 
     return asyncio.run(_with(source, connection, run, parallel))
 
@@ -124,13 +131,14 @@ def apply_saved(
     told, asked = _saved(path)
 
     async def run(line: _Line) -> tuple[Plan, Report | None]:
-        plan = await line.plan(asked)
-        if lines := saved.moved(told, plan):
-            problems = tuple(Problem(each) for each in lines)
-            raise Stale(f"{path} no longer fits what is live", "plan again and review", problems)
-        if not plan or not consent(plan):
-            return plan, None
-        return plan, await line.apply(plan, notify, parallel)
+        async with line.locked():
+            plan = await line.plan(asked)
+            if lines := saved.moved(told, plan):
+                problems = tuple(Problem(each) for each in lines)
+                raise Stale(f"{path} no longer fits what is live", "plan again and review", problems)
+            if not plan or not consent(plan):
+                return plan, None
+            return plan, await line.apply(plan, notify, parallel)
 
     pinned = replace(connection, url=connection.url or (told.get("server") or {}).get("url"))
     return asyncio.run(_with(source, pinned, run, parallel))
@@ -156,7 +164,7 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
         _raise(await line.apply(plan, lambda event: None, 1))
         return plan
 
-    return asyncio.run(_with(source, connection, run))
+    return asyncio.run(_with(source, connection, run, lock=True))
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
@@ -202,7 +210,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
             raise PlanError(f"{before} cannot become {after}", "an address moves within its section, parts with it")
         _raise(await line.apply(line.remark(world, {before: after}), lambda event: None, 4))
 
-    asyncio.run(_with(source, connection, run))
+    asyncio.run(_with(source, connection, run, lock=True))
 
 
 def state_remove(source: Source, connection: Connection, address: str) -> None:
@@ -213,7 +221,7 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
         _ours(world, gone, line.manifest)
         _raise(await line.apply(line.remark(world, {gone: None}), lambda event: None, 4))
 
-    asyncio.run(_with(source, connection, run))
+    asyncio.run(_with(source, connection, run, lock=True))
 
 
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
@@ -234,6 +242,23 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
         _raise(report)
         return sum(a.parent is None for a in marked), lost
 
+    return asyncio.run(_with(source, connection, run, lock=True))
+
+
+def lock_show(source: Source, connection: Connection) -> Lock | None:
+    """Who holds the lock of the stack."""
+    return asyncio.run(_with(source, connection, lambda line: line.server.holder(line.manifest.stack)))
+
+
+def lock_release(source: Source, connection: Connection) -> Lock | None:
+    """Release the lock of the stack, whoever holds it. Returns what was released."""
+
+    async def run(line: _Line) -> Lock | None:
+        lock = await line.server.holder(line.manifest.stack)
+        if lock is not None:
+            await line.server.release(lock)
+        return lock
+
     return asyncio.run(_with(source, connection, run))
 
 
@@ -243,9 +268,19 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
 class _Line:
     """One manifest and one server, for one run."""
 
-    def __init__(self, manifest: Manifest, server: Server, directory: Path) -> None:
-        self.manifest, self.server, self.directory = manifest, server, directory
+    def __init__(self, manifest: Manifest, server: Server, directory: Path, patience: float | None = None) -> None:
+        self.manifest, self.server, self.directory, self.patience = manifest, server, directory, patience
         self.world: World | None = None
+        self.lost = asyncio.Event()
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Alone on the stack, unless that was waived."""
+        if self.patience is None:
+            yield
+            return
+        async with self.server.lock(self.manifest.stack, self.patience) as self.lost:
+            yield
 
     async def find(self) -> World:
         """What is live; doubts are errors."""
@@ -258,7 +293,8 @@ class _Line:
     async def plan(self, wish: Wish) -> Plan:
         """load is done; find, diff, check, order."""
         _selectors(wish, self.manifest)
-        world = await self.server.find(self.manifest)
+        held = self.server.holder(self.manifest.stack)
+        world, holder = await asyncio.gather(self.server.find(self.manifest), held)
         _environment(self.manifest, world)
         draft = diff(self.manifest, world, wish)
         if asked := _usage(draft, world):
@@ -267,7 +303,11 @@ class _Line:
         self.world = world
         written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and d.change.differences]
         problems = await self.server.check(written) if written else []
-        return make(self.manifest, world, wish, replace(draft, problems=(*draft.problems, *problems)))
+        plan = make(self.manifest, world, wish, replace(draft, problems=(*draft.problems, *problems)))
+        if holder is None or holder.pid == str(os.getpid()):
+            return plan
+        told = f"stack `{plan.stack}` is locked by {holder.holder} since {holder.since}: this may be out of date soon"
+        return replace(plan, warnings=(*plan.warnings, Problem(told, severity="warning")))
 
     async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:
         """A snapshot of what dies; then the Steps."""
@@ -278,7 +318,16 @@ class _Line:
             await export(self.server, plan.stack, doomed, self.directory / ".lettaform" / "snapshots")
         known = frozenset(live.id for _, live in _all(self.world)) | {copy.id for copy in self.world.copies}
         with _interruptible() as stop:
-            return await walk(plan, self.server, known=known, parallel=parallel, notify=notify, stop=stop)
+            watch = asyncio.create_task(self.watch(stop))
+            try:
+                return await walk(plan, self.server, known=known, parallel=parallel, notify=notify, stop=stop)
+            finally:
+                watch.cancel()
+
+    async def watch(self, stop: Stop) -> None:
+        """Without the lock nothing more may be sent."""
+        await self.lost.wait()
+        stop.reason = "the lock was lost"
 
     async def adopt(self, address: Address, id: str) -> Plan:
         """The plan that writes marks on a living object, and nothing else."""
@@ -317,11 +366,21 @@ class _Line:
 
 
 async def _with(
-    source: Source, connection: Connection, run: Callable[[_Line], Coroutine[Any, Any, _T]], parallel: int = 8
+    source: Source,
+    connection: Connection,
+    run: Callable[[_Line], Coroutine[Any, Any, _T]],
+    parallel: int = 8,
+    *,
+    lock: bool = False,
 ) -> _T:
+    """Read the manifest, connect, hold the lock if asked to, and run."""
     manifest = read(source)
     async with _connected(manifest, connection, parallel) as server:
-        return await run(_Line(manifest, server, source.directory))
+        line = _Line(manifest, server, source.directory, connection.patience)
+        if not lock:
+            return await run(line)
+        async with line.locked():
+            return await run(line)
 
 
 @asynccontextmanager
@@ -341,15 +400,15 @@ async def _connected(manifest: Manifest, connection: Connection, parallel: int) 
 class _interruptible:
     """SIGINT once: begin nothing more. Twice: stop."""
 
-    def __enter__(self) -> asyncio.Event:
-        self.stop = asyncio.Event()
+    def __enter__(self) -> Stop:
+        self.stop = Stop()
         self.loop = asyncio.get_running_loop()
         with suppress(NotImplementedError, RuntimeError, ValueError):  # not in a thread, not on Windows
             self.loop.add_signal_handler(signal.SIGINT, self.interrupt)
         return self.stop
 
     def interrupt(self) -> None:
-        self.stop.set()
+        self.stop.reason = INTERRUPTED
         self.loop.remove_signal_handler(signal.SIGINT)
 
     def __exit__(self, *_: object) -> None:
@@ -445,4 +504,13 @@ def _raise(report: Report) -> None:
             raise outcome.error
 
 
-__all__ += ["apply_saved", "save", "state_list", "state_move", "state_rebuild", "state_remove"]
+__all__ += [
+    "apply_saved",
+    "lock_release",
+    "lock_show",
+    "save",
+    "state_list",
+    "state_move",
+    "state_rebuild",
+    "state_remove",
+]

@@ -135,6 +135,20 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Lock:
+    """Somebody applies: who, since when, and by which sign of life."""
+
+    id: str
+    holder: str
+    since: str
+    run: str = ""
+    machine: str = ""
+    pid: str = ""
+    nonce: str = ""
+    beat: str = ""
+
+
+@dataclass(frozen=True)
 class World:
     """What is live, as far as a stack is concerned."""
 

@@ -163,9 +163,7 @@ class Verb:
 
 VERBS: Mapping[str, Verb] = {
     "init": Verb("init:init", "Write a small fleet that works.", ("directory", "json", *_ALWAYS)),
-    "validate": Verb(
-        "validate:validate", "Name all problems of the manifest.", (*_MANIFEST, "server", "json", *_ALWAYS)
-    ),
+    "validate": Verb("validate:validate", "Name all problems of the manifest.", (*_MANIFEST, "json", *_ALWAYS)),
     "plan": Verb("plan:plan", "Show what would change."),
     "apply": Verb("apply:apply", "Make it so: show the plan, ask, carry it out."),
     "destroy": Verb("destroy:destroy", "Delete everything that carries this stack's mark."),
@@ -173,7 +171,7 @@ VERBS: Mapping[str, Verb] = {
     "state": Verb("state:state", "What the server remembers of this stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Adopt a living object under an address."),
     "dev": Verb("dev:dev", "A real Letta server on this machine.", _ALWAYS),
-    "schema": Verb("schema:schema", "Print the JSON Schema of manifests.", ("json", *_ALWAYS)),
+    "schema": Verb("schema:schema", "Print the JSON Schema of manifests, or of plans.", _ALWAYS),
     "completion": Verb("completion:completion", "Print the script that completes lettaform in a shell.", _ALWAYS),
     "version": Verb("version:version", "Print the version.", ("json", *_ALWAYS)),
 }

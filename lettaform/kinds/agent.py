@@ -104,7 +104,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
             body.setdefault("context_window_limit", config.get("context_window"))
             body.setdefault("max_tokens", config.get("max_tokens"))
             if config.get("parallel_tool_calls") is not None:
-                body.setdefault("parallel_tool_calls", config["parallel_tool_calls"])
+                body.setdefault("parallel_tool_calls", wanted.get("parallel_tool_calls", config["parallel_tool_calls"]))
             if wanted.get("provider_type", settings.get("provider_type")) == settings.get("provider_type"):
                 settings["max_output_tokens"] = body["max_tokens"]
                 body["model_settings"] = {key: value for key, value in (settings | wanted).items() if value is not None}
@@ -139,6 +139,12 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         settings = values.get("model_settings")
         if isinstance(settings, Mapping) and "provider_type" not in settings:
             problems.append(("model_settings", "needs `provider_type`", "openai, anthropic, google_ai, …"))
+        tokens, thinking = values.get("max_tokens"), values.get("max_reasoning_tokens")
+        if isinstance(thinking, int) and (tokens is None or (isinstance(tokens, int) and thinking > tokens)):
+            problems.append(("max_reasoning_tokens", "needs a larger `max_tokens` beside it", None))  # 0.16.8: 400
+        for inner, field in (("max_output_tokens", "max_tokens"), ("parallel_tool_calls", "parallel_tool_calls")):
+            if isinstance(settings, Mapping) and None not in (said := (settings.get(inner), values.get(field))) and said[0] != said[1]:
+                problems.append((f"model_settings.{inner}", f"says {said[0]}, and `{field}` says {said[1]}", "say it once"))
         if isinstance(values.get("timezone"), str):
             problems += _timezone(values["timezone"])
         reserved = {"git-memory-enabled", "role:subagent"} & set(values.get("tags") or ())

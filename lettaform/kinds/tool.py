@@ -27,11 +27,11 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
 
     # fmt: off
     name: str = attr("The function's name: read from the source, never written.", write=None, read="name")
-    source: str = attr("Python source: a path that ends in .py, or the text.", birth=True, write="source_code", tried="/v1/tools/generate-schema", constraints={"min_length": 1})
+    source: str = attr("Python source: a path that ends in .py, or the text.", birth=True, write="source_code", group="schema", tried="/v1/tools/generate-schema", constraints={"min_length": 1})
     source_type: Literal["python", "typescript"] = attr("The language of the source; python unless given.")
-    json_schema: dict[str, Any] = attr("What models see of it; derived from the source unless given.")
-    args_json_schema: dict[str, Any] = attr("Replaces the parameters of the derived schema.")
-    description: str = attr("What models are told it does; the docstring's unless given.")
+    json_schema: dict[str, Any] = attr("What models see of it; derived from the source unless given.", group="schema")
+    args_json_schema: dict[str, Any] = attr("Replaces the parameters of the derived schema.", group="schema")
+    description: str = attr("What models are told it does; the docstring's unless given.", group="schema")
     return_char_limit: int = attr("How many characters of its answer agents see.", constraints={"ge": 1, "le": 1_000_000})
     pip_requirements: list[dict[str, str]] = attr("Packages that it imports: name, version.", unordered=True)
     npm_requirements: list[dict[str, str]] = attr("Packages that it imports: name, version.", unordered=True)
@@ -46,8 +46,9 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
         """PUT is the only change that regenerates the schema, and it resets what it is not told (0.16.8)."""
         if live is not None:
-            derived = {"json_schema"} if "source_code" in body else set()
-            if "source_code" in body and live.get("description") == (live.get("json_schema") or {}).get("description"):
+            anew = body.get("source_code", live.get("source_code")) != live.get("source_code")
+            derived = {"json_schema"} if anew else set()
+            if anew and live.get("description") == (live.get("json_schema") or {}).get("description"):
                 derived.add("description")
             kept = {attr.write for attr in cls.attrs().values() if attr.write} - derived
             body = {key: live[key] for key in kept if live.get(key) is not None} | body

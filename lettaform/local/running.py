@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -101,7 +100,7 @@ def up(
         _claim(folder)
         before = state.read(folder)
         if before is not None and before.processes:
-            if all(each.alive() for each in before.processes.values()) and _healthy(before, patience=30):
+            if _whole(before) and _healthy(before, patience=30):
                 return _found(before, folder, port, echo_model, password)
             tell("the last server here did not end well; clearing up after it")
             _end(folder, before)
@@ -186,8 +185,12 @@ def _folder(port: int, data: Path | str | None) -> Path | None:
 
 @contextlib.contextmanager
 def _held(folder: Path, tell: Progress) -> Iterator[None]:
+    """Keep everybody else away from this folder. A full disk, or a file of another user, becomes a LocalError."""
     with places.locked(folder / LOCK, lambda: tell("another lettaform is busy with this server; waiting")):
-        yield
+        try:
+            yield
+        except OSError as error:
+            raise LocalError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def _claim(folder: Path) -> None:
@@ -215,10 +218,14 @@ def _running(known: State, folder: Path, password: str | None) -> Running:
 def _known(folder: Path, known: State) -> Known:
     condition: Literal["running", "broken", "stopped"] = "stopped"
     if any(each.alive() for each in known.processes.values()):
-        whole = all(each.alive() for each in known.processes.values()) and "letta" in known.processes
-        condition = "running" if whole and _healthy(known, patience=2) else "broken"
+        condition = "running" if _whole(known) and _healthy(known, patience=2) else "broken"
     pid = known.processes["letta"].pid if condition == "running" else None
     return Known(known.url, condition, known.version, known.model, known.embedding, folder, pid)
+
+
+def _whole(known: State) -> bool:
+    """Whether nothing died. Letta starts last: without it, an `up` was killed on the way."""
+    return "letta" in known.processes and all(each.alive() for each in known.processes.values())
 
 
 def _planned(before: State | None, port: int, echo_model: bool, password: str | None) -> State:
@@ -434,16 +441,14 @@ def _only(pid: int | None) -> list[int]:
 def _purge(folder: Path) -> None:
     for name in OURS:
         entry = folder / name
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, onerror=_raise)
-        else:
-            entry.unlink(missing_ok=True)
+        try:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+        except OSError as error:
+            raise LocalError(f"cannot delete {error.filename or entry}: {error.strerror}") from error
     places.forget(folder)
     (folder / LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()  # a folder with somebody else's files in it stays
-
-
-def _raise(_: object, path: str, __: object) -> None:
-    error = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
-    raise LocalError(f"cannot delete {path}: {error}")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lettaform.errors import Place
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Kind
-from lettaform.manifest.form import SHORT
 from lettaform.manifest.language import EXTERNAL, ONCE, REPEAT
 from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described, empty, merge
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Each, Scope
+from lettaform.manifest.unsaid import SHORT
 from lettaform.words import Address
 
 MOST = 20_000
@@ -56,6 +57,21 @@ class Expanded:
     instances: Mapping[Address, Instance]
     keys: Mapping[str, Mapping[str, Place]]
     repeated: frozenset[Address]
+
+    @cached_property
+    def indexed(self) -> Mapping[Address, list[Address]]:
+        """Keys with `for_each` to their instances."""
+        found: dict[Address, list[Address]] = {}
+        for address in self.instances:
+            if address.index is not None and not address.field:
+                found.setdefault(Address(address.section, address.key), []).append(address)
+        return found
+
+    def all_of(self, address: Address) -> list[Address]:
+        """The instances of a key; none if its `when` is false."""
+        if address in self.repeated:
+            return self.indexed.get(address, [])
+        return [address] if address in self.instances else []
 
 
 def overlay(root: Node, environment: str | None, problems: Problems) -> Node:

@@ -64,6 +64,8 @@ class Files:
         elif not Path(os.path.abspath(path)).is_relative_to(self.directory) or self.inside(path) is None:
             hint = "move it into the project, or run with -C on the folder that holds both"
             self.problems.add(f"`{spelled}` lies outside the project", place, hint)
+        elif os.path.isdir(path):
+            self.problems.add(f"`{spelled}` is a folder", place, "name a file in it")
         elif not self._there(path):
             self.problems.add(f"there is no file `{spelled}`", place, self._similar(path, spelled))
         else:

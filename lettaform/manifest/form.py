@@ -18,6 +18,7 @@ from lettaform.kinds.base import POLICIES, Attr, Kind, Never
 from lettaform.manifest.node import UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.types import find, flaws, plain
+from lettaform.manifest.unsaid import SHORT
 
 EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
 Definitions = dict[str, dict[str, Any]]
@@ -69,7 +70,8 @@ class Text:
             hint = "put it in quotes" if isinstance(node.value, bool | int | float) else None
             _wrong(node, self.says, path, problems, place, hint)
         elif self.choices and text not in self.choices:
-            problems.add(f"{path}: {described(text)} is none of its values", node.place, suggest(text, self.choices))
+            message = f"{path}: expected one of its values, got {described(text)}"
+            problems.add(message, node.place, suggest(text, self.choices))
         elif self.pattern and not _fits(self.pattern, text):
             problems.add(f"{path}: expected {self.says}, got {described(text)}", node.place)
 
@@ -189,6 +191,8 @@ class Fields:
     required: Sequence[str] = ()
     nothing: bool = False
     """Whether it may be left empty."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Keys that people may look for here, and where they stand."""
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a map with known keys."""
@@ -199,13 +203,14 @@ class Fields:
         for key, child in node.value.items():
             if key not in self.fields:
                 where = f"{path}: " if path else ""
-                hint = suggest(key, self.fields)
+                hint = self.elsewhere.get(key) or suggest(key, self.fields)
                 problems.add(f"{where}unknown key `{key}`", node.keys[key], hint, field=path or key)
             elif child.tag != UNSET:
                 self.fields[key].check(child, f"{path}.{key}" if path else key, problems, node.at(key))
         for key in self.required:
             if key not in node.map:
-                problems.add(f"`{key}` is missing" + (f" in {path}" if path else ""), place, field=path or key)
+                where = f" in {path}" if path else ""
+                problems.add(f"`{key}` is missing{where}", place, f"add `{key}: …`", field=path or key)
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An object with these properties and no others."""
@@ -236,9 +241,6 @@ class Named:
 
 
 # --- what a kind says ------------------------------------------------------------------------------------------------
-
-SHORT = {"block": "value"}
-"""The field that a bare text fills where a whole own object could stand."""
 
 
 @dataclass(frozen=True)
@@ -355,7 +357,9 @@ def ownership(kind: str) -> Mapping[str, Form]:
         "prevent_destroy": Flag("Refuse every plan that would destroy it."),
         "ignore_changes": Items(Text("A field.", fields), "Fields that are written at birth alone."),
     }
-    policy = Fields(dict.fromkeys(fields, owner), "Who owns a field: field to policy.", nothing=True)
+    owns = [name for name, line in kinds()[kind].attrs().items() if line.own]
+    inside = {name: f"each of them says it for itself: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
+    policy = Fields(dict.fromkeys(fields, owner), "Who owns a field: field to policy.", nothing=True, elsewhere=inside)
     return {
         "policy": Named(f"{kind}_policy", policy),
         "lifecycle": Named(f"{kind}_lifecycle", Fields(lifecycle, "What may become of it.", nothing=True)),

@@ -9,6 +9,7 @@ from lettaform.kinds import kinds, sections
 from lettaform.manifest.form import Anything, Body, Entries, Fields, Flag, Form, Items, Many, Text, ownership
 
 TYPES = ("string", "number", "bool", "list", "map")
+NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 ONCE = ("include", "environments")
 """What an environment cannot say."""
 
@@ -23,6 +24,18 @@ REPEAT: Mapping[str, Form] = {
     "for_each": Many("Make one per item of a list, or per entry of a map: `${each.key}`, `${each.value}`."),
     "when": Flag("Left out where this is false."),
 }
+
+VARIABLE = Fields(
+    {
+        "type": Text("How --var and the environment are read; string unless given.", TYPES),
+        "default": Anything("Its value where nobody gives one; no expressions."),
+        "description": Text("What it is for."),
+        "secret": Flag("Never shown; fills only fields that are secret.", False),
+        "env": Text("The environment variable that it is read from.", pattern="^[^=]+$", says="a name"),
+    },
+    "One variable.",
+    nothing=True,
+)
 
 
 @cache
@@ -60,7 +73,7 @@ def _anywhere() -> dict[str, Form]:
             "The Letta server; flags and the environment win.",
             nothing=True,
         ),
-        "variables": Entries(_variable(), "What can be different from run to run.", NAME, "be a name like `region`"),
+        "variables": Entries(VARIABLE, "What can be different from run to run.", NAME, "be a name like `region`"),
         "include": Items(Text("A path, or a pattern."), "Other files of the same stack, inside this folder."),
         "defaults": Fields(dict(defaults), "What objects say unless they say otherwise, by section.", nothing=True),
         **objects(),
@@ -77,20 +90,3 @@ def _anywhere() -> dict[str, Form]:
         ),
         "outputs": Entries(Anything("Any value."), "What a plan and an apply tell the outside."),
     }
-
-
-NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
-
-
-def _variable() -> Fields:
-    return Fields(
-        {
-            "type": Text("How --var and the environment are read; string unless given.", TYPES),
-            "default": Anything("Its value where nobody gives one; no expressions."),
-            "description": Text("What it is for."),
-            "secret": Flag("Never shown; fills only fields that are secret.", False),
-            "env": Text("The environment variable that it is read from.", pattern="^[^=]+$", says="a name"),
-        },
-        "One variable.",
-        nothing=True,
-    )

@@ -106,7 +106,7 @@ def _remedy(text: str, line: int, error: yaml.MarkedYAMLError) -> str:
     context, mark = error.context, error.context_mark
     if context and mark and mark.line != line:
         return f"{context}, which begins in line {mark.line + 1}; check the indentation"
-    return "check the indentation here and in the line above, and quote texts that hold `: `, ` #` or begin with `@`"
+    return "check brackets, quotes and indentation here and in the line above; quote a text that holds `: ` or ` #`"
 
 
 class _Stop(Exception):
@@ -121,6 +121,7 @@ class _Frame:
     anchor: str | None
     seen: int
     deepest: int
+    unusable: bool = False
     key: str | None = None
     key_place: Place | None = None
     keys: dict[str, Place] = field(default_factory=dict)
@@ -200,6 +201,7 @@ class _Reading:
         place, mapping = self.place(event), isinstance(event, yaml.MappingStartEvent)
         frame = _Frame(Node(place, {} if mapping else []), event.anchor, self.seen, 0)
         if event.tag not in (None, "!", f"{_CORE}map" if mapping else f"{_CORE}seq"):
+            frame.unusable = True
             if event.tag in TAGS:
                 self.problems.add(f"`{event.tag}` takes no list and no map", place)
             else:
@@ -213,6 +215,8 @@ class _Reading:
         frame = self.stack.pop()
         if isinstance(frame.node.value, dict):
             frame.node.keys = frame.keys
+        if frame.unusable:
+            frame.node.value = HOLE
         if frame.anchor:
             self.anchors[frame.anchor] = (frame.node, self.seen - frame.seen + 1, frame.deepest + 1)
         self.put(frame.node, None, 1, frame.deepest + 1)

@@ -80,6 +80,8 @@ def _flaw(error: Any) -> Flaw:
         choices = re.findall(r"'([^']*)'", about["expected"])
         hint = suggest(given, choices) if isinstance(given, str) else None
         return Flaw(path, "expected one of its values", got, hint or f"one of: {', '.join(choices)}")
+    if name == "string_too_short" and about["min_length"] == 1:
+        return Flaw(path, "expected a text that is not empty", got)
     if name in _BOUNDS:
         key, words = _BOUNDS[name]
         return Flaw(path, f"expected {words.format(_FORMS.get(str(about[key]), about[key]))}", got)

@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.errors import Place
 from lettaform.manifest.files import Files
-from lettaform.manifest.language import TYPES
+from lettaform.manifest.language import TYPES, VARIABLE
 from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope
@@ -98,6 +98,8 @@ class _Variable:
         for variable in (PREFIX + self.name, source):
             if variable and variable in environ:
                 return self.read(environ[variable], variable, self.place)
+        if not self.fields.keys() <= VARIABLE.fields.keys():
+            return HOLE  # a word that is misspelled may be the one that is missed
         default = self.fields.get("default")
         if default is not None and default.tag != UNSET and not default.null:
             return self.checked(self.literal(default, expressions=False), self.fields["default"].place)

@@ -103,7 +103,7 @@ def _one(value: Any, style: Style) -> tuple[str, list[str]]:
         shown = [show(str(key), Absent, item, style, secret=isinstance(item, Secret)) for key, item in value.items()]
         return "", lay(shown, style.paint, signs=False)
     if isinstance(value, list | tuple) and len(spell(value)) > SHORT:
-        return "", [f"- {spell(item)}" for item in value]
+        return "", [f"- {member(item)}" for item in value]
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(member, value))}]", []
     return spell(value), []

@@ -29,9 +29,13 @@ def error(error: LettaformError, *, color: bool = False, read: Read | None = Non
         return shown + (f"\n{paint(f'{errors} problems.', 'strong')}\n" if errors > 1 else "")
     if len(found) == 1 and error.message in (found[0].message, str(found[0])):
         return shown
-    lines = [f"{paint('Error:', 'alarm')} {paint(clean(error.message), 'strong')}"]
     said = {problem.hint for problem in found}
-    lines += [f"  {clean(error.hint)}"] if error.hint and error.hint not in said else []
+    lines = [f"{paint('Error:', 'alarm')} {paint(clean(error.message), 'strong')}"]
+    if found and not any(problem.place for problem in found):  # a list, then, and no frames
+        lines += [f"  - {clean_line(str(problem))}" for problem in found[:MOST]]
+        lines += [f"  … and {len(found) - MOST} more"] if len(found) > MOST else []
+        shown = ""
+    lines += [_hint(error.hint, paint)] if error.hint and error.hint not in said else []
     return "\n".join(lines) + "\n" + (f"\n{shown}" if shown else "")
 
 
@@ -51,8 +55,12 @@ def problem(problem: Problem, *, color: bool = False, read: Read | None = None) 
     if problem.place is not None:
         lines += _frame(problem.place, (read or _lines)(problem.place.file), paint)
     if problem.hint:
-        lines.append(f"  {paint('→', 'added')} {clean_line(problem.hint)}")
+        lines.append(_hint(problem.hint, paint))
     return "\n".join(lines) + "\n"
+
+
+def _hint(hint: str, paint: Paint) -> str:
+    return f"  {paint('→', 'added')} {clean_line(hint)}"
 
 
 def _frame(place: Place, source: Sequence[str] | None, paint: Paint) -> list[str]:
@@ -61,6 +69,7 @@ def _frame(place: Place, source: Sequence[str] | None, paint: Paint) -> list[str
     if not source or not 1 <= place.line <= len(source):
         return [where]
     first, last = max(place.line - 1, 1), min(place.line + 1, len(source))
+    last -= last == len(source) > place.line and not source[-1]  # nothing comes after the last newline
     width = len(str(last))
     before = _spaced(source[place.line - 1][: max(place.column - 1, 0)])
     start = max(len(before) - _WIDEST // 2, 0) if len(before) > _WIDEST - 20 else 0

@@ -64,15 +64,17 @@ def _what(step: Step) -> str:
 
 @contextmanager
 def lines(write: Callable[[str], None]) -> Iterator[Notify]:
-    """A line for whatever ends."""
-
+    """A line for whatever ends; an empty one before the first."""
     failed: dict[str, str] = {}
+    apart = iter([""])
 
     def notify(event: Event) -> None:
         if event.event == "failed":
             failed[event.step.key] = str(event.step.address)
         text = line(event, failed)
         if text is not None:
+            for gap in apart:
+                write(gap)
             write(text)
 
     yield notify

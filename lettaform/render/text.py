@@ -12,7 +12,7 @@ from lettaform.render.data import is_secret, secret_fields, secrets
 from lettaform.render.difference import Shown, Style, lay, show
 from lettaform.render.paint import Meaning, Paint
 from lettaform.render.spell import count, spell
-from lettaform.words import Address
+from lettaform.words import Address, Ref
 
 SYMBOLS: dict[model.Action, tuple[str, Meaning, str]] = {
     "create": ("+", "added", ""),
@@ -312,19 +312,22 @@ def seconds(value: float) -> str:
 
 
 def objects(items: Sequence[model.Live], *, color: bool = False) -> str:
-    """Living objects with all that can be read of them."""
+    """Living objects with all that can be read of them; what one of them is, is shown as its address."""
     paint = Paint(color)
-    return "\n\n".join("\n".join(_object(item, paint)) for item in items) + "\n" if items else "Nothing is live.\n"
+    known = {item.id: Ref(item.address) for item in items if item.address}
+    return (
+        "\n\n".join("\n".join(_object(item, known, paint)) for item in items) + "\n" if items else "Nothing is live.\n"
+    )
 
 
-def _object(item: model.Live, paint: Paint) -> list[str]:
+def _object(item: model.Live, known: Mapping[str, Ref], paint: Paint) -> list[str]:
     hidden = secret_fields(item.kind)
     style = Style(paint, whole=True, birth=True)
-    fields = [
-        show(name, None, value, style, secret=name in hidden)
-        for name, value in item.values.items()
-        if value not in (None, [], {})
-    ]
+    fields = []
+    for name, value in item.values.items():
+        named = [known.get(str(each), each) for each in value] if isinstance(value, list) else value
+        if named not in (None, [], {}):
+            fields.append(show(name, None, named, style, secret=name in hidden))
     head = f"{paint(_name(item), 'strong')}  {clean_line(item.kind)} {_faint_id(item.id, paint)}"
     return [head, *_indented(lay(fields, paint, signs=False), _STEP)]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
-from lettaform.model import Answer, Desired, Live, Manifest, Step, World
+from lettaform.model import Answer, Desired, Live, Lock, Manifest, Step, World
 from lettaform.server import find
+from lettaform.server import lock as locking
 from lettaform.server.check import check
 from lettaform.server.client import Client
 from lettaform.server.send import Sender
@@ -63,6 +65,18 @@ class Server(Protocol):
         """An agent as its agent file."""
         ...
 
+    def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Hold the lock of a stack; wait `patience` seconds for it, else Locked. The event says that it was lost."""
+        ...
+
+    async def holder(self, stack: str) -> Lock | None:
+        """Who holds the lock of a stack."""
+        ...
+
+    async def release(self, lock: Lock) -> None:
+        """Delete the lock that was seen, and no other."""
+        ...
+
     async def close(self) -> None:
         """Let go of every connection."""
         ...
@@ -103,6 +117,15 @@ class V1:
     async def export(self, id: str) -> Any:
         async with self._one_export:
             return await self.client.get(f"/v1/agents/{id}/export")
+
+    def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
+        return locking.hold(self.client, stack, patience)
+
+    async def holder(self, stack: str) -> Lock | None:
+        return await locking.look(self.client, stack)
+
+    async def release(self, lock: Lock) -> None:
+        await locking.release(self.client, lock)
 
     async def close(self) -> None:
         await self.client.close()

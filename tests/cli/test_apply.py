@@ -21,6 +21,7 @@ Stack support · http://here · Letta 0.16.8
       name  "a"
 
 Plan: 1 to create, 0 to change, 0 to destroy.
+
 agents.a: created (agent-1) in 0.3 s
 
 Outputs:
@@ -166,13 +167,13 @@ def test_a_reader_that_goes_away_does_not_stop_an_apply(run: Run, flow: Flow, mo
 
     def echo(text: str = "", **words: Any) -> None:
         written.append(text)
-        if len(written) == 2:
+        if len(written) == 3:
             raise BrokenPipeError
 
     monkeypatch.setattr(click, "echo", echo)
     monkeypatch.setattr("lettaform.cli._muted", lambda: 1)
     assert run("apply", "-y").exit_code == 0
-    assert len(written) == 2
+    assert len(written) == 3
 
 
 def test_with_a_terminal_there_is_a_bar(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,29 @@ def test_down_ends_what_outlived_its_parents(tmp_path: Path) -> None:
     )
     assert local.down(data=folder) is True
     assert not orphan.alive()
+
+
+def test_a_start_that_was_cut_off_is_cleared_up_without_waiting_for_a_letta_that_never_was(tmp_path: Path) -> None:
+    folder = crashed(tmp_path / "data")
+    left = process.start(
+        ["/bin/sleep", "600"], log=folder / "postgres.log", folder=folder, environment={"HOME": str(folder / "home")}
+    )
+    state.write(folder, State(port=20000, processes={"postgres": left}))
+    said: list[str] = []
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match="nothing may be installed"):
+        local.up(0, folder, progress=said.append)
+    assert time.monotonic() - began < 5
+    assert said == ["the last server here did not end well; clearing up after it"]
+    assert not left.alive()
+
+
+def test_what_the_file_system_refuses_is_an_error_for_people(tmp_path: Path) -> None:
+    folder = crashed(tmp_path / "data")
+    (folder / "dev.json").unlink()
+    (folder / "dev.json").mkdir()
+    with pytest.raises(LocalError, match=r"dev\.json"):
+        local.up(0, folder)
 
 
 def test_purge_deletes_what_is_ours_and_not_a_file_more(tmp_path: Path) -> None:

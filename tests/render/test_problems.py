@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lettaform.errors import Guarded, LettaformError, ManifestError, Place, PlanError, Problem
+from lettaform.errors import Guarded, LettaformError, ManifestError, Place, PlanError, Problem, Stale
 from lettaform.render import problems
 
 from .samples import HOSTILE
@@ -35,8 +35,8 @@ def test_a_frame_with_its_neighbours_a_caret_and_a_hint(here: Path) -> None:
     [
         ("x: 1", (1, 4), ["  1 │ x: 1", "    │    ^"]),
         ("\tx: 1", (1, 2), ["  1 │   x: 1", "    │   ^"]),
-        ("世界: 1\n", (1, 5), ["  1 │ 世界: 1", "    │       ^", "  2 │"]),
-        ("a\r\nb\r\n", (2, 1), ["  1 │ a", "  2 │ b", "    │ ^", "  3 │"]),
+        ("世界: 1\n", (1, 5), ["  1 │ 世界: 1", "    │       ^"]),
+        ("a\r\nb\r\n", (2, 1), ["  1 │ a", "  2 │ b", "    │ ^"]),
         ("a\x1b[2J: 1", (1, 2), ["  1 │ a␛[2J: 1", "    │  ^"]),
         ("x: 1", (1, 99), ["  1 │ x: 1", "    │     ^"]),
         ("x: 1", (2, 1), []),
@@ -79,18 +79,29 @@ def test_a_file_is_read_once_for_all_its_problems(monkeypatch: pytest.MonkeyPatc
 
 
 def test_errors_without_a_place() -> None:
-    assert problems.error(LettaformError("no answer", "is it running?")) == "Error: no answer\n  is it running?\n"
+    assert problems.error(LettaformError("no answer", "is it running?")) == "Error: no answer\n  → is it running?\n"
     assert problems.error(ManifestError([Problem("empty", severity="warning")])) == "Warning: empty\n"
 
 
 def test_a_plan_error_names_each_problem_and_no_hint_twice() -> None:
-    found = [Problem("agents.a is protected", hint="--allow-destroy agents.a"), Problem("agents.b, too", hint="see a")]
-    assert problems.error(Guarded("it would destroy", "--allow-destroy agents.a", found)) == (
+    place = Place("a.yaml", 1, 1)
+    found = [Problem("agents.a is protected", place, "--allow-destroy agents.a"), Problem("b, too", hint="see a")]
+    error = Guarded("it would destroy", "--allow-destroy agents.a", found)
+    assert problems.error(error, read=lambda file: None) == (
         "Error: it would destroy\n\n"
-        "Error: agents.a is protected\n  → --allow-destroy agents.a\n\n"
-        "Error: agents.b, too\n  → see a\n"
+        "Error: agents.a is protected\n  at a.yaml:1:1\n  → --allow-destroy agents.a\n\n"
+        "Error: b, too\n  → see a\n"
     )
     assert problems.error(PlanError("alone", None, [Problem("alone", hint="x")])) == "Error: alone\n  → x\n"
+
+
+def test_problems_without_a_place_are_a_list() -> None:
+    error = Stale("it no longer fits", "plan again", [Problem("agents.a moved"), Problem("agents.b is gone", hint="x")])
+    assert problems.error(error) == (
+        "Error: it no longer fits\n  - agents.a moved\n  - agents.b is gone (x)\n  → plan again\n"
+    )
+    many = Stale("it no longer fits", problems=[Problem(f"moved {number}") for number in range(60)])
+    assert problems.error(many).endswith("  - moved 49\n  … and 10 more\n")
 
 
 def test_hostile_words_are_clean() -> None:

@@ -53,6 +53,7 @@ def test_what_was_skipped_names_the_address_that_failed() -> None:
         notify(event("failed", tool, error=ServerError("no")))
         notify(event("skipped", create, because="tools.t#1"))
     assert written == [
+        "",
         "tools.t: failed after 0.3 s: no",
         "agents.supervisor: skipped, because tools.t failed",
     ]

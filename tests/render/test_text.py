@@ -248,6 +248,12 @@ def test_live_objects() -> None:
     assert text.objects([]) == "Nothing is live.\n"
 
 
+def test_a_living_reference_is_shown_as_an_address() -> None:
+    block = Live("block", "block-1", "x", {"label": "x"}, at("blocks.x"))
+    shown = text.objects([replace(AGENT, values={"blocks": ["block-1", "block-2"]}), block])
+    assert "    blocks  [blocks.x, block-2]\n" in shown
+
+
 def test_the_table_tells_two_claims_apart() -> None:
     copy = replace(AGENT, id="agent-22", name="clone")
     assert text.table([AGENT, copy]) == (

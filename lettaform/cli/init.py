@@ -1,0 +1,160 @@
+"""`lettaform init`: a small fleet that works."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from lettaform import __version__
+from lettaform.cli import Globals
+from lettaform.errors import LettaformError
+
+MANIFEST = """\
+# yaml-language-server: $schema=./lettaform.schema.json
+stack: {stack}
+
+variables:
+  model:     {{default: letta/letta-free, description: The model of every agent.}}
+  embedding: {{default: letta/letta-free, description: The model that embeds for every agent.}}
+
+defaults:
+  agents:
+    model: "${{var.model}}"
+    embedding: "${{var.embedding}}"
+
+blocks:
+  organization:                      # one block, seen by both agents
+    value: We answer questions about our product.
+    description: What everybody in the team must know.
+
+agents:
+  supervisor:
+    system: !file prompts/supervisor.md
+    memory:                          # its own; it rewrites them while it runs
+      persona: I plan the work and hand it out.
+      human: {{value: Nobody yet., limit: 2000}}
+    blocks: [organization]
+    tools: [conversation_search, memory_insert, memory_replace]
+
+  worker:
+    system: !file prompts/worker.md
+    memory: {{persona: I do one thing at a time.}}
+    blocks: [organization]
+    tools: [conversation_search, memory_insert, memory_replace]
+"""
+
+SUPERVISOR = """\
+You are the supervisor of a small team.
+
+Keep what you learn about the person you talk to in the memory block `human`,
+and what the whole team must know in `organization`.
+"""
+
+WORKER = """\
+You are a worker in a small team.
+
+Read the memory block `organization` before you answer. Say so when you do not know something.
+"""
+
+WORKFLOW = """\
+# Plans on every pull request, applies on main. Secrets of the repository: LETTA_BASE_URL, LETTA_API_KEY.
+name: lettaform
+on:
+  pull_request:
+  push:
+    branches: [main]
+permissions:
+  contents: read
+concurrency:
+  group: lettaform-${{{{ github.ref }}}}
+jobs:
+  fleet:
+    runs-on: ubuntu-latest
+    defaults:
+      run:
+        shell: bash
+    env:
+      LETTA_BASE_URL: ${{{{ secrets.LETTA_BASE_URL }}}}
+      LETTA_API_KEY: ${{{{ secrets.LETTA_API_KEY }}}}
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with:
+          python-version: "3.12"
+      - run: pip install "lettaform=={version}"
+      - run: lettaform validate --format github
+      - name: Plan
+        if: github.event_name == 'pull_request'
+        run: |
+          {{ echo '```'; lettaform plan --no-color; echo '```'; }} | tee -a "$GITHUB_STEP_SUMMARY"
+      - name: Apply
+        if: github.event_name == 'push'
+        run: lettaform apply -y
+"""
+
+IGNORED = ".lettaform/"
+
+NEXT = """
+Next:
+  lettaform dev up      a Letta server on this machine, unless you have one
+  lettaform plan        what would change
+  lettaform apply       make it so
+"""
+
+
+@click.command()
+@click.option("--ci", type=click.Choice(["github"]), help="Also write a workflow that plans and applies.")
+@click.pass_obj
+def init(asked: Globals, /, ci: str | None) -> None:
+    """Write a small fleet that works: two agents around a shared memory. Overwrites nothing."""
+    from lettaform.manifest.schema import text
+
+    folder = asked.directory
+    files = {
+        "lettaform.yaml": MANIFEST.format(stack=_stack(folder)),
+        "lettaform.schema.json": text(),
+        "prompts/supervisor.md": SUPERVISOR,
+        "prompts/worker.md": WORKER,
+    }
+    if ci == "github":
+        files[".github/workflows/lettaform.yml"] = WORKFLOW.format(version=__version__)
+    there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
+    if there:
+        raise LettaformError(
+            f"{', '.join(there)} exists already; nothing was written", "choose an empty folder with -C"
+        )
+    try:
+        for name, content in files.items():
+            _write(folder / name, content)
+        ignoring = _ignore(folder / ".gitignore")
+    except OSError as error:
+        raise LettaformError(f"{error.filename} cannot be written: {error.strerror}") from error
+    written = [*files, *([".gitignore"] if ignoring else [])]
+    if asked.json:
+        click.echo(json.dumps({"written": written}))
+        return
+    click.echo("".join(f"wrote {name}\n" for name in written) + NEXT, nl=False)
+
+
+def _stack(folder: Path) -> str:
+    """The folder's name, as far as a stack can be called so."""
+    return re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "fleet"
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("x", encoding="utf-8", newline="\n") as stream:
+        stream.write(content)
+
+
+def _ignore(path: Path) -> bool:
+    """Have git ignore our working files. What the file says already stays; False if it says this, too."""
+    text = path.read_text("utf-8") if path.exists() else ""
+    if IGNORED in text.splitlines():
+        return False
+    with path.open("a", encoding="utf-8", newline="\n") as stream:
+        stream.write(("\n" if text and not text.endswith("\n") else "") + IGNORED + "\n")
+    return True

@@ -1,0 +1,165 @@
+"""`/v1/blocks/`: labelled text. An agent holds ids; labels are unique within an agent only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from standin.lists import page, tagged
+from standin.server import DATABASE, Ask, Record, Refusal, StandIn, absent, on, taken
+from standin.validate import check
+
+FIELDS = {
+    "value": "str",
+    "limit": "int",
+    "project_id": "str?",
+    "template_name": "str?",
+    "is_template": "bool",
+    "label": "str!",
+    "read_only": "bool",
+    "description": "str?",
+    "metadata": "dict?",
+    "hidden": "bool?",
+    "tags": "strs?",
+}
+# 0.16.8 takes null for "no change", but not of these two
+UPDATE = {**FIELDS, "value": "str?", "limit": "int?", "label": "str?"}
+_DEFAULTS: Mapping[str, Any] = {
+    **{"value": "", "limit": 100_000, "project_id": None, "template_name": None, "is_template": False},
+    **{"template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None},
+    **{"preserve_on_migration": False, "label": None, "read_only": False, "description": None, "metadata": {}},
+    **{"hidden": None, "id": None, "created_by_id": None, "last_updated_by_id": None, "tags": []},
+}
+_DESCRIBED = ("human", "persona")
+COMPILED = ("value", "description", "label", "limit", "read_only")
+
+
+def make(server: StandIn, told: Mapping[str, Any]) -> Record:
+    """A new block; the answer to its maker shows tags as sent."""
+    told = {key: value for key, value in told.items() if value is not None and key in FIELDS}
+    block = {**_DEFAULTS, **told, "id": server.id("block")}
+    block["value"] = block["value"].replace("\0", "")  # 0.16.8 drops NUL without a word
+    if block["label"] in _DESCRIBED and block["description"] is None:
+        block["description"] = f"The {block['label']} block: (the server's own words)"
+    _fits(block)
+    server.tables.blocks[block["id"]] = {**block, "tags": list(dict.fromkeys(block["tags"]))}
+    return block
+
+
+def _fits(block: Mapping[str, Any]) -> None:
+    # 0.16.8 holds no value against its limit; only the column's own size counts
+    if not -(2**31) <= block["limit"] < 2**31:
+        raise Refusal(500, DATABASE)
+
+
+def update(server: StandIn, block: Record, told: Mapping[str, Any]) -> Record:
+    """Replace what is told and not null; recompile who has it, if the prompt shows it."""
+    told = {key: value for key, value in told.items() if value is not None and key in UPDATE}
+    if "value" in told:
+        told["value"] = told["value"].replace("\0", "")
+    _fits(block | told)
+    for agent in users(server, block["id"]):
+        others = [server.tables.blocks[id]["label"] for id in agent["_blocks"] if id != block["id"]]
+        if told.get("label") in others and told["label"] != block["label"]:
+            columns = {"agent_id": agent["id"], "block_label": told["label"]}
+            raise taken("Block", "unique_label_per_agent", columns)
+    shows = any(block[key] != told[key] for key in COMPILED if key in told)
+    answer = {**block, **told}
+    if "tags" in told and sorted(told["tags"]) == sorted(block["tags"]):
+        answer["tags"] = list(block["tags"])
+    block.update(told | {"tags": list(dict.fromkeys(answer["tags"]))})
+    if shows:
+        for agent in users(server, block["id"]):
+            agent["_compiled"] = compiled(server, agent)
+    return answer
+
+
+def compiled(server: StandIn, agent: Record) -> str:
+    """The prompt that the model sees, in our own words."""
+    shown = [server.tables.blocks[id] for id in agent["_blocks"]]
+    parts = [f"<{b['label']}>\n{b['description'] or ''}\n{b['value']}\n</{b['label']}>" for b in shown]
+    return "\n\n".join([agent["system"], *parts])
+
+
+def users(server: StandIn, id: str) -> list[Record]:
+    """The agents that have a block."""
+    return [agent for agent in server.tables.agents.values() if id in agent["_blocks"]]
+
+
+def find(server: StandIn, id: str) -> Record:
+    """A block, or 404."""
+    if id not in server.tables.blocks:
+        raise absent("Block", id)
+    return server.tables.blocks[id]
+
+
+@on("POST", "/v1/blocks/")
+def _create(server: StandIn, ask: Ask) -> Record:
+    body = ask.body
+    if isinstance(body, dict) and body.get("value") is None:
+        body = {**body, "value": ""}
+    return make(server, check(body, FIELDS))
+
+
+@on("GET", "/v1/blocks/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    counts = {word: ask.query.get_list(f"connected_to_agents_count_{word}") for word in ("eq", "gt", "lt")}
+    found = [block for block in server.tables.blocks.values() if _asked(server, ask, block, counts)]
+    # 0.16.8 sorts by id as soon as agents are counted, while its cursor goes by creation: pages have gaps then
+    by = (lambda block: str(block["id"])) if any(counts.values()) else None
+    return page(ask, found, everything=list(server.tables.blocks), order="asc", by=by)
+
+
+def _asked(server: StandIn, ask: Ask, block: Record, counts: Mapping[str, list[str]]) -> bool:
+    query = ask.query
+    if query.get("name"):  # 0.16.8 looks for it in a column that is always empty
+        return False
+    for name in ("label", "project_id"):
+        if query.get(name) and block[name] != query[name]:
+            return False
+    for name in ("label", "value", "description"):
+        if query.get(f"{name}_search") and query[f"{name}_search"].lower() not in (block[name] or "").lower():
+            return False
+    if block["hidden"] and not ask.flag("show_hidden_blocks"):
+        return False
+    number = len(users(server, block["id"])) if any(counts.values()) else 0
+    fits = not counts["eq"] or str(number) in counts["eq"]
+    fits = fits and all(number > int(bound) for bound in counts["gt"])
+    # 0.16.8 does not see a block without agents here, unless 0 or `lt` is asked for
+    fits = fits and (number > 0 or not counts["gt"] or bool(counts["lt"]) or "0" in counts["eq"])
+    return (
+        fits
+        and all(number < int(bound) for bound in counts["lt"])
+        and tagged(ask, block["tags"], twice_is_two=True)
+    )
+
+
+@on("GET", "/v1/blocks/count")
+def _count(server: StandIn, ask: Ask) -> int:
+    # 0.16.8 counts hidden ones, too, unlike the list
+    blocks = server.tables.blocks.values()
+    if ask.query.get("label"):
+        blocks = [block for block in blocks if block["label"] == ask.query["label"]]
+    return sum(tagged(ask, block["tags"], twice_is_two=True) for block in blocks)
+
+
+@on("GET", "/v1/blocks/{block_id}")
+def _get(server: StandIn, ask: Ask) -> Record:
+    id = ask.names["block_id"]
+    if id not in server.tables.blocks:
+        raise Refusal(404, f"Block with id '{id}' not found")
+    return server.tables.blocks[id]
+
+
+@on("PATCH", "/v1/blocks/{block_id}")
+def _patch(server: StandIn, ask: Ask) -> Record:
+    body = check(ask.body, UPDATE | {"label": "str?"})
+    return update(server, find(server, ask.names["block_id"]), body)
+
+
+@on("DELETE", "/v1/blocks/{block_id}")
+def _delete(server: StandIn, ask: Ask) -> None:
+    block = find(server, ask.names["block_id"])
+    for agent in users(server, block["id"]):  # 0.16.8 takes it from every agent, without a warning
+        del agent["_blocks"][block["id"]]
+    del server.tables.blocks[block["id"]]

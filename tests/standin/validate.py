@@ -1,0 +1,103 @@
+"""A body held against a table of its fields; 422 as pydantic words it.
+
+A field's word: `str int bool num dict list strs env any`, `ids:tool`, `enum:a|b`, `int:1:9`; `!` required, `?` or null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from standin.server import UUID4, Record, invalid
+
+Fault = tuple[str, str]
+_PLAIN: Mapping[str, tuple[type | tuple[type, ...], Fault]] = {
+    "str": (str, ("string_type", "Input should be a valid string")),
+    "bool": (bool, ("bool_type", "Input should be a valid boolean")),
+    "dict": (dict, ("dict_type", "Input should be a valid dictionary")),
+    "list": (list, ("list_type", "Input should be a valid list")),
+    "num": ((int, float), ("float_type", "Input should be a valid number")),
+}
+
+
+def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)) -> Record:
+    """The body, if it fits. `closed`: a key that is in no field is an error, too."""
+    if not isinstance(body, dict):
+        message = "Input should be a valid dictionary or object to extract fields from"
+        raise invalid([_error("model_attributes_type", at, message, body)])
+    errors = []
+    for name, word in fields.items():
+        if name in body:
+            errors += _faults(body[name], word, (*at, name))
+        elif word.endswith("!"):
+            errors.append(_error("missing", (*at, name), "Field required", body))
+    if closed:
+        extra = [name for name in body if name not in fields]
+        errors += [_error("extra_forbidden", (*at, name), "Extra inputs are not permitted", body[name]) for name in extra]
+    if errors:
+        raise invalid(errors)
+    return body
+
+
+def _error(kind: str, at: tuple[Any, ...], message: str, given: Any, **context: Any) -> Record:
+    told = {"type": kind, "loc": at, "msg": message, "input": given}
+    return told | ({"ctx": context} if context else {})
+
+
+def _faults(value: Any, word: str, at: tuple[Any, ...]) -> list[Record]:
+    if value is None and word.endswith("?"):
+        return []
+    word, _, more = word.rstrip("!?").partition(":")
+    if word == "any":
+        return []
+    if word == "int":
+        return _int_faults(value, more, at)
+    if word == "enum":
+        choices = more.split("|")
+        said = " or ".join(filter(None, [", ".join(map(repr, choices[:-1])), repr(choices[-1])]))
+        return [] if value in choices else [_error("enum", at, f"Input should be {said}", value, expected=said)]
+    if word in ("strs", "ids"):
+        if not isinstance(value, list):
+            return [_error("list_type", at, "Input should be a valid list", value)]
+        each = "str" if word == "strs" else f"id:{more}"
+        return [fault for number, item in enumerate(value) for fault in _faults(item, each, (*at, number))]
+    if word == "env":
+        if not isinstance(value, dict):
+            return [_error("dict_type", at, "Input should be a valid dictionary", value)]
+        return [fault for key, item in value.items() for fault in _faults(item, "str", (*at, key))]
+    if word == "id":
+        return _id_faults(value, more, at)
+    kind, (code, message) = _PLAIN[word]
+    return [] if isinstance(value, kind) else [_error(code, at, message, value)]
+
+
+def _int_faults(value: Any, bounds: str, at: tuple[Any, ...]) -> list[Record]:
+    if isinstance(value, str):
+        message = "Input should be a valid integer, unable to parse string as an integer"
+        return [] if re.fullmatch(r"-?\d+", value) else [_error("int_parsing", at, message, value)]
+    if not isinstance(value, int):
+        return [_error("int_type", at, "Input should be a valid integer", value)]
+    low, high = map(int, bounds.split(":")) if bounds else (value, value)
+    if value < low:
+        return [_error("greater_than_equal", at, f"Input should be greater than or equal to {low}", value, ge=low)]
+    if value > high:
+        return [_error("less_than_equal", at, f"Input should be less than or equal to {high}", value, le=high)]
+    return []
+
+
+def _id_faults(value: Any, kind: str, at: tuple[Any, ...]) -> list[Record]:
+    size = len(kind) + 37
+    if not isinstance(value, str):
+        return [_error("string_type", at, "Input should be a valid string", value)]
+    if len(value) < size:
+        message = f"String should have at least {size} characters"
+        return [_error("string_too_short", at, message, value, min_length=size)]
+    if len(value) > size:
+        message = f"String should have at most {size} characters"
+        return [_error("string_too_long", at, message, value, max_length=size)]
+    pattern = f"^{kind}-{UUID4}$"
+    if not re.match(pattern, value):
+        message = f"String should match pattern '{pattern}'"
+        return [_error("string_pattern_mismatch", at, message, value, pattern=pattern)]
+    return []
