@@ -127,7 +127,7 @@ class Keep:
     """
 
     put: tuple[Any, ...] = ()
-    drop: tuple[str, ...] = ()
+    drop: tuple[Any, ...] = ()
     entries: tuple[tuple[str, Any], ...] | None = None
 
 

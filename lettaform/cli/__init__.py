@@ -45,12 +45,13 @@ class Globals:
 
         return Source(self.directory, self.files, self.environment, self.variables, self.variable_files)
 
-    def connection(self) -> Connection:
+    def connection(self, patience: float | None = 60.0) -> Connection:
         """How to reach the server. -v and --debug: with a line per request on stderr."""
         from lettaform.flow import Connection
 
         return Connection(
             url=self.server,
+            patience=patience,
             token=os.environ.get("LETTA_API_KEY") or None,
             project=os.environ.get("LETTA_PROJECT") or None,
             trace=_trace if self.verbose or self.debug else None,
@@ -170,7 +171,8 @@ VERBS: Mapping[str, Verb] = {
     "show": Verb("show:show", "Show what is live."),
     "state": Verb("state:state", "What the server remembers of this stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Adopt a living object under an address."),
-    "dev": Verb("dev:dev", "A real Letta server on this machine.", _ALWAYS),
+    "lock": Verb("lock:lock", "Who applies right now: show, release."),
+    "dev": Verb("dev:dev", "A real Letta server on this machine.", ("json", *_ALWAYS)),
     "schema": Verb("schema:schema", "Print the JSON Schema of manifests, or of plans.", _ALWAYS),
     "completion": Verb("completion:completion", "Print the script that completes lettaform in a shell.", _ALWAYS),
     "version": Verb("version:version", "Print the version.", ("json", *_ALWAYS)),

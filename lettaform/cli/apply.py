@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lettaform.cli import Globals, ask, can_ask, until_nobody_reads
+from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, narrowing, prune
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @narrowing
 @prune
 @allow_destroy
+@locking
 @click.pass_obj
-def apply(asked: Globals, /, saved: Path | None, yes: bool, parallel: int, **wish: Any) -> int:
+def apply(asked: Globals, /, saved: Path | None, yes: bool, parallel: int, patience: float | None, **wish: Any) -> int:
     """Show the plan, ask, carry it out. With PLAN, a file of `plan -o`: exactly that, or nothing."""
     from lettaform import flow
 
-    source, connection = asked.source(), asked.connection()
+    source, connection = asked.source(), asked.connection(patience)
     if saved is None:
         return carry_out(
             asked,

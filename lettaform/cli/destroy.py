@@ -6,6 +6,7 @@ import click
 
 from lettaform.cli import Globals
 from lettaform.cli.apply import carry_out, parallel, yes
+from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy
 
 
@@ -13,8 +14,9 @@ from lettaform.cli.plan import allow_destroy
 @yes
 @parallel
 @allow_destroy
+@locking
 @click.pass_obj
-def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[str, ...]) -> int:
+def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[str, ...], patience: float | None) -> int:
     """Delete everything that carries this stack's mark, after a snapshot. Nothing else is touched."""
     from lettaform import flow
 
@@ -24,6 +26,6 @@ def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[st
         yes,
         "Destroy",
         lambda consent, notify: flow.apply(
-            asked.source(), asked.connection(), wish, consent=consent, notify=notify, parallel=parallel
+            asked.source(), asked.connection(patience), wish, consent=consent, notify=notify, parallel=parallel
         ),
     )

@@ -9,13 +9,19 @@ from typing import Literal
 import click
 
 from lettaform import local
+from lettaform.cli import Globals
 from lettaform.errors import LocalError
 
-_port = click.option("--port", type=click.IntRange(0, 65535), default=local.DEFAULT_PORT, show_default=True)
+_port = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=local.DEFAULT_PORT,
+    show_default=True,
+    help="Where it listens, on 127.0.0.1.",
+)
 _data = click.option(
     "--data", type=click.Path(file_okay=False, path_type=Path), help="Folder of its data (one per port by default)."
 )
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 
 
 @click.group()
@@ -29,8 +35,8 @@ def dev() -> None:
 @click.option("--echo-model", is_flag=True, help="Give it a model that needs no key and repeats what it hears.")
 @click.option("--password", help="Ask every request for this bearer token.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds to get healthy.")
-@_json
-def up(port: int, data: Path | None, echo_model: bool, password: str | None, timeout: float, as_json: bool) -> None:
+@click.pass_obj
+def up(asked: Globals, /, port: int, data: Path | None, echo_model: bool, password: str | None, timeout: float) -> None:
     """Start it, or find it running. The first time, it is installed. Port 0 means a free one."""
     server = local.up(
         port,
@@ -40,7 +46,7 @@ def up(port: int, data: Path | None, echo_model: bool, password: str | None, tim
         timeout=timeout,
         progress=lambda line: click.echo(line, err=True),
     )
-    if as_json:
+    if asked.json:
         names = ("url", "version", "model", "embedding", "data", "pid")
         click.echo(json.dumps({name: getattr(server, name) for name in names}, default=str))
         return
@@ -56,27 +62,35 @@ def up(port: int, data: Path | None, echo_model: bool, password: str | None, tim
 @_data
 @click.option("--purge", is_flag=True, help="Delete its data, too.")
 @click.option("--all", "everything", is_flag=True, help="All servers that were started here.")
-def down(port: int | None, data: Path | None, purge: bool, everything: bool) -> None:
+@click.pass_obj
+def down(asked: Globals, /, port: int | None, data: Path | None, purge: bool, everything: bool) -> None:
     """Stop it. Its data stay, unless --purge."""
     if everything and (port is not None or data is not None):
         raise LocalError("--all goes without --port and --data")
     folders = [known.data for known in local.status()] if everything else [data]
+    told = []
     for folder in folders:
         ran = local.down(port or local.DEFAULT_PORT, folder, purge=purge)
         name = f"the server of {folder}" if folder else f"the server on port {port or local.DEFAULT_PORT}"
-        click.echo((f"stopped {name}" if ran else f"{name} did not run") + (", data deleted" if purge else ""))
-    if not folders:
+        told.append({"server": name, "ran": ran, "purged": purge})
+    if asked.json:
+        click.echo(json.dumps({"stopped": told}))
+        return
+    for each in told:
+        line = f"stopped {each['server']}" if each["ran"] else f"{each['server']} did not run"
+        click.echo(line + (", data deleted" if purge else ""))
+    if not told:
         click.echo("nothing to stop")
 
 
 @dev.command()
 @click.option("--port", type=click.IntRange(1, 65535), help="Only this one; all by default.")
 @_data
-@_json
-def status(port: int | None, data: Path | None, as_json: bool) -> None:
+@click.pass_obj
+def status(asked: Globals, /, port: int | None, data: Path | None) -> None:
     """What runs, what was stopped, and where its data are."""
     found = local.status(port, data)
-    if as_json:
+    if asked.json:
         names = ("url", "condition", "version", "model", "embedding", "data", "pid")
         servers = [{name: getattr(known, name) for name in names} for known in found]
         click.echo(json.dumps({"servers": servers}, default=str))
@@ -90,11 +104,12 @@ def status(port: int | None, data: Path | None, as_json: bool) -> None:
 @dev.command()
 @_port
 @_data
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True)
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until Ctrl-C.")
 @click.option("--postgres", is_flag=True, help="That of its PostgreSQL.")
-def logs(port: int, data: Path | None, lines: int, follow: bool, postgres: bool) -> None:
+@click.pass_obj
+def logs(asked: Globals, /, port: int, data: Path | None, lines: int, follow: bool, postgres: bool) -> None:
     """The end of its log."""
     of: Literal["letta", "postgres"] = "postgres" if postgres else "letta"
     for line in local.logs(port, data, lines=lines, follow=follow, of=of):
-        click.echo(line)
+        click.echo(json.dumps({"line": line}) if asked.json else line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.lock import locking
 from lettaform.errors import LettaformError
 
 
@@ -50,38 +51,41 @@ def show(asked: Globals, /, address: str) -> None:
 @state.command()
 @click.argument("old")
 @click.argument("new")
+@locking
 @click.pass_obj
-def mv(asked: Globals, /, old: str, new: str) -> None:
+def mv(asked: Globals, /, old: str, new: str, patience: float | None) -> None:
     """Give the object at OLD the address NEW, and its own blocks with it."""
     from lettaform import flow
     from lettaform.render import data
 
-    flow.state_move(asked.source(), asked.connection(), old, new)
+    flow.state_move(asked.source(), asked.connection(patience), old, new)
     click.echo(data.dumps({"moved": {"from": old, "to": new}}) if asked.json else f"Moved: {old} is now {new}.")
 
 
 @state.command()
 @click.argument("address")
+@locking
 @click.pass_obj
-def rm(asked: Globals, /, address: str) -> None:
+def rm(asked: Globals, /, address: str, patience: float | None) -> None:
     """Forget ADDRESS: the object stays as it is, and is no longer this stack's."""
     from lettaform import flow
     from lettaform.render import data
 
-    flow.state_remove(asked.source(), asked.connection(), address)
+    flow.state_remove(asked.source(), asked.connection(patience), address)
     click.echo(data.dumps({"forgotten": address}) if asked.json else f"Forgotten: {address}. The object stays.")
 
 
 @state.command()
+@locking
 @click.pass_obj
-def rebuild(asked: Globals, /) -> None:
+def rebuild(asked: Globals, /, patience: float | None) -> None:
     """Make the stack's record again from the marks, and name what they cannot tell."""
     from lettaform import flow
     from lettaform.render import data
     from lettaform.render.clean import clean_line
     from lettaform.render.spell import count
 
-    number, lost = flow.state_rebuild(asked.source(), asked.connection())
+    number, lost = flow.state_rebuild(asked.source(), asked.connection(patience))
     if asked.json:
         click.echo(data.dumps({"recorded": number, "lost": lost}))
         return

@@ -46,7 +46,6 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     include_base_tools: bool = attr("Be born with Letta's memory and search tools; yes unless given.", once=True)
     include_multi_agent_tools: bool = attr("Be born with the tools that talk to other agents.", once=True)
     include_base_tool_rules: bool = attr("Be born with the rules of the base tools.", once=True)
-    include_default_source: bool = attr("Be born with a folder of its own.", once=True)
     initial_message_sequence: list[dict[str, Any]] = attr("Its first messages, instead of the usual ones.", once=True)
     project_id: str = attr("The project that it belongs to (Letta Cloud).")
     # fmt: on
@@ -60,6 +59,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         "tool_exec_environment_variables": "the old name of secrets",
         "source_ids": "the old name of folder_ids",
         "folder_ids": "folders are attached one by one, which alone brings the file tools; no folders yet",
+        "include_default_source": "0.16.8 makes a folder that outlives the agent, and answers 409 to its next birth",
         "identity_ids": "no identities yet",
         "enable_sleeptime": "makes a second agent; not yet",
         "enable_reasoner": "deprecated twin of reasoning",
@@ -165,4 +165,3 @@ def _timezone(name: str) -> list[tuple[str, str, str | None]]:
 
         return [("timezone", f"{name!r} is not a time zone", nearest(name, sorted(available_timezones())))]
     return []
-

@@ -31,7 +31,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
     source_type: Literal["python", "typescript"] = attr("The language of the source; python unless given.")
     json_schema: dict[str, Any] = attr("What models see of it; derived from the source unless given.", group="schema")
     args_json_schema: dict[str, Any] = attr("Replaces the parameters of the derived schema.", group="schema")
-    description: str = attr("What models are told it does; the docstring's unless given.", group="schema")
+    description: str = attr("What people read of it; models read the docstring, or the `json_schema`.", group="schema")
     return_char_limit: int = attr("How many characters of its answer agents see.", constraints={"ge": 1, "le": 1_000_000})
     pip_requirements: list[dict[str, str]] = attr("Packages that it imports: name, version.", unordered=True)
     npm_requirements: list[dict[str, str]] = attr("Packages that it imports: name, version.", unordered=True)
@@ -46,7 +46,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
         """PUT is the only change that regenerates the schema, and it resets what it is not told (0.16.8)."""
         if live is not None:
-            anew = body.get("source_code", live.get("source_code")) != live.get("source_code")
+            anew = any(body.get(key, live.get(key)) != live.get(key) for key in ("source_code", "args_json_schema"))
             derived = {"json_schema"} if anew else set()
             if anew and live.get("description") == (live.get("json_schema") or {}).get("description"):
                 derived.add("description")

@@ -25,7 +25,8 @@ def environment(progress: Progress) -> Path:
     python, version = interpreter()
     folder = cache() / f"letta-{LETTA}-py{version}"
     stamp = folder / "complete"
-    digest = hashlib.sha256(PINS.read_bytes()).hexdigest()
+    pins = [line for line in PINS.read_text().splitlines() if not line.startswith("#")]
+    digest = hashlib.sha256("\n".join(pins).encode()).hexdigest()
     if _read(stamp) != digest:
         with locked(
             folder.with_name(folder.name + ".lock"), lambda: progress("another lettaform installs Letta; waiting")

@@ -120,7 +120,8 @@ class Beside:
 
     def _declared(self, address: Address, node: Node) -> bool:
         """Whether the manifest makes this; a problem if it does not."""
-        if address in self.instances or self.problems.unread:
+        told = Address(address.section, address.key) in self.expanded.unusable
+        if address in self.instances or told or self.problems.unread:
             return True
         choices = [str(one) for one in self.instances]
         self.problems.add(f"nothing is declared at `{address}`", node.place, suggest(str(address), choices[:2000]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -52,11 +52,13 @@ class Expanded:
 
     keys      section to keys, those with no instance, too
     repeated  keys with `for_each`: they are addressed with an index
+    unusable  keys whose instances cannot be told; the reason has been
     """
 
     instances: Mapping[Address, Instance]
     keys: Mapping[str, Mapping[str, Place]]
-    repeated: frozenset[Address]
+    repeated: set[Address] = field(default_factory=set)
+    unusable: set[Address] = field(default_factory=set)
 
     @cached_property
     def indexed(self) -> Mapping[Address, list[Address]]:
@@ -93,27 +95,31 @@ def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
 
 def expand(root: Node, scope: Scope) -> Expanded:
     """Every object of every section, parts of objects included."""
+    sectioned = {section: root.map.get(section) or empty(root.place) for section in sections()}
+    keys = {
+        section: {key: objects.keys[key] for key, node in objects.map.items() if key and node.tag != UNSET}
+        for section, objects in sectioned.items()
+    }
     found: dict[Address, Instance] = {}
-    keys: dict[str, Mapping[str, Place]] = {}
-    repeated: set[Address] = set()
+    expanded = Expanded(found, keys)
     below = root.map.get("defaults") or empty(root.place)
     for section, kind in sections().items():
-        objects = root.map.get(section) or empty(root.place)
-        keys[section] = {key: objects.keys[key] for key, node in objects.map.items() if node.tag != UNSET}
-        for key in keys[section]:
+        for key, place in keys[section].items():
             address = Address(section, key)
-            body = _body(objects.map[key], below.map.get(section))
-            if body is None or not key:
+            body = _body(sectioned[section].map[key], below.map.get(section))
+            rounds = None if body is None else _rounds(body, address, scope)
+            if body is None or rounds is None:
+                expanded.unusable.add(address)
                 continue
             if "for_each" in body.map:
-                repeated.add(address)
-            for instance in _instances(address, kind, body, keys[section][key], scope):
-                if len(found) >= MOST:
-                    scope.problems.add(f"more than {MOST} objects", instance.place)
-                    return Expanded(found, keys, frozenset(repeated))
+                expanded.repeated.add(address)
+            for instance in _instances(address, kind, body, place, rounds, scope):
                 found[instance.address] = instance
                 found |= {part.address: part for part in _parts(instance)}
-    return Expanded(found, keys, frozenset(repeated))
+                if len(found) > MOST:
+                    scope.problems.add(f"more than {MOST} objects", place)
+                    return expanded
+    return expanded
 
 
 def _body(node: Node, below: Node | None) -> Node | None:
@@ -128,10 +134,12 @@ def _body(node: Node, below: Node | None) -> Node | None:
     return merge(below if below is not None and below.map else empty(node.place), node)
 
 
-def _instances(address: Address, kind: str, body: Node, place: Place, scope: Scope) -> Iterator[Instance]:
+def _instances(
+    address: Address, kind: str, body: Node, place: Place, rounds: Sequence[Each | None], scope: Scope
+) -> Iterator[Instance]:
     external = "external" in body.map and body.map["external"].value is True
     _misplaced(kind, body, str(address), external, scope.problems)
-    for each in _rounds(body, str(address), scope):
+    for each in rounds:
         name = address.key if each is None else f"{address.key}-{each.key}"
         here = address if each is None else Address(address.section, address.key, each.key)
         when = body.map.get("when")
@@ -159,37 +167,40 @@ def _misplaced(kind: str, body: Node, address: str, external: bool, problems: Pr
             problems.add(f"only an external object has `{key}`", body.keys[key], hint, address=address)
 
 
-def _rounds(body: Node, address: str, scope: Scope) -> Iterator[Each | None]:
+def _rounds(body: Node, address: Address, scope: Scope) -> list[Each | None] | None:
+    """The rounds of a `for_each`; a single empty one without it; None, and a problem, if they cannot be told."""
     node = body.map.get("for_each")
     if node is None or node.tag == UNSET:
-        yield None
-        return
+        return [None]
     items = scope.plain(node, None, "for_each")
+    if isinstance(items, dict) and "" not in items:
+        return [Each(key, value) for key, value in items.items()]
     if isinstance(items, dict):
-        for key, value in items.items():
-            if key:
-                yield Each(key, value)
-            else:
-                scope.problems.add("for_each: a key is empty", node.place, address=address)
+        scope.problems.add("for_each: a key is empty", node.place, address=address)
     elif isinstance(items, list):
-        yield from _list_rounds(items, node, address, scope.problems)
+        return _list_rounds(items, node, address, scope.problems)
     elif items is not HOLE and node.open:
         message = f"for_each: expected a list or a map, got {described(items)}"
         scope.problems.add(message, node.place, address=address)
+    return None
 
 
-def _list_rounds(items: list[Any], node: Node, address: str, problems: Problems) -> Iterator[Each]:
-    seen = set()
+def _list_rounds(items: list[Any], node: Node, address: Address, problems: Problems) -> list[Each | None] | None:
+    rounds: dict[str, Each] = {}
+    sound = True
     for index, item in enumerate(items):
         where = node.list[index].place if index < len(node.list) else node.place
-        if isinstance(item, bool) or not isinstance(item, str | int) or item == "":
-            hint = "use a map, whose keys become the indexes, for anything else"
-            problems.add(f"for_each: expected texts in the list, got {described(item)}", where, hint, address=address)
-        elif str(item) in seen:
+        text = isinstance(item, str | int) and not isinstance(item, bool) and item != ""
+        if text and str(item) not in rounds:
+            rounds[str(item)] = Each(str(item), item)
+            continue
+        sound = False
+        if text:
             problems.add(f"for_each: {str(item)!r} stands twice", where, "each item makes one object", address=address)
         else:
-            seen.add(str(item))
-            yield Each(str(item), item)
+            hint = "use a map, whose keys become the indexes, for anything else"
+            problems.add(f"for_each: expected texts in the list, got {described(item)}", where, hint, address=address)
+    return list(rounds.values()) if sound else None
 
 
 def _parts(instance: Instance) -> Iterator[Instance]:

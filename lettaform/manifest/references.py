@@ -8,7 +8,7 @@ from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
 from lettaform.manifest.expand import Expanded, Instance
-from lettaform.manifest.node import HOLE, Node, described
+from lettaform.manifest.node import HOLE, Node, described, plural
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Path
 from lettaform.manifest.unsaid import BUILT_INS
@@ -32,8 +32,13 @@ class References:
         if value is None:
             return None
         if not isinstance(value, list):
-            found = self._member(instance, line, value, instance.body.at(line.name))
-            return found if found is HOLE or len(found) != 1 else found[0]
+            where = instance.body.at(line.name)
+            found = self._member(instance, line, value, where)
+            if found is HOLE or len(found) == 1:
+                return found if found is HOLE else found[0]
+            message = f"{line.name}: `{value}` is {plural(len(found), line.to or '')}, and it takes one"
+            self.problems.add(message, where, address=instance.address, field=line.name)
+            return HOLE
         targets: list[Any] = []
         broken = False
         for index, item in enumerate(value):
@@ -69,6 +74,8 @@ class References:
         one = self._one_of(section, item)
         if one is not None and one in self.instances:
             return [Ref(one)]
+        if one is not None and Address(section, one.key) in self.expanded.unusable:
+            return HOLE
         if item in BUILT_INS.get(kind, ()):
             return [Ref(self._built_in(kind, section, item, where))]
         if self.problems.unread:
@@ -108,37 +115,34 @@ class References:
         """The object that an expression names, and what of it."""
         section, steps = path.head, list(path.steps)
         if not steps:
-            self._no(f"`${{{path.text}}}` names no object", where, f"${{{section}.key.id}}")
-            return None, []
+            return self._no(f"`${{{path.text}}}` names no object", where, f"${{{section}.key.id}}")
         key, _ = steps.pop(0)
         address = Address(section, key)
-        if key not in self.expanded.keys[section]:
-            if not self.problems.unread:
-                choices = [str(Address(section, known)) for known in self.expanded.keys[section]]
-                self._no(f"there is no `{address}`", where, suggest(str(address), choices))
+        declared = self.expanded.keys[section]
+        if address in self.expanded.unusable or (key not in declared and self.problems.unread):
             return None, []
+        if key not in declared:
+            choices = [str(Address(section, known)) for known in declared]
+            return self._no(f"there is no `{address}`", where, suggest(str(address), choices))
         if address in self.expanded.repeated:
             choices = [str(one) for one in self.expanded.all_of(address)]
             if not steps or not steps[0][1]:
-                self._no(f"`{address}` is made by `for_each`: name one of them", where, suggest(str(address), choices))
-                return None, []
+                message = f"`{address}` is made by `for_each`: name one of them"
+                return self._no(message, where, suggest(str(address), choices))
             address = Address(section, key, steps.pop(0)[0])
             if address not in self.instances:
-                self._no(f"there is no `{address}`", where, suggest(str(address), choices))
-                return None, []
+                return self._no(f"there is no `{address}`", where, suggest(str(address), choices))
         if address not in self.instances:
-            self._no(f"`{address}` is left out by its `when`", where)
-            return None, []
+            return self._no(f"`{address}` is left out by its `when`", where)
         words = [word for word, _ in steps]
         line = self.instances[address].table.attrs().get(words[0]) if words else None
         if line is not None and line.own and len(words) > 1:
             address, words = address.own(words[0], words[1]), words[2:]
             if address not in self.instances:
                 parts = [str(part) for part in self.instances if part.field and part.parent == address.parent]
-                self._no(f"there is no `{address}`", where, suggest(str(address), parts))
-                return None, []
+                return self._no(f"there is no `{address}`", where, suggest(str(address), parts))
         return address, words
 
-    def _no(self, message: str, where: Place, hint: str | None = None) -> Any:
+    def _no(self, message: str, where: Place, hint: str | None = None) -> tuple[None, list[str]]:
         self.problems.add(message, where, hint)
-        return HOLE
+        return None, []

@@ -38,7 +38,7 @@ def members_are_unique(instance: Instance, objects: Mapping[Address, Desired], p
             label = kinds()[kind].name_field
             message = f"two {kind}s of {instance.address} have the {label} `{name}`"
             hint = f"the other stands at {other}"
-            problems.add(message, where, hint, address=desired.address)
+            problems.add(message, where, hint, address=instance.address)
 
 
 def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator[tuple[str, Desired, Place]]:

@@ -43,7 +43,7 @@ def make(manifest: Manifest, world: World, wish: Wish, draft: Draft | None = Non
         unmanaged=draft.unmanaged,
         steps=steps,
         record=world.record,
-        outputs={name: settle(value, known) for name, value in manifest.outputs.items()},
+        outputs={} if wish.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         warnings=manifest.warnings,
     )
 

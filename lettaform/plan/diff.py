@@ -489,7 +489,7 @@ class _Diff:
             return
         drift = all(item in ours for item in add) and not any(item in ours for item in drop)
         reason = "drift" if drift and line.name in live.mark.members else "manifest"
-        names = Keep(tuple(map(self.named, add)), tuple(str(self.named(item)) for item in drop))
+        names = Keep(tuple(map(self.named, add)), tuple(map(self.named, drop)))
         found.differences.append(Difference(line.name, [self.named(i) for i in have], names, policy, reason))  # type: ignore[arg-type]
         if line.link:
             found.links += [(line.name, item) for item in add]

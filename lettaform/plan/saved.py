@@ -88,7 +88,7 @@ def spell(value: Any, key: str | None) -> Any:
             return {"$digest": spell(value.value, key)}
         case Keep():
             entries = None if value.entries is None else {name: spell(new, key) for name, new in value.entries}
-            return {"$keep": {"put": spell(value.put, key), "drop": list(value.drop), "entries": entries}}
+            return {"$keep": {"put": spell(value.put, key), "drop": spell(value.drop, key), "entries": entries}}
         case Mark():
             return {
                 "base": spell(value.base, key),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 import lettaform
 from lettaform.cli import cli
+from lettaform.flow import Connection, Source
 from lettaform.model import Answer, Change, Difference, Event, Live, Outcome, Plan, Report, Step, Wish
 from lettaform.words import Address
 
@@ -26,24 +27,6 @@ def a_plan(*, empty: bool = False, **words: Any) -> Plan:
     steps = (Step("agents.a", "create", address, "agent"),)
     full: dict[str, Any] = {} if empty else {"changes": (change,), "steps": steps}
     return Plan("support", "http://here", "0.16.8", **full, **words)
-
-
-@dataclass(frozen=True)
-class Source:
-    directory: Path
-    files: tuple[Path, ...] = ()
-    environment: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-    variable_files: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Connection:
-    url: str | None = None
-    token: str | None = None
-    project: str | None = None
-    timeout: float = 60.0
-    trace: Callable[[str], None] | None = None
 
 
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from live.conftest import letta as letta
+from tests.live.conftest import letta as letta

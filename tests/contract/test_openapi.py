@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 import httpx
 import pytest
@@ -350,7 +350,7 @@ class Wrong(Kind, section="wrongs", path="/v1/tools/", verb="PUT", mark="tags"):
     return_char_limit: int = attr("Bounds wider than theirs.", constraints={"ge": 0, "le": 9})
     description: str = attr("Attached by a path that there is not.", link="descriptions")
     json_schema: dict[str, Any] = attr("Tried and offered by paths that there are not.", tried="/v1/x", offered="/v1/y")
-    unmanaged = {"tags": "a line writes it", "gone": "no longer there", "metadata_": " "}
+    unmanaged: ClassVar[Mapping[str, str]] = {"tags": "a line writes it", "gone": "no longer there", "metadata_": " "}
 
 
 class Enumerated(Kind, section="enumerated", path="/v1/agents/"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ def rules(kind: str, **more: Any) -> list[dict[str, Any]]:
 
 MODEL, EMBEDDING, OTHER_MODEL, OTHER_EMBEDDING = "MODEL", "EMBEDDING", "letta/letta-free", "letta/letta-free"
 
+UNTOLD = 'def NAME(**arguments) -> str:\n    """Tell the weather."""\n    return "sunny"\n'
 ARGUMENTS = {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]}
 
 VALUES: Mapping[str, tuple[Any, Any]] = {
@@ -168,7 +169,6 @@ VALUES: Mapping[str, tuple[Any, Any]] = {
     "agent.include_base_tools": (True, False),
     "agent.include_multi_agent_tools": (True, False),
     "agent.include_base_tool_rules": (True, False),
-    "agent.include_default_source": (True, False),
     "agent.initial_message_sequence": (
         [{"role": "user", "content": "One."}],
         [{"role": "user", "content": "Two."}],
@@ -191,6 +191,7 @@ VALUES: Mapping[str, tuple[Any, Any]] = {
     "tool.source_type": ("python", "typescript"),
     "tool.json_schema": (schema("One."), schema("Two.")),
     "tool.args_json_schema": (schema("One.")["parameters"], {"type": "object", "properties": {}, "required": []}),
+    "tool.args_json_schema: told by nothing else": (schema("One.")["parameters"], ARGUMENTS),
     "tool.description": ("One.", "Two."),
     "tool.return_char_limit": (1000, 2000),
     "tool.pip_requirements": ([{"name": "one"}, {"name": "two", "version": "1.0"}], [{"name": "two"}]),
@@ -216,6 +217,7 @@ BESIDE: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"json_schema": schema("One."), "description": "One."},
     ),
     "tool.source: with arguments": ({"args_json_schema": ARGUMENTS}, {"args_json_schema": ARGUMENTS}),
+    "tool.args_json_schema: told by nothing else": ({"source": UNTOLD}, {"source": UNTOLD}),
     "tool.source_type": (
         {"source": source("NAME"), "json_schema": schema("One.")},
         {"source": "export function NAME(city: string) { return city }", "json_schema": schema("One.")},
@@ -230,11 +232,25 @@ ALONG: Mapping[str, frozenset[str]] = {
 }
 """What a plan shows beside the field that changes."""
 
-UNDRIFTED = {"tool.name": "a rename from outside is another source, json_schema and name at once"}
+UNDRIFTED: Mapping[str, str] = {
+    "tool.name": "a rename from outside is another source, json_schema and name at once",
+    "agent.model_settings: beside others": "0.16.8 resets the declared parallel_tool_calls with it",
+}
 """What cannot be changed behind our back by one PATCH, and why."""
 
-MOVES: Mapping[str, frozenset[str]] = {}
-"""What the server moves beside the field that changes."""
+MOVES: Mapping[str, frozenset[str]] = {
+    "agent.model": frozenset({"context_window", "max_tokens", "model_settings", "parallel_tool_calls"}),
+    "agent.max_tokens": frozenset({"model_settings"}),
+    "agent.model_settings": frozenset({"max_tokens", "parallel_tool_calls"}),
+    "tool.name": frozenset({"json_schema", "description"}),
+    "tool.source": frozenset({"json_schema", "description"}),
+    "tool.source_type": frozenset({"json_schema", "description"}),
+    "tool.args_json_schema": frozenset({"json_schema", "description"}),
+}
+"""What else changes on the server, as it should."""
+
+FAULTS: Mapping[tuple[str, str], str] = {}
+"""Test and case to what is known to be wrong elsewhere."""
 
 
 # --- the fleet -------------------------------------------------------------------------------------------------------
@@ -425,7 +441,10 @@ class Journey:
             each.had, each.has = before.get(address), after.get(address)
             ids = {live.id for live in (each.had, each.has) if live}
             claim = f"lettaform:addr={address}"
-            each.sent = [body for path, body in self.bodies if _about(path, body, ids, claim)]
+            each.sent = [body for id, body in self.bodies if id in ids]
+            each.sent += [
+                part for _, body in self.bodies for part in body.get("memory_blocks", ()) if claim in part["tags"]
+            ]
             each.blocks = (self.hung(before, each.had), self.hung(after, each.has))
 
     def attempt(self, values: str, seen: dict[Address, Seen], apply: bool, wish: Wish) -> tuple[Plan, Report | None]:
@@ -463,6 +482,15 @@ class Journey:
             answer = self.http.patch(path, json=body)
             assert answer.is_success, f"{case.name}: {answer.text}"
 
+    def case(self, name: str) -> Case:
+        """The case of this name."""
+        return next(case for case in self.cases.values() if case.name == name)
+
+    def nothing(self, stage: str, name: str) -> None:
+        """Hold that a plan had nothing to do with a case."""
+        seen = self.seen[stage, name]
+        assert (seen.change, seen.problems, seen.runtime) == (None, [], [])
+
     def live(self) -> dict[Address, Live]:
         """What is live, by address."""
         return {live.address: live for live in flow.show(self.source, self.connection) if live.address}
@@ -489,16 +517,12 @@ def _bearer(token: str | None) -> dict[str, str]:
 
 def _overheard(send: Callable[..., Any], bodies: list[tuple[str, Mapping[str, Any]]]) -> Callable[..., Any]:
     async def listen(client: Client, method: str, path: str, **told: Any) -> Any:
-        if isinstance(told.get("body"), Mapping):
-            bodies.append((path, told["body"]))
-        return await send(client, method, path, **told)
+        answer = await send(client, method, path, **told)
+        if isinstance(told.get("body"), Mapping) and isinstance(answer, Mapping) and "id" in answer:
+            bodies.append((answer["id"], told["body"]))
+        return answer
 
     return listen
-
-
-def _about(path: str, body: Mapping[str, Any], ids: set[str], claim: str) -> bool:
-    parts = [part for part in body.get("memory_blocks") or () if claim in part.get("tags", ())]
-    return path.rpartition("/")[2] in ids or claim in body.get("tags", ()) or bool(parts)
 
 
 @pytest.fixture(scope="module")
@@ -512,3 +536,151 @@ def journey(letta: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jo
         yield found
     finally:
         found.clean()
+
+
+# --- the tests -------------------------------------------------------------------------------------------------------
+
+LINES = [f"{kind}.{name}" for kind, table in kinds().items() for name in table.attrs()]
+NAMES = [*VALUES, *(name.replace("block", "own") for name in VALUES if name.startswith("block."))]
+
+
+def _line(name: str) -> Attr:
+    kind, field = name.partition(":")[0].replace("own.", "block.").split(".")
+    return kinds()[kind].attrs()[field]
+
+
+def every(test: str, wanted: Callable[[Attr], bool] = lambda line: True) -> Any:
+    """The names of cases, for a test; known faults are expected to fail."""
+    names = [name for name in NAMES if wanted(_line(name))]
+    known = {name: [pytest.mark.xfail(strict=True, reason=why)] for (t, name), why in FAULTS.items() if t == test}
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=known.get(name, [])) for name in names])
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_every_line_has_two_values_to_be_tried_with(name: str) -> None:
+    if _line(name).own:
+        pytest.skip("its values are objects of their own: the cases `own.*`")
+    assert name in VALUES, f"give `{name}` two values in VALUES of {Path(__file__).name}"
+    old, new = VALUES[name]
+    assert old != new
+
+
+def test_every_case_is_about_a_line() -> None:
+    assert {name.partition(":")[0] for name in (*VALUES, *BESIDE, *ALONG, *UNDRIFTED, *MOVES)} <= set(LINES)
+    assert {name for _, name in FAULTS} <= set(NAMES)
+
+
+@every("born")
+def test_what_is_born_is_not_planned_again(journey: Journey, name: str) -> None:
+    case, seen = journey.case(name), journey.seen["born", name]
+    assert (seen.problems, seen.errors) == ([], [])
+    assert seen.change is not None
+    assert seen.change.action == "create"
+    line = case.table.attrs()["source" if name == "tool.name" else case.field]
+    assert [body for body in seen.sent if line.write in body]
+    journey.nothing("born, again", name)
+    journey.nothing("born, once more", name)
+
+
+@every("changed", lambda line: not (line.once or line.fixed))
+def test_a_change_is_shown_alone_written_and_not_planned_again(journey: Journey, name: str) -> None:
+    seen = journey.seen["changed", name]
+    assert (seen.problems, seen.errors) == ([], [])
+    assert seen.change is not None
+    assert seen.change.action == "update"
+    assert seen.fields == {journey.case(name).field} | ALONG.get(name, frozenset())
+    journey.nothing("changed, again", name)
+
+
+@every("once", lambda line: line.once)
+def test_what_matters_at_birth_alone_is_never_compared(journey: Journey, name: str) -> None:
+    journey.nothing("changed", name)
+
+
+@every("drifted", lambda line: not (line.once or line.fixed) and line.read is not None)
+def test_drift_is_told_and_written_back(journey: Journey, name: str) -> None:
+    if name in UNDRIFTED:
+        pytest.skip(UNDRIFTED[name])
+    seen, case = journey.seen["drifted", name], journey.case(name)
+    assert (seen.problems, seen.errors) == ([], [])
+    assert seen.change is not None
+    assert seen.fields == {case.field} | ALONG.get(name, frozenset())
+    # a secret leaves no digest behind: who moved it cannot be told
+    assert {difference.reason for difference in seen.change.differences} == {
+        "manifest" if case.line.secret else "drift"
+    }
+    journey.nothing("drifted, again", name)
+
+
+@every("cleared", lambda line: not (line.once or line.fixed) and line.clear is not Never)
+def test_null_clears(journey: Journey, name: str) -> None:
+    seen, case = journey.seen["cleared", name], journey.case(name)
+    assert (seen.problems, seen.errors) == ([], [])
+    assert seen.fields == {case.field}
+    assert seen.has is not None
+    assert case.line.clear is None or not seen.has.values[case.field]
+    journey.nothing("cleared, again", name)
+
+
+@every("replaced", lambda line: line.fixed)
+def test_what_cannot_change_is_replaced_with_consent_alone_and_keeps_its_blocks(journey: Journey, name: str) -> None:
+    refused, seen, case = journey.seen["unconsented", name], journey.seen["replaced", name], journey.case(name)
+    assert refused.refusal is Guarded
+    assert [f"--allow-destroy '{case.address}'" in (problem.hint or "") for problem in refused.problems] == [True]
+    assert seen.change is not None
+    assert (seen.change.action, seen.fields, seen.errors) == ("replace", {case.field}, [])
+    assert seen.had is not None
+    assert seen.has is not None
+    assert seen.had.id != seen.has.id
+    assert seen.blocks[0] == seen.blocks[1] != frozenset()
+    journey.nothing("replaced, again", name)
+
+
+@pytest.mark.parametrize("stage", ["changed", "drifted", "cleared"])
+@every("written", lambda line: not line.fixed)
+def test_only_what_is_shown_is_written(journey: Journey, name: str, stage: str) -> None:
+    """Beside it: the mark, and as they were, what goes with it in one request."""
+    seen, case = journey.seen[stage, name], journey.case(name)
+    lines = {line.write: line for line in case.table.attrs().values() if line.write}
+    groups = {case.table.attrs()[field].group for field in seen.fields} - {None}
+    for key, value in [item for body in seen.sent for item in body.items()]:
+        line = lines[key]
+        if line.name in seen.fields or key in ("tags", "metadata"):
+            continue
+        assert line.group in groups or case.table.verb == "PUT", f"{key} is written and not shown"
+        if line.name not in MOVES.get(_plainly(name), ()) and line.read is not None:
+            assert seen.had is not None
+            assert _same(case.table, line, value, seen.had.values[line.name]), f"{key} is changed and not shown"
+
+
+@pytest.mark.parametrize("stage", ["changed", "drifted", "cleared"])
+@every("kept", lambda line: not line.fixed)
+def test_nothing_else_moves(journey: Journey, name: str, stage: str) -> None:
+    seen, case = journey.seen[stage, name], journey.case(name)
+    assert seen.had is not None
+    assert seen.has is not None
+    moved = {
+        line.name
+        for line in case.table.attrs().values()
+        if line.name in seen.had.values
+        and not _same(case.table, line, seen.had.values[line.name], seen.has.values[line.name])
+    }
+    assert moved <= seen.fields | {case.field} | MOVES.get(_plainly(name), frozenset())
+
+
+def test_nothing_beside_the_fleet_is_planned(journey: Journey) -> None:
+    assert journey.others == {}
+
+
+def _plainly(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _same(table: type[Kind], line: Attr, sent: Any, live: Any) -> bool:
+    """Whether a live value is what was sent; of a map, what was sent of it."""
+    sent, live = table.normal(line.name, sent), table.normal(line.name, live)
+    if line.partial and isinstance(sent, Mapping) and isinstance(live, Mapping):
+        return all(live.get(key) == value for key, value in sent.items() if value is not None)
+    if line.unordered and isinstance(sent, list) and isinstance(live, list):
+        return sorted(map(canonical, sent)) == sorted(map(canonical, live))
+    return bool(sent == live) or (not sent and not live)

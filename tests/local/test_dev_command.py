@@ -7,8 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lettaform import local
-from lettaform.cli.dev import dev
-from lettaform.errors import LocalError
+from lettaform.cli import cli
 
 SERVER = local.Running("http://127.0.0.1:9000", "0.16.8", "openai-proxy/echo", "openai/e", Path("/data"), 12, "secret")
 KNOWN = local.Known("http://127.0.0.1:9000", "running", "0.16.8", "openai-proxy/echo", "openai/e", Path("/data"), 12)
@@ -31,7 +30,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def test_up_in_json_says_nothing_else_on_stdout(started: list[object]) -> None:
     words = "up --port 9000 --data /data --echo-model --password secret --timeout 60 --json"
-    result = CliRunner().invoke(dev, words.split(), catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["dev", *words.split()], catch_exceptions=False)
     assert json.loads(result.stdout) == {
         "url": "http://127.0.0.1:9000",
         "version": "0.16.8",
@@ -45,7 +44,7 @@ def test_up_in_json_says_nothing_else_on_stdout(started: list[object]) -> None:
 
 
 def test_up_says_where_it_is_and_how_to_stop_it(started: list[object]) -> None:
-    result = CliRunner().invoke(dev, ["up"], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["dev", "up"], catch_exceptions=False)
     assert started == [(8283, None, {"echo_model": False, "password": None, "timeout": 120})]
     for words in ("http://127.0.0.1:9000", "/data/letta.log", "lettaform dev down --port 9000"):
         assert words in result.stdout
@@ -61,21 +60,22 @@ def test_down_all_stops_each(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(local, "down", down)
-    result = CliRunner().invoke(dev, ["down", "--all", "--purge"], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["dev", "down", "--all", "--purge"], catch_exceptions=False)
     assert stopped == [(Path("/data"), True)]
     assert result.stdout == "stopped the server of /data, data deleted\n"
 
 
 def test_down_all_with_a_port_is_a_contradiction() -> None:
-    with pytest.raises(LocalError, match="--all"):
-        CliRunner().invoke(dev, ["down", "--all", "--port", "1"], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["dev", "down", "--all", "--port", "1"])
+    assert result.exit_code == 1
+    assert "--all goes without --port" in result.stderr
 
 
 def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "status", lambda port, data: (KNOWN,))
-    listed = CliRunner().invoke(dev, ["status", "--json"], catch_exceptions=False)
+    listed = CliRunner().invoke(cli, ["dev", "status", "--json"], catch_exceptions=False)
     assert json.loads(listed.stdout)["servers"][0]["condition"] == "running"
-    assert "running" in CliRunner().invoke(dev, ["status"], catch_exceptions=False).stdout
+    assert "running" in CliRunner().invoke(cli, ["dev", "status"], catch_exceptions=False).stdout
 
 
 def test_logs_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +86,6 @@ def test_logs_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
         return ["one", "two"]
 
     monkeypatch.setattr(local, "logs", logs)
-    result = CliRunner().invoke(dev, ["logs", "-n", "2", "--postgres"], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["dev", "logs", "-n", "2", "--postgres"], catch_exceptions=False)
     assert result.stdout == "one\ntwo\n"
     assert asked == [(8283, None, {"lines": 2, "follow": False, "of": "postgres"})]

@@ -1,0 +1,176 @@
+"""`/v1/models/`, and the rules by which 0.16.8 makes, changes and shows an agent's model configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from standin.server import Ask, Record, Refusal, StandIn, invalid, on
+
+_WINDOW_LIMIT = 128_000
+# handle: provider, window, tokens of one answer, the model that summarises
+_MODELS: Mapping[str, tuple[str, int, int, str]] = {
+    "letta/letta-free": ("letta", 30_000, 4096, "letta/auto"),
+    "openai-proxy/echo": ("openai", 30_000, 16_384, "openai/gpt-5-mini"),
+}
+_EMBEDDINGS: Mapping[str, int] = {
+    **{"letta/letta-free": 1536, "openai/text-embedding-3-large": 3072},
+    **{"openai/text-embedding-3-small": 1536, "openai/text-embedding-ada-002": 1536},
+}
+_PROVIDERS = (
+    *("openai", "sglang", "anthropic", "google_ai", "google_vertex", "azure", "xai", "zai", "groq", "deepseek"),
+    *("together", "bedrock", "baseten", "openrouter", "chatgpt_oauth"),
+)
+
+
+def config(handle: str) -> Record:
+    """The configuration of a model with nothing changed; 404 where there is none."""
+    if handle not in _MODELS:
+        raise Refusal(404, f"NOT_FOUND: Handle {handle} not found, must be one of []")
+    provider, window, tokens, _ = _MODELS[handle]
+    return {
+        **{"model": handle.split("/")[1], "display_name": None, "model_endpoint_type": "openai"},
+        **{"model_endpoint": "http://stand.in/v1", "provider_name": provider, "provider_category": "base"},
+        **{"model_wrapper": None, "context_window": min(window, _WINDOW_LIMIT), "handle": handle},
+        **{"put_inner_thoughts_in_kwargs": False, "temperature": 1.0, "max_tokens": tokens, "enable_reasoner": True},
+        **{"reasoning_effort": None, "max_reasoning_tokens": 0, "effort": None, "frequency_penalty": None},
+        **{"compatibility_type": None, "verbosity": None, "tier": None, "parallel_tool_calls": False},
+        **{"response_format": None, "strict": False, "return_logprobs": False, "top_logprobs": None},
+        **{"return_token_ids": False, "tool_call_parser": None},
+    }
+
+
+def embedding(handle: str, chunk: int | None = None) -> Record:
+    """The configuration of an embedding model; 400 where there is none."""
+    if handle not in _EMBEDDINGS:
+        raise Refusal(400, f"INVALID_ARGUMENT: Embedding model {handle} not found")
+    return {
+        **{"embedding_endpoint_type": "openai", "embedding_endpoint": "http://stand.in/v1"},
+        **{"embedding_model": handle.split("/")[1], "embedding_dim": _EMBEDDINGS[handle]},
+        **{"embedding_chunk_size": chunk or 300, "handle": handle, "batch_size": 32},
+        **{"azure_endpoint": None, "azure_version": None, "azure_deployment": None},
+    }
+
+
+def summariser(provider: str) -> str:
+    """The model that summarises for a provider's models."""
+    return next(each for name, _, _, each in _MODELS.values() if name == provider)
+
+
+def born(body: Mapping[str, Any]) -> Record:
+    """The configuration of a new agent."""
+    if body.get("llm_config") is not None:
+        made = dict(body["llm_config"])
+    else:
+        if body.get("model") is None:
+            raise Refusal(400, "INVALID_ARGUMENT: Must specify either model or llm_config in request")
+        made = config(body["model"])
+        made |= _sizes(body)
+        thinking = body.get("max_reasoning_tokens")
+        if thinking is not None and (not body.get("max_tokens") or thinking > body["max_tokens"]):
+            most = f"({thinking}) must be less than max tokens ({body.get('max_tokens')})"
+            raise Refusal(400, f"INVALID_ARGUMENT: Max reasoning tokens {most}")
+        made["max_reasoning_tokens"] = thinking or 0
+        if body.get("enable_reasoner") is not None:
+            made["enable_reasoner"] = body["enable_reasoner"]
+    _lay(made, body)
+    think = body.get("reasoning")
+    if think is None:
+        think = bool(made["enable_reasoner"] or made["put_inner_thoughts_in_kwargs"])
+    return reasoning(made, think, body.get("agent_type") or "letta_v1_agent")
+
+
+def _sizes(body: Mapping[str, Any]) -> Record:
+    sizes = {"context_window": body.get("context_window_limit"), "max_tokens": body.get("max_tokens")}
+    return {key: value for key, value in sizes.items() if value is not None}
+
+
+def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -> Record:
+    """The configuration after a PATCH.
+
+    0.16.8 builds it anew from the model's defaults as soon as model, window or tokens are told, the same or not; a
+    null `max_tokens` counts as told. Settings are no merge: what they leave out takes their own defaults.
+    """
+    made = dict(have)
+    said = any(body.get(key) is not None for key in ("model", "context_window_limit")) or "max_tokens" in body
+    if body.get("llm_config") is not None:
+        made, said = dict(body["llm_config"]), True
+    elif said:
+        made = config(body.get("model") or have["handle"]) | _sizes(body)
+        if "max_tokens" in body:
+            made["max_tokens"] = body["max_tokens"] or made["max_tokens"] if body["max_tokens"] else None
+    settings = body.get("model_settings")
+    if settings is not None and said and "max_tokens" not in body and "max_output_tokens" not in settings:
+        made["max_tokens"] = have["max_tokens"]
+    _lay(made, body)
+    return made if body.get("reasoning") is None else reasoning(made, body["reasoning"], agent_type)
+
+
+def _lay(made: Record, body: Mapping[str, Any]) -> None:
+    """`model_settings` and `parallel_tool_calls` over a configuration."""
+    settings = body.get("model_settings")
+    if settings is not None:
+        made |= _settings(settings)
+    if body.get("parallel_tool_calls") is not None:
+        made["parallel_tool_calls"] = body["parallel_tool_calls"]
+
+
+def _settings(told: Mapping[str, Any]) -> Record:
+    if "provider_type" not in told:
+        error = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
+        error |= {"msg": "Unable to extract tag using discriminator 'provider_type'", "input": dict(told)}
+        raise invalid([error | {"ctx": {"discriminator": "'provider_type'"}}])
+    kind = told["provider_type"]
+    if kind not in _PROVIDERS:
+        raise invalid([{"type": "union_tag_invalid", "loc": ("body", "model_settings"), "msg": "…", "input": dict(told)}])
+    if kind not in ("openai", "anthropic"):
+        raise Refusal(501, f"the stand-in does not model the settings of {kind}")
+    made = {"parallel_tool_calls": told.get("parallel_tool_calls", True), "response_format": told.get("response_format")}
+    if "max_output_tokens" in told:
+        made["max_tokens"] = told["max_output_tokens"]
+    if kind == "openai":
+        effort = told.get("reasoning", {"reasoning_effort": "high"}).get("reasoning_effort", "minimal")
+        return made | {
+            **{"temperature": told.get("temperature", 0.7), "reasoning_effort": effort},
+            "strict": told.get("strict", True),
+        }
+    # 0.16.8 lays any provider's settings over any model
+    budget = told.get("thinking", {}).get("budget_tokens", 1024)
+    made |= {"temperature": told.get("temperature", 1.0), "max_reasoning_tokens": budget}
+    return made | {key: told.get(key) for key in ("verbosity", "effort")} | {"strict": told.get("strict", False)}
+
+
+def reasoning(made: Mapping[str, Any], think: bool, agent_type: str) -> Record:
+    """What `reasoning` does to a model that cannot reason by itself."""
+    if agent_type == "letta_v1_agent":
+        return {**made, "put_inner_thoughts_in_kwargs": False, "enable_reasoner": False, "max_reasoning_tokens": 0}
+    return {**made, "put_inner_thoughts_in_kwargs": think, "enable_reasoner": think}
+
+
+def settings(config: Mapping[str, Any]) -> Record:
+    """An agent's `model_settings` as 0.16.8 shows them: two of them are always the same."""
+    return {
+        **{"max_output_tokens": config["max_tokens"] or 4096, "parallel_tool_calls": True, "provider_type": "openai"},
+        **{"temperature": config["temperature"], "strict": config["strict"], "response_format": None},
+        "reasoning": {"reasoning_effort": config["reasoning_effort"] or "minimal"},
+    }
+
+
+@on("GET", "/v1/models/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    made = []
+    for handle in _MODELS:
+        each = config(handle)
+        name = {"handle": handle, "name": each["model"], "display_name": each["model"], "model_type": "llm"}
+        made.append({**each, **name, "provider_type": "openai", "max_context_window": each["context_window"]})
+    return made
+
+
+@on("GET", "/v1/models/embedding")
+def _embeddings(server: StandIn, ask: Ask) -> list[Record]:
+    made = []
+    for handle in _EMBEDDINGS:
+        each = embedding(handle)
+        name = {"name": each["embedding_model"], "display_name": each["embedding_model"], "model_type": "embedding"}
+        made.append({**each, **name, "provider_type": "openai", "provider_name": "openai"})
+    return made

@@ -1,0 +1,233 @@
+"""`/v1/tools/`: functions, known by a name that is unique; and the server's own."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from standin import schema
+from standin.lists import page
+from standin.server import USER, Ask, Record, Refusal, StandIn, absent, at_birth, invalid, on
+from standin.validate import check
+
+BUILT_IN: Mapping[str, tuple[str, ...]] = {
+    "letta_core": ("send_message", "conversation_search", "archival_memory_insert", "archival_memory_search"),
+    "letta_memory_core": ("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace"),
+    "letta_sleeptime_core": ("memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"),
+    "letta_voice_sleeptime_core": (
+        *("store_memories", "rethink_user_memory", "finish_rethinking_memory", "search_memory"),
+    ),
+    "letta_multi_agent_core": (
+        *("send_message_to_agent_and_wait_for_reply", "send_message_to_agents_matching_tags"),
+        "send_message_to_agent_async",
+    ),
+    "letta_builtin": ("web_search", "run_code", "run_code_with_tools", "fetch_webpage"),
+    "letta_files_core": ("open_files", "grep_files", "semantic_search_files"),
+}
+_PARALLEL = frozenset(
+    {
+        *("conversation_search", "archival_memory_search", "web_search", "run_code", "fetch_webpage"),
+        *("grep_files", "semantic_search_files"),
+    }
+)
+_OTHER_TYPES = ("external_langchain", "external_composio", "external_mcp")
+_TYPES = (
+    *("custom", "letta_core", "letta_memory_core", "letta_multi_agent_core", "letta_sleeptime_core"),
+    *("letta_voice_sleeptime_core", "letta_builtin", "letta_files_core", *_OTHER_TYPES),
+)
+_FIELDS = {
+    "description": "str?",
+    "tags": "strs?",
+    "source_code": "str!",
+    "source_type": "str",
+    "json_schema": "dict?",
+    "args_json_schema": "dict?",
+    "return_char_limit": "int:1:1000000",
+    "pip_requirements": "list?",
+    "npm_requirements": "list?",
+    "default_requires_approval": "bool?",
+    "enable_parallel_execution": "bool?",
+}
+_UPDATE = {name: word.rstrip("!?") + "?" for name, word in _FIELDS.items()} | {"metadata_": "dict?"}
+# what 0.16.8 puts where nothing is said; "json" is the column's default
+_DEFAULTS: Mapping[str, Any] = {
+    **{"id": None, "tool_type": "custom", "description": None, "source_type": "json", "name": None, "tags": []},
+    **{"source_code": None, "json_schema": None, "args_json_schema": {}, "return_char_limit": 50_000},
+    **{"pip_requirements": None, "npm_requirements": None, "default_requires_approval": None},
+    **{"enable_parallel_execution": False, "created_by_id": USER, "last_updated_by_id": USER, "metadata_": {}},
+    **{"project_id": None},
+}
+
+
+@at_birth
+def restore(server: StandIn) -> None:
+    """Make or reset the server's own tools. A custom tool of such a name becomes the server's again."""
+    for kind, names in BUILT_IN.items():
+        for name in names:
+            told = {"tool_type": kind, "source_type": "python", "tags": [kind], "json_schema": {"name": name}}
+            told |= {"args_json_schema": None, "enable_parallel_execution": name in _PARALLEL}
+            put(server, {"name": name, "description": f"(the server's own words on {name})"} | told, own=True)
+
+
+def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Record:
+    """Upsert by name: every field that is not told is reset, except tags."""
+    told = {key: value for key, value in told.items() if value is not None or key == "args_json_schema"}
+    have = named(server, told["name"])
+    tool = {**_DEFAULTS, **told, "id": have["id"] if have else server.id("tool")}
+    if have and not tool["tags"]:  # 0.16.8 cannot clear tags here
+        tool["tags"] = have["tags"]
+    if not own:
+        parts = [tool[key] for key in ("source_code", "source_type", "pip_requirements", "npm_requirements")]
+        tool["metadata_"] = {"tool_hash": hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}
+    for key in ("pip_requirements", "npm_requirements"):
+        if tool[key]:
+            tool[key] = [{"name": each["name"], "version": each.get("version")} for each in tool[key]]
+    server.tables.tools[tool["id"]] = tool
+    return tool
+
+
+def named(server: StandIn, name: str) -> Record | None:
+    """The tool of a name."""
+    return next((tool for tool in server.tables.tools.values() if tool["name"] == name), None)
+
+
+def find(server: StandIn, id: str) -> Record:
+    """A tool, or 404."""
+    if id not in server.tables.tools:
+        raise absent("Tool", id)
+    return server.tables.tools[id]
+
+
+@on("POST", "/v1/tools/")
+@on("PUT", "/v1/tools/")
+def _upsert(server: StandIn, ask: Ask) -> Record:
+    """0.16.8 does the same for both."""
+    told = check(ask.body, _FIELDS, closed=True)
+    kind = told.get("source_type")
+    if kind == "typescript" and not told.get("json_schema"):
+        message = (
+            "TypeScript tools require an explicit json_schema parameter. "
+            "Unlike Python tools, schema cannot be auto-generated from TypeScript source code."
+        )
+        error = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": told}
+        raise invalid([error | {"ctx": {"error": ValueError(message)}}])
+    derived = told.get("json_schema") or _derived(told, kind)
+    description = told.get("description")
+    if description is None:
+        description = derived.get("description")
+    return put(server, {**told, "json_schema": derived, "name": derived.get("name"), "description": description})
+
+
+def _derived(told: Mapping[str, Any], kind: str | None) -> Record:
+    if kind not in (None, "python"):
+        raise Refusal(400, f"Unknown tool source type: {kind}")
+    if told.get("args_json_schema"):
+        return schema.from_arguments(told["source_code"], told["args_json_schema"], None)
+    try:
+        return schema.derive(told["source_code"])
+    except ValueError as error:
+        raise Refusal(400, f"Failed to derive json schema: Schema generation failed: {error}") from None
+
+
+@on("POST", "/v1/tools/generate-schema")
+def _generate(server: StandIn, ask: Ask) -> Record:
+    told = check(ask.body, {"code": "str!", "source_type": "str?"})
+    if told.get("source_type") == "typescript":
+        raise Refusal(501, "the stand-in does not model TypeScript")
+    try:
+        return schema.derive(told["code"])
+    except ValueError as error:
+        raise Refusal(400, f"Schema generation failed: {error}") from None
+
+
+@on("POST", "/v1/tools/add-base-tools")
+def _add(server: StandIn, ask: Ask) -> list[Record]:
+    restore(server)
+    return [tool for tool in server.tables.tools.values() if tool["tool_type"] in BUILT_IN]
+
+
+@on("PATCH", "/v1/tools/{tool_id}")
+def _patch(server: StandIn, ask: Ask) -> Record:
+    body = check(ask.body, _UPDATE)
+    tool = find(server, ask.names["tool_id"])
+    # 0.16.8 resets this whenever it is not told
+    told = {"enable_parallel_execution": False, **{key: body[key] for key in _UPDATE if key in body}}
+    told = {key: value for key, value in told.items() if value is not None}
+    if "json_schema" not in told and "args_json_schema" in told and tool["tool_type"] == "custom":
+        source = told.get("source_code", tool["source_code"])
+        told["json_schema"] = schema.from_arguments(source, told["args_json_schema"], tool["name"])
+    # 0.16.8 derives no schema from a new source, and takes the tool's name from the schema
+    name = told.get("json_schema", {}).get("name", tool["name"])
+    source, kind = told.get("source_code"), told.get("source_type", tool["source_type"])
+    if source is not None and f"{'function' if kind == 'typescript' else 'def'} {name}" not in source:
+        known = told.get("json_schema", tool["json_schema"]).get("name")
+        message = f"Tool name '{name}' does not match the name in the JSON schema '{known}' or in the source code "
+        raise Refusal(400, f"{message}`{source}`")
+    if name != tool["name"] and named(server, name):
+        raise Refusal(400, f"INVALID_ARGUMENT: Tool with name '{name}' already exists in your organization")
+    server.tables.tools[tool["id"]] = tool | told | {"name": name}
+    return server.tables.tools[tool["id"]]
+
+
+@on("DELETE", "/v1/tools/{tool_id}")
+def _delete(server: StandIn, ask: Ask) -> None:
+    id = ask.names["tool_id"]
+    if id not in server.tables.tools:  # 400 on 0.16.8, not 404
+        raise Refusal(400, f"Tool with id {id} not found.")
+    for agent in server.tables.agents.values():  # their tool_rules stay
+        agent["_tools"] = [each for each in agent["_tools"] if each != id]
+    del server.tables.tools[id]
+
+
+@on("GET", "/v1/tools/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    asked = _filter(ask)
+
+    def found() -> list[Record]:
+        tools = filter(asked, server.tables.tools.values())
+        return page(ask, tools, everything=list(server.tables.tools), order="desc", zero_is_all=False)
+
+    names = {tool["name"] for tool in found()}
+    if not ask.query.get("after") and not names.issuperset(name for each in BUILT_IN.values() for name in each):
+        restore(server)  # 0.16.8 writes all of its own again if the answer lacks any
+    return found()
+
+
+@on("GET", "/v1/tools/count")
+def _count(server: StandIn, ask: Ask) -> int:
+    own = ask.flag("exclude_letta_tools")
+    asked = _filter(ask)
+    return sum(asked(tool) and not (own and tool["tool_type"] in BUILT_IN) for tool in server.tables.tools.values())
+
+
+@on("GET", "/v1/tools/{tool_id}")
+def _get(server: StandIn, ask: Ask) -> Record:
+    return find(server, ask.names["tool_id"])
+
+
+def _filter(ask: Ask) -> Callable[[Record], bool]:
+    kinds, but = _split(ask, "tool_types"), _split(ask, "exclude_tool_types")
+    for kind in (*kinds, *but):
+        if kind not in _TYPES:
+            raise Refusal(400, f"Invalid tool_type '{kind}'. Must be one of: {', '.join(_TYPES)}")
+    names = [*ask.query.get_list("name"), *ask.query.get_list("names")]
+    ids, search = _split(ask, "tool_ids"), ask.query.get("search", "").lower()
+
+    def asked(tool: Record) -> bool:
+        return (
+            (not kinds or tool["tool_type"] in kinds)
+            and tool["tool_type"] not in but
+            and (not names or tool["name"] in names)
+            and (not ids or tool["id"] in ids)
+            and search in tool["name"].lower()
+            and (not ask.flag("return_only_letta_tools") or tool["tool_type"].startswith("letta_"))
+        )
+
+    return asked
+
+
+def _split(ask: Ask, name: str) -> list[str]:
+    words: Iterable[str] = (word for text in ask.query.get_list(name) for word in re.split(r"\s*,\s*", text))
+    return [word for word in words if word]
