@@ -19,7 +19,8 @@ from lettaform.kinds import kinds
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
 from lettaform.plan import Draft, diff, make, saved
-from lettaform.plan.diff import kinds_at, matches
+from lettaform.plan.compare import matches
+from lettaform.plan.diff import kinds_at
 from lettaform.plan.order import remark
 from lettaform.render import data
 from lettaform.server import Server, connect

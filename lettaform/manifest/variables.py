@@ -13,7 +13,7 @@ from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope
 from lettaform.manifest.text import parse
-from lettaform.words import Secret
+from lettaform.words import Secret, nearest
 
 PREFIX = "LETTAFORM_VAR_"
 
@@ -50,9 +50,10 @@ def _misspelled(declared: Node, environ: Mapping[str, str], problems: Problems) 
     """Only a name that is nearly right is worth a warning: others may be another stack's."""
     for name in environ:
         if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in declared.map:
-            hint = suggest(name, [PREFIX + known for known in declared.map])
-            if hint and hint.startswith("did you mean"):
-                problems.add(f"{name} is set, but no such variable is declared", None, hint, severity="warning")
+            near = nearest(name.removeprefix(PREFIX), list(declared.map))
+            if near is not None:
+                message = f"{name} is set, but no such variable is declared"
+                problems.add(message, None, f"did you mean `{PREFIX}{near}`?", severity="warning")
 
 
 def _from_files(named: Sequence[Path], files: Files, problems: Problems) -> Mapping[str, Node]:

@@ -31,8 +31,10 @@ class Client:
         timeout: float = 60.0,
         parallel: int = 8,
         trace: Callable[[str], None] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url, self.timeout, self.parallel, self.trace = url.rstrip("/"), timeout, parallel, trace
+        self._transport = transport
         self.requests = self.writes = 0
         self._secrets: set[str] = {token} if token else set()
         self._headers = {"User-Agent": f"lettaform/{__version__}"}
@@ -48,7 +50,9 @@ class Client:
     def _pool(self) -> httpx.AsyncClient:
         # 0.16.8 closes idle connections after 5 s
         limits = httpx.Limits(max_connections=self.parallel, keepalive_expiry=4)
-        return httpx.AsyncClient(base_url=self.url, headers=self._headers, limits=limits, timeout=self.timeout)
+        return httpx.AsyncClient(
+            base_url=self.url, headers=self._headers, limits=limits, timeout=self.timeout, transport=self._transport
+        )
 
     async def close(self) -> None:
         """Close every connection."""

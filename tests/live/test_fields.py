@@ -66,10 +66,10 @@ def rules(kind: str, **more: Any) -> list[dict[str, Any]]:
 
 MODEL, EMBEDDING, OTHER_MODEL, OTHER_EMBEDDING = "MODEL", "EMBEDDING", "letta/letta-free", "letta/letta-free"
 
-UNTOLD = 'def NAME(**arguments) -> str:\n    """Tell the weather."""\n    return "sunny"\n'
+UNTOLD = 'def NAME(city: str) -> str:\n    """Tell the weather."""\n    return "sunny"\n'
 ARGUMENTS = {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]}
 
-VALUES: Mapping[str, tuple[Any, Any]] = {
+VALUES: dict[str, tuple[Any, Any]] = {
     "agent.name": ("fld one", "fld two"),
     "agent.description": ("One.", "Two.\n"),
     "agent.model": (MODEL, OTHER_MODEL),
@@ -202,7 +202,18 @@ VALUES: Mapping[str, tuple[Any, Any]] = {
 }
 """`kind.field`, or `kind.field: of what`, to two values that differ."""
 
-BESIDE: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+
+def _everything(kind: str, which: int) -> Mapping[str, Any]:
+    """Every line of a kind that a living object can change, but those whose values go with others'."""
+    apart = ("name", "label", "description", "model", "source_type")
+    names = [line.name for line in kinds()[kind].attrs().values() if not (line.once or line.fixed or line.own)]
+    return {name: VALUES[f"{kind}.{name}"][which] for name in names if name not in apart}
+
+
+WHOLE = [f"{kind}.description: beside everything" for kind in kinds()]
+VALUES |= {name: VALUES[name.partition(":")[0]] for name in WHOLE}
+
+BESIDE: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "agent.max_reasoning_tokens": ({"max_tokens": 4000}, {"max_tokens": 4000}),
     "agent.model: with settings": (
         {"model_settings": {"provider_type": "openai", "temperature": 0.25, "strict": False}},
@@ -224,22 +235,28 @@ BESIDE: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     ),
 }
 """What must stand beside the two values."""
+BESIDE |= {name: (_everything(name.split(".")[0], 0), _everything(name.split(".")[0], 1)) for name in WHOLE}
 
-ALONG: Mapping[str, frozenset[str]] = {
+ALONG: dict[str, frozenset[str]] = {
     "agent.model: with settings": frozenset({"model_settings"}),
     "tool.name": frozenset({"source"}),
     "tool.source_type": frozenset({"source"}),
 }
 """What a plan shows beside the field that changes."""
+ALONG |= {name: frozenset(BESIDE[name][0]) for name in WHOLE}
 
 UNDRIFTED: Mapping[str, str] = {
+    "agent.tool_rules: approval": "a rule that asks for approval is taken for the server's own, and kept",
     "tool.name": "a rename from outside is another source, json_schema and name at once",
     "agent.model_settings: beside others": "0.16.8 resets the declared parallel_tool_calls with it",
 }
 """What cannot be changed behind our back by one PATCH, and why."""
 
 MOVES: Mapping[str, frozenset[str]] = {
-    "agent.model": frozenset({"context_window", "max_tokens", "model_settings", "parallel_tool_calls"}),
+    "agent.model": frozenset(
+        {"context_window", "max_tokens", "model_settings", "parallel_tool_calls", "compaction_settings"}
+    ),
+    "agent.parallel_tool_calls": frozenset({"model_settings"}),
     "agent.max_tokens": frozenset({"model_settings"}),
     "agent.model_settings": frozenset({"max_tokens", "parallel_tool_calls"}),
     "tool.name": frozenset({"json_schema", "description"}),
@@ -247,9 +264,64 @@ MOVES: Mapping[str, frozenset[str]] = {
     "tool.source_type": frozenset({"json_schema", "description"}),
     "tool.args_json_schema": frozenset({"json_schema", "description"}),
 }
-"""What else changes on the server, as it should."""
+"""What else may change on the server."""
 
-FAULTS: Mapping[tuple[str, str], str] = {}
+FOLLOWS: Mapping[str, frozenset[str]] = {
+    "tool.name": frozenset({"json_schema"}),
+    "tool.source: with another docstring": frozenset({"json_schema", "description"}),
+    "tool.args_json_schema": frozenset({"json_schema"}),
+}
+"""What else must change: it is derived from the field."""
+
+_TAGS = "plan: drift of tags or metadata is written without the mark, which the request then wipes"
+_NULL = "plan: null for a partial map is compared with nothing of it, and so never written"
+_RULES = "server: 0.16.8 compares rules by type and name, and ignores other changes; clear first, then write"
+_MERGED = "plan: of a map that merges, the declared entries that did not change are not sent with those that did"
+_BORN = "server: a block born with its agent loses its metadata (0.16.8), and its mark knows no members"
+_TRIED = "server: check derives a schema from the docstring although args_json_schema replaces it"
+FAULTS: Mapping[tuple[str, str], str] = {
+    ("born", "own.tags"): _BORN,
+    ("born", "own.metadata"): _BORN,
+    ("born", "own.description: beside everything"): _BORN,
+    ("changed", "agent.model: with settings"): _MERGED,
+    ("changed", "agent.compaction_settings: prompt stays"): _MERGED,
+    ("drifted", "agent.model: with settings"): _MERGED,
+    ("changed", "agent.tool_rules: first with arguments"): _RULES,
+    ("changed", "agent.tool_rules: first with a template"): _RULES,
+    ("drifted", "agent.tool_rules: first with arguments"): _RULES,
+    ("drifted", "agent.tool_rules: first with a template"): _RULES,
+    ("drifted", "agent.tags"): _TAGS,
+    ("drifted", "agent.metadata"): _TAGS,
+    ("drifted", "agent.metadata: one goes"): _TAGS,
+    ("drifted", "block.tags"): _TAGS,
+    ("drifted", "block.metadata"): _TAGS,
+    ("drifted", "tool.tags"): _TAGS,
+    ("drifted", "own.tags"): _TAGS,
+    ("drifted", "own.metadata"): _TAGS,
+    ("cleared", "own.tags"): _TAGS,
+    ("kept, drifted", "own.tags"): _TAGS,
+    ("kept, cleared", "own.tags"): _TAGS,
+    ("drifted", "agent.description: beside everything"): _TAGS,
+    ("drifted", "block.description: beside everything"): _TAGS,
+    ("drifted", "tool.description: beside everything"): _TAGS,
+    ("drifted", "own.description: beside everything"): _TAGS,
+    ("cleared", "agent.description: beside everything"): _TAGS,
+    ("cleared", "own.description: beside everything"): _TAGS,
+    ("kept, drifted", "own.description: beside everything"): _TAGS,
+    ("kept, cleared", "own.description: beside everything"): _TAGS,
+    ("born", "tool.args_json_schema: told by nothing else"): _TRIED,
+    ("changed", "tool.args_json_schema: told by nothing else"): _TRIED,
+    ("drifted", "tool.args_json_schema: told by nothing else"): _TRIED,
+    ("kept, changed", "tool.args_json_schema: told by nothing else"): _TRIED,
+    ("kept, drifted", "tool.args_json_schema: told by nothing else"): _TRIED,
+    ("kept, cleared", "tool.args_json_schema: told by nothing else"): _TRIED,
+    ("cleared", "agent.secrets"): _NULL,
+    ("cleared", "agent.secrets: one goes"): _NULL,
+    ("cleared", "agent.metadata"): _NULL,
+    ("cleared", "agent.metadata: one goes"): _NULL,
+    ("cleared", "block.metadata"): _NULL,
+    ("cleared", "own.metadata"): _NULL,
+}
 """Test and case to what is known to be wrong elsewhere."""
 
 
@@ -284,6 +356,11 @@ class Case:
         return new
 
     @property
+    def moves(self) -> set[str]:
+        """The fields that differ between the two values."""
+        return {self.field} | ALONG.get(self.name.replace("own.", "block."), frozenset())
+
+    @property
     def changes(self) -> bool:
         """Whether a living object can get the other value."""
         return not (self.line.once or self.line.fixed)
@@ -296,7 +373,8 @@ class Case:
         """A request that gives the line its first value again."""
         names = [name for name in self.values[0] if self.values[0][name] != self.values[1].get(name)]
         attrs = self.table.attrs()
-        return {attrs[name].write or "": fill(self.values[0][name], answer) for name in names if attrs[name].write}
+        lines = [attrs[name] for name in names if attrs[name].write]
+        return {line.write or "": [] if line.additive else fill(self.values[0][line.name], answer) for line in lines}
 
 
 @dataclass
@@ -398,6 +476,7 @@ class Journey:
         self.seen: dict[tuple[str, str], Seen] = {}
         self.others: dict[str, list[str]] = {}
         self.wanted = Manifest(STACK, {})
+        self.stillborn: set[Address] = set()
         self.bodies: list[tuple[str, Mapping[str, Any]]] = []
 
     def run(self, patch: pytest.MonkeyPatch) -> None:
@@ -448,7 +527,7 @@ class Journey:
             each.blocks = (self.hung(before, each.had), self.hung(after, each.has))
 
     def attempt(self, values: str, seen: dict[Address, Seen], apply: bool, wish: Wish) -> tuple[Plan, Report | None]:
-        left_out: set[Address] = set()
+        left_out = set(self.stillborn)
         while True:
             self.wanted = manifest([case for case in self.cases.values() if case.address not in left_out], values)
             try:
@@ -465,6 +544,7 @@ class Journey:
                         seen[where].problems.append(problem)
                         seen[where].refusal = type(error)
                 left_out |= addresses
+                self.stillborn |= addresses if values == "born" else set()
 
     def drift(self) -> None:
         """Give every line its first value back, behind our back."""
@@ -536,6 +616,7 @@ def journey(letta: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jo
         yield found
     finally:
         found.clean()
+        found.http.close()
 
 
 # --- the tests -------------------------------------------------------------------------------------------------------
@@ -552,8 +633,20 @@ def _line(name: str) -> Attr:
 def every(test: str, wanted: Callable[[Attr], bool] = lambda line: True) -> Any:
     """The names of cases, for a test; known faults are expected to fail."""
     names = [name for name in NAMES if wanted(_line(name))]
-    known = {name: [pytest.mark.xfail(strict=True, reason=why)] for (t, name), why in FAULTS.items() if t == test}
-    return pytest.mark.parametrize("name", [pytest.param(name, marks=known.get(name, [])) for name in names])
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=_known(test, name)) for name in names])
+
+
+def every_stage(test: str) -> Any:
+    """The names of cases that live on, and each stage that writes to them."""
+    names = [name for name in NAMES if not _line(name).fixed]
+    pairs = [(name, stage) for stage in ("changed", "drifted", "cleared") for name in names]
+    known = [pytest.param(*pair, marks=_known(f"{test}, {pair[1]}", pair[0])) for pair in pairs]
+    return pytest.mark.parametrize(("name", "stage"), known)
+
+
+def _known(test: str, name: str) -> list[pytest.MarkDecorator]:
+    why = FAULTS.get((test, name))
+    return [pytest.mark.xfail(strict=True, reason=why)] if why else []
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -566,8 +659,8 @@ def test_every_line_has_two_values_to_be_tried_with(name: str) -> None:
 
 
 def test_every_case_is_about_a_line() -> None:
-    assert {name.partition(":")[0] for name in (*VALUES, *BESIDE, *ALONG, *UNDRIFTED, *MOVES)} <= set(LINES)
-    assert {name for _, name in FAULTS} <= set(NAMES)
+    assert {name.partition(":")[0] for name in (*VALUES, *MOVES)} <= set(LINES)
+    assert {*BESIDE, *ALONG, *UNDRIFTED, *FOLLOWS, *(name for _, name in FAULTS)} <= set(NAMES)
 
 
 @every("born")
@@ -588,7 +681,7 @@ def test_a_change_is_shown_alone_written_and_not_planned_again(journey: Journey,
     assert (seen.problems, seen.errors) == ([], [])
     assert seen.change is not None
     assert seen.change.action == "update"
-    assert seen.fields == {journey.case(name).field} | ALONG.get(name, frozenset())
+    assert seen.fields == journey.case(name).moves
     journey.nothing("changed, again", name)
 
 
@@ -604,7 +697,8 @@ def test_drift_is_told_and_written_back(journey: Journey, name: str) -> None:
     seen, case = journey.seen["drifted", name], journey.case(name)
     assert (seen.problems, seen.errors) == ([], [])
     assert seen.change is not None
-    assert seen.fields == {case.field} | ALONG.get(name, frozenset())
+    # what cannot be read cannot be seen to drift
+    assert seen.fields == {field for field in case.moves if case.table.attrs()[field].read}
     # a secret leaves no digest behind: who moved it cannot be told
     assert {difference.reason for difference in seen.change.differences} == {
         "manifest" if case.line.secret else "drift"
@@ -636,8 +730,7 @@ def test_what_cannot_change_is_replaced_with_consent_alone_and_keeps_its_blocks(
     journey.nothing("replaced, again", name)
 
 
-@pytest.mark.parametrize("stage", ["changed", "drifted", "cleared"])
-@every("written", lambda line: not line.fixed)
+@every_stage("written")
 def test_only_what_is_shown_is_written(journey: Journey, name: str, stage: str) -> None:
     """Beside it: the mark, and as they were, what goes with it in one request."""
     seen, case = journey.seen[stage, name], journey.case(name)
@@ -653,8 +746,7 @@ def test_only_what_is_shown_is_written(journey: Journey, name: str, stage: str) 
             assert _same(case.table, line, value, seen.had.values[line.name]), f"{key} is changed and not shown"
 
 
-@pytest.mark.parametrize("stage", ["changed", "drifted", "cleared"])
-@every("kept", lambda line: not line.fixed)
+@every_stage("kept")
 def test_nothing_else_moves(journey: Journey, name: str, stage: str) -> None:
     seen, case = journey.seen[stage, name], journey.case(name)
     assert seen.had is not None
@@ -666,6 +758,14 @@ def test_nothing_else_moves(journey: Journey, name: str, stage: str) -> None:
         and not _same(case.table, line, seen.had.values[line.name], seen.has.values[line.name])
     }
     assert moved <= seen.fields | {case.field} | MOVES.get(_plainly(name), frozenset())
+
+
+@pytest.mark.parametrize("name", FOLLOWS)
+def test_what_is_derived_follows(journey: Journey, name: str) -> None:
+    seen = journey.seen["changed", name]
+    assert seen.had is not None
+    assert seen.has is not None
+    assert [field for field in FOLLOWS[name] if seen.had.values[field] == seen.has.values[field]] == []
 
 
 def test_nothing_beside_the_fleet_is_planned(journey: Journey) -> None:

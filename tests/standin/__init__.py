@@ -4,6 +4,8 @@ Every file here that is not `server`, `lists`, `validate` or `schema` is one res
 does behind them. `tests/conformance` holds each of them to a real server. What is not modelled answers 501.
 """
 
-from standin.server import Ask, Refusal, StandIn, serve
+from tests.standin.server import Ask, Refusal, StandIn, load_resources, serve
+
+load_resources()
 
 __all__ = ["Ask", "Refusal", "StandIn", "serve"]

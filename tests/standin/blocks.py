@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from standin.lists import page, tagged
-from standin.server import DATABASE, Ask, Record, Refusal, StandIn, absent, on, taken
-from standin.validate import check
+from tests.standin.lists import page, tagged
+from tests.standin.server import DATABASE, Ask, Record, Refusal, StandIn, absent, on, taken
+from tests.standin.validate import check
 
 FIELDS = {
     "value": "str",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from standin.lists import page
-from standin.server import ORGANIZATION, Ask, Record, StandIn, absent, missing, on, taken
-from standin.validate import check
+from tests.standin.lists import page
+from tests.standin.server import ORGANIZATION, Ask, Record, StandIn, absent, missing, on, taken
+from tests.standin.validate import check
 
 _FIELDS = {
     "identifier_key": "str!",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from standin.server import DATABASE, Ask, Record, Refusal, invalid
+from tests.standin.server import DATABASE, Ask, Record, Refusal, invalid
 
 
 def page(

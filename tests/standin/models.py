@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from standin.server import Ask, Record, Refusal, StandIn, invalid, on
+from tests.standin.server import Ask, Record, Refusal, StandIn, invalid, on
 
 _WINDOW_LIMIT = 128_000
 # handle: provider, window, tokens of one answer, the model that summarises
@@ -97,8 +97,8 @@ def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -
         made, said = dict(body["llm_config"]), True
     elif said:
         made = config(body.get("model") or have["handle"]) | _sizes(body)
-        if "max_tokens" in body:
-            made["max_tokens"] = body["max_tokens"] or made["max_tokens"] if body["max_tokens"] else None
+        if "max_tokens" in body:  # the one null that counts
+            made["max_tokens"] = body["max_tokens"]
     settings = body.get("model_settings")
     if settings is not None and said and "max_tokens" not in body and "max_output_tokens" not in settings:
         made["max_tokens"] = have["max_tokens"]
@@ -110,12 +110,13 @@ def _lay(made: Record, body: Mapping[str, Any]) -> None:
     """`model_settings` and `parallel_tool_calls` over a configuration."""
     settings = body.get("model_settings")
     if settings is not None:
-        made |= _settings(settings)
+        made |= laid(settings)
     if body.get("parallel_tool_calls") is not None:
         made["parallel_tool_calls"] = body["parallel_tool_calls"]
 
 
-def _settings(told: Mapping[str, Any]) -> Record:
+def laid(told: Mapping[str, Any]) -> Record:
+    """What `model_settings` put into a configuration; 422 where they do not say whose they are."""
     if "provider_type" not in told:
         error = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
         error |= {"msg": "Unable to extract tag using discriminator 'provider_type'", "input": dict(told)}

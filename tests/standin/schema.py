@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from standin.server import Record, Refusal
+from tests.standin.server import Record, Refusal
 
 _TYPES = {"int": "integer", "str": "string", "bool": "boolean", "float": "number"}
 _RESERVED = ("self", "agent_state")

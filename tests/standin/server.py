@@ -268,7 +268,8 @@ def serve(standin: StandIn | None = None) -> Iterator[str]:
             http.shutdown()
 
 
-def _resources() -> None:
+def load_resources() -> None:
+    """Import every resource, which registers its routes."""
     for module in sorted(each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)])):
         if not module.startswith("test_"):
-            importlib.import_module(f"standin.{module}")
+            importlib.import_module(f"{__package__}.{module}")

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from standin import schema
-from standin.lists import page
-from standin.server import USER, Ask, Record, Refusal, StandIn, absent, at_birth, invalid, on
-from standin.validate import check
+from tests.standin import schema
+from tests.standin.lists import page
+from tests.standin.server import USER, Ask, Record, Refusal, StandIn, absent, at_birth, invalid, on
+from tests.standin.validate import check
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "letta_core": ("send_message", "conversation_search", "archival_memory_insert", "archival_memory_search"),
@@ -73,7 +73,7 @@ def restore(server: StandIn) -> None:
 
 def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Record:
     """Upsert by name: every field that is not told is reset, except tags."""
-    told = {key: value for key, value in told.items() if value is not None or key == "args_json_schema"}
+    told = {key: value for key, value in told.items() if value is not None or own}
     have = named(server, told["name"])
     tool = {**_DEFAULTS, **told, "id": have["id"] if have else server.id("tool")}
     if have and not tool["tags"]:  # 0.16.8 cannot clear tags here

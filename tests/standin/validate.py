@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from standin.server import UUID4, Record, invalid
+from tests.standin.server import UUID4, Record, invalid
 
 Fault = tuple[str, str]
 _PLAIN: Mapping[str, tuple[type | tuple[type, ...], Fault]] = {

@@ -1,0 +1,275 @@
+"""One object as wanted against the same as it lives: what differs, who owns it, and what our mark will say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Attr, Kind
+from lettaform.model import Desired, Difference, Live, Manifest, Reason, Runtime, Wish, World
+from lettaform.plan.policy import Verdict, decide, policies
+from lettaform.words import Address, Digest, Keep, Ref, canonical, digest, fill, refs
+
+UNKNOWN: Any = object()
+"""Stands for a value that depends on something that does not exist yet."""
+
+
+class Eye:
+    """What a plan sees: one manifest, one world, and how their objects answer to each other."""
+
+    def __init__(self, manifest: Manifest, world: World, wish: Wish) -> None:
+        self.manifest, self.world, self.wish = manifest, world, wish
+        self.addresses = {live.id: address for address, live in world.objects.items()}
+        self.hung = Counter(block.id for blocks in world.attached.values() for block in blocks)
+
+    def known(self, value: Any) -> Any:
+        """`value` with what is alive in place of its Refs, secrets in clear; UNKNOWN if something is not alive yet."""
+
+        def answer(ref: Ref) -> Any:
+            live = self.world.objects.get(ref.address)
+            if live is None:
+                raise LookupError
+            return live.id if ref.path == "id" else live.values.get(ref.path)
+
+        try:
+            return fill(value, answer)
+        except LookupError:
+            return UNKNOWN
+
+    def member(self, item: Any) -> Any:
+        """The id of what a list refers to, where it is alive."""
+        known = self.known(item)
+        return item if known is UNKNOWN else known
+
+    def named(self, item: Any) -> Any:
+        """A member as people know it: by its address, where it has one."""
+        address = self.addresses.get(item) if isinstance(item, str) else None
+        return Ref(address) if address else item
+
+    def base_of(self, desired: Desired) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
+        """Base digests and members of an object that is born as declared."""
+        kind = kinds()[desired.kind]
+        base: dict[str, Any] = {}
+        members: dict[str, tuple[Any, ...]] = {}
+        for name, value in desired.values.items():
+            line = kind.attrs()[name]
+            if line.once or line.own or line.secret or line.write is None:
+                continue
+            if line.additive:
+                members |= {name: tuple(map(self.member, value))} if value else {}
+                continue
+            for path, want, _ in leaves(line, line.clear if value is None else value, None):
+                base[path] = Digest(want) if any(True for _ in refs(want)) else spelled(kind, line, want)
+            if isinstance(value, list) and (foreign := [item for item in value if kind.foreign(name, item)]):
+                members[name] = tuple(canonical(kind.normal(name, [item])) for item in foreign)
+        return base, members
+
+
+@dataclass
+class Found:
+    """What a comparison gathers: what to write, to attach and to detach, and our mark afterwards."""
+
+    base: dict[str, Any] = field(default_factory=dict)
+    members: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    links: list[tuple[str, Any]] = field(default_factory=list)
+    unlinks: list[tuple[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    runtime: list[Runtime] = field(default_factory=list)
+    renamed: bool = False
+
+
+def compare(eye: Eye, desired: Desired, live: Live) -> Found:
+    """Everything that differs between `desired` and `live`, field by field, judged by its policy."""
+    return _Comparison(eye, desired, live).run()
+
+
+class _Comparison:
+    def __init__(self, eye: Eye, desired: Desired, live: Live) -> None:
+        self.eye, self.desired, self.live = eye, desired, live
+        self.kind: type[Kind] = kinds()[desired.kind]
+        self.owners = policies(desired)
+        self.reseed = matches(desired.address, eye.wish.reseed)
+        declared = {path: value for path, value in live.mark.base.items() if path.split(".")[0] in desired.values}
+        self.found = Found(declared, dict(live.mark.members))
+
+    def run(self) -> Found:
+        for name, value in self.desired.values.items():
+            line = self.kind.attrs()[name]
+            if line.once or line.own:
+                continue
+            if line.additive:
+                self.collection(line, value)
+            elif line.write is not None:
+                self.value(line, value)
+            elif self.live.values.get(name) != value:  # a tool is renamed by its source
+                self.found.renamed = True
+                self.found.fields[name] = value
+                self.found.differences.append(Difference(name, self.live.values.get(name), value, self.owners[name]))
+        self.again()
+        return self.found
+
+    # --- values
+
+    def value(self, line: Attr, value: Any) -> None:
+        new, have = line.clear if value is None else value, self.live.values.get(line.name)
+        theirs: list[Any] = []
+        if isinstance(new, list) and isinstance(have, list) and self.desired.policies.get(line.name) != "enforce":
+            theirs = self.theirs(line, new, have)
+            have = [item for item in self.kind.normal(line.name, have) if item not in theirs] if theirs else have
+        written: dict[str, Any] = {}
+        for path, want, old in leaves(line, new, have):
+            verdict = self.judge(line, path, want, old)
+            self.note(line, path, want, old, verdict)
+            if verdict.write is not None:
+                written[path] = over(old, want)
+                shown = None if line.secret else old
+                policy = self.owners[line.name]
+                self.found.differences.append(Difference(path, shown, want, policy, verdict.write, line.secret))
+        if not written:
+            return
+        if not line.partial or not isinstance(new, Mapping):
+            self.found.fields[line.name] = [*new, *theirs] if theirs else new
+        elif value is None:
+            self.found.fields[line.name] = Keep(entries=(), drop=tuple(have or ()))
+        else:
+            entries = {path[len(line.name) + 1 :]: item for path, item in written.items()}
+            gone = tuple(key for key, item in entries.items() if item is None)
+            self.found.fields[line.name] = Keep(
+                entries=tuple((k, v) for k, v in entries.items() if v is not None), drop=gone
+            )
+
+    def judge(self, line: Attr, path: str, want: Any, old: Any) -> Verdict:
+        known = self.eye.known(want)
+        base = None if line.secret else self.found.base.get(path)
+        lively = base if line.read is None else spelled(self.kind, line, project(old, known))
+        # what is not there yet has no digest, and differs from everything
+        wanted = object() if known is UNKNOWN else spelled(self.kind, line, known)
+        return decide(self.owners[line.name], base, wanted, lively, reseed=self.reseed)
+
+    def note(self, line: Attr, path: str, want: Any, old: Any, verdict: Verdict) -> None:
+        if verdict.runtime or verdict.seed_moved:
+            live, wanted = (None, None) if line.secret else (old, want)
+            address, id = self.desired.address, self.live.id
+            self.found.runtime.append(Runtime(address, path, id, live, wanted, verdict.seed_moved))
+        self.found.base.pop(path, None)
+        if not line.secret and verdict.base is not None:
+            self.found.base[path] = verdict.base if isinstance(verdict.base, str) else Digest(want)
+
+    def theirs(self, line: Attr, new: list[Any], have: list[Any]) -> list[Any]:
+        """Items of a live list that the server put there by itself, and that were never declared: they stay."""
+
+        def plain(item: Any) -> str:
+            return canonical(self.kind.normal(line.name, [item]))
+
+        ours = set(self.found.members.get(line.name, ())) | set(map(plain, new))
+        declared = tuple(plain(item) for item in new if self.kind.foreign(line.name, item))
+        if declared or line.name in self.found.members:
+            self.found.members[line.name] = declared
+        foreign = [item for item in self.kind.normal(line.name, have) if self.kind.foreign(line.name, item)]
+        return [item for item in foreign if plain(item) not in ours]
+
+    def again(self) -> None:
+        """Where one of a group is written, its declared others are sent again: the server would reset them."""
+        lines, found = self.kind.attrs(), self.found
+        groups = {lines[name].group for name in found.fields} - {None}
+        for name, value in self.desired.values.items():
+            line = lines[name]
+            if line.group not in groups or name in found.fields or line.write is None or value is None:
+                continue
+            held = line.read is not None and self.live.values.get(name) is not None
+            same = project(self.live.values[name], value) if held else value
+            found.fields[name] = Keep(entries=tuple(same.items())) if line.partial else same
+            found.notes.append(f"`{name}` is sent again as it is: the server would reset it")
+
+    # --- collections to which others belong, too
+
+    def collection(self, line: Attr, value: Any) -> None:
+        if self.owners[line.name] == "ignore":
+            return
+        found, eye = self.found, self.eye
+        want = list(map(eye.member, value or ()))
+        have = [item for item in self.live.values.get(line.name) or () if not self.own(item)]
+        ours = found.members.get(line.name, ())
+        exact = self.desired.policies.get(line.name) == "enforce"
+        drop = [item for item in have if item not in want and (exact or item in ours)]
+        add = [item for item in want if item not in have]
+        if line.to == "block" and not self.reseed:
+            add = [item for item in add if not self.dropped(item, ours)]
+        if want or line.name in found.members:
+            found.members[line.name] = tuple(want)
+        if not add and not drop:
+            return
+        moved = all(item in ours for item in add) and not any(item in ours for item in drop)
+        reason: Reason = "drift" if moved and line.name in self.live.mark.members else "manifest"
+        change = Keep(tuple(map(eye.named, add)), tuple(map(eye.named, drop)))
+        old, policy = list(map(eye.named, have)), self.owners[line.name]
+        found.differences.append(Difference(line.name, old, change, policy, reason))
+        if line.link:
+            found.links += [(line.name, item) for item in add]
+            found.unlinks += [(line.name, item) for item in drop]
+        else:
+            found.fields[line.name] = Keep(tuple(add), tuple(drop))
+
+    def own(self, item: Any) -> bool:
+        address = self.eye.addresses.get(item)
+        return address is not None and address.parent == self.desired.address
+
+    def dropped(self, item: Any, ours: tuple[Any, ...]) -> bool:
+        """Whether the agent itself took off a shared block that is its to drop."""
+        address = self.eye.addresses.get(item)
+        shared = self.eye.manifest.objects.get(address) if address else None
+        if item not in ours or shared is None or shared.external or policies(shared)["value"] == "enforce":
+            return False
+        path = f"blocks[{shared.address.key}]"
+        self.found.runtime.append(Runtime(self.desired.address, path, self.live.id, live=False, want=True))
+        return True
+
+
+def matches(address: Address, patterns: tuple[str, ...]) -> bool:
+    """Whether an address, or what it is a part of, fits one of the patterns."""
+    return any(
+        fnmatchcase(_plain(str(each)), _plain(p)) for p in patterns for each in (address, address.parent) if each
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\u27e6").replace("]", "\u27e7")  # fnmatch would take them for a set
+
+
+def leaves(line: Attr, want: Any, have: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Path, wanted and live value of what is compared by itself: each entry of a partial map, else the whole."""
+    if line.partial and isinstance(want, Mapping) and want:
+        for key, item in want.items():
+            yield f"{line.name}.{key}", item, (have or {}).get(key)
+    else:
+        yield line.name, want, have
+
+
+def spelled(kind: type[Kind], line: Attr, value: Any) -> str:
+    """The digest of a value in the one form in which it is compared."""
+    value = kind.normal(line.name, value)
+    if line.unordered and isinstance(value, list):
+        value = sorted(value, key=canonical)
+    if value in ("", [], {}):  # the server answers "nothing" in several ways
+        value = None
+    return digest(value)
+
+
+def project(have: Any, want: Any) -> Any:
+    """The part of `have` that `want` speaks of."""
+    if isinstance(have, Mapping) and isinstance(want, Mapping):
+        return {key: project(have.get(key), item) for key, item in want.items() if key in have or item is not None}
+    return have
+
+
+def over(have: Any, want: Any) -> Any:
+    """`want` laid over `have`, key by key, so that what it does not name stays."""
+    if isinstance(have, Mapping) and isinstance(want, Mapping):
+        return dict(have) | {key: over(have.get(key), item) for key, item in want.items()}
+    return want

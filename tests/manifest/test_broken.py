@@ -1,0 +1,113 @@
+"""What is wrong is said exactly: where, what, and what would be right; nothing else is said beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lettaform.errors import Problem
+from tests.manifest.broken import CASES, Broken
+from tests.manifest.conftest import Project
+
+
+def line(problem: Problem) -> str:
+    """`line:column message → hint`; with the file, unless it is the manifest."""
+    place = "" if problem.place is None else f"{problem.place} ".removeprefix("lettaform.yaml:")
+    return place + problem.message + (f" → {problem.hint}" if problem.hint else "")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_says_exactly_what_is_wrong(case: Broken, project: Project) -> None:
+    project.write(case.text, case.files)
+    assert tuple(map(line, project.problems(**case.words))) == case.said
+
+
+def test_names_are_unique() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.xfail(raises=KeyError, strict=True, reason="kinds/agent.py: ZoneInfoNotFoundError is a KeyError")
+def test_time_zone(project: Project) -> None:
+    project.write("stack: s\nagents: {a: {timezone: Europe/Berln}}\n")
+    (problem,) = project.problems()
+    assert problem.hint == "Europe/Berlin"
+
+
+TEN = """\
+stack: s
+agnets: {}
+defaults:
+  agents: {embedding: letta/letta-free}
+blocks:
+  organization: {label: human}
+  other: {}
+  other: {}
+agents:
+  a:
+    agent_type: memgpt_agnet
+    context_window: big
+    model: "${var.modle}"
+    system: !file prompts/bos.md
+    description: !file ../secret.md
+    memory: {human: me}
+    blocks: [organization]
+  b:
+    blocks: [organisation]
+variables:
+  model: {default: a/b}
+"""
+BAD = "blocks:\n  x:\n    value: y\n   limit: 3\n"
+
+
+def test_all_ten_at_once(project: Project) -> None:
+    """A file that is no YAML ends its own reading alone; so it is the variables' here."""
+    project.write(TEN, {"bad.yaml": BAD, "prompts/boss.md": "x"})
+    assert list(map(line, project.problems(variable_files=["bad.yaml"]))) == [
+        "bad.yaml:4:4 not YAML: did not find expected key"
+        " → while parsing a block mapping, which begins in line 2; check the indentation",
+        "2:1 unknown key `agnets` → did you mean `agents`?",
+        "8:3 the key `other` stands twice: here and in line 7 → keep one of the two",
+        "11:17 agent_type: expected one of its values, got the text 'memgpt_agnet' → did you mean `memgpt_agent`?",
+        "12:21 context_window: expected a whole number, got the text 'big'",
+        "13:13 there is no variable `modle` → did you mean `model`?",
+        "14:13 there is no file `prompts/bos.md` → did you mean `prompts/boss.md`?",
+        "15:18 `../secret.md` lies outside the project"
+        " → move it into the project, or run with -C on the folder that holds both",
+        "17:14 two blocks of agents.a have the label `human` → the other stands at lettaform.yaml:16:14",
+        "19:14 blocks: there is no block `organisation` → did you mean `organization`?",
+    ]
+
+
+def test_what_an_unread_file_may_hold_is_not_missed(project: Project) -> None:
+    project.write(TEN + "include: [bad.yaml]\n", {"bad.yaml": BAD, "prompts/boss.md": "x"})
+    said = set(map(line, project.problems()))
+    assert len(said) == 8
+    assert not [words for words in said if "modle" in words or "organisation" in words]
+
+
+def test_problems_name_address_and_field(project: Project) -> None:
+    project.write("stack: s\nagents:\n  a:\n    tool_rules: [{}, x]\n    memory: {human: {limt: 1}}\n")
+    told = [(problem.address, problem.field) for problem in project.problems()]
+    assert told == [("agents.a", "tool_rules.1"), ("agents.a.memory.human", "limt")]
+
+
+def test_secrets_are_never_told(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        variables: {key: {secret: true}, number: {type: number, secret: true}}
+        agents:
+          a:
+            name: "${var.key}"
+            description: "x ${env.TOKEN}"
+            context_window: "${var.key}"
+            system: !file "${env.TOKEN}"
+            tools: ["${var.key}"]
+            secrets: ["${var.key}"]
+            metadata: {"hunter22": "${var.key.deeper}"}
+        tools:
+          t: {source: "${var.key}"}
+        """
+    )
+    problems = project.problems(variables={"key": "hunter22", "number": "hunter22"}, environ={"TOKEN": "tok-12345"})
+    assert len(problems) >= 8
+    assert not [problem for problem in problems if "hunter22" in str(problem) or "tok-12345" in str(problem)]

@@ -1,0 +1,125 @@
+"""Whatever a file holds, what comes back is a Manifest or a ManifestError, and a Manifest has no holes."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from lettaform.errors import ManifestError
+from lettaform.kinds import kinds, sections
+from lettaform.manifest import load
+from lettaform.manifest.language import language
+from lettaform.manifest.node import HOLE
+from lettaform.model import Manifest
+
+everyday = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def holes(value: Any) -> bool:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return any(holes(getattr(value, field.name)) for field in dataclasses.fields(value))
+    if isinstance(value, Mapping):
+        return any(map(holes, value.values()))
+    return value is HOLE or (isinstance(value, list | tuple) and any(map(holes, value)))
+
+
+def outcome(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "lettaform.yaml").write_bytes(data)
+        Path(folder, "t.py").write_text('def f():\n    """F."""\n')
+        try:
+            manifest = load(Path(folder), environ={"E": "secret-value"})
+        except ManifestError as error:
+            assert error.problems
+            assert "secret-value" not in str(error)
+        else:
+            assert isinstance(manifest, Manifest)
+            assert not holes(manifest)
+
+
+@everyday
+@given(st.binary(max_size=200))
+@example(b"\xff\xfes\x00")
+@example(b"a: &a [*a]")
+@example(b"? [\n")
+@example(b"%TAG ! x\n--- !y z")
+def test_bytes(data: bytes) -> None:
+    outcome(data)
+
+
+WORDS = sorted(
+    {
+        *language().fields,
+        *("key", "value", "from", "to", "prod", "a", "b", "", "a b", "0", "x[y]", "default", "type", "secret", "env"),
+        *("agents.a", "blocks.b", "letta/letta-free", "t.py", "for_each", "when", "external", "policy", "lifecycle"),
+        *(field for kind in kinds().values() for field in kind.attrs()),
+    }
+)
+HEADS = ["var.a", "env.E", "each.key", "each.value", "stack", "environment", *(f"{s}.a" for s in sections())]
+TAILS = ["", ".id", ".name", ".a", "[a]", "[a].id", ".memory.a.id", "}", " ", ".description"]
+expressions = st.builds(
+    lambda head, tail, text: f"{text}${{{head}{tail}}}",
+    st.sampled_from(HEADS),
+    st.sampled_from(TAILS),
+    st.sampled_from(["", "x ", "$"]),
+)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 10**20),
+    st.floats(),
+    st.sampled_from(WORDS),
+    expressions,
+    st.text(max_size=8),
+)
+keys = st.sampled_from(WORDS)
+
+
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=4))
+
+
+values = st.recursive(scalars, nested, max_leaves=12)
+
+
+def bodies(kind: str) -> st.SearchStrategy[Any]:
+    """Objects that are nearly right: their fields exist, and their values are anything."""
+    fields = st.sampled_from([*kinds()[kind].attrs(), "for_each", "when", "policy", "external", "name", "id"])
+    return st.dictionaries(fields, values, max_size=4)
+
+
+parts = {
+    section: st.dictionaries(st.sampled_from(["a", "b", "a b"]), bodies(kind), max_size=2)
+    for section, kind in sections().items()
+}
+manifests = st.fixed_dictionaries(
+    {"stack": st.just("s")},
+    optional={
+        **{key: values for key in language().fields if key != "stack"},
+        **parts,
+        "variables": st.dictionaries(
+            st.sampled_from(["a", "b"]), st.fixed_dictionaries({"default": values}), max_size=2
+        ),
+        "defaults": st.fixed_dictionaries({}, optional={s: bodies(k) for s, k in sections().items()}),
+        "outputs": st.dictionaries(keys, values, max_size=2),
+    },
+)
+
+
+@everyday
+@given(manifests)
+def test_structures(data: Any) -> None:
+    outcome(yaml.safe_dump(data, allow_unicode=True).encode("utf-8", "surrogatepass"))
+
+
+@everyday
+@given(st.text(alphabet="a:-[]{}!&*|>'\"#%@ \n\t,?~<$.0", max_size=60))
+def test_what_looks_like_yaml(text: str) -> None:
+    outcome(f"stack: s\nagents: {text}".encode())

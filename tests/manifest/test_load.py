@@ -1,0 +1,554 @@
+"""What a good manifest means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lettaform.errors import ManifestError, Place
+from lettaform.manifest import load
+from lettaform.model import Desired, External, Import, Manifest, Moved, Removed
+from lettaform.words import Address, Joined, Ref, Secret
+from tests.manifest.broken import TOOL
+from tests.manifest.conftest import Project
+
+at = Address.parse
+
+
+def values(manifest: Manifest, address: str) -> dict[str, Any]:
+    return dict(manifest.objects[at(address)].values)
+
+
+# --- objects ---
+
+
+def test_a_name_is_the_key_unless_given(project: Project) -> None:
+    project.write("stack: s\nagents: {a: {}, b: {name: Bee}}\nblocks: {c: {}, d: {label: dee}}\n")
+    manifest = project.load()
+    assert manifest.stack == "s"
+    assert {str(address): dict(desired.values) for address, desired in manifest.objects.items()} == {
+        "agents.a": {"name": "a"},
+        "agents.b": {"name": "Bee"},
+        "blocks.c": {"label": "c"},
+        "blocks.d": {"label": "dee"},
+    }
+
+
+def test_own_blocks_are_objects(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        agents:
+          a:
+            memory:
+              human: Nobody.
+              persona: {value: Me., limit: 100, policy: {value: enforce}, lifecycle: {prevent_destroy: true}}
+        """
+    )
+    manifest = project.load()
+    assert "memory" not in values(manifest, "agents.a")
+    assert values(manifest, "agents.a.memory.human") == {"label": "human", "value": "Nobody."}
+    assert manifest.objects[at("agents.a.memory.persona")] == Desired(
+        address=Address("agents", "a", None, "memory", "persona"),
+        kind="block",
+        values={"label": "persona", "value": "Me.", "limit": 100},
+        place=Place("lettaform.yaml", 6, 7),
+        places={
+            "value": Place("lettaform.yaml", 6, 17),
+            "limit": Place("lettaform.yaml", 6, 29),
+            "policy": Place("lettaform.yaml", 6, 41),
+            "policy.value": Place("lettaform.yaml", 6, 50),
+            "lifecycle": Place("lettaform.yaml", 6, 67),
+            "lifecycle.prevent_destroy": Place("lettaform.yaml", 6, 79),
+        },
+        policies={"value": "enforce"},
+        prevent_destroy=True,
+    )
+
+
+def test_every_value_remembers_its_place(project: Project) -> None:
+    project.write(
+        "stack: s\nagents:\n  a:\n    tool_rules:\n      - {type: run_first, tool_name: x}\n    tags: [x, y]\n"
+    )
+    desired = project.load().objects[at("agents.a")]
+    assert desired.place == Place("lettaform.yaml", 3, 3)
+    assert desired.place_of("tool_rules.0.type") == Place("lettaform.yaml", 5, 10)
+    assert desired.place_of("tags.1") == Place("lettaform.yaml", 6, 15)
+    assert desired.place_of("name") == desired.place
+
+
+def test_silence_and_null(project: Project) -> None:
+    project.write("stack: s\nagents: {a: {description: null, metadata: {gone: null, kept: 1}, secrets: {K: null}}}\n")
+    assert values(project.load(), "agents.a") == {
+        "name": "a",
+        "description": None,
+        "metadata": {"gone": None, "kept": 1},
+        "secrets": {"K": None},
+    }
+
+
+def test_ownership(project: Project) -> None:
+    project.write(
+        "stack: s\nagents: {a: {policy: {tools: enforce}, lifecycle: {ignore_changes: [system], prevent_destroy: true}}}\n"
+    )
+    desired = project.load().objects[at("agents.a")]
+    assert desired.policies == {"tools": "enforce", "system": "ignore"}
+    assert desired.prevent_destroy
+
+
+def test_whole_number_where_a_number_is_wanted(project: Project) -> None:
+    project.write("stack: s\nagents: {a: {model_settings: {provider_type: openai, temperature: 1}}}\n")
+    assert values(project.load(), "agents.a")["model_settings"]["temperature"] == 1
+
+
+# --- references ---
+
+
+def test_references(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        blocks:
+          one: {}
+          many: {for_each: [x, y]}
+          never: {when: false}
+        tools: {t: {source: t.py}}
+        agents:
+          a:
+            blocks: [one, many, never]
+            tools: [t, web_search, run_code]
+          b:
+            blocks: ["many[y]", "${blocks.one.id}"]
+            tools: [web_search]
+        """,
+        {"t.py": TOOL},
+    )
+    manifest = project.load()
+    assert values(manifest, "agents.a")["blocks"] == [
+        Ref(at(b)) for b in ("blocks.one", "blocks.many[x]", "blocks.many[y]")
+    ]
+    assert values(manifest, "agents.b")["blocks"] == [Ref(at("blocks.many[y]")), Ref(at("blocks.one"))]
+    assert values(manifest, "agents.a")["tools"] == [
+        Ref(at(t)) for t in ("tools.t", "tools.web_search", "tools.run_code")
+    ]
+    assert manifest.objects[at("tools.web_search")] == Desired(
+        at("tools.web_search"), "tool", {}, Place("lettaform.yaml", 10, 16), external=External(name="web_search")
+    )
+    assert at("blocks.never") not in manifest.objects
+
+
+def test_what_is_declared_comes_before_what_the_server_has(project: Project) -> None:
+    project.write("stack: s\ntools: {web_search: {external: true, id: tool-1}}\nagents: {a: {tools: [web_search]}}\n")
+    assert project.load().objects[at("tools.web_search")].external == External(id="tool-1")
+
+
+def test_references_in_texts(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        blocks: {o: {value: "x ${agents.boss.memory.human.id} y"}}
+        agents:
+          boss: {name: The Boss, memory: {human: "of ${agents.boss.name}"}, model_settings: {provider_type: openai}}
+          a:
+            description: "to ${agents.boss.name}, ${agents.boss.id} and ${blocks.o.id}"
+            metadata: {boss: "${agents.boss.id}", type: "${agents.boss.model_settings.provider_type}"}
+            timezone: "${agents.boss.timezone}"
+        """
+    )
+    manifest = project.load()
+    boss, human = Ref(at("agents.boss")), Ref(at("agents.boss.memory.human"))
+    assert values(manifest, "blocks.o")["value"] == Joined(("x ", human, " y"))
+    assert values(manifest, "agents.boss.memory.human")["value"] == "of The Boss"
+    a = values(manifest, "agents.a")
+    assert a["description"] == Joined(("to The Boss, ", boss, " and ", Ref(at("blocks.o"))))
+    assert a["metadata"] == {"boss": boss, "type": "openai"}
+    assert a["timezone"] == Ref(at("agents.boss"), "timezone")
+
+
+def test_joined_texts_are_flat(project: Project) -> None:
+    project.write(
+        'stack: s\nblocks: {o: {}}\nagents: {a: {description: "[${blocks.o.id}]"}, b: {description: "<${agents.a.description}>"}}\n'
+    )
+    assert values(project.load(), "agents.b")["description"] == Joined(("<[", Ref(at("blocks.o")), "]>"))
+
+
+def test_a_number_that_is_not_known_yet(project: Project) -> None:
+    project.write('stack: s\nagents: {a: {}, b: {context_window: "${agents.a.context_window}"}}\n')
+    assert values(project.load(), "agents.b")["context_window"] == Ref(at("agents.a"), "context_window")
+
+
+def test_external(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        blocks:
+          a: {external: true, name: "shared-${stack}"}
+          b: {external: true, id: block-1}
+          c: {external: true, stack: other, address: "blocks.c[x]"}
+        """
+    )
+    found = {address.key: desired.external for address, desired in project.load().objects.items()}
+    assert found == {
+        "a": External(name="shared-s"),
+        "b": External(id="block-1"),
+        "c": External(stack="other", address=at("blocks.c[x]")),
+    }
+
+
+# --- tools ---
+
+
+def test_tools(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        tools:
+          from_file: {source: "tools/${stack}.py"}
+          inline:
+            source: |
+              def whisper(text: str) -> str:
+                  "Whisper."
+                  return text.lower()
+          tagged: {source: !file other.txt}
+          typed: {source: t.ts, json_schema: {name: typed_one}}
+        agents: {a: {description: "${tools.from_file.name}"}}
+        """,
+        {"tools/s.py": TOOL, "other.txt": TOOL.replace("shout", "other"), "t.ts": "export const x = 1\n"},
+    )
+    manifest = project.load()
+    names = {address.key: d.values["name"] for address, d in manifest.objects.items() if d.kind == "tool"}
+    assert names == {"from_file": "shout", "inline": "whisper", "tagged": "other", "typed": "typed_one"}
+    assert values(manifest, "tools.from_file") == {"name": "shout", "source": TOOL}
+    assert values(manifest, "tools.typed")["source_type"] == "typescript"
+    assert values(manifest, "agents.a")["description"] == "shout"
+
+
+# --- merging ---
+
+
+def test_defaults(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        defaults:
+          agents:
+            model: a/b
+            description: Someone.
+            tags: [x]
+            memory: {human: {value: Nobody., limit: 100}, persona: Me.}
+            metadata: {team: red, floor: 1}
+            policy: {tags: enforce}
+        agents:
+          a: {tags: [y], memory: {human: Anna.}, metadata: {floor: 2}, policy: {name: ignore}}
+          b: {description: null, memory: {human: !unset }, metadata: !unset }
+        """
+    )
+    manifest = project.load()
+    assert values(manifest, "agents.a") == {
+        "name": "a",
+        "model": "a/b",
+        "description": "Someone.",
+        "tags": ["y"],
+        "metadata": {"team": "red", "floor": 2},
+    }
+    assert manifest.objects[at("agents.a")].policies == {"tags": "enforce", "name": "ignore"}
+    assert values(manifest, "agents.a.memory.human") == {"label": "human", "value": "Anna.", "limit": 100}
+    assert values(manifest, "agents.b") == {"name": "b", "model": "a/b", "description": None, "tags": ["x"]}
+    assert at("agents.b.memory.human") not in manifest.objects
+    assert values(manifest, "agents.b.memory.persona")["value"] == "Me."
+
+
+def test_defaults_leave_external_objects_alone(project: Project) -> None:
+    project.write("stack: s\ndefaults: {blocks: {limit: 5}}\nblocks: {b: {external: true, id: block-1}}\n")
+    assert values(project.load(), "blocks.b") == {}
+
+
+def test_environments(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        variables: {model: {default: a/small, description: Which.}}
+        environments:
+          prod:
+            stack: s-prod
+            server: {url: "https://letta.example.com"}
+            variables: {model: {default: a/large}}
+            agents:
+              a: {lifecycle: {prevent_destroy: true}, memory: {human: In production.}}
+              test: !unset
+              extra: {}
+        agents:
+          a: {model: "${var.model}", memory: {human: {value: Nobody., limit: 100}}}
+          test: {}
+        """
+    )
+    plain, prod = project.load(), project.load(environment="prod")
+    assert (plain.stack, plain.url, plain.environment) == ("s", None, None)
+    assert (prod.stack, prod.url, prod.environment) == ("s-prod", "https://letta.example.com", "prod")
+    assert values(plain, "agents.a")["model"] == "a/small"
+    assert values(prod, "agents.a")["model"] == "a/large"
+    assert values(prod, "agents.a.memory.human") == {"label": "human", "value": "In production.", "limit": 100}
+    assert [d.prevent_destroy for d in (plain.objects[at("agents.a")], prod.objects[at("agents.a")])] == [False, True]
+    assert at("agents.test") in plain.objects
+    assert at("agents.test") not in prod.objects
+    assert at("agents.extra") in prod.objects
+
+
+# --- for_each, when, variables ---
+
+
+def test_for_each(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        agents:
+          list: {for_each: [x, 2], description: "${each.key} ${each.value}"}
+          map: {for_each: {x: {lang: en, top: 3}}, name: "m-${each.key}", max_files_open: "${each.value.top}"}
+          none: {for_each: []}
+          some: {for_each: {x: true, y: false}, when: "${each.value}"}
+        blocks:
+          odd: {for_each: ["a b"]}
+        """
+    )
+    manifest = project.load()
+    assert {str(a): dict(d.values) for a, d in manifest.objects.items()} == {
+        "agents.list[x]": {"name": "list-x", "description": "x x"},
+        "agents.list[2]": {"name": "list-2", "description": "2 2"},
+        "agents.map[x]": {"name": "m-x", "max_files_open": 3},
+        "agents.some[x]": {"name": "some-x"},
+        'blocks.odd["a b"]': {"label": "odd-a b"},
+    }
+
+
+VARIABLES = """\
+stack: s
+variables:
+  text: {default: d}
+  number: {type: number, default: 1}
+  flag: {type: bool, default: false}
+  list: {type: list, default: []}
+  map: {type: map, default: {a: [1]}}
+  region: {env: REGION, default: nowhere}
+agents:
+  a:
+    name: "${var.text}"
+    description: "${var.number} ${var.flag} ${var.region} ${var.map.b}"
+    hidden: "${var.flag}"
+    max_files_open: "${var.number}"
+    tags: "${var.list}"
+    metadata: "${var.map}"
+"""
+
+
+def test_variables_from_the_command_line(project: Project) -> None:
+    project.write(VARIABLES)
+    given = {
+        "text": "007",
+        "number": "5",
+        "flag": "true",
+        "list": "[x, '1']",
+        "map": '{"b": "no"}',
+        "region": "${var.x}",
+    }
+    assert values(project.load(variables=given), "agents.a") == {
+        "name": "007",
+        "description": "5 true ${var.x} no",
+        "hidden": True,
+        "max_files_open": 5,
+        "tags": ["x", "1"],
+        "metadata": {"b": "no"},
+    }
+
+
+def test_which_value_of_a_variable_wins(project: Project, tmp_path: Path) -> None:
+    project.write("stack: s\nvariables: {v: {env: V, default: default}}\nblocks: {b: {value: '${var.v}'}}\n")
+    (tmp_path / "one.yaml").write_text("v: first file\n")
+    (tmp_path / "two.json").write_text('{"v": "second file"}')
+
+    def value(**words: Any) -> Any:
+        return values(project.load(**words), "blocks.b")["value"]
+
+    assert value() == "default"
+    assert value(environ={"V": "env"}) == "env"
+    assert value(environ={"V": "env", "LETTAFORM_VAR_v": "own"}) == "own"
+    files = [Path("one.yaml"), Path("two.json")]
+    assert value(environ={"LETTAFORM_VAR_v": "own"}, variable_files=files) == "second file"
+    assert value(variable_files=files, variables={"v": "line"}) == "line"
+
+
+def test_a_misspelled_variable_of_the_environment_is_a_warning(project: Project) -> None:
+    project.write("stack: s\nvariables: {region: {default: x}}\n")
+    environ = {"LETTAFORM_VAR_regoin": "y", "LETTAFORM_VAR_of_somebody_else": "z"}
+    (warning,) = project.load(environ=environ).warnings
+    assert warning.message == "LETTAFORM_VAR_regoin is set, but no such variable is declared"
+    assert warning.severity == "warning"
+
+
+def test_expressions(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        environments: {prod: {}}
+        blocks:
+          a: {value: "$${var.x} costs $5 {} ${ stack } }"}
+          b: {value: "${environment}-${stack}"}
+          c: {value: !file raw.txt}
+        """,
+        {"raw.txt": "${var.unknown} is only text\n"},
+    )
+    manifest = project.load(environment="prod")
+    assert values(manifest, "blocks.a")["value"] == "${var.x} costs $5 {} s }"
+    assert values(manifest, "blocks.b")["value"] == "prod-s"
+    assert values(manifest, "blocks.c")["value"] == "${var.unknown} is only text\n"
+
+
+def test_secrets(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        variables: {key: {secret: true}}
+        agents:
+          a:
+            secrets:
+              ALONE: "${var.key}"
+              INSIDE: "Bearer ${var.key}:${env.TOKEN}"
+              LITERAL: plain
+        """
+    )
+    secrets = values(project.load(environ={"LETTAFORM_VAR_key": "k1", "TOKEN": "t1"}), "agents.a")["secrets"]
+    assert secrets == {
+        "ALONE": Secret("${var.key}", "k1"),
+        "INSIDE": Secret("Bearer ${var.key}:${env.TOKEN}", "Bearer k1:t1"),
+        "LITERAL": Secret("literal", "plain"),
+    }
+
+
+def test_json(project: Project) -> None:
+    project.write("stack: s\nagents: {a: {metadata: !json m.json}}\n", {"m.json": '{"a": [1, 2.5, null, "${x}"]}'})
+    assert values(project.load(), "agents.a")["metadata"] == {"a": [1, 2.5, None, "${x}"]}
+
+
+# --- beside the objects ---
+
+
+def test_moved_imports_removed_outputs(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        agents: {a: {memory: {human: x}}, w: {for_each: [x, y]}}
+        moved:
+          - {from: agents.old, to: agents.a}
+          - {from: agents.a.memory.person, to: agents.a.memory.human}
+          - {from: agents.worker, to: agents.w}
+          - {from: agents.one, to: agents.two}
+          - {from: agents.two, to: agents.a}
+        imports: [{to: "agents.w[x]", id: agent-1}]
+        removed: [{from: agents.gone}, {from: "blocks.b[z]", destroy: true}]
+        outputs: {id: "${agents.a.id}", list: ["${agents.w[y].name}", 1]}
+        """
+    )
+    manifest = project.load()
+    assert [(str(moved.old), str(moved.new)) for moved in manifest.moved] == [
+        ("agents.old", "agents.a"),
+        ("agents.a.memory.person", "agents.a.memory.human"),
+        ("agents.worker[x]", "agents.w[x]"),
+        ("agents.worker[y]", "agents.w[y]"),
+        ("agents.one", "agents.two"),
+        ("agents.two", "agents.a"),
+    ]
+    assert manifest.moved[0] == Moved(at("agents.old"), at("agents.a"), Place("lettaform.yaml", 4, 5))
+    assert manifest.imports == (Import(at("agents.w[x]"), "agent-1", Place("lettaform.yaml", 9, 11)),)
+    assert manifest.removed == (
+        Removed(at("agents.gone"), False, Place("lettaform.yaml", 10, 11)),
+        Removed(at("blocks.b[z]"), True, Place("lettaform.yaml", 10, 32)),
+    )
+    assert manifest.outputs == {"id": Ref(at("agents.a")), "list": ["w-y", 1]}
+
+
+# --- files ---
+
+
+def test_without_a_lettaform_yaml_the_folder_is_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("stack: s\nvariables: {v: {default: x}}\n")
+    (tmp_path / "b.yml").write_text("agents: {a: {description: '${var.v}'}}\n")
+    (tmp_path / ".hidden.yaml").write_text("nonsense")
+    assert [str(address) for address in load(tmp_path, environ={}).objects] == ["agents.a"]
+    (tmp_path / "lettaform.yaml").write_text("stack: alone\n")
+    assert load(tmp_path, environ={}).objects == {}
+    assert load(tmp_path, [Path("a.yaml"), Path("b.yml")], environ={}).stack == "s"
+
+
+def test_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ManifestError, match=r"there is no manifest in `.` .*lettaform init"):
+        load(Path())
+
+
+def test_a_file_outside_the_project(tmp_path: Path) -> None:
+    (tmp_path / "out.yaml").write_text("stack: s\n")
+    (tmp_path / "project").mkdir()
+    with pytest.raises(ManifestError, match="lies outside the project"):
+        load(tmp_path / "project", [tmp_path / "out.yaml"])
+
+
+def test_include(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        include: [teams/*.yaml, more/../extra.yml]
+        agents: {a: {blocks: [red]}}
+        removed: [{from: agents.x}]
+        """,
+        {
+            "teams/red.yaml": "include: [deep/one.yaml, ../lettaform.yaml]\nblocks: {red: {value: !file red.md}}\n",
+            "teams/red.md": "I am red.\n",
+            "teams/deep/one.yaml": "blocks: {one: {}}\nremoved: [{from: agents.y}]\n",
+            "extra.yml": "defaults: {agents: {model: a/b}}\nenvironments: {prod: {agents: {a: {tags: [p]}}}}\n",
+            "more/x": "",
+        },
+    )
+    manifest = project.load()
+    assert values(manifest, "blocks.red")["value"] == "I am red.\n"
+    assert manifest.objects[at("blocks.one")].place == Place("teams/deep/one.yaml", 1, 10)
+    assert values(manifest, "agents.a")["model"] == "a/b"
+    assert [str(removed.address) for removed in manifest.removed] == ["agents.x", "agents.y"]
+    assert manifest.warnings == ()
+
+
+def test_an_include_that_matches_nothing_is_a_warning(project: Project) -> None:
+    (warning,) = project.write("stack: s\ninclude: [teams/*.yaml]\n").load().warnings
+    assert warning.message == "`teams/*.yaml` matches no file"
+
+
+@pytest.mark.parametrize("how", ["system: !file link.md", "metadata: !json link.md"])
+def test_symlinks_lead_nowhere_outside(how: str, project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret.md"
+    outside.write_text("{}")
+    project.write(f"stack: s\nagents:\n  a: {{{how}}}\n")
+    (project.folder / "link.md").symlink_to(outside)
+    (problem,) = project.problems()
+    assert problem.message == "`link.md` lies outside the project"
+
+
+def test_includes_follow_no_symlink_outside(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "x.yaml").write_text("stack: s\n")
+    project.write("stack: s\ninclude: [teams/*.yaml, 'link/*.yaml']\n", {"teams/a.yaml": "agents: {}\n"})
+    (project.folder / "teams/b.yaml").symlink_to(outside / "x.yaml")
+    (project.folder / "link").symlink_to(outside)
+    assert [problem.message for problem in project.problems()] == [
+        "`teams/*.yaml` leads outside the project",
+        "`link/*.yaml` leads outside the project",
+    ]
+
+
+def test_places_are_relative_to_where_people_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fleet").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "fleet/lettaform.yaml").write_text("stack: s\nagents: {a: {}}\n")
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("fleet")).objects[at("agents.a")].place.file == "fleet/lettaform.yaml"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load(Path("../fleet")).objects[at("agents.a")].place.file == f"{tmp_path}/fleet/lettaform.yaml"

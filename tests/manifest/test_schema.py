@@ -1,0 +1,116 @@
+"""The JSON Schema: current, true to the kinds, and never stricter than the loader."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from lettaform.kinds import kinds
+from lettaform.manifest.node import FILE, JSON, UNSET, Node
+from lettaform.manifest.problems import Problems
+from lettaform.manifest.schema import schema, text
+from lettaform.manifest.text import parse
+from tests.manifest.broken import CASES, Broken
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(ROOT.glob("examples/*/lettaform.yaml"))
+
+
+@cache
+def validator() -> Draft202012Validator:
+    return Draft202012Validator(schema())
+
+
+def seen(node: Node) -> Any:
+    """A manifest as an editor sees it: tags are texts, or nothing."""
+    if node.tag in (FILE, JSON, UNSET):
+        return None if node.tag == UNSET else node.value
+    if isinstance(node.value, dict):
+        return {key: seen(child) for key, child in node.value.items()}
+    return [seen(child) for child in node.value] if isinstance(node.value, list) else node.value
+
+
+def rejected(source: str) -> list[str]:
+    node = parse(source, "f", Problems())
+    assert node is not None
+    return [error.message for error in validator().iter_errors(seen(node))]
+
+
+def test_is_current() -> None:
+    command = "lettaform schema > schemas/manifest.schema.json"
+    assert (ROOT / "schemas/manifest.schema.json").read_text("utf-8") == text(), f"out of date; run: {command}"
+
+
+def test_is_a_schema() -> None:
+    Draft202012Validator.check_schema(schema())
+    references = [word for word in text().split('"') if word.startswith("#/$defs/")]
+    assert {reference.removeprefix("#/$defs/") for reference in references} == set(schema()["$defs"])
+
+
+def test_says_every_line_of_every_kind() -> None:
+    for name, kind in kinds().items():
+        properties = schema()["$defs"][name]["properties"]
+        for field, line in kind.attrs().items():
+            assert properties[field]["description"] == line.doc
+
+
+def test_nothing_unknown_is_allowed() -> None:
+    def open_objects(part: Any, path: str) -> list[str]:
+        if isinstance(part, list):
+            return [found for item in part for found in open_objects(item, path)]
+        if not isinstance(part, Mapping):
+            return []
+        here = [path] if "properties" in part and part.get("additionalProperties") is not False else []
+        return here + [found for key, item in part.items() for found in open_objects(item, f"{path}/{key}")]
+
+    assert open_objects(schema(), "") == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
+def test_takes_the_examples(example: Path) -> None:
+    source = example.read_text("utf-8")
+    assert rejected(source) == []
+    comment = source.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    assert (example.parent / comment).resolve() == ROOT / "schemas/manifest.schema.json"
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.shape], ids=lambda case: case.name)
+def test_rejects_what_is_wrong_in_shape(case: Broken) -> None:
+    """The loader rejects these, too: `test_broken` says with which words."""
+    assert rejected(case.text)
+
+
+EXPRESSIONS = """\
+stack: s
+server: {url: "${var.url}"}
+agents:
+  a:
+    for_each: "${var.all}"
+    when: "${each.value.on}"
+    agent_type: "${var.type}"
+    model: "${var.model}"
+    context_window: "${var.n}"
+    tags: "${var.tags}"
+    hidden: "${var.flag}"
+    blocks: ["${var.block}"]
+    metadata: {a: 1, b: "${var.x}"}
+    secrets: {K: "${env.K}", L: null}
+    description: null
+    memory: {human: "${var.h}", persona: {limit: "${var.n}", value: null}}
+    lifecycle: {prevent_destroy: "${var.flag}"}
+  b:
+"""
+
+
+def test_takes_expressions_wherever_the_loader_does() -> None:
+    assert rejected(EXPRESSIONS) == []
+
+
+def test_the_file_is_json() -> None:
+    assert json.loads(text()) == schema()

@@ -1,0 +1,147 @@
+"""YAML, strictly."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import yaml
+
+from lettaform.errors import Place
+from lettaform.manifest import text as reader
+from lettaform.manifest.node import HOLE, Node
+from lettaform.manifest.problems import Problems
+from lettaform.manifest.text import DEPTH, EXPANDED, parse
+from lettaform.manifest.types import plain
+
+
+def read(text: str) -> tuple[Node | None, list[str]]:
+    problems = Problems()
+    node = parse(text, "f", problems)
+    return node, [str(problem) for problem in problems.errors]
+
+
+def value(text: str) -> Any:
+    node, said = read(f"v: {text}\n")
+    assert node is not None
+    assert not said
+    return plain(node)["v"]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *((word, word) for word in ("no", "on", "yes", "off", "y", "N", "1:30", "2024-01-01", "0b1", "1_000", "0o8")),
+        *((word, word) for word in ("1.2.3", "v1", "+", "-", ".", "..", "1e", "0xg", "<", "=", "nan", "inf", "tRue")),
+        *((word, None) for word in ("", "~", "null", "Null", "NULL")),
+        *((word, True) for word in ("true", "True", "TRUE")),
+        *((word, False) for word in ("false", "False", "FALSE")),
+        ("0", 0),
+        ("-7", -7),
+        ("+7", 7),
+        ("0o17", 15),
+        ("0xfF", 255),
+        ("1.5", 1.5),
+        ("-.5", -0.5),
+        ("2.", 2.0),
+        ("1e3", 1000.0),
+        ("1.5E-2", 0.015),
+        ('"12"', "12"),
+        ("'true'", "true"),
+        ("!!str 012", "012"),
+        ("! true", "true"),
+        ("9223372036854775807", 2**63 - 1),
+    ],
+)
+def test_core_scalars(written: str, meant: Any) -> None:
+    found = value(written)
+    assert found == meant
+    assert type(found) is type(meant)
+
+
+@pytest.mark.parametrize("written", ["012", "-012", "00", "9223372036854775808", "1e999", ".nan", "-.INF", "9" * 5000])
+def test_numbers_that_need_quotes(written: str) -> None:
+    node, said = read(f"v: {written}\n")
+    assert node is not None
+    assert node.map["v"].value is HOLE
+    assert len(said) == 1
+    assert said[0].startswith("f:1:4: ")
+    assert "quotes" in said[0]
+
+
+def test_keys_are_texts_as_written() -> None:
+    node, said = read("1: a\ntrue: b\n~: c\n012: d\n1.50: e\n")
+    assert node is not None
+    assert list(node.map) == ["1", "true", "~", "012", "1.50"]
+    assert not said
+
+
+def test_aliases() -> None:
+    node, said = read("a: &x [1, {b: 2}]\nc: *x\nd: {e: *x}\nf: &s text\ng: *s\n")
+    assert node is not None
+    assert plain(node) == {"a": [1, {"b": 2}], "c": [1, {"b": 2}], "d": {"e": [1, {"b": 2}]}, "f": "text", "g": "text"}
+    assert not said
+
+
+def test_an_alias_bomb_is_refused_at_once() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    before = time.process_time()
+    node, said = read("\n".join(lines))
+    assert time.process_time() - before < 1
+    assert node is None
+    assert said == [f"f:6:10: aliases stand for more than {EXPANDED} values"]
+
+
+def test_aliases_do_not_add_up_to_depth() -> None:
+    """Each step is shallow; together they would be deeper than any stack."""
+    lines = ["a0: &a0 []"] + [f"a{n}: &a{n} " + "[" * 40 + f"*a{n - 1}" + "]" * 40 for n in range(1, 200)]
+    _, said = read("\n".join(lines))
+    assert len(said) == 1
+    assert said[0].endswith(f"more than {DEPTH} lists and maps inside one another")
+
+
+@pytest.mark.parametrize(("open", "close"), [("[", "]"), ("{a: ", "}")])
+@pytest.mark.parametrize("deep", [DEPTH + 1, 900])
+def test_depth(open: str, close: str, deep: int) -> None:
+    node, said = read(open * deep + close * deep)
+    assert node is None
+    assert said == [f"f:1:{1 + len(open) * DEPTH}: more than {DEPTH} lists and maps inside one another"]
+    node, said = read(open * DEPTH + "1" + close * DEPTH)
+    assert node is not None
+    assert not said
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{" * 100_000, "- " * 100_000, "? " * 50_000, "&a [" * 50_000])
+def test_very_deep(text: str) -> None:
+    node, said = read(text)
+    assert node is None
+    assert len(said) == 1
+
+
+def test_places() -> None:
+    node, _ = read("a:\n  - b: ünï\n    c: |\n      text\n")
+    assert node is not None
+    item = node.map["a"].list[0]
+    assert (node.keys["a"], item.place) == (Place("f", 1, 1), Place("f", 2, 5))
+    assert (item.map["b"].place, item.keys["c"], item.map["c"].place) == (
+        Place("f", 2, 8),
+        Place("f", 3, 5),
+        Place("f", 3, 8),
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\nb: [x, {y: z}]\n", "a: b\n c: d\n", "a: !!python/name:os.system\n", "&x a: *x\n", ""]
+)
+def test_the_loader_in_python_says_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PyYAML was built without libyaml, the words of its errors may differ, and their places too."""
+
+    def seen() -> Any:
+        node, said = read(text)
+        return (None if node is None else plain(node), len(said))
+
+    fast = seen()
+    monkeypatch.setattr(reader, "_LOADER", yaml.SafeLoader)
+    assert seen() == fast

@@ -1,0 +1,581 @@
+"""`/v1/agents/`: what binds a model, a prompt, tools and blocks together."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.standin import blocks, identities, models, tools
+from tests.standin.lists import choice, page, tagged, unlisted
+from tests.standin.server import (
+    ORGANIZATION,
+    UNKNOWN,
+    USER,
+    Ask,
+    Record,
+    Refusal,
+    StandIn,
+    absent,
+    dangling,
+    invalid,
+    on,
+    taken,
+)
+from tests.standin.validate import check
+
+_KINDS = (
+    *("memgpt_agent", "memgpt_v2_agent", "letta_v1_agent", "react_agent", "workflow_agent", "split_thread_agent"),
+    *("sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent"),
+)
+_V2 = ("memory_insert", "memory_replace", "conversation_search", "send_message")
+_V1 = ("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace", "conversation_search", "send_message")
+_BASE_TOOLS: Mapping[str, tuple[str, ...]] = {
+    "letta_v1_agent": _V2[:3],
+    "memgpt_v2_agent": _V2,
+    "memgpt_agent": _V1,
+    "split_thread_agent": _V1,
+    "sleeptime_agent": ("memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"),
+    "voice_sleeptime_agent": ("store_memories", "rethink_user_memory", "finish_rethinking_memory"),
+}
+_ENDING = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
+_GOING_ON = ("letta_core", "letta_memory_core", "letta_sleeptime_core")
+_RULES: Mapping[str, Mapping[str, Any]] = {  # what each type has besides; `...` is required
+    "constrain_child_tools": {"children": ..., "child_arg_nodes": None},
+    "run_first": {"args": None},
+    "exit_loop": {},
+    "conditional": {"default_child": None, "child_output_mapping": ..., "require_output_mapping": False},
+    "continue_loop": {},
+    "max_count_per_step": {"max_count_limit": ...},
+    "parent_last_tool": {"children": ...},
+    "required_before_exit": {},
+    "requires_approval": {},
+}
+_RELATIONS = tuple(
+    f"agent.{each}"
+    for each in ("blocks", "identities", "managed_group", "pending_approval", "secrets", "sources", "tags", "tools")
+)
+_BOTH = {
+    **{"name": "str?", "tool_ids": "ids:tool?", "source_ids": "ids:source?", "folder_ids": "ids:source?"},
+    **{"block_ids": "ids:block?", "tags": "strs?", "system": "str?", "tool_rules": "list?", "description": "str?"},
+    **{"metadata": "dict?", "llm_config": "dict?", "embedding_config": "dict?", "model": "str?", "embedding": "str?"},
+    **{"model_settings": "dict?", "compaction_settings": "dict?", "context_window_limit": "int?", "max_tokens": "int?"},
+    **{"reasoning": "bool?", "tool_exec_environment_variables": "env?", "secrets": "env?", "project_id": "str?"},
+    **{"identity_ids": "ids:identity?", "message_buffer_autoclear": "bool?", "enable_sleeptime": "bool?"},
+    **{"response_format": "dict?", "timezone": "str?", "max_files_open": "int?", "parallel_tool_calls": "bool?"},
+    "per_file_view_window_char_limit": "int?",
+}
+_CREATE = {
+    **{**_BOTH, "name": "str", "message_buffer_autoclear": "bool", "memory_blocks": "list?", "tools": "strs?"},
+    **{"agent_type": "enum:" + "|".join(_KINDS), "include_base_tools": "bool", "include_multi_agent_tools": "bool"},
+    **{"include_base_tool_rules": "bool?", "include_default_source": "bool", "embedding_chunk_size": "int?"},
+    **{"max_reasoning_tokens": "int?", "enable_reasoner": "bool?", "hidden": "bool?"},
+}
+_SCALARS = (
+    *("name", "system", "description", "project_id", "message_buffer_autoclear", "enable_sleeptime"),
+    *("response_format", "timezone", "max_files_open", "per_file_view_window_char_limit", "metadata"),
+)
+_COMPACTION: Mapping[str, Any] = {
+    **{"model": None, "model_settings": None, "prompt": None, "prompt_acknowledgement": False},
+    **{"clip_chars": 50_000, "mode": "sliding_window", "sliding_window_percentage": 0.3},
+}
+_COMPACTION_FIELDS = {
+    **{"model": "str?", "model_settings": "dict?", "prompt": "str?", "prompt_acknowledgement": "bool"},
+    **{"clip_chars": "int?", "mode": "str", "sliding_window_percentage": "num"},
+}
+_EMPTY: Mapping[str, Any] = {
+    **{"created_by_id": USER, "last_updated_by_id": USER, "created_at": None, "updated_at": None, "id": None},
+    **{"name": None, "tool_rules": [], "message_ids": [], "system": None, "agent_type": "letta_v1_agent"},
+    **{"llm_config": None, "embedding_config": None, "model": None, "embedding": None, "model_settings": None},
+    **{"compaction_settings": None, "response_format": None, "description": None, "metadata": None, "memory": None},
+    **{"blocks": [], "tools": [], "sources": [], "tags": [], "tool_exec_environment_variables": [], "secrets": []},
+    **{"project_id": None, "template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None},
+    **{"identity_ids": [], "identities": [], "pending_approval": None, "message_buffer_autoclear": False},
+    **{"enable_sleeptime": None, "multi_agent_group": None, "managed_group": None, "last_run_completion": None},
+    **{"last_run_duration_ms": None, "last_stop_reason": None, "timezone": "UTC", "max_files_open": None},
+    **{"per_file_view_window_char_limit": None, "hidden": None},
+}
+
+
+def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _RELATIONS) -> Record:
+    """An agent as the server answers it: relations that are not included are empty lists (0.16.8)."""
+    shown = {key: copy.deepcopy(value) for key, value in agent.items() if not key.startswith("_")}
+    config = shown["llm_config"]
+    shown |= {"model": config["handle"], "model_settings": models.settings(config)}
+    shown["embedding"] = (shown["embedding_config"] or {}).get("handle")
+    files, chars = _view(config["context_window"])
+    for key, most in (("max_files_open", files), ("per_file_view_window_char_limit", chars)):
+        shown[key] = most if shown[key] is None else shown[key]
+    inside: list[Record] = []
+    if "agent.blocks" in include:
+        # the real tags of a block are not shown inside an agent (0.16.8)
+        inside = [{**server.tables.blocks[id], "tags": []} for id in agent["_blocks"]]
+    shown["blocks"] = inside
+    shown["memory"] = {"agent_type": shown["agent_type"], "git_enabled": False, "blocks": inside, "file_blocks": []}
+    shown["memory"]["prompt_template"] = ""
+    if "agent.tags" in include or "agent.blocks" in include:  # 0.16.8 needs the tags to show blocks, and shows them
+        shown["tags"] = list(agent["_tags"])
+    if "agent.tools" in include:
+        shown["tools"] = [server.tables.tools[id] for id in agent["_tools"]]
+    if "agent.secrets" in include:
+        told = [_secret(agent, key) for key in agent["_secrets"]]
+        shown |= {"secrets": told, "tool_exec_environment_variables": told}
+    if "agent.identities" in include:
+        shown["identity_ids"] = list(agent["_identities"])
+        shown["identities"] = [server.tables.identities[id] for id in agent["_identities"]]
+    return shown
+
+
+def _secret(agent: Mapping[str, Any], key: str) -> Record:
+    id, value = agent["_secrets"][key]
+    # 0.16.8 cannot store an empty one
+    told = {"key": key, "value": value or "<encrypted>", "value_enc": value or None, "description": None}
+    told |= {"id": id, "agent_id": agent["id"], "organization_id": ORGANIZATION}
+    return told | {"created_by_id": None, "last_updated_by_id": None, "created_at": None, "updated_at": None}
+
+
+def _view(window: int) -> tuple[int, int]:
+    """How many files, and how many characters of each, 0.16.8 thinks fit a context window."""
+    steps = ((8_000, 3, 5_000), (32_000, 5, 15_000), (128_000, 10, 25_000), (200_000, 10, 40_000))
+    return next(((files, chars) for most, files, chars in steps if window <= most), (15, 40_000))
+
+
+def find(server: StandIn, id: str) -> Record:
+    """An agent, or 404."""
+    if id not in server.tables.agents:
+        raise absent("Agent", id)
+    return server.tables.agents[id]
+
+
+# --- create ----------------------------------------------------------------------------------------------------------
+
+
+@on("POST", "/v1/agents/")
+def _create(server: StandIn, ask: Ask) -> Record:
+    body = ask.body
+    if isinstance(body, dict) and body.get("memory_blocks"):
+        fresh = [{"value": "", **{k: v for k, v in each.items() if v is not None}} for each in body["memory_blocks"]]
+        body = {**body, "memory_blocks": fresh}
+    check(body, _CREATE)
+    for number, each in enumerate(body.get("memory_blocks") or ()):
+        check(each, blocks.FIELDS, at=("body", "memory_blocks", number))
+    _refuse_what_is_not_modelled(body)
+    _check_words(body)
+    return make(server, body)
+
+
+def make(server: StandIn, body: Mapping[str, Any]) -> Record:
+    """A new agent. Not atomic: inline blocks stay where a later reference fails (0.16.8)."""
+    kind = body.get("agent_type") or "letta_v1_agent"
+    config = models.born(body)
+    embedding = body.get("embedding_config")
+    if body.get("embedding"):
+        embedding = models.embedding(body["embedding"], body.get("embedding_chunk_size"))
+    # 0.16.8 loses the metadata of an inline block, and keeps its tags
+    inline = [blocks.make(server, {**each, "metadata": None}) for each in body.get("memory_blocks") or ()]
+    used = _tools(server, body, kind)
+    system = body.get("system")
+    if system is None and kind == "split_thread_agent":
+        raise Refusal(400, f"Invalid agent type: {kind}")
+    for id in body.get("identity_ids") or ():
+        if id not in server.tables.identities:
+            raise dangling("identities_agents", "identity_id", id, "identities")
+    _fits(body.get("timezone"), system)
+    now, tags = server.now(), list(dict.fromkeys(body.get("tags") or ()))
+    agent = copy.deepcopy(dict(_EMPTY))
+    agent |= {key: body[key] for key in _SCALARS if body.get(key) is not None}
+    agent |= {"id": server.id("agent"), "created_at": now, "updated_at": now, "message_ids": [server.id("message")]}
+    agent |= {"agent_type": kind, "llm_config": config, "embedding_config": embedding}
+    agent["name"] = agent["name"] or f"Agent{len(server.tables.agents)}"
+    agent["system"] = f"(the server's own prompt for a {kind})" if system is None else system
+    agent["tool_rules"] = _rules(server, body, kind, used)
+    agent["compaction_settings"] = _compaction(body, models.summariser(config["provider_name"]))
+    agent["message_buffer_autoclear"] |= kind == "workflow_agent"
+    agent["hidden"] = True if "role:subagent" in tags else body.get("hidden")  # 0.16.8 hides these
+    secrets = body.get("secrets") or body.get("tool_exec_environment_variables") or {}
+    agent |= {"_tools": used, "_tags": tags, "_identities": list(dict.fromkeys(body.get("identity_ids") or ()))}
+    agent |= {"_blocks": {}, "_secrets": {key: (server.id("agent-env"), value) for key, value in secrets.items()}}
+    # unknown blocks and those of a label that is there are left out without a word (0.16.8)
+    _attach(server, agent, {*(body.get("block_ids") or ()), *(block["id"] for block in inline)})
+    agent["_compiled"] = blocks.compiled(server, agent)
+    server.tables.agents[agent["id"]] = agent
+    shown = show(server, agent)
+    for told in shown["secrets"]:  # an empty one still shows, this once
+        told |= {"value": secrets[told["key"]], "value_enc": secrets[told["key"]]}
+    return shown | {"identities": []}  # 0.16.8 answers their ids alone
+
+
+def _refuse_what_is_not_modelled(body: Mapping[str, Any]) -> None:
+    if any(body.get(key) for key in ("enable_sleeptime", "include_default_source", "folder_ids", "source_ids")):
+        raise Refusal(501, "the stand-in does not model sleeptime and folders")
+    if "git-memory-enabled" in (body.get("tags") or ()):
+        raise Refusal(501, "the stand-in does not model git memory")
+
+
+def _check_words(body: Mapping[str, Any]) -> None:
+    """What 0.16.8 refuses in a body whose types are right."""
+    name = body.get("name")
+    if name and not re.match(r"^[\w '\-]+$", name):
+        raise Refusal(500, f"Export failed: Agent name '{name}' contains invalid characters. …")
+    if body.get("model") and not re.match(r"[^/]+/.+", body["model"]):
+        raise Refusal(400, "INVALID_ARGUMENT: The model handle should be in the format provider/model-name")
+    if body.get("embedding") and not re.match(r"[^/]+/.+", body["embedding"]):
+        message = "The embedding handle should be in the format provider/model-name"
+        told = {"type": "value_error", "loc": ("body", "embedding"), "msg": f"Value error, {message}"}
+        raise invalid([told | {"input": body["embedding"], "ctx": {"error": ValueError(message)}}])
+    if body.get("agent_type") == "voice_convo_agent":
+        message = "Agent type AgentType.voice_convo_agent requires enable_sleeptime to be True"
+        told = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": dict(body)}
+        raise invalid([told | {"ctx": {"error": ValueError(message)}}])
+    _check_shared(body)
+
+
+def _check_shared(body: Mapping[str, Any]) -> None:
+    for key, most in (("max_files_open", 1000), ("per_file_view_window_char_limit", 2**31 - 1)):
+        if (body.get(key) or 0) > most:
+            raise Refusal(400, f"INVALID_ARGUMENT: {key} cannot exceed {most}. Got: {body[key]}")
+    if body.get("model_settings") is not None:
+        models.laid(body["model_settings"])
+    if body.get("compaction_settings") is not None:
+        check(body["compaction_settings"], _COMPACTION_FIELDS, at=("body", "compaction_settings"))
+    _whole(body.get("tool_rules") or ())
+
+
+def _fits(timezone: str | None, system: str | None) -> None:
+    try:
+        ZoneInfo(timezone or "UTC")
+    except (ValueError, OSError):
+        raise Refusal(500, UNKNOWN) from None
+    if "\0" in (system or ""):
+        raise Refusal(500, UNKNOWN)
+
+
+def _tools(server: StandIn, body: Mapping[str, Any], kind: str) -> list[str]:
+    names = set(body.get("tools") or ())
+    if body.get("include_base_tools", True):
+        names |= set(_BASE_TOOLS.get(kind, ()))
+    if body.get("include_multi_agent_tools"):
+        names |= set(tools.BUILT_IN["letta_multi_agent_core"])
+    found = [tool for tool in server.tables.tools.values() if tool["name"] in names]
+    lost = names - {tool["name"] for tool in found}
+    if lost:
+        raise Refusal(400, f"Tools not found by name: {lost}")
+    lost = set(body.get("tool_ids") or ()) - set(server.tables.tools)
+    if lost:
+        raise Refusal(400, f"Tools not found by id:   {lost}")
+    ids = {*(tool["id"] for tool in found), *(body.get("tool_ids") or ())}
+    return [id for id in server.tables.tools if id in ids]
+
+
+def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[str]) -> list[Record]:
+    rules = _whole(body.get("tool_rules") or ())
+    with_base = body.get("include_base_tool_rules")
+    if with_base is None:
+        # 0.16.8 adds none to a v1 agent, unless rules are told or base tools are not wanted
+        with_base = kind != "letta_v1_agent" or bool(rules) or not body.get("include_base_tools", True)
+    here = [server.tables.tools[id] for id in used]
+    for tool in here if with_base else ():
+        if tool["name"] in _ENDING:
+            rules.append(_rule("exit_loop", tool["name"]))
+        elif any(tool["name"] in tools.BUILT_IN[each] for each in _GOING_ON):
+            rules.append(_rule("continue_loop", tool["name"]))
+    return rules + [_rule("requires_approval", t["name"]) for t in here if t["default_requires_approval"]]
+
+
+def _rule(kind: str, tool: str) -> Record:
+    return {"tool_name": tool, "type": kind, "prompt_template": None}
+
+
+def _whole(rules: Iterable[Any]) -> list[Record]:
+    """Rules with every key of their type, as 0.16.8 answers them; 422 for what is none."""
+    whole = []
+    for number, rule in enumerate(rules):
+        at = ("body", "tool_rules", number)
+        kind = rule.get("type") if isinstance(rule, dict) else None
+        if kind not in _RULES:
+            raise invalid([{"type": "union_tag_invalid", "loc": at, "msg": f"Input tag {kind!r} …", "input": rule}])
+        more = _RULES[kind]
+        words = {"tool_name": "str!", "type": "str", "prompt_template": "str?"}
+        check(rule, words | {key: "any!" if value is ... else "any" for key, value in more.items()}, at=(*at, kind))
+        whole.append({**_rule(kind, rule["tool_name"]), **more, **{k: rule[k] for k in (*words, *more) if k in rule}})
+    return whole
+
+
+def _compaction(body: Mapping[str, Any], model: str) -> Record:
+    made = {**_COMPACTION, **{k: v for k, v in (body.get("compaction_settings") or {}).items() if k in _COMPACTION}}
+    made["model"] = made["model"] or model
+    made["prompt"] = made["prompt"] or _prompt(made["mode"])
+    return made
+
+
+def _prompt(mode: str) -> str:
+    return f"(the server's own prompt for {mode})"
+
+
+def _attach(server: StandIn, agent: Record, ids: Collection[str]) -> None:
+    """These blocks, oldest first, each if no other of its label is there."""
+    for id, block in server.tables.blocks.items():
+        labels = {server.tables.blocks[each]["label"] for each in agent["_blocks"]}
+        if id in ids and id not in agent["_blocks"] and block["label"] not in labels:
+            agent["_blocks"][id] = None
+
+
+# --- read ------------------------------------------------------------------------------------------------------------
+
+
+def _include(ask: Ask) -> Collection[str]:
+    asked = ask.query.get_list("include")
+    for number, word in enumerate(asked):
+        if word not in _RELATIONS:
+            raise unlisted(("query", "include", number), word, _RELATIONS)
+    # 0.16.8 decides by the User-Agent where nothing is said
+    return asked or (() if ask.is_new_sdk else _RELATIONS)
+
+
+def _found(server: StandIn, ask: Ask) -> list[Record]:
+    query = ask.query
+    found = [agent for agent in server.tables.agents.values() if tagged(ask, agent["_tags"])]
+    for name in ("name", "project_id"):
+        if query.get(name):
+            found = [agent for agent in found if agent[name] == query[name]]
+    if query.get("query_text"):
+        found = [agent for agent in found if query["query_text"].lower() in agent["name"].lower()]
+    if query.get("identity_id"):
+        found = [agent for agent in found if query["identity_id"] in agent["_identities"]]
+    if keys := query.get_list("identifier_keys"):
+        known = {id for id, each in server.tables.identities.items() if each["identifier_key"] in keys}
+        found = [agent for agent in found if known & set(agent["_identities"])]
+    return [agent for agent in found if not agent["hidden"] or ask.flag("show_hidden_agents")]
+
+
+@on("GET", "/v1/agents/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    include = _include(ask)
+    if choice(ask, "order_by", ("created_at", "updated_at", "last_run_completion"), "created_at") != "created_at":
+        raise Refusal(501, "the stand-in sorts agents by created_at alone")
+    found = page(ask, _found(server, ask), everything=list(server.tables.agents), order="desc")
+    return [show(server, agent, include) for agent in found]
+
+
+@on("GET", "/v1/agents/count")
+def _count(server: StandIn, ask: Ask) -> int:
+    return len(_found(server, ask))
+
+
+@on("GET", "/v1/agents/{agent_id}")
+def _get(server: StandIn, ask: Ask) -> Record:
+    return show(server, _known(server, ask), _include(ask))
+
+
+def _known(server: StandIn, ask: Ask) -> Record:
+    id = ask.names["agent_id"]
+    if id not in server.tables.agents:
+        raise Refusal(404, f"Agent with ID {id} not found")
+    return server.tables.agents[id]
+
+
+@on("GET", "/v1/blocks/{block_id}/agents")
+def _of_block(server: StandIn, ask: Ask) -> list[Record]:
+    found = blocks.users(server, ask.names["block_id"])  # 0.16.8 answers [] for a block that is not there
+    include = _include(ask)
+    return [show(server, a, include) for a in page(ask, found, everything=list(server.tables.agents), order="desc")]
+
+
+@on("GET", "/v1/identities/{identity_id}/agents")
+def _of_identity(server: StandIn, ask: Ask) -> list[Record]:
+    id = identities.find(server, ask.names["identity_id"])["id"]
+    found = [agent for agent in server.tables.agents.values() if id in agent["_identities"]]
+    found = page(ask, found, everything=list(server.tables.agents), order="desc")
+    return [show(server, agent, ask.query.get_list("include") or _RELATIONS) for agent in found]
+
+
+@on("GET", "/v1/agents/{agent_id}/tools")
+def _of_agent(server: StandIn, ask: Ask) -> list[Record]:
+    used = [server.tables.tools[id] for id in find(server, ask.names["agent_id"])["_tools"]]
+    return page(ask, used, everything=list(server.tables.tools), order="desc", limit=10)
+
+
+@on("GET", "/v1/agents/{agent_id}/core-memory/blocks")
+def _memory(server: StandIn, ask: Ask) -> list[Record]:
+    # here their tags are shown
+    return [server.tables.blocks[id] for id in find(server, ask.names["agent_id"])["_blocks"]]
+
+
+def _labelled(server: StandIn, ask: Ask) -> Record:
+    agent, label = find(server, ask.names["agent_id"]), ask.names["label"]
+    here = [server.tables.blocks[id] for id in agent["_blocks"]]
+    found = next((block for block in here if block["label"] == label), None)
+    if found is None:
+        raise Refusal(404, f"No block with label '{label}' found for agent '{agent['id']}'")
+    return found
+
+
+@on("GET", "/v1/agents/{agent_id}/core-memory/blocks/{label}")
+def _one_of_memory(server: StandIn, ask: Ask) -> Record:
+    return _labelled(server, ask)
+
+
+@on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/{label}")
+def _write_memory(server: StandIn, ask: Ask) -> Record:
+    told = check(ask.body, blocks.UPDATE)
+    return blocks.update(server, _labelled(server, ask), told)
+
+
+# --- change ----------------------------------------------------------------------------------------------------------
+
+
+@on("PATCH", "/v1/agents/{agent_id}")
+def _patch(server: StandIn, ask: Ask) -> Record:
+    body = check(ask.body, _BOTH)
+    _refuse_what_is_not_modelled(body)
+    _check_shared(body)
+    have = find(server, ask.names["agent_id"])
+    agent = copy.deepcopy(have)  # all or nothing
+    old = agent["llm_config"]
+    agent["llm_config"] = models.changed(old, body, agent["agent_type"])
+    if body.get("embedding") is not None:
+        agent["embedding_config"] = models.embedding(body["embedding"])
+    agent["compaction_settings"] = _compacted(agent, body, old["provider_name"])
+    agent |= {key: body[key] for key in _SCALARS if body.get(key) is not None}  # null is no change
+    if "\0" in agent["system"]:
+        raise Refusal(500, UNKNOWN)
+    if body.get("tool_rules") is not None:
+        agent["tool_rules"] = _whole(body["tool_rules"])
+    if body.get("tags") is not None:
+        agent["_tags"] = list(dict.fromkeys(body["tags"]))
+    _relink(server, agent, body)
+    secrets = body.get("secrets")
+    secrets = body.get("tool_exec_environment_variables") if secrets is None else secrets
+    if secrets is not None:  # all of them, not only those told
+        agent["_secrets"] = {key: (server.id("agent-env"), value) for key, value in secrets.items()}
+    have.update(agent | {"updated_at": server.now()})
+    return show(server, have)
+
+
+def _relink(server: StandIn, agent: Record, body: Mapping[str, Any]) -> None:
+    if body.get("tool_ids") is not None:
+        for id in body["tool_ids"]:
+            if id not in server.tables.tools:
+                raise dangling("tools_agents", "tool_id", id, "tools")
+        agent["_tools"] = list(dict.fromkeys(body["tool_ids"]))
+    if body.get("block_ids") is not None:
+        if any(id not in server.tables.blocks for id in body["block_ids"]):
+            raise Refusal(500, UNKNOWN)
+        # 0.16.8 inserts first and deletes then: a block whose label a leaving one still has is not inserted
+        _attach(server, agent, body["block_ids"])
+        agent["_blocks"] = {id: None for id in agent["_blocks"] if id in body["block_ids"]}
+    if body.get("identity_ids") is not None:
+        for id in body["identity_ids"]:
+            if id not in server.tables.identities:
+                raise dangling("identities_agents", "identity_id", id, "identities")
+        agent["_identities"] = list(dict.fromkeys(body["identity_ids"]))
+
+
+def _compacted(agent: Record, body: Mapping[str, Any], provider: str) -> Record:
+    have, told = agent["compaction_settings"], dict(body.get("compaction_settings") or {})
+    now = agent["llm_config"]["provider_name"]
+    # follows a change of provider, if it was never set to anything else
+    if now != provider and "model" not in told and have["model"] == models.summariser(provider):
+        told |= {"model": models.summariser(now), "model_settings": told.get("model_settings")}
+    if "mode" in told and told["mode"] != have["mode"]:
+        told["prompt"] = _prompt(told["mode"])  # even over a prompt that is told along with it (0.16.8)
+    return {**have, **{key: value for key, value in told.items() if key in have}}
+
+
+@on("DELETE", "/v1/agents/{agent_id}")
+def _delete(server: StandIn, ask: Ask) -> Record:
+    agent = find(server, ask.names["agent_id"])
+    del server.tables.agents[agent["id"]]  # its blocks stay
+    return {"message": f"Agent id={agent['id']} successfully deleted"}
+
+
+@on("POST", "/v1/agents/{agent_id}/recompile")
+def _recompile(server: StandIn, ask: Ask) -> str:
+    agent = _known(server, ask)
+    before, now = str(agent["_compiled"]), blocks.compiled(server, agent)
+    if ask.flag("dry_run"):
+        return now
+    agent["_compiled"] = now
+    return before  # 0.16.8 answers what was, not what is
+
+
+@on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/attach/{block_id}")
+def _attach_block(server: StandIn, ask: Ask) -> Record:
+    agent = find(server, ask.names["agent_id"])
+    block = blocks.find(server, ask.names["block_id"])
+    labels = [server.tables.blocks[id]["label"] for id in agent["_blocks"]]
+    if block["id"] not in agent["_blocks"] and block["label"] in labels:
+        columns = {"agent_id": agent["id"], "block_label": block["label"]}
+        raise taken("Agent", "unique_label_per_agent", columns)
+    agent["_blocks"][block["id"]] = None
+    return show(server, agent)
+
+
+@on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/detach/{block_id}")
+def _detach_block(server: StandIn, ask: Ask) -> Record:
+    agent, id = find(server, ask.names["agent_id"]), ask.names["block_id"]
+    if id not in agent["_blocks"]:
+        said = f"No block with id '{id}' found for agent '{agent['id']}' with actor id: '{USER}'"
+        raise Refusal(404, said)
+    del agent["_blocks"][id]
+    return show(server, agent)
+
+
+def _lightly(server: StandIn, ask: Ask) -> Record:
+    if ask.names["agent_id"] not in server.tables.agents:
+        raise Refusal(404, "Agent not found")
+    return server.tables.agents[ask.names["agent_id"]]
+
+
+@on("PATCH", "/v1/agents/{agent_id}/tools/attach/{tool_id}")
+def _attach_tool(server: StandIn, ask: Ask) -> Record | None:
+    agent, id = _lightly(server, ask), ask.names["tool_id"]
+    if id not in server.tables.tools:
+        raise Refusal(404, f"Tool with id={id} not found in organization={ORGANIZATION}")
+    agent["_tools"] = list(dict.fromkeys([*agent["_tools"], id]))
+    tool = server.tables.tools[id]
+    if tool["default_requires_approval"]:
+        _approve(agent, tool["name"], True)
+    return None if ask.is_new_sdk else show(server, agent)
+
+
+@on("PATCH", "/v1/agents/{agent_id}/tools/detach/{tool_id}")
+def _detach_tool(server: StandIn, ask: Ask) -> Record | None:
+    agent = _lightly(server, ask)
+    agent["_tools"] = [id for id in agent["_tools"] if id != ask.names["tool_id"]]  # its rules stay
+    return None if ask.is_new_sdk else show(server, agent)
+
+
+@on("PATCH", "/v1/agents/{agent_id}/tools/approval/{tool}")
+def _approval(server: StandIn, ask: Ask) -> Record | None:
+    told = check(ask.body, {"requires_approval": "bool!"})
+    agent = find(server, ask.names["agent_id"])
+    _approve(agent, ask.names["tool"], told["requires_approval"])  # any name will do
+    return None if ask.is_new_sdk else show(server, agent)
+
+
+def _approve(agent: Record, tool: str, needed: bool) -> None:
+    rule = _rule("requires_approval", tool)
+    number = sum(each["type"] == rule["type"] and each["tool_name"] == tool for each in agent["tool_rules"])
+    if needed and number == 0:
+        agent["tool_rules"] = [*agent["tool_rules"], rule]
+    elif not needed and number == 1:  # 0.16.8 leaves two alone
+        agent["tool_rules"] = [
+            each for each in agent["tool_rules"] if (each["type"], each["tool_name"]) != (rule["type"], tool)
+        ]
+
+
+@on("PATCH", "/v1/agents/{agent_id}/identities/attach/{identity_id}")
+def _attach_identity(server: StandIn, ask: Ask) -> None:
+    agent = find(server, ask.names["agent_id"])
+    identity = identities.find(server, ask.names["identity_id"])
+    agent["_identities"] = list(dict.fromkeys([*agent["_identities"], identity["id"]]))
+
+
+@on("PATCH", "/v1/agents/{agent_id}/identities/detach/{identity_id}")
+def _detach_identity(server: StandIn, ask: Ask) -> None:
+    agent = find(server, ask.names["agent_id"])
+    identity = identities.find(server, ask.names["identity_id"])
+    agent["_identities"] = [id for id in agent["_identities"] if id != identity["id"]]

@@ -1,0 +1,234 @@
+"""The whole of lettaform on a stand-in: what is applied is settled, follows the agents, and goes without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lettaform import flow
+from lettaform.errors import Place
+from lettaform.kinds.tool import tool_name
+from lettaform.model import Desired, Manifest, Plan, Report, Wish
+from lettaform.server import connect
+from lettaform.words import Address, External, Ref
+from tests.standin import Refusal, StandIn, serve
+
+PLACE = Place("lettaform.yaml", 1, 1)
+SOURCE = '''
+def {name}(city: str) -> str:
+    """{about}
+
+    Args:
+        city (str): Which city.
+
+    Returns:
+        str: The weather.
+    """
+    return city
+'''
+
+
+def manifest(
+    *,
+    agents: Mapping[str, Mapping[str, Any]] | None = None,
+    blocks: Mapping[str, Mapping[str, Any]] | None = None,
+    tools: Mapping[str, str] | None = None,
+) -> Manifest:
+    """A manifest without files. An agent's blocks and tools are names; a tool that is not declared is the server's."""
+    objects = [_desired("blocks", "block", name, {"label": name, **each}) for name, each in (blocks or {}).items()]
+    for name, about in (tools or {}).items():
+        source = SOURCE.format(name=name, about=about)
+        objects.append(_desired("tools", "tool", name, {"source": source, "name": tool_name({"source": source})}))
+    for name, each in (agents or {}).items():
+        agent = _desired("agents", "agent", name, {"name": name, "model": "openai-proxy/echo", **each})
+        for key, text in agent.values.pop("memory", {}).items():
+            address = agent.address.own("memory", key)
+            objects.append(Desired(address, "block", {"label": key, "value": text}, PLACE))
+        for tool in agent.values.get("tools", ()):
+            if tool not in (tools or {}):
+                address = Address("tools", tool)
+                objects.append(Desired(address, "tool", {}, PLACE, external=External(name=tool)))
+        for section in ("blocks", "tools"):
+            if section in agent.values:
+                agent.values[section] = [Ref(Address(section, key)) for key in agent.values[section]]
+        objects.append(agent)
+    return Manifest("test", {each.address: each for each in objects})
+
+
+def _desired(section: str, kind: str, name: str, values: Mapping[str, Any]) -> Desired:
+    return Desired(Address(section, name), kind, dict(values), PLACE)
+
+
+FLEET: Mapping[str, Any] = {
+    "agents": {
+        "ann": {
+            "memory": {"persona": "I am Ann.", "notes": "none"},
+            **{"blocks": ["team"], "tools": ["weather", "send_message"], "secrets": {"KEY": "s3cret"}, "tags": ["a"]},
+            **{"metadata": {"floor": 1}, "system": "Be kind.", "context_window": 9000, "include_base_tools": False},
+            "tool_rules": [{"type": "exit_loop", "tool_name": "send_message"}],
+        },
+        "bob": {"memory": {"persona": "I am Bob."}, "blocks": ["team"], "description": "the other"},
+    },
+    "blocks": {"team": {"value": "Ann, Bob", "description": "who is here"}},
+    "tools": {"weather": "Tell the weather."},
+}
+
+
+class Line:
+    """lettaform and one stand-in."""
+
+    def __init__(self, folder: Path, url: str = "http://stand.in") -> None:
+        self.standin, self.folder, self.url = StandIn(), folder, url
+
+    def run(self, manifest: Manifest, wish: Wish | None = None, *, do: bool = True) -> tuple[Plan, Report | None]:
+        """Plan, and apply what was planned."""
+
+        async def run() -> tuple[Plan, Report | None]:
+            server = connect(self.url, transport=self.standin)
+            line = flow._Line(manifest, server, self.folder)
+            try:
+                plan = await line.plan(wish or Wish())
+                return plan, await line.apply(plan, lambda event: None, 8) if do and plan else None
+            finally:
+                await server.close()
+
+        return asyncio.run(run())
+
+    def apply(self, manifest: Manifest, wish: Wish | None = None) -> Report:
+        """Apply; the plan after it is empty, twice, and applying again sends no write."""
+        _, report = self.run(manifest, wish)
+        assert report is not None, "nothing was to do"
+        assert report.exit_code == 0, [(str(o.step.key), str(o.error)) for o in report.of("failed")]
+        self.settled(manifest)
+        return report
+
+    def settled(self, manifest: Manifest) -> None:
+        before = len(self.standin.writes)
+        for _ in range(2):
+            plan, report = self.run(manifest)
+            assert not plan, [(c.action, str(c.address), c.differences) for c in plan.changes]
+            assert report is None
+        assert len(self.standin.writes) == before
+
+    @property
+    def raw(self) -> httpx.Client:
+        """Whoever else speaks to the server."""
+        return httpx.Client(transport=self.standin, base_url=self.url, headers={"User-Agent": "stranger/1"})
+
+    def agent(self, name: str) -> dict[str, Any]:
+        (found,) = self.raw.get("/v1/agents/", params={"name": name}).json()
+        return dict(found)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    return Line(tmp_path)
+
+
+def test_what_is_applied_is_there_and_settled(line: Line) -> None:
+    line.apply(manifest(**FLEET))
+    ann = line.agent("ann")
+    assert {block["label"]: block["value"] for block in ann["blocks"]} == {
+        **{"persona": "I am Ann.", "notes": "none"},
+        "team": "Ann, Bob",
+    }
+    assert {tool["name"] for tool in ann["tools"]} == {"weather", "send_message"}
+    assert ann["llm_config"]["context_window"] == 9000
+    assert [secret["value"] for secret in ann["secrets"]] == ["s3cret"]
+    assert [rule["type"] for rule in ann["tool_rules"]] == ["exit_loop"]
+
+
+def test_what_agents_write_stays(line: Line) -> None:
+    line.apply(manifest(**FLEET))
+    notes = f"/v1/agents/{line.agent('ann')['id']}/core-memory/blocks/notes"
+    line.raw.patch(notes, json={"value": "I learnt."})
+    line.settled(manifest(**FLEET))
+    assert line.raw.get(notes).json()["value"] == "I learnt."
+
+
+def test_what_others_changed_is_set_right(line: Line) -> None:
+    line.apply(manifest(**FLEET))
+    line.raw.patch(f"/v1/agents/{line.agent('ann')['id']}", json={"system": "Be rude.", "tags": []})
+    line.apply(manifest(**FLEET))
+    assert line.agent("ann")["system"] == "Be kind."
+
+
+def test_each_edit_converges(line: Line) -> None:
+    line.apply(manifest(**FLEET))
+    ann = FLEET["agents"]["ann"]
+    for edit in (
+        {"context_window": 12_000},
+        {"model": "letta/letta-free"},
+        {"tools": ["weather"], "tool_rules": []},
+        {"blocks": []},
+        {"secrets": {"OTHER": "value"}},
+        {"memory": {"persona": "I am Ann.", "diary": "empty"}},
+        {"model_settings": {"provider_type": "openai", "temperature": 0.2}},
+    ):
+        ann = {**ann, **edit}
+        line.apply(manifest(**{**FLEET, "agents": {**FLEET["agents"], "ann": ann}}))
+    line.apply(manifest(**{**FLEET, "tools": {"weather": "Tell it again."}}))
+
+
+def test_pruning_takes_what_is_no_longer_declared(line: Line) -> None:
+    line.apply(manifest(**FLEET))
+    fewer = manifest(**{**FLEET, "agents": {"bob": FLEET["agents"]["bob"]}, "tools": {}})
+    line.apply(fewer, Wish(prune=True, allow_destroy=("*",)))
+    assert line.raw.get("/v1/agents/count").json() == 1
+    assert line.raw.get("/v1/tools/count", params={"exclude_letta_tools": True}).json() == 0
+
+
+def test_destroy_leaves_nothing(line: Line) -> None:
+    line.apply(manifest(**FLEET))
+    _, report = line.run(manifest(**FLEET), Wish(destroy=True, allow_destroy=("*",)))
+    assert report is not None
+    assert report.exit_code == 0
+    tables = line.standin.tables
+    assert (tables.agents, tables.blocks, tables.identities) == ({}, {}, {})
+    assert {tool["tool_type"] for tool in tables.tools.values()}.isdisjoint({"custom"})
+
+
+def test_a_lost_answer_makes_no_second_agent(line: Line) -> None:
+    lost: list[str] = []
+
+    def lose(ask: Any) -> None:
+        if (ask.method, ask.path) == ("POST", "/v1/agents/") and len(lost) < 2:
+            lost.append(ask.path)
+            raise httpx.ReadError("the connection broke")
+
+    line.standin.after = lose
+    line.apply(manifest(**FLEET))
+    assert len(lost) == 2
+    assert line.raw.get("/v1/agents/count").json() == 2
+
+
+def test_a_refusal_is_told_and_the_rest_is_done(line: Line) -> None:
+    def refuse(ask: Any) -> None:
+        if (ask.method, ask.path) == ("PUT", "/v1/tools/"):
+            raise Refusal(400, "no tools today")
+
+    line.standin.before = refuse
+    _, report = line.run(manifest(**FLEET))
+    assert report is not None
+    assert report.exit_code != 0
+    assert line.raw.get("/v1/agents/count").json() == 1
+    line.standin.before = lambda ask: None
+    line.apply(manifest(**FLEET))
+
+
+def test_it_also_answers_on_loopback(tmp_path: Path) -> None:
+    standin = StandIn()
+    with serve(standin) as url:
+        there = Line(tmp_path, url)
+        there.standin = httpx.AsyncHTTPTransport()  # type: ignore[assignment]
+        _, report = there.run(manifest(**FLEET))
+        assert report is not None
+        assert report.exit_code == 0
+        plan, _ = there.run(manifest(**FLEET), do=False)
+        assert not plan
+    assert len(standin.tables.agents) == 2
