@@ -71,11 +71,12 @@ class Tape:
         self.requests = 0
         once, tape = Client._once, self
 
-        async def record(client: Client, method: Any, path: str, params: Any, body: Any, within: Any) -> Any:
-            answer = await once(client, method, path, params, body, within)
+        async def record(client: Client, ask: Any) -> Any:
+            answer = await once(client, ask)
             tape.requests += 1
-            if method in ("POST", "PUT") and "generate-schema" not in path:
-                tape.writes.append((method, path, body, answer))
+            made = ask.path in ("/v1/agents/", "/v1/blocks/", "/v1/tools/") and ask.method in ("POST", "PUT")
+            if made:
+                tape.writes.append((ask.method, ask.path, ask.body, answer))
             return answer
 
         Client._once = record  # type: ignore[method-assign]

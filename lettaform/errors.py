@@ -105,9 +105,14 @@ class Conflict(ServerError):
 
 
 class Unavailable(ServerError):
-    """No usable answer: refused, cut, timed out, 429, 5xx. `ambiguous`: the server may have acted all the same."""
+    """No usable answer: refused, cut, timed out, 429, 5xx.
+
+    ambiguous    the server may have acted all the same
+    retry_after  seconds that the server asks us to wait; None if it says nothing
+    """
 
     ambiguous = False
+    retry_after: float | None = None
 
 
 class Unsupported(ServerError):

@@ -17,7 +17,7 @@ from lettaform.apply import apply as walk
 from lettaform.errors import PlanError, Problem, Stale
 from lettaform.kinds import kinds
 from lettaform.manifest import load
-from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
+from lettaform.model import Change, Desired, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
 from lettaform.plan import Draft, diff, make, saved
 from lettaform.plan.compare import matches
 from lettaform.plan.diff import kinds_at
@@ -273,6 +273,8 @@ class _Line:
         self.manifest, self.server, self.directory, self.patience = manifest, server, directory, patience
         self.world: World | None = None
         self.lost = asyncio.Event()
+        self.alone = False
+        self.checked: list[tuple[Desired, frozenset[str]]] = []
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -281,7 +283,12 @@ class _Line:
             yield
             return
         async with self.server.lock(self.manifest.stack, self.patience) as self.lost:
+            self.alone = True
             yield
+
+    async def holder(self) -> Lock | None:
+        """Who else may be applying."""
+        return None if self.alone else await self.server.holder(self.manifest.stack)
 
     async def find(self) -> World:
         """What is live; doubts are errors."""
@@ -294,8 +301,7 @@ class _Line:
     async def plan(self, wish: Wish) -> Plan:
         """load is done; find, diff, check, order."""
         _selectors(wish, self.manifest)
-        held = self.server.holder(self.manifest.stack)
-        world, holder = await asyncio.gather(self.server.find(self.manifest), held)
+        world, holder = await asyncio.gather(self.server.find(self.manifest), self.holder())
         _environment(self.manifest, world)
         draft = diff(self.manifest, world, wish)
         if asked := _usage(draft, world):
@@ -303,9 +309,11 @@ class _Line:
             draft = diff(self.manifest, world, wish)
         self.world = world
         written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and d.change.differences]
-        problems = await self.server.check(written) if written else []
+        unseen = [each for each in written if each not in self.checked]
+        problems = await self.server.check(unseen) if unseen else []
+        self.checked = [] if problems else [*self.checked, *unseen]
         plan = make(self.manifest, world, wish, replace(draft, problems=(*draft.problems, *problems)))
-        if holder is None or holder.pid == str(os.getpid()):
+        if holder is None:
             return plan
         told = f"stack `{plan.stack}` is locked by {holder.holder} since {holder.since}: this may be out of date soon"
         return replace(plan, warnings=(*plan.warnings, Problem(told, severity="warning")))

@@ -123,9 +123,8 @@ def init(asked: Globals, /, ci: str | None) -> None:
         files[".github/workflows/lettaform.yml"] = WORKFLOW.format(version=__version__)
     there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
     if there:
-        raise LettaformError(
-            f"{', '.join(there)} exists already; nothing was written", "choose an empty folder with -C"
-        )
+        message = f"there is already {', '.join(there)}; nothing was written"
+        raise LettaformError(message, "choose another folder with -C")
     try:
         for name, content in files.items():
             _write(folder / name, content)

@@ -61,9 +61,11 @@ class Beside:
         seen: dict[str, Place] = {}
         for node in self._entries("imports"):
             (address,) = self._pair(node, "to")
-            id = self.scope.text(node.map["id"], None, "id") if "id" in node.map and node.map["id"].open else None
-            id = id or (node.map["id"].text if "id" in node.map else None)
-            if address is None or id is None or not self._declared(address, node.map["to"]):
+            said = node.map.get("id")
+            id = None if said is None else self.scope.text(said, None, "id") if said.open else said.text
+            if id == "" and said is not None:
+                self.problems.add("id: is empty", said.place)
+            if address is None or not id or not self._declared(address, node.map["to"]):
                 continue
             if address in objects and objects[address].external is not None:
                 message = f"`{address}` is external: it is used, and never ours"
@@ -77,11 +79,10 @@ class Beside:
     def removed(self) -> Iterator[Removed]:
         for node in self._entries("removed"):
             (address,) = self._pair(node, "from")
-            destroy = self.scope.plain(node.map["destroy"], None, "destroy") if "destroy" in node.map else False
-            if isinstance(destroy, str):
-                where = node.map["destroy"]
-                if where.open:
-                    self.problems.add(f"destroy: expected true or false, got {described(destroy)}", where.place)
+            said = node.map.get("destroy")
+            destroy = self.scope.plain(said, None, "destroy") if said is not None else False
+            if said is not None and said.open and destroy is not HOLE and not isinstance(destroy, bool):
+                self.problems.add(f"destroy: expected true or false, got {described(destroy)}", said.place)
             if address is not None and self._gone(address, node.map["from"]):
                 yield Removed(address, destroy is True, node.place)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lettaform.errors import Place
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Attr, Never, Policy, path_get
+from lettaform.kinds.base import Attr, Never, Policy
 from lettaform.manifest.beside import Beside, address
 from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.form import UNMANAGED, never, partial
@@ -72,10 +72,12 @@ class Objects:
         sound = self.sound(instance, values)
         broken = len(sound) < len(values)
         name = self.name(instance)
-        if name is not HOLE and instance.table.name_field not in values:
+        if name not in (None, HOLE) and instance.table.name_field not in values:
             sound = {instance.table.name_field: name, **sound}
         self.implications(instance, sound)
-        self.check(instance, sound, broken=broken)
+        told = self.check(instance, sound, broken=broken)
+        if name is None and not broken and not told:
+            self.nameless(instance)
         policies, protected = self.ownership(instance)
         return Desired(instance.address, instance.kind, sound, instance.place, where, policies, protected)
 
@@ -148,7 +150,7 @@ class Objects:
                 continue
             broken.add(name)
             _, where, was_open = find(instance.body, flaw.path)
-            if was_open:
+            if was_open or not self.problems.errors:
                 message = flaw.message(secret=lines[name].secret)
                 self.problems.add(message, where, flaw.hint, address=instance.address, field=flaw.field)
         for name, value in known.items():
@@ -168,16 +170,12 @@ class Objects:
             message = f"{name}: is read from the object's other fields"
             self.problems.add(message, instance.body.keys[name], "leave the line out", address=instance.address)
             return HOLE
-        others = {key: self.field(instance, key) for key in instance.body.map if key in instance.table.attrs()}
+        fields, read = NAMES[instance.kind]
+        others = {field: self.field(instance, field) for field in fields}
         if any(value is HOLE for value in others.values()):
             return HOLE
-        others = {key: value for key, value in others.items() if value is not Silent}
-        found = NAMES[instance.kind](fill(others, _stand_in)) if instance.kind in NAMES else instance.name
-        if found is None and not any(line.birth and name in others for name, line in instance.table.attrs().items()):
-            needed = [name for name, line in instance.table.attrs().items() if line.birth]
-            message = f"`{needed[0] if needed else name}` is missing"
-            self.problems.add(message, instance.place, address=instance.address, field=needed[0] if needed else name)
-        return HOLE if found is None else found
+        given = {field: fill(value, _stand_in) for field, value in others.items() if value is not Silent}
+        return HOLE if flaws(instance.table, given) else read(given)
 
     def implications(self, instance: Instance, values: dict[str, Any]) -> None:
         """What the ending of a path says of other fields."""
@@ -186,9 +184,16 @@ class Objects:
                 if path.endswith(ending):
                     values |= {key: value for key, value in implied.items() if key not in instance.body.map}
 
-    def check(self, instance: Instance, values: Mapping[str, Any], *, broken: bool) -> None:
-        """What the kind itself finds wrong, and what is reserved for us."""
-        for path, message, hint in instance.table.check(values):
+    def nameless(self, instance: Instance) -> None:
+        fields, _ = NAMES[instance.kind]
+        missing = next((field for field in fields if field not in instance.body.map), None)
+        message = f"`{missing}` is missing" if missing == fields[0] else f"`{'` and `'.join(fields)}` give it no name"
+        self.problems.add(message, instance.place, address=instance.address, field=fields[0])
+
+    def check(self, instance: Instance, values: Mapping[str, Any], *, broken: bool) -> bool:
+        """What the kind itself finds wrong, and what is reserved for us. Whether the kind found anything."""
+        found = instance.table.check(values)
+        for path, message, hint in found:
             name = path.partition(".")[0]
             node = instance.body.map.get(name)
             if node is None and broken:
@@ -204,6 +209,7 @@ class Objects:
         if isinstance(metadata, Mapping) and RESERVED in metadata:
             where = self.shown(instance, f"metadata.{RESERVED}")
             self.reserved(f"metadata: the key `{RESERVED}` is reserved", where, instance)
+        return bool(found)
 
     def reserved(self, message: str, where: Place, instance: Instance) -> None:
         self.problems.add(message, where, "it is where lettaform keeps its marks", address=instance.address)
@@ -248,6 +254,8 @@ class Objects:
             message = "an external object is found by exactly one of: name; id; stack and address"
             self.problems.add(message, body.at("external"), address=instance.address)
         found = {key: self.scope.text(node, instance.each, key) for key, node in said.items()}
+        for key in (key for key, value in found.items() if value == ""):
+            self.problems.add(f"{key}: is empty", said[key].place, address=instance.address, field=key)
         where = said.get("address")
         return External(
             found.get("name"),
@@ -275,14 +283,19 @@ class Objects:
             return self.no(f"`${{{path.text}}}` is not known: the manifest does not say it", where)
         if value is Silent:
             return Ref(address, ".".join(rest))
-        if value is HOLE or len(rest) == 1:
-            return value
-        deeper = path_get(value, ".".join(rest[1:])) if isinstance(value, Mapping) else None
-        return deeper if deeper is not None else Ref(address, ".".join(rest))
+        for step in rest[1:]:
+            value = value[step] if isinstance(value, Mapping) and step in value else Ref(address, ".".join(rest))
+        if isinstance(value, Mapping | list):  # or else values could grow without bounds, each twice the one before
+            hint = "only texts, numbers and truth values can be taken from another object"
+            return self.no(f"`${{{path.text}}}` is {described(value)}", where, hint)
+        return value
 
     def said(self, instance: Instance, field: str) -> Any:
         """A field of another object, its name included."""
-        return self.name(instance) if field == instance.table.name_field else self.field(instance, field)
+        if field != instance.table.name_field:
+            return self.field(instance, field)
+        name = self.name(instance)
+        return HOLE if name is None else name
 
     def no(self, message: str, where: Place, hint: str | None = None) -> Any:
         self.problems.add(message, where, hint)

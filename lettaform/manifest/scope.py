@@ -20,6 +20,8 @@ from lettaform.words import Joined, Ref, Secret, tainted
 
 GROWN = 64_000_000
 """How many characters all texts with expressions in them may have together."""
+DEEPEST = 150
+"""How many lists and maps may be open at once, in whichever objects."""
 
 _EXPRESSION = re.compile(r"\$\$\{|\$\{([^{}\n]*)(\}?)")
 _STEPS = re.compile(r'\.([A-Za-z0-9_-]+)|\[("(?:[^"\\]|\\.)*"|[A-Za-z0-9_-]+)\]')
@@ -78,6 +80,7 @@ class Scope:
     sections: frozenset[str] = frozenset()
     refer: Refer | None = None
     grown: int = 0
+    depth: int = 0
 
     def value(self, node: Node, each: Each | None = None) -> Any:
         """What `node` stands for, with slots; HOLE if any part of it cannot be known."""
@@ -86,13 +89,22 @@ class Scope:
             if node.tag:
                 return self._read(node, each)
             return self._text(node, each) if "${" in value else value
-        if isinstance(value, dict):
-            members = {key: self.value(child, each) for key, child in value.items() if child.tag != UNSET}
-            return HOLE if any(member is HOLE for member in members.values()) else members
-        if isinstance(value, list):
-            items = [self.value(child, each) for child in value]
-            return HOLE if any(item is HOLE for item in items) else items
+        if isinstance(value, dict | list):
+            self.depth += 1
+            try:
+                return self._members(node, each)
+            finally:
+                self.depth -= 1
         return value
+
+    def _members(self, node: Node, each: Each | None) -> Any:
+        if self.depth > DEEPEST:  # one object's fields, taken from another's, taken from another's
+            return self._no(f"more than {DEEPEST} lists and maps are needed to tell this", node.place)
+        if node.map:
+            members = {key: self.value(child, each) for key, child in node.map.items() if child.tag != UNSET}
+            return HOLE if any(member is HOLE for member in members.values()) else members
+        items = [self.value(child, each) for child in node.list]
+        return HOLE if any(item is HOLE for item in items) else items or type(node.value)()
 
     def plain(self, node: Node, each: Each | None, path: str) -> Any:
         """As `value`, where no secret may stand and no reference."""
@@ -162,7 +174,7 @@ class Scope:
         flat: list[str | Ref | Secret] = []
         for part in parts:
             flat += part.parts if isinstance(part, Joined) else [part]
-        self.grown += sum(len(part) for part in flat if isinstance(part, str))
+        self.grown += len(flat) + sum(len(part) for part in flat if isinstance(part, str))
         self.grown += sum(len(part.value) for part in flat if isinstance(part, Secret))
         if self.grown > GROWN:
             self.problems.add(f"expressions make texts of more than {GROWN} characters", node.place)

@@ -140,7 +140,9 @@ class _Reading:
     def document(self, events: Iterator[Any]) -> Node | None:
         documents = 0
         for event in events:
-            if isinstance(event, yaml.ScalarEvent):
+            if isinstance(event, yaml.ScalarEvent) and self.expects_key():
+                self.key(self.stack[-1], event)
+            elif isinstance(event, yaml.ScalarEvent):
                 self.put(self.scalar(event), event, 1, 0)
             elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 self.start(event)
@@ -208,7 +210,8 @@ class _Reading:
                 self.unknown_tag(event.tag, place)
         if event.anchor:
             self.anchors[event.anchor] = None
-        self.key_must_be_text(frame.node)
+        if self.expects_key():
+            self.stop("a key must be a plain text", place)
         self.stack.append(frame)
 
     def end(self, event: Any) -> None:
@@ -223,6 +226,8 @@ class _Reading:
 
     def alias(self, event: Any) -> None:
         place = self.place(event)
+        if self.expects_key():
+            self.stop("a key must be a plain text", place)
         if event.anchor not in self.anchors:
             hint = suggest(event.anchor, self.anchors) or "quote a text that begins with `*`"
             self.stop(f"`*{event.anchor}` refers to nothing above", place, hint)
@@ -236,14 +241,14 @@ class _Reading:
             self.stop(f"aliases stand for more than {EXPANDED} values", place)
         if len(self.stack) + height > DEPTH:
             self.stop(f"more than {DEPTH} lists and maps inside one another", place)
-        self.put(node, None, size, height, place)
+        self.put(node, None, size, height)
 
-    def key_must_be_text(self, node: Node) -> None:
+    def expects_key(self) -> bool:
+        """Whether what comes now is a key of a mapping."""
         frame = self.stack[-1] if self.stack else None
-        if frame and isinstance(frame.node.value, dict) and frame.key is None:
-            self.stop("a key must be a plain text", node.place)
+        return frame is not None and isinstance(frame.node.value, dict) and frame.key is None
 
-    def put(self, node: Node, event: Any, size: int, height: int, place: Place | None = None) -> None:
+    def put(self, node: Node, event: Any, size: int, height: int) -> None:
         """Hang a finished value where it belongs."""
         self.seen += size
         if event is not None and event.anchor:
@@ -258,17 +263,16 @@ class _Reading:
                 self.problems.add("`!unset` takes away a field, not an item of a list", node.place)
                 return
             frame.node.value.append(node)
-        elif frame.key is None:
-            if event is None:
-                self.stop("a key must be a plain text", place or node.place)
-            self.key(frame, event, node)
-        else:
+        elif frame.key is not None:
             self.member(frame, frame.key, node)
 
-    def key(self, frame: _Frame, event: Any, node: Node) -> None:
+    def key(self, frame: _Frame, event: Any) -> None:
+        """A key is the text that stands there, whatever it would mean as a value."""
+        frame.key, frame.key_place = event.value, self.place(event)
         if event.tag not in (None, "!", f"{_CORE}str"):
-            self.problems.add("a key takes no tag", node.place)
-        frame.key, frame.key_place = event.value, node.place
+            self.problems.add("a key takes no tag", frame.key_place)
+        if event.anchor:
+            self.anchors[event.anchor] = (Node(frame.key_place, event.value), 1, 0)
 
     def member(self, frame: _Frame, key: str, node: Node) -> None:
         place = frame.key_place or node.place

@@ -14,8 +14,10 @@ SHORT: Mapping[str, str] = {"block": "value"}
 BUILT_INS: Mapping[str, frozenset[str]] = {"tool": BUILT_IN}
 """Kind to the names of objects that the server has by itself: used without being declared."""
 
-NAMES: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {"tool": tool_name}
-"""Kind to the name that the server reads out of other fields."""
+NAMES: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], str | None]]] = {
+    "tool": (("source", "json_schema"), tool_name),
+}
+"""Kind to the fields out of which the server reads its name, and how."""
 
 SOURCES: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
     ("tool", "source"): {".py": {}, ".ts": {"source_type": "typescript"}},

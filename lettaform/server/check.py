@@ -48,7 +48,7 @@ async def _try(client: Client, desired: Desired, line: Attr) -> Problem | None:
     if values.get("json_schema") or values.get("source_type") == "typescript":
         return None
     try:
-        schema = await client.send("POST", line.tried or "", body={"code": values[line.name]})
+        schema = await client.send("POST", line.tried or "", body={"code": values[line.name]}, repeatable=True)
     except Unavailable:
         raise
     except ServerError as error:

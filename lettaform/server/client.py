@@ -6,14 +6,17 @@ import ast
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lettaform import __version__
 from lettaform.errors import Conflict, NotFound, ServerError, Unauthorized, Unavailable, Unsupported
+from lettaform.server.gate import Gate
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 PAGE = 1000
@@ -35,6 +38,7 @@ class Client:
     ) -> None:
         self.url, self.timeout, self.parallel, self.trace = url.rstrip("/"), timeout, parallel, trace
         self._transport = transport
+        self._gate = Gate(parallel)
         self.requests = self.writes = 0
         self._secrets: set[str] = {token} if token else set()
         self._headers = {"User-Agent": f"lettaform/{__version__}"}
@@ -48,8 +52,8 @@ class Client:
         self._spent: list[httpx.AsyncClient] = []
 
     def _pool(self) -> httpx.AsyncClient:
-        # 0.16.8 closes idle connections after 5 s
-        limits = httpx.Limits(max_connections=self.parallel, keepalive_expiry=4)
+        # 0.16.8 closes idle connections after 5 s; the lock's heart beats beside what the gate lets through
+        limits = httpx.Limits(max_connections=self.parallel + 2, keepalive_expiry=4)
         return httpx.AsyncClient(
             base_url=self.url, headers=self._headers, limits=limits, timeout=self.timeout, transport=self._transport
         )
@@ -95,49 +99,66 @@ class Client:
         body: Any = None,
         within: float | None = None,
         overtaken: bool = False,
+        repeatable: bool = False,
+        urgent: bool = False,
     ) -> Any:
         """One request, answered `within` so many seconds. Repeated where that is safe: everything but POST.
 
         `overtaken`: repeat a 409, too: 0.16.8 answers it to all but one of several writers of a block.
+        `repeatable`: a POST that makes nothing. `urgent`: not to wait behind others.
         """
-        if method == "POST":
-            return await self._once(method, path, params, body, within)
+        ask = _Request(method, path, params, body, within or self.timeout, urgent)
+        if method == "POST" and not repeatable:
+            return await self._once(ask)
         again: tuple[type[Exception], ...] = (Unavailable, Conflict) if overtaken else (Unavailable,)
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(5 if overtaken else 4),
-            wait=wait_random_exponential(multiplier=0.2, max=3),
+            stop=stop_after_attempt(8 if overtaken else 4),
+            wait=_pause,
             retry=retry_if_exception_type(again),
             reraise=True,
         )
-        return await retrying(self._once, method, path, params, body, within)
+        return await retrying(self._once, ask)
 
-    async def _once(
-        self, method: Method, path: str, params: Mapping[str, Any] | None, body: Any, within: float | None
-    ) -> Any:
+    async def _once(self, ask: _Request) -> Any:
+        if ask.urgent:
+            return await self._exchange(ask)
+        async with self._gate.passage():
+            started = time.monotonic()
+            try:
+                answer = await self._exchange(ask)
+            except ServerError as error:
+                if error.status in (409, 429, 503) or (isinstance(error, Unavailable) and error.ambiguous):
+                    self._gate.refused()
+                raise
+            self._gate.answered(f"{ask.method} {ask.path[:16]}", time.monotonic() - started)
+            return answer
+
+    async def _exchange(self, ask: _Request) -> Any:
         self.requests += 1
-        self.writes += method != "GET"
-        started = asyncio.get_running_loop().time()
+        self.writes += ask.method != "GET"
+        started = time.monotonic()
         # httpx would write \ud800 as bytes that no server reads; JSON's own escapes are plain ASCII
-        content = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        content = None if ask.body is None else json.dumps(ask.body).encode()
+        headers = {"Content-Type": "application/json"} if ask.body is not None else {}
         try:
-            answer = await self._http.request(
-                method, path, params=_flat(params), content=content, headers=headers, timeout=within or self.timeout
-            )
+            # httpx counts the silence between bytes; a server that dribbles must end, too
+            async with asyncio.timeout(ask.within * 1.5):
+                answer = await self._http.request(
+                    ask.method, ask.path, params=_flat(ask.params), content=content, headers=headers, timeout=ask.within
+                )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ServerError(f"{self.url!r} is not the address of a server", str(error)) from error
-        except httpx.HTTPError as error:
-            raise self._no_answer(method, path, error, within or self.timeout) from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise self._no_answer(ask, error) from error
         if self.trace:
-            spent = (asyncio.get_running_loop().time() - started) * 1000
-            self.trace(
-                self.redact(f"{method} {answer.request.url.raw_path.decode()} {answer.status_code} {spent:.0f} ms")
-            )
+            spent = (time.monotonic() - started) * 1000
+            told = f"{ask.method} {answer.request.url.raw_path.decode()} {answer.status_code} {spent:.0f} ms"
+            self.trace(self.redact(told))
         if answer.status_code >= 500:
             # 0.16.8 closes the socket after an unhandled error, and the pool would hand it out again
             self._spent.append(self._http)
             self._http = self._pool()
-        return self._read(method, path, answer)
+        return self._read(ask.method, ask.path, answer)
 
     def _read(self, method: Method, path: str, answer: httpx.Response) -> Any:
         status = answer.status_code
@@ -165,22 +186,43 @@ class Client:
         if status == 429 or status >= 500:
             refused = Unavailable(message, "`lettaform dev logs` or the server's log say more", **told, words=words)
             refused.ambiguous = status not in (429, 503)
+            after = answer.headers.get("retry-after", "")
+            refused.retry_after = float(after) if after.isdigit() else None
             raise refused
         raise ServerError(message, **told, words=words)
 
-    def _no_answer(self, method: Method, path: str, error: httpx.HTTPError, timeout: float) -> Unavailable:
+    def _no_answer(self, ask: _Request, error: Exception) -> Unavailable:
+        told: dict[str, Any] = {"method": ask.method, "path": ask.path}
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             hint = "is it running? `lettaform dev up` starts one here; --server or LETTA_BASE_URL name another"
-            return Unavailable(f"no server answers at {self.url}", hint, method=method, path=path)
+            return Unavailable(f"no server answers at {self.url}", hint, **told)
         if isinstance(error, httpx.PoolTimeout):
-            return Unavailable(
-                f"{method} {path}: no connection was free within {timeout:.0f} s", method=method, path=path
-            )
-        late = isinstance(error, httpx.TimeoutException)
-        what = f"no answer within {timeout:.0f} s" if late else f"the connection broke ({type(error).__name__})"
-        lost = Unavailable(f"{method} {self.url}{path}: {what}", method=method, path=path)
+            return Unavailable(f"{ask.method} {ask.path}: no connection was free within {ask.within:.0f} s", **told)
+        late = isinstance(error, httpx.TimeoutException | TimeoutError)
+        what = f"no answer within {ask.within:.0f} s" if late else f"the connection broke ({type(error).__name__})"
+        lost = Unavailable(f"{ask.method} {self.url}{ask.path}: {what}", **told)
         lost.ambiguous = True
         return lost
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: Method
+    path: str
+    params: Mapping[str, Any] | None
+    body: Any
+    within: float
+    urgent: bool
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds before the next attempt: what the server asks for, else more each time, with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, Unavailable) else None
+    return min(asked, 30.0) if asked is not None else float(_JITTER(state))
+
+
+_JITTER = wait_random_exponential(multiplier=0.2, max=3)
 
 
 def _flat(params: Mapping[str, Any] | None) -> list[tuple[str, Any]]:

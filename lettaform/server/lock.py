@@ -138,7 +138,7 @@ async def _beat(client: Client, own: Lock, lease: float, lost: asyncio.Event) ->
         number += 1
         body = {"properties": [{"key": "beat", "value": str(number), "type": "string"}]}
         try:
-            await client.send("PATCH", f"{PATH}{own.id}", body=body, within=lease / 3)
+            await client.send("PATCH", f"{PATH}{own.id}", body=body, within=lease / 3, urgent=True)
             last = time.monotonic()
         except NotFound:
             lost.set()

@@ -113,7 +113,7 @@ class Sender:
                     return found
                 if attempt == 3 or (error.status == 500 and attempt == 2):
                     raise
-                await asyncio.sleep(0.3 * attempt)
+                await asyncio.sleep(error.retry_after or 0.3 * attempt)
         raise AssertionError("unreachable")
 
     async def _look(self, step: Step, kind: type[Kind]) -> dict[str, Any] | None:
@@ -193,7 +193,7 @@ class Sender:
             code = {"code": body["source_code"]}
             body.setdefault("json_schema", None)
             body["json_schema"] = body["json_schema"] or await self.client.send(
-                "POST", f"{kind.path}generate-schema", body=code
+                "POST", f"{kind.path}generate-schema", body=code, repeatable=True
             )
         return body
 
@@ -263,10 +263,7 @@ class Sender:
     async def _call(self, step: Step) -> Answer:
         assert step.member is not None
         path = f"{kinds()[step.kind].path}{step.id}/{step.member[0]}"
-        try:
-            await self.client.send("POST", path)
-        except Unavailable:  # a recompile can be repeated
-            await self.client.send("POST", path)
+        await self.client.send("POST", path, repeatable=True)
         return Answer(step.id or "")
 
     async def _record_blocks(self) -> list[dict[str, Any]]:

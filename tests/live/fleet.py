@@ -125,6 +125,15 @@ def moved(plan: Plan) -> list[tuple[str, str]]:
     return [(str(runtime.address), runtime.path) for runtime in plan.runtime]
 
 
+def plain(body: Any) -> Any:
+    """An answer without the order of its collections, which 0.16.8 does not keep."""
+    if isinstance(body, dict):
+        return {key: plain(value) for key, value in body.items()}
+    if isinstance(body, list):
+        return sorted((plain(item) for item in body), key=repr)
+    return body
+
+
 class Wire:
     """Every request that lettaform sends while it is patched in."""
 
@@ -132,13 +141,12 @@ class Wire:
         self.sent: list[tuple[str, str, Any]] = []
         once = Client._once
 
-        async def record(client: Client, method: Any, path: str, params: Any, body: Any, within: Any) -> Any:
-            self.sent.append((method, path, body))
-            return await once(client, method, path, params, body, within)
+        async def record(client: Client, ask: Any) -> Any:
+            self.sent.append((ask.method, ask.path, ask.body))
+            return await once(client, ask)
 
         monkeypatch.setattr(Client, "_once", record)
 
     def writes(self) -> list[tuple[str, str, Any]]:
         """What was no GET, and did not merely ask."""
         return [sent for sent in self.sent if sent[0] != "GET" and "generate-schema" not in sent[1]]
-

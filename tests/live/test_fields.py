@@ -6,8 +6,11 @@ was seen of the line that they are about. A new field needs two example values i
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -383,7 +386,7 @@ class Seen:
 
     change: Change | None = None
     problems: list[Problem] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     runtime: list[Runtime] = field(default_factory=list)
     sent: list[Mapping[str, Any]] = field(default_factory=list)
     had: Live | None = None
@@ -466,15 +469,28 @@ def manifest(cases: list[Case], stage: str) -> Manifest:
 # --- the journey -----------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class Log:
+    """What each stage of a journey showed of each case, and `others`: what it planned beside them."""
+
+    cases: Mapping[str, Case]
+    seen: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    others: dict[str, list[str]] = field(default_factory=dict)
+
+    def nothing(self, stage: str, name: str) -> None:
+        """Hold that a plan had nothing to do with a case."""
+        seen = self.seen[stage, name]
+        assert (seen.change, seen.problems, seen.runtime) == (None, [], [])
+
+
 class Journey:
-    """The fleet's way through every stage; `seen` holds what each stage showed of each case."""
+    """The fleet's way through every stage, written down in a Log."""
 
     def __init__(self, url: str, token: str | None, folder: Path, cases: list[Case]) -> None:
         self.cases = {case.address: case for case in cases}
         self.source, self.connection = flow.Source(folder), flow.Connection(url, token)
         self.http = httpx.Client(base_url=url, headers=_bearer(token), timeout=60)
-        self.seen: dict[tuple[str, str], Seen] = {}
-        self.others: dict[str, list[str]] = {}
+        self.log = Log({case.name: case for case in cases})
         self.wanted = Manifest(STACK, {})
         self.stillborn: set[Address] = set()
         self.bodies: list[tuple[str, Mapping[str, Any]]] = []
@@ -499,7 +515,7 @@ class Journey:
     def stage(self, name: str, values: str, *, apply: bool = False, wish: Wish | None = None) -> None:
         """Plan, and apply if told so; a case of which the plan complains is left out and noted."""
         seen = {address: Seen() for address in self.cases}
-        self.seen |= {(name, self.cases[address].name): each for address, each in seen.items()}
+        self.log.seen |= {(name, self.cases[address].name): each for address, each in seen.items()}
         before = self.live() if apply else {}
         self.bodies.clear()
         plan, report = self.attempt(values, seen, apply, wish or Wish())
@@ -509,13 +525,13 @@ class Journey:
             if case is not None:
                 seen[change.address].change = change
             elif not apply:
-                self.others.setdefault(name, []).append(f"{change.action} {change.address}")
+                self.log.others.setdefault(name, []).append(f"{change.action} {change.address}")
         for runtime in plan.runtime:
             if runtime.address in seen:
                 seen[runtime.address].runtime.append(runtime)
         for outcome in report.outcomes if report else ():
             if outcome.error is not None and outcome.step.address in seen:
-                seen[outcome.step.address].errors.append(outcome.error)
+                seen[outcome.step.address].errors.append(str(outcome.error))
         for address, each in seen.items():
             each.had, each.has = before.get(address), after.get(address)
             ids = {live.id for live in (each.had, each.has) if live}
@@ -562,15 +578,6 @@ class Journey:
             answer = self.http.patch(path, json=body)
             assert answer.is_success, f"{case.name}: {answer.text}"
 
-    def case(self, name: str) -> Case:
-        """The case of this name."""
-        return next(case for case in self.cases.values() if case.name == name)
-
-    def nothing(self, stage: str, name: str) -> None:
-        """Hold that a plan had nothing to do with a case."""
-        seen = self.seen[stage, name]
-        assert (seen.change, seen.problems, seen.runtime) == (None, [], [])
-
     def live(self) -> dict[Address, Live]:
         """What is live, by address."""
         return {live.address: live for live in flow.show(self.source, self.connection) if live.address}
@@ -606,17 +613,28 @@ def _overheard(send: Callable[..., Any], bodies: list[tuple[str, Mapping[str, An
 
 
 @pytest.fixture(scope="module")
-def journey(letta: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    folder = tmp_path_factory.mktemp("fields")
-    found = Journey(letta.url, letta.password, folder, cases(letta.model, letta.embedding))
-    found.clean()
+def log(letta: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """One journey for a test run: of its workers the first makes it, and the others read what it wrote down."""
+    told = Path(os.environ["LETTAFORM_TEST_RUN"]) / "fields"
+    told.parent.mkdir(exist_ok=True)
+    with told.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            told.write_bytes(pickle.dumps(_travel(letta, tmp_path_factory.mktemp("fields"))))
+    found: Log = pickle.loads(told.read_bytes())
+    return found
+
+
+def _travel(letta: Any, folder: Path) -> Log:
+    journey = Journey(letta.url, letta.password, folder, cases(letta.model, letta.embedding))
+    journey.clean()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            found.run(patch)
-        yield found
+            journey.run(patch)
     finally:
-        found.clean()
-        found.http.close()
+        journey.clean()
+        journey.http.close()
+    return journey.log
 
 
 # --- the tests -------------------------------------------------------------------------------------------------------
@@ -646,7 +664,7 @@ def every_stage(test: str) -> Any:
 
 def _known(test: str, name: str) -> list[pytest.MarkDecorator]:
     why = FAULTS.get((test, name))
-    return [pytest.mark.xfail(strict=True, reason=why)] if why else []
+    return [pytest.mark.xfail(strict=True, raises=AssertionError, reason=why)] if why else []
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -664,37 +682,37 @@ def test_every_case_is_about_a_line() -> None:
 
 
 @every("born")
-def test_what_is_born_is_not_planned_again(journey: Journey, name: str) -> None:
-    case, seen = journey.case(name), journey.seen["born", name]
+def test_what_is_born_is_not_planned_again(log: Log, name: str) -> None:
+    case, seen = log.cases[name], log.seen["born", name]
     assert (seen.problems, seen.errors) == ([], [])
     assert seen.change is not None
     assert seen.change.action == "create"
     line = case.table.attrs()["source" if name == "tool.name" else case.field]
     assert [body for body in seen.sent if line.write in body]
-    journey.nothing("born, again", name)
-    journey.nothing("born, once more", name)
+    log.nothing("born, again", name)
+    log.nothing("born, once more", name)
 
 
 @every("changed", lambda line: not (line.once or line.fixed))
-def test_a_change_is_shown_alone_written_and_not_planned_again(journey: Journey, name: str) -> None:
-    seen = journey.seen["changed", name]
+def test_a_change_is_shown_alone_written_and_not_planned_again(log: Log, name: str) -> None:
+    seen = log.seen["changed", name]
     assert (seen.problems, seen.errors) == ([], [])
     assert seen.change is not None
     assert seen.change.action == "update"
-    assert seen.fields == journey.case(name).moves
-    journey.nothing("changed, again", name)
+    assert seen.fields == log.cases[name].moves
+    log.nothing("changed, again", name)
 
 
 @every("once", lambda line: line.once)
-def test_what_matters_at_birth_alone_is_never_compared(journey: Journey, name: str) -> None:
-    journey.nothing("changed", name)
+def test_what_matters_at_birth_alone_is_never_compared(log: Log, name: str) -> None:
+    log.nothing("changed", name)
 
 
 @every("drifted", lambda line: not (line.once or line.fixed) and line.read is not None)
-def test_drift_is_told_and_written_back(journey: Journey, name: str) -> None:
+def test_drift_is_told_and_written_back(log: Log, name: str) -> None:
     if name in UNDRIFTED:
         pytest.skip(UNDRIFTED[name])
-    seen, case = journey.seen["drifted", name], journey.case(name)
+    seen, case = log.seen["drifted", name], log.cases[name]
     assert (seen.problems, seen.errors) == ([], [])
     assert seen.change is not None
     # what cannot be read cannot be seen to drift
@@ -703,22 +721,22 @@ def test_drift_is_told_and_written_back(journey: Journey, name: str) -> None:
     assert {difference.reason for difference in seen.change.differences} == {
         "manifest" if case.line.secret else "drift"
     }
-    journey.nothing("drifted, again", name)
+    log.nothing("drifted, again", name)
 
 
 @every("cleared", lambda line: not (line.once or line.fixed) and line.clear is not Never)
-def test_null_clears(journey: Journey, name: str) -> None:
-    seen, case = journey.seen["cleared", name], journey.case(name)
+def test_null_clears(log: Log, name: str) -> None:
+    seen, case = log.seen["cleared", name], log.cases[name]
     assert (seen.problems, seen.errors) == ([], [])
     assert seen.fields == {case.field}
     assert seen.has is not None
     assert case.line.clear is None or not seen.has.values[case.field]
-    journey.nothing("cleared, again", name)
+    log.nothing("cleared, again", name)
 
 
 @every("replaced", lambda line: line.fixed)
-def test_what_cannot_change_is_replaced_with_consent_alone_and_keeps_its_blocks(journey: Journey, name: str) -> None:
-    refused, seen, case = journey.seen["unconsented", name], journey.seen["replaced", name], journey.case(name)
+def test_what_cannot_change_is_replaced_with_consent_alone_and_keeps_its_blocks(log: Log, name: str) -> None:
+    refused, seen, case = log.seen["unconsented", name], log.seen["replaced", name], log.cases[name]
     assert refused.refusal is Guarded
     assert [f"--allow-destroy '{case.address}'" in (problem.hint or "") for problem in refused.problems] == [True]
     assert seen.change is not None
@@ -727,13 +745,13 @@ def test_what_cannot_change_is_replaced_with_consent_alone_and_keeps_its_blocks(
     assert seen.has is not None
     assert seen.had.id != seen.has.id
     assert seen.blocks[0] == seen.blocks[1] != frozenset()
-    journey.nothing("replaced, again", name)
+    log.nothing("replaced, again", name)
 
 
 @every_stage("written")
-def test_only_what_is_shown_is_written(journey: Journey, name: str, stage: str) -> None:
+def test_only_what_is_shown_is_written(log: Log, name: str, stage: str) -> None:
     """Beside it: the mark, and as they were, what goes with it in one request."""
-    seen, case = journey.seen[stage, name], journey.case(name)
+    seen, case = log.seen[stage, name], log.cases[name]
     lines = {line.write: line for line in case.table.attrs().values() if line.write}
     groups = {case.table.attrs()[field].group for field in seen.fields} - {None}
     for key, value in [item for body in seen.sent for item in body.items()]:
@@ -747,8 +765,8 @@ def test_only_what_is_shown_is_written(journey: Journey, name: str, stage: str) 
 
 
 @every_stage("kept")
-def test_nothing_else_moves(journey: Journey, name: str, stage: str) -> None:
-    seen, case = journey.seen[stage, name], journey.case(name)
+def test_nothing_else_moves(log: Log, name: str, stage: str) -> None:
+    seen, case = log.seen[stage, name], log.cases[name]
     assert seen.had is not None
     assert seen.has is not None
     moved = {
@@ -761,15 +779,15 @@ def test_nothing_else_moves(journey: Journey, name: str, stage: str) -> None:
 
 
 @pytest.mark.parametrize("name", FOLLOWS)
-def test_what_is_derived_follows(journey: Journey, name: str) -> None:
-    seen = journey.seen["changed", name]
+def test_what_is_derived_follows(log: Log, name: str) -> None:
+    seen = log.seen["changed", name]
     assert seen.had is not None
     assert seen.has is not None
     assert [field for field in FOLLOWS[name] if seen.had.values[field] == seen.has.values[field]] == []
 
 
-def test_nothing_beside_the_fleet_is_planned(journey: Journey) -> None:
-    assert journey.others == {}
+def test_nothing_beside_the_fleet_is_planned(log: Log) -> None:
+    assert log.others == {}
 
 
 def _plainly(name: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import Guarded, PlanError, Stale
-from tests.live.fleet import TOOL, Fleet, Wire, changes, moved
+from tests.live.fleet import TOOL, Fleet, Wire, changes, moved, plain
 
 MANIFEST = """
     blocks:
@@ -123,11 +123,11 @@ def test_foreign_objects_are_byte_identical_before_and_after(built: Fleet) -> No
             "memory_blocks": [{"label": "persona", "value": "mine"}],
         },
     ).json()
-    before = built.raw.get(f"/v1/agents/{stranger['id']}").text
+    before = plain(built.raw.get(f"/v1/agents/{stranger['id']}").json())
     built.write(MANIFEST.replace("You lead.", "You lead well."))
     built.apply()
     flow.apply(built.source, built.connection, flow.Wish(destroy=True))
-    assert built.raw.get(f"/v1/agents/{stranger['id']}").text == before
+    assert plain(built.raw.get(f"/v1/agents/{stranger['id']}").json()) == before
     for block in stranger["blocks"]:
         built.raw.delete(f"/v1/blocks/{block['id']}")
     built.raw.delete(f"/v1/agents/{stranger['id']}")
@@ -144,12 +144,12 @@ def test_clones_are_named_and_never_touched(built: Fleet) -> None:
     plan = built.plan()
     assert sorted(u.id for u in plan.unmanaged) == sorted(clones)
     assert all("copy" in u.reason for u in plan.unmanaged)
-    before = {clone: built.raw.get(f"/v1/agents/{clone}").text for clone in clones}
+    before = {clone: plain(built.raw.get(f"/v1/agents/{clone}").json()) for clone in clones}
     built.write(MANIFEST.replace("You lead.", "You lead well."))
     built.apply()
     assert built.agent("boss")["id"] == boss["id"]
     flow.apply(built.source, built.connection, flow.Wish(destroy=True))
-    assert {clone: built.raw.get(f"/v1/agents/{clone}").text for clone in clones} == before
+    assert {clone: plain(built.raw.get(f"/v1/agents/{clone}").json()) for clone in clones} == before
     # not even now, when they alone claim the address
     plan = built.plan()
     assert ("create", "agents.boss") in [(action, address) for action, address, _ in changes(plan)]
@@ -196,12 +196,12 @@ def test_nothing_that_an_agent_did_with_its_memory_tool_is_undone(built: Fleet) 
     built.patch(f"/v1/blocks/{label['persona']}", label="me", description="who I am", value="I changed.")
     made = built.raw.post("/v1/blocks/", json={"label": "notes", "value": "my own"}).json()
     built.patch(f"{path}/attach/{made['id']}")
-    before = built.agent("boss")["blocks"]
+    before = plain(built.agent("boss")["blocks"])
     plan = built.settled()
     assert set(moved(plan)) >= {("agents.boss.memory.persona", "value"), ("agents.boss.memory.human", "attached")}
     built.write(MANIFEST.replace("You lead.", "You lead well."))
     built.apply()
-    assert built.agent("boss")["blocks"] == before
+    assert plain(built.agent("boss")["blocks"]) == before
     # the manifest may take up what the agent made: its text stays
     built.write(MANIFEST.replace("persona: I lead.", "persona: I lead.\n          notes: a seed"))
     built.apply()

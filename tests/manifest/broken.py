@@ -351,6 +351,17 @@ CASES = (
         ),
     ),
     broken(
+        "whole map of another object",
+        'stack: s\nagents:\n  a: {metadata: {x: 1}}\n  b: {metadata: {y: "${agents.a.metadata}"}}\n',
+        "4:22 `${agents.a.metadata}` is a map → only texts, numbers and truth values can be taken from another object",
+    ),
+    broken(
+        "empty id",
+        "stack: s\nagents: {a: {}}\nblocks: {b: {external: true, id: ''}}\nimports: [{to: agents.a, id: ''}]\n",
+        "3:34 id: is empty",
+        "4:30 id: is empty",
+    ),
+    broken(
         "reference to another kind",
         'stack: s\ntools: {t: {source: t.py}}\nagents: {a: {blocks: ["${tools.t.id}"]}}\n',
         "3:23 blocks: tools.t is none of blocks",
@@ -416,6 +427,17 @@ CASES = (
         "tool without source",
         "stack: s\ntools:\n  t: {tags: [x]}\n",
         "3:3 `source` is missing",
+    ),
+    broken(
+        "tool with a schema alone",
+        "stack: s\ntools:\n  t: {json_schema: {}}\n",
+        "3:3 `source` is missing",
+    ),
+    broken(
+        "schema without a name",
+        "stack: s\ntools:\n  t: {source: t.ts, json_schema: {description: x}}\n",
+        "3:3 `source` and `json_schema` give it no name",
+        files={"t.ts": "export const x = 1\n"},
     ),
     broken(
         "tool with a name",

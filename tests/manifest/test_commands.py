@@ -60,7 +60,8 @@ def test_validate_for_github(project: Project) -> None:
     assert done.exit_code == 1
     assert done.stdout.splitlines() == [
         "::error file=lettaform.yaml,line=3,col=7::unknown field `modle` (did you mean `model`?)",
-        "::error file=lettaform.yaml,line=4,col=14::model: expected a text of the form `provider/model`, got the text '50%25,:'",
+        "::error file=lettaform.yaml,line=4,col=14::"
+        "model: expected a text of the form `provider/model`, got the text '50%25,:'",
     ]
 
 

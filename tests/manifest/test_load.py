@@ -91,7 +91,11 @@ def test_silence_and_null(project: Project) -> None:
 
 def test_ownership(project: Project) -> None:
     project.write(
-        "stack: s\nagents: {a: {policy: {tools: enforce}, lifecycle: {ignore_changes: [system], prevent_destroy: true}}}\n"
+        """
+        stack: s
+        agents:
+          a: {policy: {tools: enforce}, lifecycle: {ignore_changes: [system], prevent_destroy: true}}
+        """
     )
     desired = project.load().objects[at("agents.a")]
     assert desired.policies == {"tools": "enforce", "system": "ignore"}
@@ -169,9 +173,40 @@ def test_references_in_texts(project: Project) -> None:
 
 def test_joined_texts_are_flat(project: Project) -> None:
     project.write(
-        'stack: s\nblocks: {o: {}}\nagents: {a: {description: "[${blocks.o.id}]"}, b: {description: "<${agents.a.description}>"}}\n'
+        """
+        stack: s
+        blocks: {o: {}}
+        agents:
+          a: {description: "[${blocks.o.id}]"}
+          b: {description: "<${agents.a.description}>"}
+        """
     )
     assert values(project.load(), "agents.b")["description"] == Joined(("<[", Ref(at("blocks.o")), "]>"))
+
+
+def chain(field: str, length: int) -> str:
+    """Agents that each take something from the next; `field` says what, with N for the next one's number."""
+    agents = "".join(f"  a{n}: {field.replace('N', str(n + 1))}\n" for n in range(length))
+    return f"stack: s\nagents:\n{agents}  a{length}: {{description: {'x' * 100}}}\n"
+
+
+def test_a_long_way_from_object_to_object_ends(project: Project) -> None:
+    """Each is deep, and asks the next: no stack would do."""
+    project.write(chain("{metadata: " + "{x: " * 90 + '"${agents.aN.metadata.x}"' + "}" * 90 + "}", 50))
+    assert any("lists and maps are needed to tell this" in problem.message for problem in project.problems())
+
+
+def test_many_steps_from_object_to_object_end(project: Project) -> None:
+    project.write(chain('{description: "${agents.aN.description}"}', 20))
+    assert values(project.load(), "agents.a0")["description"] == "x" * 100
+    project.write(chain('{description: "${agents.aN.description}"}', 500))
+    assert any("taken from one another" in problem.message for problem in project.problems())
+
+
+def test_texts_do_not_double_for_ever(project: Project) -> None:
+    project.write(chain('{description: "${agents.aN.description}${agents.aN.description}"}', 25))
+    (problem,) = project.problems()
+    assert problem.message == "expressions make texts of more than 64000000 characters"
 
 
 def test_a_number_that_is_not_known_yet(project: Project) -> None:

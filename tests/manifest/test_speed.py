@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 
-from lettaform.manifest import load
 from tests.manifest.broken import TOOL
 from tests.manifest.conftest import Project
 

@@ -33,7 +33,7 @@ def value(text: str) -> Any:
     ("written", "meant"),
     [
         *((word, word) for word in ("no", "on", "yes", "off", "y", "N", "1:30", "2024-01-01", "0b1", "1_000", "0o8")),
-        *((word, word) for word in ("1.2.3", "v1", "+", "-", ".", "..", "1e", "0xg", "<", "=", "nan", "inf", "tRue")),
+        *((word, word) for word in ("1.2.3", "v1", "+", ".", "..", "1e", "0xg", "<", "=", "nan", "inf", "tRue")),
         *((word, None) for word in ("", "~", "null", "Null", "NULL")),
         *((word, True) for word in ("true", "True", "TRUE")),
         *((word, False) for word in ("false", "False", "FALSE")),
@@ -91,7 +91,7 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     node, said = read("\n".join(lines))
     assert time.process_time() - before < 1
     assert node is None
-    assert said == [f"f:6:10: aliases stand for more than {EXPANDED} values"]
+    assert said == [f"f:5:45: aliases stand for more than {EXPANDED} values"]
 
 
 def test_aliases_do_not_add_up_to_depth() -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from tests.standin import blocks, identities, models, tools
 from tests.standin.lists import choice, page, tagged, unlisted
 from tests.standin.server import (
+    DATABASE,
     ORGANIZATION,
     UNKNOWN,
     USER,
@@ -182,7 +183,9 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     for id in body.get("identity_ids") or ():
         if id not in server.tables.identities:
             raise dangling("identities_agents", "identity_id", id, "identities")
-    _fits(body.get("timezone"), system)
+    if "\0" in (system or ""):
+        raise Refusal(500, DATABASE)
+    _fits(body.get("timezone"))
     now, tags = server.now(), list(dict.fromkeys(body.get("tags") or ()))
     agent = copy.deepcopy(dict(_EMPTY))
     agent |= {key: body[key] for key in _SCALARS if body.get(key) is not None}
@@ -243,13 +246,11 @@ def _check_shared(body: Mapping[str, Any]) -> None:
     _whole(body.get("tool_rules") or ())
 
 
-def _fits(timezone: str | None, system: str | None) -> None:
+def _fits(timezone: str | None) -> None:
     try:
         ZoneInfo(timezone or "UTC")
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         raise Refusal(500, UNKNOWN) from None
-    if "\0" in (system or ""):
-        raise Refusal(500, UNKNOWN)
 
 
 def _tools(server: StandIn, body: Mapping[str, Any], kind: str) -> list[str]:
@@ -379,16 +380,20 @@ def _known(server: StandIn, ask: Ask) -> Record:
 @on("GET", "/v1/blocks/{block_id}/agents")
 def _of_block(server: StandIn, ask: Ask) -> list[Record]:
     found = blocks.users(server, ask.names["block_id"])  # 0.16.8 answers [] for a block that is not there
-    include = _include(ask)
-    return [show(server, a, include) for a in page(ask, found, everything=list(server.tables.agents), order="desc")]
+    return _only(server, ask, found)
 
 
 @on("GET", "/v1/identities/{identity_id}/agents")
 def _of_identity(server: StandIn, ask: Ask) -> list[Record]:
     id = identities.find(server, ask.names["identity_id"])["id"]
     found = [agent for agent in server.tables.agents.values() if id in agent["_identities"]]
-    found = page(ask, found, everything=list(server.tables.agents), order="desc")
-    return [show(server, agent, ask.query.get_list("include") or _RELATIONS) for agent in found]
+    return _only(server, ask, found)
+
+
+def _only(server: StandIn, ask: Ask, found: Iterable[Record]) -> list[Record]:
+    # here 0.16.8 loads what is included and nothing else, whoever asks
+    include = _include(ask) if ask.query.get("include") else ()
+    return [show(server, a, include) for a in page(ask, found, everything=list(server.tables.agents), order="desc")]
 
 
 @on("GET", "/v1/agents/{agent_id}/tools")
@@ -440,7 +445,7 @@ def _patch(server: StandIn, ask: Ask) -> Record:
     agent["compaction_settings"] = _compacted(agent, body, old["provider_name"])
     agent |= {key: body[key] for key in _SCALARS if body.get(key) is not None}  # null is no change
     if "\0" in agent["system"]:
-        raise Refusal(500, UNKNOWN)
+        raise Refusal(500, DATABASE)
     if body.get("tool_rules") is not None:
         agent["tool_rules"] = _whole(body["tool_rules"])
     if body.get("tags") is not None:

@@ -185,7 +185,8 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 status, body = refusal.status, refusal.body
                 more = {"location": body.pop("location")} if "location" in body else {}
             self.log.append((method, url.path, status))
-        return httpx.Response(status, json=body, headers=more)
+        more["content-type"] = "application/json"
+        return httpx.Response(status, content=json.dumps(body).encode(), headers=more)
 
     def _route(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> Any:
         matches = [(verb, found, handler) for verb, pattern, handler in _routes if (found := pattern.match(url.path))]

@@ -13,9 +13,9 @@ import pytest
 from lettaform import flow
 from lettaform.errors import Place
 from lettaform.kinds.tool import tool_name
-from lettaform.model import Desired, Manifest, Plan, Report, Wish
+from lettaform.model import Desired, External, Manifest, Plan, Report, Wish
 from lettaform.server import connect
-from lettaform.words import Address, External, Ref
+from lettaform.words import Address, Ref
 from tests.standin import Refusal, StandIn, serve
 
 PLACE = Place("lettaform.yaml", 1, 1)

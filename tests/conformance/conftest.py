@@ -1,0 +1,37 @@
+"""`server`: the stand-in, then a real one. The fixture that starts the real one is tests/live's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.conformance.face import Face
+from tests.live.conftest import Letta
+from tests.live.conftest import letta as letta
+from tests.standin import StandIn
+
+_AGENT = {"User-Agent": "conformance/1"}
+
+
+def stand_in() -> Face:
+    """A stand-in of its own."""
+    client = httpx.Client(transport=StandIn(), base_url="http://stand.in", headers=_AGENT)
+    return Face(client, "openai-proxy/echo", "openai/text-embedding-3-small")
+
+
+def real(letta: Letta) -> Face:
+    """The real server, under names of its own."""
+    bearer = {"Authorization": f"Bearer {letta.password}"} if letta.password else {}
+    # 0.16.8 closes the connection after an unhandled error, and not always at once
+    once = {"Connection": "close"}
+    client = httpx.Client(base_url=letta.url, headers={**_AGENT, **bearer, **once}, timeout=60)
+    return Face(client, letta.model, letta.embedding)
+
+
+@pytest.fixture(params=["stand-in", pytest.param("real", marks=pytest.mark.live)])
+def server(request: pytest.FixtureRequest) -> Iterator[Face]:
+    face = stand_in() if request.param == "stand-in" else real(request.getfixturevalue("letta"))
+    with face:
+        yield face

@@ -1,0 +1,91 @@
+"""Agent files: what they keep, what they lose, and what reading one makes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conformance.face import Face, source
+
+
+def _one(server: Face) -> dict[str, Any]:
+    tool = server.tool(tags=["tool-tag"])
+    block = {"label": "l", "value": "v", "tags": ["block-tag"], "limit": 9, "description": "d", "hidden": True}
+    told = {"tags": ["t"], "metadata": {"a": 1}, "description": "d", "hidden": True, "timezone": "Europe/Berlin"}
+    return server.agent(
+        **told,
+        tool_ids=[tool["id"]],
+        memory_blocks=[block],
+        secrets={"A": "b"},
+        compaction_settings={"clip_chars": 7},
+        tool_rules=[{"type": "exit_loop", "tool_name": tool["name"]}],
+        include_base_tool_rules=False,
+    )
+
+
+def _read(server: Face, file: Any, **form: str) -> dict[str, Any]:
+    answer = server.ask("POST", "/v1/agents/import", files={"file": ("a.af", json.dumps(file))}, data=form)
+    assert answer.status_code == 200, answer.text
+    (id,) = answer.json()["agent_ids"]
+    return dict(server.get(f"/v1/agents/{id}"))
+
+
+def test_what_a_file_keeps_and_loses(server: Face) -> None:
+    agent = _one(server)
+    file = server.get(f"/v1/agents/{agent['id']}/export")
+    assert sorted(file) == sorted(
+        ("agents", "groups", "blocks", "files", "sources", "tools", "mcp_servers", "skills", "metadata", "created_at")
+    )
+    (told,), (block,), (tool,) = file["agents"], file["blocks"], file["tools"]
+    assert (told["block_ids"], told["tool_ids"]) == ([block["id"]], [tool["id"]])
+    kept = ("name", "system", "tags", "metadata", "description", "tool_rules", "llm_config", "agent_type", "timezone")
+    assert {key: told[key] for key in kept} == {key: agent[key] for key in kept}
+    assert told["secrets"] == {"A": ""}
+    lost = ("compaction_settings", "hidden", "identity_ids", "model", "embedding", "model_settings", "project_id")
+    assert {key: told[key] for key in lost} == dict.fromkeys(lost)
+    assert (block["label"], block["value"], block["limit"], block["tags"]) == ("l", "v", 9, None)
+    assert (tool["name"], tool["tags"]) == (server.word, ["tool-tag"])
+
+
+def test_reading_makes_a_twin(server: Face) -> None:
+    agent = _one(server)
+    file = server.get(f"/v1/agents/{agent['id']}/export")
+    twin = _read(server, file)
+    same = ("tags", "metadata", "description", "tool_rules", "system", "timezone")
+    assert {key: twin[key] for key in same} == {key: agent[key] for key in same}
+    assert (twin["name"], twin["hidden"]) == (f"{agent['name']}_copy", None)
+    assert twin["compaction_settings"]["clip_chars"] == 50_000
+    assert [each["value"] for each in twin["secrets"]] == ["<encrypted>"]
+    assert [tool["id"] for tool in twin["tools"]] == [tool["id"] for tool in agent["tools"]]
+    (block,) = twin["blocks"]
+    assert block["id"] != agent["blocks"][0]["id"]
+    block = server.get(f"/v1/blocks/{block['id']}")
+    assert (block["value"], block["tags"], block["description"], block["hidden"]) == ("v", [], "d", None)
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "secret"),
+    [
+        ({"append_copy_suffix": "false"}, "{tag}", "<encrypted>"),
+        ({"name": "conf other"}, "conf other", "<encrypted>"),
+        ({"secrets": '{"A": "new", "Z": "z"}'}, "{tag}_copy", "new"),
+    ],
+    ids=str,
+)
+def test_the_form_of_a_reading(server: Face, form: dict[str, str], name: str, secret: str) -> None:
+    file = server.get(f"/v1/agents/{_one(server)['id']}/export")
+    twin = _read(server, file, **form)
+    assert twin["name"] == name.replace("{tag}", server.tag)
+    assert {each["key"]: each["value"] for each in twin["secrets"]} == {"A": secret}
+
+
+@pytest.mark.parametrize("override", ["true", "false"])
+def test_reading_overwrites_a_tool_of_that_name(server: Face, override: str) -> None:
+    file = server.get(f"/v1/agents/{_one(server)['id']}/export")
+    file["tools"][0]["tags"] = ["from-file"]
+    server.tool(source_code=source(server.word, "Newer."), tags=["newer"])
+    (tool,) = _read(server, file, override_existing_tools=override)["tools"]
+    stands = (["from-file"], "Does it.") if override == "true" else (["newer"], "Newer.")
+    assert (tool["tags"], tool["description"]) == stands

@@ -1,0 +1,406 @@
+"""Agents: birth, reading, PATCH, attach and detach, recompile, death."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.face import Face, nobody, refusal
+
+V1 = {"memory_insert", "memory_replace", "conversation_search"}
+V2 = {*V1, "send_message"}
+OLD = {
+    *("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace", "conversation_search"),
+    "send_message",
+}
+SLEEPER = {"memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"}
+LISTENER = {"store_memories", "rethink_user_memory", "finish_rethinking_memory"}
+
+
+def names(agent: dict[str, Any]) -> set[str]:
+    return {tool["name"] for tool in agent["tools"]}
+
+
+def rules(agent: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(rule["type"], rule["tool_name"]) for rule in agent["tool_rules"]}
+
+
+def base_rules(tools: set[str]) -> set[tuple[str, str]]:
+    ending = {"send_message", "memory_finish_edits"}
+    return {("exit_loop" if tool in ending else "continue_loop", tool) for tool in tools}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tools", "ruled"),
+    [
+        ("letta_v1_agent", V1, set()),
+        ("memgpt_agent", OLD, base_rules(OLD)),
+        ("memgpt_v2_agent", V2, base_rules(V2)),
+        ("split_thread_agent", OLD, base_rules(OLD)),
+        ("sleeptime_agent", SLEEPER, base_rules(SLEEPER)),
+        ("voice_sleeptime_agent", LISTENER, set()),
+        ("react_agent", set(), set()),
+        ("workflow_agent", set(), set()),
+    ],
+)
+def test_base_tools_and_rules_of_each_type(server: Face, kind: str, tools: set[str], ruled: set[Any]) -> None:
+    agent = server.agent(agent_type=kind, include_base_tools=True)
+    assert (names(agent), rules(agent)) == (tools, ruled)
+    assert agent["message_buffer_autoclear"] is (kind == "workflow_agent")
+
+
+@pytest.mark.parametrize(
+    ("told", "ruled"),
+    [
+        ({"include_base_tools": True}, set()),
+        ({"include_base_tools": True, "include_base_tool_rules": True}, base_rules(V1)),
+        (
+            {"include_base_tools": True, "tool_rules": [{"type": "run_first", "tool_name": "memory_insert"}]},
+            {("run_first", "memory_insert"), *base_rules(V1)},
+        ),
+        (
+            {
+                **{"include_base_tools": True, "include_base_tool_rules": False},
+                "tool_rules": [{"type": "run_first", "tool_name": "memory_insert"}],
+            },
+            {("run_first", "memory_insert")},
+        ),
+        ({"tools": ["send_message"]}, {("exit_loop", "send_message")}),  # base rules without base tools
+        ({"tools": ["send_message"], "include_base_tool_rules": False}, set()),
+        ({"include_multi_agent_tools": True}, {("exit_loop", "send_message_to_agent_async")}),
+    ],
+)
+def test_when_a_v1_agent_gets_base_rules(server: Face, told: dict[str, Any], ruled: set[Any]) -> None:
+    assert rules(server.agent(**told)) == ruled
+
+
+def test_each_rule_reads_back_whole(server: Face) -> None:
+    told: list[dict[str, Any]] = [
+        {"type": "constrain_child_tools", "tool_name": "a", "children": ["b"]},
+        {"type": "run_first", "tool_name": "a"},
+        {"type": "exit_loop", "tool_name": "a"},
+        {"type": "conditional", "tool_name": "a", "child_output_mapping": {"x": "y"}},
+        {"type": "continue_loop", "tool_name": "a", "prompt_template": "p"},
+        {"type": "max_count_per_step", "tool_name": "a", "max_count_limit": 2},
+        {"type": "parent_last_tool", "tool_name": "a", "children": ["b"]},
+        {"type": "required_before_exit", "tool_name": "a"},
+        {"type": "requires_approval", "tool_name": "a"},
+    ]
+    more: dict[str, dict[str, Any]] = {
+        "constrain_child_tools": {"child_arg_nodes": None},
+        "run_first": {"args": None},
+        "conditional": {"default_child": None, "require_output_mapping": False},
+    }
+    whole = [{"prompt_template": None, **rule, **more.get(rule["type"], {})} for rule in told]
+    agent = server.agent(tool_rules=told, include_base_tool_rules=False)
+    assert agent["tool_rules"] == whole  # in their order
+    assert server.again(agent)["tool_rules"] == whole
+    assert server.patch(agent, tool_rules=told[::-1])["tool_rules"] == whole[::-1]
+
+
+def test_defaults(server: Face) -> None:
+    agent = server.again(server.agent(system=None))
+    assert len(agent["system"]) > 20
+    assert {key: agent[key] for key in ("description", "metadata", "hidden", "enable_sleeptime")} == dict.fromkeys(
+        ("description", "metadata", "hidden", "enable_sleeptime")
+    )
+    assert (agent["timezone"], agent["message_buffer_autoclear"], agent["embedding"]) == ("UTC", False, None)
+    assert (agent["tags"], agent["secrets"], agent["tool_rules"], agent["blocks"]) == ([], [], [], [])
+    assert (agent["max_files_open"], agent["per_file_view_window_char_limit"]) == (5, 15_000)
+
+
+@pytest.mark.parametrize(
+    ("window", "files", "chars"),
+    [(8_000, 3, 5_000), (32_000, 5, 15_000), (32_001, 10, 25_000), (128_001, 10, 40_000), (200_001, 15, 40_000)],
+)
+def test_file_limits_follow_the_window(server: Face, window: int, files: int, chars: int) -> None:
+    agent = server.agent(context_window_limit=window)
+    assert (agent["max_files_open"], agent["per_file_view_window_char_limit"]) == (files, chars)
+
+
+def test_names_are_not_unique(server: Face) -> None:
+    server.agent(name=server.tag)
+    server.agent(name=server.tag)
+    assert server.get("/v1/agents/count", name=server.tag) == 2
+
+
+def test_a_subagents_tag_hides_it(server: Face) -> None:
+    assert server.agent(tags=["role:subagent"])["hidden"] is True
+
+
+def test_inline_blocks_keep_tags_and_lose_metadata(server: Face) -> None:
+    told = {"label": "l", "value": "v", "tags": ["t"], "metadata": {"a": 1}, "limit": 9, "read_only": True}
+    agent = server.agent(memory_blocks=[{**told, "hidden": True, "description": "d"}])
+    (inside,) = agent["blocks"]
+    block = server.get(f"/v1/blocks/{inside['id']}")
+    assert inside == {**block, "tags": []}  # not shown there
+    assert block == {**block, **told, "metadata": {}, "hidden": True, "description": "d"}
+
+
+def test_an_unknown_block_is_dropped_without_a_word(server: Face) -> None:
+    block = server.block()
+    agent = server.agent(block_ids=[nobody("block"), block["id"]])
+    assert [each["id"] for each in agent["blocks"]] == [block["id"]]
+
+
+def test_of_two_blocks_with_one_label_one_is_attached(server: Face) -> None:
+    block = server.block(label="l")
+    agent = server.agent(block_ids=[block["id"]], memory_blocks=[{"label": "l", "value": "w", "tags": [server.tag]}])
+    assert [each["id"] for each in agent["blocks"]] == [block["id"]]
+    orphans = server.get("/v1/blocks/", tags=server.tag, connected_to_agents_count_eq=0)
+    assert [each["value"] for each in orphans] == ["w"]
+    server.client.delete(f"/v1/blocks/{orphans[0]['id']}")
+
+
+def test_secrets_read_back_in_the_clear_and_empty_ones_do_not(server: Face) -> None:
+    agent = server.agent(secrets={"KEY": "hush", "EMPTY": ""})
+    assert _secrets(agent) == {"KEY": "hush", "EMPTY": ""}
+    again = server.again(agent)
+    assert _secrets(again) == {"KEY": "hush", "EMPTY": "<encrypted>"}
+    assert again["tool_exec_environment_variables"] == again["secrets"]
+    (key,) = (each for each in again["secrets"] if each["key"] == "KEY")
+    assert {**key, "id": None} == {
+        **{"id": None, "agent_id": agent["id"], "key": "KEY", "value": "hush", "value_enc": "hush"},
+        **{"description": None, "organization_id": "org-00000000-0000-4000-8000-000000000000"},
+        **dict.fromkeys(("created_by_id", "last_updated_by_id", "created_at", "updated_at")),
+    }
+
+
+def _secrets(agent: dict[str, Any]) -> dict[str, str]:
+    return {each["key"]: each["value"] for each in agent["secrets"]}
+
+
+# --- read ------------------------------------------------------------------------------------------------------------
+
+RELATIONS = ("tags", "blocks", "tools", "secrets", "identities")
+
+
+def _whole(server: Face) -> dict[str, Any]:
+    who = {"identifier_key": server.tag, "name": "n", "identity_type": "user"}
+    identity = server.made("POST", "/v1/identities/", who)["id"]
+    told = {"tools": ["send_message"], "identity_ids": [identity], "secrets": {"A": "b"}, "tags": [server.tag]}
+    return server.agent(**told, memory_blocks=[{"label": "l", "value": "v"}])
+
+
+@pytest.mark.parametrize(
+    ("include", "shown"),
+    [
+        ([], RELATIONS),
+        (["agent.tags"], ("tags",)),
+        (["agent.tools"], ("tools",)),
+        (["agent.secrets"], ("secrets",)),
+        (["agent.identities"], ("identities",)),
+        (["agent.sources"], ()),
+        (["agent.blocks"], ("tags", "blocks")),  # blocks bring the tags along
+        (["agent.tags", "agent.tools"], ("tags", "tools")),
+    ],
+    ids=str,
+)
+def test_what_is_not_included_is_an_empty_list(server: Face, include: list[str], shown: tuple[str, ...]) -> None:
+    agent = _whole(server)
+    for body in (server.again(agent, include=include), *server.get("/v1/agents/", tags=server.tag, include=include)):
+        assert tuple(name for name in RELATIONS if body[name]) == shown
+        assert bool(body["memory"]["blocks"]) == ("blocks" in shown)
+
+
+@pytest.mark.parametrize(
+    ("headers", "shown"),
+    [
+        ({"User-Agent": "lettaform/0"}, RELATIONS),
+        ({"User-Agent": "letta-client/0.9"}, RELATIONS),
+        ({"User-Agent": "letta-client/1.2"}, ()),
+        ({"User-Agent": ""}, ()),
+        ({"X-Stainless-Package-Version": "1.0"}, ()),
+    ],
+    ids=str,
+)
+def test_relations_depend_on_who_asks(server: Face, headers: dict[str, str], shown: tuple[str, ...]) -> None:
+    agent = _whole(server)
+    body = server.made("GET", f"/v1/agents/{agent['id']}", headers=headers)
+    assert tuple(name for name in RELATIONS if body[name]) == shown
+    asked = server.made("GET", f"/v1/agents/{agent['id']}?include=agent.tags", headers=headers)
+    assert asked["tags"]
+    changed = server.made("PATCH", f"/v1/agents/{agent['id']}", {}, headers=headers)
+    assert changed["tags"]  # answers to PATCH are always whole
+    tool = server.builtin("send_message")
+    attached = server.made("PATCH", f"/v1/agents/{agent['id']}/tools/attach/{tool}", headers=headers)
+    assert (attached is None) == (shown == ())
+
+
+def test_birth_shows_identities_by_id_alone(server: Face) -> None:
+    agent = _whole(server)
+    assert (len(agent["identity_ids"]), agent["identities"]) == (1, [])
+    assert len(server.again(agent)["identities"]) == 1
+
+
+def test_its_tools_come_by_ten(server: Face) -> None:
+    ids = [tool["id"] for tool in server.get("/v1/tools/", limit=1000) if tool["tool_type"].startswith("letta_")][:12]
+    agent = server.agent(tool_ids=ids)
+    assert len(server.get(f"/v1/agents/{agent['id']}/tools")) == 10
+    assert len(server.get(f"/v1/agents/{agent['id']}/tools", limit=50)) == 12
+
+
+# --- change ----------------------------------------------------------------------------------------------------------
+
+FULL = {
+    **{"description": "d", "metadata": {"a": 1}, "tags": ["t"], "secrets": {"A": "b"}, "timezone": "Europe/Berlin"},
+    **{"tools": ["send_message"], "tool_rules": [{"type": "exit_loop", "tool_name": "send_message"}]},
+    **{"include_base_tool_rules": False, "response_format": {"type": "json_object"}, "hidden": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "stands"),
+    [
+        ({"name": "a/b: c"}, {"name": "a/b: c"}),  # unlike at birth
+        ({"name": "", "description": ""}, {"name": "", "description": ""}),
+        ({"system": " s\r\n\t"}, {"system": " s\r\n\t"}),
+        ({"timezone": "No/Where"}, {"timezone": "No/Where"}),
+        ({"metadata": {"b": 2}}, {"metadata": {"b": 2}}),
+        ({"metadata": {}}, {"metadata": {}}),
+        ({"tags": ["u", "v", "u"]}, {"tags": ["u", "v"]}),
+        ({"tags": []}, {"tags": []}),
+        ({"secrets": {"B": "c"}}, {"secrets": {"B": "c"}}),
+        ({"secrets": {}}, {"secrets": {}}),
+        ({"tool_rules": []}, {"tool_rules": []}),
+        ({"tool_ids": []}, {"tools": []}),
+        ({"message_buffer_autoclear": True}, {"message_buffer_autoclear": True}),
+        ({"response_format": {"type": "text"}}, {"response_format": {"type": "text"}}),
+        ({"response_format": None}, {"response_format": {"type": "json_object"}}),
+        (dict.fromkeys(("name", "description", "metadata", "tags", "secrets", "tool_ids", "tool_rules", "system")), {}),
+        ({"hidden": False, "agent_type": "react_agent", "nonsense": 1}, {"hidden": True, "agent_type": "letta_v1_agent"}),
+        ({"max_files_open": 3}, {"max_files_open": 3}),
+        ({}, {}),
+    ],
+    ids=str,
+)
+def test_patch_replaces_and_null_changes_nothing(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+    agent = server.agent(**FULL)
+    before = _plain(server.again(agent))
+    answer = _plain(server.patch(agent, **told))
+    assert answer == {**before, **stands}
+    assert _plain(server.again(agent)) == answer
+
+
+def _plain(agent: dict[str, Any]) -> dict[str, Any]:
+    keys = (*FULL.keys(), "name", "system", "agent_type", "message_buffer_autoclear", "max_files_open")
+    plain = {key: agent[key] for key in keys if key != "include_base_tool_rules"}
+    return {**plain, "secrets": _secrets(agent), "tags": sorted(agent["tags"]), "tools": sorted(names(agent))}
+
+
+def test_patch_names_nobody(server: Face) -> None:
+    agent = server.agent()
+    assert refusal(server.ask("PATCH", f"/v1/agents/{agent['id']}", {"block_ids": [nobody("block")]})) == (
+        500,
+        "An unknown error occurred",
+    )
+    for key, table, column in (("tool", "tools", "tool_id"), ("identity", "identities", "identity_id")):
+        told = {f"{key}_ids": [nobody(key)], "description": "new"}
+        status, detail = refusal(server.ask("PATCH", f"/v1/agents/{agent['id']}", told))
+        assert status == 409
+        assert detail.endswith(f'Key ({column})=(<{key}>) is not present in table "{table}".')
+    assert server.again(agent)["description"] is None  # all or nothing
+
+
+@pytest.mark.parametrize("told", [{"model": "no/such"}, {"model": "noslash"}, {"embedding": "no/such"}], ids=str)
+def test_patch_with_a_model_that_is_not_there(server: Face, told: dict[str, str]) -> None:
+    agent = server.agent()
+    assert server.ask("PATCH", f"/v1/agents/{agent['id']}", told).status_code == (404 if "model" in told else 400)
+
+
+def test_block_ids_replace(server: Face) -> None:
+    one, two, three = (server.block(label=label)["id"] for label in ("one", "two", "three"))
+    agent = server.agent(block_ids=[one, two])
+    answer = server.patch(agent, block_ids=[two, three])
+    assert {block["id"] for block in answer["blocks"]} == {two, three}
+    assert server.patch(agent, block_ids=[])["blocks"] == []
+
+
+def test_swapping_blocks_of_one_label_leaves_neither(server: Face) -> None:
+    old, new, other = server.block(label="l")["id"], server.block(label="l")["id"], server.block(label="o")["id"]
+    agent = server.agent(block_ids=[old, other])
+    assert [block["id"] for block in server.patch(agent, block_ids=[new, other])["blocks"]] == [other]
+    assert [block["id"] for block in server.again(agent)["blocks"]] == [other]
+
+
+def test_attach_and_detach_a_block(server: Face) -> None:
+    block, twin = server.block(label="l"), server.block(label="l")
+    agent = server.agent()
+    attach, detach = (f"/v1/agents/{agent['id']}/core-memory/blocks/{verb}" for verb in ("attach", "detach"))
+    for _ in range(2):  # again is no error
+        assert [each["id"] for each in server.made("PATCH", f"{attach}/{block['id']}")["blocks"]] == [block["id"]]
+    status, detail = refusal(server.ask("PATCH", f"{attach}/{twin['id']}"))
+    assert (status, detail.split("DETAIL:  ")[1]) == (409, "Key (agent_id, block_label)=(<agent>, l) already exists.")
+    assert server.made("PATCH", f"{detach}/{block['id']}")["blocks"] == []
+    status, detail = refusal(server.ask("PATCH", f"{detach}/{block['id']}"))
+    assert (status, detail) == (
+        404,
+        "No block with id '<block>' found for agent '<agent>' with actor id: '<user>'",
+    )
+    assert server.ask("PATCH", f"{attach}/{nobody('block')}").status_code == 404
+
+
+def test_attach_and_detach_a_tool(server: Face) -> None:
+    tool, agent = server.builtin("send_message"), server.agent()
+    attach, detach = (f"/v1/agents/{agent['id']}/tools/{verb}" for verb in ("attach", "detach"))
+    for verb, there in ((attach, {"send_message"}), (detach, set())):
+        for _ in range(2):  # again is no error
+            assert names(server.made("PATCH", f"{verb}/{tool}")) == there
+    assert refusal(server.ask("PATCH", f"{attach}/{nobody('tool')}")) == (
+        404,
+        "Tool with id=<tool> not found in organization=<org>",
+    )
+    assert server.ask("PATCH", f"{detach}/{nobody('tool')}").status_code == 200
+
+
+def test_a_tool_that_wants_approval_brings_its_rule(server: Face) -> None:
+    tool = server.tool(default_requires_approval=True)
+    rule = {("requires_approval", tool["name"])}
+    born = server.agent(tool_ids=[tool["id"]])
+    assert rules(born) == rule
+    changed = server.agent()
+    assert rules(server.patch(changed, tool_ids=[tool["id"]])) == set()  # not on PATCH
+    path = f"/v1/agents/{changed['id']}/tools"
+    for _ in range(2):
+        assert rules(server.made("PATCH", f"{path}/attach/{tool['id']}")) == rule
+    assert rules(server.made("PATCH", f"{path}/detach/{tool['id']}")) == rule  # and stays
+
+
+def test_approval_of_any_name(server: Face) -> None:
+    path = f"/v1/agents/{server.agent()['id']}/tools/approval/no_such_tool"
+    for _ in range(2):
+        assert rules(server.made("PATCH", path, {"requires_approval": True})) == {("requires_approval", "no_such_tool")}
+    for _ in range(2):
+        assert rules(server.made("PATCH", path, {"requires_approval": False})) == set()
+
+
+def _compiled(server: Face, agent: dict[str, Any], **params: Any) -> str:
+    return str(server.made("POST", f"/v1/agents/{agent['id']}/recompile", params=params))
+
+
+def test_recompile_answers_what_was_and_a_dry_run_what_would_be(server: Face) -> None:
+    agent = server.agent(system="OLD-SYSTEM")
+    server.patch(agent, system="NEW-SYSTEM")
+    assert "NEW-SYSTEM" in _compiled(server, agent, dry_run=True)
+    assert "OLD-SYSTEM" in _compiled(server, agent, dry_run=False)
+    assert "NEW-SYSTEM" in _compiled(server, agent)
+
+
+def test_attaching_does_not_recompile_and_writing_a_block_does(server: Face) -> None:
+    block, agent = server.block(value="FIRST-VALUE"), server.agent()
+    server.made("PATCH", f"/v1/agents/{agent['id']}/core-memory/blocks/attach/{block['id']}")
+    assert "FIRST-VALUE" not in _compiled(server, agent)
+    server.made("PATCH", f"/v1/blocks/{block['id']}", {"value": "SECOND-VALUE"})
+    assert "SECOND-VALUE" in _compiled(server, agent)
+    server.made("PATCH", f"/v1/agents/{agent['id']}/core-memory/blocks/detach/{block['id']}")
+    assert "SECOND-VALUE" in _compiled(server, agent)
+    assert "SECOND-VALUE" not in _compiled(server, agent)
+
+
+def test_delete_leaves_its_blocks(server: Face) -> None:
+    agent = server.agent(memory_blocks=[{"label": "l", "value": "v"}])
+    said = {"message": f"Agent id={agent['id']} successfully deleted"}
+    assert server.made("DELETE", f"/v1/agents/{agent['id']}") == said
+    assert server.get(f"/v1/blocks/{agent['blocks'][0]['id']}")["value"] == "v"
+    assert server.ask("DELETE", f"/v1/agents/{agent['id']}").status_code == 404

@@ -1,0 +1,178 @@
+"""Blocks: defaults, what PATCH does, labels, lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conformance.face import Face, refusal
+
+
+def test_defaults(server: Face) -> None:
+    made = server.made("POST", "/v1/blocks/", {"label": server.tag})
+    assert made.pop("id").startswith("block-")
+    assert made == {
+        **{"label": server.tag, "value": "", "limit": 100_000, "description": None, "metadata": {}, "tags": []},
+        **{"read_only": False, "hidden": None, "project_id": None, "is_template": False, "template_name": None},
+        **{"template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None},
+        **{"preserve_on_migration": False, "created_by_id": None, "last_updated_by_id": None},
+    }
+
+
+@pytest.mark.parametrize("label", ["human", "persona"])
+def test_two_labels_are_described_unasked(server: Face, label: str) -> None:
+    assert server.agent(memory_blocks=[{"label": label, "value": "v"}])["blocks"][0]["description"]
+
+
+@pytest.mark.parametrize(
+    ("told", "stands"),
+    [
+        ({"value": " a\r\n\tb "}, {"value": " a\r\n\tb "}),
+        ({"value": "a\0b"}, {"value": "ab"}),
+        ({"value": "x" * 20, "limit": 5}, {"value": "x" * 20, "limit": 5}),
+        ({"limit": -1}, {"limit": -1}),
+        ({"value": None, "metadata": None, "description": None}, {"value": "", "metadata": {}, "description": None}),
+        ({"tags": ["b", "a", "b"]}, {"tags": ["a", "b"]}),
+        ({"metadata": {"a": [1, 2.5, None, "ü"]}}, {"metadata": {"a": [1, 2.5, None, "ü"]}}),
+        ({"nonsense": 1}, {}),
+    ],
+    ids=str,
+)
+def test_what_is_sent_and_what_stands(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+    block = server.get(f"/v1/blocks/{server.block(**told)['id']}")
+    block["tags"].sort()  # in no order
+    assert {key: block[key] for key in stands} == stands
+
+
+@pytest.mark.parametrize(
+    ("told", "stands"),
+    [
+        ({"value": "w"}, {"value": "w", "description": "d", "tags": ["t"], "metadata": {"a": 1}}),
+        ({"metadata": {"b": 2}}, {"metadata": {"b": 2}}),
+        ({"tags": ["u"]}, {"tags": ["u"]}),
+        ({"value": "", "metadata": {}, "tags": [], "description": ""}, {"value": "", "metadata": {}, "tags": []}),
+        ({"value": None, "limit": None, "tags": None, "label": None}, {"value": "v", "limit": 100_000, "tags": ["t"]}),
+        ({"read_only": True, "hidden": True, "limit": 9}, {"read_only": True, "hidden": True, "limit": 9}),
+        ({"nonsense": 1}, {"value": "v"}),
+        ({}, {"value": "v", "tags": ["t"]}),
+    ],
+    ids=str,
+)
+def test_patch_replaces_and_null_changes_nothing(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+    path = f"/v1/blocks/{server.block(description='d', tags=['t'], metadata={'a': 1})['id']}"
+    answer = server.made("PATCH", path, told)
+    assert {key: answer[key] for key in stands} == stands
+    assert server.get(path) == answer
+
+
+@pytest.mark.parametrize("name", ["read_only", "is_template"])
+def test_patch_takes_no_null_for_a_flag(server: Face, name: str) -> None:
+    path = f"/v1/blocks/{server.block()['id']}"
+    assert refusal(server.ask("PATCH", path, {name: None})) == (422, [("bool_type", f"'body', '{name}'")])
+
+
+def test_labels_are_not_unique(server: Face) -> None:
+    server.block(label=server.tag)
+    server.block(label=server.tag)
+    assert len(server.get("/v1/blocks/", label=server.tag)) == 2
+
+
+def test_relabelling_onto_a_label_of_an_agent_that_has_it_is_409(server: Face) -> None:
+    one, two = server.block(label="one"), server.block(label="two")
+    agent = server.agent(block_ids=[one["id"], two["id"]])
+    status, detail = refusal(server.ask("PATCH", f"/v1/blocks/{two['id']}", {"label": "one"}))
+    assert status == 409
+    assert detail.startswith("A unique constraint was violated for Block. Check your input for duplicates: ")
+    assert detail.endswith("DETAIL:  Key (agent_id, block_label)=(<agent>, one) already exists.")
+    server.made("PATCH", f"/v1/blocks/{two['id']}", {"label": "three"})
+    assert {block["label"] for block in server.again(agent)["blocks"]} == {"one", "three"}
+
+
+def test_delete_takes_it_from_every_agent(server: Face) -> None:
+    block = server.block()
+    agents = [server.agent(block_ids=[block["id"]]) for _ in range(2)]
+    assert server.made("DELETE", f"/v1/blocks/{block['id']}") is None
+    assert [server.again(agent)["blocks"] for agent in agents] == [[], []]
+    assert server.ask("DELETE", f"/v1/blocks/{block['id']}").status_code == 404
+
+
+def test_its_agents(server: Face) -> None:
+    block = server.block()
+    agent = server.agent(block_ids=[block["id"]], tags=["t"])
+    path = f"/v1/blocks/{block['id']}/agents"
+    # whoever asks: only what is included
+    assert [(each["id"], each["tags"]) for each in server.get(path)] == [(agent["id"], [])]
+    assert [(each["tags"], each["blocks"]) for each in server.get(path, include="agent.tags")] == [(["t"], [])]
+
+
+def test_nobody_has_a_block_that_is_not_there(server: Face) -> None:
+    assert server.get("/v1/blocks/block-00000000-0000-4000-8000-000000000000/agents") == []
+
+
+@pytest.mark.parametrize(
+    ("params", "found"),
+    [
+        ({"label": "{tag}-xb"}, "b"),
+        ({"tags": "{tag}"}, "abc"),
+        ({"tags": ["{tag}", "two"]}, "abc"),
+        ({"tags": ["{tag}", "two"], "match_all_tags": True}, "ac"),
+        ({"tags": ["{tag}", "{tag}"], "match_all_tags": True}, ""),  # counted, not matched
+        ({"tags": "{tag}", "show_hidden_blocks": True}, "abcd"),
+        ({"tags": "{tag}", "value_search": "VALUE B"}, "b"),
+        ({"tags": "{tag}", "label_search": "-XC"}, "c"),
+        ({"tags": "{tag}", "description_search": "ABOUT A"}, "a"),
+        ({"tags": "{tag}", "name": "{tag}-xa"}, ""),  # looks in a column that is always empty
+        ({"tags": "{tag}", "connected_to_agents_count_eq": 0}, "bc"),
+        ({"tags": "{tag}", "connected_to_agents_count_eq": 1}, "a"),
+        ({"tags": "{tag}", "connected_to_agents_count_eq": [0, 1]}, "abc"),
+        ({"tags": "{tag}", "connected_to_agents_count_gt": 0}, "a"),
+        ({"tags": "{tag}", "connected_to_agents_count_gt": -1}, "a"),  # sees none without agents
+        ({"tags": "{tag}", "connected_to_agents_count_lt": 1}, "bc"),
+    ],
+    ids=str,
+)
+def test_filters(server: Face, params: dict[str, Any], found: str) -> None:
+    tags = {"a": [server.tag, "two"], "b": [server.tag], "c": ["two", server.tag], "d": [server.tag]}
+    made = {}
+    for name in "abcd":
+        told = {"value": f"value {name}", "description": f"about {name}", "hidden": True if name == "d" else None}
+        made[name] = server.block(label=f"{server.tag}-x{name}", tags=tags[name], **told)["id"]
+    server.agent(block_ids=[made["a"]])
+    listed = {block["id"] for block in server.get("/v1/blocks/", **_filled(params, server.tag))}
+    assert "".join(name for name, id in made.items() if id in listed) == found
+
+
+def _filled(params: dict[str, Any], tag: str) -> dict[str, Any]:
+    def fill(value: Any) -> Any:
+        return value.replace("{tag}", tag) if isinstance(value, str) else value
+
+    return {key: [fill(v) for v in value] if isinstance(value, list) else fill(value) for key, value in params.items()}
+
+
+def test_counting_agents_sorts_by_id_and_breaks_the_cursor(server: Face) -> None:
+    ids = [server.block(label=f"l{number}", tags=[server.tag])["id"] for number in range(6)]
+    asked = {"tags": server.tag, "connected_to_agents_count_eq": 0}
+    listed = [block["id"] for block in server.get("/v1/blocks/", **asked)]
+    assert listed == sorted(ids)
+    newest = [block["id"] for block in server.get("/v1/blocks/", after=ids[3], **asked)]
+    assert newest == sorted(ids[4:])  # by creation, while the order is by id
+
+
+def test_count_counts_hidden_ones_too(server: Face) -> None:
+    server.block(tags=[server.tag])
+    server.block(tags=[server.tag], hidden=True)
+    assert server.get("/v1/blocks/count", tags=server.tag) == 2
+    assert len(server.get("/v1/blocks/", tags=server.tag)) == 1
+
+
+def test_an_agents_memory_by_label(server: Face) -> None:
+    agent = server.agent(memory_blocks=[{"label": "notes", "value": "v", "tags": ["t"]}])
+    path = f"/v1/agents/{agent['id']}/core-memory/blocks"
+    assert [(block["label"], block["tags"]) for block in server.get(path)] == [("notes", ["t"])]
+    assert server.made("PATCH", f"{path}/notes", {"value": "w"})["value"] == "w"
+    assert server.get(f"{path}/notes")["value"] == "w"
+    assert refusal(server.ask("GET", f"{path}/nope")) == (
+        404,
+        "No block with label 'nope' found for agent '<agent>'",
+    )
