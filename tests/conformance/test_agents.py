@@ -228,12 +228,6 @@ def test_relations_depend_on_who_asks(server: Face, headers: dict[str, str], sho
     assert (attached is None) == (shown == ())
 
 
-def test_birth_shows_identities_by_id_alone(server: Face) -> None:
-    agent = _whole(server)
-    assert (len(agent["identity_ids"]), agent["identities"]) == (1, [])
-    assert len(server.again(agent)["identities"]) == 1
-
-
 def test_its_tools_come_by_ten(server: Face) -> None:
     ids = [tool["id"] for tool in server.get("/v1/tools/", limit=1000) if tool["tool_type"].startswith("letta_")][:12]
     agent = server.agent(tool_ids=ids)

@@ -207,7 +207,7 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     shown = show(server, agent)
     for told in shown["secrets"]:  # an empty one still shows, this once
         told |= {"value": secrets[told["key"]], "value_enc": secrets[told["key"]]}
-    return shown | {"identities": []}  # 0.16.8 answers their ids alone
+    return shown
 
 
 def _refuse_what_is_not_modelled(body: Mapping[str, Any]) -> None:
