@@ -160,7 +160,7 @@ def _timezone(name: str) -> list[tuple[str, str, str | None]]:
 
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):  # 0.16.8: 500 at birth, and PATCH stores anything
+    except (KeyError, ValueError, OSError):  # 0.16.8: 500 at birth, and PATCH stores anything
         from lettaform.words import nearest
 
         return [("timezone", f"{name!r} is not a time zone", nearest(name, sorted(available_timezones())))]

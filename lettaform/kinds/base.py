@@ -103,6 +103,8 @@ class Kind(BaseModel):
     """Properties of the server's own description that no line manages, and why."""
     compiled: ClassVar[frozenset[str]] = frozenset()
     """Fields that stand in the prompts that agents' models see."""
+    apart: ClassVar[frozenset[str]] = frozenset()
+    """As a part of another object: fields that are lost, or cannot be remembered, where it is born with that object."""
     recompile: ClassVar[bool] = False
     """Whether such a change needs a call of its own before models see it; else the server does it by itself."""
 

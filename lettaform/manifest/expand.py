@@ -88,9 +88,17 @@ def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
             place = root.keys.get("environments")
             problems.add(f"there is no environment `{environment}`", place, suggest(environment, environments.map))
         return root
-    above = _spelled_out(chosen)
+    above = _sparse(_spelled_out(chosen), 2)
     fields = {key: node for key, node in above.map.items() if key not in ONCE}
     return merge(root, Node(above.place, fields, above.keys)) if fields else root
+
+
+def _sparse(node: Node, depth: int) -> Node:
+    """`node` without empty sections and objects: an empty line must not wipe out what lies below."""
+    if depth == 0 or not node.map:
+        return node
+    members = {key: _sparse(child, depth - 1) for key, child in node.map.items() if not child.null}
+    return Node(node.place, members, node.keys)
 
 
 def expand(root: Node, scope: Scope) -> Expanded:
@@ -221,7 +229,7 @@ def _spelled_out(root: Node) -> Node:
     """The root with every own object written as a map, so that defaults and environments merge with it."""
     members = dict(root.map)
     for section, kind in sections().items():
-        owns = {name: line.own for name, line in kinds()[kind].attrs().items() if line.own}
+        owns = {name: line.own for name, line in kinds()[kind].attrs().items() if line.own and line.own in SHORT}
         if not owns:
             continue
         if section in members:

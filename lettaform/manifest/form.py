@@ -262,6 +262,11 @@ class Body:
         """The kind."""
         return kinds()[self.kind]
 
+    @property
+    def short(self) -> str | None:
+        """The field that a bare text fills."""
+        return SHORT.get(self.kind) if self.own else None
+
     @cached_property
     def fields(self) -> Mapping[str, Attr]:
         """What may be said about it."""
@@ -270,12 +275,13 @@ class Body:
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a map of the kind's fields, each of its type."""
-        if self.own and (node.tag != UNSET and (node.text is not None or node.tag)):
-            node = Node(node.place, {SHORT[self.kind]: node}, {SHORT[self.kind]: node.place})
+        if self.short and (node.text is not None or node.tag):
+            node = Node(node.place, {self.short: node}, {self.short: node.place})
         if not isinstance(node.value, dict):
             if node.null and self.own:
-                hint = '"" is an empty text; `!unset` takes back what stands in the defaults'
-                problems.add(f"{path}: expected a text or a map, got null", place, hint, field=path)
+                expected = "a text or a map" if self.short else "a map"
+                hint = "`!unset` takes back what stands in the defaults"
+                problems.add(f"{path}: expected {expected}, got null", place, hint, field=path)
             elif not node.null:
                 _wrong(node, "a map", path, problems, place)
             return
@@ -336,7 +342,7 @@ class Body:
                 "additionalProperties": False,
             }
         reference = {"$ref": f"#/$defs/{name}"}
-        return {"anyOf": [{"type": "string"}, reference]} if self.own else reference
+        return {"anyOf": [{"type": "string"}, reference]} if self.short else reference
 
     def property(self, line: Attr, model: dict[str, Any], definitions: Definitions) -> dict[str, Any]:
         """One field, with what expressions may stand for."""

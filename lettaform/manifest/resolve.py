@@ -164,7 +164,7 @@ class Objects:
     def name(self, instance: Instance) -> Any:
         """What people know it by: what it says, what follows from its other fields, or its key."""
         name = instance.table.name_field
-        if instance.table.attrs()[name].write is not None:
+        if instance.kind not in NAMES:
             return self.field(instance, name) if name in instance.body.map else instance.name
         if name in instance.body.map:
             message = f"{name}: is read from the object's other fields"
@@ -283,6 +283,8 @@ class Objects:
             return self.no(f"`${{{path.text}}}` is not known: the manifest does not say it", where)
         if value is Silent:
             return Ref(address, ".".join(rest))
+        if value is HOLE:
+            return HOLE
         for step in rest[1:]:
             value = value[step] if isinstance(value, Mapping) and step in value else Ref(address, ".".join(rest))
         if isinstance(value, Mapping | list):  # or else values could grow without bounds, each twice the one before

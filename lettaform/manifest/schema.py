@@ -15,7 +15,7 @@ def schema() -> dict[str, Any]:
     """The JSON Schema of a manifest. `!file` and `!json` stand for a text and for the data of a file."""
     definitions: Definitions = {}
     root = language().schema(definitions)
-    # an included file may leave `stack` to the one that includes it, so only the loader asks for it
+    del root["required"]  # an included file leaves `stack` to the one that includes it
     return {"$schema": DIALECT, "title": "lettaform manifest", **root, "$defs": definitions}
 
 

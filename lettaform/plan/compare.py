@@ -118,6 +118,13 @@ class _Comparison:
 
     def value(self, line: Attr, value: Any) -> None:
         new, have = line.clear if value is None else value, self.live.values.get(line.name)
+        if line.partial and isinstance(new, Mapping) and value is not None:
+            declared = {f"{line.name}.{key}" for key in new}
+            for path in [path for path in self.found.base if path.startswith(f"{line.name}.")]:
+                if path not in declared:
+                    del self.found.base[path]
+            if not new:
+                return  # an empty map declares nothing
         theirs: list[Any] = []
         if isinstance(new, list) and isinstance(have, list) and self.desired.policies.get(line.name) != "enforce":
             theirs = self.theirs(line, new, have)
@@ -138,6 +145,9 @@ class _Comparison:
         elif value is None:
             self.found.fields[line.name] = Keep(entries=(), drop=tuple(have or ()))
         else:
+            if line.merges:  # and resets, 0.16.8, what depends on what is changed: all that is declared goes along
+                same = {path: over(old, want) for path, want, old in leaves(line, new, have)}
+                written = same | written
             entries = {path[len(line.name) + 1 :]: item for path, item in written.items()}
             gone = tuple(key for key, item in entries.items() if item is None)
             self.found.fields[line.name] = Keep(
@@ -147,7 +157,7 @@ class _Comparison:
     def judge(self, line: Attr, path: str, want: Any, old: Any) -> Verdict:
         known = self.eye.known(want)
         base = None if line.secret else self.found.base.get(path)
-        lively = base if line.read is None else spelled(self.kind, line, project(old, known))
+        lively = base if line.read is None else spelled(self.kind, line, project(old, known) if known else old)
         # what is not there yet has no digest, and differs from everything
         wanted = object() if known is UNKNOWN else spelled(self.kind, line, known)
         return decide(self.owners[line.name], base, wanted, lively, reseed=self.reseed)

@@ -48,7 +48,7 @@ class Delta:
     links: tuple[tuple[str, Any], ...] = ()
     unlinks: tuple[tuple[str, Any], ...] = ()
     claim: bool = False
-    kept: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> Address:
@@ -185,7 +185,7 @@ class _Diff:
         for line in kind.attrs().values():
             if line.birth and desired.values.get(line.name) is None:
                 self.problem(desired, "", f"{desired.address} does not exist yet, so `{line.name}` must be given")
-        kept: dict[str, str] = {}
+        kept: dict[str, Any] = {}
         inside = [self.part_at_birth(part, kept, replaced=old is not None) for part in parts]
         if old and old.live:
             kept |= self.heirlooms(desired, old, kept)
@@ -197,10 +197,13 @@ class _Diff:
         change = old.change if old else change
         self.deltas += [Delta(change, desired, old.live if old else None, fields, mark, kept=kept), *inside]
 
-    def part_at_birth(self, part: Desired, kept: dict[str, str], *, replaced: bool) -> Delta:
+    def part_at_birth(self, part: Desired, kept: dict[str, Any], *, replaced: bool) -> Delta:
         """An own block of an agent to be: born with it, unless memory of an earlier one survives."""
         living = self.world.objects.get(part.address) if replaced else None
         survivor = living or self.survivor(part)
+        if survivor is None and kinds()[part.kind].apart & part.values.keys():
+            kept[part.address.child or ""] = Ref(part.address)
+            return self.part_of_its_own(part)
         if survivor is None:
             return Delta(self.shown(part), part)
         kept[part.address.child or ""] = survivor.id
@@ -209,11 +212,11 @@ class _Diff:
         change = Change(part.address, part.kind, "adopt", survivor.id, "re-attached", place=part.place, notes=(note,))
         return Delta(change, part, survivor)
 
-    def heirlooms(self, desired: Desired, old: Delta, kept: Mapping[str, str]) -> dict[str, str]:
+    def heirlooms(self, desired: Desired, old: Delta, kept: Mapping[str, Any]) -> dict[str, str]:
         """The blocks of a replaced agent that the manifest says nothing of: what it made, or others gave it."""
         assert old.live is not None
         wanted = desired.values.get("blocks") or ()
-        gone = {member for _, member in old.unlinks} | set(kept.values()) | set(map(self.eye.member, wanted))
+        gone = {member for _, member in old.unlinks} | {*kept.values()} | set(map(self.eye.member, wanted))
         labels = set(map(self.label, wanted)) | set(kept)
         free = [b for b in self.world.attached.get(old.live.id, ()) if b.id not in gone and b.name not in labels]
         return {f"{block.name} {block.id}": block.id for block in free if not self.doomed(block)}
@@ -255,10 +258,14 @@ class _Diff:
             change = replace(delta.change, action="adopt", reason="re-attached", recompiles=0)
             self.deltas.append(replace(delta, change=change))
             return [("blocks", survivor.id)]
+        self.deltas.append(self.part_of_its_own(part))
+        return [("blocks", Ref(part.address))]
+
+    def part_of_its_own(self, part: Desired) -> Delta:
+        """An own block that is made by itself, and attached."""
         base, members = self.eye.base_of(part)
         fields = {name: value for name, value in part.values.items() if value is not None}
-        self.deltas.append(Delta(self.shown(part), part, None, fields, Mark(base, members)))
-        return [("blocks", Ref(part.address))]
+        return Delta(self.shown(part), part, None, fields, Mark(base, members))
 
     def shared_twin(self, part: Desired, agent: Live, twin: Live) -> None:
         if others := self.world.users.get(twin.id, frozenset()) - {agent.id}:

@@ -13,13 +13,17 @@ FORMAT = "1.0"
 
 
 def dump(plan: Plan) -> dict[str, Any]:
-    """What apply must find unchanged: server, stack, environment, what was asked, and every Step.
+    """What apply must find unchanged: what was asked, every Step, and every value that a Step would write over.
 
-    Every managed live value is in it: one that moves makes another Step. Runtime values are not.
+    A managed value that is as declared is in it, too: if it moves, there is another Step. Runtime values are not.
     """
     return {
         "wish": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan.wish).items()},
         "steps": [_step(step, plan.record.key) for step in plan.steps],
+        "overwrites": {
+            str(change.address): {d.path: digest(spell(d.old, None)) for d in change.differences if not d.secret}
+            for change in plan.changes
+        },
     }
 
 
@@ -44,8 +48,9 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
     ):
         if old != new:
             lines.append(f"{name}: planned for {old}, and this is {new}")
+    fresh = dump(plan)
     before = {step.get("key"): step for step in saved.get("steps") or ()}
-    now = {step["key"]: step for step in dump(plan)["steps"]}
+    now = {step["key"]: step for step in fresh["steps"]}
     for key in dict.fromkeys((*before, *now)):
         if key not in now:
             lines.append(f"{before[key].get('address')}: {before[key].get('op')} is no longer needed")
@@ -55,7 +60,11 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
             parts = [part for part in now[key] if now[key][part] != before[key].get(part)]
             paths = [path for part in parts for path in _differing(part, before[key].get(part), now[key][part])]
             lines.append(f"{now[key]['address']}: {', '.join(dict.fromkeys(paths))} moved since the plan was made")
-    return lines
+    over = saved.get("overwrites") or {}
+    for address, values in fresh["overwrites"].items():
+        paths = [path for path, old in values.items() if over.get(address, {}).get(path, old) != old]
+        lines += [f"{address}: {', '.join(paths)} moved since the plan was made"] if paths else []
+    return list(dict.fromkeys(lines))
 
 
 def _differing(name: str, old: Any, new: Any) -> Iterator[str]:

@@ -45,7 +45,8 @@ def _handle(desired: Desired, line: Attr, handles: list[str]) -> Problem | None:
 
 async def _try(client: Client, desired: Desired, line: Attr) -> Problem | None:
     values: dict[str, Any] = dict(desired.values)
-    if values.get("json_schema") or values.get("source_type") == "typescript":
+    given = values.get("json_schema") or values.get("args_json_schema")
+    if given or values.get("source_type") == "typescript":
         return None
     try:
         schema = await client.send("POST", line.tried or "", body={"code": values[line.name]}, repeatable=True)

@@ -39,6 +39,14 @@ def metadata(mark: Mark) -> dict[str, Any]:
     return {"v": VERSION, **{key: value for key, value in told.items() if value}}
 
 
+def keep(body: dict[str, Any], now: Mapping[str, Any]) -> None:
+    """Leave the mark as it stands, in a body that replaces the tags or metadata around it."""
+    if "tags" in body:
+        body["tags"] = [*body["tags"], *(tag for tag in now.get("tags") or () if tag.startswith(PREFIX))]
+    if "metadata" in body and KEY in (now.get("metadata") or {}):
+        body["metadata"] = {**body["metadata"], KEY: now["metadata"][KEY]}
+
+
 def read(kind: str, body: Mapping[str, Any]) -> Live:
     """An answer's body as Live, in the manifest's words. `address` and `stack` are what the mark claims."""
     table = kinds()[kind]

@@ -282,49 +282,7 @@ _RULES = "server: 0.16.8 compares rules by type and name, and ignores other chan
 _MERGED = "plan: of a map that merges, the declared entries that did not change are not sent with those that did"
 _BORN = "server: a block born with its agent loses its metadata (0.16.8), and its mark knows no members"
 _TRIED = "server: check derives a schema from the docstring although args_json_schema replaces it"
-FAULTS: Mapping[tuple[str, str], str] = {
-    ("born", "own.tags"): _BORN,
-    ("born", "own.metadata"): _BORN,
-    ("born", "own.description: beside everything"): _BORN,
-    ("changed", "agent.model: with settings"): _MERGED,
-    ("changed", "agent.compaction_settings: prompt stays"): _MERGED,
-    ("drifted", "agent.model: with settings"): _MERGED,
-    ("changed", "agent.tool_rules: first with arguments"): _RULES,
-    ("changed", "agent.tool_rules: first with a template"): _RULES,
-    ("drifted", "agent.tool_rules: first with arguments"): _RULES,
-    ("drifted", "agent.tool_rules: first with a template"): _RULES,
-    ("drifted", "agent.tags"): _TAGS,
-    ("drifted", "agent.metadata"): _TAGS,
-    ("drifted", "agent.metadata: one goes"): _TAGS,
-    ("drifted", "block.tags"): _TAGS,
-    ("drifted", "block.metadata"): _TAGS,
-    ("drifted", "tool.tags"): _TAGS,
-    ("drifted", "own.tags"): _TAGS,
-    ("drifted", "own.metadata"): _TAGS,
-    ("cleared", "own.tags"): _TAGS,
-    ("kept, drifted", "own.tags"): _TAGS,
-    ("kept, cleared", "own.tags"): _TAGS,
-    ("drifted", "agent.description: beside everything"): _TAGS,
-    ("drifted", "block.description: beside everything"): _TAGS,
-    ("drifted", "tool.description: beside everything"): _TAGS,
-    ("drifted", "own.description: beside everything"): _TAGS,
-    ("cleared", "agent.description: beside everything"): _TAGS,
-    ("cleared", "own.description: beside everything"): _TAGS,
-    ("kept, drifted", "own.description: beside everything"): _TAGS,
-    ("kept, cleared", "own.description: beside everything"): _TAGS,
-    ("born", "tool.args_json_schema: told by nothing else"): _TRIED,
-    ("changed", "tool.args_json_schema: told by nothing else"): _TRIED,
-    ("drifted", "tool.args_json_schema: told by nothing else"): _TRIED,
-    ("kept, changed", "tool.args_json_schema: told by nothing else"): _TRIED,
-    ("kept, drifted", "tool.args_json_schema: told by nothing else"): _TRIED,
-    ("kept, cleared", "tool.args_json_schema: told by nothing else"): _TRIED,
-    ("cleared", "agent.secrets"): _NULL,
-    ("cleared", "agent.secrets: one goes"): _NULL,
-    ("cleared", "agent.metadata"): _NULL,
-    ("cleared", "agent.metadata: one goes"): _NULL,
-    ("cleared", "block.metadata"): _NULL,
-    ("cleared", "own.metadata"): _NULL,
-}
+FAULTS: Mapping[tuple[str, str], str] = {}
 """Test and case to what is known to be wrong elsewhere."""
 
 

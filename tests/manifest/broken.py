@@ -76,7 +76,6 @@ CASES = (
         "no stack",
         "agents: {}\n",
         "1:1 `stack` is missing → add `stack: …`",
-        shape=True,
     ),
     broken(
         "stack",
@@ -236,10 +235,8 @@ CASES = (
     broken(
         "own block null",
         "stack: s\nagents:\n  a: {memory: {human: null}}\n",
-        (
-            '3:23 agents.a.memory.human: expected a text or a map, got null → "" is an empty text; `!unset` '
-            "takes back what stands in the defaults"
-        ),
+        "3:23 agents.a.memory.human: expected a text or a map, got null"
+        " → `!unset` takes back what stands in the defaults",
         shape=True,
     ),
     broken(

@@ -25,7 +25,6 @@ def test_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.xfail(raises=KeyError, strict=True, reason="kinds/agent.py: ZoneInfoNotFoundError is a KeyError")
 def test_time_zone(project: Project) -> None:
     project.write("stack: s\nagents: {a: {timezone: Europe/Berln}}\n")
     (problem,) = project.problems()

@@ -331,6 +331,19 @@ def test_environments(project: Project) -> None:
     assert at("agents.extra") in prod.objects
 
 
+def test_an_empty_line_in_an_environment_wipes_nothing_out(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        variables: {v: {default: x}}
+        environments: {prod: {agents: {a: }, blocks: , variables: {v: }}}
+        agents: {a: {description: "${var.v}"}}
+        blocks: {b: {value: y}}
+        """
+    )
+    assert project.load(environment="prod").objects == project.load().objects
+
+
 # --- for_each, when, variables ---
 
 

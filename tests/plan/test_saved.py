@@ -1,0 +1,56 @@
+"""A saved plan names what moved since it was made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from lettaform.model import Plan, Wish
+from lettaform.plan import saved
+from lettaform.words import Secret
+from tests.plan.worlds import living, manifest, plan, wanted, world
+
+
+def made(system: str = "new", live: str = "old", secret: str = "s3cret") -> Plan:
+    agent = wanted("agents.a", system=system, secrets={"K": Secret("${env.K}", secret)})
+    has = world(living("agents.a", "agent-1", {"system": "old"}, system=live, model="m/m"))
+    return plan(manifest(agent), replace(has, record=replace(has.record, key="k")), reseed=("agents.a",))
+
+
+def dumped(each: Plan) -> dict[str, object]:
+    told = {"stack": each.stack, "server": {"url": each.url}, "environment": each.environment}
+    return dict(json.loads(json.dumps({**told, **saved.dump(each)})))
+
+
+def test_an_unmoved_world_fits() -> None:
+    assert saved.moved(dumped(made()), made()) == []
+
+
+@pytest.mark.parametrize("other", [made(live="moved"), made(system="edited")])
+def test_a_field_that_moved_is_named(other: Plan) -> None:
+    (line,) = saved.moved(dumped(made()), other)
+    assert line.startswith("agents.a: ")
+
+
+def test_a_rotated_secret_is_named_and_none_is_in_the_file() -> None:
+    file = dumped(made())
+    assert "s3cret" not in json.dumps(file)
+    assert saved.moved(file, made(secret="other")) == ["agents.a: secrets moved since the plan was made"]
+
+
+def test_steps_that_came_and_went_are_named() -> None:
+    assert saved.moved({**dumped(made()), "steps": []}, made())[0] == "agents.a: now needs update"
+    assert "is no longer needed" in saved.moved(dumped(made()), replace(made(), steps=()))[0]
+
+
+def test_another_server_stack_or_environment_is_named() -> None:
+    other = replace(made(), url="http://there", stack="t", environment="prod")
+    assert [line.split(":")[0] for line in saved.moved(dumped(made()), other)] == ["server", "stack", "environment"]
+
+
+def test_the_wish_is_read_back() -> None:
+    assert saved.wish(dumped(made())) == Wish(reseed=("agents.a",))
+    with pytest.raises(ValueError, match="wish"):
+        saved.wish({"wish": {"unknown": 1}})

@@ -1,0 +1,66 @@
+"""Manifests and worlds by hand, as short as may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lettaform.errors import Place
+from lettaform.kinds import sections
+from lettaform.model import Desired, Live, Manifest, Mark, Plan, Record, Wish, World
+from lettaform.plan import make
+from lettaform.words import Address, digest
+
+HERE = Place("lettaform.yaml", 1, 1)
+at = Address.parse
+
+
+def kind_of(address: Address) -> str:
+    return "block" if address.field == "memory" else sections()[address.section]
+
+
+def wanted(text: str, policies: Mapping[str, Any] | None = None, **values: Any) -> Desired:
+    address = at(text)
+    kind = kind_of(address)
+    name = {"block": "label", "agent": "name", "tool": "name"}[kind]
+    values = {name: address.child or address.key, **values}
+    protected = values.pop("prevent_destroy", False)
+    return Desired(address, kind, values, HERE, policies=policies or {}, prevent_destroy=protected)
+
+
+def living(text: str, id: str, base: Mapping[str, Any] | None = None, **values: Any) -> Live:
+    """A live object of stack `s`. `base` gives values as last applied; its digests are taken here."""
+    address = at(text)
+    kind = kind_of(address)
+    name = {"block": "label", "agent": "name", "tool": "name"}[kind]
+    values = {name: address.child or address.key, "tags": [], "metadata": {}, **values}
+    members, parts = values.pop("members", {}), values.pop("parts", {})
+    told = {name: values[name], **(base or {})}
+    mark = Mark({path: digest(value) for path, value in told.items()}, members, parts)
+    return Live(kind, id, values[name], values, address, "s", mark, marked=True)
+
+
+def manifest(*objects: Desired, **words: Any) -> Manifest:
+    return Manifest("s", {desired.address: desired for desired in objects}, **words)
+
+
+def world(*lives: Live, **words: Any) -> World:
+    """A world whose record knows every top-level object."""
+    objects = {live.address: live for live in lives if live.address}
+    marks = {a: live.mark for a, live in objects.items() if live.kind == "tool"}
+    record = Record({a: live.id for a, live in objects.items() if not a.parent}, marks, exists=bool(lives))
+    made = World("http://here", "0.16.8", record, objects, attached={})
+    return replace(made, **words)
+
+
+def plan(wants: Manifest, has: World, **wish: Any) -> Plan:
+    return make(wants, has, Wish(**wish))
+
+
+def short(made: Plan) -> list[tuple[str, str, list[str]]]:
+    return [(c.action, str(c.address), [d.path for d in c.differences]) for c in made.changes]
+
+
+def keys(made: Plan) -> list[str]:
+    return [f"{step.op} {step.key}" for step in made.steps]
