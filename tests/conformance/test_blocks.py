@@ -22,7 +22,11 @@ def test_defaults(server: Face) -> None:
 
 @pytest.mark.parametrize("label", ["human", "persona"])
 def test_two_labels_are_described_unasked(server: Face, label: str) -> None:
-    assert server.agent(memory_blocks=[{"label": label, "value": "v"}])["blocks"][0]["description"]
+    made = server.block(label=label)
+    assert made["description"].startswith(f"The {label} block: ")
+    assert server.get(f"/v1/blocks/{made['id']}")["description"] is None  # answered, and not stored
+    (inline,) = server.agent(memory_blocks=[{"label": label, "value": "v"}])["blocks"]
+    assert server.get(f"/v1/blocks/{inline['id']}")["description"].startswith(f"The {label} block: ")
 
 
 @pytest.mark.parametrize(

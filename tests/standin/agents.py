@@ -175,7 +175,7 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     if body.get("embedding"):
         embedding = models.embedding(body["embedding"], body.get("embedding_chunk_size"))
     # 0.16.8 loses the metadata of an inline block, and keeps its tags
-    inline = [blocks.make(server, {**each, "metadata": None}) for each in body.get("memory_blocks") or ()]
+    inline = [blocks.make(server, {**each, "metadata": None}, inline=True) for each in body.get("memory_blocks") or ()]
     used = _tools(server, body, kind)
     system = body.get("system")
     if system is None and kind == "split_thread_agent":
@@ -436,7 +436,7 @@ def _patch(server: StandIn, ask: Ask) -> Record:
     body = check(ask.body, _BOTH)
     _refuse_what_is_not_modelled(body)
     _check_shared(body)
-    have = find(server, ask.names["agent_id"])
+    have = _known(server, ask) if models.looks_back(body) else find(server, ask.names["agent_id"])
     agent = copy.deepcopy(have)  # all or nothing
     old = agent["llm_config"]
     agent["llm_config"] = models.changed(old, body, agent["agent_type"])
@@ -574,13 +574,13 @@ def _approve(agent: Record, tool: str, needed: bool) -> None:
 
 @on("PATCH", "/v1/agents/{agent_id}/identities/attach/{identity_id}")
 def _attach_identity(server: StandIn, ask: Ask) -> None:
-    agent = find(server, ask.names["agent_id"])
     identity = identities.find(server, ask.names["identity_id"])
+    agent = find(server, ask.names["agent_id"])
     agent["_identities"] = list(dict.fromkeys([*agent["_identities"], identity["id"]]))
 
 
 @on("PATCH", "/v1/agents/{agent_id}/identities/detach/{identity_id}")
 def _detach_identity(server: StandIn, ask: Ask) -> None:
-    agent = find(server, ask.names["agent_id"])
     identity = identities.find(server, ask.names["identity_id"])
+    agent = find(server, ask.names["agent_id"])
     agent["_identities"] = [id for id in agent["_identities"] if id != identity["id"]]

@@ -34,16 +34,19 @@ _DESCRIBED = ("human", "persona")
 COMPILED = ("value", "description", "label", "limit", "read_only")
 
 
-def make(server: StandIn, told: Mapping[str, Any]) -> Record:
+def make(server: StandIn, told: Mapping[str, Any], *, inline: bool = False) -> Record:
     """A new block; the answer to its maker shows tags as sent."""
     told = {key: value for key, value in told.items() if value is not None and key in FIELDS}
     block = {**_DEFAULTS, **told, "id": server.id("block")}
     block["value"] = block["value"].replace("\0", "")  # 0.16.8 drops NUL without a word
-    if block["label"] in _DESCRIBED and block["description"] is None:
-        block["description"] = f"The {block['label']} block: (the server's own words)"
     _fits(block)
+    shown = dict(block)
+    if block["label"] in _DESCRIBED and block["description"] is None:
+        shown["description"] = f"The {block['label']} block: (the server's own words)"
+        if inline:  # else 0.16.8 answers it, and stores none
+            block = dict(shown)
     server.tables.blocks[block["id"]] = {**block, "tags": list(dict.fromkeys(block["tags"]))}
-    return block
+    return shown
 
 
 def _fits(block: Mapping[str, Any]) -> None:

@@ -92,7 +92,7 @@ def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -
     null `max_tokens` counts as told. Settings are no merge: what they leave out takes their own defaults.
     """
     made = dict(have)
-    said = any(body.get(key) is not None for key in ("model", "context_window_limit")) or "max_tokens" in body
+    said = _rebuilds(body)
     if body.get("llm_config") is not None:
         made, said = dict(body["llm_config"]), True
     elif said:
@@ -104,6 +104,20 @@ def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -
         made["max_tokens"] = have["max_tokens"]
     _lay(made, body)
     return made if body.get("reasoning") is None else reasoning(made, body["reasoning"], agent_type)
+
+
+def _rebuilds(body: Mapping[str, Any]) -> bool:
+    return any(body.get(key) is not None for key in ("model", "context_window_limit")) or "max_tokens" in body
+
+
+def looks_back(body: Mapping[str, Any]) -> bool:
+    """Whether 0.16.8 needs the old configuration for a PATCH: it words the lack of the agent differently then."""
+    settings, rebuilt = body.get("model_settings"), _rebuilds(body)
+    if rebuilt and body.get("model") is None:
+        return True
+    if settings is not None:
+        return not (rebuilt and ("max_tokens" in body or "max_output_tokens" in settings))
+    return body.get("parallel_tool_calls") is not None and not rebuilt
 
 
 def _lay(made: Record, body: Mapping[str, Any]) -> None:

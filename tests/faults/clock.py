@@ -1,0 +1,60 @@
+"""Time that passes only while everybody waits: minutes of leases and retries in milliseconds, the same at each run."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from unittest import mock
+
+_T = TypeVar("_T")
+_STUCK = 10.0
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.stray: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While the block runs, `asyncio.run` and `time.monotonic` go by this clock."""
+        with mock.patch("time.monotonic", self), mock.patch("asyncio.run", self.run):
+            yield
+
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        """`asyncio.run` on this clock. `stray` collects what asyncio could only log."""
+        with asyncio.Runner(loop_factory=self.loop) as runner:
+            return runner.run(main)
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.SelectorEventLoop(_Leaping(self))
+        loop.set_exception_handler(self._astray)
+        return loop
+
+    def _astray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.stray.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+
+class _Leaping(selectors.DefaultSelector):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if ready := super().select(0):
+            return ready
+        if timeout is None:
+            if not (ready := super().select(_STUCK)):
+                raise RuntimeError("everybody waits, and nothing will ever happen")
+            return ready
+        self.clock.now += max(timeout, 0)
+        return []

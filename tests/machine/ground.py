@@ -1,0 +1,268 @@
+"""One server, stand-in or real, as the machine sees it: everything that lives there, and every request of lettaform."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+
+from lettaform import flow, server
+from lettaform.model import Manifest
+from lettaform.server import send
+from tests.standin import StandIn
+
+Record = dict[str, Any]
+State = dict[str, Record]
+"""Everything that lives, by id."""
+SECTIONS = {"agent": "agents", "block": "blocks", "tool": "tools"}
+_ID = re.compile(r"\b(?:agent|block|tool)-[0-9a-f-]{36}\b")
+# what changes by itself, or says again what stands elsewhere
+_RESTLESS = {
+    *("updated_at", "last_updated_by_id", "created_by_id", "message_ids", "memory", "tool_exec_environment_variables"),
+    *("last_run_completion", "last_run_duration_ms", "last_stop_reason", "metadata_", "pending_approval"),
+}
+
+
+class Killed(BaseException):
+    """The process that ran lettaform is gone."""
+
+
+@dataclass
+class Fault:
+    """What goes wrong, at the `at`-th request: lost `before` or `after` acting, `500`, `down` from then on, killed."""
+
+    kind: str
+    at: int
+    happened: bool = False
+
+
+KINDS = ("before", "after", "500", "down", "kill before", "kill after")
+
+
+@dataclass
+class Wire(httpx.AsyncBaseTransport):
+    """What lies between lettaform and a server: it remembers every request, and breaks where it is told to."""
+
+    make: Callable[[], httpx.AsyncBaseTransport]
+    fault: Fault | None = None
+    chance: Callable[[], str | None] = lambda: None
+    sent: list[tuple[str, str, Any]] = field(default_factory=list)
+    broken: int = 0
+    dead: bool = False
+
+    def __post_init__(self) -> None:
+        self.inner = self.make()
+
+    def begin(self, fault: Fault | None = None) -> None:
+        """Forget what was sent; a new process."""
+        self.sent, self.fault, self.dead, self.inner = [], fault, False, self.make()
+
+    @property
+    def writes(self) -> list[tuple[str, str, Any]]:
+        """What was no GET, asked for more than a schema, and was not about the lock."""
+        quiet = ("generate-schema", "/v1/identities/")
+        return [each for each in self.sent if each[0] != "GET" and not any(word in each[1] for word in quiet)]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        content = await request.aread()
+        if self.dead:
+            raise Killed
+        self.sent.append((request.method, request.url.path, json.loads(content) if content else None))
+        kind = self._breaks()
+        if kind == "kill before":
+            self.dead = True
+            raise Killed
+        if kind in ("before", "down"):
+            raise httpx.ReadError("cut before it was read", request=request)
+        if kind == "500":
+            return httpx.Response(500, json={"detail": "An unknown error occurred"}, request=request)
+        answer = await self.inner.handle_async_request(request)
+        if kind is None and answer.status_code < 500:
+            return answer
+        await answer.aread()
+        if answer.status_code >= 500:  # 0.16.8 closes the socket after an unhandled error
+            self.inner = self.make()
+        if kind == "kill after":
+            self.dead = True
+            raise Killed
+        if kind == "after":
+            raise httpx.ReadError("cut before it was answered", request=request)
+        return answer
+
+    def _breaks(self) -> str | None:
+        fault, number = self.fault, len(self.sent)
+        if fault and (number == fault.at or (fault.kind == "down" and number > fault.at)):
+            fault.happened = True
+            self.broken += 1
+            return fault.kind
+        chance = self.chance()
+        self.broken += chance is not None
+        return chance
+
+
+class _Hurried(asyncio.SelectorEventLoop):
+    """Nobody waits: the clock jumps to whatever is due next."""
+
+    _skipped = 0.0
+
+    def time(self) -> float:
+        return super().time() + self._skipped
+
+    def _run_once(self) -> None:
+        loop: Any = self
+        if not loop._ready and loop._scheduled:
+            self._skipped += max(0.0, loop._scheduled[0]._when - self.time())
+        super()._run_once()  # type: ignore[misc]
+
+
+class Ground:
+    """One server. `raw` speaks to it as an agent or a stranger would; `manifest` is what lettaform reads."""
+
+    model, embedding, password = "openai-proxy/echo", "openai/text-embedding-3-small", None
+    hurried = True
+
+    def __init__(self, folder: Path, url: str, stacks: tuple[str, ...]) -> None:
+        self.folder, self.url, self.stacks = folder, url, stacks
+        self.manifest: Manifest | None = None
+        self.wire = Wire(self.transport)
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        raise NotImplementedError
+
+    def every(self, kind: str) -> list[Record]:
+        """Everything of a kind that concerns the machine."""
+        raise NotImplementedError
+
+    @contextmanager
+    def driven(self) -> Iterator[None]:
+        """lettaform reads `manifest`, speaks through `wire`, and does not wait for what cannot come."""
+
+        def connect(url: str, **options: Any) -> server.Server:
+            return server.connect(url, **options, transport=self.wire)
+
+        def run(main: Any) -> Any:
+            with asyncio.Runner(loop_factory=_Hurried if self.hurried else None) as runner:
+                return runner.run(main)
+
+        with (
+            patch.object(flow, "read", lambda source: self.manifest),
+            patch.object(flow, "connect", connect),
+            patch.object(flow.asyncio, "run", run),
+            patch.object(send, "SETTLE", 0.0 if self.hurried else 0.3),
+        ):
+            yield
+
+    def connection(self, *, lock: bool = True) -> flow.Connection:
+        return flow.Connection(self.url, token=self.password, patience=5.0 if lock else None)
+
+    def look(self) -> State:
+        """Everything that lives, without what changes by itself."""
+        return {body["id"]: still(kind, body) for kind in SECTIONS for body in self.every(kind)}
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """A request of somebody else's; None where the server refuses it."""
+        answer = self.raw.request(method, path, **({} if body is None else {"json": body}), **more)
+        assert answer.status_code != 501, answer.text
+        return answer.json() if answer.is_success else None
+
+    raw: httpx.Client
+
+
+class InMemory(Ground):
+    """The stand-in."""
+
+    def __init__(self, folder: Path, stacks: tuple[str, ...], tables: Any = None) -> None:
+        self.standin = StandIn()
+        if tables is not None:
+            self.standin.tables = copy.deepcopy(tables)
+        super().__init__(folder, "http://stand.in", stacks)
+        self.raw = httpx.Client(transport=self.standin, base_url=self.url, headers={"User-Agent": "stranger/1"})
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        return self.standin
+
+    def twin(self) -> InMemory:
+        """Another server on which everything is the same."""
+        return InMemory(self.folder, self.stacks, self.standin.tables)
+
+    def every(self, kind: str) -> list[Record]:
+        hidden = {f"show_hidden_{SECTIONS[kind]}": True}
+        found: list[Record] = self.ask("GET", f"/v1/{SECTIONS[kind]}/", params={"limit": 1000, **hidden})
+        return [body for body in found if kind != "tool" or body["tool_type"] == "custom"]
+
+
+class OnServer(Ground):
+    """A real server, which others use, too: what carries our stacks' tags, our words in its name, or was seen before."""
+
+    hurried = False
+
+    def __init__(self, folder: Path, letta: Any, stacks: tuple[str, ...]) -> None:
+        self.model, self.embedding, self.password = letta.model, letta.embedding, letta.password
+        super().__init__(folder, letta.url, stacks)
+        self.words = tuple(stack.replace("-", "_") for stack in stacks)
+        self.known: dict[str, set[str]] = {kind: set() for kind in SECTIONS}
+        headers = {"User-Agent": "stranger/1"}
+        if letta.password:
+            headers["Authorization"] = f"Bearer {letta.password}"
+        self.raw = httpx.Client(base_url=self.url, headers=headers, timeout=120)
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        limits = httpx.Limits(max_connections=10, keepalive_expiry=4)
+        return httpx.AsyncHTTPTransport(verify=False, limits=limits)
+
+    def every(self, kind: str) -> list[Record]:
+        path, hidden = f"/v1/{SECTIONS[kind]}/", {f"show_hidden_{SECTIONS[kind]}": True}
+        found: State = {}
+        if kind == "tool":
+            bodies = self.ask("GET", path, params={"limit": 1000})
+            return [body for body in bodies if body["name"].startswith(self.words)]
+        for stack in self.stacks:
+            tags = {"tags": f"lettaform:stack={stack}", "limit": 1000, **hidden}
+            found |= {body["id"]: body for body in self.ask("GET", path, params=tags)}
+        if kind == "block":
+            self.known["block"] |= self.hanging
+        for id in self.known[kind] - found.keys():
+            body = self.ask("GET", f"{path}{id}")
+            if body is not None:
+                found[id] = body
+        self.known[kind] = set(found)
+        if kind == "agent":
+            self.hanging = {block["id"] for body in found.values() for block in body["blocks"]}
+        return list(found.values())
+
+    hanging: set[str] = set()
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        answer = super().ask(method, path, body, **more)
+        if answer and method in ("POST", "PUT"):
+            made = answer.get("agent_ids") or [answer.get("id") or ""]
+            for id in made:
+                self.known.get(id.split("-")[0], set()).add(id)
+        return answer
+
+
+def still(kind: str, body: Record) -> Record:
+    """A body without what changes by itself; what it refers to as ids."""
+    told = {key: value for key, value in body.items() if key not in _RESTLESS}
+    told["kind"], told["tags"] = kind, sorted(body.get("tags") or ())
+    if kind == "agent":
+        told |= {part: sorted(each["id"] for each in body[part]) for part in ("blocks", "tools")}
+        told["labels"] = {each["label"]: each["id"] for each in body["blocks"]}
+        told["secrets"] = {each["key"]: each["value"] for each in body["secrets"]}
+        told["tool_rules"] = sorted(body["tool_rules"] or (), key=repr)
+        told["metadata"] = told["metadata"] or {}
+    return told
+
+
+def targets(path: str) -> list[str]:
+    """The ids in a path: what is written first, then its member."""
+    return _ID.findall(path)
