@@ -95,8 +95,8 @@ def apply(
 
     async def run(line: _Line) -> tuple[Plan, Report | None]:
         plan = await line.plan(wish or Wish())
-        if not plan:
-            return plan, None  # nothing to do is nothing to lock, either
+        if not plan and not line.held:
+            return plan, None  # nothing to do is nothing to lock, either; unless a dead run left its lock behind
         async with line.locked():
             plan = await line.plan(wish or Wish())
             if not plan or not consent(plan):
@@ -273,7 +273,7 @@ class _Line:
         self.manifest, self.server, self.directory, self.patience = manifest, server, directory, patience
         self.world: World | None = None
         self.lost = asyncio.Event()
-        self.alone = False
+        self.alone = self.held = False
         self.checked: list[tuple[Desired, frozenset[str]]] = []
 
     @asynccontextmanager
@@ -302,6 +302,7 @@ class _Line:
         """load is done; find, diff, check, order."""
         _selectors(wish, self.manifest)
         world, holder = await asyncio.gather(self.server.find(self.manifest), self.holder())
+        self.held = holder is not None
         _environment(self.manifest, world)
         draft = diff(self.manifest, world, wish)
         if asked := _usage(draft, world):

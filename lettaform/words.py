@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+MARK = "lettaform"
+"""Our word on the server: what we leave with objects begins with it."""
+
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 

@@ -17,6 +17,7 @@ link        the sub-path under which members are attached and detached, one by o
 own         its values are objects of that kind, parts of this one.
 group       the server resets the others of a group when one is written: all are sent together.
 clear       what the server takes for "nothing"; Never if it has no way back, which is an error at plan time.
+file        endings of files that may be named in place of the text, and what an ending says of other fields.
 offered     the path under which the server lists the handles that this field may have.
 tried       the path that derives a tool from this text without making it, so that a plan can tell if it works.
 policy      who owns it, unless the manifest says otherwise.
@@ -68,6 +69,7 @@ class Attr:
     own: str | None = None
     group: str | None = None
     clear: Any = Never
+    file: Mapping[str, Mapping[str, Any]] | None = None
     offered: str | None = None
     tried: str | None = None
     policy: Policy = "enforce"
@@ -99,6 +101,12 @@ class Kind(BaseModel):
     mark: ClassVar[Literal["metadata", "tags"]]
     precious: ClassVar[bool]
     verb: ClassVar[Literal["POST", "PUT"]]
+    short: ClassVar[str | None] = None
+    """The field that a bare text fills, where a whole object could stand."""
+    built_in: ClassVar[frozenset[str]] = frozenset()
+    """Names of objects that the server has by itself: used without being declared, never replaced."""
+    named_by: ClassVar[tuple[str, ...]] = ()
+    """The fields out of which the server reads the name; `named()` reads it, too."""
     unmanaged: ClassVar[Mapping[str, str]] = {}
     """Properties of the server's own description that no line manages, and why."""
     compiled: ClassVar[frozenset[str]] = frozenset()
@@ -157,6 +165,16 @@ class Kind(BaseModel):
     def policies(cls, values: Mapping[str, Any], said: Mapping[str, Policy]) -> Mapping[str, Policy]:
         """Policies that follow from the object's own values and what the manifest said."""
         return {}
+
+    @classmethod
+    def named(cls, values: Mapping[str, Any]) -> str | None:
+        """The name that the server will give, where it reads it from other fields."""
+        return None
+
+    @classmethod
+    def line_of(cls, field: str, text: str) -> int:
+        """The line of a text to which its problems belong, from 1."""
+        return 1
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:

@@ -21,6 +21,7 @@ class Block(Kind, section="blocks", path="/v1/blocks/", name="label"):
     metadata: dict[str, Any] = attr("Anything else worth keeping with it.", partial=True, clear={})
     project_id: str = attr("The project that it belongs to (Letta Cloud).")
 
+    short: ClassVar[str | None] = "value"
     # 0.16.8 keeps the tags of inline blocks and drops their metadata, and with it our list of tags
     apart: ClassVar[frozenset[str]] = frozenset({"tags", "metadata"})
     compiled: ClassVar[frozenset[str]] = frozenset({"value", "label", "description", "limit", "read_only"})

@@ -21,13 +21,15 @@ BUILT_IN = frozenset(
 )
 """The server's own tools, by name (0.16.8). Usable by name in `agents.*.tools`; never to be replaced."""
 
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
 
 class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", verb="PUT"):
     """A function that agents may call: Python source, known by the name of its first function."""
 
     # fmt: off
     name: str = attr("The function's name: read from the source, never written.", write=None, read="name")
-    source: str = attr("Python source: a path that ends in .py, or the text.", birth=True, write="source_code", group="schema", tried="/v1/tools/generate-schema", constraints={"min_length": 1})
+    source: str = attr("Python source: a path that ends in .py, or the text.", birth=True, write="source_code", group="schema", file={".py": {}, ".ts": {"source_type": "typescript"}}, tried="/v1/tools/generate-schema", constraints={"min_length": 1})
     source_type: Literal["python", "typescript"] = attr("The language of the source; python unless given.")
     json_schema: dict[str, Any] = attr("What models see of it; derived from the source unless given.", group="schema")
     args_json_schema: dict[str, Any] = attr("Replaces the parameters of the derived schema.", group="schema")
@@ -40,6 +42,8 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
     tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[])
     # fmt: on
 
+    built_in: ClassVar[frozenset[str]] = BUILT_IN
+    named_by: ClassVar[tuple[str, ...]] = ("source", "json_schema")
     unmanaged: ClassVar[Mapping[str, str]] = {"metadata_": "0.16.8 wipes it on each upsert"}
 
     @classmethod
@@ -68,6 +72,27 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
         return value
 
     @classmethod
+    def named(cls, values: Mapping[str, Any]) -> str | None:
+        schema = values.get("json_schema")
+        if isinstance(schema, Mapping) and isinstance(schema.get("name"), str):
+            return str(schema["name"])
+        try:
+            function = first_function(ast.parse(values.get("source") or ""))
+        except _UNREADABLE:
+            return None
+        return function.name if function else None
+
+    @classmethod
+    def line_of(cls, field: str, text: str) -> int:
+        try:
+            function = first_function(ast.parse(text))
+        except SyntaxError as error:
+            return error.lineno or 1
+        except _UNREADABLE:
+            return 1
+        return function.lineno if function else 1
+
+    @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         source = values.get("source")
         if values.get("source_type") == "typescript":
@@ -76,7 +101,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
             return []
         try:
             tree = ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        except _UNREADABLE as error:
             line = getattr(error, "lineno", None)
             where = f" in line {line} of the source" if line else ""
             return [("source", f"is not Python{where}: {getattr(error, 'msg', error)}", None)]
@@ -95,15 +120,3 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
 def first_function(tree: ast.Module) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     """The function that 0.16.8 takes for the tool: the first at the top level."""
     return next((node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)), None)
-
-
-def tool_name(values: Mapping[str, Any]) -> str | None:
-    """The name that the server will give: the schema's, or the first function's."""
-    schema = values.get("json_schema")
-    if isinstance(schema, Mapping) and isinstance(schema.get("name"), str):
-        return str(schema["name"])
-    try:
-        function = first_function(ast.parse(values.get("source") or ""))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    return function.name if function else None

@@ -14,7 +14,6 @@ from lettaform.manifest.language import EXTERNAL, ONCE, REPEAT
 from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described, empty, merge
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Each, Scope
-from lettaform.manifest.unsaid import SHORT
 from lettaform.words import Address
 
 MOST = 20_000
@@ -229,7 +228,7 @@ def _spelled_out(root: Node) -> Node:
     """The root with every own object written as a map, so that defaults and environments merge with it."""
     members = dict(root.map)
     for section, kind in sections().items():
-        owns = {name: line.own for name, line in kinds()[kind].attrs().items() if line.own and line.own in SHORT}
+        owns = {name: line.own for name, line in kinds()[kind].attrs().items() if line.own and kinds()[line.own].short}
         if not owns:
             continue
         if section in members:
@@ -249,7 +248,7 @@ def _whole(body: Node, owns: Mapping[str, str]) -> Node:
     for name, kind in owns.items():
         field = members.get(name)
         if field is not None and field.map:
-            parts = {key: _long(node, SHORT[kind]) for key, node in field.map.items()}
+            parts = {key: _long(node, kinds()[kind].short or "") for key, node in field.map.items()}
             members[name] = Node(field.place, parts, field.keys, field.tag)
     return Node(body.place, members, body.keys, body.tag) if body.map else body
 

@@ -18,7 +18,6 @@ from lettaform.kinds.base import POLICIES, Attr, Kind, Never
 from lettaform.manifest.node import UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.types import find, flaws, plain
-from lettaform.manifest.unsaid import SHORT
 
 EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
 Definitions = dict[str, dict[str, Any]]
@@ -265,7 +264,7 @@ class Body:
     @property
     def short(self) -> str | None:
         """The field that a bare text fills."""
-        return SHORT.get(self.kind) if self.own else None
+        return kinds()[self.kind].short if self.own else None
 
     @cached_property
     def fields(self) -> Mapping[str, Attr]:

@@ -11,7 +11,6 @@ from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.node import HOLE, Node, described, plural
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Path
-from lettaform.manifest.unsaid import BUILT_INS
 from lettaform.model import Desired, External
 from lettaform.words import Address, Ref
 
@@ -76,7 +75,7 @@ class References:
             return [Ref(one)]
         if one is not None and Address(section, one.key) in self.expanded.unusable:
             return HOLE
-        if item in BUILT_INS.get(kind, ()):
+        if item in kinds()[kind].built_in:
             return [Ref(self._built_in(kind, section, item, where))]
         if self.problems.unread:
             return HOLE
@@ -99,7 +98,7 @@ class References:
         declared = self.expanded.keys[section]
         one = self._one_of(section, item)
         whole = Address(section, one.key) if one is not None and one.index is not None else None
-        words = [*declared, *BUILT_INS.get(line.to or "", ())]
+        words = [*declared, *(kinds()[line.to].built_in if line.to else ())]
         hint = suggest(item, words)
         if whole is not None and whole in self.expanded.repeated:
             hint = suggest(item, [str(address).partition(".")[2] for address in self.expanded.all_of(whole)])

@@ -17,9 +17,8 @@ from lettaform.manifest.references import References
 from lettaform.manifest.scope import SECRET, Path, Scope
 from lettaform.manifest.together import members_are_unique, names_are_unique
 from lettaform.manifest.types import Flaw, find, flaws, places
-from lettaform.manifest.unsaid import NAMES, RESERVED, SOURCES, line_of
 from lettaform.model import Desired, External, Manifest
-from lettaform.words import Address, Ref, Secret, fill, tainted
+from lettaform.words import MARK, Address, Ref, Secret, fill, tainted
 
 LONGEST = 30
 """How many objects a field may be taken from, one after the other."""
@@ -113,7 +112,7 @@ class Objects:
             return self.secret(value)
         if line.to in kinds():
             return self.references.members(instance, line, node, value)
-        endings = SOURCES.get((instance.kind, line.name))
+        endings = line.file
         if endings and isinstance(value, str) and not node.tag and "\n" not in value and value:
             return self.source(instance, line, node, value, endings)
         return value
@@ -164,28 +163,27 @@ class Objects:
     def name(self, instance: Instance) -> Any:
         """What people know it by: what it says, what follows from its other fields, or its key."""
         name = instance.table.name_field
-        if instance.kind not in NAMES:
+        if not instance.table.named_by:
             return self.field(instance, name) if name in instance.body.map else instance.name
         if name in instance.body.map:
             message = f"{name}: is read from the object's other fields"
             self.problems.add(message, instance.body.keys[name], "leave the line out", address=instance.address)
             return HOLE
-        fields, read = NAMES[instance.kind]
-        others = {field: self.field(instance, field) for field in fields}
+        others = {field: self.field(instance, field) for field in instance.table.named_by}
         if any(value is HOLE for value in others.values()):
             return HOLE
         given = {field: fill(value, _stand_in) for field, value in others.items() if value is not Silent}
-        return HOLE if flaws(instance.table, given) else read(given)
+        return HOLE if flaws(instance.table, given) else instance.table.named(given)
 
     def implications(self, instance: Instance, values: dict[str, Any]) -> None:
         """What the ending of a path says of other fields."""
         for name, path in instance.sources.items():
-            for ending, implied in SOURCES[instance.kind, name].items():
+            for ending, implied in (instance.table.attrs()[name].file or {}).items():
                 if path.endswith(ending):
                     values |= {key: value for key, value in implied.items() if key not in instance.body.map}
 
     def nameless(self, instance: Instance) -> None:
-        fields, _ = NAMES[instance.kind]
+        fields = instance.table.named_by
         missing = next((field for field in fields if field not in instance.body.map), None)
         message = f"`{missing}` is missing" if missing == fields[0] else f"`{'` and `'.join(fields)}` give it no name"
         self.problems.add(message, instance.place, address=instance.address, field=fields[0])
@@ -203,12 +201,12 @@ class Objects:
             self.problems.add(told, where, hint, address=instance.address, field=path)
         tags, metadata = values.get("tags"), values.get("metadata")
         for index, tag in enumerate(tags if isinstance(tags, list) else ()):
-            if isinstance(tag, str) and tag.startswith(f"{RESERVED}:"):
+            if isinstance(tag, str) and tag.startswith(f"{MARK}:"):
                 where = self.shown(instance, f"tags.{index}")
-                self.reserved(f"tags: {tag!r} begins with `{RESERVED}:`, which is reserved", where, instance)
-        if isinstance(metadata, Mapping) and RESERVED in metadata:
-            where = self.shown(instance, f"metadata.{RESERVED}")
-            self.reserved(f"metadata: the key `{RESERVED}` is reserved", where, instance)
+                self.reserved(f"tags: {tag!r} begins with `{MARK}:`, which is reserved", where, instance)
+        if isinstance(metadata, Mapping) and MARK in metadata:
+            where = self.shown(instance, f"metadata.{MARK}")
+            self.reserved(f"metadata: the key `{MARK}` is reserved", where, instance)
         return bool(found)
 
     def reserved(self, message: str, where: Place, instance: Instance) -> None:
@@ -224,7 +222,7 @@ class Objects:
         if name not in instance.sources or name not in values:
             return ""
         path = self.scope.files.beside(instance.body.map[name].place) / instance.sources[name]
-        return f"{self.scope.files.shown(path)}:{line_of(values[name])}: "
+        return f"{self.scope.files.shown(path)}:{instance.table.line_of(name, values[name])}: "
 
     def ownership(self, instance: Instance) -> tuple[dict[str, Policy], bool]:
         """Who owns which field, and whether the object may be destroyed."""

@@ -8,12 +8,12 @@ from typing import Any
 from lettaform.kinds import kinds
 from lettaform.kinds.base import path_get
 from lettaform.model import Live, Mark
-from lettaform.words import Address
+from lettaform.words import MARK, Address
 
 VERSION = 1
-PREFIX = "lettaform:"
-KEY = "lettaform"
-RECORD = "lettaform:record"
+KEY = MARK
+PREFIX = f"{MARK}:"
+RECORD = f"{MARK}:record"
 
 
 def stack_tag(stack: str) -> str:

@@ -99,6 +99,26 @@ def test_each_rule_reads_back_whole(server: Face) -> None:
     assert server.patch(agent, tool_rules=told[::-1])["tool_rules"] == whole[::-1]
 
 
+def test_equal_rules_are_stored_once(server: Face) -> None:
+    plain: dict[str, Any] = {"type": "exit_loop", "tool_name": "x", "prompt_template": None}
+    told = [plain, {**plain, "prompt_template": "p"}, {"type": "continue_loop", "tool_name": "x"}, plain]
+    agent = server.agent(tool_rules=told, include_base_tool_rules=False)
+    assert len(agent["tool_rules"]) == 4  # this once
+    stands = [plain, {"type": "continue_loop", "tool_name": "x", "prompt_template": None}]
+    assert server.again(agent)["tool_rules"] == stands
+    assert server.patch(agent, tool_rules=told[::-1])["tool_rules"] == stands
+
+
+def test_at_birth_one_tool_may_be_first(server: Face) -> None:
+    told = [{"type": "run_first", "tool_name": name} for name in "ab"]
+    body = {"name": server.tag, "model": server.model, "tool_rules": told}
+    assert refusal(server.ask("POST", "/v1/agents/", body)) == (
+        400,
+        "Multiple initial tools are not supported for non-structured models. Please use only one initial tool rule.",
+    )
+    assert len(server.patch(server.agent(), tool_rules=told)["tool_rules"]) == 2
+
+
 def test_defaults(server: Face) -> None:
     agent = server.again(server.agent(system=None))
     assert len(agent["system"]) > 20

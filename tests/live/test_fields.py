@@ -22,7 +22,7 @@ from lettaform import flow
 from lettaform.errors import Guarded, Place, PlanError, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, Never
-from lettaform.kinds.tool import tool_name
+from lettaform.kinds.tool import Tool
 from lettaform.model import Change, Desired, External, Live, Manifest, Plan, Report, Runtime, Wish
 from lettaform.server.client import Client
 from lettaform.words import Address, Ref, Secret, canonical, fill
@@ -388,7 +388,7 @@ def _named(kind: str, key: str, values: Mapping[str, Any], handles: Mapping[str,
         return handles.get(value, value.replace("NAME", key)) if isinstance(value, str) else value
 
     values = filled(values)
-    return {**values, "name": tool_name(values)} if kind == "tool" else values
+    return {**values, "name": Tool.named(values)} if kind == "tool" else values
 
 
 def manifest(cases: list[Case], stage: str) -> Manifest:

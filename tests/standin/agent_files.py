@@ -59,7 +59,7 @@ def _import(server: StandIn, ask: Ask) -> Record:
     for told in file["tools"]:
         have = tools.named(server, told["name"])
         if have is None or (_yes(form, "override_existing_tools") and told["tool_type"] == "custom"):
-            have = tools.put(server, {key: value for key, value in told.items() if key != "id"})
+            have = tools.put(server, {key: value for key, value in told.items() if key != "id"}, own=True)
         ids[told["id"]] = have["id"]
     for told in file["blocks"]:
         ids[told["id"]] = blocks.make(server, told)["id"]

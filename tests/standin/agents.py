@@ -157,7 +157,7 @@ def find(server: StandIn, id: str) -> Record:
 def _create(server: StandIn, ask: Ask) -> Record:
     body = ask.body
     if isinstance(body, dict) and body.get("memory_blocks"):
-        fresh = [{"value": "", **{k: v for k, v in each.items() if v is not None}} for each in body["memory_blocks"]]
+        fresh = [{**each, "value": "" if each.get("value") is None else each["value"]} for each in body["memory_blocks"]]
         body = {**body, "memory_blocks": fresh}
     check(body, _CREATE)
     for number, each in enumerate(body.get("memory_blocks") or ()):
@@ -177,6 +177,10 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     # 0.16.8 loses the metadata of an inline block, and keeps its tags
     inline = [blocks.make(server, {**each, "metadata": None}, inline=True) for each in body.get("memory_blocks") or ()]
     used = _tools(server, body, kind)
+    rules = _rules(server, body, kind, used)
+    if sum(rule["type"] == "run_first" for rule in rules) > 1:  # PATCH takes any number
+        said = "Multiple initial tools are not supported for non-structured models. "
+        raise Refusal(400, f"{said}Please use only one initial tool rule.")
     system = body.get("system")
     if system is None and kind == "split_thread_agent":
         raise Refusal(400, f"Invalid agent type: {kind}")
@@ -193,7 +197,7 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     agent |= {"agent_type": kind, "llm_config": config, "embedding_config": embedding}
     agent["name"] = agent["name"] or f"Agent{len(server.tables.agents)}"
     agent["system"] = f"(the server's own prompt for a {kind})" if system is None else system
-    agent["tool_rules"] = _rules(server, body, kind, used)
+    agent["tool_rules"] = _unique(rules)
     agent["compaction_settings"] = _compaction(body, models.summariser(config["provider_name"]))
     agent["message_buffer_autoclear"] |= kind == "workflow_agent"
     agent["hidden"] = True if "role:subagent" in tags else body.get("hidden")  # 0.16.8 hides these
@@ -205,9 +209,9 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     agent["_compiled"] = blocks.compiled(server, agent)
     server.tables.agents[agent["id"]] = agent
     shown = show(server, agent)
-    for told in shown["secrets"]:  # an empty one still shows, this once
+    for told in shown["secrets"]:  # an empty one still shows, this once, and rules that were told twice
         told |= {"value": secrets[told["key"]], "value_enc": secrets[told["key"]]}
-    return shown
+    return shown | {"tool_rules": rules}
 
 
 def _refuse_what_is_not_modelled(body: Mapping[str, Any]) -> None:
@@ -302,6 +306,14 @@ def _whole(rules: Iterable[Any]) -> list[Record]:
         check(rule, words | {key: "any!" if value is ... else "any" for key, value in more.items()}, at=(*at, kind))
         whole.append({**_rule(kind, rule["tool_name"]), **more, **{k: rule[k] for k in (*words, *more) if k in rule}})
     return whole
+
+
+_TOLD_APART = ("type", "tool_name", "children", "child_output_mapping", "default_child", "max_count_limit")
+
+
+def _unique(rules: Iterable[Record]) -> list[Record]:
+    """0.16.8 stores one of equal rules; `args` and `prompt_template` do not tell two apart."""
+    return list({repr([rule.get(key) for key in _TOLD_APART]): rule for rule in [*rules][::-1]}.values())[::-1]
 
 
 def _compaction(body: Mapping[str, Any], model: str) -> Record:
@@ -447,7 +459,7 @@ def _patch(server: StandIn, ask: Ask) -> Record:
     if "\0" in agent["system"]:
         raise Refusal(500, DATABASE)
     if body.get("tool_rules") is not None:
-        agent["tool_rules"] = _whole(body["tool_rules"])
+        agent["tool_rules"] = _unique(_whole(body["tool_rules"]))
     if body.get("tags") is not None:
         agent["_tags"] = list(dict.fromkeys(body["tags"]))
     _relink(server, agent, body)

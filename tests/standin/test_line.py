@@ -12,7 +12,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import Place
-from lettaform.kinds.tool import tool_name
+from lettaform.kinds.tool import Tool
 from lettaform.model import Desired, External, Manifest, Plan, Report, Wish
 from lettaform.server import connect
 from lettaform.words import Address, Ref
@@ -43,7 +43,7 @@ def manifest(
     objects = [_desired("blocks", "block", name, {"label": name, **each}) for name, each in (blocks or {}).items()]
     for name, about in (tools or {}).items():
         source = SOURCE.format(name=name, about=about)
-        objects.append(_desired("tools", "tool", name, {"source": source, "name": tool_name({"source": source})}))
+        objects.append(_desired("tools", "tool", name, {"source": source, "name": Tool.named({"source": source})}))
     for name, each in (agents or {}).items():
         agent = _desired("agents", "agent", name, {"name": name, "model": "openai-proxy/echo", **each})
         for key, text in agent.values.pop("memory", {}).items():

@@ -72,11 +72,11 @@ def restore(server: StandIn) -> None:
 
 
 def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Record:
-    """Upsert by name: every field that is not told is reset, except tags."""
+    """Upsert by name: every field that is not told is reset, except tags. `own`: as told, tags and all."""
     told = {key: value for key, value in told.items() if value is not None or own}
     have = named(server, told["name"])
     tool = {**_DEFAULTS, **told, "id": have["id"] if have else server.id("tool")}
-    if have and not tool["tags"]:  # 0.16.8 cannot clear tags here
+    if have and not tool["tags"] and not own:  # 0.16.8 cannot clear tags here
         tool["tags"] = have["tags"]
     if not own:
         parts = [tool[key] for key in ("source_code", "source_type", "pip_requirements", "npm_requirements")]

@@ -1,0 +1,175 @@
+"""All examples as one fleet, in two phases, and what a server holds of it in words that can be compared."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from lettaform.model import Wish
+from tests.faults.harness import ID
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SECRET = "sentinel-7c1f-do-not-tell"
+CONSENT = Wish(prune=True, allow_destroy=("*",))
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One apply of the story: the manifest, what is asked, and what agents write once it is done."""
+
+    name: str
+    manifest: Mapping[str, Any]
+    wish: Wish = Wish()
+    written: tuple[tuple[str, str], ...] = ()
+    """Address of an own block, and the text that its agent gives it."""
+
+
+def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
+    """Build everything, change everything, destroy everything. `small`: without what only repeats the rest."""
+    suffix = re.sub(r"\W", "_", stack)
+    first = _together(stack, suffix)
+    if small:
+        first["variables"]["regions"]["default"].pop("apac")
+    second = json.loads(json.dumps(first))
+    agents = second["agents"]
+    agents["assistant"] |= {"system": "You are brief.", "secrets": {"TOKEN": "${var.token}"}}
+    agents["assistant"]["memory"]["notes"] = {"value": "Nothing yet.", "limit": 4000}
+    agents["supervisor"]["blocks"] = ["rota"]
+    agents["worker"]["tools"] = ["conversation_search", "memory_insert", "convert"]
+    agents["meteorologist"]["agent_type"] = "memgpt_v2_agent"  # cannot change: another agent, the same memory
+    del agents["researcher"]
+    second["blocks"]["rota"] = {"value": "Ann, then Bob.", "read_only": True}
+    second["blocks"]["organization"]["limit"] = 6000
+    second["tools"]["advise"]["source"] = second["tools"]["advise"]["source"].replace("a coat", "a warm coat")
+    second["tools"]["convert"]["return_char_limit"] = 700
+    written = (
+        ("agents.worker[emea].memory.customers", "Ada wrote on Monday."),
+        ("agents.meteorologist.memory.persona", "I have seen much rain."),
+    )
+    return (
+        Phase("build", first, Wish(), written),
+        Phase("change", second, CONSENT, (("agents.assistant.memory.notes", "Milk, eggs."),)),
+        Phase("destroy", second, Wish(destroy=True, allow_destroy=("*",))),
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    folder = Path()
+
+
+def _file(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return (loader.folder / str(node.value)).read_text()
+
+
+_Loader.add_constructor("!file", _file)
+
+
+def _together(stack: str, suffix: str) -> dict[str, Any]:
+    whole: dict[str, Any] = {"stack": stack, "variables": {"token": {"secret": True, "default": SECRET}}}
+    for path in sorted(EXAMPLES.glob("*/lettaform.yaml")):
+        loader = _Loader(path.read_text())
+        loader.folder = path.parent
+        told = loader.get_single_data()
+        usual = told.get("defaults", {}).get("agents", {})
+        for name, agent in told.get("agents", {}).items():
+            told["agents"][name] = {**usual, **agent}
+        for tool in told.get("tools", {}).values():
+            source = (path.parent / tool["source"]).read_text()
+            tool["source"] = re.sub(r"^def (\w+)", rf"def \1_{suffix}", source, flags=re.MULTILINE)
+        for section in ("variables", "blocks", "tools", "agents", "outputs"):
+            here = whole.setdefault(section, {})
+            twice = here.keys() & told.get(section, {}).keys()
+            assert not twice, f"{path}: {section} {twice} stand in another example, too"
+            here |= told.get(section, {})
+    return whole
+
+
+def write(phase: Phase, folder: Path) -> None:
+    """The manifest of a phase, as a person would have it."""
+    (folder / "lettaform.yaml").write_text(yaml.safe_dump(dict(phase.manifest), sort_keys=False))
+
+
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+
+def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """All agents, blocks, custom tools and locks of a server, or of one stack."""
+    mine: dict[str, Any] = {"tags": f"lettaform:stack={stack}"} if stack else {}
+    every: dict[str, Any] = {"limit": 1000, "order": "asc"}
+    relations = [f"agent.{name}" for name in ("blocks", "tools", "tags", "secrets")]
+
+    def get(path: str, **params: Any) -> list[dict[str, Any]]:
+        return list(raw.get(f"/v1/{path}/", params=every | params).raise_for_status().json())
+
+    tools = [t for t in get("tools") if t["tool_type"] == "custom" and (not stack or mine["tags"] in t["tags"])]
+    key = {"identifier_key": f"lettaform:lock:{stack}"} if stack else {}
+    return {
+        "agents": get("agents", include=relations, show_hidden_agents=True, **mine),
+        "blocks": get("blocks", show_hidden_blocks=True, **mine),
+        "tools": tools,
+        "locks": get("identities", **key),
+    }
+
+
+_PASSING = {
+    *("created_at", "updated_at", "created_by_id", "last_updated_by_id", "message_ids", "memory", "value_enc"),
+    *("last_run_completion", "last_run_duration_ms", "last_stop_reason", "tool_exec_environment_variables"),
+}
+
+
+def told(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What is there without ids, times and accidental order; two of a kind show as two."""
+    names: dict[str, str] = {}
+    for kind, bodies in found.items():
+        for body in bodies:
+            names[body["id"]] = f"‹{kind} {_called(body)}›"
+    return {kind: sorted((_plain(body, names) for body in bodies), key=repr) for kind, bodies in found.items()}
+
+
+def _called(body: Mapping[str, Any]) -> str:
+    tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:record="))]
+    return ",".join(tags) or str(body.get("name") or body.get("label") or body.get("identifier_key"))
+
+
+def _plain(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        plain = {key: _plain(each, names) for key, each in value.items() if key not in _PASSING}
+        if "id" in plain and plain["id"] == "‹another›":
+            del plain["id"]
+        return plain
+    if isinstance(value, list):
+        return sorted((_plain(each, names) for each in value), key=repr)
+    if isinstance(value, str):
+        if value.startswith("{") and '"ids"' in value:  # the stack record
+            return _plain({**json.loads(value), "key": None}, names)
+        return ID.sub(lambda id: names.get(id[0], "‹another›"), value)
+    return value
+
+
+def differences(have: Any, want: Any, path: str = "") -> Iterable[str]:
+    """Where two of these differ, line by line."""
+    if isinstance(have, Mapping) and isinstance(want, Mapping):
+        for key in sorted(have.keys() | want.keys()):
+            yield from differences(have.get(key), want.get(key), f"{path}.{key}")
+    elif isinstance(have, list) and isinstance(want, list):
+        for item in have:
+            if item not in want or have.count(item) > want.count(item):
+                yield f"{path}: too much: {_short(item)}"
+        for item in want:
+            if item not in have:
+                yield f"{path}: lacks: {_short(item)}"
+    elif have != want:
+        yield f"{path}: {have!r}, not {want!r}"
+
+
+def _short(item: Any) -> str:
+    if isinstance(item, Mapping):
+        item = {k: v for k, v in item.items() if k in ("name", "label", "tags", "value", "metadata", "identifier_key", "blocks", "tool_rules")}
+    return repr(item)[:1500]

@@ -1,0 +1,274 @@
+"""Every request of a whole story × every fault: apply, apply again, and it is as if nothing had happened.
+
+    python -m tests.faults.sweep --on standin [--shard I/N] [--resume FILE] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import copy
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+
+from lettaform import flow
+from lettaform.errors import LettaformError
+from lettaform.model import Event, Manifest, Plan, Report, Wish
+from lettaform.render import data, text
+from lettaform.server import connect
+from tests.faults.clock import Clock
+from tests.faults.fleet import SECRET, Phase, differences, everything, phases, told, write
+from tests.faults.harness import Fault, Faulty, Killed, at
+from tests.standin import StandIn
+
+STACK = "sweep"
+LATENCY = 0.05
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One case: the n-th request of a phase, and what goes wrong with it."""
+
+    phase: str
+    number: int
+    fault: Fault
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.phase}:{self.number}:{self.fault}:{self.seed}"
+
+    @classmethod
+    def parse(cls, text: str) -> Pair:
+        phase, number, fault, seed = text.split(":")
+        return cls(phase, int(number), Fault(fault), int(seed))
+
+
+@dataclass(frozen=True)
+class Start:
+    """A server as a phase finds it, and as the undisturbed phase leaves it."""
+
+    phase: Phase
+    manifest: Manifest
+    tables: Any
+    shapes: list[str]
+    end: dict[str, Any]
+
+
+class Story:
+    """The undisturbed run on the stand-in, and each phase's start to go back to."""
+
+    def __init__(self, seed: int = 0, small: bool = False) -> None:
+        self.seed, self.starts = seed, dict[str, Start]()
+        standin = StandIn()
+        for phase in phases(STACK, small):
+            with tempfile.TemporaryDirectory() as folder:
+                write(phase, Path(folder))
+                manifest = flow.read(flow.Source(Path(folder)))
+            before = copy.deepcopy(standin.tables)
+            run = Run(standin, manifest, phase.wish, Faulty(standin, latency=LATENCY, seed=seed))
+            report = run.apply()
+            assert report is not None
+            assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
+            run.is_settled()
+            shapes = run.sent
+            self.starts[phase.name] = Start(phase, manifest, before, shapes, run.told())
+            run.write(phase)
+
+    def pairs(self) -> Iterator[Pair]:
+        """Every request × every fault."""
+        for name, start in self.starts.items():
+            for number in range(1, len(start.shapes) + 1):
+                for fault in Fault:
+                    yield Pair(name, number, fault, self.seed)
+
+    def shape(self, pair: Pair) -> str:
+        return self.starts[pair.phase].shapes[pair.number - 1]
+
+    def judge(self, pair: Pair) -> list[str]:
+        """What is wrong with a pair; nothing, if all is well."""
+        start = self.starts[pair.phase]
+        standin = StandIn(seed=1)
+        standin.tables = copy.deepcopy(start.tables)
+        faulty = Faulty(standin, pair.fault, at(pair.number), latency=LATENCY, seed=pair.seed)
+        run = Run(standin, start.manifest, start.phase.wish, faulty)
+        try:
+            run.disturbed()
+            run.recovered()
+            run.is_settled()
+        except Wrong as wrong:
+            return [str(wrong)]
+        wrong = [*differences(run.told(), start.end)]
+        wrong += [f"asyncio: {line}" for line in run.clock.stray if "Killed" not in line]
+        wrong += [f"the secret is told: {line}" for line in run.said if SECRET in line]
+        return wrong
+
+
+class Wrong(Exception):
+    """A promise that is not kept."""
+
+
+class Run:
+    """lettaform, a stand-in, and time of their own."""
+
+    def __init__(self, standin: StandIn, manifest: Manifest, wish: Wish, faulty: Faulty) -> None:
+        self.standin, self.manifest, self.wish, self.faulty = standin, manifest, wish, faulty
+        self.clock = Clock()
+        self.said: list[str] = []
+        self.sent: list[str] = []
+
+    @contextmanager
+    def here(self) -> Iterator[flow.Source]:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            self.clock.running(),
+            mock.patch.object(flow, "read", lambda source: self.manifest),
+            mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
+            mock.patch("lettaform.server.send.token_hex", lambda size: "00" * size),
+        ):
+            yield flow.Source(Path(folder))
+
+    @property
+    def connection(self) -> flow.Connection:
+        return flow.Connection("http://stand.in", trace=self.said.append)
+
+    def apply(self) -> Report | None:
+        def hear(event: Event) -> None:
+            self.said.append(data.dumps(data.event(event)))
+
+        with self.here() as source:
+            plan, report = flow.apply(source, self.connection, self.wish, notify=hear)
+        self.sent = list(self.faulty.shapes)
+        self.said += [data.dumps(data.planned(plan)), text.plan(plan, verbose=True)]
+        if report:
+            self.said += [data.dumps(data.summary(report)), text.report(plan, report)]
+        return report
+
+    def plan(self) -> Plan:
+        with self.here() as source:
+            return flow.plan(source, self.connection, self.wish)
+
+    def disturbed(self) -> None:
+        """An apply with the fault: a report, an error of ours, or death."""
+        try:
+            self.apply()
+        except LettaformError as error:
+            self.said.append(f"{error!r} {error} {error.hint}")
+        except (Killed, BaseExceptionGroup) as error:
+            if not (self.faulty.dead and _only_killed(error)):
+                raise Wrong(f"the first apply broke: {error!r}") from error
+        except Exception as error:
+            raise Wrong(f"the first apply broke: {error!r}") from error
+        if self.faulty.struck is None:
+            raise Wrong(f"only {len(self.faulty.shapes)} requests were sent")
+        self.faulty.revive()
+
+    def recovered(self) -> None:
+        """The same apply once more: no failure."""
+        try:
+            report = self.apply()
+        except Exception as error:
+            raise Wrong(f"the second apply: {error!r} {getattr(error, 'problems', '')}") from error
+        if report is not None and report.exit_code != 0:
+            raise Wrong(f"the second apply: {[(o.step.key, str(o.error)) for o in report.of('failed')]}")
+        self.clock.run(self.faulty.settle())
+
+    def is_settled(self) -> None:
+        """The plan is empty, and planning wrote nothing."""
+        before = len(self.standin.writes)
+        plan = self.plan()
+        if plan:
+            changes = [(c.action, str(c.address), c.reason, [d.path for d in c.differences]) for c in plan.changes]
+            raise Wrong(f"the plan is not empty: {changes} {[step.key for step in plan.steps]}")
+        if [entry for entry in self.standin.writes[before:] if "generate-schema" not in entry[1]]:
+            raise Wrong("planning wrote")
+
+    @property
+    def raw(self) -> httpx.Client:
+        return httpx.Client(transport=self.standin, base_url="http://stand.in", headers={"User-Agent": "stranger/1"})
+
+    def told(self) -> dict[str, Any]:
+        """Everything on the server, and the prompts that models see."""
+        found = told(everything(self.raw))
+        prompts = {(a["name"], "\n".join(sorted(a["_compiled"].splitlines()))) for a in self.standin.tables.agents.values()}
+        return found | {"prompts": sorted(prompts)}
+
+    def write(self, phase: Phase) -> None:
+        """As agents do while they run."""
+        for address, text in phase.written:
+            (block,) = [b for b in self.standin.tables.blocks.values() if f"lettaform:addr={address}" in b["tags"]]
+            self.raw.patch(f"/v1/blocks/{block['id']}", json={"value": text}).raise_for_status()
+
+
+def _only_killed(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_only_killed, error.exceptions))
+    return isinstance(error, Killed)
+
+
+# --- from the command line -------------------------------------------------------------------------------------------
+
+
+def sweep(judge: Callable[[Pair], list[str]], pairs: Iterable[Pair], done: set[str], note: Callable[[str], None]) -> Counter[str]:
+    """Judge each pair that is not done. Counts tried and failed."""
+    count: Counter[str] = Counter()
+    for pair in pairs:
+        if str(pair) in done:
+            count["resumed"] += 1
+            continue
+        wrong = judge(pair)
+        count["tried"] += 1
+        count[f"tried {pair.fault}"] += 1
+        if wrong:
+            count["failed"] += 1
+            print(f"FAILED python -m tests.faults.sweep --on standin --pair {pair}", flush=True)
+            for line in wrong[:6]:
+                print(f"    {line[:1200]}", flush=True)
+        else:
+            note(str(pair))
+    return count
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.sweep", description=__doc__)
+    parser.add_argument("--on", choices=("standin", "real"), default="standin")
+    parser.add_argument("--shard", default="1/1", metavar="I/N")
+    parser.add_argument("--resume", type=Path, help="notes what went well, and leaves it out the next time")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pair", action="append", default=[], help="only this one; may be repeated")
+    parser.add_argument("--sample", type=int, help="so many, drawn by the seed")
+    asked = parser.parse_args(arguments)
+    story = Story(asked.seed)
+    pairs = [Pair.parse(text) for text in asked.pair] or list(story.pairs())
+    if asked.sample:
+        pairs = random.Random(asked.seed).sample(pairs, asked.sample)
+    part, parts = map(int, asked.shard.split("/"))
+    done = set(asked.resume.read_text().split()) if asked.resume and asked.resume.exists() else set()
+
+    def note(text: str) -> None:
+        if asked.resume:
+            with asked.resume.open("a") as file:
+                file.write(f"{text}\n")
+
+    for name, start in story.starts.items():
+        print(f"{name}: {len(start.shapes)} requests, {len(set(start.shapes))} shapes")
+    began = time.perf_counter()
+    count = sweep(story.judge, pairs[part - 1 :: parts], done, note)
+    seconds = time.perf_counter() - began
+    print(f"{count['tried']} pairs tried, {count['failed']} failed, {count['resumed']} done before, {seconds:.0f} s")
+    return 1 if count["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
