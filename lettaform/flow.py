@@ -301,7 +301,8 @@ class _Line:
     async def plan(self, wish: Wish) -> Plan:
         """load is done; find, diff, check, order."""
         _selectors(wish, self.manifest)
-        world, holder = await asyncio.gather(self.server.find(self.manifest), self.holder())
+        world = await self.server.find(self.manifest)
+        holder = await self.holder()
         self.held = holder is not None
         _environment(self.manifest, world)
         draft = diff(self.manifest, world, wish)

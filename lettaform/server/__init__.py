@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lettaform.errors import Problem
+from lettaform.errors import Problem, ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Answer, Desired, Live, Lock, Manifest, Step, World
 from lettaform.server import find
@@ -82,6 +82,16 @@ class Server(Protocol):
         ...
 
 
+@contextmanager
+def _understood(url: str) -> Iterator[None]:
+    """An answer that is JSON, but not what Letta answers, is the server's fault and said so."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        told = f"{url} answered something that lettaform does not understand ({type(error).__name__}: {error})"
+        raise ServerError(told, "is it a Letta server, and of a version that lettaform knows?") from error
+
+
 class V1:
     """Letta's REST API v1, self-hosted 0.16 and its kin."""
 
@@ -96,7 +106,8 @@ class V1:
         return self.client.requests
 
     async def find(self, manifest: Manifest) -> World:
-        return await find.find(self.client, manifest)
+        with _understood(self.url):
+            return await find.find(self.client, manifest)
 
     async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
         return await find.one(self.client, kind, id)
@@ -112,7 +123,8 @@ class V1:
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         assert self._sender is not None, "begin() comes first"
-        return await self._sender.send(step, answer)
+        with _understood(self.url):
+            return await self._sender.send(step, answer)
 
     async def export(self, id: str) -> Any:
         async with self._one_export:

@@ -46,7 +46,11 @@ class Client:
             self._headers["Authorization"] = f"Bearer {token}"
         if project:
             self._headers["X-Project"] = project
-        if not re.match(r"https?://[^/\s]+", self.url):
+        try:
+            address = httpx.URL(self.url)
+        except httpx.InvalidURL:
+            address = httpx.URL()
+        if address.scheme not in ("http", "https") or not address.host:
             raise ServerError(f"{url!r} is not the address of a server", "write it as http://localhost:8283")
         self._http = self._pool()
         self._spent: list[httpx.AsyncClient] = []

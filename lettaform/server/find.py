@@ -23,8 +23,8 @@ RELATIONS = ["agent.blocks", "agent.tools", "agent.tags", "agent.secrets"]
 async def find(client: Client, manifest: Manifest) -> World:
     """What is live of this stack, and of what it uses. Raises ServerError; doubts are `World.problems`."""
     tag = mark.stack_tag(manifest.stack)
-    version, agents, blocks, tools = await asyncio.gather(
-        health(client),
+    version = await health(client)
+    agents, blocks, tools = await asyncio.gather(
         client.pages("/v1/agents/", tags=tag, include=RELATIONS, show_hidden_agents=True),
         client.pages("/v1/blocks/", tags=tag, show_hidden_blocks=True),
         # one list with every built-in in it: any smaller answer makes 0.16.8 write them all again first

@@ -91,7 +91,9 @@ class Face:
 
     def tool(self, name: str = "", **told: Any) -> Record:
         """A tool; named by the test's word unless told otherwise."""
-        return dict(self.made("PUT", "/v1/tools/", {"source_code": source(name or self.word), "source_type": "python"} | told))
+        return dict(
+            self.made("PUT", "/v1/tools/", {"source_code": source(name or self.word), "source_type": "python"} | told)
+        )
 
     def builtin(self, name: str) -> str:
         """The id of one of the server's own tools."""
@@ -100,7 +102,8 @@ class Face:
 
 def source(name: str, about: str = "Does it.") -> str:
     """A small tool."""
-    return f'def {name}(word: str) -> str:\n    """{about}\n\n    Args:\n        word (str): Any.\n    """\n    return word\n'
+    text = f'"""{about}\n\n    Args:\n        word (str): Any.\n    """'
+    return f"def {name}(word: str) -> str:\n    {text}\n    return word\n"
 
 
 def refusal(answer: httpx.Response) -> tuple[int, Any]:

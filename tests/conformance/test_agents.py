@@ -61,7 +61,8 @@ def test_base_tools_and_rules_of_each_type(server: Face, kind: str, tools: set[s
         ),
         (
             {
-                **{"include_base_tools": True, "include_base_tool_rules": False},
+                "include_base_tools": True,
+                "include_base_tool_rules": False,
                 "tool_rules": [{"type": "run_first", "tool_name": "memory_insert"}],
             },
             {("run_first", "memory_insert")},
@@ -181,8 +182,13 @@ def test_secrets_read_back_in_the_clear_and_empty_ones_do_not(server: Face) -> N
     assert again["tool_exec_environment_variables"] == again["secrets"]
     (key,) = (each for each in again["secrets"] if each["key"] == "KEY")
     assert {**key, "id": None} == {
-        **{"id": None, "agent_id": agent["id"], "key": "KEY", "value": "hush", "value_enc": "hush"},
-        **{"description": None, "organization_id": "org-00000000-0000-4000-8000-000000000000"},
+        "id": None,
+        "agent_id": agent["id"],
+        "key": "KEY",
+        "value": "hush",
+        "value_enc": "hush",
+        "description": None,
+        "organization_id": "org-00000000-0000-4000-8000-000000000000",
         **dict.fromkeys(("created_by_id", "last_updated_by_id", "created_at", "updated_at")),
     }
 
@@ -258,9 +264,16 @@ def test_its_tools_come_by_ten(server: Face) -> None:
 # --- change ----------------------------------------------------------------------------------------------------------
 
 FULL = {
-    **{"description": "d", "metadata": {"a": 1}, "tags": ["t"], "secrets": {"A": "b"}, "timezone": "Europe/Berlin"},
-    **{"tools": ["send_message"], "tool_rules": [{"type": "exit_loop", "tool_name": "send_message"}]},
-    **{"include_base_tool_rules": False, "response_format": {"type": "json_object"}, "hidden": True},
+    "description": "d",
+    "metadata": {"a": 1},
+    "tags": ["t"],
+    "secrets": {"A": "b"},
+    "timezone": "Europe/Berlin",
+    "tools": ["send_message"],
+    "tool_rules": [{"type": "exit_loop", "tool_name": "send_message"}],
+    "include_base_tool_rules": False,
+    "response_format": {"type": "json_object"},
+    "hidden": True,
 }
 
 
@@ -283,7 +296,10 @@ FULL = {
         ({"response_format": {"type": "text"}}, {"response_format": {"type": "text"}}),
         ({"response_format": None}, {"response_format": {"type": "json_object"}}),
         (dict.fromkeys(("name", "description", "metadata", "tags", "secrets", "tool_ids", "tool_rules", "system")), {}),
-        ({"hidden": False, "agent_type": "react_agent", "nonsense": 1}, {"hidden": True, "agent_type": "letta_v1_agent"}),
+        (
+            {"hidden": False, "agent_type": "react_agent", "nonsense": 1},
+            {"hidden": True, "agent_type": "letta_v1_agent"},
+        ),
         ({"max_files_open": 3}, {"max_files_open": 3}),
         ({}, {}),
     ],

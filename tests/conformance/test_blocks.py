@@ -13,10 +13,24 @@ def test_defaults(server: Face) -> None:
     made = server.made("POST", "/v1/blocks/", {"label": server.tag})
     assert made.pop("id").startswith("block-")
     assert made == {
-        **{"label": server.tag, "value": "", "limit": 100_000, "description": None, "metadata": {}, "tags": []},
-        **{"read_only": False, "hidden": None, "project_id": None, "is_template": False, "template_name": None},
-        **{"template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None},
-        **{"preserve_on_migration": False, "created_by_id": None, "last_updated_by_id": None},
+        "label": server.tag,
+        "value": "",
+        "limit": 100_000,
+        "description": None,
+        "metadata": {},
+        "tags": [],
+        "read_only": False,
+        "hidden": None,
+        "project_id": None,
+        "is_template": False,
+        "template_name": None,
+        "template_id": None,
+        "base_template_id": None,
+        "deployment_id": None,
+        "entity_id": None,
+        "preserve_on_migration": False,
+        "created_by_id": None,
+        "last_updated_by_id": None,
     }
 
 

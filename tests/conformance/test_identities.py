@@ -18,8 +18,14 @@ def make(server: Face, **told: Any) -> dict[str, Any]:
 def test_birth(server: Face) -> None:
     made = make(server, properties=[AGE])
     assert {**made, "id": None} == {
-        **{"id": None, "identifier_key": server.tag, "name": "n", "identity_type": "user", "project_id": None},
-        **{"agent_ids": [], "block_ids": [], "organization_id": "org-00000000-0000-4000-8000-000000000000"},
+        "id": None,
+        "identifier_key": server.tag,
+        "name": "n",
+        "identity_type": "user",
+        "project_id": None,
+        "agent_ids": [],
+        "block_ids": [],
+        "organization_id": "org-00000000-0000-4000-8000-000000000000",
         "properties": [AGE],
     }
     assert server.get(f"/v1/identities/{made['id']}") == made

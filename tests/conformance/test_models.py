@@ -13,17 +13,32 @@ SHOWN = (
     *("response_format", "enable_reasoner", "put_inner_thoughts_in_kwargs", "max_reasoning_tokens"),
 )
 BARE: dict[str, Any] = {
-    **{"context_window": 30_000, "max_tokens": ..., "temperature": 1.0, "reasoning_effort": None, "strict": False},
-    **{"parallel_tool_calls": False, "response_format": None, "enable_reasoner": False},
-    **{"put_inner_thoughts_in_kwargs": False, "max_reasoning_tokens": 0},
+    "context_window": 30_000,
+    "max_tokens": ...,
+    "temperature": 1.0,
+    "reasoning_effort": None,
+    "strict": False,
+    "parallel_tool_calls": False,
+    "response_format": None,
+    "enable_reasoner": False,
+    "put_inner_thoughts_in_kwargs": False,
+    "max_reasoning_tokens": 0,
 }
 # what settings of openai put where they say nothing
 OPENAI = {"temperature": 0.7, "reasoning_effort": "high", "strict": True, "parallel_tool_calls": True}
 TUNED = {
-    **{"context_window_limit": 9000, "max_tokens": 99},
+    "context_window_limit": 9000,
+    "max_tokens": 99,
     "model_settings": {"provider_type": "openai", "temperature": 0.2, "reasoning": {"reasoning_effort": "low"}},
 }
-TUNED_SHOWN = {**BARE, **OPENAI, "context_window": 9000, "max_tokens": 99, "temperature": 0.2, "reasoning_effort": "low"}
+TUNED_SHOWN = {
+    **BARE,
+    **OPENAI,
+    "context_window": 9000,
+    "max_tokens": 99,
+    "temperature": 0.2,
+    "reasoning_effort": "low",
+}
 # a configuration that PATCH rebuilt has the model's own reasoner flag again, which birth took away
 REBUILT = {**BARE, "enable_reasoner": True}
 
@@ -51,7 +66,10 @@ def expect(shown: dict[str, Any], default: int) -> dict[str, Any]:
             {"model_settings": {"provider_type": "openai", "parallel_tool_calls": False}, "parallel_tool_calls": True},
             {**BARE, **OPENAI},
         ),
-        ({"model_settings": {"provider_type": "openai", "reasoning": {}}}, {**BARE, **OPENAI, "reasoning_effort": "minimal"}),
+        (
+            {"model_settings": {"provider_type": "openai", "reasoning": {}}},
+            {**BARE, **OPENAI, "reasoning_effort": "minimal"},
+        ),
         ({"model_settings": {"provider_type": "anthropic"}}, {**BARE, "parallel_tool_calls": True}),
         ({"reasoning": True}, BARE),
         ({"max_reasoning_tokens": 10, "max_tokens": 20}, {**BARE, "max_tokens": 20}),
@@ -70,7 +88,9 @@ def test_birth(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> No
     ("reasoning", "stands"),
     [(None, (True, True)), (True, (True, True)), (False, (False, False))],
 )
-def test_older_agents_think_in_their_tool_calls(server: Face, reasoning: bool | None, stands: tuple[bool, bool]) -> None:
+def test_older_agents_think_in_their_tool_calls(
+    server: Face, reasoning: bool | None, stands: tuple[bool, bool]
+) -> None:
     agent = server.agent(agent_type="memgpt_agent", reasoning=reasoning)
     shown = config(agent)
     assert (shown["put_inner_thoughts_in_kwargs"], shown["enable_reasoner"]) == stands
@@ -93,20 +113,29 @@ def test_older_agents_think_in_their_tool_calls(server: Face, reasoning: bool | 
             {"model": "{model}", "model_settings": {"provider_type": "openai"}},
             {**REBUILT, **OPENAI, "max_tokens": 99},  # kept here alone
         ),
-        ({"model": "{model}", "context_window_limit": 9000, "max_tokens": 99, **TUNED}, {**TUNED_SHOWN, "enable_reasoner": True}),
+        (
+            {"model": "{model}", "context_window_limit": 9000, "max_tokens": 99, **TUNED},
+            {**TUNED_SHOWN, "enable_reasoner": True},
+        ),
         ({"parallel_tool_calls": False}, {**TUNED_SHOWN, "parallel_tool_calls": False}),
         ({"reasoning": True}, TUNED_SHOWN),
         (
             {"model_settings": {"provider_type": "openai", "response_format": {"type": "json_object"}}},
             {
-                **{**BARE, **OPENAI, "context_window": 9000, "max_tokens": 99},
+                **BARE,
+                **OPENAI,
+                "context_window": 9000,
+                "max_tokens": 99,
                 "response_format": {"type": "json_object"},
             },
         ),
         (
             {"model_settings": {"provider_type": "anthropic", "temperature": 0.3}},
             {
-                **{**TUNED_SHOWN, "temperature": 0.3, "strict": False, "max_reasoning_tokens": 1024},
+                **TUNED_SHOWN,
+                "temperature": 0.3,
+                "strict": False,
+                "max_reasoning_tokens": 1024,
             },
         ),
     ],
@@ -124,9 +153,13 @@ def test_two_settings_always_read_the_same(server: Face) -> None:
     told = {"provider_type": "openai", "parallel_tool_calls": False, "response_format": {"type": "json_object"}}
     agent = server.agent(model_settings=told)
     assert agent["model_settings"] == {
-        **{"provider_type": "openai", "temperature": 0.7, "strict": True, "reasoning": {"reasoning_effort": "high"}},
+        "provider_type": "openai",
+        "temperature": 0.7,
+        "strict": True,
+        "reasoning": {"reasoning_effort": "high"},
         "max_output_tokens": agent["llm_config"]["max_tokens"],
-        **{"parallel_tool_calls": True, "response_format": None},
+        "parallel_tool_calls": True,
+        "response_format": None,
     }
     assert server.patch(agent, max_tokens=None)["model_settings"]["max_output_tokens"] == 4096
 
@@ -143,7 +176,10 @@ def test_embedding(server: Face) -> None:
     agent = server.agent(embedding=server.embedding)
     assert agent["embedding"] == agent["embedding_config"]["handle"] == server.embedding
     assert (agent["embedding_config"]["embedding_chunk_size"], agent["embedding_config"]["batch_size"]) == (300, 32)
-    assert server.agent(embedding=server.embedding, embedding_chunk_size=77)["embedding_config"]["embedding_chunk_size"] == 77
+    assert (
+        server.agent(embedding=server.embedding, embedding_chunk_size=77)["embedding_config"]["embedding_chunk_size"]
+        == 77
+    )
     assert server.patch(agent, embedding=None)["embedding"] == server.embedding
 
 
@@ -156,8 +192,12 @@ def _compaction(agent: dict[str, Any]) -> dict[str, Any]:
 
 def test_compaction_is_merged(server: Face) -> None:
     stands: dict[str, Any] = {
-        **{"mode": "sliding_window", "clip_chars": 50_000, "sliding_window_percentage": 0.3, "prompt": "default"},
-        **{"prompt_acknowledgement": False, "model_settings": None},
+        "mode": "sliding_window",
+        "clip_chars": 50_000,
+        "sliding_window_percentage": 0.3,
+        "prompt": "default",
+        "prompt_acknowledgement": False,
+        "model_settings": None,
     }
     agent = server.agent()
     assert _compaction(agent) == stands

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.conftest import real, stand_in
-from tests.conformance.face import Face, Record, anonymous, nobody, refusal, source
+from tests.conformance.face import Face, anonymous, nobody, refusal, source
 from tests.live.conftest import Letta
 
 pytestmark = pytest.mark.live
@@ -35,7 +35,10 @@ def some(required: Mapping[str, Any] | None = None, **optional: Any) -> st.Searc
 
 
 _BLOCK: dict[str, Any] = {
-    **{"value": text, "description": text, "limit": st.sampled_from([5, 100_000]), "metadata": meta},
+    "value": text,
+    "description": text,
+    "limit": st.sampled_from([5, 100_000]),
+    "metadata": meta,
     "hidden": st.booleans(),
 }
 block = some({"label": label, "tags": tags}, **_BLOCK)
@@ -62,7 +65,7 @@ model = {
         ]
     ),
 }
-common = {
+common: dict[str, Any] = {
     **model,
     "description": text,
     "metadata": meta,
@@ -81,7 +84,7 @@ common = {
 birth = some(
     {"name": st.sampled_from(["Ann", "Bob"]), "tags": tags, "system": text, "include_base_tools": st.booleans()},
     **{key: value for key, value in common.items() if key != "message_buffer_autoclear"},
-    agent_type=st.sampled_from(["letta_v1_agent", "memgpt_v2_agent", "react_agent"]).filter(bool),
+    agent_type=st.sampled_from(["letta_v1_agent", "memgpt_v2_agent", "react_agent"]),
     memory_blocks=st.lists(block, max_size=2),
     hidden=st.booleans(),
     include_base_tool_rules=st.booleans(),
@@ -94,11 +97,18 @@ tool = some(
     default_requires_approval=st.booleans(),
 )
 tool_change = some(
-    **{"tags": tags, "description": text, "default_requires_approval": st.booleans()},
-    **{"enable_parallel_execution": st.booleans(), "metadata_": meta},
+    tags=tags,
+    description=text,
+    default_requires_approval=st.booleans(),
+    enable_parallel_execution=st.booleans(),
+    metadata_=meta,
 )
-prop = st.fixed_dictionaries({"key": st.sampled_from(["k", "l"]), "value": st.integers(0, 3), "type": st.just("number")})
-identity = some({"number": st.integers(0, 1), "name": st.sampled_from(["n", "m"])}, properties=st.lists(prop, max_size=1))
+prop = st.fixed_dictionaries(
+    {"key": st.sampled_from(["k", "l"]), "value": st.integers(0, 3), "type": st.just("number")}
+)
+identity = some(
+    {"number": st.integers(0, 1), "name": st.sampled_from(["n", "m"])}, properties=st.lists(prop, max_size=1)
+)
 relations = st.lists(st.sampled_from(["tags", "blocks", "tools", "secrets", "identities"]), max_size=2)
 which = st.fixed_dictionaries({"at": number})
 pair = st.fixed_dictionaries({"at": number, "other": number})
@@ -160,7 +170,8 @@ class Player:
             self.gone.append(answer.request.url.path.split("/")[-1])
         if name == "recompile":  # its words are the server's own
             return name
-        return name, self.plain(body)
+        # inline blocks are made in one instant: among themselves their order is by id
+        return name, self.plain(body, name)
 
     def request(self, name: str, told: Any) -> Any:
         ask = self.face.ask
@@ -169,8 +180,7 @@ class Player:
                 return ask("POST", "/v1/blocks/", self.own(told))
             case ["make", "agent"]:
                 inside = [self.own(each) for each in told.get("memory_blocks") or ()]
-                labels = {each["label"] for each in inside}
-                inside = [each for each in inside if each["label"] in labels and not labels.discard(each["label"])]
+                inside = list({each["label"]: each for each in inside}.values())
                 body = self.filled({**self.own(told), "model": self.face.model, "memory_blocks": inside})
                 return ask("POST", "/v1/agents/", body)
             case ["make", "tool"]:
@@ -316,7 +326,9 @@ def compare(letta: Letta, calls: list[Call]) -> None:
 
 # shrinking against a real server takes minutes; the call that differs is told, and the ones before it are few
 QUIET: dict[str, Any] = {
-    **{"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True},
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "print_blob": True,
     "phases": (Phase.explicit, Phase.reuse, Phase.generate),
 }
 

@@ -9,13 +9,25 @@ import pytest
 from tests.conformance.face import Face, refusal, source
 
 FULL: dict[str, Any] = {
-    **{"description": "told", "return_char_limit": 7, "tags": ["a", "b"], "default_requires_approval": True},
-    **{"enable_parallel_execution": True, "pip_requirements": [{"name": "x"}]},
+    "description": "told",
+    "return_char_limit": 7,
+    "tags": ["a", "b"],
+    "default_requires_approval": True,
+    "enable_parallel_execution": True,
+    "pip_requirements": [{"name": "x"}],
 }
 RESET: dict[str, Any] = {
-    **{"description": "Does it.", "return_char_limit": 50_000, "tags": ["a", "b"], "default_requires_approval": None},
-    **{"enable_parallel_execution": False, "pip_requirements": None, "npm_requirements": None, "args_json_schema": {}},
-    **{"source_type": "python", "tool_type": "custom", "project_id": None},
+    "description": "Does it.",
+    "return_char_limit": 50_000,
+    "tags": ["a", "b"],
+    "default_requires_approval": None,
+    "enable_parallel_execution": False,
+    "pip_requirements": None,
+    "npm_requirements": None,
+    "args_json_schema": {},
+    "source_type": "python",
+    "tool_type": "custom",
+    "project_id": None,
 }
 
 
@@ -142,7 +154,10 @@ def test_the_servers_own(server: Face, kind: str) -> None:
     assert {tool["name"] for tool in tools} == BUILT_IN[kind]
     for tool in tools:
         assert part(tool, {"tags": 0, "source_code": 0, "source_type": 0, "args_json_schema": 0, "metadata_": 0}) == {
-            **{"tags": [kind], "source_code": None, "source_type": "python", "args_json_schema": None},
+            "tags": [kind],
+            "source_code": None,
+            "source_type": "python",
+            "args_json_schema": None,
             "metadata_": {},
         }
     parallel = {tool["name"] for tool in tools if tool["enable_parallel_execution"]}
@@ -250,6 +265,7 @@ def test_the_schema_of_a_source(server: Face, code: str, stands: Any) -> None:
 
 
 def test_arguments_may_go_on_for_lines(server: Face) -> None:
-    code = "def f(a: int, b: str):\n  '''d\n\n  Args:\n    a (int): one\n      two\n    b: three\n\n  Returns:\n    str: it\n  '''"
+    about = "d\n\n  Args:\n    a (int): one\n      two\n    b: three\n\n  Returns:\n    str: it\n  "
+    code = f"def f(a: int, b: str):\n  '''{about}'''"
     properties = server.made("POST", "/v1/tools/generate-schema", {"code": code})["parameters"]["properties"]
     assert [each["description"] for each in properties.values()] == ["one\ntwo", "three"]

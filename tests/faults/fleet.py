@@ -171,5 +171,9 @@ def differences(have: Any, want: Any, path: str = "") -> Iterable[str]:
 
 def _short(item: Any) -> str:
     if isinstance(item, Mapping):
-        item = {k: v for k, v in item.items() if k in ("name", "label", "tags", "value", "metadata", "identifier_key", "blocks", "tool_rules")}
+        item = {
+            k: v
+            for k, v in item.items()
+            if k in ("name", "label", "tags", "value", "metadata", "identifier_key", "blocks", "tool_rules")
+        }
     return repr(item)[:1500]

@@ -1,6 +1,6 @@
 """Every request of a whole story × every fault: apply, apply again, and it is as if nothing had happened.
 
-    python -m tests.faults.sweep --on standin [--shard I/N] [--resume FILE] [--seed N]
+python -m tests.faults.sweep --on standin [--shard I/N] [--resume FILE] [--seed N]
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Run:
         with self.here() as source:
             plan, report = flow.apply(source, self.connection, self.wish, notify=hear)
         self.sent = list(self.faulty.shapes)
-        self.said += [data.dumps(data.planned(plan)), text.plan(plan, verbose=True)]
+        self.said += [repr(data.planned(plan)), text.plan(plan, verbose=True)]
         if report:
             self.said += [data.dumps(data.summary(report)), text.report(plan, report)]
         return report
@@ -201,7 +201,9 @@ class Run:
     def told(self) -> dict[str, Any]:
         """Everything on the server, and the prompts that models see."""
         found = told(everything(self.raw))
-        prompts = {(a["name"], "\n".join(sorted(a["_compiled"].splitlines()))) for a in self.standin.tables.agents.values()}
+        prompts = {
+            (a["name"], "\n".join(sorted(a["_compiled"].splitlines()))) for a in self.standin.tables.agents.values()
+        }
         return found | {"prompts": sorted(prompts)}
 
     def write(self, phase: Phase) -> None:
@@ -220,7 +222,9 @@ def _only_killed(error: BaseException) -> bool:
 # --- from the command line -------------------------------------------------------------------------------------------
 
 
-def sweep(judge: Callable[[Pair], list[str]], pairs: Iterable[Pair], done: set[str], note: Callable[[str], None]) -> Counter[str]:
+def sweep(
+    judge: Callable[[Pair], list[str]], pairs: Iterable[Pair], done: set[str], note: Callable[[str], None]
+) -> Counter[str]:
     """Judge each pair that is not done. Counts tried and failed."""
     count: Counter[str] = Counter()
     for pair in pairs:

@@ -181,7 +181,7 @@ class InMemory(Ground):
     """The stand-in."""
 
     def __init__(self, folder: Path, stacks: tuple[str, ...], tables: Any = None) -> None:
-        self.standin = StandIn()
+        self.standin = StandIn(seed=0 if tables is None else 1)  # or else a twin would give ids a second time
         if tables is not None:
             self.standin.tables = copy.deepcopy(tables)
         super().__init__(folder, "http://stand.in", stacks)

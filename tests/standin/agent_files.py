@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from email import message_from_bytes
+from email.message import Message
 from typing import Any
 
 from tests.standin import agents, blocks, tools
@@ -35,7 +36,7 @@ def _export(server: StandIn, ask: Ask) -> Record:
     told |= {"secrets": dict.fromkeys(agent["_secrets"], ""), "enable_sleeptime": bool(agent["enable_sleeptime"])}
     told |= {"tool_exec_environment_variables": dict(told["secrets"]), "memory_blocks": [], "tools": []}
     told |= {key: shown[key] for key in ("max_files_open", "per_file_view_window_char_limit")}
-    told |= {key: False for key in ("include_base_tools", "include_multi_agent_tools", "include_base_tool_rules")}
+    told |= dict.fromkeys(("include_base_tools", "include_multi_agent_tools", "include_base_tool_rules"), False)
     told |= {"include_default_source": False, "source_ids": [], "files_agents": [], "group_ids": [], "messages": []}
     told |= {"id": "agent-0", "in_context_message_ids": []}
     return {
@@ -84,6 +85,7 @@ def _form(ask: Ask) -> dict[str, str]:
         raise Refusal(422, "no form")
     form = {}
     for part in parts:
+        assert isinstance(part, Message)
         name = part.get_param("name", header="content-disposition")
         content = part.get_payload(decode=True)
         form[str(name)] = content.decode() if isinstance(content, bytes) else ""

@@ -32,7 +32,14 @@ _KINDS = (
     *("sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent"),
 )
 _V2 = ("memory_insert", "memory_replace", "conversation_search", "send_message")
-_V1 = ("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace", "conversation_search", "send_message")
+_V1 = (
+    "memory",
+    "memory_apply_patch",
+    "core_memory_append",
+    "core_memory_replace",
+    "conversation_search",
+    "send_message",
+)
 _BASE_TOOLS: Mapping[str, tuple[str, ...]] = {
     "letta_v1_agent": _V2[:3],
     "memgpt_v2_agent": _V2,
@@ -58,46 +65,50 @@ _RELATIONS = tuple(
     f"agent.{each}"
     for each in ("blocks", "identities", "managed_group", "pending_approval", "secrets", "sources", "tags", "tools")
 )
+# fmt: off
 _BOTH = {
-    **{"name": "str?", "tool_ids": "ids:tool?", "source_ids": "ids:source?", "folder_ids": "ids:source?"},
-    **{"block_ids": "ids:block?", "tags": "strs?", "system": "str?", "tool_rules": "list?", "description": "str?"},
-    **{"metadata": "dict?", "llm_config": "dict?", "embedding_config": "dict?", "model": "str?", "embedding": "str?"},
-    **{"model_settings": "dict?", "compaction_settings": "dict?", "context_window_limit": "int?", "max_tokens": "int?"},
-    **{"reasoning": "bool?", "tool_exec_environment_variables": "env?", "secrets": "env?", "project_id": "str?"},
-    **{"identity_ids": "ids:identity?", "message_buffer_autoclear": "bool?", "enable_sleeptime": "bool?"},
-    **{"response_format": "dict?", "timezone": "str?", "max_files_open": "int?", "parallel_tool_calls": "bool?"},
+    "name": "str?", "tool_ids": "ids:tool?", "source_ids": "ids:source?", "folder_ids": "ids:source?",
+    "block_ids": "ids:block?", "tags": "strs?", "system": "str?", "tool_rules": "list?", "description": "str?",
+    "metadata": "dict?", "llm_config": "dict?", "embedding_config": "dict?", "model": "str?", "embedding": "str?",
+    "model_settings": "dict?", "compaction_settings": "dict?", "context_window_limit": "int?", "max_tokens": "int?",
+    "reasoning": "bool?", "tool_exec_environment_variables": "env?", "secrets": "env?", "project_id": "str?",
+    "identity_ids": "ids:identity?", "message_buffer_autoclear": "bool?", "enable_sleeptime": "bool?",
+    "response_format": "dict?", "timezone": "str?", "max_files_open": "int?", "parallel_tool_calls": "bool?",
     "per_file_view_window_char_limit": "int?",
 }
 _CREATE = {
-    **{**_BOTH, "name": "str", "message_buffer_autoclear": "bool", "memory_blocks": "list?", "tools": "strs?"},
-    **{"agent_type": "enum:" + "|".join(_KINDS), "include_base_tools": "bool", "include_multi_agent_tools": "bool"},
-    **{"include_base_tool_rules": "bool?", "include_default_source": "bool", "embedding_chunk_size": "int?"},
-    **{"max_reasoning_tokens": "int?", "enable_reasoner": "bool?", "hidden": "bool?"},
+    **_BOTH, "name": "str", "message_buffer_autoclear": "bool", "memory_blocks": "list?", "tools": "strs?",
+    "agent_type": "enum:" + "|".join(_KINDS), "include_base_tools": "bool", "include_multi_agent_tools": "bool",
+    "include_base_tool_rules": "bool?", "include_default_source": "bool", "embedding_chunk_size": "int?",
+    "max_reasoning_tokens": "int?", "enable_reasoner": "bool?", "hidden": "bool?",
 }
+# fmt: on
 _SCALARS = (
     *("name", "system", "description", "project_id", "message_buffer_autoclear", "enable_sleeptime"),
     *("response_format", "timezone", "max_files_open", "per_file_view_window_char_limit", "metadata"),
 )
+# fmt: off
 _COMPACTION: Mapping[str, Any] = {
-    **{"model": None, "model_settings": None, "prompt": None, "prompt_acknowledgement": False},
-    **{"clip_chars": 50_000, "mode": "sliding_window", "sliding_window_percentage": 0.3},
+    "model": None, "model_settings": None, "prompt": None, "prompt_acknowledgement": False,
+    "clip_chars": 50_000, "mode": "sliding_window", "sliding_window_percentage": 0.3,
 }
 _COMPACTION_FIELDS = {
-    **{"model": "str?", "model_settings": "dict?", "prompt": "str?", "prompt_acknowledgement": "bool"},
-    **{"clip_chars": "int?", "mode": "str", "sliding_window_percentage": "num"},
+    "model": "str?", "model_settings": "dict?", "prompt": "str?", "prompt_acknowledgement": "bool",
+    "clip_chars": "int?", "mode": "str", "sliding_window_percentage": "num",
 }
 _EMPTY: Mapping[str, Any] = {
-    **{"created_by_id": USER, "last_updated_by_id": USER, "created_at": None, "updated_at": None, "id": None},
-    **{"name": None, "tool_rules": [], "message_ids": [], "system": None, "agent_type": "letta_v1_agent"},
-    **{"llm_config": None, "embedding_config": None, "model": None, "embedding": None, "model_settings": None},
-    **{"compaction_settings": None, "response_format": None, "description": None, "metadata": None, "memory": None},
-    **{"blocks": [], "tools": [], "sources": [], "tags": [], "tool_exec_environment_variables": [], "secrets": []},
-    **{"project_id": None, "template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None},
-    **{"identity_ids": [], "identities": [], "pending_approval": None, "message_buffer_autoclear": False},
-    **{"enable_sleeptime": None, "multi_agent_group": None, "managed_group": None, "last_run_completion": None},
-    **{"last_run_duration_ms": None, "last_stop_reason": None, "timezone": "UTC", "max_files_open": None},
-    **{"per_file_view_window_char_limit": None, "hidden": None},
+    "created_by_id": USER, "last_updated_by_id": USER, "created_at": None, "updated_at": None, "id": None,
+    "name": None, "tool_rules": [], "message_ids": [], "system": None, "agent_type": "letta_v1_agent",
+    "llm_config": None, "embedding_config": None, "model": None, "embedding": None, "model_settings": None,
+    "compaction_settings": None, "response_format": None, "description": None, "metadata": None, "memory": None,
+    "blocks": [], "tools": [], "sources": [], "tags": [], "tool_exec_environment_variables": [], "secrets": [],
+    "project_id": None, "template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None,
+    "identity_ids": [], "identities": [], "pending_approval": None, "message_buffer_autoclear": False,
+    "enable_sleeptime": None, "multi_agent_group": None, "managed_group": None, "last_run_completion": None,
+    "last_run_duration_ms": None, "last_stop_reason": None, "timezone": "UTC", "max_files_open": None,
+    "per_file_view_window_char_limit": None, "hidden": None,
 }
+# fmt: on
 
 
 def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _RELATIONS) -> Record:
@@ -157,7 +168,9 @@ def find(server: StandIn, id: str) -> Record:
 def _create(server: StandIn, ask: Ask) -> Record:
     body = ask.body
     if isinstance(body, dict) and body.get("memory_blocks"):
-        fresh = [{**each, "value": "" if each.get("value") is None else each["value"]} for each in body["memory_blocks"]]
+        fresh = [
+            {**each, "value": "" if each.get("value") is None else each["value"]} for each in body["memory_blocks"]
+        ]
         body = {**body, "memory_blocks": fresh}
     check(body, _CREATE)
     for number, each in enumerate(body.get("memory_blocks") or ()):
@@ -234,8 +247,8 @@ def _check_words(body: Mapping[str, Any]) -> None:
         raise invalid([told | {"input": body["embedding"], "ctx": {"error": ValueError(message)}}])
     if body.get("agent_type") == "voice_convo_agent":
         message = "Agent type AgentType.voice_convo_agent requires enable_sleeptime to be True"
-        told = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": dict(body)}
-        raise invalid([told | {"ctx": {"error": ValueError(message)}}])
+        error: Record = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": dict(body)}
+        raise invalid([error | {"ctx": {"error": ValueError(message)}}])
     _check_shared(body)
 
 
@@ -298,7 +311,7 @@ def _whole(rules: Iterable[Any]) -> list[Record]:
     whole = []
     for number, rule in enumerate(rules):
         at = ("body", "tool_rules", number)
-        kind = rule.get("type") if isinstance(rule, dict) else None
+        kind = str(rule.get("type")) if isinstance(rule, dict) else ""
         if kind not in _RULES:
             raise invalid([{"type": "union_tag_invalid", "loc": at, "msg": f"Input tag {kind!r} …", "input": rule}])
         more = _RULES[kind]
@@ -313,7 +326,10 @@ _TOLD_APART = ("type", "tool_name", "children", "child_output_mapping", "default
 
 def _unique(rules: Iterable[Record]) -> list[Record]:
     """0.16.8 stores one of equal rules; `args` and `prompt_template` do not tell two apart."""
-    return list({repr([rule.get(key) for key in _TOLD_APART]): rule for rule in [*rules][::-1]}.values())[::-1]
+    kept: dict[str, Record] = {}
+    for rule in rules:
+        kept.setdefault(repr([rule.get(key) for key in _TOLD_APART]), rule)
+    return list(kept.values())
 
 
 def _compaction(body: Mapping[str, Any], model: str) -> Record:

@@ -24,12 +24,14 @@ FIELDS = {
 }
 # 0.16.8 takes null for "no change", but not of these two
 UPDATE = {**FIELDS, "value": "str?", "limit": "int?", "label": "str?"}
+# fmt: off
 _DEFAULTS: Mapping[str, Any] = {
-    **{"value": "", "limit": 100_000, "project_id": None, "template_name": None, "is_template": False},
-    **{"template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None},
-    **{"preserve_on_migration": False, "label": None, "read_only": False, "description": None, "metadata": {}},
-    **{"hidden": None, "id": None, "created_by_id": None, "last_updated_by_id": None, "tags": []},
+    "value": "", "limit": 100_000, "project_id": None, "template_name": None, "is_template": False,
+    "template_id": None, "base_template_id": None, "deployment_id": None, "entity_id": None,
+    "preserve_on_migration": False, "label": None, "read_only": False, "description": None, "metadata": {},
+    "hidden": None, "id": None, "created_by_id": None, "last_updated_by_id": None, "tags": [],
 }
+# fmt: on
 _DESCRIBED = ("human", "persona")
 COMPILED = ("value", "description", "label", "limit", "read_only")
 
@@ -130,17 +132,13 @@ def _asked(server: StandIn, ask: Ask, block: Record, counts: Mapping[str, list[s
     fits = fits and all(number > int(bound) for bound in counts["gt"])
     # 0.16.8 does not see a block without agents here, unless 0 or `lt` is asked for
     fits = fits and (number > 0 or not counts["gt"] or bool(counts["lt"]) or "0" in counts["eq"])
-    return (
-        fits
-        and all(number < int(bound) for bound in counts["lt"])
-        and tagged(ask, block["tags"], twice_is_two=True)
-    )
+    return fits and all(number < int(bound) for bound in counts["lt"]) and tagged(ask, block["tags"], twice_is_two=True)
 
 
 @on("GET", "/v1/blocks/count")
 def _count(server: StandIn, ask: Ask) -> int:
     # 0.16.8 counts hidden ones, too, unlike the list
-    blocks = server.tables.blocks.values()
+    blocks = list(server.tables.blocks.values())
     if ask.query.get("label"):
         blocks = [block for block in blocks if block["label"] == ask.query["label"]]
     return sum(tagged(ask, block["tags"], twice_is_two=True) for block in blocks)

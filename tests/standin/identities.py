@@ -40,10 +40,10 @@ def _create(server: StandIn, ask: Ask) -> Record:
     if _with(server, told["identifier_key"]):
         raise _refuse(told["identifier_key"])
     # 0.16.8 never shows the agents here
-    made = {"id": server.id("identity"), "identifier_key": None, "name": None, "identity_type": None}
+    made: Record = {"id": server.id("identity"), "identifier_key": None, "name": None, "identity_type": None}
     made |= {"project_id": None, "agent_ids": [], "block_ids": [], "organization_id": ORGANIZATION, "properties": []}
     made |= {name: told[name] for name in _FIELDS if told.get(name) is not None and not name.endswith("_ids")}
-    server.tables.identities[str(made["id"])] = made
+    server.tables.identities[made["id"]] = made
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from tests.standin.server import DATABASE, Ask, Record, Refusal, invalid
 
@@ -15,7 +16,7 @@ def page(
     order: str,
     limit: int = 50,
     zero_is_all: bool = True,
-    by: Callable[[Record], str] | None = None,
+    by: Callable[[Record], Any] | None = None,
 ) -> list[Record]:
     """The items that were asked for.
 
@@ -47,7 +48,7 @@ def number(ask: Ask, name: str, default: int) -> int:
 
 def choice(ask: Ask, name: str, choices: Sequence[str], default: str) -> str:
     """A word of the query."""
-    text = ask.query.get(name, default)
+    text = str(ask.query.get(name, default))
     if text not in choices:
         raise unlisted(("query", name), text, choices)
     return text

@@ -14,8 +14,10 @@ _MODELS: Mapping[str, tuple[str, int, int, str]] = {
     "openai-proxy/echo": ("openai", 30_000, 16_384, "openai/gpt-5-mini"),
 }
 _EMBEDDINGS: Mapping[str, int] = {
-    **{"letta/letta-free": 1536, "openai/text-embedding-3-large": 3072},
-    **{"openai/text-embedding-3-small": 1536, "openai/text-embedding-ada-002": 1536},
+    "letta/letta-free": 1536,
+    "openai/text-embedding-3-large": 3072,
+    "openai/text-embedding-3-small": 1536,
+    "openai/text-embedding-ada-002": 1536,
 }
 _PROVIDERS = (
     *("openai", "sglang", "anthropic", "google_ai", "google_vertex", "azure", "xai", "zai", "groq", "deepseek"),
@@ -28,16 +30,18 @@ def config(handle: str) -> Record:
     if handle not in _MODELS:
         raise Refusal(404, f"NOT_FOUND: Handle {handle} not found, must be one of []")
     provider, window, tokens, _ = _MODELS[handle]
+    # fmt: off
     return {
-        **{"model": handle.split("/")[1], "display_name": None, "model_endpoint_type": "openai"},
-        **{"model_endpoint": "http://stand.in/v1", "provider_name": provider, "provider_category": "base"},
-        **{"model_wrapper": None, "context_window": min(window, _WINDOW_LIMIT), "handle": handle},
-        **{"put_inner_thoughts_in_kwargs": False, "temperature": 1.0, "max_tokens": tokens, "enable_reasoner": True},
-        **{"reasoning_effort": None, "max_reasoning_tokens": 0, "effort": None, "frequency_penalty": None},
-        **{"compatibility_type": None, "verbosity": None, "tier": None, "parallel_tool_calls": False},
-        **{"response_format": None, "strict": False, "return_logprobs": False, "top_logprobs": None},
-        **{"return_token_ids": False, "tool_call_parser": None},
+        "model": handle.split("/")[1], "display_name": None, "model_endpoint_type": "openai",
+        "model_endpoint": "http://stand.in/v1", "provider_name": provider, "provider_category": "base",
+        "model_wrapper": None, "context_window": min(window, _WINDOW_LIMIT), "handle": handle,
+        "put_inner_thoughts_in_kwargs": False, "temperature": 1.0, "max_tokens": tokens, "enable_reasoner": True,
+        "reasoning_effort": None, "max_reasoning_tokens": 0, "effort": None, "frequency_penalty": None,
+        "compatibility_type": None, "verbosity": None, "tier": None, "parallel_tool_calls": False,
+        "response_format": None, "strict": False, "return_logprobs": False, "top_logprobs": None,
+        "return_token_ids": False, "tool_call_parser": None,
     }
+    # fmt: on
 
 
 def embedding(handle: str, chunk: int | None = None) -> Record:
@@ -45,10 +49,16 @@ def embedding(handle: str, chunk: int | None = None) -> Record:
     if handle not in _EMBEDDINGS:
         raise Refusal(400, f"INVALID_ARGUMENT: Embedding model {handle} not found")
     return {
-        **{"embedding_endpoint_type": "openai", "embedding_endpoint": "http://stand.in/v1"},
-        **{"embedding_model": handle.split("/")[1], "embedding_dim": _EMBEDDINGS[handle]},
-        **{"embedding_chunk_size": chunk or 300, "handle": handle, "batch_size": 32},
-        **{"azure_endpoint": None, "azure_version": None, "azure_deployment": None},
+        "embedding_endpoint_type": "openai",
+        "embedding_endpoint": "http://stand.in/v1",
+        "embedding_model": handle.split("/")[1],
+        "embedding_dim": _EMBEDDINGS[handle],
+        "embedding_chunk_size": chunk or 300,
+        "handle": handle,
+        "batch_size": 32,
+        "azure_endpoint": None,
+        "azure_version": None,
+        "azure_deployment": None,
     }
 
 
@@ -132,21 +142,27 @@ def _lay(made: Record, body: Mapping[str, Any]) -> None:
 def laid(told: Mapping[str, Any]) -> Record:
     """What `model_settings` put into a configuration; 422 where they do not say whose they are."""
     if "provider_type" not in told:
-        error = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
+        error: Record = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
         error |= {"msg": "Unable to extract tag using discriminator 'provider_type'", "input": dict(told)}
         raise invalid([error | {"ctx": {"discriminator": "'provider_type'"}}])
     kind = told["provider_type"]
     if kind not in _PROVIDERS:
-        raise invalid([{"type": "union_tag_invalid", "loc": ("body", "model_settings"), "msg": "…", "input": dict(told)}])
+        raise invalid(
+            [{"type": "union_tag_invalid", "loc": ("body", "model_settings"), "msg": "…", "input": dict(told)}]
+        )
     if kind not in ("openai", "anthropic"):
         raise Refusal(501, f"the stand-in does not model the settings of {kind}")
-    made = {"parallel_tool_calls": told.get("parallel_tool_calls", True), "response_format": told.get("response_format")}
+    made = {
+        "parallel_tool_calls": told.get("parallel_tool_calls", True),
+        "response_format": told.get("response_format"),
+    }
     if "max_output_tokens" in told:
         made["max_tokens"] = told["max_output_tokens"]
     if kind == "openai":
         effort = told.get("reasoning", {"reasoning_effort": "high"}).get("reasoning_effort", "minimal")
         return made | {
-            **{"temperature": told.get("temperature", 0.7), "reasoning_effort": effort},
+            "temperature": told.get("temperature", 0.7),
+            "reasoning_effort": effort,
             "strict": told.get("strict", True),
         }
     # 0.16.8 lays any provider's settings over any model
@@ -165,8 +181,12 @@ def reasoning(made: Mapping[str, Any], think: bool, agent_type: str) -> Record:
 def settings(config: Mapping[str, Any]) -> Record:
     """An agent's `model_settings` as 0.16.8 shows them: two of them are always the same."""
     return {
-        **{"max_output_tokens": config["max_tokens"] or 4096, "parallel_tool_calls": True, "provider_type": "openai"},
-        **{"temperature": config["temperature"], "strict": config["strict"], "response_format": None},
+        "max_output_tokens": config["max_tokens"] or 4096,
+        "parallel_tool_calls": True,
+        "provider_type": "openai",
+        "temperature": config["temperature"],
+        "strict": config["strict"],
+        "response_format": None,
         "reasoning": {"reasoning_effort": config["reasoning_effort"] or "minimal"},
     }
 

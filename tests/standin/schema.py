@@ -27,7 +27,9 @@ def derive(source: str) -> Record:
     schema: Record = {"type": "object", "properties": {}, "required": []}
     # 0.16.8 sees neither keyword-only parameters nor *args
     args = function.args.args
-    defaults = dict(zip([arg.arg for arg in args[len(args) - len(function.args.defaults) :]], function.args.defaults))
+    defaults = dict(
+        zip([arg.arg for arg in args[len(args) - len(function.args.defaults) :]], function.args.defaults, strict=False)
+    )
     for arg in args:
         if arg.arg in _RESERVED:
             continue

@@ -45,18 +45,18 @@ def manifest(
         source = SOURCE.format(name=name, about=about)
         objects.append(_desired("tools", "tool", name, {"source": source, "name": Tool.named({"source": source})}))
     for name, each in (agents or {}).items():
-        agent = _desired("agents", "agent", name, {"name": name, "model": "openai-proxy/echo", **each})
-        for key, text in agent.values.pop("memory", {}).items():
-            address = agent.address.own("memory", key)
+        values: dict[str, Any] = {"name": name, "model": "openai-proxy/echo", **each}
+        for key, text in values.pop("memory", {}).items():
+            address = Address("agents", name).own("memory", key)
             objects.append(Desired(address, "block", {"label": key, "value": text}, PLACE))
-        for tool in agent.values.get("tools", ()):
+        for tool in values.get("tools", ()):
             if tool not in (tools or {}):
                 address = Address("tools", tool)
                 objects.append(Desired(address, "tool", {}, PLACE, external=External(name=tool)))
         for section in ("blocks", "tools"):
-            if section in agent.values:
-                agent.values[section] = [Ref(Address(section, key)) for key in agent.values[section]]
-        objects.append(agent)
+            if section in values:
+                values[section] = [Ref(Address(section, key)) for key in values[section]]
+        objects.append(_desired("agents", "agent", name, values))
     return Manifest("test", {each.address: each for each in objects})
 
 
@@ -68,8 +68,14 @@ FLEET: Mapping[str, Any] = {
     "agents": {
         "ann": {
             "memory": {"persona": "I am Ann.", "notes": "none"},
-            **{"blocks": ["team"], "tools": ["weather", "send_message"], "secrets": {"KEY": "s3cret"}, "tags": ["a"]},
-            **{"metadata": {"floor": 1}, "system": "Be kind.", "context_window": 9000, "include_base_tools": False},
+            "blocks": ["team"],
+            "tools": ["weather", "send_message"],
+            "secrets": {"KEY": "s3cret"},
+            "tags": ["a"],
+            "metadata": {"floor": 1},
+            "system": "Be kind.",
+            "context_window": 9000,
+            "include_base_tools": False,
             "tool_rules": [{"type": "exit_loop", "tool_name": "send_message"}],
         },
         "bob": {"memory": {"persona": "I am Bob."}, "blocks": ["team"], "description": "the other"},
@@ -134,7 +140,8 @@ def test_what_is_applied_is_there_and_settled(line: Line) -> None:
     line.apply(manifest(**FLEET))
     ann = line.agent("ann")
     assert {block["label"]: block["value"] for block in ann["blocks"]} == {
-        **{"persona": "I am Ann.", "notes": "none"},
+        "persona": "I am Ann.",
+        "notes": "none",
         "team": "Ann, Bob",
     }
     assert {tool["name"] for tool in ann["tools"]} == {"weather", "send_message"}
@@ -161,7 +168,7 @@ def test_what_others_changed_is_set_right(line: Line) -> None:
 def test_each_edit_converges(line: Line) -> None:
     line.apply(manifest(**FLEET))
     ann = FLEET["agents"]["ann"]
-    for edit in (
+    edits: list[dict[str, Any]] = [
         {"context_window": 12_000},
         {"model": "letta/letta-free"},
         {"tools": ["weather"], "tool_rules": []},
@@ -169,7 +176,8 @@ def test_each_edit_converges(line: Line) -> None:
         {"secrets": {"OTHER": "value"}},
         {"memory": {"persona": "I am Ann.", "diary": "empty"}},
         {"model_settings": {"provider_type": "openai", "temperature": 0.2}},
-    ):
+    ]
+    for edit in edits:
         ann = {**ann, **edit}
         line.apply(manifest(**{**FLEET, "agents": {**FLEET["agents"], "ann": ann}}))
     line.apply(manifest(**{**FLEET, "tools": {"weather": "Tell it again."}}))

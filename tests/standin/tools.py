@@ -52,13 +52,15 @@ _FIELDS = {
 }
 _UPDATE = {name: word.rstrip("!?") + "?" for name, word in _FIELDS.items()} | {"metadata_": "dict?"}
 # what 0.16.8 puts where nothing is said; "json" is the column's default
+# fmt: off
 _DEFAULTS: Mapping[str, Any] = {
-    **{"id": None, "tool_type": "custom", "description": None, "source_type": "json", "name": None, "tags": []},
-    **{"source_code": None, "json_schema": None, "args_json_schema": {}, "return_char_limit": 50_000},
-    **{"pip_requirements": None, "npm_requirements": None, "default_requires_approval": None},
-    **{"enable_parallel_execution": False, "created_by_id": USER, "last_updated_by_id": USER, "metadata_": {}},
-    **{"project_id": None},
+    "id": None, "tool_type": "custom", "description": None, "source_type": "json", "name": None, "tags": [],
+    "source_code": None, "json_schema": None, "args_json_schema": {}, "return_char_limit": 50_000,
+    "pip_requirements": None, "npm_requirements": None, "default_requires_approval": None,
+    "enable_parallel_execution": False, "created_by_id": USER, "last_updated_by_id": USER, "metadata_": {},
+    "project_id": None,
 }
+# fmt: on
 
 
 @at_birth
@@ -66,7 +68,7 @@ def restore(server: StandIn) -> None:
     """Make or reset the server's own tools. A custom tool of such a name becomes the server's again."""
     for kind, names in BUILT_IN.items():
         for name in names:
-            told = {"tool_type": kind, "source_type": "python", "tags": [kind], "json_schema": {"name": name}}
+            told: Record = {"tool_type": kind, "source_type": "python", "tags": [kind], "json_schema": {"name": name}}
             told |= {"args_json_schema": None, "enable_parallel_execution": name in _PARALLEL}
             put(server, {"name": name, "description": f"(the server's own words on {name})"} | told, own=True)
 
@@ -153,16 +155,16 @@ def _patch(server: StandIn, ask: Ask) -> Record:
     body = check(ask.body, _UPDATE)
     tool = find(server, ask.names["tool_id"])
     # 0.16.8 resets this whenever it is not told
-    told = {"enable_parallel_execution": False, **{key: body[key] for key in _UPDATE if key in body}}
+    told: Record = {"enable_parallel_execution": False, **{key: body[key] for key in _UPDATE if key in body}}
     told = {key: value for key, value in told.items() if value is not None}
     if "json_schema" not in told and "args_json_schema" in told and tool["tool_type"] == "custom":
-        source = told.get("source_code", tool["source_code"])
-        told["json_schema"] = schema.from_arguments(source, told["args_json_schema"], tool["name"])
+        code = told.get("source_code") or tool["source_code"]
+        told["json_schema"] = schema.from_arguments(code, told["args_json_schema"], tool["name"])
     # 0.16.8 derives no schema from a new source, and takes the tool's name from the schema
     name = told.get("json_schema", {}).get("name", tool["name"])
     source, kind = told.get("source_code"), told.get("source_type", tool["source_type"])
     if source is not None and f"{'function' if kind == 'typescript' else 'def'} {name}" not in source:
-        known = told.get("json_schema", tool["json_schema"]).get("name")
+        known = (told.get("json_schema") or tool["json_schema"]).get("name")
         message = f"Tool name '{name}' does not match the name in the JSON schema '{known}' or in the source code "
         raise Refusal(400, f"{message}`{source}`")
     if name != tool["name"] and named(server, name):

@@ -34,7 +34,9 @@ def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tup
             errors.append(_error("missing", (*at, name), "Field required", body))
     if closed:
         extra = [name for name in body if name not in fields]
-        errors += [_error("extra_forbidden", (*at, name), "Extra inputs are not permitted", body[name]) for name in extra]
+        errors += [
+            _error("extra_forbidden", (*at, name), "Extra inputs are not permitted", body[name]) for name in extra
+        ]
     if errors:
         raise invalid(errors)
     return body

@@ -1,0 +1,51 @@
+"""Every example is applied, planned again, and taken away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lettaform import flow
+from lettaform.cli import cli
+from tests.live.conftest import Letta
+from tests.live.fleet import Wire
+
+EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/*/lettaform.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_an_example_converges_and_leaves_nothing(
+    path: Path, letta: Letta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / path.parent.name
+    shutil.copytree(path.parent, folder)
+    if letta.password:
+        monkeypatch.setenv("LETTA_API_KEY", letta.password)
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(cli, ["-C", str(folder), "--server", letta.url, *words])
+
+    try:
+        assert run("plan", "--detailed-exitcode").exit_code == 2
+        applied = run("apply", "-y", "--json")
+        assert applied.exit_code == 0, applied.output
+        assert json.loads(applied.stdout.splitlines()[-1])["event"] == "summary"
+        for _ in range(2):
+            again = run("plan", "--detailed-exitcode")
+            assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "No changes.")
+        wire = Wire(monkeypatch)
+        assert run("apply", "-y").exit_code == 0
+        assert wire.writes() == []
+        assert run("show").exit_code == 0
+    finally:
+        assert run("destroy", "-y", "--allow-destroy", "*").exit_code == 0
+    connection = flow.Connection(url=letta.url, token=letta.password)
+    assert flow.state_list(flow.Source(folder), connection) == []
+
+
+def test_there_are_examples() -> None:
+    assert {path.parent.name for path in EXAMPLES} >= {"minimal", "shared-memory", "tools"}

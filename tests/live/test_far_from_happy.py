@@ -1,0 +1,131 @@
+"""Far from the happy path: one clear line each, exit 1, nothing sent that writes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from lettaform import local
+from lettaform.cli import cli
+from tests.live.fleet import Fleet
+
+
+@contextmanager
+def answering(status: int, body: bytes = b"{}", **headers: str) -> Iterator[tuple[str, list[Any]]]:
+    """A server on loopback that answers everything alike, and remembers the headers that it got."""
+    seen: list[Any] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with suppress(ConnectionError):
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *words: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "lettaform.yaml").write_text("stack: s\nagents: {a: {model: letta/letta-free}}\n")
+    return tmp_path
+
+
+def said(folder: Path, url: str) -> tuple[int, list[str]]:
+    result = CliRunner().invoke(cli, ["-C", str(folder), "--server", url, "plan"])
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    return result.exit_code, result.stderr.splitlines()
+
+
+def test_a_server_that_is_down(folder: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    code, lines = said(folder, url)
+    assert (code, lines[0]) == (1, f"Error: no server answers at {url}")
+    assert "lettaform dev up" in lines[1]
+
+
+@pytest.mark.parametrize("url", ["localhost:8283", "ftp://x", "http://", "not a url", "http://[::1"])
+def test_an_address_that_is_none(folder: Path, url: str) -> None:
+    code, lines = said(folder, url)
+    assert code == 1
+    assert "is not the address of a server" in lines[0]
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"status": "ok"}', b""])
+def test_a_server_that_is_not_letta(folder: Path, body: bytes) -> None:
+    with answering(200, body) as (url, _):
+        code, lines = said(folder, url)
+    assert code == 1
+    assert "not a Letta server" in lines[0] or "not JSON" in lines[0]
+
+
+def test_a_server_without_such_a_route(folder: Path) -> None:
+    with answering(404) as (url, _):
+        code, lines = said(folder, url)
+    assert (code, lines[0]) == (1, f"Error: {url} answers, but is not a Letta server")
+
+
+def test_a_redirect_carries_no_token_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTA_API_KEY", "t0ken-sentinel")
+    with answering(200) as (elsewhere, seen), answering(307, Location=f"{elsewhere}/v1/health/") as (url, _):
+        code, lines = said(folder, url)
+    assert code == 1
+    assert "redirects" in lines[0]
+    assert seen == []
+
+
+def test_an_agent_whose_model_the_server_has_not(fleet: Fleet) -> None:
+    fleet.write("agents: {a: {model: letta/letta-fre}}")
+    result = CliRunner().invoke(cli, ["-C", str(fleet.folder), "--server", fleet.connection.url or "", "plan"])
+    assert result.exit_code == 1
+    assert "the server has no model `letta/letta-fre`" in result.stderr
+    assert "letta/letta-free" in result.stderr
+    assert "lettaform.yaml:3:" in result.stderr
+
+
+def test_a_tool_of_which_the_server_makes_nothing(fleet: Fleet) -> None:
+    source = 'def shout(text):\n    """Shout."""\n    return text\n'
+    fleet.write("tools: {t: {source: t.py}}", t_py=source)
+    result = CliRunner().invoke(cli, ["-C", str(fleet.folder), "--server", fleet.connection.url or "", "plan"])
+    assert result.exit_code == 1
+    assert "the server cannot derive a schema" in result.stderr
+    assert fleet.tools() == []
+
+
+def test_a_server_that_wants_a_password(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    data = tmp_path_factory.mktemp("secure")
+    server = local.up(0, data, password="open sesame")
+    try:
+        code, lines = said(folder, server.url)
+        assert (code, lines[0]) == (1, f"Error: {server.url} does not let us in (401)")
+        assert "LETTA_API_KEY" in lines[1]
+        result = CliRunner().invoke(
+            cli, ["-C", str(folder), "--server", server.url, "plan"], env={"LETTA_API_KEY": "open sesame"}
+        )
+        assert result.exit_code == 0, result.stderr
+    finally:
+        local.down(data=data, purge=True)
