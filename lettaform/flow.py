@@ -108,15 +108,22 @@ def apply(
 
 def save(plan: Plan, path: Path) -> None:
     """Write a plan for `apply_saved`: complete or not at all, readable by its owner alone."""
-    text = json.dumps({**data.plan(plan), **saved.dump(plan)}, indent=1, ensure_ascii=False) + "\n"
+    try:
+        _write(path, {**data.plan(plan), **saved.dump(plan)})
+    except OSError as error:
+        raise PlanError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _write(path: Path, told: Mapping[str, Any]) -> None:
+    """JSON that its owner alone can read, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
         draft.replace(path)
-    except OSError as error:
+    finally:
         draft.unlink(missing_ok=True)
-        raise PlanError(f"cannot write {path}: {error.strerror}") from error
 
 
 def apply_saved(
@@ -331,9 +338,18 @@ class _Line:
         with _interruptible() as stop:
             watch = asyncio.create_task(self.watch(stop))
             try:
-                return await walk(plan, self.server, known=known, parallel=parallel, notify=notify, stop=stop)
+                report = await walk(plan, self.server, known=known, parallel=parallel, notify=notify, stop=stop)
             finally:
                 watch.cancel()
+        told = {
+            "stack": plan.stack,
+            "server": plan.url,
+            "summary": data.summary(report),
+            "steps": data.outcomes(report),
+        }
+        with suppress(OSError):  # a report that cannot be kept must not undo what was done
+            _write(self.directory / ".lettaform" / "last-apply.json", told)
+        return report
 
     async def watch(self, stop: Stop) -> None:
         """Without the lock nothing more may be sent."""

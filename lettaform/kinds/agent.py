@@ -31,7 +31,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     metadata: dict[str, Any] = attr("Anything else worth keeping with it.", partial=True, clear={})
     context_window: int = attr("How many tokens of context it uses.", write="context_window_limit", read="llm_config.context_window", group="model", constraints={"ge": 1})
     max_tokens: int = attr("How many tokens one answer may have.", read="llm_config.max_tokens", group="model", clear=None, constraints={"ge": 1})
-    model_settings: dict[str, Any] = attr("Settings of the provider: provider_type, temperature, …", partial=True, merges=True, group="model")
+    model_settings: dict[str, Any] = attr("Settings of the provider: `provider_type`, `temperature` and more.", partial=True, merges=True, group="model")
     parallel_tool_calls: bool = attr("The model may call several tools at once.", read="llm_config.parallel_tool_calls", group="model")
     reasoning: bool = attr("Think before answering, where the model can.", read=None, group="model")
     response_format: dict[str, Any] = attr("The form of its answers: text, json_object, json_schema.")

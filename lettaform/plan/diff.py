@@ -26,7 +26,7 @@ from lettaform.model import (
 )
 from lettaform.plan.compare import Eye, compare, matches
 from lettaform.plan.policy import policies
-from lettaform.words import Address, Keep, Ref
+from lettaform.words import Address, Keep, Ref, refs
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class _Diff:
             for desired in self.manifest.objects.values():
                 if desired.external is None and desired.address.parent is None and self.selected(desired.address):
                     self.one(desired)
+            self.lacking()
         self.undeclared()
         deltas, runtime, unmanaged = tuple(self.deltas), tuple(self.runtime), tuple(self.unmanaged)
         return Draft(deltas, runtime, unmanaged, tuple(self.problems), tuple(self.guards), self.world)
@@ -273,6 +274,19 @@ class _Diff:
             self.problem(part, "", message, "declare it under `blocks:` instead")
 
     # --- what is in the way
+
+    def lacking(self) -> None:
+        """What is referred to lives, or is made by this very plan; `--target` and `--exclude` may leave it out."""
+        there = self.world.objects.keys() | {d.address for d in self.deltas if d.change.action == "create"}
+        for delta in self.deltas:
+            desired = delta.desired
+            if desired is None:
+                continue
+            values = desired.values if delta.change.action in ("create", "replace") else delta.fields
+            needed = {ref.address for ref in refs([dict(values), [member for _, member in delta.links]])}
+            for address in sorted(needed - there):
+                message = f"{desired.address} needs {address}, which does not exist and is left out of this plan"
+                self.problem(desired, "", message, f"`--target '{address}'` takes it in")
 
     def taken(self, desired: Desired, kind: type[Kind]) -> None:
         """A unique name that a stranger has is not ours to overwrite."""

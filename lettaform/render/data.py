@@ -67,6 +67,19 @@ def event(event: model.Event) -> dict[str, Any]:
     return line
 
 
+def outcomes(report: model.Report) -> list[dict[str, Any]]:
+    """What became of every step, for who comes after."""
+    told = []
+    for outcome in report.outcomes:
+        line: dict[str, Any] = {"address": str(outcome.step.address), "op": outcome.step.op, "status": outcome.status}
+        if outcome.error is not None:
+            line["error"] = cause(outcome.error, secrets(outcome.step))
+        if outcome.because is not None:
+            line["because"] = outcome.because
+        told.append(line)
+    return told
+
+
 def planned(value: model.Plan) -> dict[str, Any]:
     """The first line of `apply --json`."""
     return {"event": "plan", "plan": plan(value)}

@@ -83,6 +83,13 @@ def test_drift_of_an_enforced_field_is_written_back_and_nothing_else(
     assert after["description"] == "a stranger's"
 
 
+def test_the_last_apply_can_be_read_afterwards(built: Fleet) -> None:
+    told = json.loads((built.folder / ".lettaform" / "last-apply.json").read_text())
+    assert told["summary"]["exit_code"] == 0
+    assert {"address": "agents.boss", "op": "create", "status": "done"} in told["steps"]
+    assert "hunter22" not in json.dumps(told)
+
+
 def test_what_others_put_into_shared_collections_is_kept(built: Fleet) -> None:
     agent = built.agent("boss")
     foreign = built.raw.post("/v1/blocks/", json={"label": "foreign", "value": "x"}).json()

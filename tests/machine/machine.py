@@ -86,6 +86,8 @@ class Machine:
         self.specs: dict[str, Spec] = {stack: first() for stack in self.stacks}
         self.ours: dict[str, dict[str, str]] = {stack: {} for stack in self.stacks}
         self.bases: dict[tuple[str, str], Any] = {}
+        self.once: set[str] = set()
+        self.given: set[tuple[str, str]] = set()
         self.refused: Counter[str] = Counter()
         self.words: Counter[str] = Counter()
         self.number = self.faults = 0
@@ -367,6 +369,7 @@ class Machine:
             claim = _claim(each, stack)
             if claim and claim.startswith(f"{address}.memory.") and each["id"] in after[id].get("blocks", ()):
                 known[each["id"]] = claim
+        self.once |= known.keys()
 
     # --- what agents and strangers do
 
@@ -444,6 +447,7 @@ class Machine:
         elif deed == "attach tool":
             tool = next(t for t in ask("GET", "/v1/tools/", params={"limit": 1000}) if t["name"] == "fetch_webpage")
             ask("PATCH", f"{path}/tools/attach/{tool['id']}")
+            self.given.add((agent["id"], tool["id"]))
         elif deed == "detach tool" and agent["tools"]:
             ask("PATCH", f"{path}/tools/detach/{pick(agent['tools'])}")
         elif bodies[deed]:
@@ -548,9 +552,7 @@ class Machine:
 class _Judge:
     """What one run of lettaform on one stack did, against what it may do."""
 
-    def __init__(
-        self, machine: Machine, stack: str, before: State, after: State, runs: list[Ran], wish: Wish
-    ) -> None:
+    def __init__(self, machine: Machine, stack: str, before: State, after: State, runs: list[Ran], wish: Wish) -> None:
         self.machine, self.stack, self.before, self.after = machine, stack, before, after
         self.runs, self.wish, self.spec = runs, wish, machine.specs[stack]
         self.ours = machine.ours[stack]
@@ -668,14 +670,15 @@ class _Judge:
             if theirs and not (name in told and told[name] is None):
                 now = {k: v for k, v in (new.get(name) or {}).items() if k.lower() == "theirs"}
                 _hold(theirs == now, f"{address}: a stranger's {name} are gone", old[name], new.get(name))
+        given = self.machine.given if policy.get("tools") != "enforce" else ()
         for name in ("blocks", "tools"):
             lost = set(old.get(name, ())) - set(new.get(name, ())) if policy.get(name) != "enforce" else set()
-            strange = [id for id in lost if id in self.after and not self.used(id)]
+            strange = [id for id in lost if (id in self.after and not self.used(id)) or (old["id"], id) in given]
             _hold(not strange, f"{address}: a stranger's {name} were detached", strange)
 
     def used(self, id: str) -> bool:
-        """Whether lettaform may have attached it: ours, or one of the server's own that a manifest may name."""
-        return id in self.ours or id not in self.after
+        """Whether lettaform may have attached it: it was ours once."""
+        return id in self.machine.once
 
     def seed(self, id: str, address: str, told: Spec, old: str, new: str) -> None:
         policy = told.get("policy", {}).get("value") or ("enforce" if told.get("read_only") is True else "seed")
@@ -719,6 +722,7 @@ class _Judge:
                 self.ours.pop(id, None)
             elif claim and known and not _recorded(body):
                 self.ours[id] = claim
+        self.machine.once |= self.ours.keys()
 
     def whole(self) -> None:
         """After a success: one object per address, every one of its identity, and nothing new that hangs on nothing."""

@@ -1,0 +1,114 @@
+"""The tables: found by looking, one line a field, and what a table cannot say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lettaform.kinds import kinds, sections
+from lettaform.kinds.base import Never, path_get
+from lettaform.words import Secret
+
+
+def said(kind: str, **values: Any) -> list[str]:
+    return [f"{path}: {message}" for path, message, _ in kinds()[kind].check(values)]
+
+
+def test_kinds_are_found_by_looking() -> None:
+    assert set(kinds()) >= {"agent", "block", "tool"}
+    assert sections()["agents"] == "agent"
+
+
+@pytest.mark.parametrize("kind", sorted(kinds()))
+def test_every_line_speaks_to_its_users(kind: str) -> None:
+    for name, line in kinds()[kind].attrs().items():
+        assert line.doc.endswith("."), name
+        assert line.doc[0].isupper(), name
+        assert line.clear is not Never or not line.partial or line.merges, name
+
+
+@pytest.mark.parametrize("kind", sorted(kinds()))
+def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
+    for line in kinds()[kind].attrs().values():
+        assert (line.to or kind) in kinds()
+        assert (line.own or kind) in kinds()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        ("agent", {"name": "bad/name"}, "name: 'bad/name' is not a name that the server takes"),
+        ("agent", {"name": ""}, "name: '' is not a name that the server takes"),
+        ("agent", {"system": "a\0b"}, "system: holds a NUL character, which the server cannot store"),
+        ("agent", {"secrets": {"K": Secret("x", "")}}, "secrets.K: is empty, which the server cannot store"),
+        ("agent", {"model_settings": {"temperature": 1}}, "model_settings: needs `provider_type`"),
+        ("agent", {"timezone": "Europe/Berln"}, "timezone: 'Europe/Berln' is not a time zone"),
+        (
+            "agent",
+            {"tags": ["git-memory-enabled"]},
+            "tags: `git-memory-enabled` has a meaning of its own on the server",
+        ),
+        ("block", {"value": "abcd", "limit": 3}, "value: has 4 characters, more than its limit of 3"),
+        ("block", {"value": "\0"}, "value: holds a NUL character, which the server cannot store"),
+        ("tool", {"source": "x = 1"}, "source: defines no function"),
+        ("tool", {"source": "def f(): pass"}, "source: `f` has no docstring"),
+        ("tool", {"source": 'def memory():\n "x"'}, "source: defines `memory`, the name of a tool of the server's own"),
+        ("tool", {"source": "def f(:"}, "source: is not Python in line 1 of the source: invalid syntax"),
+        ("tool", {"source": "x", "source_type": "typescript"}, "json_schema: is required for a TypeScript tool"),
+    ],
+)
+def test_what_types_cannot_say(kind: str, values: dict[str, Any], message: str) -> None:
+    assert said(kind, **values) == [message]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("agent", {"name": "Ünïcode name-1_'s", "timezone": "Europe/Berlin"}),
+        ("block", {"value": "abc", "limit": 3}),
+        ("tool", {"source": 'def f():\n    """F."""'}),
+    ],
+)
+def test_what_is_fine(kind: str, values: dict[str, Any]) -> None:
+    assert said(kind, **values) == []
+
+
+def test_paths_into_answers() -> None:
+    body = {"a": {"b": 1}, "l": [{"id": "x"}, {"id": "y"}], "n": None}
+    assert path_get(body, "a.b") == 1
+    assert path_get(body, "l[].id") == ["x", "y"]
+    assert path_get(body, "n.b") is None
+    assert path_get(body, "m[].id") == []
+
+
+def test_a_tool_that_changes_sends_all_that_an_upsert_would_reset() -> None:
+    live = {
+        "source_code": "old",
+        "source_type": "python",
+        "return_char_limit": 777,
+        "tags": ["t"],
+        "json_schema": {"name": "f"},
+    }
+    body = kinds()["tool"].encode({"return_char_limit": 5}, live)
+    assert (body["source_code"], body["return_char_limit"], body["json_schema"]) == ("old", 5, {"name": "f"})
+    assert "json_schema" not in kinds()["tool"].encode({"source_code": "new"}, live)
+
+
+def test_a_tool_says_its_language_or_the_server_could_not_run_it() -> None:
+    assert kinds()["tool"].encode({"source_code": "x"}, None)["source_type"] == "python"
+
+
+def test_one_model_field_takes_the_others_along() -> None:
+    live = {
+        "model": "p/m",
+        "llm_config": {"handle": "p/m", "context_window": 9, "max_tokens": 5, "parallel_tool_calls": False},
+        "model_settings": {"provider_type": "openai", "temperature": 0.3, "max_output_tokens": 5},
+    }
+    body = kinds()["agent"].encode({"context_window_limit": 7}, live)
+    assert body["model"] == "p/m"
+    assert (body["context_window_limit"], body["max_tokens"], body["parallel_tool_calls"]) == (7, 5, False)
+    assert body["model_settings"]["temperature"] == 0.3
+    other = kinds()["agent"].encode({"model": "p/other"}, live)
+    assert set(other) == {"model"}
+    assert kinds()["agent"].encode({"system": "x"}, live) == {"system": "x"}
