@@ -9,10 +9,18 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 
 import httpx
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from lettaform import __version__
 from lettaform.errors import Conflict, NotFound, ServerError, Unauthorized, Unavailable, Unsupported
@@ -40,6 +48,10 @@ class Client:
         self._transport = transport
         self._gate = Gate(parallel)
         self.requests = self.writes = 0
+        self.until = inf
+        """When writing must end: the lock is no longer surely ours then."""
+        self.doubt = -inf
+        """When a write was last left without an answer: the server may still carry it out."""
         self._secrets: set[str] = {token} if token else set()
         self._headers = {"User-Agent": f"lettaform/{__version__}"}
         if token:
@@ -66,6 +78,10 @@ class Client:
         """Close every connection."""
         for pool in (self._http, *self._spent):
             await pool.aclose()
+
+    async def calm(self, settle: float) -> None:
+        """Until `settle` seconds have gone by since the last write that was left without an answer."""
+        await asyncio.sleep(max(0.0, self.doubt + settle - time.monotonic()))
 
     def hide(self, secret: str) -> None:
         """Never let this text stand in an error or a trace."""
@@ -116,7 +132,8 @@ class Client:
             return await self._once(ask)
         again: tuple[type[Exception], ...] = (Unavailable, Conflict) if overtaken else (Unavailable,)
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(8 if overtaken else 4),
+            # a server that is silent once is not asked again: whoever waits was promised `within`
+            stop=stop_after_attempt(8 if overtaken else 4) | stop_after_delay(ask.within),
             wait=_pause,
             retry=retry_if_exception_type(again),
             reraise=True,
@@ -138,6 +155,8 @@ class Client:
             return answer
 
     async def _exchange(self, ask: _Request) -> Any:
+        if ask.method != "GET" and not ask.urgent and time.monotonic() > self.until:
+            raise ServerError(f"{ask.method} {ask.path} was not sent: the lock of the stack was lost", "apply again")
         self.requests += 1
         self.writes += ask.method != "GET"
         started = time.monotonic()
@@ -153,7 +172,10 @@ class Client:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ServerError(f"{self.url!r} is not the address of a server", str(error)) from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise self._no_answer(ask, error) from error
+            lost = self._no_answer(ask, error)
+            if lost.ambiguous and ask.method != "GET" and not ask.urgent:
+                self.doubt = time.monotonic()
+            raise lost from error
         if self.trace:
             spent = (time.monotonic() - started) * 1000
             told = f"{ask.method} {answer.request.url.raw_path.decode()} {answer.status_code} {spent:.0f} ms"

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -51,23 +52,27 @@ async def hold(
     stack: str,
     patience: float,
     *,
-    lease: float = LEASE,
-    settle: float = SETTLE,
     waiting: Callable[[Lock], None] = lambda lock: None,
 ) -> AsyncIterator[asyncio.Event]:
-    """Hold the lock of a stack; wait `patience` seconds for it, else Locked. Yields an event: the lock is lost."""
-    own, taken = await _acquire(client, stack, patience, lease, waiting)
+    """Hold the lock of a stack; wait `patience` seconds for it, else Locked. Yields an event: the lock is lost.
+
+    While it holds, the client writes nothing that a beat has not covered lately.
+    """
+    own, taken = await _acquire(client, stack, patience, LEASE, waiting)
     lost = asyncio.Event()
-    beating = asyncio.create_task(_beat(client, own, lease, lost))
+    client.until = time.monotonic() + LEASE * 0.9
+    beating = asyncio.create_task(_beat(client, own, LEASE, lost))
     try:
         if taken:
-            await asyncio.sleep(settle)
+            await asyncio.sleep(SETTLE)
         yield lost
     finally:
         beating.cancel()
         with suppress(asyncio.CancelledError):
             await beating
+        client.until = inf
         if not lost.is_set():
+            await client.calm(SETTLE)
             with suppress(ServerError):  # it ends by itself, a lease later
                 await release(client, own)
 
@@ -82,11 +87,14 @@ async def _acquire(
         if own := await _make(client, stack, nonce):
             return own, taken
         lock = await look(client, stack)
-        if lock is None:
+        now = time.monotonic()
+        if lock is None:  # it went meanwhile; or somebody has the key and hides it
+            if now >= until:
+                raise Locked(f"stack `{stack}` is locked, and the server does not say by whom", "try again later")
+            await asyncio.sleep(0.05)
             continue
         if lock.nonce == nonce:  # our own, of which the answer was lost
             return lock, taken
-        now = time.monotonic()
         if seen is None or (lock.id, lock.beat) != (seen.id, seen.beat):
             if seen is None:
                 waiting(lock)
@@ -135,16 +143,19 @@ async def _beat(client: Client, own: Lock, lease: float, lost: asyncio.Event) ->
     number, last = 0, time.monotonic()
     while not lost.is_set():
         await asyncio.sleep(lease / 3)
-        number += 1
+        number, began = number + 1, time.monotonic()
         body = {"properties": [{"key": "beat", "value": str(number), "type": "string"}]}
         try:
-            await client.send("PATCH", f"{PATH}{own.id}", body=body, within=lease / 3, urgent=True)
-            last = time.monotonic()
-        except NotFound:
+            # the client would repeat it for longer than the lease lasts
+            async with asyncio.timeout(last + lease * 0.7 - began):
+                await client.send("PATCH", f"{PATH}{own.id}", body=body, within=lease / 3, urgent=True)
+            last, client.until = began, began + lease * 0.9
+        except (NotFound, TimeoutError):
             lost.set()
         except ServerError:
             if time.monotonic() - last > lease * 0.7:
                 lost.set()
+    client.until = 0.0
 
 
 def _key(stack: str) -> str:

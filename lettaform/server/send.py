@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any
 
@@ -101,37 +102,41 @@ class Sender:
 
     async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST once. Where the answer is lost, look for our mark before anything is sent again."""
+        params: dict[str, Any] = {"tags": mark.tags(self.stack, step.address), "match_all_tags": True}
+        if step.kind == "agent":
+            params |= {"include": RELATIONS, "show_hidden_agents": True}
+        return await self._make(kind.path, body, params)
+
+    async def _make(self, path: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+        """POST, and `params` to find by what it may have made."""
         for attempt in (1, 2, 3):
             started = time.monotonic()
             try:
-                made: dict[str, Any] = await self.client.send("POST", kind.path, body=body)
+                made: dict[str, Any] = await self.client.send("POST", path, body=body)
                 self.slowest = max(self.slowest, time.monotonic() - started)
                 return made
             except Unavailable as error:
-                found = await self._look(step, kind) if error.ambiguous else None
+                found = await self._look(path, params) if error.ambiguous else None
                 if found is not None:
                     return found
                 if attempt == 3 or (error.status == 500 and attempt == 2):
                     raise
-                await asyncio.sleep(error.retry_after or 0.3 * attempt)
+                await asyncio.sleep(min(error.retry_after or 0.3 * attempt, 30.0))
         raise AssertionError("unreachable")
 
-    async def _look(self, step: Step, kind: type[Kind]) -> dict[str, Any] | None:
-        """What an unanswered POST has made, if it shows within the settle time."""
+    async def _look(self, path: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What an unanswered POST has made, if it shows within the settle time. Unavailable if nobody can tell."""
         until = time.monotonic() + max(SETTLE, 3 * self.slowest)
-        params = {"tags": mark.tags(self.stack, step.address), "match_all_tags": True}
-        if step.kind == "agent":
-            params |= {"include": RELATIONS, "show_hidden_agents": True}
         while True:
+            last = time.monotonic() > until
             try:
-                found: list[dict[str, Any]] = await self.client.pages(kind.path, **params)
+                found: list[dict[str, Any]] = await self.client.pages(path, **params)
                 new = [body for body in found if body["id"] not in self.known]
-                if new:
-                    return new[0]
+                if new or last:
+                    return new[0] if new else None
             except Unavailable:
-                pass
-            if time.monotonic() > until:
-                return None
+                if last:
+                    raise
             await asyncio.sleep(0.5)
 
     def _expect(self, step: Step, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
@@ -246,18 +251,21 @@ class Sender:
     async def _delete(self, step: Step) -> Answer:
         if step.kind == "stack":
             for body in await self._record_blocks():
-                await self.client.send("DELETE", f"/v1/blocks/{body['id']}")
+                await self._gone(f"/v1/blocks/{body['id']}")
             return Answer("")
         path = f"{kinds()[step.kind].path}{step.id}"
         try:
-            await self.client.send("DELETE", path)
-        except NotFound:
-            pass
+            await self._gone(path)
         except ServerError as error:
             # 0.16.8 answers 400 where a tool is gone already
             if error.status != 400 or await self._alive(path):
                 raise
         return Answer(step.id or "")
+
+    async def _gone(self, path: str) -> None:
+        """DELETE; what is not there is gone, too, maybe by a request of ours whose answer was lost."""
+        with suppress(NotFound):
+            await self.client.send("DELETE", path)
 
     async def _alive(self, path: str) -> bool:
         try:
@@ -279,6 +287,7 @@ class Sender:
 
     async def _record(self, step: Step) -> Answer:
         """Write the stack record over what stands there, in as many blocks as it needs."""
+        await self.client.calm(SETTLE)  # or an earlier record could still come, and lie over this one
         now = await self._record_blocks()
         texts = _pages(dict(step.fields))
         for body, text in zip(now, texts, strict=False):
@@ -291,9 +300,9 @@ class Sender:
                 "description": f"What lettaform remembers of stack {self.stack}. Not for agents.",
                 "limit": 1_000_000,
             }
-            await self.client.send("POST", "/v1/blocks/", body=told)
+            await self._make("/v1/blocks/", told, {"tags": tags, "match_all_tags": True, "show_hidden_blocks": True})
         for body in now[len(texts) :]:
-            await self.client.send("DELETE", f"/v1/blocks/{body['id']}")
+            await self._gone(f"/v1/blocks/{body['id']}")
         return Answer("")
 
 

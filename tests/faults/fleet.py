@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class Phase:
 
     name: str
     manifest: Mapping[str, Any]
-    wish: Wish = Wish()
+    wish: Wish = field(default_factory=Wish)
     written: tuple[tuple[str, str], ...] = ()
     """Address of an own block, and the text that its agent gives it."""
 
@@ -169,11 +169,10 @@ def differences(have: Any, want: Any, path: str = "") -> Iterable[str]:
         yield f"{path}: {have!r}, not {want!r}"
 
 
+_TELLING = ("name", "label", "tags", "value", "metadata", "identifier_key", "blocks", "tool_rules")
+
+
 def _short(item: Any) -> str:
     if isinstance(item, Mapping):
-        item = {
-            k: v
-            for k, v in item.items()
-            if k in ("name", "label", "tags", "value", "metadata", "identifier_key", "blocks", "tool_rules")
-        }
+        item = {key: value for key, value in item.items() if key in _TELLING}
     return repr(item)[:1500]

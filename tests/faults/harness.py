@@ -112,7 +112,7 @@ class Faulty(httpx.AsyncBaseTransport):
         self,
         inner: httpx.AsyncBaseTransport,
         fault: Fault | None = None,
-        strike: Strike = at(0),
+        strike: Strike = lambda count, request: False,
         *,
         seed: int = 0,
         latency: float = 0.0,
@@ -274,8 +274,8 @@ class Proxy:
             return None
         first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
         method, path, _ = first.split(" ", 2)
-        headers = [tuple(line.split(": ", 1)) for line in lines]
-        length = int(dict((name.lower(), value) for name, value in headers).get("content-length", 0))
+        headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+        length = int({name.lower(): value for name, value in headers}.get("content-length", 0))
         content = await reader.readexactly(length)
         told = [(name, value) for name, value in headers if name.lower() not in ("host", "connection")]
         return httpx.Request(method, f"{self.faulty_url}{path}", headers=told, content=content)

@@ -345,10 +345,12 @@ def _prompt(mode: str) -> str:
 
 def _attach(server: StandIn, agent: Record, ids: Collection[str]) -> None:
     """These blocks, oldest first, each if no other of its label is there."""
-    for id, block in server.tables.blocks.items():
-        labels = {server.tables.blocks[each]["label"] for each in agent["_blocks"]}
-        if id in ids and id not in agent["_blocks"] and block["label"] not in labels:
+    labels = {server.tables.blocks[each]["label"] for each in agent["_blocks"]}
+    for id in [id for id in server.tables.blocks if id in ids and id not in agent["_blocks"]]:
+        label = server.tables.blocks[id]["label"]
+        if label not in labels:
             agent["_blocks"][id] = None
+            labels.add(label)
 
 
 # --- read ------------------------------------------------------------------------------------------------------------

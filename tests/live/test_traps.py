@@ -1,0 +1,236 @@
+"""What Letta 0.16.8 does that nobody expects, each trap with what would happen if lettaform fell into it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lettaform import flow
+from lettaform.errors import Guarded, PlanError
+from lettaform.model import Plan
+from tests.live.fleet import TOOL, Fleet, Wire, changes
+
+
+def prompt(fleet: Fleet, agent: str) -> str:
+    """The prompt that the agent's model sees: its first message."""
+    id = fleet.agent(agent)["id"]
+    messages = fleet.raw.get(f"/v1/agents/{id}/messages", params={"limit": 100, "order": "asc"}).json()
+    return str(next(m["content"] for m in messages if m["message_type"] == "system_message"))
+
+
+def tool_name(fleet: Fleet) -> str:
+    return fleet.stack.replace("-", "_")
+
+
+def test_a_new_prompt_reaches_the_model_with_one_recompile(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.write("agents: {a: {system: The first prompt., memory: {persona: seed one}}}")
+    fleet.apply()
+    assert "The first prompt." in prompt(fleet, "a")
+    fleet.write(
+        """
+        blocks: {extra: {value: The extra block.}}
+        agents: {a: {system: The second prompt., memory: {persona: seed one}, blocks: [extra]}}
+        """
+    )
+    wire = Wire(monkeypatch)
+    fleet.apply()
+    assert "The second prompt." in prompt(fleet, "a")
+    assert "The extra block." in prompt(fleet, "a")
+    assert len([path for _, path, _ in wire.writes() if path.endswith("/recompile")]) == 1
+
+
+def test_a_block_makes_way_for_another_with_its_label(fleet: Fleet) -> None:
+    # PATCH block_ids would leave neither attached, and answer 200
+    old = "blocks: {one: {label: notes, value: first}}\nagents: {a: {blocks: [one]}}"
+    fleet.write(old)
+    fleet.apply()
+    fleet.write(
+        "blocks: {one: {label: notes, value: first}, two: {label: notes, value: second}}\nagents: {a: {blocks: [two]}}"
+    )
+    fleet.apply()
+    assert [block["value"] for block in fleet.agent("a")["blocks"]] == ["second"]
+
+
+def test_an_own_block_makes_way_for_a_shared_one_when_pruned(fleet: Fleet) -> None:
+    fleet.write("agents: {a: {memory: {notes: own}}}")
+    fleet.apply()
+    fleet.write("blocks: {shared: {label: notes, value: shared}}\nagents: {a: {blocks: [shared]}}")
+    with pytest.raises(PlanError, match="already has a block labelled `notes`"):
+        fleet.plan()
+    fleet.apply(prune=True)
+    assert [block["value"] for block in fleet.agent("a")["blocks"]] == ["shared"]
+
+
+def test_a_block_that_vanished_before_the_birth_is_an_error(fleet: Fleet) -> None:
+    # an unknown block id is dropped with 200
+    fleet.write("blocks: {org: {value: x}}")
+    fleet.apply()
+    fleet.write("blocks: {org: {value: x}}\nagents: {a: {blocks: [org]}}")
+
+    def vanish(plan: Plan) -> bool:
+        fleet.raw.delete(f"/v1/blocks/{fleet.block('org')['id']}").raise_for_status()
+        return True
+
+    _, report = flow.apply(fleet.source, fleet.connection, consent=vanish)
+    assert report is not None
+    assert report.exit_code != 0
+    assert "did not attach" in str(next(report.of("failed")).error)
+    fleet.apply()
+    assert [block["label"] for block in fleet.agent("a")["blocks"]] == ["org"]
+
+
+def test_a_tool_keeps_id_attachments_and_what_nobody_declared(fleet: Fleet) -> None:
+    name = tool_name(fleet)
+    fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name=name))
+    fleet.apply()
+    (tool,) = fleet.tools()
+    # PATCH resets enable_parallel_execution, PUT resets everything that it is not told
+    fleet.patch(f"/v1/tools/{tool['id']}", return_char_limit=777, enable_parallel_execution=True)
+    guest = fleet.raw.post(
+        "/v1/agents/", json={"name": "guest", "model": "letta/letta-free", "tool_ids": [tool["id"]]}
+    ).json()
+    fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name=name).replace("Which city", "Which town"))
+    fleet.apply()
+    (after,) = fleet.tools()
+    assert after["id"] == tool["id"]
+    assert (after["return_char_limit"], after["enable_parallel_execution"]) == (777, True)
+    assert after["json_schema"]["parameters"]["properties"]["city"]["description"] == "Which town."
+    tools = fleet.raw.get(f"/v1/agents/{guest['id']}").json()["tools"]
+    assert tool["id"] in {each["id"] for each in tools}
+    fleet.raw.delete(f"/v1/agents/{guest['id']}")
+
+
+def test_a_renamed_function_is_the_same_tool(fleet: Fleet) -> None:
+    name = tool_name(fleet)
+    fleet.write("tools: {t: {source: t.py}}\nagents: {a: {tools: [t]}}", t_py=TOOL.format(name=name))
+    fleet.apply()
+    (tool,) = fleet.tools()
+    fleet.write("tools: {t: {source: t.py}}\nagents: {a: {tools: [t]}}", t_py=TOOL.format(name=f"{name}_anew"))
+    fleet.apply()
+    (after,) = fleet.tools()
+    assert (after["id"], after["name"], after["json_schema"]["name"]) == (tool["id"], f"{name}_anew", f"{name}_anew")
+    assert tool["id"] in {each["id"] for each in fleet.agent("a")["tools"]}
+
+
+def test_a_strangers_tool_is_not_taken_over(fleet: Fleet) -> None:
+    # POST on a taken name is 200 and overwrites
+    made = fleet.raw.post(
+        "/v1/tools/", json={"source_code": TOOL.format(name=tool_name(fleet)), "source_type": "python"}
+    ).json()
+    fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name=tool_name(fleet)).replace("sunny", "rainy"))
+    with pytest.raises(PlanError) as refused:
+        fleet.plan()
+    assert f"lettaform import 'tools.t' {made['id']}" in str(refused.value.problems[0].hint)
+    flow.adopt(fleet.source, fleet.connection, "tools.t", made["id"])
+    assert changes(fleet.plan()) == [("update", "tools.t", ["source"])]
+    fleet.apply()
+    (tool,) = fleet.tools()
+    assert tool["id"] == made["id"]
+
+
+def test_tools_that_ask_for_approval_add_their_rule_and_nothing_is_left_to_plan(fleet: Fleet) -> None:
+    name = tool_name(fleet)
+    manifest = f"""
+    tools: {{t: {{source: t.py, default_requires_approval: true}}}}
+    agents: {{a: {{tools: [t], tool_rules: [{{type: run_first, tool_name: {name}}}]}}}}
+    """
+    fleet.write(manifest, t_py=TOOL.format(name=name))
+    fleet.apply()
+    fleet.write(manifest.replace("run_first", "exit_loop"), t_py=TOOL.format(name=name))
+    fleet.apply()
+    rules = {rule["type"] for rule in fleet.agent("a")["tool_rules"]}
+    assert rules == {"exit_loop", "requires_approval"}
+
+
+def test_base_tools_come_as_the_server_likes_unless_declared(fleet: Fleet) -> None:
+    fleet.write("agents: {plain: {}, bare: {include_base_tools: false, tools: [conversation_search]}}")
+    fleet.apply()
+    assert "memory_insert" in {tool["name"] for tool in fleet.agent("plain")["tools"]}
+    assert [tool["name"] for tool in fleet.agent("bare")["tools"]] == ["conversation_search"]
+
+
+def test_an_architecture_changes_with_consent_alone_and_no_block_is_lost(fleet: Fleet) -> None:
+    fleet.write("agents: {a: {memory: {persona: seed}}}")
+    fleet.apply()
+    before = fleet.agent("a")
+    fleet.patch(f"/v1/blocks/{fleet.block('persona', 'a')['id']}", value="grown")
+    made = fleet.raw.post("/v1/blocks/", json={"label": "notes", "value": "the agent's own"}).json()
+    fleet.patch(f"/v1/agents/{before['id']}/core-memory/blocks/attach/{made['id']}")
+    fleet.write("agents: {a: {agent_type: memgpt_v2_agent, memory: {persona: seed}}}")
+    with pytest.raises(Guarded):
+        fleet.plan()
+    fleet.apply(allow_destroy=("agents.a",))
+    after = fleet.agent("a")
+    assert after["id"] != before["id"]
+    assert {block["label"]: block["value"] for block in after["blocks"]} == {
+        "persona": "grown",
+        "notes": "the agent's own",
+    }
+    assert len(list((fleet.folder / ".lettaform" / "snapshots").glob("*/*.af"))) == 1
+
+
+def test_values_come_back_byte_by_byte(fleet: Fleet) -> None:
+    text = "  leading, trailing \\n\\ttab\\r\\nCRLF “quotes” 🦜 \\u200b  \\n\\n"
+    fleet.write(f'agents: {{a: {{system: "{text}", description: "{text}", memory: {{persona: "{text}"}}}}}}')
+    fleet.apply()
+
+
+def test_numbers_and_orders_do_not_drift(fleet: Fleet) -> None:
+    fleet.write(
+        """
+        agents:
+          a:
+            model_settings: {provider_type: openai, temperature: 1}
+            metadata: {float: 1.0, big: 1234567890123456789, nested: {a: [1, 2.0, null]}}
+            tags: [z, a, m]
+            tools: [web_search, conversation_search]
+        """
+    )
+    fleet.apply()
+    fleet.write(
+        """
+        agents:
+          a:
+            model_settings: {temperature: 1.0, provider_type: openai}
+            metadata: {nested: {a: [1.0, 2, null]}, float: 1, big: 1234567890123456789}
+            tags: [a, m, z]
+            tools: [conversation_search, web_search]
+        """
+    )
+    fleet.settled()
+
+
+def test_one_shared_block_is_patched_once_however_many_agents_have_it(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = "".join(f"      a{n}: {{blocks: [org]}}\n" for n in range(6))
+    manifest = f"blocks:\n      org: {{value: x, description: one, limit: 100}}\n    agents:\n{agents}"
+    fleet.write("    " + manifest)
+    fleet.apply()
+    fleet.write("    " + manifest.replace("description: one, limit: 100", "description: two, limit: 200"))
+    plan = fleet.plan()
+    assert plan.changes[0].recompiles == 6
+    wire = Wire(monkeypatch)
+    fleet.apply()
+    patches = [body for method, path, body in wire.writes() if method == "PATCH" and "/v1/blocks/" in path]
+    assert [{"description", "limit"} <= set(body) for body in patches] == [True]
+    assert not any(path.endswith("/recompile") for _, path, _ in wire.writes())
+
+
+def test_a_page_is_not_the_whole(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lettaform.server import client
+
+    monkeypatch.setattr(client, "PAGE", 7)
+    agents = "".join(f"      a{n}: {{memory: {{persona: p}}}}\n" for n in range(10))
+    fleet.write(f"    agents:\n{agents}")
+    fleet.apply()
+    assert len(fleet.agents()) == 10
+
+
+def test_targets_and_exclusions(fleet: Fleet) -> None:
+    fleet.write("blocks: {org: {value: x}}\nagents: {a: {}, b: {}}")
+    with pytest.raises(PlanError, match=r"nothing answers to `agents\.c`"):
+        fleet.plan(target=("agents.c",))
+    _, report = flow.apply(fleet.source, fleet.connection, flow.Wish(target=("agents.a",)))
+    assert report is not None
+    assert [agent["name"] for agent in fleet.agents()] == ["a"]
+    assert [str(c.address) for c in fleet.plan(exclude=("agents.b",)).changes] == ["blocks.org"]
