@@ -211,7 +211,8 @@ class _Comparison:
         add = [item for item in want if item not in have]
         if line.to == "block" and not self.reseed:
             add = [item for item in add if not self.dropped(item, ours)]
-        if want or line.name in found.members:
+        same = len(want) == len(ours) and all(item in ours for item in want)  # their order says nothing
+        if not same and (want or line.name in found.members):
             found.members[line.name] = tuple(want)
         if not add and not drop:
             return
