@@ -292,6 +292,12 @@ class _Diff:
     def taken(self, desired: Desired, kind: type[Kind]) -> None:
         """A unique name that a stranger has is not ours to overwrite."""
         name = desired.values.get(kind.name_field)
+        ours = (a for a, live in self.world.objects.items() if live.kind == desired.kind and live.name == name)
+        if kind.unique and (other := next((address for address in ours if address != desired.address), None)):
+            # an upsert by name would overwrite it, and a death of the other take this one along
+            message = f"the {desired.kind} `{name}` exists already as {other}"
+            self.problem(desired, kind.name_field, message, f"`lettaform state mv '{other}' '{desired.address}'` moves it")
+            return
         stranger = self.world.strangers.get((desired.kind, str(name))) if kind.unique else None
         if stranger is None:
             return
@@ -320,12 +326,12 @@ class _Diff:
             message = f"{desired.address} already has a block labelled `{label}`: {whose}"
             self.problem(desired, "blocks", message, hint)
 
-    def crowded(self, desired: Desired, parts: list[Desired], kept: Mapping[str, str]) -> None:
+    def crowded(self, desired: Desired, parts: list[Desired], kept: Mapping[str, Any]) -> None:
         """At birth 0.16.8 leaves out, without a word, all but one of several blocks of one label."""
         lives = [self.world.objects.get(part.address) or self.survivor(part) for part in parts]
         names = {live.id: live.name for live in lives if live}
         own = [(part, kept.get(part.address.child or "")) for part in parts]
-        labels = [(part.address, names[id] if id else str(part.values.get("label"))) for part, id in own]
+        labels = [(part.address, names.get(id) or str(part.values.get("label"))) for part, id in own]
         labels += [(member.address, self.label(member) or "") for member in desired.values.get("blocks") or ()]
         taken: dict[str, Address] = {}
         for address, label in labels:

@@ -214,8 +214,9 @@ class Faulty(httpx.AsyncBaseTransport):
 class Proxy:
     """A Faulty transport as a server on loopback, so that a real process can be struck, and killed."""
 
-    def __init__(self, faulty: Faulty) -> None:
-        self.faulty, self.port = faulty, 0
+    def __init__(self, faulty: Faulty, target: str = "http://stand.in") -> None:
+        """`target`: where the requests go on to."""
+        self.faulty, self.target, self.port = faulty, target.rstrip("/"), 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -230,13 +231,13 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.close()
         self.call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     async def _end(self) -> None:
+        self._server.close()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -278,10 +279,7 @@ class Proxy:
         length = int({name.lower(): value for name, value in headers}.get("content-length", 0))
         content = await reader.readexactly(length)
         told = [(name, value) for name, value in headers if name.lower() not in ("host", "connection")]
-        return httpx.Request(method, f"{self.faulty_url}{path}", headers=told, content=content)
-
-    faulty_url = "http://stand.in"
-    """Where the requests go on to."""
+        return httpx.Request(method, f"{self.target}{path}", headers=told, content=content)
 
 
 @contextmanager

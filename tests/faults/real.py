@@ -1,0 +1,193 @@
+"""The sweep on a real server: faults in this process, kills in a process of its own behind a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+
+from lettaform import flow
+from lettaform.errors import LettaformError
+from lettaform.model import Report
+from lettaform.server import connect
+from tests.faults.fleet import SECRET, Phase, differences, everything, phases, told, write
+from tests.faults.harness import Fault, Faulty, Proxy, on
+from tests.live.fleet import Fleet
+
+PLAIN = "STACK"
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One case: the first request of this shape in a phase, and what goes wrong with it."""
+
+    phase: str
+    shape: str
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.phase}|{self.shape.replace(' ', '+')}|{self.fault}"
+
+    @classmethod
+    def parse(cls, text: str) -> Shot:
+        phase, shape, fault = text.split("|")
+        return cls(phase, shape.replace("+", " "), Fault(fault))
+
+
+class Real:
+    """A server, and what each phase of the story leaves on it when nothing disturbs it."""
+
+    def __init__(self, url: str, password: str | None = None, *, until: str = "change") -> None:
+        self.url, self.password = url, password
+        self.shapes: dict[str, list[str]] = {}
+        self.ends: dict[str, dict[str, Any]] = {}
+        with self.stack() as stack:
+            for phase in stack.phases:
+                shapes: list[str] = []
+                stack.apply(phase, shapes=shapes)
+                self.shapes[phase.name] = list(dict.fromkeys(shapes))
+                self.ends[phase.name] = stack.told()
+                stack.write(phase)
+                if phase.name == until:
+                    break
+
+    def shots(self) -> Iterator[Shot]:
+        """Every shape of request × every fault, writes first."""
+        pairs = [(name, shape) for name, shapes in self.shapes.items() for shape in shapes]
+        for name, shape in sorted(pairs, key=lambda pair: pair[1].startswith("GET")):
+            for fault in Fault:
+                yield Shot(name, shape, fault)
+
+    @contextmanager
+    def stack(self) -> Iterator[Stack]:
+        """A stack of its own, removed afterwards."""
+        with tempfile.TemporaryDirectory() as folder:
+            stack = Stack(self.url, self.password, Path(folder))
+            try:
+                yield stack
+            finally:
+                stack.clear()
+
+    def judge(self, shot: Shot) -> list[str]:
+        """What is wrong with a shot; nothing, if all is well."""
+        with self.stack() as stack:
+            for phase in stack.phases:
+                if phase.name != shot.phase:
+                    stack.apply(phase)
+                    stack.write(phase)
+                    continue
+                said = stack.killed(phase, shot) if shot.fault.kills else stack.disturbed(phase, shot)
+                lines = [f"the secret is told: {line}" for line in said if SECRET in line]
+                lines += [f"a traceback: {line}" for line in said if "Traceback" in line]
+                stack.apply(phase)
+                return [*lines, *differences(stack.told(), self.ends[phase.name])]
+        raise AssertionError(f"there is no phase {shot.phase}")
+
+
+class Stack(Fleet):
+    """The story on a real server, under a name that nobody else has."""
+
+    def __init__(self, url: str, password: str | None, folder: Path) -> None:
+        super().__init__(url, "", "", password, folder, f"flt-{uuid.uuid4().hex[:8]}")
+        self.url, self.phases = url, phases(self.stack, small=True)
+
+    def apply(self, phase: Phase, shapes: list[str] | None = None) -> Report | None:  # type: ignore[override]
+        """Apply undisturbed; the plan after it is empty."""
+        write(phase, self.folder)
+        faulty = Faulty(httpx.AsyncHTTPTransport())
+        with _through(faulty):
+            _, report = flow.apply(self.source, self.connection, phase.wish)
+        if shapes is not None:
+            shapes += faulty.shapes
+        assert report is None or report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
+        plan = flow.plan(self.source, self.connection, phase.wish)
+        assert not plan.steps, [(c.action, str(c.address), c.reason) for c in plan.changes]
+        return report
+
+    def disturbed(self, phase: Phase, shot: Shot) -> list[str]:
+        """Apply with the fault, in this process. Returns what was said."""
+        write(phase, self.folder)
+        said: list[str] = []
+        faulty = Faulty(httpx.AsyncHTTPTransport(), shot.fault, on(shot.shape), silence=1.0)
+        connection = flow.Connection(self.url, self.connection.token, trace=said.append)
+        try:
+            with _through(faulty):
+                _, report = flow.apply(self.source, connection, phase.wish)
+            said += [str(outcome.error) for outcome in report.of("failed")] if report else []
+        except LettaformError as error:
+            said.append(f"{error} {error.hint}")
+        assert faulty.struck, f"no request was {shot.shape}"
+        _finish(faulty)
+        return said
+
+    def killed(self, phase: Phase, shot: Shot) -> list[str]:
+        """Apply in a process of its own, and kill that. Returns what it said."""
+        write(phase, self.folder)
+        running: list[subprocess.Popen[str]] = []
+        faulty = Faulty(
+            httpx.AsyncHTTPTransport(),
+            shot.fault,
+            on(shot.shape),
+            kill=lambda: os.kill(running[0].pid, signal.SIGKILL),
+        )
+        with Proxy(faulty, self.url) as proxy:
+            running.append(self.process(proxy.url, phase))
+            out, err = running[0].communicate(timeout=120)
+            assert running[0].returncode == -signal.SIGKILL, f"it lived, and said: {out}{err}"
+            proxy.call(faulty.settle())
+        return [out, err]
+
+    def process(self, url: str, phase: Phase) -> subprocess.Popen[str]:
+        """`lettaform apply`, as a person would run it."""
+        asked = ["--prune"] * phase.wish.prune + [f"--allow-destroy={each}" for each in phase.wish.allow_destroy]
+        command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, "apply", "-y", *asked]
+        environment = os.environ | ({"LETTA_API_KEY": self.connection.token} if self.connection.token else {})
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=self.folder
+        )
+
+    def told(self) -> dict[str, Any]:
+        """Everything of this stack, in words that fit any."""
+        text = json.dumps(told(everything(self.raw, self.stack)))
+        found = json.loads(text.replace(self.stack, PLAIN).replace(self.stack.replace("-", "_"), PLAIN))
+        return {kind: sorted(bodies, key=repr) for kind, bodies in found.items()}
+
+    def write(self, phase: Phase) -> None:  # type: ignore[override]
+        """As agents do while they run."""
+        for address, value in phase.written:
+            found = [block for block in self.blocks() if f"lettaform:addr={address}" in block["tags"]]
+            for block in found:
+                self.patch(f"/v1/blocks/{block['id']}", value=value)
+
+    def clear(self) -> None:
+        for lock in self.raw.get("/v1/identities/", params={"identifier_key": f"lettaform:lock:{self.stack}"}).json():
+            self.raw.delete(f"/v1/identities/{lock['id']}")
+        super().clear()
+
+
+def _through(faulty: Faulty) -> Any:
+    return mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=faulty))
+
+
+def _finish(faulty: Faulty) -> None:
+    """What the server has heard and not done, it does now; on a loop, and connections, of its own."""
+
+    async def finish() -> None:
+        faulty.revive(httpx.AsyncHTTPTransport())
+        await faulty.settle()
+        await faulty.inner.aclose()
+
+    asyncio.run(finish())

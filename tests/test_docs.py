@@ -1,0 +1,40 @@
+"""What the documents say is so: tests that they name exist, verbs that exist are named."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from lettaform.cli import VERBS
+
+ROOT = Path(__file__).parents[1]
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
+
+
+def _named() -> list[tuple[str, str, str]]:
+    return [(d.name, *found) for d in DOCUMENTS for found in sorted(set(NAMED.findall(d.read_text())))]
+
+
+@pytest.mark.parametrize(("document", "file", "test"), _named())
+def test_a_test_that_a_document_names_exists(document: str, file: str, test: str) -> None:
+    tree = ast.parse((ROOT / file).read_text())
+    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_page_of_failures_names_tests() -> None:
+    assert len([row for row in _named() if row[0] == "failures.md"]) > 30
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_the_readme_names_every_verb(verb: str) -> None:
+    assert re.search(rf"`{verb}\b", (ROOT / "README.md").read_text())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_a_document_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+        assert (document.parent / target).exists(), target
