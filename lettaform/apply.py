@@ -125,7 +125,13 @@ class _Walk:
         before = {str(address): mark for address, mark in self.plan.record.marks.items()}
         marks = {a: before.get(a) if a in undone else self.settled(mark) for a, mark in fields.get("marks", {}).items()}
         ids = {address: id for address, id in ids.items() if isinstance(id, str)}
-        return fields | {"ids": ids, "marks": {a: mark for a, mark in marks.items() if mark is not None and a in ids}}
+        called = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "call" and o.status == "done"}
+        pending = [address for address in fields.get("pending", ()) if address in ids and address not in called]
+        return fields | {
+            "ids": ids,
+            "pending": pending,
+            "marks": {a: mark for a, mark in marks.items() if mark is not None and a in ids},
+        }
 
     def settled(self, mark: Mark) -> Mark:
         return replace(mark, base=settle(dict(mark.base), self.known))

@@ -127,6 +127,8 @@ class Record:
     """Marks of objects that have no room for one."""
     protected: frozenset[Address] = frozenset()
     environment: str | None = None
+    pending: frozenset[Address] = frozenset()
+    """Whose prompt was to be compiled again when an apply ended: written before the change, taken back after it."""
     key: str | None = None
     """With which secrets are digested, so that a saved plan can tell that one was rotated."""
     copies: frozenset[str] = frozenset()

@@ -77,7 +77,9 @@ def diff(manifest: Manifest, world: World, wish: Wish) -> Draft:
 class _Diff:
     def __init__(self, manifest: Manifest, world: World, wish: Wish) -> None:
         self.manifest, self.wish = manifest, wish
-        self.world, self.moved = _move(world, manifest.moved)
+        # one that is left out of this plan keeps its old address, and is not taken for undeclared there
+        self.waiting = {entry.old for entry in manifest.moved if not self.selected(entry.new)}
+        self.world, self.moved = _move(world, tuple(each for each in manifest.moved if each.old not in self.waiting))
         self.eye = Eye(manifest, self.world, wish)
         self.deltas: list[Delta] = []
         self.runtime: list[Runtime] = []
@@ -166,8 +168,12 @@ class _Diff:
         claim = not live.marked or moved is not None
         remark = claim or delta.mark != live.mark
         delta = replace(delta, claim=claim, mark=delta.mark if remark else None)
+        pending = delta.address in self.world.record.pending
+        change = replace(change, recompiles=max(change.recompiles, pending))
         if delta.fields or delta.links or delta.unlinks:
             change = replace(change, reason=next((d.reason for d in change.differences), "manifest"))
+        elif pending:
+            change = replace(change, reason="interrupted before its prompt was compiled again")
         elif remark:
             action: Action = "record" if live.marked else "adopt"
             change = replace(change, action=action, reason=f"moved from {moved}" if moved else "marks only")
@@ -296,7 +302,9 @@ class _Diff:
         if kind.unique and (other := next((address for address in ours if address != desired.address), None)):
             # an upsert by name would overwrite it, and a death of the other take this one along
             message = f"the {desired.kind} `{name}` exists already as {other}"
-            self.problem(desired, kind.name_field, message, f"`lettaform state mv '{other}' '{desired.address}'` moves it")
+            self.problem(
+                desired, kind.name_field, message, f"`lettaform state mv '{other}' '{desired.address}'` moves it"
+            )
             return
         stranger = self.world.strangers.get((desired.kind, str(name))) if kind.unique else None
         if stranger is None:
@@ -362,6 +370,8 @@ class _Diff:
         orphans = {a: lives[0] for a, lives in self.world.survivors.items() if a not in self.world.objects}
         for address, live in sorted((orphans | dict(self.world.objects)).items(), key=lambda item: item[0]):
             if live.stack != self.manifest.stack or not self.selected(address):
+                continue
+            if {address, address.parent} & self.waiting and not self.wish.destroy:
                 continue
             declared = address in self.manifest.objects and not self.wish.destroy
             gone = removed.get(address) or removed.get(address.parent or address)

@@ -24,9 +24,10 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
     steps |= {
         step.key: step for delta in doomed for step in _death(delta, deltas, bool(forgotten & world.record.ids.keys()))
     }
-    linked = [_after(step, steps, world, doomed) for step in steps.values()]
-    before = _forget(forgotten, world)
-    last = _record(deltas, manifest, world, forgotten, destroy)
+    pending = frozenset(step.address for step in steps.values() if step.op == "call")
+    linked = [_after(step, steps, world, doomed, pending) for step in steps.values()]
+    before = _forewarn(forgotten, pending, manifest, world)
+    last = _record(deltas, manifest, world, forgotten, pending=pending, destroy=destroy)
     return (*before, *_sorted(linked), *last)
 
 
@@ -35,10 +36,12 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
     steps: list[Step] = []
     ids: dict[str, Any] = {}
     marks: dict[Address, Mark] = {}
-    for address, live in world.objects.items():
+    # a block that its agent took off goes where its agent goes
+    free = [(address, live) for address, lives in world.survivors.items() for live in lives]
+    for address, live in (*world.objects.items(), *free):
         if live.stack != manifest.stack:
             continue
-        top = address.parent or address
+        top, again = address.parent or address, f" {live.id}" if (address, live) in free else ""
         if top not in addresses:
             ids |= {} if address.parent else {str(address): live.id}
             marks |= {address: live.mark} if kinds()[live.kind].mark == "tags" else {}
@@ -46,13 +49,13 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
         new = addresses[top]
         if new is None:
             steps.append(
-                Step(str(address), "update", address, live.kind, live.id, mark=Mark(), member=("forget", None))
+                Step(f"{address}{again}", "update", address, live.kind, live.id, mark=Mark(), member=("forget", None))
             )
             continue
         moved = new.own(address.field or "", address.child or "") if address.parent else new
         ids |= {} if moved.parent else {str(moved): live.id}
         marks |= {moved: live.mark} if kinds()[live.kind].mark == "tags" else {}
-        steps.append(Step(str(moved), "update", moved, live.kind, live.id, mark=live.mark))
+        steps.append(Step(f"{moved}{again}", "update", moved, live.kind, live.id, mark=live.mark))
     protected = frozenset(addresses.get(a, a) or a for a in world.record.protected)
     protected &= {Address.parse(a) for a in ids}
     record = replace(world.record, protected=protected, copies=_copies(world))
@@ -106,7 +109,7 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
             users=users,
         )
         waits.append(address)
-    if waits and (change.recompiles or delta.links or delta.unlinks) and kinds()[change.kind].recompile:
+    if (change.recompiles or delta.links or delta.unlinks) and kinds()[change.kind].recompile:
         yield Step(
             f"{address}!recompile",
             "call",
@@ -146,7 +149,9 @@ def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[
     yield Step(f"-{delta.address}", "delete", delta.address, live.kind, live.id, after=tuple(before))
 
 
-def _after(step: Step, steps: Mapping[str, Step], world: World, doomed: list[Delta]) -> Step:
+def _after(
+    step: Step, steps: Mapping[str, Step], world: World, doomed: list[Delta], pending: frozenset[Address]
+) -> Step:
     """Refer to the steps that make or change what this one speaks of, or make room for it."""
     alive = {live.id: str(address) for address, live in world.objects.items()}
     named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts)])]
@@ -156,6 +161,8 @@ def _after(step: Step, steps: Mapping[str, Step], world: World, doomed: list[Del
     before = [key for key in before if step.op in ("create", "link") or steps[key].op == "create"]
     if step.op == "link":  # a label is free once the block that has it is gone
         before += [f"-{delta.address}" for delta in doomed if delta.address.parent == step.address]
+    if step.address in pending:
+        before.append("record-")
     return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
 
 
@@ -164,25 +171,31 @@ def _members(step: Step) -> list[Any]:
     return [m for m in (*listed, step.member[1] if step.member else None) if isinstance(m, str)]
 
 
-def _forget(forgotten: set[Address], world: World) -> tuple[Step, ...]:
-    """What will die leaves the record first: a crash in between must not make a stranger of what takes its place."""
-    if not forgotten & world.record.ids.keys():
+def _forewarn(
+    forgotten: set[Address], pending: frozenset[Address], manifest: Manifest, world: World
+) -> tuple[Step, ...]:
+    """What a crash must not hide, written before anything else.
+
+    What will die leaves the record first, or a stranger that took its place could pass for it. Whose prompt must be
+    compiled again is noted, or nobody would know that it was not.
+    """
+    if not pending and not forgotten & world.record.ids.keys():
         return ()
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten}
     marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
-    return (
-        Step(
-            "record-",
-            "record",
-            RECORD,
-            "stack",
-            fields=_fields(ids, replace(world.record, copies=_copies(world)), marks),
-        ),
-    )
+    due = world.record.pending | pending
+    record = replace(world.record, environment=manifest.environment, copies=_copies(world), pending=due)
+    return (Step("record-", "record", RECORD, "stack", fields=_fields(ids, record, marks)),)
 
 
 def _record(
-    deltas: tuple[Delta, ...], manifest: Manifest, world: World, forgotten: set[Address], destroy: bool
+    deltas: tuple[Delta, ...],
+    manifest: Manifest,
+    world: World,
+    forgotten: set[Address],
+    *,
+    pending: frozenset[Address],
+    destroy: bool,
 ) -> tuple[Step, ...]:
     born = {
         delta.address
@@ -195,11 +208,15 @@ def _record(
     declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
     protected = declared | {a for a in world.record.protected if a not in manifest.objects and a in kept}
     record = replace(
-        world.record, protected=frozenset(protected), environment=manifest.environment, copies=_copies(world)
+        world.record,
+        protected=frozenset(protected),
+        environment=manifest.environment,
+        copies=_copies(world),
+        pending=world.record.pending | pending,
     )
     if destroy and not ids and not record.copies:
         return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
-    rewritten = bool(forgotten & world.record.ids.keys())
+    rewritten = bool(forgotten & world.record.ids.keys() or record.pending)
     same = (
         not rewritten
         and ids == {str(a): id for a, id in world.record.ids.items()}
@@ -241,6 +258,7 @@ def _fields(ids: Mapping[str, Any], record: Record, marks: Mapping[Address, Mark
         "marks": told,
         "protected": protected,
         "copies": sorted(record.copies),
+        "pending": sorted(map(str, record.pending)),
         "environment": record.environment,
         "key": record.key,
     }

@@ -49,8 +49,9 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
         if old != new:
             lines.append(f"{name}: planned for {old}, and this is {new}")
     fresh = dump(plan)
-    before = {step.get("key"): step for step in saved.get("steps") or ()}
-    now = {step["key"]: step for step in fresh["steps"]}
+    # what the record will hold follows from the rest
+    before = {step.get("key"): step for step in saved.get("steps") or () if step.get("op") != "record"}
+    now = {step["key"]: step for step in fresh["steps"] if step["op"] != "record"}
     for key in dict.fromkeys((*before, *now)):
         if key not in now:
             lines.append(f"{before[key].get('address')}: {before[key].get('op')} is no longer needed")
@@ -75,11 +76,7 @@ def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _step(step: Step, key: str | None) -> dict[str, Any]:
-    spelled = {field.name: spell(getattr(step, field.name), key) for field in fields(step)}
-    # what the record will hold follows from the other steps; its digest is enough
-    if step.op == "record":
-        spelled["fields"] = digest(spelled["fields"])
-    return spelled
+    return {field.name: spell(getattr(step, field.name), key) for field in fields(step)}
 
 
 def spell(value: Any, key: str | None) -> Any:

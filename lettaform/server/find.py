@@ -67,6 +67,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
     marks: dict[Address, Mark] = {}
     protected: set[Address] = set()
     copies: set[str] = set()
+    pending: set[Address] = set()
     environment: str | None = None
     key: str | None = None
     for body in bodies:
@@ -78,11 +79,14 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
             marks |= {Address.parse(text): mark.from_metadata(own) for text, own in told.get("marks", {}).items()}
             protected |= {Address.parse(text) for text in told.get("protected", ())}
             copies |= set(told.get("copies", ()))
+            pending |= {Address.parse(text) for text in told.get("pending", ())}
             key = key or told.get("key")
             environment = told.get("environment") or environment
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    return Record(ids, marks, frozenset(protected), environment, key, frozenset(copies), bool(bodies))
+    return Record(
+        ids, marks, frozenset(protected), environment, frozenset(pending), key, frozenset(copies), exists=bool(bodies)
+    )
 
 
 async def _missing(client: Client, record: Record, found: dict[str, list[Live]]) -> None:

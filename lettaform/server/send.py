@@ -282,7 +282,8 @@ class Sender:
 
     async def _record_blocks(self) -> list[dict[str, Any]]:
         tags = [mark.stack_tag(self.stack)]
-        found: list[dict[str, Any]] = await self.client.pages("/v1/blocks/", tags=tags, show_hidden_blocks=True)
+        params = {"label": mark.KEY, "tags": tags, "show_hidden_blocks": True}
+        found: list[dict[str, Any]] = await self.client.pages("/v1/blocks/", **params)
         return [body for body in found if any(tag.startswith(mark.RECORD) for tag in body["tags"])]
 
     async def _record(self, step: Step) -> Answer:
@@ -358,7 +359,7 @@ def _secrets(value: Any) -> list[str]:
 def _pages(fields: Mapping[str, Any]) -> list[str]:
     """The record as texts of bounded size; each stands for itself."""
     pages: list[dict[str, Any]] = [
-        {"ids": {}, "marks": {}, "protected": fields["protected"], "copies": fields["copies"]}
+        {"ids": {}, "marks": {}, **{k: fields[k] for k in ("protected", "copies", "pending")}}
     ]
     size = 0
     entries = [("ids", address, id) for address, id in fields["ids"].items()]

@@ -163,7 +163,7 @@ class Player:
         """The answer to a call, comparable."""
         answer = self.request(name, told)
         if answer.status_code != 200:
-            return name, *refusal(answer)
+            return name, self.seen(answer)
         body = answer.json()
         self.note(body)
         if name.startswith("delete"):
@@ -175,7 +175,10 @@ class Player:
 
     def seen(self, answer: Any) -> Any:
         """An answer, comparable."""
-        return self.plain(answer.json()) if answer.status_code == 200 else refusal(answer)
+        if answer.status_code == 200:
+            return self.plain(answer.json())
+        status, detail = refusal(answer)
+        return status, sorted(detail) if isinstance(detail, list) else detail
 
     def request(self, name: str, told: Any) -> Any:
         ask = self.face.ask

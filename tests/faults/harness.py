@@ -256,7 +256,7 @@ class Proxy:
                 writer.write(f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}\r\n{told}\r\n".encode())
                 writer.write(answer.content)
                 await writer.drain()
-        except (Killed, httpx.TransportError, OSError, asyncio.IncompleteReadError):
+        except (Killed, httpx.TransportError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             self._reset(writer)
         finally:
             writer.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -27,8 +26,6 @@ from tests.faults.fleet import SECRET, Phase, differences, everything, phases, t
 from tests.faults.harness import Fault, Faulty, Proxy, on
 from tests.live.fleet import Fleet
 
-PLAIN = "STACK"
-
 
 @dataclass(frozen=True)
 class Shot:
@@ -51,7 +48,7 @@ class Real:
     """A server, and what each phase of the story leaves on it when nothing disturbs it."""
 
     def __init__(self, url: str, password: str | None = None, *, until: str = "change") -> None:
-        self.url, self.password = url, password
+        self.url, self.password, self.name = url, password, f"flt-{uuid.uuid4().hex[:8]}"
         self.shapes: dict[str, list[str]] = {}
         self.ends: dict[str, dict[str, Any]] = {}
         with self.stack() as stack:
@@ -75,7 +72,7 @@ class Real:
     def stack(self) -> Iterator[Stack]:
         """A stack of its own, removed afterwards."""
         with tempfile.TemporaryDirectory() as folder:
-            stack = Stack(self.url, self.password, Path(folder))
+            stack = Stack(self.url, self.password, Path(folder), self.name)
             try:
                 yield stack
             finally:
@@ -100,8 +97,8 @@ class Real:
 class Stack(Fleet):
     """The story on a real server, under a name that nobody else has."""
 
-    def __init__(self, url: str, password: str | None, folder: Path) -> None:
-        super().__init__(url, "", "", password, folder, f"flt-{uuid.uuid4().hex[:8]}")
+    def __init__(self, url: str, password: str | None, folder: Path, name: str) -> None:
+        super().__init__(url, "", "", password, folder, name)
         self.url, self.phases = url, phases(self.stack, small=True)
 
     def apply(self, phase: Phase, shapes: list[str] | None = None) -> Report | None:  # type: ignore[override]
@@ -161,9 +158,7 @@ class Stack(Fleet):
 
     def told(self) -> dict[str, Any]:
         """Everything of this stack, in words that fit any."""
-        text = json.dumps(told(everything(self.raw, self.stack)))
-        found = json.loads(text.replace(self.stack, PLAIN).replace(self.stack.replace("-", "_"), PLAIN))
-        return {kind: sorted(bodies, key=repr) for kind, bodies in found.items()}
+        return told(everything(self.raw, self.stack))
 
     def write(self, phase: Phase) -> None:  # type: ignore[override]
         """As agents do while they run."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
+import os
 import random
 import sys
 import tempfile
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import httpx
@@ -33,6 +35,7 @@ from tests.standin import StandIn
 
 STACK = "sweep"
 LATENCY = 0.05
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -226,58 +229,89 @@ def _only_killed(error: BaseException) -> bool:
 
 # --- from the command line -------------------------------------------------------------------------------------------
 
+Case = TypeVar("Case")
+
 
 def sweep(
-    judge: Callable[[Pair], list[str]], pairs: Iterable[Pair], done: set[str], note: Callable[[str], None]
+    cases: Iterable[Case], judge: Callable[[Case], list[str]], *, command: str, done: set[str], note: Note
 ) -> Counter[str]:
-    """Judge each pair that is not done. Counts tried and failed."""
+    """Judge each case that is not done. Counts tried, failed, resumed."""
     count: Counter[str] = Counter()
-    for pair in pairs:
-        if str(pair) in done:
+    for case in cases:
+        if str(case) in done:
             count["resumed"] += 1
             continue
-        wrong = judge(pair)
+        try:
+            wrong = judge(case)
+        except (AssertionError, LettaformError, httpx.HTTPError) as error:
+            wrong = [f"{type(error).__name__}: {error}"]
         count["tried"] += 1
-        count[f"tried {pair.fault}"] += 1
         if wrong:
             count["failed"] += 1
-            print(f"FAILED python -m tests.faults.sweep --on standin --pair {pair}", flush=True)
-            for line in wrong[:6]:
-                print(f"    {line[:1200]}", flush=True)
+            print(
+                f"FAILED {command} --pair '{case}'", *(f"    {line[:1200]}" for line in wrong[:6]), sep="\n", flush=True
+            )
         else:
-            note(str(pair))
+            note(str(case))
     return count
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.sweep", description=__doc__)
     parser.add_argument("--on", choices=("standin", "real"), default="standin")
+    parser.add_argument("--url", default=os.environ.get("LETTAFORM_TEST_URL"), help="of the real server")
     parser.add_argument("--shard", default="1/1", metavar="I/N")
     parser.add_argument("--resume", type=Path, help="notes what went well, and leaves it out the next time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pair", action="append", default=[], help="only this one; may be repeated")
     parser.add_argument("--sample", type=int, help="so many, drawn by the seed")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing more after them")
     asked = parser.parse_args(arguments)
+    run = _on_real if asked.on == "real" else _on_standin
+    return 1 if run(asked)["failed"] else 0
+
+
+def _on_standin(asked: argparse.Namespace) -> Counter[str]:
     story = Story(asked.seed)
-    pairs = [Pair.parse(text) for text in asked.pair] or list(story.pairs())
+    for name, start in story.starts.items():
+        print(f"{name}: {len(start.shapes)} requests, {len(set(start.shapes))} shapes")
+    cases = [Pair.parse(text) for text in asked.pair] or list(story.pairs())
+    count = _some(asked, cases, story.judge)
+    print(f"{len(story.stale)} left an agent with an old prompt: {' '.join(map(str, story.stale))}")
+    return count
+
+
+def _on_real(asked: argparse.Namespace) -> Counter[str]:
+    from tests.faults.real import Real, Shot
+
+    real = Real(asked.url, os.environ.get("LETTAFORM_TEST_PASSWORD"), until="destroy")
+    for name, shapes in real.shapes.items():
+        print(f"{name}: {len(shapes)} shapes")
+    cases = [Shot.parse(text) for text in asked.pair] or list(real.shots())
+    return _some(asked, cases, real.judge)
+
+
+def _some(asked: argparse.Namespace, cases: list[Case], judge: Callable[[Case], list[str]]) -> Counter[str]:
+    whole = len(cases)
     if asked.sample:
-        pairs = random.Random(asked.seed).sample(pairs, asked.sample)
+        cases = random.Random(asked.seed).sample(cases, min(asked.sample, whole))
     part, parts = map(int, asked.shard.split("/"))
-    done = set(asked.resume.read_text().split()) if asked.resume and asked.resume.exists() else set()
+    done = set(asked.resume.read_text().splitlines()) if asked.resume and asked.resume.exists() else set()
 
     def note(text: str) -> None:
         if asked.resume:
             with asked.resume.open("a") as file:
                 file.write(f"{text}\n")
 
-    for name, start in story.starts.items():
-        print(f"{name}: {len(start.shapes)} requests, {len(set(start.shapes))} shapes")
     began = time.perf_counter()
-    count = sweep(story.judge, pairs[part - 1 :: parts], done, note)
+    until = began + 60 * asked.minutes
+    chosen = itertools.takewhile(lambda case: time.perf_counter() < until, cases[part - 1 :: parts])
+    command = f"python -m tests.faults.sweep --on {asked.on} --seed {asked.seed}"
+    count = sweep(chosen, judge, command=command, done=done, note=note)
     seconds = time.perf_counter() - began
-    print(f"{len(story.stale)} left an agent with an old prompt: {' '.join(map(str, story.stale[:400]))}")
-    print(f"{count['tried']} pairs tried, {count['failed']} failed, {count['resumed']} done before, {seconds:.0f} s")
-    return 1 if count["failed"] else 0
+    told = f"{count['tried']} pairs tried, {count['failed']} failed, {count['resumed']} done before"
+    print(f"{told}, of {whole}; {seconds:.0f} s")
+    return count
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_drift_of_an_enforced_field_is_written_back_and_nothing_else(
     assert plan.changes[0].differences[0].reason == "drift"
     wire = Wire(monkeypatch)
     built.apply()
-    (patched,) = [body for method, _, body in wire.writes() if method == "PATCH"]
+    (patched,) = [body for method, path, body in wire.writes() if method == "PATCH" and "/agents/" in path]
     assert patched == {"system": "You lead."}
     after = built.agent("boss")
     assert after["system"] == "You lead."

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lettaform import flow
-from lettaform.errors import Guarded, PlanError
-from lettaform.model import Plan
+from lettaform.errors import Guarded, LettaformError, PlanError
+from lettaform.model import Answer, Plan, Step
+from lettaform.server.send import Sender
 from tests.live.fleet import TOOL, Fleet, Wire, changes
 
 
@@ -36,6 +37,30 @@ def test_a_new_prompt_reaches_the_model_with_one_recompile(fleet: Fleet, monkeyp
     assert "The second prompt." in prompt(fleet, "a")
     assert "The extra block." in prompt(fleet, "a")
     assert len([path for _, path, _ in wire.writes() if path.endswith("/recompile")]) == 1
+
+
+def test_a_prompt_that_an_interrupted_apply_left_behind_is_compiled_by_the_next(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.write("agents: {a: {system: The first prompt.}}")
+    fleet.apply()
+    fleet.write("agents: {a: {system: The second prompt.}}")
+    call = Sender._call
+
+    async def killed(sender: Sender, step: Step) -> Answer:
+        raise LettaformError("the process died here")
+
+    monkeypatch.setattr(Sender, "_call", killed)
+    _, report = flow.apply(fleet.source, fleet.connection)
+    assert report is not None
+    assert report.exit_code == 5
+    assert fleet.agent("a")["system"] == "The second prompt."
+    assert "The second prompt." not in prompt(fleet, "a")
+    monkeypatch.setattr(Sender, "_call", call)
+    plan = fleet.plan()
+    assert changes(plan) == [("update", "agents.a", [])]
+    fleet.apply()
+    assert "The second prompt." in prompt(fleet, "a")
 
 
 def test_a_block_makes_way_for_another_with_its_label(fleet: Fleet) -> None:

@@ -153,7 +153,8 @@ class Machine:
     # --- one step
 
     def play(self, calls: Sequence[Call]) -> None:
-        """Step by step; whatever is broken is raised."""
+        """One stack lives already, the other does not; then step by step. Whatever is broken is raised."""
+        self.applied(self.stacks[0], Wish())
         for name, numbers in calls:
             self.step(name, numbers)
 
@@ -328,6 +329,7 @@ class Machine:
                 top, _, part = address.partition(".memory.")
                 if top in renamed:
                     new = renamed[top]
+                    _hold(new or not _claim(after[id], stack), f"{address} was forgotten, and is marked", after[id])
                     self.ours[stack].pop(id)
                     if new is not None:
                         self.ours[stack][id] = f"{new}.memory.{part}" if part else new
@@ -726,7 +728,8 @@ class _Judge:
 
     def whole(self) -> None:
         """After a success: one object per address, every one of its identity, and nothing new that hangs on nothing."""
-        held = {id for body in self.after.values() if body["kind"] == "agent" for id in body["blocks"]}
+        agents = [body for id, body in self.after.items() if body["kind"] == "agent" and id in self.ours]
+        held = {id for body in agents for id in body["blocks"]}
         by_address: dict[str, list[str]] = {}
         for id, address in self.ours.items():
             if ".memory." not in address or id in held:

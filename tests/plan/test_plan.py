@@ -145,6 +145,7 @@ def test_links_wait_for_what_makes_room_for_them_and_one_recompile_follows() -> 
     agent = wanted("agents.a", blocks=[Ref(at("blocks.new"))])
     made = plan(manifest(agent, new), world(live, LIVE_ORG, attached={"agent-1": (LIVE_ORG,)}))
     assert keys(made) == [
+        "record record-",
         "unlink agents.a-blocks:block-1",
         "create blocks.new",
         "link agents.a+blocks:blocks.new",
@@ -152,7 +153,8 @@ def test_links_wait_for_what_makes_room_for_them_and_one_recompile_follows() -> 
         "call agents.a!recompile",
         "record record",
     ]
-    assert set(made.steps[2].after) == {"blocks.new", "agents.a-blocks:block-1"}
+    assert set(made.steps[3].after) == {"blocks.new", "agents.a-blocks:block-1", "record-"}
+    assert made.steps[0].fields["pending"] == ["agents.a"]
 
 
 def test_a_label_that_the_agent_has_already_is_in_the_way() -> None:
@@ -179,7 +181,7 @@ def test_a_block_that_its_agent_took_off_stays_off_until_reseed() -> None:
 def test_a_block_never_given_is_made_and_attached() -> None:
     live = living("agents.a", "agent-1", model="m/m")
     made = plan(manifest(wanted("agents.a"), wanted("agents.a.memory.human", value="h")), world(live))
-    assert keys(made) == [
+    assert keys(made)[1:-1] == [
         "create agents.a.memory.human",
         "link agents.a+blocks:agents.a.memory.human",
         "update agents.a",
@@ -268,9 +270,9 @@ def test_what_the_server_puts_into_a_list_by_itself_stays() -> None:
     )
     assert not plan(manifest(wanted("agents.a", tool_rules=[first])), world(live)).steps
     made = plan(manifest(wanted("agents.a", tool_rules=[])), world(live))
-    assert made.steps[0].fields == {"tool_rules": [approval]}
+    assert made.steps[1].fields == {"tool_rules": [approval]}
     exact = plan(manifest(wanted("agents.a", {"tool_rules": "enforce"}, tool_rules=[])), world(live))
-    assert exact.steps[0].fields == {"tool_rules": []}
+    assert exact.steps[1].fields == {"tool_rules": []}
 
 
 def test_an_own_block_that_cannot_be_born_whole_is_made_before_its_agent() -> None:
@@ -297,3 +299,13 @@ def test_of_a_map_that_the_server_merges_all_that_is_declared_goes_along() -> No
     made = plan(manifest(agent), world(live))
     assert [d.path for d in made.changes[0].differences] == ["compaction_settings.mode"]
     assert dict(made.steps[0].fields["compaction_settings"].entries) == {"mode": "sliding_window", "prompt": "p"}
+
+
+def test_a_prompt_that_was_not_compiled_again_is_not_forgotten() -> None:
+    live = living("agents.a", "agent-1", model="m/m")
+    has = world(live)
+    has = replace(has, record=replace(has.record, pending=frozenset({at("agents.a")})))
+    made = plan(manifest(wanted("agents.a")), has)
+    assert short(made) == [("update", "agents.a", [])]
+    assert "before its prompt was compiled again" in made.changes[0].reason
+    assert keys(made) == ["record record-", "call agents.a!recompile", "record record"]

@@ -25,7 +25,7 @@ from tests.standin.server import (
     on,
     taken,
 )
-from tests.standin.validate import check
+from tests.standin.validate import check, faults
 
 _KINDS = (
     *("memgpt_agent", "memgpt_v2_agent", "letta_v1_agent", "react_agent", "workflow_agent", "split_thread_agent"),
@@ -172,9 +172,10 @@ def _create(server: StandIn, ask: Ask) -> Record:
             {**each, "value": "" if each.get("value") is None else each["value"]} for each in body["memory_blocks"]
         ]
         body = {**body, "memory_blocks": fresh}
-    check(body, _CREATE)
-    for number, each in enumerate(body.get("memory_blocks") or ()):
-        check(each, blocks.FIELDS, at=("body", "memory_blocks", number))
+    inline = body.get("memory_blocks") or () if isinstance(body, dict) else ()
+    wrong = [faults(b, blocks.FIELDS, at=("body", "memory_blocks", at)) for at, b in enumerate(inline)]
+    if errors := [*(fault for each in wrong for fault in each), *faults(body, _CREATE)]:
+        raise invalid(errors)
     _refuse_what_is_not_modelled(body)
     _check_words(body)
     return make(server, body)

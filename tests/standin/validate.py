@@ -23,9 +23,18 @@ _PLAIN: Mapping[str, tuple[type | tuple[type, ...], Fault]] = {
 
 def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)) -> Record:
     """The body, if it fits. `closed`: a key that is in no field is an error, too."""
+    if errors := faults(body, fields, closed=closed, at=at):
+        raise invalid(errors)
+    return dict(body)
+
+
+def faults(
+    body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)
+) -> list[Record]:
+    """All that does not fit, for a 422 that tells it at once."""
     if not isinstance(body, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
-        raise invalid([_error("model_attributes_type", at, message, body)])
+        return [_error("model_attributes_type", at, message, body)]
     errors = []
     for name, word in fields.items():
         if name in body:
@@ -37,9 +46,7 @@ def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tup
         errors += [
             _error("extra_forbidden", (*at, name), "Extra inputs are not permitted", body[name]) for name in extra
         ]
-    if errors:
-        raise invalid(errors)
-    return body
+    return errors
 
 
 def _error(kind: str, at: tuple[Any, ...], message: str, given: Any, **context: Any) -> Record:

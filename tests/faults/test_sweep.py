@@ -1,0 +1,58 @@
+"""Promises 6 and 10: kill it anywhere, fail it anywhere; apply again, and it is as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.faults.harness import Fault
+from tests.faults.real import Real, Shot
+from tests.faults.sweep import Pair, Story
+from tests.live.conftest import Letta
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return Story()
+
+
+def test_the_story_sends_every_kind_of_step(story: Story) -> None:
+    shapes = {shape for start in story.starts.values() for shape in start.shapes}
+    assert shapes >= {
+        *("POST /v1/agents/", "POST /v1/blocks/", "PUT /v1/tools/"),
+        *("PATCH /v1/agents/{agent}", "PATCH /v1/blocks/{block}"),
+        "PATCH /v1/agents/{agent}/core-memory/blocks/attach/{block}",
+        "PATCH /v1/agents/{agent}/core-memory/blocks/detach/{block}",
+        "PATCH /v1/agents/{agent}/tools/attach/{tool}",
+        "PATCH /v1/agents/{agent}/tools/detach/{tool}",
+        "POST /v1/agents/{agent}/recompile",
+        *("DELETE /v1/agents/{agent}", "DELETE /v1/blocks/{block}", "DELETE /v1/tools/{tool}"),
+        *("POST /v1/identities/", "DELETE /v1/identities/{identity}"),
+        *("GET /v1/agents/{agent}/export", "POST /v1/tools/generate-schema"),
+    }
+
+
+def _judge(story: Story, pairs: list[Pair]) -> None:
+    failed = {str(pair): wrong for pair in pairs if (wrong := story.judge(pair))}
+    assert not failed, "\n".join(f"python -m tests.faults.sweep --pair {pair}: {why}" for pair, why in failed.items())
+
+
+def test_a_sample_of_all_pairs(story: Story) -> None:
+    _judge(story, random.Random(5).sample(list(story.pairs()), 100))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_all_pairs(seed: int, fault: Fault) -> None:
+    story = Story(seed)
+    _judge(story, [pair for pair in story.pairs() if pair.fault is fault])
+
+
+@pytest.mark.live
+def test_the_nastiest_on_a_real_server(letta: Letta) -> None:
+    real = Real(letta.url, letta.password, until="build")
+    for fault in (Fault.CUT_AFTER, Fault.KILL_AFTER, Fault.S500_AFTER):
+        shot = Shot("build", "POST /v1/agents/", fault)
+        assert real.judge(shot) == [], str(shot)

@@ -1,0 +1,91 @@
+"""Random histories of two stacks, people, agents and strangers: every promise, after every step.
+
+A failure prints its calls, shrunk, and how to see them again (`@reproduce_failure`, or `--hypothesis-seed=N`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.live.conftest import Letta, letta
+from tests.machine.ground import InMemory, OnServer
+from tests.machine.machine import Call, Machine
+
+__all__ = ["letta"]  # the fixture
+
+_NAMES = ["change"] * 6 + ["somebody"] * 6 + ["apply"] * 5 + ["fault"] * 3
+_NAMES += ["saved", "destroy", "move", "forget", "rebuild", "import"]
+_NUMBERS = st.lists(st.integers(0, 59), min_size=10, max_size=10)
+
+
+def calls(most: int) -> st.SearchStrategy[list[Call]]:
+    """A history: what happens, and the numbers that decide what exactly."""
+    return st.lists(st.tuples(st.sampled_from(_NAMES), _NUMBERS), min_size=most // 2, max_size=most)
+
+
+def cases(number: int, most: int) -> Callable[[Any], Any]:
+    """As many histories, of at most so many steps."""
+    phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+    quiet = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
+    told = settings(max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True)
+
+    def hold(test: Any) -> Any:
+        return told(given(history=calls(most))(test))
+
+    return hold
+
+
+def in_memory(history: list[Call]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        told: list[str] = []
+        machine = Machine(InMemory(Path(folder), ("mch-a", "mch-b")), told.append)
+        try:
+            machine.play(history)
+        except BaseException as error:
+            error.add_note("\n".join(told))
+            raise
+
+
+def on_server(letta: Letta, folder: Path, history: list[Call]) -> None:
+    name = f"mch-{uuid4().hex[:6]}"
+    told: list[str] = []
+    machine = Machine(OnServer(folder, letta, (f"{name}a", f"{name}b")), told.append)
+    try:
+        machine.play(history)
+    except BaseException as error:
+        error.add_note("\n".join(told))
+        raise
+    finally:
+        machine.clear()
+
+
+@cases(60, 8)
+def test_promises_hold(history: list[Call]) -> None:
+    in_memory(history)
+
+
+@pytest.mark.slow
+@cases(1000, 12)
+def test_promises_hold_a_thousand_times(history: list[Call]) -> None:
+    in_memory(history)
+
+
+@pytest.mark.live
+@cases(3, 6)
+def test_promises_hold_on_a_server(letta: Letta, tmp_path: Path, history: list[Call]) -> None:
+    on_server(letta, tmp_path, history)
+
+
+@pytest.mark.slow
+@pytest.mark.live
+@cases(50, 10)
+def test_promises_hold_on_a_server_fifty_times(letta: Letta, tmp_path: Path, history: list[Call]) -> None:
+    on_server(letta, tmp_path, history)
