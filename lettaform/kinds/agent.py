@@ -136,6 +136,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         for key, value in (values.get("secrets") or {}).items():
             if value == "" or getattr(value, "value", None) == "":  # reads back as "<encrypted>" on 0.16.8
                 problems.append((f"secrets.{key}", "is empty, which the server cannot store", "leave it out"))
+        problems += _rules(values.get("tool_rules"))
         settings = values.get("model_settings")
         if isinstance(settings, Mapping) and "provider_type" not in settings:
             problems.append(("model_settings", "needs `provider_type`", "openai, anthropic, google_ai, …"))
@@ -153,6 +154,17 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
 
 
 _EMPTY: tuple[tuple[str, Any], ...] = (("require_output_mapping", False), ("child_arg_nodes", []), ("args", {}))
+
+
+def _rules(rules: Any) -> list[tuple[str, str, str | None]]:
+    said = [{k: v for k, v in rule.items() if k not in ("args", "prompt_template")} for rule in rules or ()]
+    twice = [(n, rule) for n, rule in enumerate(said) if rule in said[:n]]
+    told = "says what an earlier rule says: the server keeps one"  # 0.16.8 tells rules apart by the rest alone
+    problems: list[tuple[str, str, str | None]] = [(f"tool_rules.{n}", told, "leave one out") for n, _ in twice]
+    first = [n for n, rule in enumerate(said) if rule.get("type") == "run_first"]
+    if len(first) > 1:  # 0.16.8: 400 at birth
+        problems.append((f"tool_rules.{first[1]}", "is a second `run_first` rule", "one tool can run first"))
+    return problems
 
 
 def _timezone(name: str) -> list[tuple[str, str, str | None]]:

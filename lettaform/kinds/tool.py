@@ -1,4 +1,4 @@
-"""A tool: Python source that agents may call. Its name is the name of the source's first function."""
+"""A tool: Python source that agents may call. Its name is the name of the source's last function."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", verb="PUT"):
-    """A function that agents may call: Python source, known by the name of its first function."""
+    """A function that agents may call: Python source, known by the name of its last function."""
 
     # fmt: off
     name: str = attr("The function's name: read from the source, never written.", write=None, read="name")
@@ -77,7 +77,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
         if isinstance(schema, Mapping) and isinstance(schema.get("name"), str):
             return str(schema["name"])
         try:
-            function = first_function(ast.parse(values.get("source") or ""))
+            function = tool_function(ast.parse(values.get("source") or ""))
         except _UNREADABLE:
             return None
         return function.name if function else None
@@ -85,7 +85,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
     @classmethod
     def line_of(cls, field: str, text: str) -> int:
         try:
-            function = first_function(ast.parse(text))
+            function = tool_function(ast.parse(text))
         except SyntaxError as error:
             return error.lineno or 1
         except _UNREADABLE:
@@ -105,9 +105,12 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
             line = getattr(error, "lineno", None)
             where = f" in line {line} of the source" if line else ""
             return [("source", f"is not Python{where}: {getattr(error, 'msg', error)}", None)]
-        function = first_function(tree)
+        function = tool_function(tree)
         if function is None:
             return [("source", "defines no function", "write one `def` with a docstring and type hints")]
+        if function not in tree.body:
+            message = f"the server takes `{function.name}`, inside another function, for the tool"
+            return [("source", message, "move it out, before the tool's own `def`")]
         if function.name in BUILT_IN:
             return [
                 ("source", f"defines `{function.name}`, the name of a tool of the server's own", "rename the function")
@@ -117,6 +120,6 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
         return []
 
 
-def first_function(tree: ast.Module) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """The function that 0.16.8 takes for the tool: the first at the top level."""
-    return next((node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)), None)
+def tool_function(tree: ast.Module) -> ast.FunctionDef | None:
+    """The function that 0.16.8 takes for the tool: the last one, level by level; what is `async` does not count."""
+    return next((node for node in reversed([*ast.walk(tree)]) if isinstance(node, ast.FunctionDef)), None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from lettaform.errors import Problem
+from lettaform.errors import Place, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
 from lettaform.model import (
@@ -79,7 +79,8 @@ class _Diff:
         self.manifest, self.wish = manifest, wish
         # one that is left out of this plan keeps its old address, and is not taken for undeclared there
         self.waiting = {entry.old for entry in manifest.moved if not self.selected(entry.new)}
-        self.world, self.moved = _move(world, tuple(each for each in manifest.moved if each.old not in self.waiting))
+        moves = tuple(each for each in manifest.moved if each.old not in self.waiting)
+        self.world, self.moved, self.blocked = _move(world, (*moves, *_halfway(manifest, world)))
         self.eye = Eye(manifest, self.world, wish)
         self.deltas: list[Delta] = []
         self.runtime: list[Runtime] = []
@@ -97,6 +98,7 @@ class _Diff:
                 if desired.external is None and desired.address.parent is None and self.selected(desired.address):
                     self.one(desired)
             self.lacking()
+            self.stuck()
         self.undeclared()
         deltas, runtime, unmanaged = tuple(self.deltas), tuple(self.runtime), tuple(self.unmanaged)
         return Draft(deltas, runtime, unmanaged, tuple(self.problems), tuple(self.guards), self.world)
@@ -295,6 +297,14 @@ class _Diff:
                 message = f"{desired.address} needs {address}, which does not exist and is left out of this plan"
                 self.problem(desired, "", message, f"`--target '{address}'` takes it in")
 
+    def stuck(self) -> None:
+        """Where both ends of a `moved` live, one of them would be left behind, and pruned."""
+        for entry in self.blocked:
+            message = f"{entry.old} cannot become {entry.new}: both are alive, {self.world.objects[entry.old].id} and "
+            message += self.world.objects[entry.new].id
+            hint = f"`lettaform state mv` or `state rm` one of them, or leave `{entry.old}` out of `moved`"
+            self.problems.append(Problem(message, entry.place, hint, str(entry.old)))
+
     def taken(self, desired: Desired, kind: type[Kind]) -> None:
         """A unique name that a stranger has is not ours to overwrite."""
         name = desired.values.get(kind.name_field)
@@ -339,7 +349,7 @@ class _Diff:
         lives = [self.world.objects.get(part.address) or self.survivor(part) for part in parts]
         names = {live.id: live.name for live in lives if live}
         own = [(part, kept.get(part.address.child or "")) for part in parts]
-        labels = [(part.address, names.get(id) or str(part.values.get("label"))) for part, id in own]
+        labels = [(part.address, names.get(str(id)) or str(part.values.get("label"))) for part, id in own]
         labels += [(member.address, self.label(member) or "") for member in desired.values.get("blocks") or ()]
         taken: dict[str, Address] = {}
         for address, label in labels:
@@ -399,7 +409,7 @@ class _Diff:
         parent = self.world.objects.get(address.parent) if address.parent else None
         users = self.world.users.get(live.id, frozenset()) - self.leaving - {parent.id if parent else ""}
         if users and not allowed:
-            reason = f"no longer declared, but {len(users)} agents outside this plan use it: kept"
+            reason = f"kept: {len(users)} agents outside this plan use it"
             self.unmanaged.append(Unmanaged(live.kind, live.id, address, reason))
             return
         protected = address in self.world.record.protected or (wanted is not None and wanted.prevent_destroy)
@@ -424,15 +434,33 @@ def kinds_at(address: Address) -> str:
     return next((name for name, kind in kinds().items() if kind.section == address.section), address.section)
 
 
-def _move(world: World, moved: tuple[Moved, ...]) -> tuple[World, dict[Address, Address]]:
-    """The world as if every `moved` had happened, and what moved: new address to old."""
-    objects, survivors, done = dict(world.objects), dict(world.survivors), dict[Address, Address]()
-    for entry in moved:
+def _halfway(manifest: Manifest, world: World) -> Iterator[Moved]:
+    """A crash between mark and record leaves one object at two addresses: the declared one decides, or the record."""
+    first: dict[str, Address] = {}
+    for address, live in world.objects.items():
+        if address.parent is None and live.stack == manifest.stack:
+            pair = (first.setdefault(live.id, address), address)
+            old, new = sorted(pair, key=lambda each: (each in manifest.objects, each in world.record.ids))
+            if old != new:
+                yield Moved(old, new, Place("", 0, 0))
+
+
+def _move(world: World, moved: tuple[Moved, ...]) -> tuple[World, dict[Address, Address], list[Moved]]:
+    """The world as if every `moved` had happened; what moved, new address to old; and what has no room."""
+    objects, survivors, done, left = dict(world.objects), dict(world.survivors), dict[Address, Address](), list(moved)
+
+    def free(entry: Moved) -> bool:
+        # a crash between mark and record leaves one object at both addresses
+        old, new = objects.get(entry.old), objects.get(entry.new)
+        return old is None or new is None or old.id == new.id
+
+    while entry := next(filter(free, left), None):
+        left.remove(entry)
         for old in [a for a in (*objects, *survivors) if a == entry.old or a.parent == entry.old]:
             new = entry.new.own(old.field, old.child) if old.field and old.child and old != entry.old else entry.new
-            if old in objects and new not in objects:
+            if old in objects and (new not in objects or objects[new].id == objects[old].id):
                 objects[new] = replace(objects.pop(old), address=new)
                 done[new] = old
             if old in survivors:
                 survivors[new] = survivors.pop(old)
-    return replace(world, objects=objects, survivors=survivors), done
+    return replace(world, objects=objects, survivors=survivors), done, left

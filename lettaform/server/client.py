@@ -196,7 +196,7 @@ class Client:
                 hint = "is this the address of a Letta server?"
                 raise ServerError(f"{self.url}{path} answered something that is not JSON", hint, **told) from None
         if answer.is_redirect:
-            target = answer.headers.get("location", "elsewhere")
+            target = self.redact(answer.headers.get("location", "elsewhere"))
             raise ServerError(f"{self.url} redirects {path} to {target}", "give the final address", **told)
         words = self.redact(_words(answer))
         message = f"{method} {path}: {status} {words}".strip()

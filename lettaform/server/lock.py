@@ -142,7 +142,7 @@ async def _beat(client: Client, own: Lock, lease: float, lost: asyncio.Event) ->
     """Beat three times a lease. Lost where it is gone, or where no beat got through until the lease is nearly out."""
     number, last = 0, time.monotonic()
     while not lost.is_set():
-        await asyncio.sleep(lease / 3)
+        await asyncio.sleep(max(0.0, min(lease / 3, last + lease * 0.7 - time.monotonic())))
         number, began = number + 1, time.monotonic()
         body = {"properties": [{"key": "beat", "value": str(number), "type": "string"}]}
         try:

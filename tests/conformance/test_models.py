@@ -149,6 +149,19 @@ def test_patch_rebuilds_from_defaults(server: Face, told: dict[str, Any], stands
     assert config(server.again(agent)) == config(answer)
 
 
+@pytest.mark.parametrize(
+    ("told", "stands"),
+    [({}, True), ({"model": "{model}"}, False), ({"parallel_tool_calls": True}, False), ({"description": "d"}, True)],
+    ids=str,
+)
+def test_patch_of_reasoning_alone_is_lost(server: Face, told: dict[str, Any], stands: bool) -> None:
+    agent = server.agent(agent_type="memgpt_agent")
+    told = {key: server.model if value == "{model}" else value for key, value in told.items()}
+    server.patch(agent, reasoning=False, **told)
+    shown = config(server.again(agent))
+    assert (shown["put_inner_thoughts_in_kwargs"], shown["enable_reasoner"]) == (stands, stands)
+
+
 def test_two_settings_always_read_the_same(server: Face) -> None:
     told = {"provider_type": "openai", "parallel_tool_calls": False, "response_format": {"type": "json_object"}}
     agent = server.agent(model_settings=told)

@@ -268,7 +268,7 @@ class Player:
     def note(self, body: Any) -> None:
         """Number what is new in an answer."""
         if isinstance(body, list):
-            for each in body:
+            for each in sorted(body, key=lambda each: json.dumps({**each, "id": ""}, sort_keys=True)):
                 self.note(each)
         if not isinstance(body, dict) or "id" not in body:
             return

@@ -205,7 +205,8 @@ class Faulty(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers={"content-type": "application/json"} | headers, content=content)
 
     async def aclose(self) -> None:
-        """Clients come and go; the server stays."""
+        """A client goes, and its connections; the server stays."""
+        await self.inner.aclose()
 
 
 # --- for a process of its own ----------------------------------------------------------------------------------------
@@ -242,6 +243,7 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.faulty.aclose()
 
     def call(self, coroutine: Any) -> Any:
         """Run something where the proxy runs."""

@@ -148,9 +148,10 @@ class Stack(Fleet):
         return [out, err]
 
     def process(self, url: str, phase: Phase) -> subprocess.Popen[str]:
-        """`lettaform apply`, as a person would run it."""
+        """`lettaform apply` or `destroy`, as a person would run it."""
+        verb = "destroy" if phase.wish.destroy else "apply"
         asked = ["--prune"] * phase.wish.prune + [f"--allow-destroy={each}" for each in phase.wish.allow_destroy]
-        command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, "apply", "-y", *asked]
+        command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, verb, "-y", *asked]
         environment = os.environ | ({"LETTA_API_KEY": self.connection.token} if self.connection.token else {})
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=self.folder

@@ -72,8 +72,6 @@ class Story:
 
     def __init__(self, seed: int = 0, small: bool = False) -> None:
         self.seed, self.starts = seed, dict[str, Start]()
-        self.stale: list[Pair] = []
-        """Where all is well, but for an agent whose model still sees its old prompt."""
         standin = StandIn()
         for phase in phases(STACK, small):
             with tempfile.TemporaryDirectory() as folder:
@@ -112,12 +110,9 @@ class Story:
             run.is_settled()
         except Wrong as error:
             return [str(error)]
-        have = run.told()
-        stale = have.pop("prompts") != start.end["prompts"]
-        lines = [*differences(have, {key: value for key, value in start.end.items() if key != "prompts"})]
+        lines = [*differences(run.told(), start.end)]
         lines += [f"asyncio: {line}" for line in run.clock.stray if "Killed" not in line]
         lines += [f"the secret is told: {line}" for line in run.said if SECRET in line]
-        self.stale += [pair] if stale and not lines else []
         return lines
 
 
@@ -276,9 +271,7 @@ def _on_standin(asked: argparse.Namespace) -> Counter[str]:
     for name, start in story.starts.items():
         print(f"{name}: {len(start.shapes)} requests, {len(set(start.shapes))} shapes")
     cases = [Pair.parse(text) for text in asked.pair] or list(story.pairs())
-    count = _some(asked, cases, story.judge)
-    print(f"{len(story.stale)} left an agent with an old prompt: {' '.join(map(str, story.stale))}")
-    return count
+    return _some(asked, cases, story.judge)
 
 
 def _on_real(asked: argparse.Namespace) -> Counter[str]:

@@ -54,6 +54,27 @@ def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
         ("tool", {"source": "x = 1"}, "source: defines no function"),
         ("tool", {"source": "def f(): pass"}, "source: `f` has no docstring"),
         ("tool", {"source": 'def memory():\n "x"'}, "source: defines `memory`, the name of a tool of the server's own"),
+        ("tool", {"source": "async def f(): ..."}, "source: defines no function"),
+        (
+            "tool",
+            {"source": 'def f():\n    "F."\n    def g():\n        "G."'},
+            "source: the server takes `g`, inside another function, for the tool",
+        ),
+        (
+            "agent",
+            {"tool_rules": [{"type": "run_first", "tool_name": "a"}, {"type": "run_first", "tool_name": "b"}]},
+            "tool_rules.1: is a second `run_first` rule",
+        ),
+        (
+            "agent",
+            {
+                "tool_rules": [
+                    {"type": "exit_loop", "tool_name": "a"},
+                    {"type": "exit_loop", "tool_name": "a", "args": {}},
+                ]
+            },
+            "tool_rules.1: says what an earlier rule says: the server keeps one",
+        ),
         ("tool", {"source": "def f(:"}, "source: is not Python in line 1 of the source: invalid syntax"),
         ("tool", {"source": "x", "source_type": "typescript"}, "json_schema: is required for a TypeScript tool"),
     ],

@@ -259,3 +259,11 @@ def test_targets_and_exclusions(fleet: Fleet) -> None:
     assert report is not None
     assert [agent["name"] for agent in fleet.agents()] == ["a"]
     assert [str(c.address) for c in fleet.plan(exclude=("agents.b",)).changes] == ["blocks.org"]
+
+
+def test_the_last_function_is_the_tool(fleet: Fleet) -> None:
+    name = tool_name(fleet)
+    helper = 'def helper(text: str) -> str:\n    """Help.\n\n    Args:\n        text (str): What.\n    """\n    return text\n\n'
+    fleet.write("tools: {t: {source: t.py}}", t_py=helper + TOOL.format(name=name))
+    fleet.apply()
+    assert [tool["name"] for tool in fleet.tools()] == [name]

@@ -1,1 +1,1 @@
-"""Random fleets, agents and strangers against lettaform's promises: on the stand-in by the thousand, on a server by tens."""
+"""Random fleets, agents and strangers against lettaform's promises, on the stand-in and on a real server."""

@@ -83,6 +83,9 @@ MEMORY = ("persona", "human", "notes")
 BUILT_IN = ("web_search", "run_code")
 SECRETS = ("sekret-one", "sekret-two", "sekret-three")
 
+AVOIDED = frozenset({"saved detachment", "forgotten tool", "untagged agent"})
+"""What the machine does not do while `test_found.py` expects it to fail; take out what is mended."""
+
 Pick = Callable[[Sequence[Any]], Any]
 
 
@@ -91,15 +94,20 @@ def first() -> Spec:
     return {
         "agents": {
             "ann": {
-                **{"system": "Be kind.", "memory": {"persona": {"value": "One."}, "human": {"value": "Two."}}},
-                **{"blocks": ["org"], "tools": ["t1", "web_search"], "tags": ["x"], "metadata": {"k": 1}},
+                "system": "Be kind.",
+                "memory": {"persona": {"value": "One."}, "human": {"value": "Two."}},
+                "blocks": ["org"],
+                "tools": ["t1", "web_search"],
+                "tags": ["x"],
+                "metadata": {"k": 1},
                 "secrets": {"KEY": "sekret-one"},
             },
             "bob": {"memory": {"persona": {"value": "One."}}, "blocks": ["org"]},
         },
         "blocks": {"org": {"value": "One.", "description": "about one"}},
         "tools": {"t1": {}},
-        **{"moved": [], "removed": []},
+        "moved": [],
+        "removed": [],
     }
 
 
@@ -185,7 +193,8 @@ def _leave(new: Spec, how: str, section: str, pick: Pick) -> None:
         new["moved"] = [pair for pair in new["moved"] if address not in pair] + [[old, address]]
         new["removed"] = [pair for pair in new["removed"] if pair[0] != address]
     elif how == "remove":
-        new["removed"] = [*new["removed"], [old, pick((False, True))]]
+        lasting = section == "tools" and "forgotten tool" in AVOIDED
+        new["removed"] = [*new["removed"], [old, pick((lasting, True))]]
 
 
 def sound(spec: Spec) -> bool:

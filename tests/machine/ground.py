@@ -201,7 +201,7 @@ class InMemory(Ground):
 
 
 class OnServer(Ground):
-    """A real server, which others use, too: what carries our stacks' tags, our words in its name, or was seen before."""
+    """A real server, which others use, too: what carries our stacks' tags, is named after them, or was seen before."""
 
     hurried = False
 
@@ -210,6 +210,7 @@ class OnServer(Ground):
         super().__init__(folder, letta.url, stacks)
         self.words = tuple(stack.replace("-", "_") for stack in stacks)
         self.known: dict[str, set[str]] = {kind: set() for kind in SECTIONS}
+        self.hanging: set[str] = set()
         headers = {"User-Agent": "stranger/1"}
         if letta.password:
             headers["Authorization"] = f"Bearer {letta.password}"
@@ -238,8 +239,6 @@ class OnServer(Ground):
         if kind == "agent":
             self.hanging = {block["id"] for body in found.values() for block in body["blocks"]}
         return list(found.values())
-
-    hanging: set[str] = set()
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         answer = super().ask(method, path, body, **more)

@@ -15,10 +15,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from lettaform import flow
-from lettaform.errors import LettaformError, PlanError, ServerError, Stale
+from lettaform.errors import LettaformError, PlanError, Stale
 from lettaform.model import Plan, Report, Wish
 from lettaform.render import data
-from lettaform.words import Address
+from lettaform.words import Keep
 from tests.machine import fleet
 from tests.machine.fleet import SECRETS, Spec, build, change, first
 from tests.machine.ground import KINDS, SECTIONS, Fault, Ground, InMemory, Killed, State, targets
@@ -28,7 +28,7 @@ MODEL = frozenset({"model", "context_window", "max_tokens", "model_settings", "p
 # what on the server may change together with which fields of the manifest, where the names differ
 CAUSES: Mapping[str, Mapping[str, frozenset[str]]] = {
     "agent": {
-        **{name: MODEL for name in ("llm_config", "model", "model_settings")},
+        **dict.fromkeys(("llm_config", "model", "model_settings"), MODEL),
         **{name: MODEL | {name} for name in ("response_format", "max_files_open", "per_file_view_window_char_limit")},
         "compaction_settings": MODEL | {"compaction_settings"},
         "embedding_config": frozenset({"embedding"}),
@@ -80,10 +80,12 @@ class Picks:
 class Machine:
     """Two stacks on one server, what people want of them, and the account of who owns what."""
 
-    def __init__(self, ground: Ground, log: Callable[[str], None] = lambda line: None) -> None:
-        self.ground, self.log = ground, log
+    def __init__(
+        self, ground: Ground, log: Callable[[str], None] = lambda line: None, start: Callable[[], Spec] = first
+    ) -> None:
+        self.ground, self.log, self.start = ground, log, start
         self.stacks = ground.stacks
-        self.specs: dict[str, Spec] = {stack: first() for stack in self.stacks}
+        self.specs: dict[str, Spec] = {stack: start() for stack in self.stacks}
         self.ours: dict[str, dict[str, str]] = {stack: {} for stack in self.stacks}
         self.bases: dict[tuple[str, str], Any] = {}
         self.once: set[str] = set()
@@ -185,6 +187,21 @@ class Machine:
         chosen: Wish = pick(options)
         return chosen
 
+    def endured(self, stack: str, wish: Wish, tries: int) -> int:
+        """An apply through whatever breaks, as often as it takes, at most `tries` times. Returns how often it took."""
+        self.log(f"endure {stack} {wish}")
+        runs: list[Ran] = []
+        with self.judged(stack, runs, wish):
+            while not runs or (len(runs) < tries and not self.over(runs[-1])):
+                runs.append(self.apply(stack, wish))
+                self.release(stack, self.ground)
+        if not runs[-1].error:
+            _hold(runs[-1].done, f"not done after {tries} tries", runs[-1].error, _failures(runs[-1]))
+        return len(runs)
+
+    def over(self, ran: Ran) -> bool:
+        return ran.done or isinstance(ran.error, PlanError)
+
     # --- what people do
 
     def do_change(self, pick: Picks) -> None:
@@ -262,6 +279,9 @@ class Machine:
         planned = self.plan(stack, wish)
         if planned.plan is None:
             return
+        dropped = [d.new for c in planned.plan.changes for d in c.differences if isinstance(d.new, Keep) and d.new.drop]
+        if dropped and "saved detachment" in fleet.AVOIDED:
+            return
         at, file = self.ground, self.ground.folder / f"plan-{self.number}.json"
         flow.save(planned.plan, file)
         _hold(not any(secret in file.read_text() for secret in SECRETS), "a secret stands in a saved plan")
@@ -296,6 +316,7 @@ class Machine:
     def do_forget(self, pick: Picks) -> None:
         stack = pick(self.stacks)
         mine = sorted(a for a in self.ours[stack].values() if ".memory." not in a)
+        mine = [a for a in mine if not (a.startswith("tools.") and "forgotten tool" in fleet.AVOIDED)]
         if mine:
             old = pick(mine)
             self.log(f"state rm {stack} {old}")
@@ -438,6 +459,8 @@ class Machine:
             "attach tool": None,
             "detach tool": None,
         }
+        if "untagged agent" in fleet.AVOIDED:
+            del bodies["wipe tags"]
         deed = pick(sorted(bodies))
         if deed == "delete":
             ask("DELETE", path)
@@ -532,7 +555,13 @@ class Machine:
             named = body["kind"] == "tool" and body["name"].startswith(f"{word}_")
             if id in self.ours[stack] or f"lettaform:stack={stack}" in body["tags"] or named:
                 self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
-        self.specs[stack], self.ours[stack], self.refused[stack] = first(), {}, 0
+        self.specs[stack], self.ours[stack], self.refused[stack] = self.start(), {}, 0
+
+    def tidy(self) -> None:
+        """Everything that is nobody's goes."""
+        for id, body in self.ground.look().items():
+            if not self.owner(id) and not _recorded(body):
+                self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
 
     def clear(self) -> None:
         """Remove whatever was made."""
@@ -622,7 +651,7 @@ class _Judge:
         address = self.ours.get(id)
         _hold(address is not None, f"{id} was not of stack {self.stack}, and is gone", body)
         assert address is not None
-        gone = {old: destroy for old, destroy in self.spec["removed"]}
+        gone = dict(self.spec["removed"])
         here = self.moved_to(address)
         consents = {
             "destroy": self.wish.destroy,
@@ -853,6 +882,3 @@ def _sorted_lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _sorted_lists(item) for key, item in value.items()}
     return sorted((_sorted_lists(item) for item in value), key=repr) if isinstance(value, list) else value
-
-
-__all__ = ["Address", "Broken", "Call", "Machine", "Ran", "ServerError"]

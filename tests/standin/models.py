@@ -113,7 +113,9 @@ def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -
     if settings is not None and said and "max_tokens" not in body and "max_output_tokens" not in settings:
         made["max_tokens"] = have["max_tokens"]
     _lay(made, body)
-    return made if body.get("reasoning") is None else reasoning(made, body["reasoning"], agent_type)
+    # 0.16.8 writes it into the old configuration, and then sees no change to store
+    alone = not said and settings is None and body.get("parallel_tool_calls") is None
+    return made if alone or body.get("reasoning") is None else reasoning(made, body["reasoning"], agent_type)
 
 
 def _rebuilds(body: Mapping[str, Any]) -> bool:

@@ -1,0 +1,159 @@
+"""A fleet that never rests, on a real server: people, agents and strangers at work, and requests that get lost.
+
+    python bench/soak.py [--agents 200] [--minutes 30] [--faults 0.05] [--server URL] [--seed N]
+
+Each round somebody edits what lives, a person edits the manifest, and applies it while that share of all requests is
+cut, refused or killed, until it goes through; then every promise is checked, and a second apply finds nothing to do.
+Prints rounds, requests, faults, and the memory of this process; exit 1 if a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import random
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lettaform import local
+from lettaform.model import Wish
+from tests.machine.fleet import Spec, change, first
+from tests.machine.ground import OnServer
+from tests.machine.machine import Broken, Machine, Picks
+
+TRIES = 25
+KINDS = ("before", "after", "500", "before", "after", "500", "before", "after", "500", "kill before", "kill after")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the server is, and the handles of a model and of an embedding that it has."""
+
+    url: str
+    model: str
+    embedding: str
+    password: str | None = None
+
+
+def fleet(agents: int) -> Spec:
+    """The machine's first fleet, with so many agents."""
+    spec = first()
+    one = spec["agents"].pop("bob")
+    spec["agents"] |= {f"worker{number}": copy.deepcopy(one) for number in range(max(0, agents - 1))}
+    return spec
+
+
+def memory() -> float:
+    """Resident memory of this process, in MB; where it cannot be told, the most that it ever was."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+class Soak:
+    """Rounds on one server, and what they came to."""
+
+    def __init__(self, place: Place, folder: Path, agents: int, faults: float, seed: int) -> None:
+        name = f"soak-{uuid4().hex[:6]}"
+        self.random, self.share, self.agents = random.Random(seed), faults, agents
+        self.ground = OnServer(folder, place, (name,))
+        self.log: list[str] = []
+        self.machine = Machine(self.ground, self.log.append, lambda: fleet(agents))
+        self.machine.quick = True
+        self.stack, self.rounds, self.applies, self.refused = name, 0, 0, 0
+        self.samples: list[float] = []
+
+    def picks(self) -> Picks:
+        return Picks([self.random.randrange(10_000) for _ in range(40)])
+
+    def chance(self) -> str | None:
+        return self.random.choice(KINDS) if self.random.random() < self.share else None
+
+    def round(self) -> None:
+        """One round; AssertionError if a promise was broken."""
+        self.log.clear()
+        for _ in range(self.random.randint(1, 3 + self.agents // 20)):
+            self.machine.somebody(self.picks())
+        for _ in range(self.random.randint(0, 3)):
+            self.machine.specs[self.stack] = change(self.machine.specs[self.stack], self.picks())
+        wish = self.random.choice((Wish(), Wish(), Wish(prune=True), Wish(prune=True, allow_destroy=("*",))))
+        self.ground.wire.chance = self.chance
+        try:
+            self.applies += self.machine.endured(self.stack, wish, TRIES)
+        finally:
+            self.ground.wire.chance = lambda: None
+        ran = self.machine.applied(self.stack, wish)
+        self.refused += ran.error is not None
+        if self.rounds % 10 == 9:
+            self.machine.tidy()
+        self.rounds += 1
+        self.samples.append(memory())
+
+    def run(self, minutes: float) -> bool:
+        """Round after round. Whether every promise was kept."""
+        start, began = memory(), time.monotonic()
+        self.machine.applied(self.stack, Wish())
+        print(f"{self.agents} agents made in {time.monotonic() - began:.1f} s", flush=True)
+        until, failures = time.monotonic() + minutes * 60, 0
+        try:
+            while time.monotonic() < until:
+                self.round()
+                print(f"round {self.rounds}: {self.ground.wire.broken} faults, {memory():.0f} MB", flush=True)
+        except Broken as error:
+            failures = 1
+            print("\n".join(self.log), error, sep="\n", file=sys.stderr)
+        finally:
+            self.machine.clear()
+        half = self.samples[len(self.samples) // 2] if self.samples else start
+        rows: dict[str, Any] = {
+            "rounds": self.rounds,
+            "applies under faults": self.applies,
+            "faults": self.ground.wire.broken,
+            "refused by a plan": self.refused,
+            "failures": failures,
+            "memory": f"{start:.0f} MB at the start, {half:.0f} in the middle, {memory():.0f} at the end",
+        }
+        print("\n".join(f"  {name:22} {value}" for name, value in rows.items()))
+        return failures == 0 and self.rounds > 0
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--agents", type=int, default=200)
+    words.add_argument("--minutes", type=float, default=30)
+    words.add_argument("--faults", type=float, default=0.05, help="the share of requests that break")
+    words.add_argument("--seed", type=int, default=random.randrange(10_000))
+    words.add_argument("--server", help="a server to use instead of one of our own")
+    words.add_argument("--model", default=local.MODELS[True][0], help="of the agents, where --server is given")
+    words.add_argument("--embedding", default=local.MODELS[True][1], help="of the agents, where --server is given")
+    asked = words.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if asked.server:
+            sys.exit(not soak(Place(asked.server, asked.model, asked.embedding), Path(name), asked))
+        server = local.up(
+            0, Path(name) / "data", echo_model=True, progress=lambda line: print(f"  {line}", file=sys.stderr)
+        )
+        try:
+            kept = soak(Place(server.url, server.model, server.embedding, server.password), Path(name), asked)
+        finally:
+            local.down(data=server.data, purge=True)
+        sys.exit(not kept)
+
+
+def soak(place: Place, folder: Path, asked: argparse.Namespace) -> bool:
+    print(f"{asked.agents} agents, {asked.minutes:g} minutes, {asked.faults:.0%} faults, seed {asked.seed}", flush=True)
+    return Soak(place, folder, asked.agents, asked.faults, asked.seed).run(asked.minutes)
+
+
+if __name__ == "__main__":
+    main()
