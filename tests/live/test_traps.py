@@ -263,7 +263,6 @@ def test_targets_and_exclusions(fleet: Fleet) -> None:
 
 def test_the_last_function_is_the_tool(fleet: Fleet) -> None:
     name = tool_name(fleet)
-    helper = 'def helper(text: str) -> str:\n    """Help.\n\n    Args:\n        text (str): What.\n    """\n    return text\n\n'
-    fleet.write("tools: {t: {source: t.py}}", t_py=helper + TOOL.format(name=name))
+    fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name="helper") + TOOL.format(name=name))
     fleet.apply()
     assert [tool["name"] for tool in fleet.tools()] == [name]
