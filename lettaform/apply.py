@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.errors import LettaformError
-from lettaform.model import Answer, Event, Mark, Outcome, Plan, Report, Step
+from lettaform.model import FORGET, Answer, Event, Mark, Outcome, Plan, Report, Step
 from lettaform.server import Server
 from lettaform.words import Address, Ref, settle
 
@@ -113,7 +113,7 @@ class _Walk:
         alive = {
             str(o.step.address): o.step.id
             for o in self.outcomes.values()
-            if (o.step.op == "delete" or o.step.member == ("forget", None)) and o.status != "done"
+            if (o.step.op == "delete" or o.step.member == FORGET) and o.status != "done"
         }
         known = {str(address): id for address, id in self.plan.record.ids.items()}
         ids |= {

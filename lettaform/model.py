@@ -239,6 +239,9 @@ class Unmanaged:
     reason: str
 
 
+FORGET = ("forget", None)
+"""As a Step's member: take our mark off."""
+
 Operation = Literal["create", "update", "link", "unlink", "delete", "call", "record"]
 
 

@@ -199,7 +199,10 @@ class _Diff:
         self.crowded(desired, parts, kept)
         if old and old.live:
             kept |= self.heirlooms(desired, old, kept)
-        fields = {n: v for n, v in desired.values.items() if v is not None and kind.attrs()[n].write}
+        lines = kind.attrs()
+        # 0.16.8 writes a system prompt of its own where none is told
+        told = {n: lines[n].clear if v is None and lines[n].clear == "" else v for n, v in desired.values.items()}
+        fields = {n: v for n, v in told.items() if v is not None and lines[n].write}
         base, members = self.eye.base_of(desired)
         mark = Mark(base, members, {part.address.child or "": self.eye.base_of(part)[0] for part in parts})
         shown = tuple(Difference(name, None, value, secret=kind.attrs()[name].secret) for name, value in fields.items())

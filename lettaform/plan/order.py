@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.kinds import kinds
-from lettaform.model import Live, Manifest, Mark, Record, Step, World
+from lettaform.model import FORGET, Live, Manifest, Mark, Record, Step, World
 from lettaform.plan.diff import Delta
 from lettaform.words import Address, Ref, refs
 
@@ -19,6 +19,8 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
     """The Steps of a plan, in an order in which they could run one by one."""
     doomed = [delta for delta in deltas if delta.change.action in ("delete", "replace")]
     forgotten = {delta.address for delta in deltas if delta.change.action in ("delete", "replace", "forget")}
+    # what is made again in place of what somebody deleted: a crash must not make a copy of it
+    forgotten |= {d.address for d in deltas if d.change.action == "create" and d.address in world.record.ids}
     inline = _inline(deltas)
     steps = {step.key: step for delta in deltas for step in _steps(delta, inline)}
     steps |= {
@@ -48,9 +50,7 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
             continue
         new = addresses[top]
         if new is None:
-            steps.append(
-                Step(f"{address}{again}", "update", address, live.kind, live.id, mark=Mark(), member=("forget", None))
-            )
+            steps.append(Step(f"{address}{again}", "update", address, live.kind, live.id, mark=Mark(), member=FORGET))
             continue
         moved = new.own(address.field or "", address.child or "") if address.parent else new
         ids |= {} if moved.parent else {str(moved): live.id}
@@ -83,8 +83,7 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
     if delta.live is None:
         return
     if change.action == "forget":
-        forget = ("forget", None)
-        yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=forget)
+        yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=FORGET)
         return
     waits: list[str] = []
     for verb, sign, members in (("unlink", "-", delta.unlinks), ("link", "+", delta.links)):
@@ -161,7 +160,7 @@ def _after(
     before = [key for key in before if step.op in ("create", "link") or steps[key].op == "create"]
     if step.op == "link":  # a label is free once the block that has it is gone
         before += [f"-{delta.address}" for delta in doomed if delta.address.parent == step.address]
-    if step.address in pending:
+    if step.address in pending or (step.op == "create" and step.address in world.record.ids):
         before.append("record-")
     return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
 

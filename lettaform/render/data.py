@@ -251,7 +251,7 @@ def _place(place: Place) -> dict[str, Any]:
 
 
 def _keep(keep: Keep) -> dict[str, Any]:
-    drop = {"remove": list(keep.drop)} if keep.drop else {}
+    drop = {"remove": [plain(item) for item in keep.drop]} if keep.drop else {}
     if keep.entries is not None:
         return {"set": {key: plain(value) for key, value in keep.entries}} | drop
     return {"add": [plain(item) for item in keep.put]} | drop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lettaform.errors import Problem, ServerError, Unavailable
@@ -30,7 +30,7 @@ async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]]
 
 
 async def _offer(client: Client, path: str) -> list[str]:
-    return [str(item.get("handle")) for item in await client.get(path)]
+    return [str(item.get("handle")) for item in await client.items(path)]
 
 
 def _handle(desired: Desired, line: Attr, handles: list[str]) -> Problem | None:
@@ -56,6 +56,7 @@ async def _try(client: Client, desired: Desired, line: Attr) -> Problem | None:
         message = f"{desired.address}: the server cannot derive a schema: {error.words}"
         hint = "a docstring with an `Args:` entry and a type hint for every parameter"
         return Problem(message, desired.place_of(line.name), hint, str(desired.address), line.name)
+    schema = schema if isinstance(schema, Mapping) else {}
     if schema.get("name") != values.get("name"):
         message = (
             f"{desired.address}: the server takes `{schema.get('name')}` for its function, not `{values.get('name')}`"

@@ -49,7 +49,7 @@ class Client:
         self._gate = Gate(parallel)
         self.requests = self.writes = 0
         self.until = inf
-        """When writing must end: the lock is no longer surely ours then."""
+        """When writing must pause: the lock is no longer surely ours then. Past all time: it is lost."""
         self.doubt = -inf
         """When a write was last left without an answer: the server may still carry it out."""
         self._secrets: set[str] = {token} if token else set()
@@ -98,12 +98,19 @@ class Client:
         """GET, retried."""
         return await self.send("GET", path, params=params)
 
+    async def items(self, path: str, **params: Any) -> list[Any]:
+        """GET of what must be a list of objects."""
+        found = await self.get(path, **params)
+        if not (isinstance(found, list) and all(isinstance(item, dict) for item in found)):
+            raise ServerError(f"{self.url}{path} answered no list", "is this the address of a Letta server?", path=path)
+        return found
+
     async def pages(self, path: str, **params: Any) -> list[Any]:
         """Every item of a list, oldest first."""
         found: dict[str, Any] = {}
         while True:
             after = {"after": next(reversed(found))} if found else {}
-            page = await self.get(path, limit=PAGE, order="asc", **after, **params)
+            page = await self.items(path, limit=PAGE, order="asc", **after, **params)
             fresh = {item["id"]: item for item in page if item["id"] not in found}
             found |= fresh
             # 0.16.8 answers the first page again if the cursor's object is gone meanwhile
@@ -155,8 +162,8 @@ class Client:
             return answer
 
     async def _exchange(self, ask: _Request) -> Any:
-        if ask.method != "GET" and not ask.urgent and time.monotonic() > self.until:
-            raise ServerError(f"{ask.method} {ask.path} was not sent: the lock of the stack was lost", "apply again")
+        if ask.method != "GET" and not ask.urgent:
+            await self._covered(ask)
         self.requests += 1
         self.writes += ask.method != "GET"
         started = time.monotonic()
@@ -185,6 +192,13 @@ class Client:
             self._spent.append(self._http)
             self._http = self._pool()
         return self._read(ask.method, ask.path, answer)
+
+    async def _covered(self, ask: _Request) -> None:
+        """Until the lock is surely ours: the next beat moves `until`, either way."""
+        while time.monotonic() > self.until:
+            if self.until == -inf:
+                raise ServerError(f"{ask.method} {ask.path} was not sent: the lock was lost", "apply again")
+            await asyncio.sleep(0.05)
 
     def _read(self, method: Method, path: str, answer: httpx.Response) -> Any:
         status = answer.status_code

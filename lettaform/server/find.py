@@ -40,7 +40,7 @@ async def find(client: Client, manifest: Manifest) -> World:
     for live in found["agent"]:
         for value in (live.values.get("secrets") or {}).values():
             client.hide(str(value))
-    await _missing(client, record, found)
+    agents += await _missing(client, record, found)
     world = _whose(client.url, version, manifest.stack, record, found, {body["id"]: body for body in agents})
     world = await _imports(client, manifest, await _free(client, tag, world))
     return await _externals(client, manifest, world, found["tool"])
@@ -89,14 +89,16 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
     )
 
 
-async def _missing(client: Client, record: Record, found: dict[str, list[Live]]) -> None:
-    """What the record knows and no list showed: its mark may be gone, its object may be alive."""
+async def _missing(client: Client, record: Record, found: dict[str, list[Live]]) -> list[dict[str, Any]]:
+    """What the record knows and no list showed: its mark may be gone, its object may be alive. Returns the agents."""
     seen = {live.id for lives in found.values() for live in lives}
     wanted = [(kinds_by_section(a), id) for a, id in record.ids.items() if id not in seen]
-    answers = await asyncio.gather(*(_one(client, kind, id) for kind, id in wanted if kind and kind != "tool"))
-    for live in answers:
-        if live is not None:
-            found[live.kind].append(live)
+    named = [(kind, id) for kind, id in wanted if kind and kind != "tool"]
+    answers = await asyncio.gather(*(_body(client, kind, id) for kind, id in named))
+    for (kind, _), body in zip(named, answers, strict=True):
+        if body is not None:
+            found[kind].append(mark.read(kind, body))
+    return [body for (kind, _), body in zip(named, answers, strict=True) if body is not None and kind == "agent"]
 
 
 def kinds_by_section(address: Address) -> str | None:
@@ -112,12 +114,18 @@ def kinds_of(section: str) -> str:
     return next(name for name, kind in kinds().items() if kind.section == section)
 
 
-async def _one(client: Client, kind: str, id: str) -> Live | None:
+async def _body(client: Client, kind: str, id: str) -> dict[str, Any] | None:
     try:
         include = {"include": RELATIONS} if kind == "agent" else {}
-        return mark.read(kind, await client.get(f"{kinds()[kind].path}{id}", **include))
+        body: dict[str, Any] = await client.get(f"{kinds()[kind].path}{id}", **include)
+        return body
     except NotFound:
         return None
+
+
+async def _one(client: Client, kind: str, id: str) -> Live | None:
+    body = await _body(client, kind, id)
+    return None if body is None else mark.read(kind, body)
 
 
 async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
@@ -296,7 +304,7 @@ def _unfound(desired: Desired, lives: Sequence[Live], tools: Sequence[Live]) -> 
 async def users(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
     """The ids of all agents, anybody's, that have these blocks and tools."""
     blocks, tools = ([live.id for live in lives if live.kind == kind] for kind in ("block", "tool"))
-    paths = [client.get(f"/v1/blocks/{id}/agents", limit=100_000, include="agent.tags") for id in blocks]
+    paths = [client.items(f"/v1/blocks/{id}/agents", limit=100_000, include="agent.tags") for id in blocks]
     found = {
         id: frozenset(agent["id"] for agent in agents)
         for id, agents in zip(blocks, await asyncio.gather(*paths), strict=True)

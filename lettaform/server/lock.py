@@ -34,7 +34,7 @@ SETTLE = 5.0
 async def look(client: Client, stack: str) -> Lock | None:
     """Who holds the lock of a stack; None if nobody does, or this server has no locks."""
     try:
-        found = await client.get(PATH, identifier_key=_key(stack))
+        found = await client.items(PATH, identifier_key=_key(stack))
     except (NotFound, Unsupported):
         return None
     return _read(found[0]) if found else None
@@ -141,28 +141,32 @@ async def _make(client: Client, stack: str, nonce: str) -> Lock | None:
 async def _beat(client: Client, own: Lock, lease: float, lost: asyncio.Event) -> None:
     """Beat three times a lease. Lost where it is gone, or where no beat got through until the lease is nearly out."""
     number, last = 0, time.monotonic()
-    while not lost.is_set():
-        await asyncio.sleep(max(0.0, min(lease / 3, last + lease * 0.7 - time.monotonic())))
-        number, began = number + 1, time.monotonic()
-        body = {"properties": [{"key": "beat", "value": str(number), "type": "string"}]}
-        try:
-            # the client would repeat it for longer than the lease lasts
-            async with asyncio.timeout(last + lease * 0.7 - began):
-                await client.send("PATCH", f"{PATH}{own.id}", body=body, within=lease / 3, urgent=True)
-            last, client.until = began, began + lease * 0.9
-        except (NotFound, TimeoutError):
-            lost.set()
-        except ServerError:
-            if time.monotonic() - last > lease * 0.7:
+    try:
+        while not lost.is_set():
+            await asyncio.sleep(max(0.0, min(lease / 3, last + lease * 0.7 - time.monotonic())))
+            number, began = number + 1, time.monotonic()
+            body = {"properties": [{"key": "beat", "value": str(number), "type": "string"}]}
+            try:
+                # no longer than the lease lasts; one try where this machine slept: what can be patched is still ours
+                async with asyncio.timeout(max(last + lease * 0.7 - began, lease / 5)):
+                    await client.send("PATCH", f"{PATH}{own.id}", body=body, within=lease / 3, urgent=True)
+                last, client.until = began, began + lease * 0.9
+            except NotFound:
                 lost.set()
-    client.until = 0.0
+            except (ServerError, TimeoutError):
+                if time.monotonic() - last > lease * 0.7:
+                    lost.set()
+    finally:
+        client.until = -inf
 
 
 def _key(stack: str) -> str:
     return f"lettaform:lock:{stack}"
 
 
-def _read(body: Mapping[str, Any]) -> Lock:
+def _read(body: Any) -> Lock:
+    if not isinstance(body, Mapping) or "id" not in body:
+        raise ServerError(f"{PATH} answered no identity", "is this the address of a Letta server?")
     told = {each["key"]: str(each["value"]) for each in body.get("properties") or ()}
     names = ("holder", "since", "run", "machine", "pid", "nonce", "beat")
     return Lock(body["id"], **{name: told.get(name, "") for name in names})

@@ -13,7 +13,7 @@ from typing import Any
 from lettaform.errors import NotFound, ServerError, Unavailable
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
-from lettaform.model import Answer, Mark, Step
+from lettaform.model import FORGET, Answer, Mark, Step
 from lettaform.server import mark
 from lettaform.server.client import Client
 from lettaform.server.find import RELATIONS
@@ -89,7 +89,7 @@ class Sender:
     ) -> None:
         """Write the mark into a body, over the tags and metadata that are to stand there."""
         assert step.mark is not None
-        forget = step.mark == Mark() and not step.fields and step.op == "update" and step.member == ("forget", None)
+        forget = step.mark == Mark() and not step.fields and step.member == FORGET
         claim = [] if forget else mark.tags(self.stack, step.address)
         body["tags"] = [*body.get("tags", mark.foreign_tags(tags)), *claim]
         if kind.mark == "metadata":
@@ -164,7 +164,11 @@ class Sender:
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
         overtaken = step.kind == "block"
-        if kind.verb == "PUT" and not self._renames(kind, step, now):
+        if kind.verb == "PUT" and step.member == FORGET:
+            # an upsert keeps tags where it is told none, and PATCH resets what it is not told (0.16.8)
+            body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
+            made = await self.client.send("PATCH", f"{kind.path}{step.id}", body=body, within=within)
+        elif kind.verb == "PUT" and not self._renames(kind, step, now):
             made = await self.client.send("PUT", kind.path, body=body, within=within)
         else:
             path = f"{kind.path}{step.id}"

@@ -6,16 +6,17 @@ import asyncio
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from lettaform import flow
-from lettaform.errors import LettaformError, Locked
+from lettaform.errors import LettaformError, Locked, ServerError
 from lettaform.model import Manifest, Plan, Report, Wish
 from lettaform.server import connect
 from lettaform.server.client import Client
@@ -78,7 +79,7 @@ def _alone(crowd: Crowd, tmp_path: Path) -> dict[str, Any]:
     return told(everything(other.raw))
 
 
-def test_of_sixteen_one_builds_and_the_rest_find_it_built(crowd: Crowd, tmp_path: Path) -> None:
+def test_sixteen_applies_at_once_end_as_one(crowd: Crowd, tmp_path: Path) -> None:
     manifest = crowd.manifest("one")
     results = crowd.run(*(crowd.apply(manifest, seed, patience=600) for seed in range(16)))
     assert not [result for result in results if isinstance(result, BaseException)]
@@ -186,13 +187,28 @@ def test_a_holder_that_no_beat_gets_through_for_stops_before_its_lease_is_out(cr
             deaf, before = True, crowd.clock.now
             await lost.wait()
             written = len(crowd.standin.writes)
-            with pytest.raises(LettaformError, match="the lock of the stack was lost"):
+            with pytest.raises(LettaformError, match="the lock was lost"):
                 await client.send("POST", "/v1/blocks/", body={"label": "a", "value": "x"})
             return crowd.clock.now - before, len(crowd.standin.writes) - written
 
     ((seconds, written),) = crowd.run(go())
     assert seconds < LEASE
     assert written == 0
+
+
+def test_a_machine_that_slept_through_its_lease_asks_before_it_writes(crowd: Crowd) -> None:
+    async def go(stolen: bool) -> int:
+        client = Client(URL, transport=crowd.standin)
+        async with hold(client, "one", 60):
+            crowd.clock.now += 2 * LEASE
+            if stolen:
+                crowd.standin.tables.identities.clear()
+            with suppress(ServerError):
+                await client.send("POST", "/v1/blocks/", body={"label": "a", "value": "x"})
+            return len(crowd.standin.tables.blocks)
+
+    assert crowd.run(go(False)) == [1]
+    assert crowd.run(go(True)) == [1]
 
 
 def test_a_key_that_nobody_shows_is_no_reason_to_spin(crowd: Crowd) -> None:
@@ -226,7 +242,7 @@ def _stack(letta: Letta, folder: Path, name: str) -> Iterator[Stack]:
 
 @pytest.mark.live
 def test_six_processes_build_one_fleet(letta: Letta, tmp_path: Path) -> None:
-    with _stack(letta, tmp_path, f"flt-{tmp_path.name[-12:]}-{id(tmp_path) % 9973}") as stack:
+    with _stack(letta, tmp_path, f"flt-{uuid4().hex[:8]}") as stack:
         build = stack.phases[0]
         write(build, tmp_path)
         running = [stack.process(letta.url, build) for _ in range(6)]

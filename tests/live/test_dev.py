@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,11 +60,13 @@ class Life:
 
 
 @pytest.fixture
-def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    # Longer than the path of a Unix socket may be, and with a space in it.
-    data = tmp_path_factory.mktemp("dev") / "a folder" / ("x" * 100)
-    yield Life(data, local.up(0, data, echo_model=True, password=PASSWORD))
-    local.down(data=data, purge=True)
+def life() -> Iterator[Life]:
+    # pytest shuts its folders to all but their owner whenever it starts, and PostgreSQL may run as somebody else
+    with tempfile.TemporaryDirectory() as folder:
+        # Longer than the path of a Unix socket may be, and with a space in it.
+        data = Path(folder) / "a folder" / ("x" * 100)
+        yield Life(data, local.up(0, data, echo_model=True, password=PASSWORD))
+        local.down(data=data, purge=True)
 
 
 def it_is_healthy_and_says_where_it_is(life: Life) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -116,8 +117,8 @@ def test_a_tool_of_which_the_server_makes_nothing(fleet: Fleet) -> None:
     assert fleet.tools() == []
 
 
-def test_a_server_that_wants_a_password(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    data = tmp_path_factory.mktemp("secure")
+def test_a_server_that_wants_a_password(folder: Path) -> None:
+    data = Path(tempfile.mkdtemp()) / "data"
     server = local.up(0, data, password="open sesame")
     try:
         code, lines = said(folder, server.url)
@@ -129,3 +130,4 @@ def test_a_server_that_wants_a_password(folder: Path, tmp_path_factory: pytest.T
         assert result.exit_code == 0, result.stderr
     finally:
         local.down(data=data, purge=True)
+        data.parent.rmdir()

@@ -60,11 +60,17 @@ class Wire(httpx.AsyncBaseTransport):
     dead: bool = False
 
     def __post_init__(self) -> None:
-        self.inner = self.make()
+        self.inner, self.spent = self.make(), list[httpx.AsyncBaseTransport]()
 
     def begin(self, fault: Fault | None = None) -> None:
         """Forget what was sent; a new process."""
-        self.sent, self.fault, self.dead, self.inner = [], fault, False, self.make()
+        self.sent, self.fault, self.dead = [], fault, False
+        self.inner, self.spent = self.make(), []
+
+    async def aclose(self) -> None:
+        """Close every connection that this process has opened."""
+        for each in (self.inner, *self.spent):
+            await each.aclose()
 
     @property
     def writes(self) -> list[tuple[str, str, Any]]:
@@ -90,6 +96,7 @@ class Wire(httpx.AsyncBaseTransport):
             return answer
         await answer.aread()
         if answer.status_code >= 500:  # 0.16.8 closes the socket after an unhandled error
+            self.spent.append(self.inner)
             self.inner = self.make()
         if kind == "kill after":
             self.dead = True

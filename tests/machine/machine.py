@@ -327,6 +327,9 @@ class Machine:
         copies = [id for id, body in self.ground.look().items() if self.claims(body, stack) and not self.owner(id)]
         if pick((True, False)) and not copies:  # without the record a copy may be taken for an original that is gone
             self.unrecord(stack)
+            for id, body in self.ground.look().items():  # without mark and record it is nobody's
+                if id in self.ours[stack] and not self.claims(body, stack):
+                    self.ours[stack].pop(id)
         self.log(f"state rebuild {stack}")
         self.state(stack, flow.state_rebuild, {})
 
@@ -350,7 +353,8 @@ class Machine:
                 top, _, part = address.partition(".memory.")
                 if top in renamed:
                     new = renamed[top]
-                    _hold(new or not _claim(after[id], stack), f"{address} was forgotten, and is marked", after[id])
+                    left = new is None and id in after and _claim(after[id], stack)
+                    _hold(not left, f"{address} ({id}) was forgotten, and is marked")
                     self.ours[stack].pop(id)
                     if new is not None:
                         self.ours[stack][id] = f"{new}.memory.{part}" if part else new
@@ -867,6 +871,9 @@ def _nameless(before: State, state: State) -> dict[str, list[dict[str, Any]]]:
         if _recorded(body):
             record = json.loads(body["value"])
             told["value"] = {key: record.get(key) for key in ("ids", "marks", "protected", "copies", "environment")}
+        if isinstance(told.get("metadata"), dict) and "lettaform" in told["metadata"]:
+            # of a block that has a mark of its own, its agent's counts no more
+            told["metadata"] = told["metadata"] | {"lettaform": told["metadata"]["lettaform"] | {"parts": None}}
         plain = _sorted_lists(json.loads(_named(json.dumps(told), names)))
         found[names.get(id, id)] = sorted([*found.get(names.get(id, id), []), plain], key=repr)
     return found

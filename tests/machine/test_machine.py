@@ -67,7 +67,7 @@ def on_server(letta: Letta, folder: Path, history: list[Call]) -> None:
         machine.clear()
 
 
-@cases(60, 8)
+@cases(40, 8)
 def test_promises_hold(history: list[Call]) -> None:
     in_memory(history)
 
@@ -79,7 +79,7 @@ def test_promises_hold_a_thousand_times(history: list[Call]) -> None:
 
 
 @pytest.mark.live
-@cases(3, 6)
+@cases(3, 5)
 def test_promises_hold_on_a_server(letta: Letta, tmp_path: Path, history: list[Call]) -> None:
     on_server(letta, tmp_path, history)
 
