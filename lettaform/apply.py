@@ -127,11 +127,10 @@ class _Walk:
         ids = {address: id for address, id in ids.items() if isinstance(id, str)}
         called = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "call" and o.status == "done"}
         pending = [address for address in fields.get("pending", ()) if address in ids and address not in called]
-        return fields | {
-            "ids": ids,
-            "pending": pending,
-            "marks": {a: mark for a, mark in marks.items() if mark is not None and a in ids},
-        }
+        born = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "create" and o.status == "done"}
+        left = {address: blocks for address, blocks in fields.get("heirlooms", {}).items() if address not in born}
+        marks = {address: mark for address, mark in marks.items() if mark is not None and address in ids}
+        return fields | {"ids": ids, "pending": pending, "heirlooms": left, "marks": marks}
 
     def settled(self, mark: Mark) -> Mark:
         return replace(mark, base=settle(dict(mark.base), self.known))

@@ -111,7 +111,7 @@ class Live:
     kind: str
     id: str
     name: str
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)  # an agent's hold its secrets, as the server tells them
     address: Address | None = None
     stack: str | None = None
     mark: Mark = field(default_factory=Mark)
@@ -129,6 +129,8 @@ class Record:
     environment: str | None = None
     pending: frozenset[Address] = frozenset()
     """Whose prompt was to be compiled again when an apply ended: written before the change, taken back after it."""
+    heirlooms: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
+    """Blocks of an agent that is being replaced: written before it dies, taken back once they hang on its successor."""
     key: str | None = None
     """With which secrets are digested, so that a saved plan can tell that one was rotated."""
     copies: frozenset[str] = frozenset()
@@ -163,6 +165,8 @@ class World:
     """They claim an address of ours that belongs to another object."""
     survivors: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
     """Own blocks with our mark that hang on no agent."""
+    heirlooms: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
+    """What an agent that died in the middle of being replaced has left, marked or not."""
     strangers: Mapping[tuple[str, str], Live] = field(default_factory=dict)
     """Kind and unique name to what has it and is not ours."""
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
@@ -310,7 +314,7 @@ class Answer:
     """What the server said to a Step: the object's id and its fields, in the manifest's words."""
 
     id: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: Mapping[str, str] = field(default_factory=dict)
     """Own block's key to its id, for what was born with the object."""
 

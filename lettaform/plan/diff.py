@@ -197,8 +197,7 @@ class _Diff:
         kept: dict[str, Any] = {}
         inside = [self.part_at_birth(part, kept, replaced=old is not None) for part in parts]
         self.crowded(desired, parts, kept)
-        if old and old.live:
-            kept |= self.heirlooms(desired, old, kept)
+        kept |= self.heirlooms(desired, old, kept)
         lines = kind.attrs()
         # 0.16.8 writes a system prompt of its own where none is told
         told = {n: lines[n].clear if v is None and lines[n].clear == "" else v for n, v in desired.values.items()}
@@ -225,13 +224,16 @@ class _Diff:
         change = Change(part.address, part.kind, "adopt", survivor.id, "re-attached", place=part.place, notes=(note,))
         return Delta(change, part, survivor)
 
-    def heirlooms(self, desired: Desired, old: Delta, kept: Mapping[str, Any]) -> dict[str, str]:
+    def heirlooms(self, desired: Desired, old: Delta | None, kept: Mapping[str, Any]) -> dict[str, str]:
         """The blocks of a replaced agent that the manifest says nothing of: what it made, or others gave it."""
-        assert old.live is not None
+        left = self.world.heirlooms.get(desired.address, ())
+        if old and old.live:
+            left = self.world.attached.get(old.live.id, ())
         wanted = desired.values.get("blocks") or ()
-        gone = {member for _, member in old.unlinks} | {*kept.values()} | set(map(self.eye.member, wanted))
+        gone = {member for _, member in old.unlinks} if old else set()
+        gone |= {*kept.values()} | set(map(self.eye.member, wanted))
         labels = set(map(self.label, wanted)) | set(kept)
-        free = [b for b in self.world.attached.get(old.live.id, ()) if b.id not in gone and b.name not in labels]
+        free = [block for block in left if block.id not in gone and block.name not in labels]
         return {f"{block.name} {block.id}": block.id for block in free if not self.doomed(block)}
 
     def shown(self, desired: Desired) -> Change:

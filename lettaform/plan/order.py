@@ -28,8 +28,20 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
     }
     pending = frozenset(step.address for step in steps.values() if step.op == "call")
     linked = [_after(step, steps, world, doomed, pending) for step in steps.values()]
-    before = _forewarn(forgotten, pending, manifest, world)
-    last = _record(deltas, manifest, world, forgotten, pending=pending, destroy=destroy)
+    heirlooms = dict(world.record.heirlooms) | {
+        delta.address: tuple(id for id in delta.kept.values() if isinstance(id, str))
+        for delta in deltas
+        if delta.change.action == "replace"
+    }
+    due = replace(
+        world.record,
+        environment=manifest.environment,
+        copies=frozenset(copy.id for copy in world.copies),
+        pending=world.record.pending | pending,
+        heirlooms={address: ids for address, ids in heirlooms.items() if ids},
+    )
+    before = _forewarn(forgotten, due, world)
+    last = _record(deltas, manifest, world, forgotten, due, destroy=destroy)
     return (*before, *_sorted(linked), *last)
 
 
@@ -58,7 +70,7 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
         steps.append(Step(f"{moved}{again}", "update", moved, live.kind, live.id, mark=live.mark))
     protected = frozenset(addresses.get(a, a) or a for a in world.record.protected)
     protected &= {Address.parse(a) for a in ids}
-    record = replace(world.record, protected=protected, copies=_copies(world))
+    record = replace(world.record, protected=protected, copies=frozenset(copy.id for copy in world.copies))
     return (*steps, Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)))
 
 
@@ -170,21 +182,18 @@ def _members(step: Step) -> list[Any]:
     return [m for m in (*listed, step.member[1] if step.member else None) if isinstance(m, str)]
 
 
-def _forewarn(
-    forgotten: set[Address], pending: frozenset[Address], manifest: Manifest, world: World
-) -> tuple[Step, ...]:
+def _forewarn(forgotten: set[Address], due: Record, world: World) -> tuple[Step, ...]:
     """What a crash must not hide, written before anything else.
 
     What will die leaves the record first, or a stranger that took its place could pass for it. Whose prompt must be
-    compiled again is noted, or nobody would know that it was not.
+    compiled again is noted, or nobody would know that it was not; and what hung on an agent that is replaced.
     """
-    if not pending and not forgotten & world.record.ids.keys():
+    noted = (due.pending, due.heirlooms) == (world.record.pending, world.record.heirlooms)
+    if noted and not forgotten & world.record.ids.keys():
         return ()
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten}
     marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
-    due = world.record.pending | pending
-    record = replace(world.record, environment=manifest.environment, copies=_copies(world), pending=due)
-    return (Step("record-", "record", RECORD, "stack", fields=_fields(ids, record, marks)),)
+    return (Step("record-", "record", RECORD, "stack", fields=_fields(ids, due, marks)),)
 
 
 def _record(
@@ -192,8 +201,8 @@ def _record(
     manifest: Manifest,
     world: World,
     forgotten: set[Address],
+    due: Record,
     *,
-    pending: frozenset[Address],
     destroy: bool,
 ) -> tuple[Step, ...]:
     born = {
@@ -206,16 +215,10 @@ def _record(
     marks = _marks(deltas, kept, world)
     declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
     protected = declared | {a for a in world.record.protected if a not in manifest.objects and a in kept}
-    record = replace(
-        world.record,
-        protected=frozenset(protected),
-        environment=manifest.environment,
-        copies=_copies(world),
-        pending=world.record.pending | pending,
-    )
+    record = replace(due, protected=frozenset(protected))
     if destroy and not ids and not record.copies:
         return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
-    rewritten = bool(forgotten & world.record.ids.keys() or record.pending)
+    rewritten = bool(forgotten & world.record.ids.keys() or record.pending or record.heirlooms)
     same = (
         not rewritten
         and ids == {str(a): id for a, id in world.record.ids.items()}
@@ -229,10 +232,6 @@ def _record(
     ):
         return ()
     return (Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)),)
-
-
-def _copies(world: World) -> frozenset[str]:
-    return frozenset(copy.id for copy in world.copies)
 
 
 def _marks(deltas: tuple[Delta, ...], kept: Mapping[Address, Live], world: World) -> dict[Address, Mark]:
@@ -258,6 +257,7 @@ def _fields(ids: Mapping[str, Any], record: Record, marks: Mapping[Address, Mark
         "protected": protected,
         "copies": sorted(record.copies),
         "pending": sorted(map(str, record.pending)),
+        "heirlooms": {str(address): list(ids) for address, ids in record.heirlooms.items()},
         "environment": record.environment,
         "key": record.key,
     }

@@ -42,7 +42,8 @@ async def find(client: Client, manifest: Manifest) -> World:
             client.hide(str(value))
     agents += await _missing(client, record, found)
     world = _whose(client.url, version, manifest.stack, record, found, {body["id"]: body for body in agents})
-    world = await _imports(client, manifest, await _free(client, tag, world))
+    world = await _inherit(client, await _free(client, tag, world))
+    world = await _imports(client, manifest, world)
     return await _externals(client, manifest, world, found["tool"])
 
 
@@ -68,6 +69,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
     protected: set[Address] = set()
     copies: set[str] = set()
     pending: set[Address] = set()
+    heirlooms: dict[Address, tuple[str, ...]] = {}
     environment: str | None = None
     key: str | None = None
     for body in bodies:
@@ -79,13 +81,22 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
             marks |= {Address.parse(text): mark.from_metadata(own) for text, own in told.get("marks", {}).items()}
             protected |= {Address.parse(text) for text in told.get("protected", ())}
             copies |= set(told.get("copies", ()))
+            heirlooms |= {Address.parse(text): tuple(blocks) for text, blocks in told.get("heirlooms", {}).items()}
             pending |= {Address.parse(text) for text in told.get("pending", ())}
             key = key or told.get("key")
             environment = told.get("environment") or environment
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return Record(
-        ids, marks, frozenset(protected), environment, frozenset(pending), key, frozenset(copies), exists=bool(bodies)
+        ids=ids,
+        marks=marks,
+        protected=frozenset(protected),
+        environment=environment,
+        pending=frozenset(pending),
+        heirlooms=heirlooms,
+        key=key,
+        copies=frozenset(copies),
+        exists=bool(bodies),
     )
 
 
@@ -181,7 +192,17 @@ def _whose(
     survivors = _own(objects, blocks, attached)
     ours = {live.id for live in objects.values()}
     strangers = {("tool", live.name): live for live in found["tool"] if live.id not in ours}
-    return World(url, version, record, objects, tuple(copies), survivors, strangers, attached, problems=tuple(problems))
+    return World(
+        url,
+        version,
+        record,
+        objects,
+        tuple(copies),
+        survivors,
+        strangers=strangers,
+        attached=attached,
+        problems=tuple(problems),
+    )
 
 
 def _winner(
@@ -228,6 +249,16 @@ async def _free(client: Client, tag: str, world: World) -> World:
     ids = {body["id"] for body in free}
     kept = {a: tuple(live for live in lives if live.id in ids) for a, lives in world.survivors.items()}
     return replace(world, survivors={a: lives for a, lives in kept.items() if lives})
+
+
+async def _inherit(client: Client, world: World) -> World:
+    """What is left of agents that died in the middle of being replaced."""
+    left: dict[Address, tuple[Live, ...]] = {}
+    for address, ids in world.record.heirlooms.items():
+        if address not in world.objects:
+            lives = await asyncio.gather(*(_one(client, "block", id) for id in ids))
+            left[address] = tuple(live for live in lives if live is not None)
+    return replace(world, heirlooms=left)
 
 
 async def _imports(client: Client, manifest: Manifest, world: World) -> World:

@@ -363,7 +363,7 @@ def _secrets(value: Any) -> list[str]:
 def _pages(fields: Mapping[str, Any]) -> list[str]:
     """The record as texts of bounded size; each stands for itself."""
     pages: list[dict[str, Any]] = [
-        {"ids": {}, "marks": {}, **{k: fields[k] for k in ("protected", "copies", "pending")}}
+        {"ids": {}, "marks": {}, **{k: fields[k] for k in ("protected", "copies", "pending", "heirlooms")}}
     ]
     size = 0
     entries = [("ids", address, id) for address, id in fields["ids"].items()]

@@ -83,9 +83,6 @@ MEMORY = ("persona", "human", "notes")
 BUILT_IN = ("web_search", "run_code")
 SECRETS = ("sekret-one", "sekret-two", "sekret-three")
 
-AVOIDED = frozenset({"saved detachment", "forgotten tool", "untagged agent"})
-"""What the machine does not do while `test_found.py` expects it to fail; take out what is mended."""
-
 Pick = Callable[[Sequence[Any]], Any]
 
 
@@ -193,8 +190,7 @@ def _leave(new: Spec, how: str, section: str, pick: Pick) -> None:
         new["moved"] = [pair for pair in new["moved"] if address not in pair] + [[old, address]]
         new["removed"] = [pair for pair in new["removed"] if pair[0] != address]
     elif how == "remove":
-        lasting = section == "tools" and "forgotten tool" in AVOIDED
-        new["removed"] = [*new["removed"], [old, pick((lasting, True))]]
+        new["removed"] = [*new["removed"], [old, pick((False, True))]]
 
 
 def sound(spec: Spec) -> bool:

@@ -18,7 +18,6 @@ from lettaform import flow
 from lettaform.errors import LettaformError, PlanError, Stale
 from lettaform.model import Plan, Report, Wish
 from lettaform.render import data
-from lettaform.words import Keep
 from tests.machine import fleet
 from tests.machine.fleet import SECRETS, Spec, build, change, first
 from tests.machine.ground import KINDS, SECTIONS, Fault, Ground, InMemory, Killed, State, targets
@@ -279,9 +278,6 @@ class Machine:
         planned = self.plan(stack, wish)
         if planned.plan is None:
             return
-        dropped = [d.new for c in planned.plan.changes for d in c.differences if isinstance(d.new, Keep) and d.new.drop]
-        if dropped and "saved detachment" in fleet.AVOIDED:
-            return
         at, file = self.ground, self.ground.folder / f"plan-{self.number}.json"
         flow.save(planned.plan, file)
         _hold(not any(secret in file.read_text() for secret in SECRETS), "a secret stands in a saved plan")
@@ -316,7 +312,6 @@ class Machine:
     def do_forget(self, pick: Picks) -> None:
         stack = pick(self.stacks)
         mine = sorted(a for a in self.ours[stack].values() if ".memory." not in a)
-        mine = [a for a in mine if not (a.startswith("tools.") and "forgotten tool" in fleet.AVOIDED)]
         if mine:
             old = pick(mine)
             self.log(f"state rm {stack} {old}")
@@ -353,7 +348,8 @@ class Machine:
                 top, _, part = address.partition(".memory.")
                 if top in renamed:
                     new = renamed[top]
-                    left = new is None and id in after and _claim(after[id], stack)
+                    lent = any(id in body.get("blocks", ()) for body in after.values())  # nobody finds it then
+                    left = new is None and id in after and not lent and _claim(after[id], stack)
                     _hold(not left, f"{address} ({id}) was forgotten, and is marked")
                     self.ours[stack].pop(id)
                     if new is not None:
@@ -463,8 +459,6 @@ class Machine:
             "attach tool": None,
             "detach tool": None,
         }
-        if "untagged agent" in fleet.AVOIDED:
-            del bodies["wipe tags"]
         deed = pick(sorted(bodies))
         if deed == "delete":
             ask("DELETE", path)

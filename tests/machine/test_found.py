@@ -153,3 +153,18 @@ def test_an_agent_that_lost_its_tags_has_its_blocks_still(machine: Machine) -> N
     machine.ground.ask("PATCH", f"/v1/blocks/{human}", {"value": "I learnt."})
     machine.applied(A, Wish(reseed=("agents.ann.memory.human",)))
     assert world(machine)[human]["value"] == "Two."
+
+
+def test_a_replace_that_was_killed_keeps_what_its_agent_made(tmp_path: Path) -> None:
+    for at in range(8, 20):
+        (folder := tmp_path / str(at)).mkdir()
+        machine = Machine(InMemory(folder, (A, "mch-b")))
+        machine.applied(A, Wish())
+        made = machine.ground.ask("POST", "/v1/blocks/", {"label": "own", "value": "made"})
+        path = f"/v1/agents/{id_of(machine, 'agents.ann')}/core-memory/blocks/attach/{made['id']}"
+        machine.ground.ask("PATCH", path)
+        machine.specs[A]["agents"]["ann"]["agent_type"] = "memgpt_v2_agent"
+        consent = Wish(allow_destroy=("agents.ann",))
+        machine.apply(A, consent, Fault("kill before", at))
+        assert machine.apply(A, consent).done
+        assert any(made["id"] in body.get("blocks", ()) for body in world(machine).values()), f"killed at request {at}"

@@ -308,4 +308,4 @@ def test_a_prompt_that_was_not_compiled_again_is_not_forgotten() -> None:
     made = plan(manifest(wanted("agents.a")), has)
     assert short(made) == [("update", "agents.a", [])]
     assert "before its prompt was compiled again" in made.changes[0].reason
-    assert keys(made) == ["record record-", "call agents.a!recompile", "record record"]
+    assert keys(made) == ["call agents.a!recompile", "record record"]
