@@ -28,7 +28,8 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
     }
     pending = frozenset(step.address for step in steps.values() if step.op == "call")
     linked = [_after(step, steps, world, doomed, pending) for step in steps.values()]
-    heirlooms = dict(world.record.heirlooms) | {
+    # whose agent lives has them again
+    heirlooms = {a: ids for a, ids in world.record.heirlooms.items() if a not in world.objects} | {
         delta.address: tuple(id for id in delta.kept.values() if isinstance(id, str))
         for delta in deltas
         if delta.change.action == "replace"
@@ -188,7 +189,7 @@ def _forewarn(forgotten: set[Address], due: Record, world: World) -> tuple[Step,
     What will die leaves the record first, or a stranger that took its place could pass for it. Whose prompt must be
     compiled again is noted, or nobody would know that it was not; and what hung on an agent that is replaced.
     """
-    noted = (due.pending, due.heirlooms) == (world.record.pending, world.record.heirlooms)
+    noted = due.pending == world.record.pending and due.heirlooms.items() <= world.record.heirlooms.items()
     if noted and not forgotten & world.record.ids.keys():
         return ()
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten}
@@ -218,7 +219,7 @@ def _record(
     record = replace(due, protected=frozenset(protected))
     if destroy and not ids and not record.copies:
         return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
-    rewritten = bool(forgotten & world.record.ids.keys() or record.pending or record.heirlooms)
+    rewritten = bool(forgotten & world.record.ids.keys() or record.pending or world.record.heirlooms)
     same = (
         not rewritten
         and ids == {str(a): id for a, id in world.record.ids.items()}
