@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import tempfile
 import uuid
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,13 +33,3 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
         local.down(data=folder / "data", purge=True)
         shutil.rmtree(folder)
-
-
-@pytest.fixture(autouse=True)
-def _what_was_killed_closes_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tests that kill a run leave its sockets behind, as a kill does: collect them here, not in a later test."""
-    yield
-    if {"faults", "machine", "standin"} & set(request.path.parts):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
