@@ -17,7 +17,7 @@ from lettaform.apply import apply as walk
 from lettaform.errors import PlanError, Problem, Stale
 from lettaform.kinds import kinds
 from lettaform.manifest import load
-from lettaform.model import Change, Desired, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
+from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
 from lettaform.plan import Draft, diff, make, saved
 from lettaform.plan.compare import matches
 from lettaform.plan.diff import kinds_at
@@ -281,7 +281,8 @@ class _Line:
         self.world: World | None = None
         self.lost = asyncio.Event()
         self.alone = self.held = False
-        self.checked: list[tuple[Desired, frozenset[str]]] = []
+        self.checked: set[tuple[Address, frozenset[str]]] = set()
+        """What the server had nothing against; the manifest is the same for the whole run."""
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -318,9 +319,9 @@ class _Line:
             draft = diff(self.manifest, world, wish)
         self.world = world
         written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and d.change.differences]
-        unseen = [each for each in written if each not in self.checked]
+        unseen = [(desired, fields) for desired, fields in written if (desired.address, fields) not in self.checked]
         problems = await self.server.check(unseen) if unseen else []
-        self.checked = [] if problems else [*self.checked, *unseen]
+        self.checked |= set() if problems else {(desired.address, fields) for desired, fields in unseen}
         plan = make(self.manifest, world, wish, replace(draft, problems=(*draft.problems, *problems)))
         if holder is None:
             return plan

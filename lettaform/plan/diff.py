@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lettaform.errors import Place, Problem
-from lettaform.kinds import kinds
+from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Kind
 from lettaform.model import (
     Action,
@@ -436,7 +436,7 @@ class _Diff:
 
 def kinds_at(address: Address) -> str:
     """The kind of what stands at a top-level address."""
-    return next((name for name, kind in kinds().items() if kind.section == address.section), address.section)
+    return sections().get(address.section, address.section)
 
 
 def _halfway(manifest: Manifest, world: World) -> Iterator[Moved]:

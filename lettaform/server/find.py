@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.errors import NotFound, Problem, ServerError
-from lettaform.kinds import kinds
+from lettaform.kinds import kinds, sections
 from lettaform.model import Desired, Live, Manifest, Mark, Record, World
 from lettaform.server import mark
 from lettaform.server.client import Client
@@ -114,15 +114,11 @@ async def _missing(client: Client, record: Record, found: dict[str, list[Live]])
 
 def kinds_by_section(address: Address) -> str | None:
     """The kind of what stands at an address."""
-    if address.field:
-        line = kinds()[kinds_of(address.section)].attrs().get(address.field)
-        return line.own if line else None
-    return next((name for name, kind in kinds().items() if kind.section == address.section), None)
-
-
-def kinds_of(section: str) -> str:
-    """The kind of a section; KeyError if there is none."""
-    return next(name for name, kind in kinds().items() if kind.section == section)
+    kind = sections().get(address.section)
+    if address.field is None or kind is None:
+        return kind
+    line = kinds()[kind].attrs().get(address.field)
+    return line.own if line else None
 
 
 async def _body(client: Client, kind: str, id: str) -> dict[str, Any] | None:
