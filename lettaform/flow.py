@@ -200,7 +200,7 @@ def state_list(source: Source, connection: Connection) -> list[Live]:
     async def run(line: _Line) -> list[Live]:
         world = await line.find()
         ours = [replace(live, address=a) for a, live in world.objects.items() if live.stack == line.manifest.stack]
-        left = [live for lives in world.survivors.values() for live in lives]
+        left = [replace(live, address=a) for a, live in world.loose]
         return sorted([*ours, *world.copies, *left], key=lambda live: (str(live.address), live.id))
 
     return asyncio.run(_with(source, connection, run))
@@ -212,7 +212,8 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
     async def run(line: _Line) -> None:
         world, before, after = await line.find(), _address(old), _address(new)
         _ours(world, before, line.manifest)
-        if after in world.objects:
+        # a crash between mark and record leaves one object at both
+        if after in world.objects and world.objects[after].id != world.objects[before].id:
             raise PlanError(f"{after} is taken by {world.objects[after].id}", "`lettaform state rm` lets it go")
         if kinds_at(before) != kinds_at(after) or after.parent or before.parent:
             raise PlanError(f"{before} cannot become {after}", "an address moves within its section, parts with it")
@@ -499,8 +500,7 @@ def _marks_alone(draft: Draft) -> Draft:
 
 
 def _all(world: World) -> list[tuple[Address, Live]]:
-    left = [(address, live) for address, lives in world.survivors.items() for live in lives]
-    return [*world.objects.items(), *left]
+    return [*world.objects.items(), *world.loose]
 
 
 def _address(text: str) -> Address:

@@ -165,6 +165,8 @@ class World:
     """They claim an address of ours that belongs to another object."""
     survivors: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
     """Own blocks with our mark that hang on no agent."""
+    strayed: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
+    """Own blocks with our mark that hang on agents, and on their own no more."""
     heirlooms: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
     """What an agent that died in the middle of being replaced has left, marked or not."""
     strangers: Mapping[tuple[str, str], Live] = field(default_factory=dict)
@@ -174,6 +176,12 @@ class World:
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Id of a block or tool to the ids of all agents that have it, anybody's; only where it was asked for."""
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def loose(self) -> tuple[tuple[Address, Live], ...]:
+        """Own blocks that do not hang on their agent, and what they answer to."""
+        both = (*self.survivors.items(), *self.strayed.items())
+        return tuple((address, live) for address, lives in both for live in lives)
 
 
 @dataclass(frozen=True)

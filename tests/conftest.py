@@ -1,8 +1,9 @@
-"""The place of the one real server that a whole test run shares; `tests/live/conftest.py` starts it there."""
+"""What a whole test run shares: the place of its one real server (`tests/live/conftest.py` starts it), and its seed."""
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import tempfile
 import uuid
@@ -17,10 +18,17 @@ def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.randrange(2**32))
     # Workers of pytest-xdist inherit the variable: all of them share the controller's folder.
     if not _is_worker(config):
         os.environ[RUN] = f"{tempfile.gettempdir()}/lettaform-test-{uuid.uuid4().hex[:8]}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"random cases drawn with --hypothesis-seed={config.option.hypothesis_seed}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -19,6 +19,7 @@ from lettaform.model import (
     Manifest,
     Mark,
     Moved,
+    Removed,
     Runtime,
     Unmanaged,
     Wish,
@@ -97,6 +98,7 @@ class _Diff:
             for desired in self.manifest.objects.values():
                 if desired.external is None and desired.address.parent is None and self.selected(desired.address):
                     self.one(desired)
+            self.followers()
             self.lacking()
             self.stuck()
         self.undeclared()
@@ -287,6 +289,14 @@ class _Diff:
             message = f"{part.address}: the block {twin.id} has this label and is shared with {len(others)} more agents"
             self.problem(part, "", message, "declare it under `blocks:` instead")
 
+    def followers(self) -> None:
+        """Blocks that an agent let go move with it all the same: at its old address they would count as undeclared."""
+        taken = {delta.live.id for delta in self.deltas if delta.live}
+        for address, live in self.world.loose:
+            if live.address != address and live.id not in taken:
+                change = Change(address, live.kind, "record", live.id, f"moved from {live.address}")
+                self.deltas.append(Delta(change, None, live, mark=live.mark, claim=True))
+
     # --- what is in the way
 
     def lacking(self) -> None:
@@ -408,6 +418,21 @@ class _Diff:
             if copy.address and self.selected(copy.address):
                 reason = "a copy: it claims an address that belongs to another object; never touched"
                 self.unmanaged.append(Unmanaged(copy.kind, copy.id, copy.address, reason))
+        for address, lives in self.world.strayed.items():
+            if self.selected(address):
+                gone = removed.get(address) or removed.get(address.parent or address)
+                self.strays(address, lives, gone)
+
+    def strays(self, address: Address, lives: tuple[Live, ...], gone: Removed | None) -> None:
+        """Memory that another agent has taken over is kept, and no longer ours where its agent is not."""
+        parent, reason = address.parent or address, "its agent let it go, and another agent has it: kept"
+        leaves = self.wish.destroy or gone or (self.wish.prune and parent not in self.manifest.objects)
+        for live in lives:
+            if leaves:
+                change = Change(address, live.kind, "forget", live.id, reason, place=gone.place if gone else None)
+                self.deltas.append(Delta(change, None, live, mark=Mark()))
+            else:
+                self.unmanaged.append(Unmanaged(live.kind, live.id, address, reason))
 
     def death(self, address: Address, live: Live) -> None:
         wanted, allowed = self.manifest.objects.get(address), matches(address, self.wish.allow_destroy)
@@ -452,7 +477,8 @@ def _halfway(manifest: Manifest, world: World) -> Iterator[Moved]:
 
 def _move(world: World, moved: tuple[Moved, ...]) -> tuple[World, dict[Address, Address], list[Moved]]:
     """The world as if every `moved` had happened; what moved, new address to old; and what has no room."""
-    objects, survivors, done, left = dict(world.objects), dict(world.survivors), dict[Address, Address](), list(moved)
+    objects, survivors, strayed = dict(world.objects), dict(world.survivors), dict(world.strayed)
+    done, left = dict[Address, Address](), list(moved)
 
     def free(entry: Moved) -> bool:
         # a crash between mark and record leaves one object at both addresses
@@ -461,11 +487,12 @@ def _move(world: World, moved: tuple[Moved, ...]) -> tuple[World, dict[Address, 
 
     while entry := next(filter(free, left), None):
         left.remove(entry)
-        for old in [a for a in (*objects, *survivors) if a == entry.old or a.parent == entry.old]:
+        for old in [a for a in (*objects, *survivors, *strayed) if a == entry.old or a.parent == entry.old]:
             new = entry.new.own(old.field, old.child) if old.field and old.child and old != entry.old else entry.new
             if old in objects and (new not in objects or objects[new].id == objects[old].id):
                 objects[new] = replace(objects.pop(old), address=new)
                 done[new] = old
-            if old in survivors:
-                survivors[new] = survivors.pop(old)
-    return replace(world, objects=objects, survivors=survivors), done, left
+            for loose in (survivors, strayed):
+                if old in loose:
+                    loose[new] = (*loose.get(new, ()), *loose.pop(old))
+    return replace(world, objects=objects, survivors=survivors, strayed=strayed), done, left

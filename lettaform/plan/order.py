@@ -52,7 +52,7 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
     ids: dict[str, Any] = {}
     marks: dict[Address, Mark] = {}
     # a block that its agent took off goes where its agent goes
-    free = [(address, live) for address, lives in world.survivors.items() for live in lives]
+    free = world.loose
     for address, live in (*world.objects.items(), *free):
         if live.stack != manifest.stack:
             continue
@@ -88,13 +88,15 @@ def _inline(deltas: tuple[Delta, ...]) -> Mapping[Address, Mapping[str, Mapping[
 
 def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]]]) -> Iterator[Step]:
     change, address = delta.change, str(delta.address)
-    if change.action == "delete" or (delta.desired is None and change.action != "forget"):
+    if change.action == "delete":
         return
     if change.action in ("create", "replace"):
         yield from _birth(delta, inline.get(delta.address, {}))
         return
     if delta.live is None:
         return
+    if delta.desired is None and delta.address.parent:  # of those there may be several
+        address = f"{address} {delta.live.id}"
     if change.action == "forget":
         yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=FORGET)
         return

@@ -236,15 +236,19 @@ def _own(
 
 
 async def _free(client: Client, tag: str, world: World) -> World:
-    """Of the survivors, those that hang on no agent at all."""
+    """Of the survivors, those that hang on no agent at all; the others have strayed."""
     if not world.survivors:
         return world
     # in one page: with this filter 0.16.8 sorts by id, and pages by birth
     params = {"tags": tag, "connected_to_agents_count_eq": 0, "show_hidden_blocks": True, "limit": 1_000_000}
     free = await client.get("/v1/blocks/", **params)
     ids = {body["id"] for body in free}
-    kept = {a: tuple(live for live in lives if live.id in ids) for a, lives in world.survivors.items()}
-    return replace(world, survivors={a: lives for a, lives in kept.items() if lives})
+    left, gone = dict[Address, tuple[Live, ...]](), dict[Address, tuple[Live, ...]]()
+    for address, lives in world.survivors.items():
+        for live in lives:
+            kept = left if live.id in ids else gone
+            kept[address] = (*kept.get(address, ()), live)
+    return replace(world, survivors=left, strayed=gone)
 
 
 async def _inherit(client: Client, world: World) -> World:

@@ -281,7 +281,9 @@ class Sender:
     async def _call(self, step: Step) -> Answer:
         assert step.member is not None
         path = f"{kinds()[step.kind].path}{step.id}/{step.member[0]}"
-        await self.client.send("POST", path, repeatable=True)
+        said = await self.client.send("POST", path, repeatable=True)
+        if not isinstance(said, str):  # 0.16.8 answers the prompt; whatever else answered did not compile it
+            raise ServerError(f"{step.address}: {path} answered no prompt", "plan again", method="POST", path=path)
         return Answer(step.id or "")
 
     async def _record_blocks(self) -> list[dict[str, Any]]:

@@ -348,8 +348,7 @@ class Machine:
                 top, _, part = address.partition(".memory.")
                 if top in renamed:
                     new = renamed[top]
-                    lent = any(id in body.get("blocks", ()) for body in after.values())  # nobody finds it then
-                    left = new is None and id in after and not lent and _claim(after[id], stack)
+                    left = new is None and id in after and _claim(after[id], stack)
                     _hold(not left, f"{address} ({id}) was forgotten, and is marked")
                     self.ours[stack].pop(id)
                     if new is not None:

@@ -114,6 +114,55 @@ def test_what_an_agent_took_off_is_forgotten_and_moved_with_it(machine: Machine)
     assert world(machine)[human]["tags"] == []
 
 
+def lent(machine: Machine) -> str:
+    """An own block that its agent took off, and that hangs on a stranger's now."""
+    ann, human = id_of(machine, "agents.ann"), id_of(machine, "agents.ann.memory.human")
+    machine.ground.ask("PATCH", f"/v1/agents/{ann}/core-memory/blocks/detach/{human}")
+    theirs = machine.ground.ask("POST", "/v1/agents/", {"name": "theirs", "model": machine.ground.model})
+    machine.ground.ask("PATCH", f"/v1/agents/{theirs['id']}/core-memory/blocks/attach/{human}")
+    return human
+
+
+def test_what_a_stranger_took_over_is_forgotten_and_moved_with_its_agent(machine: Machine) -> None:
+    human, at = lent(machine), machine.ground
+    state_move(machine, "agents.ann", "agents.cy")
+    assert "lettaform:addr=agents.cy.memory.human" in world(machine)[human]["tags"]
+    machine.run(A, lambda: flow.state_remove(flow.Source(at.folder), at.connection(), "agents.cy"))
+    assert world(machine)[human]["tags"] == []
+
+
+def test_what_a_stranger_took_over_is_named_kept_and_let_go(machine: Machine) -> None:
+    human = lent(machine)
+    plan = machine.plan(A, Wish(prune=True)).plan
+    assert plan is not None
+    assert [(u.id, u.reason) for u in plan.unmanaged] == [
+        (human, "its agent let it go, and another agent has it: kept")
+    ]
+    assert not plan
+    machine.apply(A, Wish(destroy=True, allow_destroy=("*",)))
+    assert world(machine)[human]["tags"] == []
+
+
+def test_what_an_agent_took_off_moves_with_it_in_a_plan_too(machine: Machine) -> None:
+    # at its old address it counted as undeclared, and the next prune deleted it
+    ann, human = id_of(machine, "agents.ann"), id_of(machine, "agents.ann.memory.human")
+    machine.ground.ask("PATCH", f"/v1/agents/{ann}/core-memory/blocks/detach/{human}")
+    spec = machine.specs[A]
+    spec["agents"]["cy"] = {**spec["agents"].pop("ann"), "name": "ann"}
+    spec["moved"] = [["agents.ann", "agents.cy"]]
+    machine.applied(A, Wish(prune=True))
+    assert "lettaform:addr=agents.cy.memory.human" in world(machine)[human]["tags"]
+
+
+@pytest.mark.parametrize("at", range(1, 14))
+def test_a_state_mv_that_was_killed_can_be_said_again(machine: Machine, at: int) -> None:
+    state_move(machine, "agents.bob", "agents.cy", Fault("kill after", at))
+    again = state_move(machine, "agents.bob", "agents.cy")
+    assert again.error is None or "nothing answers to `agents.bob`" in str(again.error)
+    claims = [tag for body in world(machine).values() for tag in body["tags"] if "addr=agents.bob" in tag]
+    assert claims == []
+
+
 @pytest.mark.parametrize("at", range(10, 26, 2))
 def test_what_is_made_again_after_a_stranger_deleted_it_is_made_once(machine: Machine, at: int) -> None:
     # the record still said the old id: after a crash, the new one passed for a copy
