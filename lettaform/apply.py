@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lettaform.errors import LettaformError
+from lettaform.errors import LettaformError, Unavailable
 from lettaform.model import FORGET, Answer, Event, Mark, Outcome, Plan, Report, Step
 from lettaform.server import Server
 from lettaform.words import Address, Ref, settle
@@ -130,7 +130,13 @@ class _Walk:
         born = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "create" and o.status == "done"}
         left = {address: blocks for address, blocks in fields.get("heirlooms", {}).items() if address not in born}
         marks = {address: mark for address, mark in marks.items() if mark is not None and address in ids}
-        return fields | {"ids": ids, "pending": pending, "heirlooms": left, "marks": marks}
+        lost = {
+            str(o.step.address)
+            for o in self.outcomes.values()
+            if isinstance(o.error, Unavailable) and o.error.ambiguous
+        }
+        intents = {address: name for address, name in fields.get("intents", {}).items() if address in lost}
+        return fields | {"ids": ids, "pending": pending, "heirlooms": left, "marks": marks, "intents": intents}
 
     def settled(self, mark: Mark) -> Mark:
         return replace(mark, base=settle(dict(mark.base), self.known))

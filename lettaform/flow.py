@@ -464,11 +464,11 @@ def _named(environment: str | None) -> str:
 
 
 def _usage(draft: Draft, world: World) -> list[Live]:
-    """Of which blocks and tools everybody's agents must be known: what would be deleted, rewritten or adopted."""
+    """Of which shared objects everybody's agents must be known: what would be deleted, rewritten or adopted."""
     asked = []
     for delta in draft.deltas:
         live, change = delta.live, delta.change
-        if live is None or live.kind not in ("block", "tool"):
+        if live is None or not kinds()[live.kind].shared:
             continue
         rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
         if change.action == "delete" or rewritten or (not live.marked and delta.address.parent):

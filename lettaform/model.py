@@ -135,6 +135,8 @@ class Record:
     """With which secrets are digested, so that a saved plan can tell that one was rotated."""
     copies: frozenset[str] = frozenset()
     """Ids that claim an address of ours and were told apart from it: never ours until they are imported."""
+    intents: Mapping[Address, str] = field(default_factory=dict)
+    """What is about to be made and will not be found by tags, by name: written before it is, taken back after it."""
     exists: bool = False
 
 
@@ -174,7 +176,7 @@ class World:
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
     """Agent id to every block that hangs on it, whoever made it."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Id of a block or tool to the ids of all agents that have it, anybody's; only where it was asked for."""
+    """Id of what is shared to the ids of all agents that have it, anybody's; only where it was asked for."""
     problems: tuple[Problem, ...] = ()
 
     @property

@@ -52,6 +52,9 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
 
     compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "tool_rules", "timezone", "memory"})
     recompile: ClassVar[bool] = True
+    # 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is
+    include: ClassVar[tuple[str, ...]] = ("agent.blocks", "agent.tools", "agent.tags", "agent.secrets")
+    listing: ClassVar[Mapping[str, Any]] = {"show_hidden_agents": True}
 
     unmanaged: ClassVar[Mapping[str, str]] = {
         "llm_config": "model, context_window, max_tokens, model_settings and reasoning say it in parts",

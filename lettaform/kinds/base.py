@@ -20,12 +20,18 @@ clear       what the server takes for "nothing"; Never if it has no way back, wh
 file        endings of files that may be named in place of the text, and what an ending says of other fields.
 offered     the path under which the server lists the handles that this field may have.
 tried       the path that derives a tool from this text without making it, so that a plan can tell if it works.
+include     what an answer must be asked for, or this stands in it as nothing.
 policy      who owns it, unless the manifest says otherwise.
+
+Where a kind's mark stands (`mark=`): `metadata`, the address in tags and what was applied in metadata · `tags`, the
+address alone · `inside`, both in metadata · `record`, nowhere on the object: the stack record alone knows it, by a
+name that is unique · else the text field that ends in it. What has no room for the digests of what was applied has
+them in the stack record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -72,6 +78,7 @@ class Attr:
     file: Mapping[str, Mapping[str, Any]] | None = None
     offered: str | None = None
     tried: str | None = None
+    include: str | None = None
     policy: Policy = "enforce"
 
 
@@ -98,7 +105,8 @@ class Kind(BaseModel):
     path: ClassVar[str]
     name_field: ClassVar[str]
     unique: ClassVar[bool]
-    mark: ClassVar[Literal["metadata", "tags"]]
+    mark: ClassVar[str]
+    shared: ClassVar[bool]
     precious: ClassVar[bool]
     verb: ClassVar[Literal["POST", "PUT"]]
     short: ClassVar[str | None] = None
@@ -113,6 +121,10 @@ class Kind(BaseModel):
     """Fields that stand in the prompts that agents' models see."""
     apart: ClassVar[frozenset[str]] = frozenset()
     """As a part of another object: fields that are lost, or cannot be remembered, where it is born with that object."""
+    include: ClassVar[tuple[str, ...]] = ()
+    """What every answer must be asked for, or it stands there as nothing."""
+    listing: ClassVar[Mapping[str, Any]] = {}
+    """What a list must be asked with so that it leaves nothing out."""
     recompile: ClassVar[bool] = False
     """Whether such a change needs a call of its own before models see it; else the server does it by itself."""
 
@@ -123,16 +135,38 @@ class Kind(BaseModel):
         path: str,
         name: str = "name",
         unique: bool = False,
-        mark: Literal["metadata", "tags"] = "metadata",
+        mark: str = "metadata",
+        shared: bool = False,
         precious: bool = False,
         verb: Literal["POST", "PUT"] = "POST",
     ) -> None:
         """`path` on the v1 API · `name`: the field that people know it by · `unique`: names are, on the server ·
-        `mark`: tags and metadata, or tags alone · `precious`: holds what cannot be made again ·
+        `mark`: where ours stands · `shared`: agents of anybody may use it · `precious`: holds what cannot be made again ·
         `verb` PUT: making and changing are one upsert by name."""
         super().__init_subclass__()
         cls.section, cls.path, cls.name_field = section, path, name
-        cls.unique, cls.mark, cls.precious, cls.verb = unique, mark, precious, verb
+        cls.unique, cls.mark, cls.precious, cls.verb, cls.shared = unique, mark, precious, verb, shared
+
+    @classmethod
+    def tagged(cls) -> bool:
+        """Whether our mark stands in its tags, by which one list finds whatever is ours."""
+        return cls.mark in ("metadata", "tags")
+
+    @classmethod
+    def roomy(cls) -> bool:
+        """Whether it has room for the digests of what was applied."""
+        return cls.mark in ("metadata", "inside")
+
+    @classmethod
+    def worded(cls) -> Attr | None:
+        """The text field that ends in our mark, where that stands in one."""
+        return None if cls.tagged() or cls.roomy() else cls.attrs().get(cls.mark)
+
+    @classmethod
+    def relations(cls, fields: Collection[str]) -> list[str]:
+        """What answers must be asked for, where these fields are spoken of."""
+        lines = (cls.attrs()[name] for name in fields if name in cls.attrs())
+        return list(dict.fromkeys([*cls.include, *(line.include for line in lines if line.include)]))
 
     @classmethod
     def attrs(cls) -> Mapping[str, Attr]:

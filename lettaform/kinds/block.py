@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from lettaform.kinds.base import Kind, Policy, attr
 
 
-class Block(Kind, section="blocks", path="/v1/blocks/", name="label"):
+class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=True):
     """A labelled piece of text that agents keep in their context and may rewrite while they run."""
 
     label: str = attr("What agents call it. The key, unless given.", policy="yield", constraints={"min_length": 1})
@@ -24,6 +24,7 @@ class Block(Kind, section="blocks", path="/v1/blocks/", name="label"):
     short: ClassVar[str | None] = "value"
     # 0.16.8 keeps the tags of inline blocks and drops their metadata, and with it our list of tags
     apart: ClassVar[frozenset[str]] = frozenset({"tags", "metadata"})
+    listing: ClassVar[Mapping[str, Any]] = {"show_hidden_blocks": True}
     compiled: ClassVar[frozenset[str]] = frozenset({"value", "label", "description", "limit", "read_only"})
 
     unmanaged: ClassVar[Mapping[str, str]] = {

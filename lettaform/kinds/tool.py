@@ -24,7 +24,7 @@ BUILT_IN = frozenset(
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
-class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", verb="PUT"):
+class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", verb="PUT", shared=True):
     """A function that agents may call: Python source, known by the name of its last function."""
 
     # fmt: off

@@ -40,10 +40,18 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
         copies=frozenset(copy.id for copy in world.copies),
         pending=world.record.pending | pending,
         heirlooms={address: ids for address, ids in heirlooms.items() if ids},
+        intents=_intents(deltas),
     )
     before = _forewarn(forgotten, due, world)
     last = _record(deltas, manifest, world, forgotten, due, destroy=destroy)
     return (*before, *_sorted(linked), *last)
+
+
+def _intents(deltas: tuple[Delta, ...]) -> dict[Address, str]:
+    """What will be made and could not be found again by tags, were its answer lost."""
+    born = [each for each in deltas if each.change.action in ("create", "replace") and each.desired]
+    named = {each.address: each.fields.get(kinds()[each.change.kind].name_field, "") for each in born}
+    return {each.address: str(named[each.address]) for each in born if not kinds()[each.change.kind].tagged()}
 
 
 def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address | None]) -> tuple[Step, ...]:
@@ -59,16 +67,19 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
         top, again = address.parent or address, f" {live.id}" if (address, live) in free else ""
         if top not in addresses:
             ids |= {} if address.parent else {str(address): live.id}
-            marks |= {address: live.mark} if kinds()[live.kind].mark == "tags" else {}
+            marks |= {} if kinds()[live.kind].roomy() else {address: live.mark}
             continue
-        new = addresses[top]
+        new, silent = addresses[top], kinds()[live.kind].mark == "record"
         if new is None:
+            if silent:
+                continue
             steps.append(Step(f"{address}{again}", "update", address, live.kind, live.id, mark=Mark(), member=FORGET))
             continue
         moved = new.own(address.field or "", address.child or "") if address.parent else new
         ids |= {} if moved.parent else {str(moved): live.id}
-        marks |= {moved: live.mark} if kinds()[live.kind].mark == "tags" else {}
-        steps.append(Step(f"{moved}{again}", "update", moved, live.kind, live.id, mark=live.mark))
+        marks |= {} if kinds()[live.kind].roomy() else {moved: live.mark}
+        if not silent:
+            steps.append(Step(f"{moved}{again}", "update", moved, live.kind, live.id, mark=live.mark))
     protected = frozenset(addresses.get(a, a) or a for a in world.record.protected)
     protected &= {Address.parse(a) for a in ids}
     record = replace(world.record, protected=protected, copies=frozenset(copy.id for copy in world.copies))
@@ -98,6 +109,8 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
     if delta.desired is None and delta.address.parent:  # of those there may be several
         address = f"{address} {delta.live.id}"
     if change.action == "forget":
+        if kinds()[change.kind].mark == "record":
+            return
         yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=FORGET)
         return
     waits: list[str] = []
@@ -107,8 +120,9 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
             before = tuple(waits) if verb == "link" else ()
             yield Step(key, verb, delta.address, change.kind, delta.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
             waits.append(key)
-    room = kinds()[change.kind].mark == "metadata"
-    if delta.fields or delta.claim or (delta.mark is not None and room):
+    room = kinds()[change.kind].roomy()
+    claim = delta.claim and kinds()[change.kind].mark != "record"
+    if delta.fields or claim or (delta.mark is not None and room):
         users = 0 if kinds()[change.kind].recompile else change.recompiles
         fields = delta.fields
         yield Step(
@@ -175,7 +189,8 @@ def _after(
     before = [key for key in before if step.op in ("create", "link") or steps[key].op == "create"]
     if step.op == "link":  # a label is free once the block that has it is gone
         before += [f"-{delta.address}" for delta in doomed if delta.address.parent == step.address]
-    if step.address in pending or (step.op == "create" and step.address in world.record.ids):
+    noted = step.address in world.record.ids or not kinds()[step.kind].tagged()
+    if step.address in pending or (step.op == "create" and noted):
         before.append("record-")
     return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
 
@@ -192,6 +207,7 @@ def _forewarn(forgotten: set[Address], due: Record, world: World) -> tuple[Step,
     compiled again is noted, or nobody would know that it was not; and what hung on an agent that is replaced.
     """
     noted = due.pending == world.record.pending and due.heirlooms.items() <= world.record.heirlooms.items()
+    noted = noted and due.intents.items() <= world.record.intents.items()
     if noted and not forgotten & world.record.ids.keys():
         return ()
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten}
@@ -221,7 +237,8 @@ def _record(
     record = replace(due, protected=frozenset(protected))
     if destroy and not ids and not record.copies:
         return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
-    rewritten = bool(forgotten & world.record.ids.keys() or record.pending or world.record.heirlooms)
+    told = record.pending or record.intents or world.record.intents or world.record.heirlooms
+    rewritten = bool(forgotten & world.record.ids.keys() or told)
     same = (
         not rewritten
         and ids == {str(a): id for a, id in world.record.ids.items()}
@@ -241,7 +258,7 @@ def _marks(deltas: tuple[Delta, ...], kept: Mapping[Address, Live], world: World
     """Marks of what has no room for one on itself: as they were, and as they will be."""
     marks = {a: mark for a, mark in world.record.marks.items() if a in kept}
     for delta in deltas:
-        if delta.mark is not None and kinds()[delta.change.kind].mark == "tags" and delta.change.action != "forget":
+        if delta.mark is not None and not kinds()[delta.change.kind].roomy() and delta.change.action != "forget":
             marks[delta.address] = delta.mark
     return marks
 
@@ -261,6 +278,7 @@ def _fields(ids: Mapping[str, Any], record: Record, marks: Mapping[Address, Mark
         "copies": sorted(record.copies),
         "pending": sorted(map(str, record.pending)),
         "heirlooms": {str(address): list(ids) for address, ids in record.heirlooms.items()},
+        "intents": {str(address): name for address, name in record.intents.items()},
         "environment": record.environment,
         "key": record.key,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,35 +16,50 @@ from lettaform.server import mark
 from lettaform.server.client import Client
 from lettaform.words import Address, nearest
 
-# 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is
-RELATIONS = ["agent.blocks", "agent.tools", "agent.tags", "agent.secrets"]
-
 
 async def find(client: Client, manifest: Manifest) -> World:
     """What is live of this stack, and of what it uses. Raises ServerError; doubts are `World.problems`."""
-    tag = mark.stack_tag(manifest.stack)
     version = await health(client)
-    agents, blocks, tools = await asyncio.gather(
-        client.pages("/v1/agents/", tags=tag, include=RELATIONS, show_hidden_agents=True),
-        client.pages("/v1/blocks/", tags=tag, show_hidden_blocks=True),
-        # one list with every built-in in it: any smaller answer makes 0.16.8 write them all again first
-        client.pages("/v1/tools/"),
-    )
-    records = [body for body in blocks if mark.RECORD in _words(body)]
+    declared = {desired.kind for desired in manifest.objects.values()}
+    bodies = await _lists(client, manifest, ["agent", "block", "tool", *sorted(declared - {"agent", "block", "tool"})])
+    records = [body for body in bodies["block"] if mark.RECORD in _words(body)]
     record = read_record(records)
-    found = {
-        "agent": [mark.read("agent", body) for body in agents],
-        "block": [mark.read("block", body) for body in blocks if body not in records],
-        "tool": [mark.read("tool", body) for body in tools],
-    }
-    for live in found["agent"]:
-        for value in (live.values.get("secrets") or {}).values():
-            client.hide(str(value))
-    agents += await _missing(client, record, found)
-    world = _whose(client.url, version, manifest.stack, record, found, {body["id"]: body for body in agents})
-    world = await _inherit(client, await _free(client, tag, world))
+    bodies["block"] = [body for body in bodies["block"] if body not in records]
+    known = {kinds_by_section(address) for address in (*record.ids, *record.intents)} - {None}
+    bodies |= await _lists(client, manifest, [kind for kind in known if kind and kind not in bodies])
+    found = {kind: [mark.read(kind, body) for body in some] for kind, some in bodies.items()}
+    for live in (live for lives in found.values() for live in lives):
+        for line in kinds()[live.kind].attrs().values():
+            _hide(client, live.values.get(line.name) if line.secret else None)
+    agents = bodies["agent"] + await _missing(client, record, found)
+    world = _whose(client.url, version, manifest, record, found, {body["id"]: body for body in agents})
+    world = await _inherit(client, await _free(client, mark.stack_tag(manifest.stack), world))
     world = await _imports(client, manifest, world)
-    return await _externals(client, manifest, world, found["tool"])
+    return await _externals(client, manifest, world, found)
+
+
+async def _lists(client: Client, manifest: Manifest, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Everything of these kinds that may be ours: by its tag, or else all of it."""
+    tag = mark.stack_tag(manifest.stack)
+    spoken = {kind: {n for d in manifest.objects.values() if d.kind == kind for n in d.values} for kind in names}
+
+    def listed(name: str) -> Awaitable[list[Any]]:
+        kind = kinds()[name]
+        # all tools: any answer without every built-in makes 0.16.8 write them all again first
+        tags = {"tags": tag} if kind.tagged() and kind.verb == "POST" else {}
+        include = {"include": relations} if (relations := kind.relations(spoken[name])) else {}
+        return client.pages(kind.path, **tags, **include, **kind.listing)
+
+    return dict(zip(names, await asyncio.gather(*map(listed, names)), strict=True))
+
+
+def _hide(client: Client, value: Any) -> None:
+    """Never let a secret stand in a trace."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _hide(client, item)
+    elif value:
+        client.hide(str(value))
 
 
 def _words(body: Mapping[str, Any]) -> list[str]:
@@ -70,6 +85,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
     copies: set[str] = set()
     pending: set[Address] = set()
     heirlooms: dict[Address, tuple[str, ...]] = {}
+    intents: dict[Address, str] = {}
     environment: str | None = None
     key: str | None = None
     for body in bodies:
@@ -83,6 +99,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
             copies |= set(told.get("copies", ()))
             heirlooms |= {Address.parse(text): tuple(blocks) for text, blocks in told.get("heirlooms", {}).items()}
             pending |= {Address.parse(text) for text in told.get("pending", ())}
+            intents |= {Address.parse(text): str(name) for text, name in told.get("intents", {}).items()}
             key = key or told.get("key")
             environment = told.get("environment") or environment
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -96,6 +113,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
         heirlooms=heirlooms,
         key=key,
         copies=frozenset(copies),
+        intents=intents,
         exists=bool(bodies),
     )
 
@@ -104,7 +122,8 @@ async def _missing(client: Client, record: Record, found: dict[str, list[Live]])
     """What the record knows and no list showed: its mark may be gone, its object may be alive. Returns the agents."""
     seen = {live.id for lives in found.values() for live in lives}
     wanted = [(kinds_by_section(a), id) for a, id in record.ids.items() if id not in seen]
-    named = [(kind, id) for kind, id in wanted if kind and kind != "tool"]
+    # what is listed whole and not seen is gone
+    named = [(kind, id) for kind, id in wanted if kind and kinds()[kind].tagged() and kinds()[kind].verb == "POST"]
     answers = await asyncio.gather(*(_body(client, kind, id) for kind, id in named))
     for (kind, _), body in zip(named, answers, strict=True):
         if body is not None:
@@ -121,11 +140,17 @@ def kinds_by_section(address: Address) -> str | None:
     return line.own if line else None
 
 
+async def whole(client: Client, kind: str, id: str) -> dict[str, Any]:
+    """One object with everything that it can be asked for. NotFound if there is none."""
+    table = kinds()[kind]
+    relations = table.relations(table.attrs())
+    body: dict[str, Any] = await client.get(f"{table.path}{id}", **({"include": relations} if relations else {}))
+    return body
+
+
 async def _body(client: Client, kind: str, id: str) -> dict[str, Any] | None:
     try:
-        include = {"include": RELATIONS} if kind == "agent" else {}
-        body: dict[str, Any] = await client.get(f"{kinds()[kind].path}{id}", **include)
-        return body
+        return await whole(client, kind, id)
     except NotFound:
         return None
 
@@ -137,9 +162,8 @@ async def _one(client: Client, kind: str, id: str) -> Live | None:
 
 async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
     """One object, whoever's it is, and the blocks that hang on it. NotFound if there is none."""
-    include = {"include": RELATIONS} if kind == "agent" else {}
     try:
-        body = await client.get(f"{kinds()[kind].path}{id}", **include)
+        body = await whole(client, kind, id)
     except ServerError as error:
         if error.status not in (404, 422):  # 422: not an id of this kind
             raise
@@ -151,12 +175,12 @@ async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...
 def _whose(
     url: str,
     version: str,
-    stack: str,
+    manifest: Manifest,
     record: Record,
     found: Mapping[str, list[Live]],
     bodies: Mapping[str, Mapping[str, Any]],
 ) -> World:
-    blocks = {live.id: live for live in found["block"]}
+    stack, blocks = manifest.stack, {live.id: live for live in found["block"]}
     attached: dict[str, tuple[Live, ...]] = {}
     for agent in found["agent"]:
         inside = bodies.get(agent.id, {}).get("blocks") or ()
@@ -169,11 +193,15 @@ def _whose(
         if live.stack == stack and live.address and not live.address.parent:
             claims[live.address].append(live)
     recorded = {id: address for address, id in record.ids.items()}
+    intended = {(kinds_by_section(a), name): a for a, name in record.intents.items() if a not in record.ids}
     for live in (live for lives in found.values() for live in lives):
+        unmarked = kinds()[live.kind].mark == "record"
         address = recorded.get(live.id)
+        if unmarked and address is None:
+            address = intended.get((live.kind, live.name))
         # its mark is gone; the record decides
         if address and live.stack in (None, stack) and all(live.id != each.id for each in claims[address]):
-            claims[address].append(replace(live, address=address, stack=stack, marked=False))
+            claims[address].append(replace(live, address=address, stack=stack, marked=unmarked))
     for address, lives in claims.items():
         winner = _winner(address, lives, record, attached)
         open_claims = [live for live in lives if live.id not in record.copies]
@@ -182,12 +210,13 @@ def _whose(
             hint = f"`lettaform import '{address}' ID` says which one it is"
             problems.append(Problem(f"several live objects answer to {address}: {ids}", None, hint, str(address)))
         elif winner is not None:
-            room = kinds()[winner.kind].mark == "metadata"
+            room = kinds()[winner.kind].roomy()
             objects[address] = winner if room else replace(winner, mark=record.marks.get(address, Mark()))
         copies += [live for live in lives if winner is None or live.id != winner.id]
     survivors = _own(objects, blocks, attached)
     ours = {live.id for live in objects.values()}
-    strangers = {("tool", live.name): live for live in found["tool"] if live.id not in ours}
+    unique = [live for kind, lives in found.items() if kinds()[kind].unique for live in lives]
+    strangers = {(live.kind, live.name): live for live in unique if live.id not in ours}
     return World(
         url,
         version,
@@ -288,29 +317,32 @@ async def _imports(client: Client, manifest: Manifest, world: World) -> World:
 # --- what others own and we use --------------------------------------------------------------------------------------
 
 
-async def _externals(client: Client, manifest: Manifest, world: World, tools: Sequence[Live]) -> World:
+async def _externals(client: Client, manifest: Manifest, world: World, found: Mapping[str, list[Live]]) -> World:
     wanted = [desired for desired in manifest.objects.values() if desired.external]
-    answers = await asyncio.gather(*(_external(client, desired, tools) for desired in wanted))
+    listed = {kind: lives for kind, lives in found.items() if not kinds()[kind].tagged() or kinds()[kind].verb == "PUT"}
+    answers = await asyncio.gather(*(_external(client, desired, listed.get(desired.kind)) for desired in wanted))
     objects, problems = dict(world.objects), list(world.problems)
     for desired, lives in zip(wanted, answers, strict=True):
         if len(lives) == 1:
             objects[desired.address] = replace(lives[0], address=desired.address, stack=lives[0].stack or "")
             continue
-        problems.append(_unfound(desired, lives, tools))
+        problems.append(_unfound(desired, lives, listed.get(desired.kind, ())))
     return replace(world, objects=objects, problems=tuple(problems))
 
 
-async def _external(client: Client, desired: Desired, tools: Sequence[Live]) -> list[Live]:
+async def _external(client: Client, desired: Desired, listed: Sequence[Live] | None) -> list[Live]:
+    """`listed`: all of its kind, where that is known already."""
     kind, external = desired.kind, desired.external
     assert external is not None
-    path, include = kinds()[kind].path, {"include": RELATIONS} if kind == "agent" else {}
+    relations = kinds()[kind].relations(())
+    path, include = kinds()[kind].path, {"include": relations} if relations else {}
+    if listed is not None and external.stack and external.address:
+        return [live for live in listed if live.stack == external.stack and live.address == external.address]
+    if listed is not None:
+        return [live for live in listed if external.id == live.id or external.name == live.name]
     if external.stack and external.address:
         claim = mark.tags(external.stack, external.address)
-        if kind == "tool":
-            return [live for live in tools if live.stack == external.stack and live.address == external.address]
         return [mark.read(kind, b) for b in await client.pages(path, tags=claim, match_all_tags=True, **include)]
-    if kind == "tool":
-        return [live for live in tools if external.id == live.id or external.name == live.name]
     if external.id:
         live = await _one(client, kind, external.id)
         return [live] if live else []
@@ -318,7 +350,7 @@ async def _external(client: Client, desired: Desired, tools: Sequence[Live]) -> 
     return [mark.read(kind, body) for body in await client.pages(path, **named, **include)]
 
 
-def _unfound(desired: Desired, lives: Sequence[Live], tools: Sequence[Live]) -> Problem:
+def _unfound(desired: Desired, lives: Sequence[Live], listed: Sequence[Live]) -> Problem:
     external = desired.external
     assert external is not None
     what = external.name or external.id or f"{external.stack}/{external.address}"
@@ -327,18 +359,21 @@ def _unfound(desired: Desired, lives: Sequence[Live], tools: Sequence[Live]) -> 
         ids = ", ".join(live.id for live in lives)
         message = f"{address}: {len(lives)} {desired.kind}s on the server answer to `{what}`: {ids}"
         return Problem(message, desired.place, "name one by `id`", address)
-    near = nearest(external.name, [live.name for live in tools]) if desired.kind == "tool" and external.name else None
+    near = nearest(external.name, [live.name for live in listed]) if external.name else None
     hint = f"did you mean `{near}`?" if near else None
     return Problem(f"{address}: the server has no {desired.kind} `{what}`", desired.place, hint, address)
 
 
 async def users(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
-    """The ids of all agents, anybody's, that have these blocks and tools."""
-    blocks, tools = ([live.id for live in lives if live.kind == kind] for kind in ("block", "tool"))
-    paths = [client.items(f"/v1/blocks/{id}/agents", limit=100_000, include="agent.tags") for id in blocks]
+    """The ids of all agents, anybody's, that have these shared objects."""
+    tools = [live.id for live in lives if live.kind == "tool"]
+    others = [live for live in lives if live.kind != "tool"]
+    asked = [
+        client.get(f"{kinds()[live.kind].path}{live.id}/agents", limit=100_000, include="agent.tags") for live in others
+    ]
     found = {
-        id: frozenset(agent["id"] for agent in agents)
-        for id, agents in zip(blocks, await asyncio.gather(*paths), strict=True)
+        live.id: frozenset(agent if isinstance(agent, str) else agent["id"] for agent in agents)
+        for live, agents in zip(others, await asyncio.gather(*asked), strict=True)
     }
     if tools:  # no route tells who uses a tool
         everybody = await client.pages("/v1/agents/", include="agent.tools", show_hidden_agents=True)

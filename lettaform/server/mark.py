@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lettaform.kinds import kinds
-from lettaform.kinds.base import path_get
+from lettaform.kinds.base import Kind, path_get
 from lettaform.model import Live, Mark
 from lettaform.words import MARK, Address
 
@@ -39,12 +40,31 @@ def metadata(mark: Mark) -> dict[str, Any]:
     return {"v": VERSION, **{key: value for key, value in told.items() if value}}
 
 
-def keep(body: dict[str, Any], now: Mapping[str, Any]) -> None:
-    """Leave the mark as it stands, in a body that replaces the tags or metadata around it."""
+def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
+    """Leave the mark as it stands, in a body that replaces what is around it."""
+    text = kind.worded()
+    if text and text.write in body and (claim := unworded(path_get(now, text.read or ""))[1]):
+        body[text.write] = worded(body[text.write] or "", claim["stack"], Address.parse(claim["addr"]))
     if "tags" in body:
         body["tags"] = [*body["tags"], *(tag for tag in now.get("tags") or () if tag.startswith(PREFIX))]
     if "metadata" in body and KEY in (now.get("metadata") or {}):
         body["metadata"] = {**body["metadata"], KEY: now["metadata"][KEY]}
+
+
+def worded(text: str, stack: str, address: Address) -> str:
+    """A text that ends in a claim."""
+    return f"{text}\n[{MARK} {stack} {address}]" if text else f"[{MARK} {stack} {address}]"
+
+
+def unworded(text: str | None) -> tuple[str | None, dict[str, str]]:
+    """A text without the claim in which it ends, and the claim."""
+    found = _WORDED.search(text or "")
+    if found is None:
+        return text, {}
+    return (text or "")[: found.start()] or None, {"stack": found[1], "addr": found[2]}
+
+
+_WORDED = re.compile(rf"\n?\[{MARK} ([a-z0-9-]+) ([^\n]+)\]\Z")
 
 
 def read(kind: str, body: Mapping[str, Any]) -> Live:
@@ -61,10 +81,14 @@ def read(kind: str, body: Mapping[str, Any]) -> Live:
     claims = dict(
         tag[len(PREFIX) :].split("=", 1) for tag in body.get("tags") or () if tag.startswith(PREFIX) and "=" in tag
     )
+    if table.mark == "inside":
+        claims = {"stack": own["stack"], "addr": own["addr"]} if {"stack", "addr"} <= own.keys() else {}
+    elif text := table.worded():
+        values[text.name], claims = unworded(values[text.name])
     return Live(
         kind=kind,
         id=body["id"],
-        name=str(body.get(table.name_field) or ""),
+        name=str(values.get(table.name_field) or ""),
         values=values,
         address=_address(claims.get("addr")),
         stack=claims.get("stack"),

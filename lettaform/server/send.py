@@ -12,11 +12,11 @@ from typing import Any
 
 from lettaform.errors import NotFound, ServerError, Unavailable
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Kind
+from lettaform.kinds.base import Kind, path_get
 from lettaform.model import FORGET, Answer, Mark, Step
 from lettaform.server import mark
 from lettaform.server.client import Client
-from lettaform.server.find import RELATIONS
+from lettaform.server.find import whole
 from lettaform.words import Keep, Ref, canonical, fill, tainted
 
 SETTLE = 5.0
@@ -56,7 +56,7 @@ class Sender:
     async def _create(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         kind = kinds()[step.kind]
         body = _wire(kind, {name: fill(value, answer) for name, value in step.fields.items()})
-        self._mark(kind, step, body, answer, [], {})
+        self._mark(kind, step, body, answer, {})
         for name, line in kind.attrs().items():
             if line.own and step.parts and line.write:
                 body[line.write] = [self._part(step, name, line.own, key, answer) for key in step.parts]
@@ -84,31 +84,53 @@ class Sender:
         step: Step,
         body: dict[str, Any],
         answer: Callable[[Ref], Any],
-        tags: list[str],
-        metadata: Mapping[str, Any],
+        now: Mapping[str, Any],
     ) -> None:
-        """Write the mark into a body, over the tags and metadata that are to stand there."""
+        """Write the mark into a body, over what stands there `now` and stays."""
         assert step.mark is not None
+        tags, metadata = now.get("tags") or (), now.get("metadata") or {}
         forget = step.mark == Mark() and not step.fields and step.member == FORGET
-        claim = [] if forget else mark.tags(self.stack, step.address)
-        body["tags"] = [*body.get("tags", mark.foreign_tags(tags)), *claim]
-        if kind.mark == "metadata":
+        if kind.tagged():
+            claim = [] if forget else mark.tags(self.stack, step.address)
+            body["tags"] = [*body.get("tags", mark.foreign_tags(tags)), *claim]
+        elif text := kind.worded():
+            wire = text.write or ""
+            plain = body[wire] if wire in body else mark.unworded(path_get(now, text.read or ""))[0]
+            body[wire] = (plain or "") if forget else mark.worded(plain or "", self.stack, step.address)
+        if kind.roomy():
             members = {name: _known(value, answer) for name, value in step.mark.members.items()}
             told = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
             others = {key: value for key, value in {**metadata, **body.get("metadata", {})}.items() if key != mark.KEY}
             gone = set(metadata) - set(body["metadata"]) if "metadata" in body else set()
             others = {key: value for key, value in others.items() if key not in gone}
-            body["metadata"] = others | ({} if forget else {mark.KEY: mark.metadata(told)})
+            inside = {} if kind.tagged() else {"stack": self.stack, "addr": str(step.address)}
+            body["metadata"] = others | ({} if forget else {mark.KEY: mark.metadata(told) | inside})
 
     async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST once. Where the answer is lost, look for our mark before anything is sent again."""
-        params: dict[str, Any] = {"tags": mark.tags(self.stack, step.address), "match_all_tags": True}
-        if step.kind == "agent":
-            params |= {"include": RELATIONS, "show_hidden_agents": True}
-        return await self._make(kind.path, body, params)
+        params: dict[str, Any] = dict(kind.listing)
+        if relations := kind.relations(kind.attrs()):
+            params["include"] = relations
+        if kind.tagged():
+            params |= {"tags": mark.tags(self.stack, step.address), "match_all_tags": True}
+            return await self._make(kind.path, body, params)
+        name = step.fields.get(kind.name_field)
 
-    async def _make(self, path: str, body: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-        """POST, and `params` to find by what it may have made."""
+        def mine(found: Mapping[str, Any]) -> bool:
+            live = mark.read(step.kind, found)
+            claims = live.stack == self.stack and live.address == step.address
+            return claims or (kind.mark == "record" and live.name == name)
+
+        return await self._make(kind.path, body, params, mine)
+
+    async def _make(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        params: Mapping[str, Any],
+        mine: Callable[[Mapping[str, Any]], bool] = lambda found: True,
+    ) -> dict[str, Any]:
+        """POST; `params` list, and `mine` picks out, what it may have made."""
         for attempt in (1, 2, 3):
             started = time.monotonic()
             try:
@@ -116,7 +138,7 @@ class Sender:
                 self.slowest = max(self.slowest, time.monotonic() - started)
                 return made
             except Unavailable as error:
-                found = await self._look(path, params) if error.ambiguous else None
+                found = await self._look(path, params, mine) if error.ambiguous else None
                 if found is not None:
                     return found
                 if attempt == 3 or (error.status == 500 and attempt == 2):
@@ -124,14 +146,16 @@ class Sender:
                 await asyncio.sleep(min(error.retry_after or 0.3 * attempt, 30.0))
         raise AssertionError("unreachable")
 
-    async def _look(self, path: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
+    async def _look(
+        self, path: str, params: Mapping[str, Any], mine: Callable[[Mapping[str, Any]], bool]
+    ) -> dict[str, Any] | None:
         """What an unanswered POST has made, if it shows within the settle time. Unavailable if nobody can tell."""
         until = time.monotonic() + max(SETTLE, 3 * self.slowest)
         while True:
             last = time.monotonic() > until
             try:
                 found: list[dict[str, Any]] = await self.client.pages(path, **params)
-                new = [body for body in found if body["id"] not in self.known]
+                new = [body for body in found if body["id"] not in self.known and mine(body)]
                 if new or last:
                     return new[0] if new else None
             except Unavailable:
@@ -158,8 +182,8 @@ class Sender:
     async def _update(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Read again, lay the change over it, write: what others put there meanwhile is kept."""
         kind = kinds()[step.kind]
-        include = {"include": RELATIONS} if step.kind == "agent" else {}
-        now = await self.client.get(f"{kind.path}{step.id}", **include)
+        include = {"include": relations} if (relations := kind.relations(kind.attrs())) else {}
+        now = await whole(self.client, step.kind, step.id or "")
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
@@ -199,9 +223,9 @@ class Sender:
             fields[name] = _laid(line.merges, value, live.values.get(name)) if isinstance(value, Keep) else value
         body = _wire(kind, fields)
         if step.mark is not None:
-            self._mark(kind, step, body, answer, list(now.get("tags") or ()), now.get("metadata") or {})
+            self._mark(kind, step, body, answer, now)
         else:
-            mark.keep(body, now)
+            mark.keep(kind, body, now)
         body = kind.encode(body, now)
         if self._renames(kind, step, now):
             # PATCH renames and keeps the id, but takes the schema from the caller
@@ -365,7 +389,7 @@ def _secrets(value: Any) -> list[str]:
 def _pages(fields: Mapping[str, Any]) -> list[str]:
     """The record as texts of bounded size; each stands for itself."""
     pages: list[dict[str, Any]] = [
-        {"ids": {}, "marks": {}, **{k: fields[k] for k in ("protected", "copies", "pending", "heirlooms")}}
+        {"ids": {}, "marks": {}, **{k: fields[k] for k in ("protected", "copies", "pending", "heirlooms", "intents")}}
     ]
     size = 0
     entries = [("ids", address, id) for address, id in fields["ids"].items()]
