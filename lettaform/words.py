@@ -136,9 +136,13 @@ class Keep:
 
 @dataclass(frozen=True)
 class Digest:
-    """The digest of a value that holds Refs, taken once they are known."""
+    """The digest of a value that holds Refs, taken once they are known; of a set, if it is `unordered`."""
 
     value: Any
+    unordered: bool = False
+
+    def taken(self, known: Any) -> str:
+        return digest(sorted(known, key=canonical) if self.unordered else known)
 
 
 Slot = Ref | Joined | Secret | Keep | Digest
@@ -153,7 +157,7 @@ def fill(value: Any, answer: Callable[[Ref], Any]) -> Any:
     if isinstance(value, Secret):
         return value.value
     if isinstance(value, Digest):
-        return digest(fill(value.value, answer))
+        return value.taken(fill(value.value, answer))
     if isinstance(value, Keep):
         entries = None if value.entries is None else tuple((key, fill(new, answer)) for key, new in value.entries)
         return Keep(tuple(fill(item, answer) for item in value.put), value.drop, entries)
@@ -173,7 +177,7 @@ def settle(value: Any, answer: Callable[[Ref], Any]) -> Any:
         return Joined(parts) if any(isinstance(part, Ref) for part in parts) else "".join(map(str, parts))
     if isinstance(value, Digest):
         known = settle(value.value, answer)
-        return Digest(known) if any(True for _ in refs(known)) else digest(known)
+        return Digest(known, value.unordered) if any(True for _ in refs(known)) else value.taken(known)
     if isinstance(value, Keep):
         entries = None if value.entries is None else tuple((key, settle(new, answer)) for key, new in value.entries)
         return Keep(tuple(settle(item, answer) for item in value.put), value.drop, entries)

@@ -25,6 +25,8 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     memory: dict[str, Any] = attr("Its own blocks: label to text, or to a whole block.", own="block", write="memory_blocks", read=None)
     blocks: list[str] = attr("Shared memory: keys of `blocks`.", to="block", write="block_ids", read="blocks[].id", unordered=True, additive=True, link="core-memory/blocks", clear=[])
     tools: list[str] = attr("Tools: keys of `tools`, or names of the server's own.", to="tool", write="tool_ids", read="tools[].id", unordered=True, additive=True, link="tools", clear=[])
+    folders: list[str] = attr("Files that it may open and search: keys of `folders`.", to="folder", write="folder_ids", read="sources[].id", unordered=True, additive=True, link="folders", include="agent.sources", clear=[])
+    identities: list[str] = attr("On whose behalf it works: keys of `identities`.", to="identity", write="identity_ids", read="identities[].id", unordered=True, additive=True, link="identities", include="agent.identities", clear=[])
     tool_rules: list[dict[str, Any]] = attr("Which tools may, must or must not follow which.", clear=[])
     secrets: dict[str, str] = attr("Environment variables of its tools.", secret=True, partial=True, clear={})
     tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[])
@@ -50,7 +52,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     project_id: str = attr("The project that it belongs to (Letta Cloud).")
     # fmt: on
 
-    compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "tool_rules", "timezone", "memory"})
+    compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "folders", "tool_rules", "timezone", "memory"})
     recompile: ClassVar[bool] = True
     # 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is
     include: ClassVar[tuple[str, ...]] = ("agent.blocks", "agent.tools", "agent.tags", "agent.secrets")
@@ -61,9 +63,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         "embedding_config": "embedding and embedding_chunk_size say it in parts",
         "tool_exec_environment_variables": "the old name of secrets",
         "source_ids": "the old name of folder_ids",
-        "folder_ids": "folders are attached one by one, which alone brings the file tools; no folders yet",
         "include_default_source": "0.16.8 makes a folder that outlives the agent, and answers 409 to its next birth",
-        "identity_ids": "no identities yet",
         "enable_sleeptime": "makes a second agent; not yet",
         "enable_reasoner": "deprecated twin of reasoning",
         "message_ids": "the conversation is the agent's own",

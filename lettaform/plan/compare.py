@@ -50,6 +50,10 @@ class Eye:
         address = self.addresses.get(item) if isinstance(item, str) else None
         return Ref(address) if address else item
 
+    def told(self, old: Any) -> Any:
+        """What a field refers to, as people know it."""
+        return list(map(self.named, old)) if isinstance(old, list) else self.named(old)
+
     def base_of(self, desired: Desired) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
         """Base digests and members of an object that is born as declared."""
         kind = kinds()[desired.kind]
@@ -63,7 +67,8 @@ class Eye:
                 members |= {name: tuple(map(self.member, value))} if value else {}
                 continue
             for path, want, _ in leaves(line, line.clear if value is None else value, None):
-                base[path] = Digest(want) if any(True for _ in refs(want)) else spelled(kind, line, want)
+                later = any(True for _ in refs(want))
+                base[path] = Digest(want, line.unordered) if later else spelled(kind, line, want)
             if isinstance(value, list) and (foreign := [item for item in value if kind.foreign(name, item)]):
                 members[name] = tuple(canonical(kind.normal(name, [item])) for item in foreign)
         return base, members
@@ -126,7 +131,8 @@ class _Comparison:
             if not new:
                 return  # an empty map declares nothing
         theirs: list[Any] = []
-        if isinstance(new, list) and isinstance(have, list) and self.desired.policies.get(line.name) != "enforce":
+        exact = self.desired.policies.get(line.name) == "enforce" or line.to
+        if isinstance(new, list) and isinstance(have, list) and not exact:
             theirs = self.theirs(line, new, have)
             have = [item for item in self.kind.normal(line.name, have) if item not in theirs] if theirs else have
         written: dict[str, Any] = {}
@@ -135,7 +141,7 @@ class _Comparison:
             self.note(line, path, want, old, verdict)
             if verdict.write is not None:
                 written[path] = over(old, want)
-                shown = None if line.secret else old
+                shown = None if line.secret else self.eye.told(old) if line.to else old
                 policy = self.owners[line.name]
                 self.found.differences.append(Difference(path, shown, want, policy, verdict.write, line.secret))
         if not written:
@@ -169,7 +175,7 @@ class _Comparison:
             self.found.runtime.append(Runtime(address, path, id, live, wanted, verdict.seed_moved))
         self.found.base.pop(path, None)
         if not line.secret and verdict.base is not None:
-            self.found.base[path] = verdict.base if isinstance(verdict.base, str) else Digest(want)
+            self.found.base[path] = verdict.base if isinstance(verdict.base, str) else Digest(want, line.unordered)
 
     def theirs(self, line: Attr, new: list[Any], have: list[Any]) -> list[Any]:
         """Items of a live list that the server put there by itself, and that were never declared: they stay."""

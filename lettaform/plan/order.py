@@ -161,15 +161,14 @@ def _birth(delta: Delta, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Ste
 
 
 def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[Step]:
-    """Agents first, then what they used; and only once nobody of ours holds it any more."""
+    """Groups first, then agents, then what they used; and only once nobody of ours holds it any more."""
     before = ["record-"] if recorded else []
     live = delta.live
     assert live is not None
-    if not kinds()[live.kind].precious:
+    users = {name for name, kind in kinds().items() if any(live.kind in (a.to, a.own) for a in kind.attrs().values())}
+    if users:
         before += [
-            f"-{each.address}"
-            for each in deltas
-            if each.change.action == "delete" and kinds()[each.change.kind].precious
+            f"-{each.address}" for each in deltas if each.change.action == "delete" and each.change.kind in users
         ]
         before += [
             f"{each.address}-{name}:{member}" for each in deltas for name, member in each.unlinks if member == live.id

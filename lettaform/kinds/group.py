@@ -1,0 +1,48 @@
+"""A group: agents that answer together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from lettaform.kinds.base import Kind, attr
+
+
+# fmt: off
+class Group(Kind, section="groups", path="/v1/groups/", name="description", mark="description"):
+    """Agents that answer together."""
+
+    description: str = attr("What it is for. The key, unless given.", constraints={"min_length": 1})
+    type: Literal["round_robin", "supervisor", "dynamic"] = attr("Who speaks next: each in turn, or whom the manager names.", write="manager_type", birth=True, fixed=True)
+    agents: list[str] = attr("Its members: keys of `agents`, in their order.", to="agent", write="agent_ids", birth=True)
+    manager: str = attr("Who leads it: a key of `agents`; not of a round robin.", to="agent", write="manager_agent_id", fixed=True)
+    max_turns: int = attr("After how many turns it ends.", group="manager", constraints={"ge": 1})
+    termination_token: str = attr("What a manager says to end it.", group="manager")
+    blocks: list[str] = attr("Memory that all of them share: keys of `blocks`.", to="block", write="shared_block_ids", unordered=True, clear=[])
+    hidden: bool = attr("Left out of ordinary listings.", fixed=True)
+    project_id: str = attr("The project that it belongs to (Letta Cloud).", fixed=True)
+    # fmt: on
+
+    unmanaged: ClassVar[Mapping[str, str]] = {
+        "manager_config": "type, manager, max_turns and termination_token say it",
+        "sleeptime_agent_frequency": "agents say it: `sleeptime`",
+    }
+
+    @classmethod
+    def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The manager's words go in one map, and all of them at once."""
+        words = ("manager_type", "manager_agent_id", "max_turns", "termination_token")
+        said = {word: body.pop(word) for word in words if word in body}
+        if said:
+            now = {word: live[word] for word in words if live.get(word) is not None} if live else {}
+            body["manager_config"] = now | said
+        return body
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+        leads, kind = values.get("manager") is not None, values.get("type")
+        if kind == "round_robin" and leads:
+            return [("manager", "a round robin has no manager", "leave it out, or choose another `type`")]
+        if kind in ("supervisor", "dynamic") and not leads:
+            return [("type", f"a {kind} group needs a `manager`", "a key of `agents`")]
+        return []
