@@ -53,6 +53,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     # fmt: on
 
     compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "folders", "tool_rules", "timezone", "memory"})
+    replaced: ClassVar[str] = "with its blocks, without its conversation"
     recompile: ClassVar[bool] = True
     # 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is
     include: ClassVar[tuple[str, ...]] = ("agent.blocks", "agent.tools", "agent.tags", "agent.secrets")

@@ -9,7 +9,7 @@ from lettaform.kinds.base import Kind, attr
 
 
 # fmt: off
-class Archive(Kind, section="archives", path="/v1/archives/", mark="description", shared=True):
+class Archive(Kind, section="archives", path="/v1/archives/", mark="description", shared=True, precious=True):
     """Long-term memory that agents search: passages of text."""
 
     name: str = attr("What people call it; need not be unique. The key, unless given.", constraints={"min_length": 1})
@@ -17,8 +17,7 @@ class Archive(Kind, section="archives", path="/v1/archives/", mark="description"
     embedding: str = attr("The model that embeds, as `provider/model`.", fixed=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
     # fmt: on
 
+    replaced: ClassVar[str] = "without the passages that others wrote"
     unmanaged: ClassVar[Mapping[str, str]] = {
         "embedding_config": "embedding says it",
-        "metadata": "0.16.8 drops it",
-        "vector_db_provider": "set by the server",
     }

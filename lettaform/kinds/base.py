@@ -125,6 +125,8 @@ class Kind(BaseModel):
     """What every answer must be asked for, or it stands there as nothing."""
     listing: ClassVar[Mapping[str, Any]] = {}
     """What a list must be asked with so that it leaves nothing out."""
+    replaced: ClassVar[str] = ""
+    """What another object in its place keeps and loses, for people."""
     recompile: ClassVar[bool] = False
     """Whether such a change needs a call of its own before models see it; else the server does it by itself."""
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from lettaform.kinds.base import Kind, Policy, attr
 
 
-class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=True):
+class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=True, precious=True):
     """A labelled piece of text that agents keep in their context and may rewrite while they run."""
 
     label: str = attr("What agents call it. The key, unless given.", policy="yield", constraints={"min_length": 1})

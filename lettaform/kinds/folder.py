@@ -9,7 +9,7 @@ from lettaform.kinds.base import Kind, attr
 
 
 # fmt: off
-class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="inside", shared=True):
+class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="inside", shared=True, precious=True):
     """Files that agents open and search."""
 
     name: str = attr("What agents call it; unique on the server. The key, unless given.", constraints={"min_length": 1})
@@ -20,7 +20,7 @@ class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="in
     metadata: dict[str, Any] = attr("Anything else worth keeping with it.", partial=True, clear={})
     # fmt: on
 
+    replaced: ClassVar[str] = "without the files that others put there"
     unmanaged: ClassVar[Mapping[str, str]] = {
         "embedding_config": "embedding and embedding_chunk_size say it",
-        "vector_db_provider": "set by the server",
     }

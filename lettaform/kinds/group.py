@@ -18,21 +18,13 @@ class Group(Kind, section="groups", path="/v1/groups/", name="description", mark
     manager: str = attr("Who leads it: a key of `agents`; not of a round robin.", to="agent", write="manager_agent_id", fixed=True)
     max_turns: int = attr("After how many turns it ends.", group="manager", constraints={"ge": 1})
     termination_token: str = attr("What a manager says to end it.", group="manager")
-    hidden: bool = attr("Left out of ordinary listings.", fixed=True)
-    project_id: str = attr("The project that it belongs to (Letta Cloud).", fixed=True)
     # fmt: on
 
     unmanaged: ClassVar[Mapping[str, str]] = {
         "manager_config": "type, manager, max_turns and termination_token say it",
+        "hidden": "0.16.8 accepts it and keeps nothing of it",
+        "project_id": "0.16.8 accepts it and keeps nothing of it",
         "shared_block_ids": "0.16.8 attaches them to the members at birth, and answers []; members say it: `blocks`",
-        "sleeptime_agent_frequency": "agents say it: `sleeptime`",
-        "max_message_buffer_length": "of voice agents' groups, which the server makes by itself",
-        "min_message_buffer_length": "of voice agents' groups, which the server makes by itself",
-        "turns_counter": "written by the server as the group talks",
-        "last_processed_message_id": "written by the server as the group talks",
-        "template_id": "templates exist on Letta Cloud alone",
-        "base_template_id": "templates exist on Letta Cloud alone",
-        "deployment_id": "templates exist on Letta Cloud alone",
     }
 
     @classmethod

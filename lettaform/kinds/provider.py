@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from lettaform.kinds.base import Kind, attr
 
@@ -34,10 +34,3 @@ class Provider(Kind, section="providers", path="/v1/providers/", unique=True, ma
         if live is not None:
             body.setdefault("api_key", cls.decode(live)["api_key"])  # without it PATCH is refused
         return body
-
-    unmanaged: ClassVar[Mapping[str, str]] = {
-        "provider_category": "set by the server",
-        "api_key_enc": "api_key says it",
-        "access_key_enc": "access_key says it",
-        "last_synced": "written by the server as it reads the models",
-    }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lettaform.model import Change, Manifest, Plan, Step, Wish, World
+from lettaform.model import Change, Manifest, Mark, Plan, Step, Wish, World
 from lettaform.plan.diff import Draft, diff
 from lettaform.plan.guard import guard
 from lettaform.plan.order import RECORD, order
@@ -49,5 +49,11 @@ def make(manifest: Manifest, world: World, wish: Wish, draft: Draft | None = Non
 
 
 def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
-    mark = step.mark and replace(step.mark, base=settle(dict(step.mark.base), known))
-    return replace(step, fields=settle(dict(step.fields), known), parts=settle(dict(step.parts), known), mark=mark)
+    def told(mark: Mark) -> Mark:
+        return replace(mark, base=settle(dict(mark.base), known))
+
+    fields = settle(dict(step.fields), known)
+    if step.op == "record":
+        fields |= {"marks": {address: told(mark) for address, mark in fields["marks"].items()}}
+    mark = step.mark and told(step.mark)
+    return replace(step, fields=fields, parts=settle(dict(step.parts), known), mark=mark)

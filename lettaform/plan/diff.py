@@ -157,10 +157,11 @@ class _Diff:
         return Delta(change, desired, live, found.fields, mark, tuple(found.links), tuple(found.unlinks))
 
     def replaced(self, desired: Desired, change: Change, fixed: list[str]) -> Change:
-        """What cannot change on a living object makes another object of it, if that is agreed to."""
+        """What cannot change on a living object makes another of it; where it is precious, if that is agreed to."""
         names = ", ".join(f"`{name}`" for name in sorted(fixed))
-        note = f"{names} cannot change on a living {desired.kind}: replaced, with its blocks, without its conversation"
-        if not matches(desired.address, self.wish.allow_destroy):
+        kind = kinds()[desired.kind]
+        note = f"{names} cannot change on a living {desired.kind}: replaced{kind.replaced and f', {kind.replaced}'}"
+        if kind.precious and not matches(desired.address, self.wish.allow_destroy):
             hint, place = f"`--allow-destroy '{desired.address}'` consents", desired.place_of(fixed[0])
             self.guards.append(Problem(f"{desired.address}: {note}", place, hint, str(desired.address), fixed[0]))
         return replace(change, action="replace", notes=(note,))

@@ -17,7 +17,7 @@ from lettaform.model import FORGET, Answer, Mark, Step
 from lettaform.server import mark
 from lettaform.server.client import Client
 from lettaform.server.find import whole
-from lettaform.words import Keep, Ref, canonical, fill, tainted
+from lettaform.words import Address, Keep, Ref, canonical, fill, tainted
 
 SETTLE = 5.0
 """Seconds to look for what an unanswered POST may have made: 0.16.8 goes on after the client is gone."""
@@ -94,9 +94,7 @@ class Sender:
             claim = [] if forget else mark.tags(self.stack, step.address)
             body["tags"] = [*body.get("tags", mark.foreign_tags(tags)), *claim]
         elif text := kind.worded():
-            wire = text.write or ""
-            plain = body[wire] if wire in body else mark.unworded(path_get(now, text.read or ""))[0]
-            body[wire] = (plain or "") if forget else mark.worded(plain or "", self.stack, step.address)
+            self._worded(text.write or "", path_get(now, text.read or ""), step.address, body, forget)
         if kind.roomy():
             members = {name: _known(value, answer) for name, value in step.mark.members.items()}
             told = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
@@ -105,6 +103,14 @@ class Sender:
             others = {key: value for key, value in others.items() if key not in gone}
             inside = {} if kind.tagged() else {"stack": self.stack, "addr": str(step.address)}
             body["metadata"] = others | ({} if forget else {mark.KEY: mark.metadata(told) | inside})
+
+    def _worded(self, wire: str, now: Any, address: Address, body: dict[str, Any], forget: bool) -> None:
+        """Write the mark at the end of a text, unless it stands there and the text stays."""
+        plain, claim = mark.unworded(now)
+        if forget:
+            body[wire] = plain or ""
+        elif wire in body or claim != {"stack": self.stack, "addr": str(address)}:
+            body[wire] = mark.worded(body.get(wire, plain) or "", self.stack, address)
 
     async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST once. Where the answer is lost, look for our mark before anything is sent again."""
@@ -288,6 +294,7 @@ class Sender:
             # 0.16.8 answers 400 where a tool is gone already
             if error.status != 400 or await self._alive(path):
                 raise
+        self.known -= {step.id}  # 0.16.8 gives a provider of the same name its old id again
         return Answer(step.id or "")
 
     async def _gone(self, path: str) -> None:
