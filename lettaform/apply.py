@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lettaform.errors import LettaformError, Unavailable
+from lettaform.errors import LettaformError, ServerError, Unavailable
 from lettaform.model import FORGET, Answer, Event, Mark, Outcome, Plan, Report, Step
 from lettaform.server import Server
 from lettaform.words import Address, Ref, settle
@@ -130,11 +130,7 @@ class _Walk:
         born = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "create" and o.status == "done"}
         left = {address: blocks for address, blocks in fields.get("heirlooms", {}).items() if address not in born}
         marks = {address: mark for address, mark in marks.items() if mark is not None and address in ids}
-        lost = {
-            str(o.step.address)
-            for o in self.outcomes.values()
-            if isinstance(o.error, Unavailable) and o.error.ambiguous
-        }
+        lost = {str(o.step.address) for o in self.outcomes.values() if o.error and _perhaps_made(o.error)}
         intents = {address: name for address, name in fields.get("intents", {}).items() if address in lost}
         return fields | {"ids": ids, "pending": pending, "heirlooms": left, "marks": marks, "intents": intents}
 
@@ -148,6 +144,13 @@ class _Walk:
     def tell(self, event: Any, step: Step, outcome: Outcome | None = None) -> None:
         seconds = outcome.seconds if outcome else 0.0
         self.notify(Event(event, step, len(self.outcomes), len(self.plan.steps), seconds, outcome))
+
+
+def _perhaps_made(error: Exception) -> bool:
+    """Whether the server may have acted, for all that is known: unless it refused, or was never reached."""
+    if isinstance(error, Unavailable):
+        return error.ambiguous
+    return isinstance(error, ServerError) and not 400 <= (error.status or 0) < 500
 
 
 def _shown(value: Any) -> Any:

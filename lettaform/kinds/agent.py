@@ -26,6 +26,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     blocks: list[str] = attr("Shared memory: keys of `blocks`.", to="block", write="block_ids", read="blocks[].id", unordered=True, additive=True, link="core-memory/blocks", clear=[])
     tools: list[str] = attr("Tools: keys of `tools`, or names of the server's own.", to="tool", write="tool_ids", read="tools[].id", unordered=True, additive=True, link="tools", clear=[])
     folders: list[str] = attr("Files that it may open and search: keys of `folders`.", to="folder", write="folder_ids", read="sources[].id", unordered=True, additive=True, link="folders", include="agent.sources", clear=[])
+    archive: str = attr("Its long-term memory: a key of `archives`.", to="archive", write=None, read=None, listed="/v1/archives/", additive=True, link="archives", clear=[])
     identities: list[str] = attr("On whose behalf it works: keys of `identities`.", to="identity", write="identity_ids", read="identities[].id", unordered=True, additive=True, link="identities", include="agent.identities", clear=[])
     tool_rules: list[dict[str, Any]] = attr("Which tools may, must or must not follow which.", clear=[])
     secrets: dict[str, str] = attr("Environment variables of its tools.", secret=True, partial=True, clear={})

@@ -20,6 +20,7 @@ clear       what the server takes for "nothing"; Never if it has no way back, wh
 file        endings of files that may be named in place of the text, and what an ending says of other fields.
 offered     the path under which the server lists the handles that this field may have.
 tried       the path that derives a tool from this text without making it, so that a plan can tell if it works.
+listed      the list that tells by `agent_id` what is attached, where answers do not.
 include     what an answer must be asked for, or this stands in it as nothing.
 policy      who owns it, unless the manifest says otherwise.
 
@@ -78,6 +79,7 @@ class Attr:
     file: Mapping[str, Mapping[str, Any]] | None = None
     offered: str | None = None
     tried: str | None = None
+    listed: str | None = None
     include: str | None = None
     policy: Policy = "enforce"
 

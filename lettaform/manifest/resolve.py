@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from lettaform.errors import Place
 from lettaform.kinds import kinds
@@ -190,7 +190,10 @@ class Objects:
 
     def check(self, instance: Instance, values: Mapping[str, Any], *, broken: bool) -> bool:
         """What the kind itself finds wrong, and what is reserved for us. Whether the kind found anything."""
-        found = instance.table.check(values)
+        fields = instance.table.model_fields
+        # a whole list or map that another object will have cannot be looked into
+        open = {n for n, v in values.items() if isinstance(v, Ref) and get_origin(fields[n].annotation) in (dict, list)}
+        found = instance.table.check({name: value for name, value in values.items() if name not in open})
         for path, message, hint in found:
             name = path.partition(".")[0]
             node = instance.body.map.get(name)

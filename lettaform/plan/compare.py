@@ -61,10 +61,11 @@ class Eye:
         members: dict[str, tuple[Any, ...]] = {}
         for name, value in desired.values.items():
             line = kind.attrs()[name]
-            if line.once or line.own or line.secret or line.write is None:
+            if line.once or line.own or line.secret or (line.write is None and not line.link):
                 continue
             if line.additive:
-                members |= {name: tuple(map(self.member, value))} if value else {}
+                told = [value] if isinstance(value, Ref) else value
+                members |= {name: tuple(map(self.member, told))} if told else {}
                 continue
             for path, want, _ in leaves(line, line.clear if value is None else value, None):
                 later = any(True for _ in refs(want))
@@ -209,7 +210,8 @@ class _Comparison:
         if self.owners[line.name] == "ignore":
             return
         found, eye = self.found, self.eye
-        want = list(map(eye.member, value or ()))
+        told = [value] if isinstance(value, Ref) else value or ()
+        want = list(map(eye.member, told))
         have = [item for item in self.live.values.get(line.name) or () if not self.own(item)]
         ours = found.members.get(line.name, ())
         exact = self.desired.policies.get(line.name) == "enforce"

@@ -205,12 +205,17 @@ class _Diff:
         # 0.16.8 writes a system prompt of its own where none is told
         told = {n: lines[n].clear if v is None and lines[n].clear == "" else v for n, v in desired.values.items()}
         fields = {n: v for n, v in told.items() if v is not None and lines[n].write}
+        spoken = fields | {n: v for n, v in told.items() if v is not None and lines[n].link}
         base, members = self.eye.base_of(desired)
         mark = Mark(base, members, {part.address.child or "": self.eye.base_of(part)[0] for part in parts})
-        shown = tuple(Difference(name, None, value, secret=kind.attrs()[name].secret) for name, value in fields.items())
+        shown = tuple(Difference(name, None, value, secret=kind.attrs()[name].secret) for name, value in spoken.items())
         change = Change(desired.address, desired.kind, "create", differences=shown, place=desired.place)
         change = old.change if old else change
-        self.deltas += [Delta(change, desired, old.live if old else None, fields, mark, kept=kept), *inside]
+        # what a birth cannot bring is attached after it
+        later = ((n, v) for n, v in desired.values.items() if v is not None and lines[n].link and not lines[n].write)
+        each = ((name, item) for name, value in later for item in ([value] if isinstance(value, Ref) else value))
+        links = tuple((name, self.eye.member(item)) for name, item in each)
+        self.deltas += [Delta(change, desired, old.live if old else None, fields, mark, links, kept=kept), *inside]
 
     def part_at_birth(self, part: Desired, kept: dict[str, Any], *, replaced: bool) -> Delta:
         """An own block of an agent to be: born with it, unless memory of an earlier one survives."""
@@ -346,6 +351,7 @@ class _Diff:
     ) -> None:
         """0.16.8 refuses a second block with a label that the agent has."""
         gone = {member for _, member in unlinks}
+        self.single(desired, live, links, gone)
         hanging = self.world.attached.get(live.id, ())
         taken = {b.name: b for b in hanging if b.id not in gone and not self.doomed(b)}
         for name, member in links:
@@ -359,6 +365,16 @@ class _Diff:
                 whose, hint = f"{other.address}, which is no longer declared", "`--prune` removes it"
             message = f"{desired.address} already has a block labelled `{label}`: {whose}"
             self.problem(desired, "blocks", message, hint)
+
+    def single(self, desired: Desired, live: Live, links: tuple[tuple[str, Any], ...], gone: set[Any]) -> None:
+        """Where only one can be attached, one that somebody else attached is in the way."""
+        for name, _ in links:
+            wanted = desired.values.get(name)
+            have = [item for item in live.values.get(name) or () if item not in gone]
+            if isinstance(wanted, Ref) and have:
+                told = f"{desired.address} has the {name} {have[0]} already, which the agent or somebody else attached"
+                hint = f"detach it, or adopt it: `lettaform import '{wanted.address}' {have[0]}`"
+                self.problem(desired, name, told, hint)
 
     def crowded(self, desired: Desired, parts: list[Desired], kept: Mapping[str, Any]) -> None:
         """At birth 0.16.8 leaves out, without a word, all but one of several blocks of one label."""
@@ -439,6 +455,10 @@ class _Diff:
         wanted, allowed = self.manifest.objects.get(address), matches(address, self.wish.allow_destroy)
         parent = self.world.objects.get(address.parent) if address.parent else None
         users = self.world.users.get(live.id, frozenset()) - self.leaving - {parent.id if parent else ""}
+        if users and not allowed and parent and parent.id in self.leaving:
+            reason = f"its agent goes, and {len(users)} agents outside this plan have it: kept"
+            self.deltas.append(Delta(Change(address, live.kind, "forget", live.id, reason), None, live, mark=Mark()))
+            return
         if users and not allowed:
             reason = f"kept: {len(users)} agents outside this plan use it"
             self.unmanaged.append(Unmanaged(live.kind, live.id, address, reason))

@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.model import FORGET, Live, Manifest, Mark, Record, Step, World
-from lettaform.plan.diff import Delta
+from lettaform.plan.diff import Delta, kinds_at
 from lettaform.words import Address, Ref, refs
 
 RECORD = Address("stack", "record")
@@ -103,6 +103,8 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
         return
     if change.action in ("create", "replace"):
         yield from _birth(delta, inline.get(delta.address, {}))
+        for name, member in delta.links:
+            yield Step(f"{address}+{name}", "link", delta.address, change.kind, member=(name, member), after=(address,))
         return
     if delta.live is None:
         return
@@ -181,7 +183,8 @@ def _after(
 ) -> Step:
     """Refer to the steps that make or change what this one speaks of, or make room for it."""
     alive = {live.id: str(address) for address, live in world.objects.items()}
-    named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts)])]
+    members = dict(step.mark.members) if step.mark else {}
+    named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts), members])]
     named += [alive[m] for m in _members(step) if m in alive]
     before = [key for key in named if key in steps and key != step.key and steps[key].op in ("create", "update")]
     # a cycle could only come from an update that waits for its own links
@@ -209,7 +212,9 @@ def _forewarn(forgotten: set[Address], due: Record, world: World) -> tuple[Step,
     noted = noted and due.intents.items() <= world.record.intents.items()
     if noted and not forgotten & world.record.ids.keys():
         return ()
-    ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten}
+    # what the record alone knows stays in it until it is dead
+    silent = {a for a in forgotten if kinds()[kinds_at(a)].mark == "record"}
+    ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten - silent}
     marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
     return (Step("record-", "record", RECORD, "stack", fields=_fields(ids, due, marks)),)
 

@@ -33,6 +33,7 @@ async def find(client: Client, manifest: Manifest) -> World:
             _hide(client, live.values.get(line.name) if line.secret else None)
     agents = bodies["agent"] + await _missing(client, record, found)
     world = _whose(client.url, version, manifest, record, found, {body["id"]: body for body in agents})
+    world = await _attached(client, manifest, world)
     world = await _inherit(client, await _free(client, mark.stack_tag(manifest.stack), world))
     world = await _imports(client, manifest, world)
     return await _externals(client, manifest, world, found)
@@ -278,6 +279,28 @@ async def _free(client: Client, tag: str, world: World) -> World:
             kept = left if live.id in ids else gone
             kept[address] = (*kept.get(address, ()), live)
     return replace(world, survivors=left, strayed=gone)
+
+
+async def _attached(client: Client, manifest: Manifest, world: World) -> World:
+    """What hangs on objects and does not show on them: one request for each that declares it."""
+    asked = [
+        (live, line)
+        for address, live in world.objects.items()
+        if (desired := manifest.objects.get(address))
+        for line in kinds()[live.kind].attrs().values()
+        if line.listed and line.name in desired.values
+    ]
+    found = await asyncio.gather(*(client.pages(line.listed or "", agent_id=live.id) for live, line in asked))
+    told = {
+        (live.id, line.name): [each["id"] for each in some] for (live, line), some in zip(asked, found, strict=True)
+    }
+    objects = {
+        address: replace(
+            live, values={**live.values, **{name: ids for (id, name), ids in told.items() if id == live.id}}
+        )
+        for address, live in world.objects.items()
+    }
+    return replace(world, objects=objects) if told else world
 
 
 async def _inherit(client: Client, world: World) -> World:

@@ -13,7 +13,9 @@ import httpx
 Record = dict[str, Any]
 _ID = re.compile(r"\b([a-z]+(?:-env)?)-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _FAULT = re.compile(r"'type': '(\w+)', 'loc': \(([^)]*)\)")
-_MADE = {"/v1/agents/": "agents", "/v1/blocks/": "blocks", "/v1/tools/": "tools", "/v1/identities/": "identities"}
+# groups before their managers, agents before what they use
+_SECTIONS = ("groups", "agents", "blocks", "tools", "identities", "folders", "archives", "providers")
+_MADE = {f"/v1/{section}/": section for section in _SECTIONS}
 
 
 def nobody(kind: str) -> str:
@@ -34,8 +36,7 @@ class Face:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # agents before what they use
-        for section in ("agents", "blocks", "tools", "identities"):
+        for section in _SECTIONS:
             for id in [id for id, each in self._made.items() if each == section]:
                 self.client.delete(f"/v1/{section}/{id}")
         self.client.close()

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import yaml
 
+from lettaform.kinds import kinds, sections
 from lettaform.model import Wish
 from tests.faults.harness import ID
 
@@ -45,6 +46,15 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
     agents["worker"]["tools"] = ["conversation_search", "memory_insert", "convert"]
     agents["meteorologist"]["agent_type"] = "memgpt_v2_agent"  # cannot change: another agent, the same memory
     del agents["researcher"]
+    second["providers"]["workshop"] |= {"api_key": "${var.token}", "region": "here"}
+    second["identities"]["shop"]["properties"] = {"city": "Delft", "employees": 8}
+    second["folders"]["manuals"]["description"] = "Manuals of all bicycles."
+    second["folders"]["prices"] = {"embedding": "letta/letta-free", "name": f"prices-{suffix}"}
+    second["archives"]["sales"] = {"description": "What was sold."}
+    second["groups"]["lunch"] |= {"agents": ["cashier", "foreman"], "max_turns": 4}
+    second["groups"]["counter"]["type"] = "dynamic"  # cannot change: another group
+    agents["cashier"] |= {"folders": ["prices"], "archive": "sales", "identities": []}
+    agents["mechanic"] |= {"folders": ["prices"], "archive": None}
     second["blocks"]["rota"] = {"value": "Ann, then Bob.", "read_only": True}
     second["blocks"]["organization"]["limit"] = 6000
     second["tools"]["advise"]["source"] = second["tools"]["advise"]["source"].replace("a coat", "a warm coat")
@@ -71,6 +81,15 @@ def _file(loader: _Loader, node: yaml.ScalarNode) -> str:
 _Loader.add_constructor("!file", _file)
 
 
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two variables are one."""
+    return "default" in one and one["default"] == other.get("default")
+
+
+UNIQUE = {kind.section: kind.name_field for kind in kinds().values() if kind.unique and not kind.named_by}
+"""Sections whose names nobody else may have on a server, and the field that says them."""
+
+
 def _together(stack: str, suffix: str) -> dict[str, Any]:
     whole: dict[str, Any] = {"stack": stack, "variables": {"token": {"secret": True, "default": SECRET}}}
     for path in sorted(EXAMPLES.glob("*/lettaform.yaml")):
@@ -83,9 +102,14 @@ def _together(stack: str, suffix: str) -> dict[str, Any]:
         for tool in told.get("tools", {}).values():
             source = (path.parent / tool["source"]).read_text()
             tool["source"] = re.sub(r"^def (\w+)", rf"def \1_{suffix}", source, flags=re.MULTILINE)
-        for section in ("variables", "blocks", "tools", "agents", "outputs"):
+        for section, name in UNIQUE.items():
+            for key, each in told.get(section, {}).items():
+                each[name] = f"{key}-{suffix}"
+        for section in ("variables", *sections(), "outputs"):
             here = whole.setdefault(section, {})
-            twice = here.keys() & told.get(section, {}).keys()
+            twice = {
+                key for key in here.keys() & told.get(section, {}).keys() if not _same(here[key], told[section][key])
+            }
             assert not twice, f"{path}: {section} {twice} stand in another example, too"
             here |= told.get(section, {})
     return whole
@@ -100,26 +124,44 @@ def write(phase: Phase, folder: Path) -> None:
 
 
 def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[dict[str, Any]]]:
-    """All agents, blocks, custom tools and locks of a server, or of one stack."""
+    """Everything that a server, or one stack of it, holds."""
     mine: dict[str, Any] = {"tags": f"lettaform:stack={stack}"} if stack else {}
     every: dict[str, Any] = {"limit": 1000, "order": "asc"}
-    relations = [f"agent.{name}" for name in ("blocks", "tools", "tags", "secrets")]
+    relations = [f"agent.{name}" for name in ("blocks", "tools", "tags", "secrets", "sources", "identities")]
 
     def get(path: str, **params: Any) -> list[dict[str, Any]]:
         return list(raw.get(f"/v1/{path}/", params=every | params).raise_for_status().json())
 
     tools = [t for t in get("tools") if t["tool_type"] == "custom" and (not stack or mine["tags"] in t["tags"])]
-    key = {"identifier_key": f"lettaform:lock:{stack}"} if stack else {}
+    rest = {section: [body for body in get(section) if _of(body, stack)] for section in UNTAGGED}
+    archives = [{"id": body["id"], "agents": _users(raw, body["id"])} for body in rest["archives"]]
     return {
+        "attached": archives,
+        **rest,
         "agents": get("agents", include=relations, show_hidden_agents=True, **mine),
         "blocks": get("blocks", show_hidden_blocks=True, **mine),
         "tools": tools,
-        "locks": get("identities", **key),
     }
+
+
+UNTAGGED = [kind.section for kind in kinds().values() if not kind.tagged()]
+
+
+def _of(body: Mapping[str, Any], stack: str | None) -> bool:
+    """Whether what has no tags is of a stack: by the name that we gave it, our mark, or its lock."""
+    suffix = re.sub(r"\W", "_", stack or "")
+    texts = [body.get(field) or "" for field in ("name", "identifier_key", "description")]
+    return not stack or any(text.endswith(suffix) or stack in text for text in texts)
+
+
+def _users(raw: httpx.Client, archive: str) -> list[str]:
+    path = f"/v1/archives/{archive}/agents"
+    return [agent["id"] for agent in raw.get(path, params={"limit": 1000}).raise_for_status().json()]
 
 
 _PASSING = {
     *("created_at", "updated_at", "created_by_id", "last_updated_by_id", "message_ids", "memory", "value_enc"),
+    "last_synced",
     *("last_run_completion", "last_run_duration_ms", "last_stop_reason", "tool_exec_environment_variables"),
 }
 
@@ -135,7 +177,8 @@ def told(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def _called(body: Mapping[str, Any]) -> str:
     tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:record="))]
-    return ",".join(tags) or str(body.get("name") or body.get("label") or body.get("identifier_key"))
+    words = (body.get(word) for word in ("name", "label", "identifier_key", "description"))
+    return ",".join(tags) or str(next(filter(None, words), None))
 
 
 def _plain(value: Any, names: Mapping[str, str]) -> Any:
@@ -148,9 +191,17 @@ def _plain(value: Any, names: Mapping[str, str]) -> Any:
         return sorted((_plain(each, names) for each in value), key=repr)
     if isinstance(value, str):
         if value.startswith("{") and '"ids"' in value:  # the stack record
-            return _plain({**json.loads(value), "key": None}, names)
+            record = json.loads(value)
+            marks = {address: _unreferred(address, mark) for address, mark in record.get("marks", {}).items()}
+            return _plain({**record, "key": None, "marks": marks}, names)
         return ID.sub(lambda id: names.get(id[0], "‹another›"), value)
     return value
+
+
+def _unreferred(address: str, mark: dict[str, Any]) -> dict[str, Any]:
+    """A mark without the digests of what refers to others: they are digests of ids."""
+    lines = kinds()[sections()[address.split(".")[0]]].attrs()
+    return {**mark, "base": {path: None if lines[path.split(".")[0]].to else d for path, d in mark["base"].items()}}
 
 
 def differences(have: Any, want: Any, path: str = "") -> Iterable[str]:

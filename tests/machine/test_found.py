@@ -143,6 +143,17 @@ def test_what_a_stranger_took_over_is_named_kept_and_let_go(machine: Machine) ->
     assert world(machine)[human]["tags"] == []
 
 
+def test_memory_that_a_stranger_shares_outlives_its_agent_unmarked(machine: Machine) -> None:
+    # it was kept, and only the plan after it let it go
+    persona = id_of(machine, "agents.bob.memory.persona")
+    theirs = machine.ground.ask("POST", "/v1/agents/", {"name": "theirs", "model": machine.ground.model})
+    machine.ground.ask("PATCH", f"/v1/agents/{theirs['id']}/core-memory/blocks/attach/{persona}")
+    everything = Wish(destroy=True)
+    machine.apply(A, everything)
+    assert world(machine)[persona]["tags"] == []
+    machine.settled(A, everything)
+
+
 def test_what_an_agent_took_off_moves_with_it_in_a_plan_too(machine: Machine) -> None:
     # at its old address it counted as undeclared, and the next prune deleted it
     ann, human = id_of(machine, "agents.ann"), id_of(machine, "agents.ann.memory.human")

@@ -123,6 +123,8 @@ manifests = st.fixed_dictionaries(
 
 @everyday
 @given(manifests)
+@example({"stack": "s", "folders": {"a": {}}, "agents": {"a": {"secrets": "${folders.a.description}"}}})
+@example({"stack": "s", "folders": {"a": {}}, "agents": {"a": {"tool_rules": "${folders.a.description}"}}})
 def test_structures(data: Any) -> None:
     outcome(yaml.safe_dump(data, allow_unicode=True).encode("utf-8", "surrogatepass"))
 

@@ -137,6 +137,9 @@ def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _
     if "agent.identities" in include:
         shown["identity_ids"] = list(agent["_identities"])
         shown["identities"] = [server.tables.identities[id] for id in agent["_identities"]]
+    if "agent.sources" in include:
+        native = {"vector_db_provider": "native"}  # shown here alone
+        shown["sources"] = [{**server.tables.folders[id], **native} for id in agent["_folders"]]
     return shown
 
 
@@ -201,6 +204,9 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     for id in body.get("identity_ids") or ():
         if id not in server.tables.identities:
             raise dangling("identities_agents", "identity_id", id, "identities")
+    for id in body.get("folder_ids") or ():
+        if id not in server.tables.folders:
+            raise dangling("sources_agents", "source_id", id, "sources")
     if "\0" in (system or ""):
         raise Refusal(500, DATABASE)
     _fits(body.get("timezone"))
@@ -217,6 +223,7 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
     agent["hidden"] = True if "role:subagent" in tags else body.get("hidden")  # 0.16.8 hides these
     secrets = body.get("secrets") or body.get("tool_exec_environment_variables") or {}
     agent |= {"_tools": used, "_tags": tags, "_identities": list(dict.fromkeys(body.get("identity_ids") or ()))}
+    agent |= {"_folders": list(dict.fromkeys(body.get("folder_ids") or ())), "_archive": None}
     agent |= {"_blocks": {}, "_secrets": {key: (server.id("agent-env"), value) for key, value in secrets.items()}}
     # unknown blocks and those of a label that is there are left out without a word (0.16.8)
     _attach(server, agent, {*(body.get("block_ids") or ()), *(block["id"] for block in inline)})
@@ -229,8 +236,8 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
 
 
 def _refuse_what_is_not_modelled(body: Mapping[str, Any]) -> None:
-    if any(body.get(key) for key in ("enable_sleeptime", "include_default_source", "folder_ids", "source_ids")):
-        raise Refusal(501, "the stand-in does not model sleeptime and folders")
+    if any(body.get(key) for key in ("enable_sleeptime", "include_default_source", "source_ids")):
+        raise Refusal(501, "the stand-in does not model sleeptime and default folders")
     if "git-memory-enabled" in (body.get("tags") or ()):
         raise Refusal(501, "the stand-in does not model git memory")
 
@@ -285,7 +292,14 @@ def _tools(server: StandIn, body: Mapping[str, Any], kind: str) -> list[str]:
     if lost:
         raise Refusal(400, f"Tools not found by id:   {lost}")
     ids = {*(tool["id"] for tool in found), *(body.get("tool_ids") or ())}
+    ids |= set(for_files(server)) if body.get("folder_ids") else set()
     return [id for id in server.tables.tools if id in ids]
+
+
+def for_files(server: StandIn) -> list[str]:
+    """The ids of the tools that come and go with folders."""
+    names = tools.BUILT_IN["letta_files_core"]
+    return [tool["id"] for tool in server.tables.tools.values() if tool["name"] in names]
 
 
 def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[str]) -> list[Record]:
@@ -466,6 +480,8 @@ def _write_memory(server: StandIn, ask: Ask) -> Record:
 def _patch(server: StandIn, ask: Ask) -> Record:
     body = check(ask.body, _BOTH)
     _refuse_what_is_not_modelled(body)
+    if body.get("folder_ids"):
+        raise Refusal(501, "the stand-in does not model folders that come by PATCH")
     _check_shared(body)
     have = _known(server, ask) if models.looks_back(body) else find(server, ask.names["agent_id"])
     agent = copy.deepcopy(have)  # all or nothing
@@ -523,8 +539,21 @@ def _compacted(agent: Record, body: Mapping[str, Any], provider: str) -> Record:
 @on("DELETE", "/v1/agents/{agent_id}")
 def _delete(server: StandIn, ask: Ask) -> Record:
     agent = find(server, ask.names["agent_id"])
+    _refuse_a_manager(server, agent["id"])
     del server.tables.agents[agent["id"]]  # its blocks stay
     return {"message": f"Agent id={agent['id']} successfully deleted"}
+
+
+def _refuse_a_manager(server: StandIn, id: str) -> None:
+    if any(group["manager_agent_id"] == id for group in server.tables.groups.values()):
+        raise Refusal(
+            409,
+            "(sqlalchemy.dialects.postgresql.asyncpg.IntegrityError) "
+            "<class 'asyncpg.exceptions.RestrictViolationError'>: "
+            'update or delete on table "agents" violates RESTRICT setting of foreign key constraint '
+            f'"groups_manager_agent_id_fkey" on table "groups"\nDETAIL:  Key (id)=({id}) is referenced from table '
+            '"groups".\n[SQL: …]',
+        )
 
 
 @on("POST", "/v1/agents/{agent_id}/recompile")

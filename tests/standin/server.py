@@ -25,6 +25,9 @@ ORGANIZATION = "org-00000000-0000-4000-8000-000000000000"
 UNKNOWN = "An unknown error occurred"
 DATABASE = "A database error occurred."
 
+NOTHING = object()
+"""An answer without a body: 204."""
+
 Record = dict[str, Any]
 
 
@@ -135,6 +138,10 @@ class Tables:
     blocks: dict[str, Record] = field(default_factory=dict)
     tools: dict[str, Record] = field(default_factory=dict)
     identities: dict[str, Record] = field(default_factory=dict)
+    folders: dict[str, Record] = field(default_factory=dict)
+    archives: dict[str, Record] = field(default_factory=dict)
+    groups: dict[str, Record] = field(default_factory=dict)
+    providers: dict[str, Record] = field(default_factory=dict)
 
 
 class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
@@ -185,6 +192,8 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
                 status, body = refusal.status, refusal.body
                 more = {"location": body.pop("location")} if "location" in body else {}
             self.log.append((method, url.path, status))
+        if body is NOTHING:
+            return httpx.Response(204, headers=more)
         more["content-type"] = "application/json"
         return httpx.Response(status, content=json.dumps(body).encode(), headers=more)
 

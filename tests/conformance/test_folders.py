@@ -1,0 +1,98 @@
+"""Folders: unique names, metadata, and the tools that come and go with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.conformance.face import Face, nobody, refusal
+
+FILES = {"grep_files", "open_files", "semantic_search_files"}
+
+
+def make(server: Face, **told: Any) -> dict[str, Any]:
+    return dict(server.made("POST", "/v1/folders/", {"name": server.tag, "embedding": server.embedding, **told}))
+
+
+def tools(server: Face, agent: dict[str, Any]) -> set[str]:
+    return {tool["name"] for tool in server.again(agent)["tools"]}
+
+
+def test_birth(server: Face) -> None:
+    made = make(server, metadata={"a": {"b": 1}}, embedding_chunk_size=200)
+    passing = ("id", "created_at", "updated_at", "embedding_config")
+    assert {key: value for key, value in made.items() if key not in passing} == {
+        "name": server.tag,
+        "description": None,
+        "instructions": None,
+        "metadata": {"a": {"b": 1}},
+        "organization_id": "org-00000000-0000-4000-8000-000000000000",
+        "created_by_id": "user-00000000-0000-4000-8000-000000000000",
+        "last_updated_by_id": "user-00000000-0000-4000-8000-000000000000",
+    }
+    config = made["embedding_config"]
+    assert (config["handle"], config["embedding_chunk_size"]) == (server.embedding, 200)
+    assert server.get(f"/v1/folders/{made['id']}") == made
+    assert server.get("/v1/folders/", name=server.tag) == [made]
+    assert server.get("/v1/folders/", name=server.tag, limit=0) == []
+
+
+def test_only_with_an_embedding_and_only_what_it_knows(server: Face) -> None:
+    said = "INVALID_ARGUMENT: Must specify either embedding or embedding_config in request"
+    assert refusal(server.ask("POST", "/v1/folders/", {"name": server.tag})) == (400, said)
+    told = {"name": server.tag, "embedding": "no/such"}
+    said = "INVALID_ARGUMENT: Embedding model no/such not found"
+    assert refusal(server.ask("POST", "/v1/folders/", told)) == (400, said)
+    told = {"name": server.tag, "embedding": server.embedding, "nonsense": 1}
+    assert refusal(server.ask("POST", "/v1/folders/", told)) == (422, [("extra_forbidden", "'body', 'nonsense'")])
+
+
+def test_a_name_is_unique(server: Face) -> None:
+    make(server)
+    other = make(server, name=f"{server.tag}-2")
+    told = {"name": server.tag, "embedding": server.embedding}
+    for answer in (
+        server.ask("POST", "/v1/folders/", told),
+        server.ask("PATCH", f"/v1/folders/{other['id']}", {"name": server.tag}),
+    ):
+        status, detail = refusal(answer)
+        assert status == 409
+        assert f"Key (name, organization_id)=({server.tag}, <org>) already exists." in detail
+
+
+def test_patch_replaces_what_is_not_null(server: Face) -> None:
+    made = make(server, description="d", metadata={"a": 1})
+    path = f"/v1/folders/{made['id']}"
+    now = server.made("PATCH", path, {"instructions": "i", "description": None, "metadata": {"b": 1}})
+    assert (now["instructions"], now["description"], now["metadata"]) == ("i", "d", {"b": 1})
+    assert server.made("PATCH", path, {"description": "", "metadata": {}})["description"] == ""
+    assert server.get(path)["metadata"] == {}
+
+
+def test_the_tools_come_and_go_with_the_last_folder(server: Face) -> None:
+    one, two, agent = make(server), make(server, name=f"{server.tag}-2"), server.agent(tags=["t"])
+    path = f"/v1/agents/{agent['id']}/folders"
+    for folder in (one, one, two):
+        server.made("PATCH", f"{path}/attach/{folder['id']}")
+    assert tools(server, agent) == FILES
+    assert {each["id"] for each in server.again(agent)["sources"]} == {one["id"], two["id"]}
+    assert server.get(f"/v1/folders/{one['id']}/agents") == [agent["id"]]
+    server.made("PATCH", f"{path}/detach/{one['id']}")
+    assert tools(server, agent) == FILES
+    for _ in range(2):
+        server.made("PATCH", f"{path}/detach/{two['id']}")
+    assert tools(server, agent) == set()
+
+
+def test_born_with_a_folder_and_left_with_its_tools(server: Face) -> None:
+    folder = make(server)
+    agent = server.agent(folder_ids=[folder["id"]])
+    assert {tool["name"] for tool in agent["tools"]} == FILES
+    assert server.made("DELETE", f"/v1/folders/{folder['id']}") is None
+    assert server.again(agent)["sources"] == []
+    assert tools(server, agent) == FILES
+    assert server.ask("DELETE", f"/v1/folders/{folder['id']}").status_code == 404
+
+
+def test_an_agent_with_an_unknown_folder(server: Face) -> None:
+    told = {"name": "a", "model": server.model, "folder_ids": [nobody("source")]}
+    assert server.ask("POST", "/v1/agents/", told).status_code == 409

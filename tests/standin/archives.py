@@ -1,0 +1,85 @@
+"""`/v1/archives/`: long-term memory. Names are not unique; an agent has one at most."""
+
+from __future__ import annotations
+
+from tests.standin import agents, models
+from tests.standin.lists import page
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Record, StandIn, absent, on, taken
+from tests.standin.validate import check
+
+_FIELDS = {"name": "str!", "description": "str?", "embedding": "str?", "embedding_config": "dict?"}
+_UPDATE = {"name": "str?", "description": "str?"}
+
+
+def find(server: StandIn, id: str) -> Record:
+    """An archive, or 404."""
+    if id not in server.tables.archives:
+        raise absent("Archive", id)
+    return server.tables.archives[id]
+
+
+@on("POST", "/v1/archives/")
+def _create(server: StandIn, ask: Ask) -> Record:
+    told, now = check(ask.body, _FIELDS), server.now()
+    config = models.embedding(told["embedding"]) if told.get("embedding") else None
+    made: Record = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    made |= {"name": told["name"], "description": told.get("description"), "organization_id": ORGANIZATION}
+    made |= {"vector_db_provider": "native", "embedding_config": config, "metadata": None, "id": server.id("archive")}
+    server.tables.archives[made["id"]] = made
+    return made
+
+
+@on("GET", "/v1/archives/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    found = list(server.tables.archives.values())
+    if ask.query.get("name"):
+        found = [each for each in found if each["name"] == ask.query["name"]]
+    if ask.query.get("agent_id"):
+        agent = server.tables.agents.get(ask.query["agent_id"], {})
+        found = [each for each in found if each["id"] == agent.get("_archive")]
+    return page(ask, found, everything=list(server.tables.archives), order="desc", zero_is_all=False)
+
+
+@on("GET", "/v1/archives/{archive_id}")
+def _get(server: StandIn, ask: Ask) -> Record:
+    return find(server, ask.names["archive_id"])
+
+
+@on("PATCH", "/v1/archives/{archive_id}")
+def _patch(server: StandIn, ask: Ask) -> Record:
+    archive, told = find(server, ask.names["archive_id"]), check(ask.body, _UPDATE)
+    archive.update({name: told[name] for name in _UPDATE if told.get(name) is not None})
+    return archive
+
+
+@on("DELETE", "/v1/archives/{archive_id}")
+def _delete(server: StandIn, ask: Ask) -> object:
+    archive = find(server, ask.names["archive_id"])
+    for agent in _users(server, archive):
+        agent["_archive"] = None
+    del server.tables.archives[archive["id"]]
+    return NOTHING
+
+
+def _users(server: StandIn, archive: Record) -> list[Record]:
+    return [agent for agent in server.tables.agents.values() if agent["_archive"] == archive["id"]]
+
+
+@on("GET", "/v1/archives/{archive_id}/agents")
+def _agents(server: StandIn, ask: Ask) -> list[Record]:
+    return [agents.show(server, agent, ()) for agent in _users(server, find(server, ask.names["archive_id"]))]
+
+
+@on("PATCH", "/v1/agents/{agent_id}/archives/attach/{archive_id}")
+def _attach(server: StandIn, ask: Ask) -> None:
+    agent, archive = agents.find(server, ask.names["agent_id"]), find(server, ask.names["archive_id"])
+    if agent["_archive"] not in (None, archive["id"]):
+        raise taken("ArchivesAgents", "unique_agent_archive", {"agent_id": agent["id"]})
+    agent["_archive"] = archive["id"]
+
+
+@on("PATCH", "/v1/agents/{agent_id}/archives/detach/{archive_id}")
+def _detach(server: StandIn, ask: Ask) -> None:
+    agent, archive = agents.find(server, ask.names["agent_id"]), find(server, ask.names["archive_id"])
+    if agent["_archive"] == archive["id"]:
+        agent["_archive"] = None

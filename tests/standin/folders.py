@@ -1,0 +1,91 @@
+"""`/v1/folders/`: where files stand. Names are unique; an agent that has one has the tools for files, too."""
+
+from __future__ import annotations
+
+from tests.standin import agents, models
+from tests.standin.lists import page
+from tests.standin.server import ORGANIZATION, USER, Ask, Record, Refusal, StandIn, absent, on, taken
+from tests.standin.validate import check
+
+_FIELDS = {"name": "str!", "description": "str?", "instructions": "str?", "metadata": "dict?", "embedding": "str?"}
+_FIELDS |= {"embedding_chunk_size": "int?", "embedding_config": "dict?"}
+_UPDATE = {"name": "str?", "description": "str?", "instructions": "str?", "metadata": "dict?"}
+
+
+def find(server: StandIn, id: str) -> Record:
+    """A folder, or 404."""
+    if id not in server.tables.folders:
+        raise absent("Source", id)
+    return server.tables.folders[id]
+
+
+def _unique(server: StandIn, name: str | None, but: str = "") -> None:
+    if any(each["name"] == name and each["id"] != but for each in server.tables.folders.values()):
+        columns = {"name": str(name), "organization_id": ORGANIZATION}
+        raise taken("Source", "uq_source_name_organization", columns)
+
+
+@on("POST", "/v1/folders/")
+def _create(server: StandIn, ask: Ask) -> Record:
+    told = check(ask.body, _FIELDS, closed=True)
+    if not told.get("embedding"):
+        raise Refusal(400, "INVALID_ARGUMENT: Must specify either embedding or embedding_config in request")
+    config = models.embedding(told["embedding"], told.get("embedding_chunk_size"))
+    _unique(server, told["name"])
+    now = server.now()
+    made: Record = {name: told.get(name) for name in _UPDATE} | {"id": server.id("source")}
+    made |= {"embedding_config": config, "organization_id": ORGANIZATION, "created_by_id": USER}
+    made |= {"last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    server.tables.folders[made["id"]] = made
+    return made
+
+
+@on("GET", "/v1/folders/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    name = ask.query.get("name")
+    found = [each for each in server.tables.folders.values() if not name or each["name"] == name]
+    return page(ask, found, everything=list(server.tables.folders), order="asc", zero_is_all=False)
+
+
+@on("GET", "/v1/folders/{source_id}")
+def _get(server: StandIn, ask: Ask) -> Record:
+    return find(server, ask.names["source_id"])
+
+
+@on("PATCH", "/v1/folders/{source_id}")
+def _patch(server: StandIn, ask: Ask) -> Record:
+    folder, told = find(server, ask.names["source_id"]), check(ask.body, _UPDATE)
+    _unique(server, told.get("name"), folder["id"])
+    folder.update({name: told[name] for name in _UPDATE if told.get(name) is not None})
+    return folder
+
+
+@on("DELETE", "/v1/folders/{source_id}")
+def _delete(server: StandIn, ask: Ask) -> None:
+    folder = find(server, ask.names["source_id"])
+    for agent in server.tables.agents.values():  # the tools for files stay (0.16.8)
+        agent["_folders"] = [id for id in agent["_folders"] if id != folder["id"]]
+    del server.tables.folders[folder["id"]]
+
+
+@on("GET", "/v1/folders/{source_id}/agents")
+def _agents(server: StandIn, ask: Ask) -> list[str]:
+    id = find(server, ask.names["source_id"])["id"]
+    return [agent["id"] for agent in server.tables.agents.values() if id in agent["_folders"]]
+
+
+@on("PATCH", "/v1/agents/{agent_id}/folders/attach/{source_id}")
+def _attach(server: StandIn, ask: Ask) -> Record | None:
+    agent, folder = agents.find(server, ask.names["agent_id"]), find(server, ask.names["source_id"])
+    agent["_folders"] = list(dict.fromkeys([*agent["_folders"], folder["id"]]))
+    agent["_tools"] = list(dict.fromkeys([*agent["_tools"], *agents.for_files(server)]))
+    return None if ask.is_new_sdk else agents.show(server, agent)
+
+
+@on("PATCH", "/v1/agents/{agent_id}/folders/detach/{source_id}")
+def _detach(server: StandIn, ask: Ask) -> Record | None:
+    agent, folder = agents.find(server, ask.names["agent_id"]), find(server, ask.names["source_id"])
+    agent["_folders"] = [id for id in agent["_folders"] if id != folder["id"]]
+    if not agent["_folders"]:
+        agent["_tools"] = [id for id in agent["_tools"] if id not in agents.for_files(server)]
+    return None if ask.is_new_sdk else agents.show(server, agent)

@@ -1,0 +1,78 @@
+"""`/v1/providers/`: models under a key of one's own. Names are unique; what is deleted is only hidden."""
+
+from __future__ import annotations
+
+from tests.standin.lists import page
+from tests.standin.server import ORGANIZATION, Ask, Record, StandIn, absent, on, taken
+from tests.standin.validate import check
+
+_FIELDS = {"name": "str!", "provider_type": "str!", "api_key": "str!", "access_key": "str?", "region": "str?"}
+_FIELDS |= {"base_url": "str?", "api_version": "str?"}
+_UPDATE = {"api_key": "str!", "access_key": "str?", "region": "str?", "base_url": "str?", "api_version": "str?"}
+
+
+def _alive(server: StandIn) -> dict[str, Record]:
+    return {id: each for id, each in server.tables.providers.items() if not each["_deleted"]}
+
+
+def find(server: StandIn, id: str) -> Record:
+    """A provider, or 404."""
+    if id not in _alive(server):
+        raise absent("Provider", id)
+    return server.tables.providers[id]
+
+
+def _show(provider: Record) -> Record:
+    return {key: value for key, value in provider.items() if not key.startswith("_")}
+
+
+def _set(server: StandIn, provider: Record, told: Record) -> Record:
+    """0.16.8 keeps keys under another name alone."""
+    plain = ("name", "provider_type", "base_url", "region", "api_version")
+    provider |= {name: told[name] for name in plain if told.get(name) is not None}
+    provider |= {f"{key}_enc": told[key] for key in ("api_key", "access_key") if told.get(key) is not None}
+    provider |= {"updated_at": server.now()}
+    return _show(provider)
+
+
+@on("POST", "/v1/providers/")
+def _create(server: StandIn, ask: Ask) -> Record:
+    told = check(ask.body, _FIELDS)
+    known = next((each for each in server.tables.providers.values() if each["name"] == told["name"]), None)
+    if known is not None and not known["_deleted"]:
+        raise taken("Provider", "unique_name_organization_id", {"name": told["name"], "organization_id": ORGANIZATION})
+    # one that was deleted comes back under its old id (0.16.8)
+    made: Record = {"id": known["id"] if known else server.id("provider"), "name": None, "provider_type": None}
+    made |= {"provider_category": "byok", "api_key": None, "base_url": None, "access_key": None, "region": None}
+    made |= {"api_version": None, "organization_id": ORGANIZATION, "updated_at": None, "last_synced": None}
+    made |= {"api_key_enc": None, "access_key_enc": None, "_deleted": False}
+    server.tables.providers[made["id"]] = made
+    return _set(server, made, told)
+
+
+@on("GET", "/v1/providers/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    name, alive = ask.query.get("name"), _alive(server)
+    found = [_show(each) for each in alive.values() if not name or each["name"] == name]
+    return page(ask, found, everything=list(alive), order="desc", zero_is_all=False)
+
+
+@on("GET", "/v1/providers/{provider_id}")
+def _get(server: StandIn, ask: Ask) -> Record:
+    id = ask.names["provider_id"]
+    if id not in server.tables.providers:
+        raise absent("Provider", id)
+    return _show(server.tables.providers[id])  # the deleted, too (0.16.8)
+
+
+@on("PATCH", "/v1/providers/{provider_id}")
+def _patch(server: StandIn, ask: Ask) -> Record:
+    provider = find(server, ask.names["provider_id"])
+    return _set(server, provider, check(ask.body, _UPDATE))
+
+
+@on("DELETE", "/v1/providers/{provider_id}")
+def _delete(server: StandIn, ask: Ask) -> Record:
+    provider = find(server, ask.names["provider_id"])
+    provider["_deleted"] = True
+    return {"message": f"Provider id={provider['id']} successfully deleted"}
