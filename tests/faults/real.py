@@ -22,7 +22,7 @@ from lettaform import flow
 from lettaform.errors import LettaformError
 from lettaform.model import Report
 from lettaform.server import connect
-from tests.faults.fleet import SECRET, Phase, differences, everything, phases, told, write
+from tests.faults.fleet import SECRET, UNTAGGED, Phase, differences, everything, phases, told, write
 from tests.faults.harness import Fault, Faulty, Proxy, on
 from tests.live.fleet import Fleet
 
@@ -169,8 +169,11 @@ class Stack(Fleet):
                 self.patch(f"/v1/blocks/{block['id']}", value=value)
 
     def clear(self) -> None:
-        for lock in self.raw.get("/v1/identities/", params={"identifier_key": f"lettaform:lock:{self.stack}"}).json():
-            self.raw.delete(f"/v1/identities/{lock['id']}")
+        # groups before the agents that lead them; among the identities, our lock
+        left = everything(self.raw, self.stack)
+        for section in sorted(UNTAGGED, key=lambda name: name != "groups"):
+            for body in left[section]:
+                self.raw.delete(f"/v1/{section}/{body['id']}")
         super().clear()
 
 
