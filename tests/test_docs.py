@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lettaform.cli import VERBS
+from lettaform.render.fields import page
 
 ROOT = Path(__file__).parents[1]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -27,6 +28,10 @@ def test_a_test_that_a_document_names_exists(document: str, file: str, test: str
 
 def test_the_page_of_failures_names_tests() -> None:
     assert len([row for row in _named() if row[0] == "failures.md"]) > 30
+
+
+def test_the_page_of_fields_is_current() -> None:
+    assert (ROOT / "docs/fields.md").read_text() == page(), "lettaform schema fields > docs/fields.md"
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

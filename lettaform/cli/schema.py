@@ -1,4 +1,4 @@
-"""`lettaform schema`: what a manifest, or a plan, may look like."""
+"""`lettaform schema`: what a manifest, or a plan, may look like, and what every field is."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import click
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["manifest", "plan"]), default="manifest")
+@click.argument("what", type=click.Choice(["manifest", "plan", "fields"]), default="manifest")
 def schema(what: str) -> None:
-    """Print the JSON Schema of manifests, for editors, or of plans, for programs."""
+    """Print the JSON Schema of manifests, for editors, or of plans, for programs; or all fields, for people."""
+    if what == "fields":
+        from lettaform.render.fields import page
+
+        click.echo(page(), nl=False)
+        return
     if what == "manifest":
         from lettaform.manifest.schema import text
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.standin import blocks, identities, models, tools
+from tests.standin import blocks, groups, identities, models, tools
 from tests.standin.lists import choice, page, tagged, unlisted
 from tests.standin.server import (
     DATABASE,
@@ -48,6 +48,8 @@ _BASE_TOOLS: Mapping[str, tuple[str, ...]] = {
     "sleeptime_agent": ("memory_insert", "memory_replace", "memory_rethink", "memory_finish_edits"),
     "voice_sleeptime_agent": ("store_memories", "rethink_user_memory", "finish_rethinking_memory"),
 }
+_WITH_SLEEPER = ("archival_memory_search", "conversation_search", "send_message")
+_SLEEPERS = ("sleeptime_agent", "voice_sleeptime_agent")
 _ENDING = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
 _GOING_ON = ("letta_core", "letta_memory_core", "letta_sleeptime_core")
 _RULES: Mapping[str, Mapping[str, Any]] = {  # what each type has besides; `...` is required
@@ -140,6 +142,9 @@ def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _
     if "agent.sources" in include:
         native = {"vector_db_provider": "native"}  # shown here alone
         shown["sources"] = [{**server.tables.folders[id], **native} for id in agent["_folders"]]
+    if "agent.managed_group" in include:
+        group = copy.deepcopy(groups.managed(server, agent["id"]))
+        shown |= {"managed_group": group, "multi_agent_group": group}
     return shown
 
 
@@ -181,7 +186,13 @@ def _create(server: StandIn, ask: Ask) -> Record:
         raise invalid(errors)
     _refuse_what_is_not_modelled(body)
     _check_words(body)
-    return make(server, body)
+    made = make(server, body)
+    if not body.get("enable_sleeptime"):
+        return made
+    agent = server.tables.agents[made["id"]]
+    if not _accompany(server, agent):  # 0.16.8 has nothing to answer then, and leaves the agent
+        raise Refusal(500, UNKNOWN)
+    return show(server, agent)
 
 
 def make(server: StandIn, body: Mapping[str, Any]) -> Record:
@@ -236,8 +247,10 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Record:
 
 
 def _refuse_what_is_not_modelled(body: Mapping[str, Any]) -> None:
-    if any(body.get(key) for key in ("enable_sleeptime", "include_default_source", "source_ids")):
-        raise Refusal(501, "the stand-in does not model sleeptime and default folders")
+    if any(body.get(key) for key in ("include_default_source", "source_ids")):
+        raise Refusal(501, "the stand-in does not model default folders")
+    if body.get("enable_sleeptime") and body.get("agent_type") == "voice_convo_agent":
+        raise Refusal(501, "the stand-in does not model voice")
     if "git-memory-enabled" in (body.get("tags") or ()):
         raise Refusal(501, "the stand-in does not model git memory")
 
@@ -281,7 +294,8 @@ def _fits(timezone: str | None) -> None:
 def _tools(server: StandIn, body: Mapping[str, Any], kind: str) -> list[str]:
     names = set(body.get("tools") or ())
     if body.get("include_base_tools", True):
-        names |= set(_BASE_TOOLS.get(kind, ()))
+        awake = bool(body.get("enable_sleeptime")) and kind not in _SLEEPERS
+        names |= set(_WITH_SLEEPER if awake else _BASE_TOOLS.get(kind, ()))
     if body.get("include_multi_agent_tools"):
         names |= set(tools.BUILT_IN["letta_multi_agent_core"])
     found = [tool for tool in server.tables.tools.values() if tool["name"] in names]
@@ -307,7 +321,8 @@ def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[s
     with_base = body.get("include_base_tool_rules")
     if with_base is None:
         # 0.16.8 adds none to a v1 agent, unless rules are told or base tools are not wanted
-        with_base = kind != "letta_v1_agent" or bool(rules) or not body.get("include_base_tools", True)
+        plain = body.get("include_base_tools", True) and not body.get("enable_sleeptime")
+        with_base = kind != "letta_v1_agent" or bool(rules) or not plain
     here = [server.tables.tools[id] for id in used]
     for tool in here if with_base else ():
         if tool["name"] in _ENDING:
@@ -366,6 +381,32 @@ def _attach(server: StandIn, agent: Record, ids: Collection[str]) -> None:
         if label not in labels:
             agent["_blocks"][id] = None
             labels.add(label)
+
+
+# --- sleeptime -------------------------------------------------------------------------------------------------------
+
+
+def _accompany(server: StandIn, agent: Record) -> bool:
+    """A second agent that keeps the memory of this one while it sleeps, and the group of both.
+
+    0.16.8 makes none without an embedding; the second shares the blocks of now, and those that are attached later.
+    """
+    if agent["embedding_config"] is None:
+        return False
+    told = {"name": f"{agent['name']}-sleeptime", "agent_type": "sleeptime_agent", "block_ids": list(agent["_blocks"])}
+    told["memory_blocks"] = [{"label": "memory_persona", "value": "(the server's own words)"}]
+    told |= {key: copy.deepcopy(agent[key]) for key in ("llm_config", "embedding_config", "project_id")}
+    config = {"manager_type": "sleeptime", "manager_agent_id": agent["id"], "sleeptime_agent_frequency": 5}
+    sleeper = make(server, told)["id"]
+    groups.make(server, {"agent_ids": [sleeper], "description": "", "manager_config": config})
+    return True
+
+
+def _sleepers(server: StandIn, agent: Record) -> list[Record]:
+    """The agents that keep the memory of this one."""
+    group = groups.managed(server, agent["id"]) or {}
+    ids = group["agent_ids"] if group.get("manager_type") == "sleeptime" else ()
+    return [server.tables.agents[id] for id in ids if id in server.tables.agents]
 
 
 # --- read ------------------------------------------------------------------------------------------------------------
@@ -483,12 +524,15 @@ def _patch(server: StandIn, ask: Ask) -> Record:
     if body.get("folder_ids"):
         raise Refusal(501, "the stand-in does not model folders that come by PATCH")
     _check_shared(body)
-    have = _known(server, ask) if models.looks_back(body) else find(server, ask.names["agent_id"])
+    back = models.looks_back(body) or body.get("enable_sleeptime")
+    have = _known(server, ask) if back else find(server, ask.names["agent_id"])
     agent = copy.deepcopy(have)  # all or nothing
     old = agent["llm_config"]
     agent["llm_config"] = models.changed(old, body, agent["agent_type"])
     if body.get("embedding") is not None:
         agent["embedding_config"] = models.embedding(body["embedding"])
+    if body.get("enable_sleeptime") and groups.managed(server, have["id"]) is None:
+        _accompany(server, have)  # as it was before the rest of the body (0.16.8)
     agent["compaction_settings"] = _compacted(agent, body, old["provider_name"])
     agent |= {key: body[key] for key in _SCALARS if body.get(key) is not None}  # null is no change
     if "\0" in agent["system"]:
@@ -538,9 +582,24 @@ def _compacted(agent: Record, body: Mapping[str, Any], provider: str) -> Record:
 
 @on("DELETE", "/v1/agents/{agent_id}")
 def _delete(server: StandIn, ask: Ask) -> Record:
-    agent = find(server, ask.names["agent_id"])
-    _refuse_a_manager(server, agent["id"])
-    del server.tables.agents[agent["id"]]  # its blocks stay
+    agent, manager = find(server, ask.names["agent_id"]), None
+    dying = [agent]
+    if agent["agent_type"] in _SLEEPERS:
+        group = groups.sleeptime_of(server, agent["id"])
+        manager = group and server.tables.agents.get(group["manager_agent_id"])
+    else:
+        dying += _sleepers(server, agent)
+        group = groups.managed(server, agent["id"]) if len(dying) > 1 else None
+    if group:  # gone even where its agents cannot go (0.16.8)
+        del server.tables.groups[group["id"]]
+    for each in dying:
+        _refuse_a_manager(server, each["id"])
+    for each in dying:  # their blocks stay
+        del server.tables.agents[each["id"]]
+        talks = server.tables.conversations
+        server.tables.conversations = {id: talk for id, talk in talks.items() if talk["agent_id"] != each["id"]}
+    if manager:
+        manager["enable_sleeptime"] = None
     return {"message": f"Agent id={agent['id']} successfully deleted"}
 
 
@@ -575,7 +634,18 @@ def _attach_block(server: StandIn, ask: Ask) -> Record:
         columns = {"agent_id": agent["id"], "block_label": block["label"]}
         raise taken("Agent", "unique_label_per_agent", columns)
     agent["_blocks"][block["id"]] = None
+    for sleeper in _sleepers(server, agent):  # this one alone follows: neither detach nor `block_ids` do (0.16.8)
+        if sleeper["agent_type"] == "sleeptime_agent":
+            _follow(server, sleeper, block)
     return show(server, agent)
+
+
+def _follow(server: StandIn, sleeper: Record, block: Record) -> None:
+    others = [server.tables.blocks[id]["label"] for id in sleeper["_blocks"] if id != block["id"]]
+    if block["label"] in others:  # attached to the first agent all the same (0.16.8)
+        columns = {"agent_id": sleeper["id"], "block_label": block["label"]}
+        raise taken("Agent", "unique_label_per_agent", columns)
+    sleeper["_blocks"][block["id"]] = None
 
 
 @on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/detach/{block_id}")

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from tests.standin import agents
-from tests.standin.lists import page
-from tests.standin.server import Ask, Record, Refusal, StandIn, absent, on
-from tests.standin.validate import check
+from collections.abc import Mapping
+from typing import Any
 
-_FIELDS = {"agent_ids": "ids:agent!", "description": "str!", "manager_config": "dict?", "project_id": "str?"}
+from tests.standin.lists import page
+from tests.standin.server import Ask, Record, Refusal, StandIn, absent, dangling, invalid, on, taken
+from tests.standin.validate import check, faults
+
+_FIELDS = {"agent_ids": "ids:agent!", "description": "str!", "manager_config": "any", "project_id": "str?"}
 _FIELDS |= {"shared_block_ids": "ids:block", "hidden": "bool?"}
-_UPDATE = {"agent_ids": "ids:agent?", "description": "str?", "manager_config": "dict?"}
-_MANAGER = ("manager_agent_id", "max_turns", "termination_token", "sleeptime_agent_frequency")
+_UPDATE = {"agent_ids": "ids:agent?", "description": "str?", "manager_config": "any", "project_id": "str?"}
+_UPDATE |= {"shared_block_ids": "ids:block?"}
+_MANAGERS: Mapping[str, Mapping[str, str]] = {
+    "round_robin": {"max_turns": "int?"},
+    "supervisor": {"manager_agent_id": "id:agent!"},
+    "dynamic": {"manager_agent_id": "id:agent!", "max_turns": "int?", "termination_token": "str?"},
+    "sleeptime": {"manager_agent_id": "id:agent!", "sleeptime_agent_frequency": "int?"},
+    "voice_sleeptime": {"manager_agent_id": "id:agent!"},
+}
 # fmt: off
-_EMPTY: Record = {
+_EMPTY: Mapping[str, Any] = {
     "id": None, "manager_type": "round_robin", "agent_ids": [], "description": "", "project_id": None,
     "template_id": None, "base_template_id": None, "deployment_id": None, "shared_block_ids": [],
     "manager_agent_id": None, "termination_token": None, "max_turns": None, "sleeptime_agent_frequency": None,
@@ -29,35 +38,99 @@ def find(server: StandIn, id: str) -> Record:
     return server.tables.groups[id]
 
 
-def _known(server: StandIn, ids: list[str]) -> None:
-    if lost := set(ids) - server.tables.agents.keys():
+def managed(server: StandIn, id: str) -> Record | None:
+    """The group that an agent manages: of several, 0.16.8 shows the first."""
+    return next((each for each in server.tables.groups.values() if each["manager_agent_id"] == id), None)
+
+
+def sleeptime_of(server: StandIn, id: str) -> Record | None:
+    """The sleeptime group that an agent is in."""
+    groups = (each for each in server.tables.groups.values() if each["manager_type"] == "sleeptime")
+    return next((each for each in groups if id in each["agent_ids"]), None)
+
+
+def make(server: StandIn, told: Mapping[str, Any]) -> Record:
+    """A new group. `project_id` and `hidden` are lost, and shared blocks never shown (0.16.8)."""
+    config = told.get("manager_config", {"manager_type": "round_robin"})
+    kind = config["manager_type"]
+    made = {**_EMPTY, "id": server.id("group"), "agent_ids": told["agent_ids"], "description": told["description"]}
+    made |= {"manager_type": kind, **({"termination_token": "DONE!"} if kind == "dynamic" else {})}
+    made |= {key: config[key] for key in _MANAGERS[kind] if key in config}
+    if made["sleeptime_agent_frequency"]:
+        made["turns_counter"] = -1
+    _check_members(server, kind, told["agent_ids"])
+    _check_manager(server, made["manager_agent_id"])
+    _share(server, made, told.get("shared_block_ids") or ())
+    server.tables.groups[made["id"]] = made
+    return made
+
+
+def _check_members(server: StandIn, kind: str, ids: list[str]) -> None:
+    if kind == "dynamic" and len(ids) != len(set(ids)):
+        raise Refusal(400, "Duplicate agent ids found in list")
+    lost = set(ids) - server.tables.agents.keys()
+    if lost or len(ids) != len(set(ids)):  # 0.16.8 misses an agent that is told twice
         raise Refusal(404, f"Items not found in agents: {lost}")
+    names = [server.tables.agents[id]["name"] for id in ids]
+    if kind == "dynamic" and len(names) != len(set(names)):
+        raise Refusal(400, "Duplicate agent names found in the provided agent IDs.")
+
+
+def _check_manager(server: StandIn, id: str | None) -> None:
+    if id is not None and id not in server.tables.agents:
+        said = "A foreign key constraint was violated for Group. Check your input for missing or invalid references: "
+        raise Refusal(409, said + dangling("groups", "manager_agent_id", id, "agents").body["detail"])
+
+
+def _share(server: StandIn, group: Record, ids: list[str]) -> None:
+    """Blocks to every member and the manager, unknown ones left out (0.16.8). They stay when the group goes."""
+    users = [server.tables.agents[id] for id in (*group["agent_ids"], group["manager_agent_id"]) if id]
+    shared = [server.tables.blocks[id] for id in dict.fromkeys(ids) if id in server.tables.blocks]
+    for agent in users:
+        for block in shared:
+            keys = {"agent_id": agent["id"], "block_id": block["id"], "block_label": block["label"]}
+            if block["id"] in agent["_blocks"]:
+                raise taken("Group", "blocks_agents_pkey", keys)
+            if block["label"] in [server.tables.blocks[id]["label"] for id in agent["_blocks"]]:
+                del keys["block_id"]
+                raise taken("Group", "unique_label_per_agent", keys)
+    for agent in users:
+        agent["_blocks"] |= {block["id"]: None for block in shared}
+
+
+def _config(config: Any, *, update: bool) -> Record:
+    """The manager that is told; 422 for what is none."""
+    at = ("body", "manager_config")
+    check(config, {}, at=at)
+    if "manager_type" not in config:
+        raise invalid([{"type": "union_tag_not_found", "loc": at, "msg": "Unable to extract tag …", "input": config}])
+    kind = config["manager_type"]
+    if kind not in _MANAGERS:
+        raise invalid([{"type": "union_tag_invalid", "loc": at, "msg": f"Input tag {kind!r} …", "input": config}])
+    if kind == "voice_sleeptime":
+        raise Refusal(501, "the stand-in does not model voice")
+    words = dict(_MANAGERS[kind])
+    if update and "manager_agent_id" in words:  # a supervisor must be told, be it null (0.16.8)
+        words["manager_agent_id"] = "id:agent!?" if kind == "supervisor" else "id:agent?"
+    return check(config, words, at=(*at, kind))
 
 
 @on("POST", "/v1/groups/")
 def _create(server: StandIn, ask: Ask) -> Record:
     told = check(ask.body, _FIELDS)
-    config = told.get("manager_config") or {"manager_type": "round_robin"}
-    if config.get("manager_type") in ("supervisor", "dynamic"):
-        agents.find(server, config["manager_agent_id"])
-    _known(server, told["agent_ids"])
-    made = {**_EMPTY, "id": server.id("group"), "agent_ids": told["agent_ids"], "description": told["description"]}
-    made |= {"manager_type": config["manager_type"], **_said(config, config["manager_type"])}
-    server.tables.groups[made["id"]] = made
-    return made
-
-
-def _said(config: Record, kind: str) -> Record:
-    """What a manager of this type keeps of its configuration."""
-    usual = {"termination_token": "DONE!"} if kind == "dynamic" else {}
-    return {**usual, **{key: config[key] for key in _MANAGER if config.get(key) is not None}}
+    if "manager_config" in told:
+        told["manager_config"] = _config(told["manager_config"], update=False)
+    return make(server, told)
 
 
 @on("GET", "/v1/groups/")
 def _list(server: StandIn, ask: Ask) -> list[Record]:
-    kind = ask.query.get("manager_type")
-    found = [each for each in server.tables.groups.values() if not kind or each["manager_type"] == kind]
-    return page(ask, found, everything=list(server.tables.groups), order="asc")
+    asked = {key: ask.query[key] for key in ("manager_type", "project_id") if ask.query.get(key)}
+    if errors := faults(asked, {"manager_type": "enum:" + "|".join((*_MANAGERS, "swarm"))}, at=("query",)):
+        raise invalid(errors)
+    groups = server.tables.groups
+    found = [each for each in groups.values() if all(each[key] == asked[key] for key in asked)]
+    return page(ask, found, everything=list(groups), order="asc")
 
 
 @on("GET", "/v1/groups/{group_id}")
@@ -67,13 +140,20 @@ def _get(server: StandIn, ask: Ask) -> Record:
 
 @on("PATCH", "/v1/groups/{group_id}")
 def _patch(server: StandIn, ask: Ask) -> Record:
-    group, told = find(server, ask.names["group_id"]), check(ask.body, _UPDATE)
-    config = told.get("manager_config") or {}
-    if config.get("manager_type", group["manager_type"]) != group["manager_type"]:
+    """Replace what is told and not empty: nothing can be cleared, and blocks are ignored (0.16.8)."""
+    told = check(ask.body, _UPDATE)
+    config = {} if told.get("manager_config") is None else _config(told["manager_config"], update=True)
+    group = find(server, ask.names["group_id"])
+    if config and config["manager_type"] != group["manager_type"]:
         raise Refusal(400, "Cannot change group pattern after creation")
-    _known(server, told.get("agent_ids") or [])
-    group |= {name: told[name] for name in ("agent_ids", "description") if told.get(name) is not None}
-    group |= {key: config[key] for key in _MANAGER if config.get(key) is not None}
+    if told.get("agent_ids"):
+        _check_members(server, group["manager_type"], told["agent_ids"])
+    if config.get("manager_agent_id"):
+        _check_manager(server, config["manager_agent_id"])
+    group |= {name: told[name] for name in ("agent_ids", "description") if told.get(name)}
+    group |= {key: config[key] for key in _MANAGERS[group["manager_type"]] if config.get(key)}
+    if group["sleeptime_agent_frequency"] and group["turns_counter"] is None:
+        group["turns_counter"] = -1
     return group
 
 

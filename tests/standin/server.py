@@ -142,6 +142,8 @@ class Tables:
     archives: dict[str, Record] = field(default_factory=dict)
     groups: dict[str, Record] = field(default_factory=dict)
     providers: dict[str, Record] = field(default_factory=dict)
+    conversations: dict[str, Record] = field(default_factory=dict)
+    mcp_servers: dict[str, Record] = field(default_factory=dict)
 
 
 class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
@@ -154,6 +156,8 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
     def __init__(self, seed: int = 0) -> None:
         self.tables = Tables()
         self.log: list[tuple[str, str, int]] = []
+        # what an MCP server offers, by its arguments or its URL: name, description and inputSchema of each tool
+        self.offers: dict[tuple[str, ...], list[Record]] = {}
         self.before: Callable[[Ask], None] = lambda ask: None
         self.after: Callable[[Ask], None] = lambda ask: None
         self._random, self._ticks, self._lock = random.Random(seed), 0, threading.Lock()

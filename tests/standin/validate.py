@@ -1,6 +1,7 @@
 """A body held against a table of its fields; 422 as pydantic words it.
 
-A field's word: `str int bool num dict list strs env any`, `ids:tool`, `enum:a|b`, `int:1:9`; `!` required, `?` or null.
+A field's word: `str int bool num dict list strs env any`, `id:tool`, `ids:tool`, `enum:a|b`, `int:1:9`; `!` required,
+`?` or null, `!?` both.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def faults(
     for name, word in fields.items():
         if name in body:
             errors += _faults(body[name], word, (*at, name))
-        elif word.endswith("!"):
+        elif word.endswith(("!", "!?")):
             errors.append(_error("missing", (*at, name), "Field required", body))
     if closed:
         extra = [name for name in body if name not in fields]

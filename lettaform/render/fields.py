@@ -1,0 +1,85 @@
+"""The kinds to a page of Markdown: what each of their fields is, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Attr, Kind, Never
+
+_HEAD = """# Every kind, every field
+
+Made by `lettaform schema fields` from the lines in `lettaform/kinds/`; a test keeps it current. Each of these lines is
+held against Letta's own description of its API (`tests/contract`) and tried on a real server (`tests/live`): made,
+read, changed, drifted, cleared. Known to work with self-hosted Letta 0.16.8.
+
+- **make**: *must* be given when the object is made, or may be.
+- **read**: compared with what is live; `-` can be written and not read back.
+- **change**: *writes* it · *attaches* what it refers to, one by one · *replaces* the object · `-`: at birth alone.
+- **clear**: `null` makes it empty.
+- **policy**: who owns it unless the manifest says otherwise; *additive* lists keep what others put there.
+"""
+
+
+def page() -> str:
+    """All kinds, by section."""
+    parts = (_kind(kind) for kind in sorted(kinds().values(), key=lambda kind: kind.section))
+    return "\n".join([_HEAD, *parts])
+
+
+def _kind(kind: type[Kind]) -> str:
+    told = [f"## {kind.section}\n", f"{kind.__doc__}\n", *_remarks(kind)]
+    told += ["| field | type | make | read | change | clear | policy | |", "|---|---|---|---|---|---|---|---|"]
+    told += [_row(kind, line) for line in kind.attrs().values()]
+    if kind.unmanaged:
+        told += ["", "Left to the server, knowingly:", ""]
+        told += [f"- `{name}`: {why}" for name, why in sorted(kind.unmanaged.items())]
+    return "\n".join(told) + "\n"
+
+
+def _remarks(kind: type[Kind]) -> Iterator[str]:
+    if kind.unique:
+        yield f"Known on the server by its `{kind.name_field}`, which nobody else may have.\n"
+    if kind.precious:
+        yield "Replaced with consent alone: `--allow-destroy ADDRESS`.\n"
+
+
+def _row(kind: type[Kind], line: Attr) -> str:
+    policy = "additive" if line.additive else "" if line.once or line.own else line.policy
+    cells = [
+        f"`{line.name}`",
+        _type(kind.model_fields[line.name].annotation, line),
+        "must" if line.birth else "" if line.write is None and not line.link else "may",
+        "yes" if line.read or line.listed else "-",
+        _change(line),
+        "yes" if line.clear is not Never else "-",
+        policy,
+        line.doc + (" A secret." if line.secret else ""),
+    ]
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
+def _change(line: Attr) -> str:
+    if line.once:
+        return "-"
+    if line.fixed:
+        return "replaces"
+    return "attaches" if line.link or line.own else "writes"
+
+
+def _type(annotation: Any, line: Attr) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{each}`" for each in inner) if len(inner) < 8 else f"one of {len(inner)} words"
+    if line.own:
+        return f"map of {kinds()[line.own].section}"
+    if origin is list:
+        return f"list of {kinds()[line.to].section}" if line.to else f"list of {_plural(inner[0])}"
+    if origin is dict:
+        return "map" if inner[1] is Any else f"map of {_plural(inner[1])}"
+    return line.to or {str: "text", int: "whole number", bool: "true or false", float: "number"}[annotation]
+
+
+def _plural(annotation: Any) -> str:
+    return "maps" if get_origin(annotation) is dict else {str: "texts", int: "whole numbers"}[annotation]
