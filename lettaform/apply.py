@@ -121,7 +121,8 @@ class _Walk:
             for address, id in alive.items()
             if address in known and isinstance(ids.get(address), Ref | None)
         }
-        undone = {str(o.step.address) for o in self.outcomes.values() if o.status != "done" and o.step.mark is not None}
+        failed = [o.step for o in self.outcomes.values() if o.status != "done"]
+        undone = {str(step.address) for step in failed if step.mark is not None or step.op in ("link", "unlink")}
         before = {str(address): mark for address, mark in self.plan.record.marks.items()}
         marks = {a: before.get(a) if a in undone else self.settled(mark) for a, mark in fields.get("marks", {}).items()}
         ids = {address: id for address, id in ids.items() if isinstance(id, str)}

@@ -7,7 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -145,7 +145,23 @@ class Digest:
         return digest(sorted(known, key=canonical) if self.unordered else known)
 
 
-Slot = Ref | Joined | Secret | Keep | Digest
+@dataclass(frozen=True)
+class Item:
+    """One of what an object holds by content: equal where the `key` is, which says all that counts of it.
+
+    `name` is how people know it, `told` what it takes to make it, `id` what the server calls it.
+    """
+
+    key: str
+    name: str = field(default="", compare=False)
+    told: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    id: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Slot = Ref | Joined | Secret | Keep | Digest | Item
 
 
 def fill(value: Any, answer: Callable[[Ref], Any]) -> Any:

@@ -14,6 +14,7 @@ merges      a partial map that the server merges by itself; of others, all entri
 secret      never shown; compared in memory only.
 to          its values refer to objects of that kind.
 link        the sub-path under which members are attached and detached, one by one.
+holds       its values are kept by content, and are no objects: `passages`, `files`.
 own         its values are objects of that kind, parts of this one.
 group       the server resets the others of a group when one is written: all are sent together.
 clear       what the server takes for "nothing"; Never if it has no way back, which is an error at plan time.
@@ -38,6 +39,8 @@ from functools import cache
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from lettaform.words import Item
 
 Policy = Literal["enforce", "seed", "yield", "ignore"]
 POLICIES: dict[Policy, str] = {
@@ -73,6 +76,7 @@ class Attr:
     secret: bool = False
     to: str | None = None
     link: str | None = None
+    holds: str | None = None
     own: str | None = None
     group: str | None = None
     clear: Any = Never
@@ -82,6 +86,10 @@ class Attr:
     listed: str | None = None
     include: str | None = None
     policy: Policy = "enforce"
+
+    def attached(self) -> bool:
+        """Whether its members come after the object's birth, one by one."""
+        return self.write is None and bool(self.link or self.holds)
 
 
 @dataclass(frozen=True)
@@ -208,6 +216,11 @@ class Kind(BaseModel):
     def named(cls, values: Mapping[str, Any]) -> str | None:
         """The name that the server will give, where it reads it from other fields."""
         return None
+
+    @classmethod
+    def item(cls, field: str, value: Any) -> Item:
+        """What a line that `holds` makes of one value: equal items are one."""
+        raise NotImplementedError
 
     @classmethod
     def line_of(cls, field: str, text: str) -> int:

@@ -18,6 +18,7 @@ class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="in
     embedding: str = attr("The model that embeds, as `provider/model`.", birth=True, fixed=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
     embedding_chunk_size: int = attr("Characters per embedded piece.", fixed=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
     metadata: dict[str, Any] = attr("Anything else worth keeping with it.", partial=True, clear={})
+    files: list[str] = attr("Paths and patterns of its files, as `docs/**/*.md`; compared by content.", holds="files", write=None, read=None, additive=True, clear=[])
     # fmt: on
 
     replaced: ClassVar[str] = "without the files that others put there"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,23 @@ from lettaform.errors import Place
 from lettaform.manifest.node import HOLE
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.text import DEPTH, decode
+from lettaform.words import Item
 
 MEGABYTE = 1_000_000
 ONE, ALL = 10 * MEGABYTE, 64 * MEGABYTE
 """How large one file, and all that are read, may be."""
 
+UPLOAD = 50 * MEGABYTE
+"""How large a file of a folder may be: 0.16.8 takes it, and then fails to read it."""
+
+_WILD = re.compile(r"[*?\[]")
+_BINARY = frozenset(
+    {
+        *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".ico", ".tif", ".tiff", ".mp3", ".mp4", ".wav", ".mov"),
+        *(".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".zip", ".gz", ".tar", ".7z", ".bin", ".exe"),
+    }
+)
+"""Endings of what 0.16.8 answers 415 to; whatever else it does not take it refuses at the upload."""
 _LONE = re.compile("[\ud800-\udfff]")
 
 
@@ -70,6 +84,42 @@ class Files:
             self.problems.add(f"there is no file `{spelled}`", place, self._similar(path, spelled))
         else:
             return path
+        return None
+
+    def matching(self, pattern: str, place: Place) -> Iterator[Item]:
+        """The files that a pattern names, by content: called after what follows its fixed part, `a/b` as `a__b`."""
+        fixed = pattern
+        while _WILD.search(fixed):
+            fixed = os.path.dirname(fixed)
+        if fixed == pattern:
+            path = self.named(pattern, place)
+            paths = {path.name: path} if path else {}
+        elif os.path.isabs(pattern) or ".." in Path(pattern).parts:
+            self.problems.add(f"`{pattern}` may lie outside the project", place, "write it relative to this file")
+            return
+        else:
+            folder = self.beside(place) / fixed
+            tail = pattern[len(fixed) :].lstrip("/")
+            there = sorted(each for each in folder.glob(tail) if self._there(each))
+            paths = {each.relative_to(folder).as_posix().replace("/", "__"): each for each in there}
+            if not paths:
+                self.problems.add(f"no file fits `{pattern}`", place)
+        for name, path in paths.items():
+            if item := self._content(name, path, place):
+                yield item
+
+    def _content(self, name: str, path: Path, place: Place) -> Item | None:
+        file = self.shown(path)
+        if self.inside(path) is None:
+            self.problems.add(f"`{file}` lies outside the project", place, "move it into the project")
+        elif path.suffix.lower() in _BINARY:
+            self.problems.add(f"`{file}`: the server takes text, code and PDF", place, f"leave out `*{path.suffix}`")
+        elif (size := path.stat().st_size) > UPLOAD:
+            self.problems.add(f"`{file}` is larger than {UPLOAD // MEGABYTE} MB, and the server takes no more", place)
+        else:
+            with path.open("rb") as stream:
+                sha = hashlib.file_digest(stream, "sha256").hexdigest()
+            return Item(f"{name} {size} {sha}", name, {"path": str(path)})
         return None
 
     def text(self, path: Path, place: Place | None) -> str | None:

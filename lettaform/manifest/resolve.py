@@ -18,7 +18,7 @@ from lettaform.manifest.scope import SECRET, Path, Scope
 from lettaform.manifest.together import members_are_unique, names_are_unique
 from lettaform.manifest.types import Flaw, find, flaws, places
 from lettaform.model import Desired, External, Manifest
-from lettaform.words import MARK, Address, Ref, Secret, fill, tainted
+from lettaform.words import MARK, Address, Item, Ref, Secret, fill, tainted
 
 LONGEST = 30
 """How many objects a field may be taken from, one after the other."""
@@ -77,6 +77,9 @@ class Objects:
         told = self.check(instance, sound, broken=broken)
         if name is None and not broken and not told:
             self.nameless(instance)
+        sound |= {
+            name: self.items(instance, name, value) for name, value in sound.items() if lines[name].holds and value
+        }
         policies, protected = self.ownership(instance)
         return Desired(instance.address, instance.kind, sound, instance.place, where, policies, protected)
 
@@ -174,6 +177,32 @@ class Objects:
             return HOLE
         given = {field: fill(value, _stand_in) for field, value in others.items() if value is not Silent}
         return HOLE if flaws(instance.table, given) else instance.table.named(given)
+
+    def items(self, instance: Instance, name: str, value: Any) -> list[Item]:
+        """What is kept by content; each once."""
+        found: dict[str, Item] = {}
+        patterns = instance.table.attrs()[name].holds == "files"
+        for index, each in enumerate(value if isinstance(value, list) else ()):
+            where = self.shown(instance, f"{name}.{index}")
+            if not patterns and isinstance(each, str | dict) and each:
+                item = instance.table.item(name, each)
+                if item.key in found:
+                    told = f"{name}.{index}: stands twice"
+                    self.problems.add(told, where, "leave one out", address=instance.address, field=name)
+                found[item.key] = item
+            elif patterns and isinstance(each, str):
+                self.matching(instance, name, each, where, found)
+        return list(found.values())
+
+    def matching(self, instance: Instance, field: str, pattern: str, where: Place, found: dict[str, Item]) -> None:
+        """The files that a pattern names."""
+        taken = {item.name: item for item in found.values()}
+        for item in self.scope.files.matching(pattern, where):
+            other = taken.get(item.name)
+            if other is not None and other.told != item.told:
+                told = f"{field}: two files would be called `{item.name}`: {other.told['path']} and {item.told['path']}"
+                self.problems.add(told, where, "rename one", address=instance.address, field=field)
+            found[item.key] = item
 
     def implications(self, instance: Instance, values: dict[str, Any]) -> None:
         """What the ending of a path says of other fields."""

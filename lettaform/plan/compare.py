@@ -12,7 +12,7 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.model import Desired, Difference, Live, Manifest, Reason, Runtime, Wish, World
 from lettaform.plan.policy import Verdict, decide, policies
-from lettaform.words import Address, Digest, Keep, Ref, canonical, digest, fill, refs
+from lettaform.words import Address, Digest, Item, Keep, Ref, canonical, digest, fill, refs
 
 UNKNOWN: Any = object()
 """Stands for a value that depends on something that does not exist yet."""
@@ -61,11 +61,11 @@ class Eye:
         members: dict[str, tuple[Any, ...]] = {}
         for name, value in desired.values.items():
             line = kind.attrs()[name]
-            if line.once or line.own or line.secret or (line.write is None and not line.link):
+            if line.once or line.own or line.secret or not (line.write or line.link or line.holds):
                 continue
             if line.additive:
                 told = [value] if isinstance(value, Ref) else value
-                members |= {name: tuple(map(self.member, told))} if told else {}
+                members |= {name: tuple(known(self.member(item)) for item in told)} if told else {}
                 continue
             for path, want, _ in leaves(line, line.clear if value is None else value, None):
                 later = any(True for _ in refs(want))
@@ -215,21 +215,21 @@ class _Comparison:
         have = [item for item in self.live.values.get(line.name) or () if not self.own(item)]
         ours = found.members.get(line.name, ())
         exact = self.desired.policies.get(line.name) == "enforce"
-        drop = [item for item in have if item not in want and (exact or item in ours)]
+        drop = [item for item in have if item not in want and (exact or known(item) in ours)]
         add = [item for item in want if item not in have]
         if line.to == "block" and not self.reseed:
             add = [item for item in add if not self.dropped(item, ours)]
-        same = len(want) == len(ours) and all(item in ours for item in want)  # their order says nothing
+        same = len(want) == len(ours) and all(known(item) in ours for item in want)  # their order says nothing
         if not same and (want or line.name in found.members):
-            found.members[line.name] = tuple(want)
+            found.members[line.name] = tuple(map(known, want))
         if not add and not drop:
             return
-        moved = all(item in ours for item in add) and not any(item in ours for item in drop)
+        moved = all(known(item) in ours for item in add) and not any(known(item) in ours for item in drop)
         reason: Reason = "drift" if moved and line.name in self.live.mark.members else "manifest"
         change = Keep(tuple(map(eye.named, add)), tuple(map(eye.named, drop)))
         old, policy = list(map(eye.named, have)), self.owners[line.name]
         found.differences.append(Difference(line.name, old, change, policy, reason))
-        if line.link:
+        if line.link or line.holds:
             found.links += [(line.name, item) for item in add]
             found.unlinks += [(line.name, item) for item in drop]
         else:
@@ -248,6 +248,11 @@ class _Comparison:
         path = f"blocks[{shared.address.key}]"
         self.found.runtime.append(Runtime(self.desired.address, path, self.live.id, live=False, want=True))
         return True
+
+
+def known(item: Any) -> Any:
+    """A member as our mark remembers it."""
+    return item.key if isinstance(item, Item) else item
 
 
 def matches(address: Address, patterns: tuple[str, ...]) -> bool:

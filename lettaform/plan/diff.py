@@ -205,14 +205,14 @@ class _Diff:
         # 0.16.8 writes a system prompt of its own where none is told
         told = {n: lines[n].clear if v is None and lines[n].clear == "" else v for n, v in desired.values.items()}
         fields = {n: v for n, v in told.items() if v is not None and lines[n].write}
-        spoken = fields | {n: v for n, v in told.items() if v is not None and lines[n].link}
+        spoken = fields | {n: v for n, v in told.items() if v is not None and lines[n].attached()}
         base, members = self.eye.base_of(desired)
         mark = Mark(base, members, {part.address.child or "": self.eye.base_of(part)[0] for part in parts})
         shown = tuple(Difference(name, None, value, secret=kind.attrs()[name].secret) for name, value in spoken.items())
         change = Change(desired.address, desired.kind, "create", differences=shown, place=desired.place)
         change = old.change if old else change
         # what a birth cannot bring is attached after it
-        later = ((n, v) for n, v in desired.values.items() if v is not None and lines[n].link and not lines[n].write)
+        later = ((n, v) for n, v in desired.values.items() if v is not None and lines[n].attached())
         each = ((name, item) for name, value in later for item in ([value] if isinstance(value, Ref) else value))
         links = tuple((name, self.eye.member(item)) for name, item in each)
         self.deltas += [Delta(change, desired, old.live if old else None, fields, mark, links, kept=kept), *inside]

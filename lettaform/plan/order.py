@@ -9,7 +9,7 @@ from typing import Any
 from lettaform.kinds import kinds
 from lettaform.model import FORGET, Live, Manifest, Mark, Record, Step, World
 from lettaform.plan.diff import Delta, kinds_at
-from lettaform.words import Address, Ref, refs
+from lettaform.words import Address, Item, Ref, refs
 
 RECORD = Address("stack", "record")
 """Where the stack record stands among the addresses."""
@@ -104,7 +104,8 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
     if change.action in ("create", "replace"):
         yield from _birth(delta, inline.get(delta.address, {}))
         for name, member in delta.links:
-            yield Step(f"{address}+{name}", "link", delta.address, change.kind, member=(name, member), after=(address,))
+            key = f"{address}+{name}:{_named(member)}"
+            yield Step(key, "link", delta.address, change.kind, member=(name, member), after=(address,))
         return
     if delta.live is None:
         return
@@ -116,10 +117,12 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
         yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=FORGET)
         return
     waits: list[str] = []
+    gone = tuple(f"{address}-{name}:{_named(member)}" for name, member in delta.unlinks)
     for verb, sign, members in (("unlink", "-", delta.unlinks), ("link", "+", delta.links)):
         for name, member in members:
-            key = f"{address}{sign}{name}:{member.address if isinstance(member, Ref) else member}"
-            before = tuple(waits) if verb == "link" else ()
+            key = f"{address}{sign}{name}:{_named(member)}"
+            # what is held comes in any order, once there is room for it
+            before = () if verb == "unlink" else gone if isinstance(member, Item) else tuple(waits)
             yield Step(key, verb, delta.address, change.kind, delta.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
             waits.append(key)
     room = kinds()[change.kind].roomy()
@@ -149,6 +152,12 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
             member=("recompile", None),
             after=tuple(waits),
         )
+
+
+def _named(member: Any) -> str:
+    if isinstance(member, Item):
+        return f"{member.name} {member.key[-8:]}"
+    return str(member.address) if isinstance(member, Ref) else str(member)
 
 
 def _birth(delta: Delta, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:

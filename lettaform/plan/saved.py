@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from lettaform.model import Mark, Plan, Step, Wish
-from lettaform.words import Address, Digest, Joined, Keep, Ref, Secret, digest, keyed
+from lettaform.words import Address, Digest, Item, Joined, Keep, Ref, Secret, digest, keyed
 
 FORMAT = "1.0"
 
@@ -92,6 +92,8 @@ def spell(value: Any, key: str | None) -> Any:
             return {"$secret": value.expression, "digest": keyed(value, key) if key else None}
         case Digest():
             return {"$digest": spell(value.value, key)}
+        case Item():
+            return {"$item": value.key, "name": value.name}
         case Keep():
             entries = None if value.entries is None else {name: spell(new, key) for name, new in value.entries}
             return {"$keep": {"put": spell(value.put, key), "drop": spell(value.drop, key), "entries": entries}}

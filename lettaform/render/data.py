@@ -13,7 +13,7 @@ from lettaform.errors import LettaformError, ManifestError, Place, PlanError, Pr
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Policy
 from lettaform.render.clean import redact
-from lettaform.words import Joined, Keep, Ref, Secret, tainted
+from lettaform.words import Item, Joined, Keep, Ref, Secret, tainted
 
 FORMAT_VERSION = "1.0"
 """Of the plan object. The second number grows when something is added, the first when something breaks."""
@@ -176,6 +176,8 @@ def plain(value: Any, *, hidden: bool = False) -> Any:
         return None
     if isinstance(value, Ref):
         return expression(value)
+    if isinstance(value, Item):
+        return value.name
     if isinstance(value, Joined):
         return "".join(part if isinstance(part, str) else expression(part) for part in value.parts)
     if isinstance(value, Keep):

@@ -50,8 +50,8 @@ def _row(kind: type[Kind], line: Attr) -> str:
     cells = [
         f"`{line.name}`",
         _type(kind.model_fields[line.name].annotation, line),
-        "must" if line.birth else "" if line.write is None and not line.link else "may",
-        "yes" if line.read or line.listed else "-",
+        "must" if line.birth else "may" if line.write or line.attached() else "",
+        "yes" if line.read or line.listed or line.holds else "-",
         _change(line),
         "yes" if line.clear is not Never else "-",
         policy,
@@ -65,7 +65,7 @@ def _change(line: Attr) -> str:
         return "-"
     if line.fixed:
         return "replaces"
-    return "attaches" if line.link or line.own else "writes"
+    return "attaches" if line.link or line.own or line.holds else "writes"
 
 
 def _type(annotation: Any, line: Attr) -> str:
@@ -82,4 +82,6 @@ def _type(annotation: Any, line: Attr) -> str:
 
 
 def _plural(annotation: Any) -> str:
+    if get_args(annotation) and get_origin(annotation) is not dict:
+        return " or ".join(map(_plural, get_args(annotation)))
     return "maps" if get_origin(annotation) is dict else {str: "texts", int: "whole numbers"}[annotation]

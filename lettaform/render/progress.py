@@ -11,6 +11,7 @@ from lettaform.render.clean import clean_line
 from lettaform.render.data import secrets
 from lettaform.render.spell import member
 from lettaform.render.text import said, seconds, why
+from lettaform.words import Item
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,8 @@ def _what(step: Step) -> str:
     name, value = step.member
     if step.op == "call":
         return f"{clean_line(name)} done"
-    return f"{clean_line(name)} {member(value)} {_DONE[step.op]}"
+    held = {"link": "added", "unlink": "removed"} if isinstance(value, Item) else _DONE
+    return f"{clean_line(name)} {member(value)} {held[step.op]}"
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from lettaform.server import find
 from lettaform.server import lock as locking
 from lettaform.server.check import check
 from lettaform.server.client import Client
+from lettaform.server.hold import HOLDS
 from lettaform.server.send import Sender
-from lettaform.words import Ref
+from lettaform.words import Item, Ref
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Server(Protocol):
 
     async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
         """The ids of all agents that have these blocks and tools, anybody's."""
+        ...
+
+    async def held(self, live: Live) -> Mapping[str, list[Item]]:
+        """What an object holds by content, by field."""
         ...
 
     async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]]) -> list[Problem]:
@@ -114,6 +119,10 @@ class V1:
 
     async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
         return await find.users(self.client, lives)
+
+    async def held(self, live: Live) -> Mapping[str, list[Item]]:
+        lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
+        return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
 
     async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]]) -> list[Problem]:
         return await check(self.client, wanted)

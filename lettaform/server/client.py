@@ -124,6 +124,7 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         body: Any = None,
+        files: Mapping[str, Any] | None = None,
         within: float | None = None,
         overtaken: bool = False,
         repeatable: bool = False,
@@ -131,10 +132,11 @@ class Client:
     ) -> Any:
         """One request, answered `within` so many seconds. Repeated where that is safe: everything but POST.
 
+        `files`: field to name and content, sent as a form.
         `overtaken`: repeat a 409, too: 0.16.8 answers it to all but one of several writers of a block.
         `repeatable`: a POST that makes nothing. `urgent`: not to wait behind others.
         """
-        ask = _Request(method, path, params, body, within or self.timeout, urgent)
+        ask = _Request(method, path, params, body, within or self.timeout, urgent, files)
         if method == "POST" and not repeatable:
             return await self._once(ask)
         again: tuple[type[Exception], ...] = (Unavailable, Conflict) if overtaken else (Unavailable,)
@@ -174,7 +176,13 @@ class Client:
             # httpx counts the silence between bytes; a server that dribbles must end, too
             async with asyncio.timeout(ask.within * 1.5):
                 answer = await self._http.request(
-                    ask.method, ask.path, params=_flat(ask.params), content=content, headers=headers, timeout=ask.within
+                    ask.method,
+                    ask.path,
+                    params=_flat(ask.params),
+                    content=content,
+                    files=ask.files,
+                    headers=headers,
+                    timeout=ask.within,
                 )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ServerError(f"{self.url!r} is not the address of a server", str(error)) from error
@@ -253,6 +261,7 @@ class _Request:
     body: Any
     within: float
     urgent: bool
+    files: Mapping[str, Any] | None = None
 
 
 def _pause(state: RetryCallState) -> float:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lettaform.errors import NotFound, Problem, ServerError
 from lettaform.kinds import kinds, sections
+from lettaform.kinds.base import Attr
 from lettaform.model import Desired, Live, Manifest, Mark, Record, World
 from lettaform.server import mark
 from lettaform.server.client import Client
+from lettaform.server.hold import HOLDS
 from lettaform.words import Address, nearest
 
 
@@ -282,25 +284,29 @@ async def _free(client: Client, tag: str, world: World) -> World:
 
 
 async def _attached(client: Client, manifest: Manifest, world: World) -> World:
-    """What hangs on objects and does not show on them: one request for each that declares it."""
-    asked = [
-        (live, line)
-        for address, live in world.objects.items()
-        if (desired := manifest.objects.get(address))
-        for line in kinds()[live.kind].attrs().values()
-        if line.listed and line.name in desired.values
-    ]
-    found = await asyncio.gather(*(client.pages(line.listed or "", agent_id=live.id) for live, line in asked))
-    told = {
-        (live.id, line.name): [each["id"] for each in some] for (live, line), some in zip(asked, found, strict=True)
-    }
-    objects = {
-        address: replace(
-            live, values={**live.values, **{name: ids for (id, name), ids in told.items() if id == live.id}}
-        )
-        for address, live in world.objects.items()
-    }
-    return replace(world, objects=objects) if told else world
+    """What belongs to objects and does not show on them: one request for each that declares it."""
+    asked = [(live, line) for live, line in _declared(manifest, world) if line.listed or line.holds]
+    if not asked:
+        return world
+
+    async def read(live: Live, line: Attr) -> list[Any]:
+        if line.holds:
+            return list(await HOLDS[line.holds].read(client, live, line.name))
+        return [body["id"] for body in await client.pages(line.listed or "", agent_id=live.id)]
+
+    told: dict[str, dict[str, Any]] = defaultdict(dict)
+    for (live, line), found in zip(asked, await asyncio.gather(*(read(*each) for each in asked)), strict=True):
+        told[live.id][line.name] = found
+    objects = {a: replace(live, values={**live.values, **told.get(live.id, {})}) for a, live in world.objects.items()}
+    return replace(world, objects=objects)
+
+
+def _declared(manifest: Manifest, world: World) -> Iterator[tuple[Live, Attr]]:
+    """What lives, with each line that is declared of it."""
+    for address, live in world.objects.items():
+        desired = manifest.objects.get(address)
+        lines = kinds()[live.kind].attrs()
+        yield from ((live, lines[name]) for name in (desired.values if desired else ()))
 
 
 async def _inherit(client: Client, world: World) -> World:

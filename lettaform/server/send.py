@@ -13,11 +13,12 @@ from typing import Any
 from lettaform.errors import Conflict, NotFound, ServerError, Unavailable
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind, path_get
-from lettaform.model import FORGET, Answer, Mark, Step
+from lettaform.model import FORGET, Answer, Live, Mark, Step
 from lettaform.server import mark
 from lettaform.server.client import Client
 from lettaform.server.find import whole
-from lettaform.words import Address, Keep, Ref, canonical, fill, tainted
+from lettaform.server.hold import HOLDS
+from lettaform.words import Address, Item, Keep, Ref, canonical, fill, tainted
 
 SETTLE = 5.0
 """Seconds to look for what an unanswered POST may have made: 0.16.8 goes on after the client is gone."""
@@ -273,6 +274,8 @@ class Sender:
     async def _link(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         assert step.member is not None
         kind, (name, member) = kinds()[step.kind], step.member
+        if isinstance(member, Item):
+            return await self._held(step, name, member, answer)
         verb = "attach" if step.op == "link" else "detach"
         id = step.id or answer(Ref(step.address))
         path = f"{kind.path}{id}/{kind.attrs()[name].link}/{verb}/{fill(member, answer)}"
@@ -287,6 +290,16 @@ class Sender:
             if step.op == "unlink" or fill(member, answer) not in (now.values.get(name) or ()):
                 raise
         return Answer(id)
+
+    async def _held(self, step: Step, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
+        hold = HOLDS[kinds()[step.kind].attrs()[field].holds or ""]
+        live = Live(step.kind, step.id or answer(Ref(step.address)), "", {})
+        if step.op == "link":
+            await hold.put(self.client, live, field, item)
+        else:
+            with suppress(NotFound):
+                await hold.drop(self.client, live, field, item)
+        return Answer(live.id)
 
     async def _delete(self, step: Step) -> Answer:
         if step.kind == "stack":

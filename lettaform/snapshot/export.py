@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lettaform.errors import LettaformError
+from lettaform.kinds import kinds
 from lettaform.model import Live
 from lettaform.server import Server
-from lettaform.words import Address
+from lettaform.words import Address, Item
 
 
 async def export(server: Server, stack: str, lives: Sequence[tuple[Address, Live]], directory: Path) -> Path:
@@ -27,7 +28,7 @@ async def export(server: Server, stack: str, lives: Sequence[tuple[Address, Live
             entry["file"] = f"{len(files) + 1:03}-{_plain(live.name)}.af"
             files[entry["file"]] = await server.export(live.id)
         else:
-            entry["values"] = dict(live.values)
+            entry["values"] = _told(live, await server.held(live))
         told["objects"].append(entry)
     try:
         folder.mkdir(parents=True, mode=0o700)
@@ -36,6 +37,13 @@ async def export(server: Server, stack: str, lives: Sequence[tuple[Address, Live
     except OSError as error:
         raise LettaformError(f"cannot write the snapshot {folder}: {error.strerror}", "nothing was changed") from error
     return folder
+
+
+def _told(live: Live, held: Mapping[str, Sequence[Item]]) -> dict[str, Any]:
+    """An object's values, but for its secrets, and what it holds."""
+    lines = kinds()[live.kind].attrs()
+    values = {name: value for name, value in live.values.items() if not lines[name].secret}
+    return values | {name: [dict(item.told) or item.key for item in items] for name, items in held.items()}
 
 
 def _plain(name: str) -> str:

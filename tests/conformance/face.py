@@ -13,9 +13,9 @@ import httpx
 Record = dict[str, Any]
 _ID = re.compile(r"\b([a-z]+(?:-env)?)-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _FAULT = re.compile(r"'type': '(\w+)', 'loc': \(([^)]*)\)")
-# groups before their managers, agents before what they use
-_SECTIONS = ("groups", "agents", "blocks", "tools", "identities", "folders", "archives", "providers")
-_MADE = {f"/v1/{section}/": section for section in _SECTIONS}
+# groups before their managers, agents and MCP servers before what they use
+_SECTIONS = ("mcp-servers", "groups", "agents", "blocks", "tools", "identities", "folders", "archives", "providers")
+_MADE = {f"/v1/{section}/": section for section in (*_SECTIONS, "conversations")}
 
 
 def nobody(kind: str) -> str:
@@ -49,6 +49,11 @@ class Face:
         if answer.status_code == 200 and path == "/v1/agents/import":
             for id in answer.json()["agent_ids"]:
                 self._note(self.get(f"/v1/agents/{id}"), "agents")
+        if answer.status_code == 200 and isinstance(body, dict) and body.get("enable_sleeptime"):
+            self._note_sleepers(answer.json())
+        if answer.status_code == 500 and path == "/v1/agents/" and (body or {}).get("tags"):
+            for agent in self.get("/v1/agents/", tags=body["tags"]):
+                self._note(agent, "agents")
         if answer.status_code != 200 and path == "/v1/agents/" and method == "POST":
             for block in (body or {}).get("memory_blocks") or ():  # these stay where the agent fails
                 if isinstance(block, dict) and block.get("tags"):
@@ -56,8 +61,14 @@ class Face:
                         self._made[orphan["id"]] = "blocks"
         return answer
 
+    def _note_sleepers(self, agent: Record) -> None:
+        for id in (agent["managed_group"] or {}).get("agent_ids", ()):
+            self._note(self.get(f"/v1/agents/{id}"), "agents")
+
     def _note(self, made: Record, section: str) -> None:
         self._made[made["id"]] = section
+        for id in made.get("isolated_block_ids") or ():
+            self._made[id] = "blocks"
         for block in made.get("blocks") or ():
             self._made[block["id"]] = "blocks"
 

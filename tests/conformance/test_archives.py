@@ -57,3 +57,22 @@ def test_delete(server: Face) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
     assert server.get("/v1/archives/", agent_id=agent["id"]) == []
     assert server.ask("DELETE", f"/v1/archives/{archive['id']}").status_code == 404
+
+
+def test_passages(server: Face) -> None:
+    archive = make(server, embedding=server.embedding)
+    path = f"/v1/archives/{archive['id']}/passages"
+    one = server.made("POST", path, {"text": "one", "tags": ["t"], "metadata": {"m": 1}})
+    two = server.made("POST", path, {"text": "one"})
+    assert (one["text"], one["tags"], one["metadata"]) == ("one", ["t"], {"m": 1})
+    assert (two["tags"] or [], two["metadata"]) == ([], {})
+
+    def found(**asked: Any) -> set[str]:
+        told = server.made("POST", "/v1/passages/search", {"archive_id": archive["id"], **asked})
+        return {each["passage"]["id"] for each in told}
+
+    assert found(limit=100) == {one["id"], two["id"]}
+    assert len(found(limit=1)) == 1
+    assert server.ask("DELETE", f"{path}/{one['id']}").status_code == 204
+    assert server.ask("DELETE", f"{path}/{one['id']}").status_code == 404
+    assert found(limit=100) == {two["id"]}

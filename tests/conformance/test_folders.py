@@ -96,3 +96,32 @@ def test_born_with_a_folder_and_left_with_its_tools(server: Face) -> None:
 def test_an_agent_with_an_unknown_folder(server: Face) -> None:
     told = {"name": "a", "model": server.model, "folder_ids": [nobody("source")]}
     assert server.ask("POST", "/v1/agents/", told).status_code == 409
+
+
+def upload(server: Face, folder: dict[str, Any], name: str, text: str) -> dict[str, Any]:
+    path = f"/v1/folders/{folder['id']}/upload"
+    files = {"file": (name, text.encode())}
+    return dict(server.made("POST", path, params={"duplicate_handling": "replace"}, files=files))
+
+
+def test_files(server: Face) -> None:
+    folder = make(server)
+    path = f"/v1/folders/{folder['id']}"
+    made = upload(server, folder, "deep/a.md", "# One.\n")
+    assert (made["original_file_name"], made["file_size"], made["file_type"]) == ("a.md", 7, "text/x-markdown")
+    assert made["processing_status"] == "parsing"
+    listed = server.get(f"{path}/files")
+    assert [(each["id"], each["original_file_name"]) for each in listed] == [(made["id"], "a.md")]
+    one = server.get(f"{path}/files/{made['id']}", include_content=True)
+    assert (one["content"], one.keys()) == ("# One.\n", made.keys())
+    again = upload(server, folder, "a.md", "# Two.\n")
+    assert [each["id"] for each in server.get(f"{path}/files")] == [again["id"]]
+    assert server.ask("DELETE", f"{path}/{again['id']}").status_code == 204
+    assert server.ask("DELETE", f"{path}/{again['id']}").status_code == 404
+    assert server.get(f"{path}/files") == []
+
+
+def test_what_is_no_text_is_refused(server: Face) -> None:
+    path = f"/v1/folders/{make(server)['id']}/upload"
+    answer = server.ask("POST", path, params={"duplicate_handling": "replace"}, files={"file": ("a.png", b"x")})
+    assert answer.status_code == 415

@@ -59,6 +59,16 @@ ALSO_CALLED = {
     ("GET", "/v1/health/"): "find.health",
     ("GET", "/v1/blocks/{}/agents"): "find.users",
     ("GET", "/v1/agents/{}/export"): "Server.export",
+    ("POST", "/v1/passages/search"): "hold",
+    ("POST", "/v1/archives/{}/passages"): "hold",
+    ("DELETE", "/v1/archives/{}/passages/{}"): "hold",
+    ("GET", "/v1/folders/{}/files"): "hold",
+    ("GET", "/v1/folders/{}/files/{}"): "hold",
+    ("POST", "/v1/folders/{}/upload"): "hold",
+    ("DELETE", "/v1/folders/{}/{}"): "hold",
+    ("GET", "/v1/folders/{}/agents"): "find.users",
+    ("GET", "/v1/archives/{}/agents"): "find.users",
+    ("GET", "/v1/identities/{}/agents"): "find.users",
 }
 """Paths that stand in server/ itself and on no line."""
 
@@ -90,7 +100,7 @@ def _rows(document: Mapping[str, Any]) -> Iterator[Row]:
     used = bases | {line.offered for kind in kinds().values() for line in kind.attrs().values() if line.offered}
     for path, operations in document["paths"].items():
         plain = re.sub(r"{\w+}", "{}", path)
-        if not any(plain.startswith(base) for base in used) and plain != "/v1/health/":
+        if not any(plain.startswith(base) for base in used) and plain not in ("/v1/health/", "/v1/passages/search"):
             continue
         for verb, operation in operations.items():
             yield Row(plain, verb.upper(), type=_answer(operation))

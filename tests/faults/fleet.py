@@ -30,6 +30,8 @@ class Phase:
     wish: Wish = field(default_factory=Wish)
     written: tuple[tuple[str, str], ...] = ()
     """Address of an own block, and the text that its agent gives it."""
+    documents: Mapping[str, str] = field(default_factory=dict)
+    """What stands beside the manifest: path to text."""
 
 
 def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
@@ -63,10 +65,15 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
         ("agents.worker[emea].memory.customers", "Ada wrote on Monday."),
         ("agents.meteorologist.memory.persona", "I have seen much rain."),
     )
+    before = {str(p.relative_to(p.parents[1])): p.read_text() for p in EXAMPLES.glob("*/docs/*.md")}
+    before |= {"docs/repairs/brakes.md": "# Brakes\n"}
+    after = before | {"docs/hours.md": "# Opening hours\n\nNever.\n", "docs/more.md": "# More\n"}
+    second["folders"]["handbook"]["files"] = ["docs/*.md"]
+    second["archives"]["decisions"]["passages"] = [*first["archives"]["decisions"]["passages"][1:], "We open again."]
     return (
-        Phase("build", first, Wish(), written),
-        Phase("change", second, CONSENT, (("agents.assistant.memory.notes", "Milk, eggs."),)),
-        Phase("destroy", second, Wish(destroy=True, allow_destroy=("*",))),
+        Phase("build", first, Wish(), written, before),
+        Phase("change", second, CONSENT, (("agents.assistant.memory.notes", "Milk, eggs."),), after),
+        Phase("destroy", second, Wish(destroy=True, allow_destroy=("*",)), (), after),
     )
 
 
@@ -118,6 +125,9 @@ def _together(stack: str, suffix: str) -> dict[str, Any]:
 def write(phase: Phase, folder: Path) -> None:
     """The manifest of a phase, as a person would have it."""
     (folder / "lettaform.yaml").write_text(yaml.safe_dump(dict(phase.manifest), sort_keys=False))
+    for path, text in phase.documents.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
 
 
 # --- what is there ---------------------------------------------------------------------------------------------------
@@ -134,14 +144,26 @@ def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[di
 
     tools = [t for t in get("tools") if t["tool_type"] == "custom" and (not stack or mine["tags"] in t["tags"])]
     rest = {section: [body for body in get(section) if _of(body, stack)] for section in UNTAGGED}
-    archives = [{"id": body["id"], "agents": _users(raw, body["id"])} for body in rest["archives"]]
     return {
-        "attached": archives,
+        "attached": [{"id": body["id"], "agents": _users(raw, body["id"])} for body in rest["archives"]],
+        "passages": [passage for body in rest["archives"] for passage in _passages(raw, body["id"])],
+        "files": [file for body in rest["folders"] for file in _files(raw, body["id"])],
         **rest,
         "agents": get("agents", include=relations, show_hidden_agents=True, **mine),
         "blocks": get("blocks", show_hidden_blocks=True, **mine),
         "tools": tools,
     }
+
+
+def _passages(raw: httpx.Client, archive: str) -> list[dict[str, Any]]:
+    asked = {"archive_id": archive, "limit": 1000}
+    found = raw.post("/v1/passages/search", json=asked).raise_for_status().json()
+    return [{key: each["passage"][key] or None for key in ("id", "text", "tags", "metadata")} for each in found]
+
+
+def _files(raw: httpx.Client, folder: str) -> list[dict[str, Any]]:
+    asked = {"limit": 1000, "include_content": True}
+    return list(raw.get(f"/v1/folders/{folder}/files", params=asked).raise_for_status().json())
 
 
 UNTAGGED = [kind.section for kind in kinds().values() if not kind.tagged()]
@@ -161,7 +183,7 @@ def _users(raw: httpx.Client, archive: str) -> list[str]:
 
 _PASSING = {
     *("created_at", "updated_at", "created_by_id", "last_updated_by_id", "message_ids", "memory", "value_enc"),
-    "last_synced",
+    *("last_synced", "processing_status", "total_chunks", "chunks_embedded", "file_name"),
     *("last_run_completion", "last_run_duration_ms", "last_stop_reason", "tool_exec_environment_variables"),
 }
 

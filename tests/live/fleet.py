@@ -149,4 +149,8 @@ class Wire:
 
     def writes(self) -> list[tuple[str, str, Any]]:
         """What was no GET, and did not merely ask."""
-        return [sent for sent in self.sent if sent[0] != "GET" and "generate-schema" not in sent[1]]
+        return [sent for sent in self.sent if sent[0] != "GET" and not sent[1].endswith(ASKING)]
+
+
+ASKING = ("generate-schema", "passages/search")
+"""Ends of paths that are no GET, and only ask."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.standin import agents, models
 from tests.standin.lists import page
-from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Record, StandIn, absent, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Record, Refusal, StandIn, absent, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {"name": "str!", "description": "str?", "embedding": "str?", "embedding_config": "dict?"}
@@ -57,6 +57,8 @@ def _delete(server: StandIn, ask: Ask) -> object:
     archive = find(server, ask.names["archive_id"])
     for agent in _users(server, archive):
         agent["_archive"] = None
+    for passage in _passages(server, archive["id"]):
+        del server.tables.passages[passage["id"]]
     del server.tables.archives[archive["id"]]
     return NOTHING
 
@@ -83,3 +85,41 @@ def _detach(server: StandIn, ask: Ask) -> None:
     agent, archive = agents.find(server, ask.names["agent_id"]), find(server, ask.names["archive_id"])
     if agent["_archive"] == archive["id"]:
         agent["_archive"] = None
+
+
+# --- passages --------------------------------------------------------------------------------------------------------
+
+
+@on("POST", "/v1/archives/{archive_id}/passages")
+def _create_passage(server: StandIn, ask: Ask) -> Record:
+    archive = find(server, ask.names["archive_id"])
+    told = check(ask.body, {"text": "str!", "metadata": "dict?", "tags": "strs?", "created_at": "str?"})
+    now = server.now()
+    made: Record = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    made |= {"is_deleted": False, "organization_id": ORGANIZATION, "archive_id": archive["id"], "source_id": None}
+    made |= {"file_id": None, "file_name": None, "metadata": told.get("metadata") or {}, "tags": told.get("tags")}
+    made |= {"id": server.id("passage"), "text": told["text"]}
+    server.tables.passages[made["id"]] = made
+    return made
+
+
+def _passages(server: StandIn, archive: str) -> list[Record]:
+    return [each for each in server.tables.passages.values() if each["archive_id"] == archive]
+
+
+@on("POST", "/v1/passages/search")
+def _search(server: StandIn, ask: Ask) -> list[Record]:
+    told = check(ask.body, {"archive_id": "str?", "limit": "int", "query": "str?"})
+    if told.get("query") or not told.get("archive_id"):
+        raise Refusal(501, "the stand-in does not model a search for words")
+    found = _passages(server, told["archive_id"])[: told.get("limit", 50)]
+    return [{"passage": each, "score": 0.0, "metadata": {}} for each in found]
+
+
+@on("DELETE", "/v1/archives/{archive_id}/passages/{passage_id}")
+def _delete_passage(server: StandIn, ask: Ask) -> object:
+    archive, id = find(server, ask.names["archive_id"]), ask.names["passage_id"]
+    if server.tables.passages.get(id, {}).get("archive_id") != archive["id"]:
+        raise Refusal(404, f"Agent passage with id {id} not found in database.")
+    del server.tables.passages[id]
+    return NOTHING

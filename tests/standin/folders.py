@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from email import message_from_bytes
+
 from tests.standin import agents, models
 from tests.standin.lists import page
-from tests.standin.server import ORGANIZATION, USER, Ask, Record, Refusal, StandIn, absent, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Record, Refusal, StandIn, absent, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {"name": "str!", "description": "str?", "instructions": "str?", "metadata": "dict?", "embedding": "str?"}
@@ -65,6 +67,8 @@ def _delete(server: StandIn, ask: Ask) -> None:
     folder = find(server, ask.names["source_id"])
     for agent in server.tables.agents.values():  # the tools for files stay (0.16.8)
         agent["_folders"] = [id for id in agent["_folders"] if id != folder["id"]]
+    for file in _files(server, folder):
+        del server.tables.files[file["id"]]
     del server.tables.folders[folder["id"]]
 
 
@@ -89,3 +93,73 @@ def _detach(server: StandIn, ask: Ask) -> Record | None:
     if not agent["_folders"]:
         agent["_tools"] = [id for id in agent["_tools"] if id not in agents.for_files(server)]
     return None if ask.is_new_sdk else agents.show(server, agent)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+_TYPES = {"md": "text/x-markdown", "txt": "text/plain", "json": "application/json", "py": "text/x-python"}
+
+
+def _posted(ask: Ask) -> tuple[str, bytes]:
+    """Name and content of the one part of a form."""
+    kind = f"Content-Type: {ask.headers['content-type']}\r\n\r\n".encode()
+    for part in message_from_bytes(kind + ask.content).walk():
+        if part.get_filename():
+            content = part.get_payload(decode=True)
+            return str(part.get_filename()).split("/")[-1], content if isinstance(content, bytes) else b""
+    raise Refusal(422, "no file")
+
+
+@on("POST", "/v1/folders/{source_id}/upload")
+def _upload(server: StandIn, ask: Ask) -> Record:
+    folder, (name, content) = find(server, ask.names["source_id"]), _posted(ask)
+    kind = _TYPES.get(name.rpartition(".")[2])
+    if kind is None:
+        raise Refusal(415, f"Unsupported file type: application/octet-stream (filename: {name}). …")
+    if ask.query.get("duplicate_handling") != "replace":
+        raise Refusal(501, "the stand-in does not model other ways with duplicates")
+    twin = next((each for each in _files(server, folder) if each["original_file_name"] == name), None)
+    if twin is not None:
+        del server.tables.files[twin["id"]]
+    now = server.now()
+    made: Record = {"source_id": folder["id"], "file_name": name, "original_file_name": name, "file_path": None}
+    made |= {"file_type": kind, "file_size": len(content), "file_creation_date": None, "file_last_modified_date": None}
+    made |= {"processing_status": "completed", "error_message": None, "total_chunks": 1, "chunks_embedded": 1}
+    made |= {"content": None, "id": server.id("file"), "organization_id": ORGANIZATION}
+    made |= {"created_at": now, "updated_at": now}
+    server.tables.files[made["id"]] = {**made, "_content": content.decode()}
+    answered = {"file_name": f"{folder['name']}/{name}", "processing_status": "parsing"}
+    return made | answered | {"total_chunks": None, "chunks_embedded": None}
+
+
+def _files(server: StandIn, folder: Record) -> list[Record]:
+    return [each for each in server.tables.files.values() if each["source_id"] == folder["id"]]
+
+
+def _shown(file: Record, ask: Ask) -> Record:
+    content = file["_content"] if ask.flag("include_content") else None
+    return {key: value for key, value in file.items() if not key.startswith("_")} | {"content": content}
+
+
+@on("GET", "/v1/folders/{source_id}/files")
+def _list_files(server: StandIn, ask: Ask) -> list[Record]:
+    found = [_shown(each, ask) for each in _files(server, find(server, ask.names["source_id"]))]
+    return page(ask, found, everything=list(server.tables.files), order="asc", limit=1000, zero_is_all=False)
+
+
+def _file(server: StandIn, ask: Ask) -> Record:
+    folder, id = find(server, ask.names["source_id"]), ask.names["file_id"]
+    if server.tables.files.get(id, {}).get("source_id") != folder["id"]:
+        raise absent("FileMetadata", id)
+    return server.tables.files[id]
+
+
+@on("GET", "/v1/folders/{source_id}/files/{file_id}")
+def _get_file(server: StandIn, ask: Ask) -> Record:
+    return _shown(_file(server, ask), ask)
+
+
+@on("DELETE", "/v1/folders/{source_id}/{file_id}")
+def _delete_file(server: StandIn, ask: Ask) -> object:
+    del server.tables.files[_file(server, ask)["id"]]
+    return NOTHING

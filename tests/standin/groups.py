@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.standin.lists import page
@@ -82,7 +82,7 @@ def _check_manager(server: StandIn, id: str | None) -> None:
         raise Refusal(409, said + dangling("groups", "manager_agent_id", id, "agents").body["detail"])
 
 
-def _share(server: StandIn, group: Record, ids: list[str]) -> None:
+def _share(server: StandIn, group: Record, ids: Iterable[str]) -> None:
     """Blocks to every member and the manager, unknown ones left out (0.16.8). They stay when the group goes."""
     users = [server.tables.agents[id] for id in (*group["agent_ids"], group["manager_agent_id"]) if id]
     shared = [server.tables.blocks[id] for id in dict.fromkeys(ids) if id in server.tables.blocks]

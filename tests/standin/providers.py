@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from tests.standin.lists import page
-from tests.standin.server import ORGANIZATION, Ask, Record, StandIn, absent, on, taken
-from tests.standin.validate import check
+from tests.standin.server import ORGANIZATION, Ask, Record, Refusal, StandIn, absent, invalid, on, taken
+from tests.standin.validate import check, faults
 
-_FIELDS = {"name": "str!", "provider_type": "str!", "api_key": "str!", "access_key": "str?", "region": "str?"}
+_TYPES = (
+    *("anthropic", "azure", "baseten", "bedrock", "cerebras", "chatgpt_oauth", "deepseek", "fireworks", "google_ai"),
+    *("google_vertex", "groq", "hugging-face", "letta", "lmstudio_openai", "minimax", "mistral", "ollama", "openai"),
+    *("together", "vllm", "sglang", "openrouter", "xai", "zai", "zai_coding"),
+)
+_BASE = ("letta", "openai")  # the server's own
+_KIND = "enum:" + "|".join(_TYPES)
+_FIELDS = {"name": "str!", "provider_type": f"{_KIND}!", "api_key": "str!", "access_key": "str?", "region": "str?"}
 _FIELDS |= {"base_url": "str?", "api_version": "str?"}
 _UPDATE = {"api_key": "str!", "access_key": "str?", "region": "str?", "base_url": "str?", "api_version": "str?"}
 
@@ -37,7 +44,13 @@ def _set(server: StandIn, provider: Record, told: Record) -> Record:
 
 @on("POST", "/v1/providers/")
 def _create(server: StandIn, ask: Ask) -> Record:
-    told = check(ask.body, _FIELDS)
+    told = check(ask.body, _FIELDS, closed=True)
+    if told["name"] in _BASE:
+        said = f"Provider name '{told['name']}' conflicts with an existing base provider. "
+        raise Refusal(400, f"{said}Please choose a different name.")
+    if not told.get("base_url"):
+        told["base_url"] = _usual_url(told["provider_type"])
+    told["api_key"] = told["api_key"] or None
     known = next((each for each in server.tables.providers.values() if each["name"] == told["name"]), None)
     if known is not None and not known["_deleted"]:
         raise taken("Provider", "unique_name_organization_id", {"name": told["name"], "organization_id": ORGANIZATION})
@@ -50,10 +63,19 @@ def _create(server: StandIn, ask: Ask) -> Record:
     return _set(server, made, told)
 
 
+def _usual_url(kind: str) -> str:
+    if kind != "openai":
+        raise Refusal(501, f"the stand-in does not model where {kind} is")
+    return "http://stand.in/v1"
+
+
 @on("GET", "/v1/providers/")
 def _list(server: StandIn, ask: Ask) -> list[Record]:
-    name, alive = ask.query.get("name"), _alive(server)
-    found = [_show(each) for each in alive.values() if not name or each["name"] == name]
+    asked = {key: ask.query[key] for key in ("name", "provider_type") if ask.query.get(key)}
+    if errors := faults(asked, {"provider_type": _KIND}, at=("query",)):
+        raise invalid(errors)
+    alive = _alive(server)
+    found = [_show(each) for each in alive.values() if all(each[key] == asked[key] for key in asked)]
     return page(ask, found, everything=list(alive), order="desc", zero_is_all=False)
 
 
@@ -61,18 +83,18 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
 def _get(server: StandIn, ask: Ask) -> Record:
     id = ask.names["provider_id"]
     if id not in server.tables.providers:
-        raise absent("Provider", id)
+        raise Refusal(404, f"Provider not found with id='{id}'")
     return _show(server.tables.providers[id])  # the deleted, too (0.16.8)
 
 
 @on("PATCH", "/v1/providers/{provider_id}")
 def _patch(server: StandIn, ask: Ask) -> Record:
     provider = find(server, ask.names["provider_id"])
-    return _set(server, provider, check(ask.body, _UPDATE))
+    return _set(server, provider, check(ask.body, _UPDATE, closed=True))
 
 
 @on("DELETE", "/v1/providers/{provider_id}")
 def _delete(server: StandIn, ask: Ask) -> Record:
     provider = find(server, ask.names["provider_id"])
-    provider["_deleted"] = True
+    provider |= {"_deleted": True, "api_key_enc": None, "access_key_enc": None, "updated_at": server.now()}
     return {"message": f"Provider id={provider['id']} successfully deleted"}

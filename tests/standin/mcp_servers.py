@@ -1,0 +1,257 @@
+"""`/v1/mcp-servers/`: where tools come from that run elsewhere.
+
+What a server offers is what `StandIn.offers` says for its arguments or its URL. Else a Python script that stands in
+the arguments of a stdio server is read, not run: each function under a decorator `…tool` is a tool.
+"""
+
+from __future__ import annotations
+
+import ast
+import ipaddress
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from tests.standin import tools
+from tests.standin.server import NOTHING, ORGANIZATION, Ask, Record, Refusal, StandIn, absent, invalid, on, taken
+from tests.standin.validate import faults
+
+_BODY = {"server_name": "str!", "config": "any!"}
+_STDIO = {"mcp_server_type": "str", "command": "str!", "args": "strs!", "env": "env?"}
+_HTTP = {"mcp_server_type": "str", "server_url": "str!", "auth_header": "str?", "auth_token": "str?"}
+_HTTP |= {"custom_headers": "env?"}
+_CONFIGS: Mapping[str, Mapping[str, str]] = {"stdio": _STDIO, "sse": _HTTP, "streamable_http": _HTTP}
+_INNER = ("localhost", "metadata.google.internal")
+_INNER_ENDS = (".local", ".localdomain", ".home.arpa", ".svc", ".cluster.local")
+_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_BEARER = "Bearer "
+
+
+def find(server: StandIn, ask: Ask) -> Record:
+    """An MCP server, or 404."""
+    mcp = server.tables.mcp_servers.get(ask.names["mcp_server"])
+    if mcp is None or mcp["_gone"]:
+        raise absent("MCPServer", ask.names["mcp_server"])
+    return mcp
+
+
+def _show(mcp: Mapping[str, Any]) -> Record:
+    shown = {key: value for key, value in mcp.items() if not key.startswith("_")}
+    if mcp["mcp_server_type"] == "stdio":
+        return shown
+    # 0.16.8 keeps no other header, and always says Bearer
+    token = mcp["_token"]
+    return shown | {"auth_header": "Authorization" if token else None, "auth_token": token and _BEARER + token}
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def _told(body: Any, *, update: bool) -> Record:
+    """A body that fits; in an update, what is required may be null."""
+    name = "str?" if update else "str!"
+    errors = faults(body, {**_BODY, "server_name": name}, closed=True)
+    if isinstance(body, dict) and "config" in body:
+        errors += _config_faults(body["config"], update)
+    if errors:
+        raise invalid(errors)
+    return dict(body)
+
+
+def _config_faults(config: Any, update: bool) -> list[Record]:
+    at = ("body", "config")
+    if not isinstance(config, dict):
+        return faults(config, {}, at=at)
+    if "mcp_server_type" not in config:
+        return [{"type": "union_tag_not_found", "loc": at, "msg": "Unable to extract tag …", "input": config}]
+    kind = config["mcp_server_type"]
+    if kind not in _CONFIGS:
+        return [{"type": "union_tag_invalid", "loc": at, "msg": f"Input tag {kind!r} …", "input": config}]
+    words = {key: f"{word}?" if update and word.endswith("!") else word for key, word in _CONFIGS[kind].items()}
+    errors = faults(config, words, closed=True, at=(*at, kind))
+    url = config.get("server_url")
+    if isinstance(url, str) and (said := _url_fault(url)):
+        told = {"type": "value_error", "loc": (*at, kind, "server_url"), "msg": f"Value error, {said}", "input": url}
+        errors.append(told | {"ctx": {"error": ValueError(said)}})
+    return errors
+
+
+def _url_fault(url: str) -> str:
+    """Why 0.16.8 refuses a URL without a look at what the name resolves to; or nothing."""
+    if not url:
+        return "server_url cannot be empty"
+    parsed = urlparse(url)
+    if parsed.scheme not in ("http", "https"):
+        return f"server_url must start with 'http://' or 'https://', got: '{url}'"
+    if not parsed.netloc or not parsed.hostname:
+        return f"server_url must have a valid host, got: '{url}'"
+    host = parsed.hostname.rstrip(".").lower()
+    if host in _INNER or host.endswith(_INNER_ENDS):
+        return f"Blocked internal hostname: {parsed.hostname}"
+    try:
+        public = ipaddress.ip_address(host).is_global
+    except ValueError:
+        return ""
+    return "" if public else f"Non-public IP not allowed: {parsed.hostname}"
+
+
+# --- what it offers --------------------------------------------------------------------------------------------------
+
+
+def _offered(server: StandIn, mcp: Record) -> list[Record] | None:
+    """The tools of an MCP server, None where nobody answers."""
+    if mcp["mcp_server_type"] != "stdio":
+        return server.offers.get((mcp["server_url"],))
+    if tuple(mcp["args"]) in server.offers:
+        return server.offers[tuple(mcp["args"])]
+    script = next((each for each in map(Path, mcp["args"]) if each.suffix == ".py" and each.is_file()), None)
+    if script is None or shutil.which(mcp["command"]) is None:
+        return None
+    nodes = ast.walk(ast.parse(script.read_text()))
+    functions = (each for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+    return [_offer(each) for each in functions if any(map(_is_tool, each.decorator_list))]
+
+
+def _is_tool(decorator: ast.expr) -> bool:
+    decorator = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(decorator).split(".")[-1] == "tool"
+
+
+def _offer(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Record:
+    args, least = function.args.args, len(function.args.args) - len(function.args.defaults)
+    properties = {each.arg: {"type": _TYPES.get(ast.unparse(each.annotation or each), "string")} for each in args}
+    schema = {"type": "object", "properties": properties, "required": [each.arg for each in args[:least]]}
+    return {"name": function.name, "description": ast.get_docstring(function), "inputSchema": schema}
+
+
+def _schema(offer: Mapping[str, Any]) -> Record:
+    """The schema that 0.16.8 makes of what is offered: closed, and with a parameter of its own."""
+    given = offer["inputSchema"]
+    own = {"type": "boolean", "description": "(the server's own words)"}
+    schema: Record = {"type": "object", "properties": {**given.get("properties", {}), "request_heartbeat": own}}
+    schema |= {"required": [*given.get("required", ()), "request_heartbeat"], "additionalProperties": False}
+    made = {"name": offer["name"], "description": offer["description"], "parameters": schema}
+    return made | {"mcp:SCHEMA_STATUS": "STRICT_COMPLIANT", "mcp:SCHEMA_WARNINGS": []}
+
+
+def _take(server: StandIn, mcp: Record, offer: Mapping[str, Any]) -> None:
+    """A tool, which takes over whatever has its name: another server's, or a custom one (0.16.8)."""
+    name = offer["name"]
+    told = {"tool_type": "external_mcp", "name": name, "description": offer["description"], "source_type": "python"}
+    told |= {"tags": [f"mcp:{mcp['server_name']}"], "json_schema": _schema(offer)}
+    tool = tools.put(server, told | {"source_code": f"def {name}(**kwargs):\n    (the server's own)"})
+    tool["metadata_"]["mcp"] = {"server_name": mcp["server_name"], "server_id": mcp["id"]}
+    mcp["_tools"] = list(dict.fromkeys([*mcp["_tools"], tool["id"]]))
+
+
+def _own(server: StandIn, mcp: Record) -> list[Record]:
+    """The tools that say they are of this server."""
+    every = list(server.tables.tools.values())
+    return [tool for tool in every if tool["metadata_"].get("mcp", {}).get("server_id") == mcp["id"]]
+
+
+def _drop(server: StandIn, tool: Record) -> None:
+    for agent in server.tables.agents.values():  # their tool_rules stay
+        agent["_tools"] = [id for id in agent["_tools"] if id != tool["id"]]
+    del server.tables.tools[tool["id"]]
+
+
+# --- routes ----------------------------------------------------------------------------------------------------------
+
+
+@on("POST", "/v1/mcp-servers/")
+def _create(server: StandIn, ask: Ask) -> Record:
+    told = _told(ask.body, update=False)
+    name, config = told["server_name"], told["config"]
+    if _named(server, name):
+        columns = {"server_name": name, "organization_id": ORGANIZATION}
+        raise taken("MCPServer", "uix_name_organization_mcp_server", columns)
+    made: Record = {"id": server.id("mcp_server"), "server_name": name, "mcp_server_type": config["mcp_server_type"]}
+    made |= {"_tools": [], "_gone": False}
+    if config["mcp_server_type"] == "stdio":
+        made |= {key: config.get(key) for key in ("command", "args", "env")}
+    else:
+        # 0.16.8 drops a token that no header is told for
+        token = config.get("auth_token") if config.get("auth_header") else None
+        made |= {"server_url": config["server_url"], "custom_headers": config.get("custom_headers") or None}
+        made |= {"_token": (token or "").removeprefix(_BEARER) or None}
+    server.tables.mcp_servers[made["id"]] = made
+    for offer in _offered(server, made) or ():  # where nobody answers, there are none, and no word of it (0.16.8)
+        _take(server, made, offer)
+    return _show(made)
+
+
+def _named(server: StandIn, name: str) -> list[Record]:
+    return [each for each in server.tables.mcp_servers.values() if each["server_name"] == name and not each["_gone"]]
+
+
+@on("GET", "/v1/mcp-servers/")
+def _list(server: StandIn, ask: Ask) -> list[Record]:
+    # 0.16.8 knows no pages here
+    return [_show(each) for each in server.tables.mcp_servers.values() if not each["_gone"]]
+
+
+@on("GET", "/v1/mcp-servers/{mcp_server}")
+def _get(server: StandIn, ask: Ask) -> Record:
+    return _show(find(server, ask))
+
+
+@on("GET", "/v1/mcp-servers/{mcp_server}/tools")
+def _tools(server: StandIn, ask: Ask) -> list[Record]:
+    """Every tool that ever came from there, whoever has it now; none for a server that is not there (0.16.8)."""
+    mcp = server.tables.mcp_servers.get(ask.names["mcp_server"], {"_tools": ()})
+    return [server.tables.tools[id] for id in mcp["_tools"] if id in server.tables.tools]
+
+
+@on("PATCH", "/v1/mcp-servers/{mcp_server}")
+def _patch(server: StandIn, ask: Ask) -> Record:
+    """The type stays what it was. What is set is up to the type that is told: a token by `sse` alone (0.16.8)."""
+    told, mcp = _told(ask.body, update=True), find(server, ask)
+    config, is_stdio = told["config"], mcp["mcp_server_type"] == "stdio"
+    if told.get("server_name") is not None:
+        for other in _named(server, told["server_name"]):
+            other["_gone"] = other is not mcp  # 0.16.8 deletes who has the name, without its tools
+        mcp["server_name"] = told["server_name"]
+    if config["mcp_server_type"] == "stdio":
+        if is_stdio and config["command"] is not None and config["args"] is not None:
+            mcp |= {key: config.get(key) for key in ("command", "args", "env")}
+    elif not is_stdio:
+        mcp |= {key: config[key] for key in ("server_url", "custom_headers") if config.get(key) is not None}
+        if config["mcp_server_type"] == "sse" and config.get("auth_token") is not None:
+            mcp["_token"] = config["auth_token"].removeprefix(_BEARER) or None
+    return _show(mcp)
+
+
+@on("PATCH", "/v1/mcp-servers/{mcp_server}/refresh")
+def _refresh(server: StandIn, ask: Ask) -> Record:
+    mcp = find(server, ask)
+    offers = _offered(server, mcp)
+    if offers is None:
+        said = f"Could not connect to MCP server {mcp['server_name']} to resync tools"
+        raise Refusal(404, {"code": "MCPServerUnavailable", "message": said, "error": "(the server's own words)"})
+    have, now = {tool["name"]: tool for tool in _own(server, mcp)}, {offer["name"]: offer for offer in offers}
+    done: Record = {"deleted": [name for name in have if name not in now], "updated": [], "added": []}
+    for name in done["deleted"]:
+        _drop(server, have[name])
+    for name, offer in now.items():
+        if name not in have:
+            _take(server, mcp, offer)
+            done["added"].append(name)
+        elif have[name]["json_schema"] != _schema(offer):
+            have[name] |= {"json_schema": _schema(offer), "description": offer["description"]}
+            done["updated"].append(name)
+    return done
+
+
+@on("DELETE", "/v1/mcp-servers/{mcp_server}")
+def _delete(server: StandIn, ask: Ask) -> object:
+    id = ask.names["mcp_server"]
+    mcp = server.tables.mcp_servers.get(id)
+    if mcp is None or mcp["_gone"]:  # 400 on 0.16.8, not 404
+        raise Refusal(400, f"MCP server with id {id} not found.")
+    for tool in _own(server, mcp):
+        _drop(server, tool)
+    del server.tables.mcp_servers[id]
+    return NOTHING
