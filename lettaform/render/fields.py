@@ -1,12 +1,14 @@
-"""The kinds to a page of Markdown: what each of their fields is, and what can be done with it."""
+"""The kinds to a page of Markdown: what each of their fields is, what can be done with it, and what nobody manages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, Never
+from lettaform.render.alone import UNMANAGED_OPERATIONS
 
 _HEAD = """# Every kind, every field
 
@@ -19,13 +21,28 @@ read, changed, drifted, cleared. Known to work with self-hosted Letta 0.16.8.
 - **change**: *writes* it · *attaches* what it refers to, one by one · *replaces* the object · `-`: at birth alone.
 - **clear**: `null` makes it empty.
 - **policy**: who owns it unless the manifest says otherwise; *additive* lists keep what others put there.
+
+What else can be written on a server, and why no field says it, stands at the end.
+"""
+
+_ALONE = """## Left alone
+
+Operations of Letta's API that write and that no kind has: verb and path, `*` for any verb and any part of a path.
+`tests/contract` knows every operation that writes: it is a kind's, or stands here.
 """
 
 
 def page() -> str:
-    """All kinds, by section."""
+    """All kinds, by section, and what is left alone."""
     parts = (_kind(kind) for kind in sorted(kinds().values(), key=lambda kind: kind.section))
-    return "\n".join([_HEAD, *parts])
+    return "\n".join([_HEAD, *parts, _ALONE, *_alone()])
+
+
+def _alone() -> Iterator[str]:
+    for why, operations in UNMANAGED_OPERATIONS.items():
+        yield f"- {why}"
+        yield from (f"  - `{each}`" for each in operations)
+    yield ""
 
 
 def _kind(kind: type[Kind]) -> str:
@@ -41,6 +58,8 @@ def _kind(kind: type[Kind]) -> str:
 def _remarks(kind: type[Kind]) -> Iterator[str]:
     if kind.unique:
         yield f"Known on the server by its `{kind.name_field}`, which nobody else may have.\n"
+    if (cloud := getattr(kind, "cloud", None)) is not None:
+        yield "Letta Cloud alone has it.\n" if cloud else "Letta Cloud has it no more.\n"
     if kind.precious:
         yield "Replaced with consent alone: `--allow-destroy ADDRESS`.\n"
 
@@ -76,6 +95,8 @@ def _type(annotation: Any, line: Attr) -> str:
         return f"map of {kinds()[line.own].section}"
     if origin is list:
         return f"list of {kinds()[line.to].section}" if line.to else f"list of {_plural(inner[0])}"
+    if origin in (Union, UnionType):
+        return ", or ".join(_type(each, line) for each in inner)
     if origin is dict:
         return "map" if inner[1] is Any else f"map of {_plural(inner[1])}"
     return line.to or {str: "text", int: "whole number", bool: "true or false", float: "number"}[annotation]

@@ -1,0 +1,214 @@
+"""Letta's description of its API, distilled to a table of our own: names and types, none of its words.
+
+Every operation is a row. Of those that write, so is each property of the body that they take, two levels deep, and
+each parameter of the query; of one object of what can be made, each property of the answer. The table in this folder
+is made again, and its diff looked at, by
+
+    python -m tests.contract.description http://localhost:8283 > tests/contract/openapi-0.16.8.tsv
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+TABLE = Path(__file__).with_name("openapi-0.16.8.tsv")
+HOW = "python -m tests.contract.description URL > tests/contract/" + TABLE.name
+"""The command that makes the table."""
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+LEVELS = 2
+"""Levels of properties: deeper ones go through as they are, in maps."""
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One property of what an operation `sends`, `asks` by query or `answers`; without one, the operation."""
+
+    path: str
+    verb: str
+    way: str = ""
+    property: str = ""
+    type: str = ""
+
+    def __str__(self) -> str:
+        return "\t".join((self.path, self.verb, self.way, self.property, self.type))
+
+
+class Api:
+    """Rows, asked by what a check wants to know."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.operations = {(row.verb, row.path): row.type for row in rows if not row.way}
+        self.types: dict[tuple[str, str, str], dict[str, str]] = {}
+        for row in rows:
+            if row.way:
+                self.types.setdefault((row.verb, row.path, row.way), {})[row.property] = row.type
+
+    def sends(self, verb: str, path: str) -> Mapping[str, str]:
+        """What a request may have, in its body or its query, with the types."""
+        return self.types.get((verb, path, "asks"), {}) | self.types.get((verb, path, "sends"), {})
+
+    def answers(self, path: str) -> Mapping[str, str]:
+        """The properties of one object, with their types."""
+        return self.types.get(("GET", path, "answers"), {})
+
+    def writes(self) -> list[tuple[str, str]]:
+        """The operations that change something, or could."""
+        return [operation for operation in self.operations if operation[0] in WRITES]
+
+
+def parse(text: str) -> list[Row]:
+    """A table as it stands in its file."""
+    return [Row(*line.split("\t")) for line in text.splitlines() if not line.startswith("#")]
+
+
+def spell(rows: list[Row]) -> str:
+    """A table as it stands in its file."""
+    head = (
+        "# path · verb · of its body, its query or its answer · property · type; made by tests/contract/description.py"
+    )
+    return "\n".join((head, *map(str, rows))) + "\n"
+
+
+@cache
+def table() -> list[Row]:
+    """The rows of the table in this folder."""
+    return parse(TABLE.read_text(encoding="utf-8"))
+
+
+@cache
+def api() -> Api:
+    """What the table in this folder says."""
+    return Api(table())
+
+
+def fetch(url: str, password: str | None = None) -> Mapping[str, Any]:
+    """The description that a server serves."""
+    bearer = {"Authorization": f"Bearer {password}"} if password else {}
+    found: Mapping[str, Any] = httpx.get(f"{url}/openapi.json", headers=bearer, timeout=60).raise_for_status().json()
+    return found
+
+
+# --- distilled -------------------------------------------------------------------------------------------------------
+
+
+def distil(document: Mapping[str, Any]) -> list[Row]:
+    """The table of a whole description."""
+    return sorted(set(_rows(document)))
+
+
+def _rows(document: Mapping[str, Any]) -> Iterator[Row]:
+    paths = {re.sub(r"{\w+}", "{}", path): operations for path, operations in document["paths"].items()}
+    for path, operations in paths.items():
+        made = path.endswith("/{}") and {"post", "put"} & paths.get(path.removesuffix("{}"), {}).keys()
+        for verb, operation in operations.items():
+            yield Row(path, verb.upper(), type=_answer(operation))
+            if verb.upper() in WRITES:
+                sent = _fields(document, _schema(operation.get("requestBody")))
+                yield from (Row(path, verb.upper(), "sends", *each) for each in _merged(document, sent))
+                asked = [
+                    (each["name"], each["schema"]) for each in operation.get("parameters", ()) if each["in"] == "query"
+                ]
+                yield from (Row(path, verb.upper(), "asks", *each) for each in _merged(document, asked))
+            elif verb == "get" and made:
+                told = _fields(document, _schema(operation["responses"].get("200")))
+                yield from (Row(path, "GET", "answers", *each) for each in _merged(document, told))
+
+
+def _schema(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What a body is, as JSON or, where it has none, as the form that it has."""
+    content = (body or {}).get("content", {})
+    form = content.get("application/json") or next(iter(content.values()), {})
+    found: Mapping[str, Any] = form.get("schema", {})
+    return found
+
+
+def _answer(operation: Mapping[str, Any]) -> str:
+    """The name of what an operation answers, in brackets if many."""
+    schema = _schema(operation["responses"].get("200"))
+    name = str(schema.get("items", schema).get("$ref", "")).rpartition("/")[2]
+    return f"[{name}]" if "items" in schema else name
+
+
+def _fields(
+    document: Mapping[str, Any], schema: Any, path: str = "", levels: int = LEVELS
+) -> Iterator[tuple[str, Any]]:
+    """Properties by path, `a.b` or `a[].b`; one that several alternatives have comes several times."""
+    for plain in _alternatives(document, schema):
+        if plain.get("type") == "array":
+            yield from _fields(document, plain.get("items"), f"{path}[]", levels)
+        elif levels:
+            for name, each in plain.get("properties", {}).items():
+                inner = f"{path}.{name}" if path else name
+                yield inner, each
+                yield from _fields(document, each, inner, levels - 1)
+
+
+def _alternatives(document: Mapping[str, Any], schema: Any) -> Iterator[Mapping[str, Any]]:
+    plain, _ = _plain(document, schema)
+    for each in plain.get("oneOf", ()):
+        yield from _alternatives(document, each)
+    if "oneOf" not in plain:
+        yield plain
+
+
+def _plain(document: Mapping[str, Any], schema: Any) -> tuple[Mapping[str, Any], bool]:
+    """A schema without references and without the null that it may be; and whether it may."""
+    schema = schema or {}
+    if "$ref" in schema:
+        return _plain(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    some = schema.get("anyOf") or schema.get("allOf") or ()
+    if rest := [each for each in some if each.get("type") != "null"]:
+        inner = _plain(document, rest[0]) if len(rest) == 1 else ({"oneOf": rest}, False)
+        return inner[0], inner[1] or len(rest) < len(some)
+    return schema, False
+
+
+def _merged(document: Mapping[str, Any], fields: Iterator[tuple[str, Any]] | list[Any]) -> Iterator[tuple[str, str]]:
+    """Each property once, with all the types that its alternatives give it."""
+    found: dict[str, list[str]] = {}
+    for name, schema in fields:
+        found.setdefault(name, []).append(_spelled(document, schema))
+    for name, types in found.items():
+        yield name, _either(types)
+
+
+def _either(types: list[str]) -> str:
+    plain = list(dict.fromkeys(each.removesuffix(" or null") for each in types))
+    words = dict.fromkeys(word for each in plain for word in each.removeprefix("one of ").split(","))
+    enumerated = all(each.startswith("one of ") and " | " not in each for each in plain)
+    text = "one of " + ",".join(words) if enumerated else " | ".join(plain)
+    return text + (" or null" if any(each.endswith(" or null") for each in types) else "")
+
+
+def _spelled(document: Mapping[str, Any], schema: Any) -> str:
+    plain, nullable = _plain(document, schema)
+    text = _word(document, plain)
+    for mark, key in ((">=", "minimum"), ("<=", "maximum")):
+        text += f" {mark}{plain[key]:g}" if key in plain else ""
+    return text + (" or null" if nullable else "")
+
+
+def _word(document: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    if "const" in plain or "enum" in plain:
+        return "one of " + ",".join(map(str, plain.get("enum") or [plain.get("const")]))
+    if "oneOf" in plain:
+        return " | ".join(dict.fromkeys(_word(document, _plain(document, each)[0]) for each in plain["oneOf"]))
+    if plain.get("type") == "array":
+        return f"[{_word(document, _plain(document, plain.get('items'))[0])}]"
+    inner = plain.get("additionalProperties")
+    if isinstance(inner, Mapping) and inner:
+        return f"object of {_word(document, _plain(document, inner)[0])}"
+    return str(plain.get("type", "any"))
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(spell(distil(fetch(sys.argv[1]))), end="")
