@@ -164,8 +164,18 @@ def read(kind: type[Kind], api: Api) -> Iterator[str]:
     if api.operations.get(("GET", kind.path)) != f"[{one}]":
         yield f"GET {kind.path} does not list {one}"
     for line in kind.attrs().values():
-        if line.read and not line.once and line.read not in api.answers(one_path(kind)):
+        if line.read and not line.once and not stands(line.read, api.answers(one_path(kind))):
             yield f"{line.name}: no `{line.read}` in answers"
+
+
+def stands(path: str, answers: Mapping[str, str]) -> bool:
+    """Whether answers have a path: as a property, or inside of a map of which they say no more."""
+    steps = path.split(".")
+    above = [".".join(steps[:length]) for length in range(1, len(steps))]
+    described = {name.rpartition(".")[0] for name in answers}
+    return path in answers or any(
+        answers.get(each, "").startswith("object") and each not in described for each in above
+    )
 
 
 def managed(kind: type[Kind], api: Api) -> Iterator[str]:
@@ -174,35 +184,52 @@ def managed(kind: type[Kind], api: Api) -> Iterator[str]:
     wanted = {line.write for line in lines(kind)}
     yield from (unsaid(kind, name, known[name]) for name in sorted(known.keys() - wanted - kind.unmanaged.keys()))
     yield from (f"{name}: unmanaged, and a line writes it" for name in sorted(wanted & kind.unmanaged.keys()))
-    yield from (f"{name}: unmanaged, and no longer there" for name in sorted(kind.unmanaged.keys() - known.keys()))
+    parts = {part for reasons in in_parts(kind, api).values() for part in reasons}
+    yield from (
+        f"{name}: unmanaged, and no longer there" for name in sorted(kind.unmanaged.keys() - known.keys() - parts)
+    )
     yield from (f"{name}: unmanaged without a reason" for name, why in kind.unmanaged.items() if not why.strip())
 
 
 def inside(kind: type[Kind], api: Api) -> Iterator[str]:
     """(d) So is what stands inside of it: a map takes whatever comes, the rest is said in parts or has its reason."""
     whole, by_wire = writable(kind, api), {line.write: line for line in lines(kind)}
-    told = {line.read for line in kind.attrs().values()} | {wire(kind, line) for line in lines(kind)}
+    said, parted = told(kind), in_parts(kind, api)
     for name, theirs in sorted(whole.items()):
         top, dot, part = name.partition(".")
         top = top.removesuffix("[]")
-        line, parts = by_wire.get(top), PARTS.get((kind_name(kind), top), {})
-        if not dot:
-            continue
-        if line and line.own:
+        line, reasons = by_wire.get(top), parted.get(top, {})
+        if line and line.own and dot:
             other = kinds()[line.own]
             if part not in {each.write for each in lines(other)} | other.unmanaged.keys():
                 yield unsaid(other, part, theirs, f"as `{name}` ")
-        elif line:
+        elif line and dot:
             if "object" not in shape(kind.model_fields[line.name].annotation):
                 yield f"{line.name}: no map, and theirs holds `{part}`; write maps, or say its parts by ENCODED lines"
-        elif parts or any(each and each.startswith((f"{top}.", f"{top}[].")) for each in told):
-            if (name in told) is (part in parts):
-                yield f"{name}: {'has a line and a reason' if part in parts else _UNTOLD}"
-            elif part in parts and not _reasoned(parts[part], whole, by_wire):
-                yield f"{name}: said by `{parts[part]}`, and no line writes that"
+        elif top in parted and dot:
+            if (name in said) is (part in reasons):
+                yield f"{name}: {'has a line and a reason' if part in reasons else _UNTOLD}"
+            elif part in reasons and not _reasoned(reasons[part], whole, by_wire):
+                yield f"{name}: said by `{reasons[part]}`, and no line writes that"
     for (owner, top), parts in PARTS.items():
         gone = [part for part in parts if not {f"{top}.{part}", f"{top}[].{part}"} & whole.keys()]
         yield from (f"{top}.{part}: has a reason, and is no longer there" for part in gone if owner == kind_name(kind))
+
+
+def told(kind: type[Kind]) -> set[str]:
+    """Where lines end in requests, and what they read."""
+    return {wire(kind, line) for line in lines(kind)} | {line.read for line in kind.attrs().values() if line.read}
+
+
+def in_parts(kind: type[Kind], api: Api) -> Mapping[str, Mapping[str, str]]:
+    """Properties of which lines say parts, to the parts that have a reason: in PARTS, or in the kind's `unmanaged`."""
+    found: dict[str, Mapping[str, str]] = {}
+    whole = writable(kind, api)
+    for top in {name.partition(".")[0].removesuffix("[]") for name in whole if "." in name}:
+        if any(each.startswith((f"{top}.", f"{top}[].")) for each in told(kind)):
+            own = {part: why for part, why in kind.unmanaged.items() if part not in whole and f"{top}.{part}" in whole}
+            found[top] = PARTS.get((kind_name(kind), top), {}) | own
+    return found
 
 
 _UNTOLD = (
@@ -269,7 +296,9 @@ def operations(kind: type[Kind]) -> list[tuple[str, str]]:
         wanted += [("GET", line.offered)] if line.offered else []
         wanted += [("POST", line.tried)] if line.tried else []
         wanted += [("PATCH", f"{one}/{line.link}/{verb}/{{}}") for verb in ("attach", "detach") if line.link]
-    return wanted + ([("POST", f"{one}/recompile")] if kind.recompile else [])
+    if call := getattr(kind, "call", None):
+        wanted.append((call.verb, f"{one}/{call.name}"))
+    return wanted + ([("POST", f"{one}/recompile")] if getattr(kind, "recompile", False) else [])
 
 
 CHECKS = (written, read, managed, inside, typed, called)
@@ -388,6 +417,12 @@ class Nowhere(Kind, section="nowheres", path="/v1/nowhere/"):
     """A kind that the server does not have."""
 
 
+class Calling(Kind, section="calling", path="/v1/tools/"):
+    """A kind that calls what there is not."""
+
+    call: ClassVar[Any] = types.SimpleNamespace(verb="POST", name="dream")
+
+
 @pytest.mark.parametrize(
     ("kind", "check", "fault"),
     [
@@ -405,6 +440,7 @@ class Nowhere(Kind, section="nowheres", path="/v1/nowhere/"):
         (Wrong, called, "PATCH /v1/tools/{}/descriptions/attach/{} does not exist"),
         (Wrong, called, "POST /v1/x does not exist"),
         (Wrong, called, "GET /v1/y does not exist"),
+        (Calling, called, "POST /v1/tools/{}/dream does not exist"),
     ],
 )
 def test_a_wrong_line_is_told(kind: type[Kind], check: Any, fault: str) -> None:
@@ -476,6 +512,33 @@ def test_parts_that_are_gone_or_said_twice_are_told(monkeypatch: pytest.MonkeyPa
         "manager_config.sleeptime_agent_frequency: said by `frequency`, and no line writes that",
         "manager_config.colour: has a reason, and is no longer there",
     ]
+
+
+class Folded(Kind, section="folded", path="/v1/groups/"):
+    """A group with a reason of its own for a part."""
+
+    max_turns: int = attr("Said by reading it.", read="manager_config.max_turns")
+    unmanaged: ClassVar[Mapping[str, str]] = {"manager_config": "in parts", "termination_token": "a part: never said"}
+
+
+def test_a_reason_for_a_part_may_stand_in_the_kind() -> None:
+    assert not [told for told in (*managed(Folded, api()), *inside(Folded, api())) if "termination_token" in told]
+    assert [told.partition(":")[0] for told in inside(Folded, api())] == [
+        "manager_config.manager_agent_id",
+        "manager_config.manager_type",
+        "manager_config.max_message_buffer_length",
+        "manager_config.min_message_buffer_length",
+        "manager_config.sleeptime_agent_frequency",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "stood"),
+    [("name", True), ("free.a.b", True), ("told.a", True), ("told.b", False), ("name.a", False), ("gone.a", False)],
+)
+def test_a_path_stands_in_answers_or_in_a_map_of_which_they_say_no_more(path: str, stood: bool) -> None:
+    answers = {"name": "string", "free": "object or null", "told": "object", "told.a": "string"}
+    assert stands(path, answers) is stood
 
 
 @pytest.mark.parametrize(
