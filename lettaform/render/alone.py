@@ -23,6 +23,9 @@ UNMANAGED_OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "PATCH /v1/groups/{}/reset-messages",
         "* /v1/messages/batches*",
     ),
+    "A conversation keeps the prompt that it began with, until somebody asks for the agent's present one.": (
+        "POST /v1/conversations/{}/recompile",
+    ),
     "Runs, jobs and steps are what happens, not what is wanted.": (
         "* /v1/jobs/*",
         "* /v1/runs/*",
