@@ -91,7 +91,7 @@ class _Walk:
             answer = await self.server.send(step, self.answer)
         except (LettaformError, LookupError) as error:
             return Outcome(step, "failed", error=error, seconds=time.monotonic() - started)
-        if step.op == "create":
+        if step.op in ("create", "take"):
             self.answers[step.address] = answer
         return Outcome(step, "done", answer, seconds=time.monotonic() - started)
 

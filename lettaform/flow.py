@@ -18,7 +18,7 @@ from lettaform.errors import PlanError, Problem, Stale
 from lettaform.kinds import kinds
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
-from lettaform.plan import Draft, diff, make, saved
+from lettaform.plan import Delta, Draft, diff, make, saved
 from lettaform.plan.compare import matches
 from lettaform.plan.diff import kinds_at
 from lettaform.plan.order import remark
@@ -319,9 +319,9 @@ class _Line:
             world = replace(world, users=await self.server.users(asked))
             draft = diff(self.manifest, world, wish)
         self.world = world
-        written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and d.change.differences]
+        written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and _unsure(d)]
         unseen = [(desired, fields) for desired, fields in written if (desired.address, fields) not in self.checked]
-        problems = await self.server.check(unseen) if unseen else []
+        problems = await self.server.check(unseen, world) if unseen else []
         self.checked |= set() if problems else {(desired.address, fields) for desired, fields in unseen}
         plan = make(self.manifest, world, wish, replace(draft, problems=(*draft.problems, *problems)))
         if holder is None:
@@ -471,9 +471,15 @@ def _usage(draft: Draft, world: World) -> list[Live]:
         if live is None or not kinds()[live.kind].shared:
             continue
         rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
-        if change.action == "delete" or rewritten or (not live.marked and delta.address.parent):
+        if change.action in ("delete", "replace") or rewritten or (not live.marked and delta.address.parent):
             asked.append(live)
     return asked
+
+
+def _unsure(delta: Delta) -> bool:
+    """Whether only the server can say if what is planned can be."""
+    change = delta.change
+    return bool(change.differences or change.recompiles or (delta.desired and delta.desired.external))
 
 
 def _written(change: Change) -> frozenset[str]:

@@ -15,12 +15,16 @@ from lettaform.words import Address
 
 @dataclass(frozen=True)
 class External:
-    """Something that is used and never written. Found by exactly one of name, id, or another stack's address."""
+    """Something that is used and never written. Found by exactly one of name, id, or another stack's address.
+
+    `by`: it comes with the object at that address, which offers it under its name.
+    """
 
     name: str | None = None
     id: str | None = None
     stack: str | None = None
     address: Address | None = None
+    by: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,13 @@ class Desired:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     prevent_destroy: bool = False
     external: External | None = None
+    along: Address | None = None
+    """The server makes it along with the object at that address; it is ours all the same."""
+
+    @property
+    def brought(self) -> Address | None:
+        """The object that brings it, where it is none that we make."""
+        return self.external.by if self.external else self.along
 
     def place_of(self, path: str) -> Place:
         """Where `path` or the nearest thing around it was written."""
@@ -128,7 +139,7 @@ class Record:
     protected: frozenset[Address] = frozenset()
     environment: str | None = None
     pending: frozenset[Address] = frozenset()
-    """Whose prompt was to be compiled again when an apply ended: written before the change, taken back after it."""
+    """To whom a call was due (an agent's recompile) as an apply ended: written before the change, taken back after."""
     heirlooms: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
     """Blocks of an agent that is being replaced: written before it dies, taken back once they hang on its successor."""
     key: str | None = None
@@ -177,6 +188,8 @@ class World:
     """Agent id to every block that hangs on it, whoever made it."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Id of what is shared to the ids of all agents that have it, anybody's; only where it was asked for."""
+    brought: Mapping[Address, str] = field(default_factory=dict)
+    """Address of what another object brings to the id of what it brought."""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -256,7 +269,7 @@ class Unmanaged:
 FORGET = ("forget", None)
 """As a Step's member: take our mark off."""
 
-Operation = Literal["create", "update", "link", "unlink", "delete", "call", "record"]
+Operation = Literal["create", "take", "update", "link", "unlink", "delete", "call", "record"]
 
 
 @dataclass(frozen=True)
@@ -265,7 +278,8 @@ class Step:
 
     fields   what to write, in the manifest's words; may hold slots
     mark     what our mark shall be afterwards, written in the same request
-    member   for link, unlink and call: what is attached under which field, or what is called
+    member   for link, unlink and call: what is attached under which field, or what is called; for take: the name
+             under which what is referred to brings it; empty if there is but one
     parts    own blocks that are born with the object: key to fields
     after    keys of the steps that must have succeeded
     """

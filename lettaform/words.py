@@ -233,6 +233,19 @@ def tainted(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(map(tainted, value))
 
 
+def secrets(value: Any) -> list[str]:
+    """The values of all Secrets inside `value`."""
+    if not tainted(value):
+        return []
+    if isinstance(value, Mapping):
+        return [secret for item in value.values() for secret in secrets(item)]
+    if isinstance(value, list | tuple):
+        return [secret for item in value for secret in secrets(item)]
+    if isinstance(value, Keep):
+        return secrets([list(value.put), dict(value.entries or ())])
+    return [str(value.value)]
+
+
 # --- digests ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -22,8 +21,7 @@ def _named() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("document", "file", "test"), _named())
 def test_a_test_that_a_document_names_exists(document: str, file: str, test: str) -> None:
-    tree = ast.parse((ROOT / file).read_text())
-    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert test in re.findall(r"^ *(?:async )?def (\w+)", (ROOT / file).read_text(), re.MULTILINE)
 
 
 def test_the_page_of_failures_names_tests() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
 from lettaform.kinds.base import Kind
+from lettaform.words import Address
 
 
 @cache
@@ -24,3 +26,11 @@ def kinds() -> Mapping[str, type[Kind]]:
 def sections() -> Mapping[str, str]:
     """Section of the manifest to kind: `agents` to `agent`."""
     return {kind.section: name for name, kind in kinds().items()}
+
+
+def company(address: Address) -> Iterator[tuple[str, str, Address]]:
+    """What the server makes along with an object where it is asked to: the field that asks, kind, and address."""
+    kind = sections().get(address.section)
+    for name, line in kinds()[kind].attrs().items() if kind and address.field is None else ():
+        for other in line.along or ():
+            yield name, other, replace(address, section=kinds()[other].section, key=f"{address.key}-{name}")

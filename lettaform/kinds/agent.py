@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.base import Call, Kind, attr
 
 # fmt: off
 AgentType = Literal["letta_v1_agent", "memgpt_agent", "memgpt_v2_agent", "react_agent", "workflow_agent", "sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent"]
@@ -28,6 +28,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     folders: list[str] = attr("Files that it may open and search: keys of `folders`.", to="folder", write="folder_ids", read="sources[].id", unordered=True, additive=True, link="folders", include="agent.sources", clear=[])
     archive: str = attr("Its long-term memory: a key of `archives`.", to="archive", write=None, read=None, listed="/v1/archives/", additive=True, link="archives", clear=[])
     identities: list[str] = attr("On whose behalf it works: keys of `identities`.", to="identity", write="identity_ids", read="identities[].id", unordered=True, additive=True, link="identities", include="agent.identities", clear=[])
+    sleeptime: bool | dict[str, Any] = attr("A second agent that tends its memory: true, or a map of its `frequency` in turns and of fields of its own.", write="enable_sleeptime", include="agent.managed_group", along={"group": ("frequency",), "agent": ()})
     tool_rules: list[dict[str, Any]] = attr("Which tools may, must or must not follow which.", clear=[])
     secrets: dict[str, str] = attr("Environment variables of its tools.", secret=True, partial=True, clear={})
     tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[])
@@ -55,7 +56,9 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
 
     compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "folders", "tool_rules", "timezone", "memory"})
     replaced: ClassVar[str] = "with its blocks, without its conversation"
-    recompile: ClassVar[bool] = True
+    call: ClassVar[Call | None] = Call("recompile", "POST", str, "its prompt was compiled again")
+    brings: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
+    born_with: ClassVar[Mapping[str, str]] = {"memory": "memory_persona"}
     # 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is
     include: ClassVar[tuple[str, ...]] = ("agent.blocks", "agent.tools", "agent.tags", "agent.secrets")
     listing: ClassVar[Mapping[str, Any]] = {"show_hidden_agents": True}
@@ -66,7 +69,6 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         "tool_exec_environment_variables": "the old name of secrets",
         "source_ids": "the old name of folder_ids",
         "include_default_source": "0.16.8 makes a folder that outlives the agent, and answers 409 to its next birth",
-        "enable_sleeptime": "makes a second agent; not yet",
         "enable_reasoner": "deprecated twin of reasoning",
         "message_ids": "the conversation is the agent's own",
         "last_run_completion": "written by the server as the agent runs",
@@ -90,7 +92,11 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
             told = {key: config[key] for key in ("parallel_tool_calls", "response_format") if key in config and key in settings}
             settings = settings | told
         variables = {item["key"]: item["value"] for item in body.get("secrets") or ()}
-        return {**body, "model": config.get("handle") or body.get("model"), "model_settings": settings, "secrets": variables}
+        told = {"model": config.get("handle") or body.get("model"), "model_settings": settings, "secrets": variables}
+        group = body.get("managed_group") or {}
+        group = group if str(group.get("manager_type")).endswith("sleeptime") else None
+        # the flag stays where the group is gone, or another leaves no room for one; and then nothing happens
+        return {**body, **told, "managed_group": group, "enable_sleeptime": bool(body.get("enable_sleeptime") and group)}
 
     @classmethod
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -24,6 +24,10 @@ tried       the path that derives a tool from this text without making it, so th
 listed      the list that tells by `agent_id` what is attached, where answers do not.
 include     what an answer must be asked for, or this stands in it as nothing.
 policy      who owns it, unless the manifest says otherwise.
+brought     the object is not made by us: what this refers to brings it, and takes it along when it goes.
+along       what the server makes along with the object where this is set: kind to fields of that, out of this map.
+query       written in the address of the request that makes the object, not in its body.
+inside      its values are labels of blocks that hang on what that other field refers to.
 
 Where a kind's mark stands (`mark=`): `metadata`, the address in tags and what was applied in metadata · `tags`, the
 address alone · `inside`, both in metadata · `record`, nowhere on the object: the stack record alone knows it, by a
@@ -85,11 +89,33 @@ class Attr:
     tried: str | None = None
     listed: str | None = None
     include: str | None = None
+    brought: bool = False
+    along: Mapping[str, tuple[str, ...]] | None = None
+    query: bool = False
+    inside: str | None = None
     policy: Policy = "enforce"
 
     def attached(self) -> bool:
         """Whether its members come after the object's birth, one by one."""
         return self.write is None and bool(self.link or self.holds)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the server must be told after a change, or nothing follows from it.
+
+    name    the last word of its path
+    verb    how it is sent
+    answer  the type of what it answers, if it did what it should
+    done    what it does, for people
+    born    whether a birth needs it, too
+    """
+
+    name: str
+    verb: Literal["POST", "PATCH"]
+    answer: type
+    done: str
+    born: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,8 +163,18 @@ class Kind(BaseModel):
     """What a list must be asked with so that it leaves nothing out."""
     replaced: ClassVar[str] = ""
     """What another object in its place keeps and loses, for people."""
-    recompile: ClassVar[bool] = False
-    """Whether such a change needs a call of its own before models see it; else the server does it by itself."""
+    call: ClassVar[Call | None] = None
+    """What follows such a change, once for each object; else the server does it by itself."""
+    brings: ClassVar[Mapping[str, str]] = {}
+    """Kinds of what comes along with an object, and where its answer names them; behind a `/`, the list below it."""
+    born_with: ClassVar[Mapping[str, str]] = {}
+    """Parts that one of it has from birth where something else brings it: the field, and the part's key."""
+    searched: ClassVar[str | None] = None
+    """The parameter by which a list finds a part of the text in which our mark stands."""
+    below: ClassVar[str] = ""
+    """It lives below an agent, on this sub-path; its id is the way there from `path`."""
+    cloud: ClassVar[bool | None] = None
+    """Whether Letta Cloud alone has it; False: Cloud has it no more."""
 
     def __init_subclass__(
         cls,
@@ -163,6 +199,11 @@ class Kind(BaseModel):
     def tagged(cls) -> bool:
         """Whether our mark stands in its tags, by which one list finds whatever is ours."""
         return cls.mark in ("metadata", "tags")
+
+    @classmethod
+    def listed_whole(cls) -> bool:
+        """Whether one list shows all of it, anybody's; else only what carries our mark."""
+        return not (cls.searched or cls.below or (cls.tagged() and cls.verb == "POST"))
 
     @classmethod
     def roomy(cls) -> bool:
@@ -221,6 +262,11 @@ class Kind(BaseModel):
     def item(cls, field: str, value: Any) -> Item:
         """What a line that `holds` makes of one value: equal items are one."""
         raise NotImplementedError
+
+    @classmethod
+    def trial(cls, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+        """Path and body of a request that makes nothing and answers what such an object would bring, if there is one."""
+        return None
 
     @classmethod
     def line_of(cls, field: str, text: str) -> int:

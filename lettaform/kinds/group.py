@@ -17,6 +17,7 @@ class Group(Kind, section="groups", path="/v1/groups/", name="description", mark
     agents: list[str] = attr("Its members: keys of `agents`, in their order.", to="agent", write="agent_ids", birth=True)
     manager: str = attr("Who leads it: a key of `agents`; not of a round robin.", to="agent", write="manager_agent_id", fixed=True)
     max_turns: int = attr("After how many turns it ends.", group="manager", constraints={"ge": 1})
+    frequency: int = attr("How many turns pass between two looks at the memory; of groups that `sleeptime` brings.", write="sleeptime_agent_frequency", group="manager", constraints={"ge": 1})
     termination_token: str = attr("What a manager says to end it.", group="manager")
     # fmt: on
 
@@ -30,7 +31,7 @@ class Group(Kind, section="groups", path="/v1/groups/", name="description", mark
     @classmethod
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
         """The manager's words go in one map, and all of them at once."""
-        words = ("manager_type", "manager_agent_id", "max_turns", "termination_token")
+        words = ("manager_type", "manager_agent_id", "max_turns", "sleeptime_agent_frequency", "termination_token")
         said = {word: body.pop(word) for word in words if word in body}
         if said:
             now = {word: live[word] for word in words if live.get(word) is not None} if live else {}
@@ -40,6 +41,8 @@ class Group(Kind, section="groups", path="/v1/groups/", name="description", mark
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         leads, kind = values.get("manager") is not None, values.get("type")
+        if kind is not None and values.get("frequency") is not None:
+            return [("frequency", "only groups that `sleeptime` brings have it", "`agents.*.sleeptime: {frequency: …}`")]
         if kind == "round_robin" and leads:
             return [("manager", "a round robin has no manager", "leave it out, or choose another `type`")]
         if kind in ("supervisor", "dynamic") and not leads:

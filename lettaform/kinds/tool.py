@@ -39,6 +39,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
     npm_requirements: list[dict[str, str]] = attr("Packages that it imports: name, version.", unordered=True)
     default_requires_approval: bool = attr("Agents that get it must ask a person before they call it.")
     enable_parallel_execution: bool = attr("May run at the same time as other tools.")
+    mcp: str = attr("In place of all else: the key of the MCP server that offers a tool of this name.", to="mcp_server", write=None, read="metadata_.mcp.server_id", brought=True)
     tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[])
     # fmt: on
 

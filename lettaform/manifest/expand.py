@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from lettaform.errors import Place
-from lettaform.kinds import kinds, sections
+from lettaform.kinds import company, kinds, sections
 from lettaform.kinds.base import Kind
+from lettaform.manifest.form import said_of
 from lettaform.manifest.language import EXTERNAL, ONCE, REPEAT
 from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described, empty, merge
 from lettaform.manifest.problems import Problems, suggest
@@ -25,6 +26,7 @@ class Instance:
     """One object, its fields as they were written and merged, and the round of the `for_each` that makes it.
 
     name     what it is called unless it says so itself
+    along    the object along with which the server makes it
     values   fields that are known already
     sources  fields whose text was read from a file: the path
     """
@@ -36,6 +38,7 @@ class Instance:
     name: str
     each: Each | None = None
     external: bool = False
+    along: Address | None = None
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -108,6 +111,7 @@ def expand(root: Node, scope: Scope) -> Expanded:
         for section, objects in sectioned.items()
     }
     found: dict[Address, Instance] = {}
+    others: list[Instance] = []
     expanded = Expanded(found, keys)
     below = root.map.get("defaults") or empty(root.place)
     for section, kind in sections().items():
@@ -123,9 +127,20 @@ def expand(root: Node, scope: Scope) -> Expanded:
             for instance in _instances(address, kind, body, place, rounds, scope):
                 found[instance.address] = instance
                 found |= {part.address: part for part in _parts(instance)}
-                if len(found) > MOST:
+                others += _company(instance, scope)
+                if len(found) + len(others) > MOST:
                     scope.problems.add(f"more than {MOST} objects", place)
                     return expanded
+    for instance in others:
+        address, top = instance.address, Address(instance.address.section, instance.address.key)
+        if address in found:
+            told = f"{address} is what the server makes along with {instance.along}"
+            scope.problems.add(told, found[address].place, "give this one another key", address=address)
+            continue
+        found |= {each.address: each for each in (instance, *_born_with(instance))}
+        keys[top.section].setdefault(top.key, instance.place)
+        if address.index is not None:
+            expanded.repeated.add(top)
     return expanded
 
 
@@ -222,6 +237,26 @@ def _parts(instance: Instance) -> Iterator[Instance]:
             if key and isinstance(node.value, dict):
                 address = instance.address.own(name, key)
                 yield Instance(address, line.own, node, field.keys[key], key, instance.each)
+
+
+def _company(instance: Instance, scope: Scope) -> Iterator[Instance]:
+    """What the server makes along with an object; their keys are its own and the field's that asks for them."""
+    for name, kind, address in company(instance.address):
+        field = instance.body.map.get(name)
+        if instance.external or field is None or field.null or field.tag == UNSET:
+            continue
+        if field.map or scope.plain(field, instance.each, name) is True:
+            names = said_of(instance.table.attrs()[name])[kind]
+            fields = {key: node for key, node in field.map.items() if key in names}
+            body, place = Node(field.place, fields, field.keys), instance.body.keys[name]
+            yield Instance(address, kind, body, place, address.key, instance.each, along=instance.address)
+
+
+def _born_with(instance: Instance) -> Iterator[Instance]:
+    """The parts that such an object has from birth."""
+    for name, key in instance.table.born_with.items():
+        own = instance.table.attrs()[name].own or ""
+        yield Instance(instance.address.own(name, key), own, empty(instance.place), instance.place, key, instance.each)
 
 
 def _spelled_out(root: Node) -> Node:

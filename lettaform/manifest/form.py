@@ -249,12 +249,14 @@ class Body:
     words   forms of what else may be said
     name    of its definition in the JSON Schema
     own     it is a part of another object: its key is its name
+    only    the fields that may be said, where not all may
     """
 
     kind: str
     words: Mapping[str, Form] = field(default_factory=dict)
     name: str = ""
     own: bool = False
+    only: frozenset[str] | None = None
 
     @property
     def table(self) -> type[Kind]:
@@ -270,7 +272,8 @@ class Body:
     def fields(self) -> Mapping[str, Attr]:
         """What may be said about it."""
         key = self.table.name_field if self.own else None
-        return {name: line for name, line in self.table.attrs().items() if name != key}
+        lines = {name: line for name, line in self.table.attrs().items() if name != key}
+        return {name: line for name, line in lines.items() if self.only is None or name in self.only}
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a map of the kind's fields, each of its type."""
@@ -296,6 +299,8 @@ class Body:
                     problems.add(never(name), node.at(name), UNMANAGED, address=address, field=name)
             elif line.own:
                 self.part(line).check(child, f"{path}.{name}", problems, node.at(name))
+            elif line.along and child.map:
+                Company(line).check(child, f"{path}.{name}", problems, node.at(name))
             else:
                 typed[name] = partial(line, plain(child))
         for flaw in flaws(self.table, typed):
@@ -347,11 +352,54 @@ class Body:
         """One field, with what expressions may stand for."""
         if line.own:
             return self.part(line).schema(definitions)
+        if line.along:
+            company = Company(line).schema(definitions)
+            return {"description": line.doc, "anyOf": [{"type": "boolean"}, company, EXPRESSION]}
         schema = loose({key: value for key, value in model.items() if key not in ("default", "title", "description")})
         if line.partial and "additionalProperties" in schema:
             schema["additionalProperties"] = nullable(schema["additionalProperties"])
         schema = expressible(schema)
         return {"description": line.doc} | (schema if line.clear is Never else nullable(schema))
+
+
+@dataclass(frozen=True)
+class Company:
+    """One map that speaks of several objects: those that the server makes along with another."""
+
+    line: Attr
+
+    @cached_property
+    def bodies(self) -> Sequence[Body]:
+        """Each of them, with the fields that the map may say of it."""
+        return [Body(kind, only=frozenset(names)) for kind, names in said_of(self.line).items()]
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Every key must be a field of one of them."""
+        known = [name for body in self.bodies for name in body.fields]
+        for key in node.map:
+            if key not in known:
+                problems.add(f"unknown field `{key}`", node.keys[key], suggest(key, known), address=path, field=key)
+        for body in self.bodies:
+            mine = {key: child for key, child in node.map.items() if key in body.fields}
+            body.check(Node(node.place, mine, node.keys), path, problems, place)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An object with the fields of all."""
+        properties: dict[str, Any] = {}
+        for body in self.bodies:
+            types = body.table.model_json_schema()["properties"]
+            properties |= {key: body.property(line, types[key], definitions) for key, line in body.fields.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def said_of(line: Attr) -> Mapping[str, Sequence[str]]:
+    """What is made along with an object: kind to the fields that the line's map says of it."""
+
+    def sayable(kind: str) -> list[str]:
+        lines = kinds()[kind].attrs().items()
+        return [name for name, each in lines if not (each.own or each.along or each.once or each.fixed or each.brought)]
+
+    return {kind: names or sayable(kind) for kind, names in (line.along or {}).items()}
 
 
 def ownership(kind: str) -> Mapping[str, Form]:

@@ -66,12 +66,16 @@ class Objects:
         if instance.external:
             return Desired(instance.address, instance.kind, {}, instance.place, where, external=self.external(instance))
         lines = instance.table.attrs()
+        if line := next((line for name, line in lines.items() if line.brought and name in instance.body.map), None):
+            by = self.field(instance, line.name)
+            nothing = Desired(instance.address, instance.kind, {}, instance.place, where)
+            return self.offered(instance, line, by) if isinstance(by, Ref) else nothing
         values = {name: self.field(instance, name) for name, line in lines.items() if not line.own}
         values = {name: value for name, value in values.items() if value is not Silent}
         sound = self.sound(instance, values)
         broken = len(sound) < len(values)
         name = self.name(instance)
-        if name not in (None, HOLE) and instance.table.name_field not in values:
+        if name not in (None, HOLE) and instance.table.name_field not in values and instance.along is None:
             sound = {instance.table.name_field: name, **sound}
         self.implications(instance, sound)
         told = self.check(instance, sound, broken=broken)
@@ -81,7 +85,25 @@ class Objects:
             name: self.items(instance, name, value) for name, value in sound.items() if lines[name].holds and value
         }
         policies, protected = self.ownership(instance)
-        return Desired(instance.address, instance.kind, sound, instance.place, where, policies, protected)
+        if instance.along:
+            protected = self.ownership(self.instances[instance.along])[1]
+        external, along = None, instance.along
+        return Desired(
+            instance.address, instance.kind, sound, instance.place, where, policies, protected, external, along
+        )
+
+    def offered(self, instance: Instance, line: Attr, by: Ref) -> Desired:
+        """What another object offers: found by its name there, and by nothing else."""
+        key = instance.table.name_field
+        for other in instance.body.map:
+            if other not in (line.name, key, "for_each", "when"):
+                message = f"`{other}` does not go with `{line.name}`: it is made by what offers it"
+                where = instance.body.keys[other]
+                self.problems.add(message, where, "leave the line out", address=instance.address, field=other)
+        node = instance.body.map.get(key)
+        name = instance.name if node is None else self.scope.text(node, instance.each, key)
+        external, said = External(name=name, by=by.address), dict(places(instance.body))
+        return Desired(instance.address, instance.kind, {}, instance.place, said, external=external)
 
     def field(self, instance: Instance, name: str) -> Any:
         """One field's value, with slots; HOLE if it cannot be known, Silent if nothing is said."""
@@ -90,6 +112,8 @@ class Objects:
             return instance.values[name]
         if node is None or node.tag == UNSET:
             return Silent
+        if node.map and instance.table.attrs()[name].along:
+            return True  # what the map says is of others
         step = (instance.address, name)
         if step in self.asking or len(self.asking) > LONGEST:
             circle = " → ".join(f"{address}.{field}" for address, field in [*self.asking[-4:], step])
@@ -324,7 +348,7 @@ class Objects:
 
     def said(self, instance: Instance, field: str) -> Any:
         """A field of another object, its name included."""
-        if field != instance.table.name_field:
+        if field != instance.table.name_field or instance.along:
             return self.field(instance, field)
         name = self.name(instance)
         return HOLE if name is None else name

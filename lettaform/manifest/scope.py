@@ -208,16 +208,18 @@ class Scope:
             return self._environ(path, where)
         if path.head == "each":
             return self._each(path, where, each)
-        if path.head in ("stack", "environment") and not path.steps:
+        if path.head in ("stack", "environment", "folder") and not path.steps:
             return self._name(path.head, where)
         if path.head in self.sections:
             if self.refer is None:
                 return self._no(f"`${{{text}}}` is not known here", where, "nothing has been made yet")
             return self.refer(path, where)
-        heads = ["var", "env", "each", "stack", "environment", *sorted(self.sections)]
+        heads = ["var", "env", "each", "stack", "environment", "folder", *sorted(self.sections)]
         return self._no(f"`${{{text}}}` means nothing", where, suggest(path.head, heads))
 
     def _name(self, head: str, where: Place) -> Any:
+        if head == "folder":
+            return str(self.files.root)
         if head == "stack":
             return self.stack or HOLE
         if self.environment is None:

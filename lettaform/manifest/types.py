@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -67,12 +67,23 @@ def flaws(kind: type[Kind], values: Mapping[str, Any]) -> list[Flaw]:
     try:
         kind.model_validate(values)
     except ValidationError as error:
-        return [_flaw(each) for each in error.errors(include_url=False)]
+        found: dict[tuple[Any, ...], Flaw] = {}
+        for flaw in map(_flaw, error.errors(include_url=False)):
+            other = found.get(flaw.path)
+            also = other and f"{other.expected} or {flaw.expected.removeprefix('expected ')}"
+            found[flaw.path] = replace(other, expected=also) if other and also else flaw
+        return list(found.values())
     return []
 
 
+def _told(step: Any) -> bool:
+    """Whether a step of a path is one of pydantic's, about which of several types was tried."""
+    return isinstance(step, str) and (step in ("str", "bool") or step.startswith(("dict[", "list[")))
+
+
 def _flaw(error: Any) -> Flaw:
-    path, about, given = tuple(error["loc"]), error.get("ctx") or {}, error.get("input")
+    path = tuple(step for step in error["loc"] if not _told(step))
+    about, given = error.get("ctx") or {}, error.get("input")
     name, got = error["type"], described(given)
     if name in _EXPECTED:
         return Flaw(path, f"expected {_EXPECTED[name]}", got, _remedy(_EXPECTED[name], given))

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.model import Change, Manifest, Mark, Plan, Step, Wish, World
-from lettaform.plan.diff import Draft, diff
+from lettaform.plan.diff import Delta, Draft, diff
 from lettaform.plan.guard import guard
 from lettaform.plan.order import RECORD, order
 from lettaform.words import Ref, settle
 
-__all__ = ["Draft", "diff", "guard", "make"]
+__all__ = ["Delta", "Draft", "diff", "guard", "make"]
 
 
 def make(manifest: Manifest, world: World, wish: Wish, draft: Draft | None = None) -> Plan:

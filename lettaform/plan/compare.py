@@ -21,8 +21,9 @@ UNKNOWN: Any = object()
 class Eye:
     """What a plan sees: one manifest, one world, and how their objects answer to each other."""
 
-    def __init__(self, manifest: Manifest, world: World, wish: Wish) -> None:
-        self.manifest, self.world, self.wish = manifest, world, wish
+    def __init__(self, manifest: Manifest, world: World, wish: Wish, gone: frozenset[Address] = frozenset()) -> None:
+        """`gone`: what lives and will be replaced."""
+        self.manifest, self.world, self.wish, self.gone = manifest, world, wish, gone
         self.addresses = {live.id: address for address, live in world.objects.items()}
         self.hung = Counter(block.id for blocks in world.attached.values() for block in blocks)
 
@@ -31,7 +32,7 @@ class Eye:
 
         def answer(ref: Ref) -> Any:
             live = self.world.objects.get(ref.address)
-            if live is None:
+            if live is None or ref.address in self.gone:
                 raise LookupError
             return live.id if ref.path == "id" else live.values.get(ref.path)
 
@@ -164,6 +165,8 @@ class _Comparison:
     def judge(self, line: Attr, path: str, want: Any, old: Any) -> Verdict:
         known = self.eye.known(want)
         base = None if line.secret else self.found.base.get(path)
+        if base is None and line.fixed and line.read is None:
+            return Verdict(base=spelled(self.kind, line, known))  # nobody can tell what it was born with
         lively = base if line.read is None else spelled(self.kind, line, project(old, known) if known else old)
         # what is not there yet has no digest, and differs from everything
         wanted = object() if known is UNKNOWN else spelled(self.kind, line, known)
@@ -213,6 +216,7 @@ class _Comparison:
         told = [value] if isinstance(value, Ref) else value or ()
         want = list(map(eye.member, told))
         have = [item for item in self.live.values.get(line.name) or () if not self.own(item)]
+        have = [item for item in have if isinstance(item, Item) or eye.addresses.get(item) not in eye.gone]
         ours = found.members.get(line.name, ())
         exact = self.desired.policies.get(line.name) == "enforce"
         drop = [item for item in have if item not in want and (exact or known(item) in ours)]

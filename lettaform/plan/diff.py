@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lettaform.errors import Place, Problem
-from lettaform.kinds import kinds, sections
+from lettaform.kinds import company, kinds, sections
 from lettaform.kinds.base import Kind
 from lettaform.model import (
     Action,
@@ -27,7 +27,7 @@ from lettaform.model import (
 )
 from lettaform.plan.compare import Eye, compare, matches
 from lettaform.plan.policy import policies
-from lettaform.words import Address, Keep, Ref, refs
+from lettaform.words import Address, Keep, Ref, nearest, refs
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Delta:
     links   field and member to attach · unlinks  to detach
     claim   the object does not carry the address yet
     kept    own block's key to the id of a living block that takes its place at birth
+    taken   the name under which another object brings it, and that object
     """
 
     change: Change
@@ -50,6 +51,7 @@ class Delta:
     unlinks: tuple[tuple[str, Any], ...] = ()
     claim: bool = False
     kept: Mapping[str, Any] = field(default_factory=dict)
+    taken: tuple[str, Ref] | None = None
 
     @property
     def address(self) -> Address:
@@ -82,21 +84,26 @@ class _Diff:
         self.waiting = {entry.old for entry in manifest.moved if not self.selected(entry.new)}
         moves = tuple(each for each in manifest.moved if each.old not in self.waiting)
         self.world, self.moved, self.blocked = _move(world, (*moves, *_halfway(manifest, world)))
-        self.eye = Eye(manifest, self.world, wish)
+        self.eye = self.vanishing()
         self.deltas: list[Delta] = []
         self.runtime: list[Runtime] = []
         self.unmanaged: list[Unmanaged] = []
         self.problems: list[Problem] = list(world.problems)
         self.guards: list[Problem] = []
         self.parts: dict[Address, list[Desired]] = {}
+        self.due: set[Address] = set()
+        """To whom a call is due, whatever else changes: something that it brings is not there yet."""
         for desired in manifest.objects.values():
             if parent := desired.address.parent:
                 self.parts.setdefault(parent, []).append(desired)
 
     def run(self) -> Draft:
         if not self.wish.destroy:
-            for desired in self.manifest.objects.values():
-                if desired.external is None and desired.address.parent is None and self.selected(desired.address):
+            tops = [d for d in self.manifest.objects.values() if d.address.parent is None and self.selected(d.address)]
+            for desired in (each for each in tops if each.brought and not self.there(each.address)):
+                self.arrival(desired, self.parts.get(desired.address, []))
+            for desired in (each for each in tops if each.external is None):
+                if desired.along is None or self.there(desired.address):
                     self.one(desired)
             self.followers()
             self.lacking()
@@ -105,7 +112,34 @@ class _Diff:
         deltas, runtime, unmanaged = tuple(self.deltas), tuple(self.runtime), tuple(self.unmanaged)
         return Draft(deltas, runtime, unmanaged, tuple(self.problems), tuple(self.guards), self.world)
 
+    def there(self, address: Address) -> bool:
+        """Whether something lives at an address, and stays."""
+        return address in self.world.objects and address not in self.eye.gone
+
+    def vanishing(self) -> Eye:
+        """An eye for what cannot stay: a fixed field of it differs, or what it came along with goes."""
+        gone: frozenset[Address] = frozenset()
+        living = [
+            d for d in self.manifest.objects.values() if d.address in self.world.objects and not self.wish.destroy
+        ]
+        while True:
+            eye = Eye(self.manifest, self.world, self.wish, gone)
+            stay = (d for d in living if d.address not in gone and self.selected(d.address))
+            more = {d.address for d in stay if d.brought in gone or self.unfixable(eye, d)}
+            if not more:
+                return eye
+            gone |= more
+
+    def unfixable(self, eye: Eye, desired: Desired) -> bool:
+        lines = kinds()[desired.kind].attrs()
+        fixed = {name: value for name, value in desired.values.items() if lines[name].fixed}
+        if not fixed or desired.external or desired.address.parent or desired.along:
+            return False
+        return bool(compare(eye, replace(desired, values=fixed), self.world.objects[desired.address]).differences)
+
     def selected(self, address: Address) -> bool:
+        desired = self.manifest.objects.get(address)
+        address = (desired.along if desired else None) or address  # they come and go together
         return (not self.wish.target or matches(address, self.wish.target)) and not matches(address, self.wish.exclude)
 
     def problem(self, desired: Desired, path: str, message: str, hint: str | None = None) -> None:
@@ -123,6 +157,11 @@ class _Diff:
             self.birth(desired, parts, delta)
             return
         known, hung = dict(live.mark.parts), []
+        if desired.address in self.due:
+            due = "what it brings is listed anew"
+            change = delta.change
+            told = replace(change, reason=due) if not change.differences else change
+            delta = replace(delta, change=replace(told, recompiles=max(1, change.recompiles)))
         for part in parts:
             hung += self.part(desired, live, part, known)
         links = (*delta.links, *hung)
@@ -147,7 +186,7 @@ class _Diff:
             "update",
             live.id,
             differences=tuple(found.differences),
-            recompiles=0 if not kind.compiled & touched else 1 if kind.recompile else users,
+            recompiles=0 if not kind.compiled & touched else 1 if kind.call else users,
             place=desired.place,
             notes=tuple(found.notes),
         )
@@ -161,10 +200,19 @@ class _Diff:
         names = ", ".join(f"`{name}`" for name in sorted(fixed))
         kind = kinds()[desired.kind]
         note = f"{names} cannot change on a living {desired.kind}: replaced{kind.replaced and f', {kind.replaced}'}"
-        if kind.precious and not matches(desired.address, self.wish.allow_destroy):
+        bereft = self.bereft(desired)
+        lost = f"; {bereft} agents outside this manifest would lose it" if bereft else ""
+        if (kind.precious or bereft) and not matches(desired.address, self.wish.allow_destroy):
             hint, place = f"`--allow-destroy '{desired.address}'` consents", desired.place_of(fixed[0])
-            self.guards.append(Problem(f"{desired.address}: {note}", place, hint, str(desired.address), fixed[0]))
-        return replace(change, action="replace", notes=(note,))
+            self.guards.append(Problem(f"{desired.address}: {note}{lost}", place, hint, str(desired.address), fixed[0]))
+        return replace(change, action="replace", notes=(f"{note}{lost}",))
+
+    def bereft(self, desired: Desired) -> int:
+        """How many agents have what is replaced, and nothing tells us to attach what takes its place."""
+        mine = {desired.address} | {a for a, d in self.manifest.objects.items() if d.brought == desired.address}
+        living = ((d, self.world.objects.get(a)) for a, d in self.manifest.objects.items())
+        again = {live.id for d, live in living if live and any(ref.address in mine for ref in refs(dict(d.values)))}
+        return len(self.world.users.get(self.world.objects[desired.address].id, frozenset()) - again)
 
     def keep(self, delta: Delta) -> None:
         """Note the delta if it does anything; name its action after what it does."""
@@ -173,12 +221,15 @@ class _Diff:
         claim = not live.marked or moved is not None
         remark = claim or delta.mark != live.mark
         delta = replace(delta, claim=claim, mark=delta.mark if remark else None)
-        pending = delta.address in self.world.record.pending
+        call = kinds()[change.kind].call
+        pending = call is not None and delta.address in self.world.record.pending
         change = replace(change, recompiles=max(change.recompiles, pending))
         if delta.fields or delta.links or delta.unlinks:
             change = replace(change, reason=next((d.reason for d in change.differences), "manifest"))
-        elif pending:
-            change = replace(change, reason="interrupted before its prompt was compiled again")
+        elif pending and call:
+            change = replace(change, reason=f"interrupted before {call.done}")
+        elif delta.address in self.due:
+            pass
         elif remark:
             action: Action = "record" if live.marked else "adopt"
             change = replace(change, action=action, reason=f"moved from {moved}" if moved else "marks only")
@@ -197,6 +248,7 @@ class _Diff:
         for line in kind.attrs().values():
             if line.birth and desired.values.get(line.name) is None:
                 self.problem(desired, "", f"{desired.address} does not exist yet, so `{line.name}` must be given")
+        self.isolated(desired)
         kept: dict[str, Any] = {}
         inside = [self.part_at_birth(part, kept, replaced=old is not None) for part in parts]
         self.crowded(desired, parts, kept)
@@ -216,6 +268,44 @@ class _Diff:
         each = ((name, item) for name, value in later for item in ([value] if isinstance(value, Ref) else value))
         links = tuple((name, self.eye.member(item)) for name, item in each)
         self.deltas += [Delta(change, desired, old.live if old else None, fields, mark, links, kept=kept), *inside]
+
+    def arrival(self, desired: Desired, parts: list[Desired]) -> None:
+        """What another object brings: it comes with that, or was not listed there yet."""
+        address, by, lines = desired.address, desired.brought, kinds()[desired.kind].attrs()
+        assert by is not None
+        old = self.world.objects.get(address)
+        note = f"comes with {by}" if old is None else f"comes anew with {by}"
+        change = Change(address, desired.kind, "replace" if old else "create", old.id if old else None)
+        change = replace(change, reason="manifest", place=desired.place, notes=(note,))
+        if desired.external:
+            self.deltas.append(Delta(change, desired, old, taken=(desired.external.name or "", Ref(by))))
+            self.due |= {by} if self.there(by) else set()
+            if self.there(by) and self.manifest.objects[by].external:
+                told = f"{by} offers no {desired.kind} `{desired.external.name}`, and is not ours to be listed anew"
+                self.problem(desired, "", f"{address}: {told}")
+            return
+        values = {n: lines[n].clear if v is None else v for n, v in desired.values.items()}
+        shown = tuple(Difference(name, None, value, secret=lines[name].secret) for name, value in values.items())
+        # others' members stay, as on anything that lives
+        links = [(n, self.eye.member(each)) for n, v in values.items() if lines[n].link for each in v]
+        fields = {n: Keep(tuple(v)) if lines[n].additive else v for n, v in values.items() if not lines[n].link}
+        base, members = self.eye.base_of(desired)
+        mark = Mark(base, members, {part.address.child or "": {} for part in parts})
+        change = replace(change, differences=shown)
+        self.deltas.append(Delta(change, desired, old, fields, mark, tuple(links), taken=("", Ref(by))))
+        for part in parts:
+            self.part_of_arrival(part, Ref(address))
+
+    def part_of_arrival(self, part: Desired, by: Ref) -> None:
+        """A part that such an object has from birth: it takes over the memory of an earlier one."""
+        old = self.world.objects.get(part.address) or self.survivor(part)
+        note = f"comes with {by.address}" + (", and takes over what the one before it says" if old else "")
+        fields = {"value": old.values.get("value") or ""} if old else {}
+        shown = tuple(Difference(name, None, value) for name, value in fields.items())
+        change = Change(part.address, part.kind, "replace" if old else "create", old.id if old else None)
+        change = replace(change, differences=shown, place=part.place, notes=(note,))
+        taken = (str(part.values.get("label") or part.address.child), by)
+        self.deltas.append(Delta(change, part, old, fields, Mark(*self.eye.base_of(part)), taken=taken))
 
     def part_at_birth(self, part: Desired, kept: dict[str, Any], *, replaced: bool) -> Delta:
         """An own block of an agent to be: born with it, unless memory of an earlier one survives."""
@@ -307,13 +397,14 @@ class _Diff:
 
     def lacking(self) -> None:
         """What is referred to lives, or is made by this very plan; `--target` and `--exclude` may leave it out."""
-        there = self.world.objects.keys() | {d.address for d in self.deltas if d.change.action == "create"}
+        made = {d.address for d in self.deltas if d.change.action in ("create", "replace")}
+        there = self.world.objects.keys() | made
         for delta in self.deltas:
             desired = delta.desired
             if desired is None:
                 continue
             values = desired.values if delta.change.action in ("create", "replace") else delta.fields
-            needed = {ref.address for ref in refs([dict(values), [member for _, member in delta.links]])}
+            needed = {ref.address for ref in refs([dict(values), [member for _, member in delta.links], delta.taken])}
             for address in sorted(needed - there):
                 message = f"{desired.address} needs {address}, which does not exist and is left out of this plan"
                 self.problem(desired, "", message, f"`--target '{address}'` takes it in")
@@ -390,6 +481,22 @@ class _Diff:
                 message = f"{desired.address} would get two blocks labelled `{label}`: {other} and {address}"
                 self.problem(desired, "blocks", message, f"give {address} another label, or leave it out")
 
+    def isolated(self, desired: Desired) -> None:
+        """Labels that speak of blocks of another object: 0.16.8 makes half of it where one of them is unknown."""
+        for line in kinds()[desired.kind].attrs().values():
+            above = desired.values.get(line.inside or "")
+            if not isinstance(above, Ref) or not desired.values.get(line.name):
+                continue
+            live, wanted = self.world.objects.get(above.address), self.manifest.objects.get(above.address)
+            known = {block.name for block in self.world.attached.get(live.id, ())} if live else set()
+            known |= {str(part.values.get("label")) for part in self.parts.get(above.address, ())}
+            known |= {self.label(member) or "" for member in (wanted.values.get("blocks") or () if wanted else ())}
+            for label in desired.values[line.name]:
+                if label not in known:
+                    message = f"{desired.address}: {above.address} has no block labelled `{label}`"
+                    near = nearest(label, sorted(known))
+                    self.problem(desired, line.name, message, f"did you mean `{near}`?" if near else None)
+
     def doomed(self, block: Live) -> bool:
         return bool(block.address) and self.wish.prune and block.address not in self.manifest.objects
 
@@ -409,6 +516,8 @@ class _Diff:
 
     def undeclared(self) -> None:
         removed = {entry.address: entry for entry in self.manifest.removed}
+        # what the server made along with an object goes where that goes
+        removed |= {each: entry for entry in self.manifest.removed for _, _, each in company(entry.address)}
         orphans = {a: lives[0] for a, lives in self.world.survivors.items() if a not in self.world.objects}
         for address, live in sorted((orphans | dict(self.world.objects)).items(), key=lambda item: item[0]):
             if live.stack != self.manifest.stack or not self.selected(address):
@@ -486,7 +595,14 @@ def kinds_at(address: Address) -> str:
 
 
 def _halfway(manifest: Manifest, world: World) -> Iterator[Moved]:
-    """A crash between mark and record leaves one object at two addresses: the declared one decides, or the record."""
+    """A crash between mark and record leaves one object at two addresses: the declared one decides, or the record.
+
+    And what another object brings is where that is.
+    """
+    at = {live.id: address for address, live in world.objects.items() if address.parent is None}
+    for new, id in world.brought.items():
+        if at.get(id, new) != new:
+            yield Moved(at[id], new, Place("", 0, 0))
     first: dict[str, Address] = {}
     for address, live in world.objects.items():
         if address.parent is None and live.stack == manifest.stack:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
-from lettaform.kinds import kinds
+from lettaform.kinds import company, kinds
 from lettaform.model import FORGET, Live, Manifest, Mark, Record, Step, World
 from lettaform.plan.diff import Delta, kinds_at
 from lettaform.words import Address, Item, Ref, refs
@@ -17,7 +18,8 @@ RECORD = Address("stack", "record")
 
 def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destroy: bool = False) -> tuple[Step, ...]:
     """The Steps of a plan, in an order in which they could run one by one."""
-    doomed = [delta for delta in deltas if delta.change.action in ("delete", "replace")]
+    # what another object brought goes with it
+    doomed = [d for d in deltas if d.change.action in ("delete", "replace") and (not d.taken or d.address.parent)]
     forgotten = {delta.address for delta in deltas if delta.change.action in ("delete", "replace", "forget")}
     # what is made again in place of what somebody deleted: a crash must not make a copy of it
     forgotten |= {d.address for d in deltas if d.change.action == "create" and d.address in world.record.ids}
@@ -49,7 +51,7 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
 
 def _intents(deltas: tuple[Delta, ...]) -> dict[Address, str]:
     """What will be made and could not be found again by tags, were its answer lost."""
-    born = [each for each in deltas if each.change.action in ("create", "replace") and each.desired]
+    born = [each for each in deltas if each.change.action in ("create", "replace") and each.desired and not each.taken]
     named = {each.address: each.fields.get(kinds()[each.change.kind].name_field, "") for each in born}
     return {each.address: str(named[each.address]) for each in born if not kinds()[each.change.kind].tagged()}
 
@@ -59,6 +61,10 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
     steps: list[Step] = []
     ids: dict[str, Any] = {}
     marks: dict[Address, Mark] = {}
+    for old, new in [*addresses.items()]:  # what the server made along with it goes where it goes
+        others = [each for _, _, each in company(new)] if new else []
+        pairs = zip_longest((each for _, _, each in company(old)), others)
+        addresses = {**addresses, **{o: n for o, n in pairs if o in world.objects}}
     # a block that its agent took off goes where its agent goes
     free = world.loose
     for address, live in (*world.objects.items(), *free):
@@ -102,7 +108,7 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
     if change.action == "delete":
         return
     if change.action in ("create", "replace"):
-        yield from _birth(delta, inline.get(delta.address, {}))
+        yield from _arrival(delta) if delta.taken else _birth(delta, inline.get(delta.address, {}))
         for name, member in delta.links:
             key = f"{address}+{name}:{_named(member)}"
             yield Step(key, "link", delta.address, change.kind, member=(name, member), after=(address,))
@@ -128,7 +134,7 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
     room = kinds()[change.kind].roomy()
     claim = delta.claim and kinds()[change.kind].mark != "record"
     if delta.fields or claim or (delta.mark is not None and room):
-        users = 0 if kinds()[change.kind].recompile else change.recompiles
+        users = 0 if kinds()[change.kind].call else change.recompiles
         fields = delta.fields
         yield Step(
             address,
@@ -142,16 +148,30 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
             users=users,
         )
         waits.append(address)
-    if (change.recompiles or delta.links or delta.unlinks) and kinds()[change.kind].recompile:
-        yield Step(
-            f"{address}!recompile",
-            "call",
-            delta.address,
-            change.kind,
-            delta.live.id,
-            member=("recompile", None),
-            after=tuple(waits),
-        )
+    if change.recompiles or delta.links or delta.unlinks:
+        yield from _call(delta, tuple(waits))
+
+
+def _call(delta: Delta, after: tuple[str, ...]) -> Iterator[Step]:
+    """What must be told after a change, or nothing follows from it."""
+    call, change = kinds()[delta.change.kind].call, delta.change
+    if call is not None:
+        key, id = f"{delta.address}!{call.name}", delta.live.id if delta.live and change.action == "update" else None
+        yield Step(key, "call", delta.address, change.kind, id, member=(call.name, None), after=after)
+
+
+def _arrival(delta: Delta) -> Iterator[Step]:
+    """What another object brings, once that is there and was told to bring it."""
+    assert delta.taken is not None
+    by, key = delta.taken[1].address, str(delta.address)
+    call = kinds()[kinds_at(by)].call
+    after = (str(by), f"{by}!{call.name}") if call and call.born else (str(by),)
+    kind = kinds()[delta.change.kind]
+    yield Step(
+        key, "take", delta.address, delta.change.kind, None, delta.fields, delta.mark, member=delta.taken, after=after
+    )
+    if delta.links or kind.compiled & delta.fields.keys():
+        yield from _call(delta, (key, *(f"{key}+{name}:{_named(member)}" for name, member in delta.links)))
 
 
 def _named(member: Any) -> str:
@@ -169,6 +189,9 @@ def _birth(delta: Delta, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Ste
     before = (f"-{delta.address}",) if delta.change.action == "replace" else ()
     kind = delta.change.kind
     yield Step(str(delta.address), "create", delta.address, kind, None, fields, delta.mark, parts=parts, after=before)
+    call = kinds()[kind].call
+    if call and call.born:
+        yield from _call(delta, (str(delta.address),))
 
 
 def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[Step]:
@@ -176,10 +199,14 @@ def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[
     before = ["record-"] if recorded else []
     live = delta.live
     assert live is not None
+    if delta.taken:  # its successor has taken over what it said
+        before.append(str(delta.address))
     users = {name for name, kind in kinds().items() if any(live.kind in (a.to, a.own) for a in kind.attrs().values())}
     if users:
         before += [
-            f"-{each.address}" for each in deltas if each.change.action == "delete" and each.change.kind in users
+            f"-{each.address}"
+            for each in deltas
+            if each.change.action in ("delete", "replace") and each.change.kind in users and not each.taken
         ]
         before += [
             f"{each.address}-{name}:{member}" for each in deltas for name, member in each.unlinks if member == live.id
@@ -195,9 +222,11 @@ def _after(
     members = dict(step.mark.members) if step.mark else {}
     named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts), members])]
     named += [alive[m] for m in _members(step) if m in alive]
-    before = [key for key in named if key in steps and key != step.key and steps[key].op in ("create", "update")]
+    before = [
+        key for key in named if key in steps and key != step.key and steps[key].op in ("create", "take", "update")
+    ]
     # a cycle could only come from an update that waits for its own links
-    before = [key for key in before if step.op in ("create", "link") or steps[key].op == "create"]
+    before = [key for key in before if step.op in ("create", "link") or steps[key].op in ("create", "take")]
     if step.op == "link":  # a label is free once the block that has it is gone
         before += [f"-{delta.address}" for delta in doomed if delta.address.parent == step.address]
     noted = step.address in world.record.ids or not kinds()[step.kind].tagged()
@@ -240,7 +269,7 @@ def _record(
     born = {
         delta.address
         for delta in deltas
-        if delta.change.action in ("create", "replace") and delta.address.parent is None
+        if delta.change.action in ("create", "replace") and delta.address.parent is None and delta.mark is not None
     }
     kept = {a: live for a, live in world.objects.items() if _ours(a, live, manifest) and a not in forgotten}
     ids: dict[str, Any] = {str(a): live.id for a, live in kept.items()} | {str(a): Ref(a) for a in born}

@@ -20,6 +20,7 @@ Notify = Callable[[Event], None]
 
 _DONE: dict[Operation, str] = {
     "create": "created",
+    "take": "found",
     "update": "changed",
     "link": "attached",
     "unlink": "detached",
@@ -29,6 +30,7 @@ _DONE: dict[Operation, str] = {
 }
 _DOING: dict[Operation, str] = {
     "create": "creating",
+    "take": "looking for",
     "update": "changing",
     "link": "attaching to",
     "unlink": "detaching from",
@@ -55,7 +57,7 @@ def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
 
 
 def _what(step: Step) -> str:
-    if step.member is None:
+    if step.member is None or step.op == "take":
         return _DONE[step.op]
     name, value = step.member
     if step.op == "call":

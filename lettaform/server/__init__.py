@@ -54,7 +54,7 @@ class Server(Protocol):
         """What an object holds by content, by field."""
         ...
 
-    async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]]) -> list[Problem]:
+    async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World) -> list[Problem]:
         """What the server says against these objects and fields, without making anything."""
         ...
 
@@ -124,8 +124,8 @@ class V1:
         lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
         return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
 
-    async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]]) -> list[Problem]:
-        return await check(self.client, wanted)
+    async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World) -> list[Problem]:
+        return await check(self.client, wanted, world)
 
     def begin(self, stack: str, known: frozenset[str]) -> None:
         self._sender = Sender(self.client, stack, known)

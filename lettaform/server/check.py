@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from lettaform.errors import Problem, ServerError, Unavailable
+from lettaform.errors import NotFound, Problem, ServerError, Unavailable, Unsupported
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
-from lettaform.model import Desired
+from lettaform.model import Desired, World
 from lettaform.server.client import Client
-from lettaform.words import nearest
+from lettaform.words import fill, nearest, refs, secrets
 
 
-async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]]) -> list[Problem]:
+async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World) -> list[Problem]:
     """Problems of objects and the fields of them that would be written."""
     asked = [
         (desired, line)
@@ -26,7 +27,68 @@ async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]]
     offers = dict(zip(paths, await asyncio.gather(*(_offer(client, path) for path in paths)), strict=True))
     tried = await asyncio.gather(*(_try(client, desired, line) for desired, line in asked if line.tried))
     known = [_handle(desired, line, offers[line.offered]) for desired, line in asked if line.offered]
-    return [problem for problem in (*known, *tried) if problem is not None]
+    reached = await asyncio.gather(*(_reach(client, desired, wanted, world) for desired, _ in wanted))
+    return [problem for problem in (*known, *tried, *chain.from_iterable(reached)) if problem is not None]
+
+
+async def _reach(
+    client: Client, desired: Desired, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
+) -> list[Problem]:
+    """What is wrong with an object that brings others, by what it would bring if it were made as it is wanted."""
+    live = world.objects.get(desired.address)
+    values = {**(live.values if live else {}), **desired.values}
+    if desired.external or any(True for _ in refs(values)):
+        return []
+    trial = kinds()[desired.kind].trial(fill(values, str))
+    if trial is None:
+        return []
+    address, place = str(desired.address), desired.place
+    for secret in secrets(values):
+        client.hide(secret)
+    try:
+        told = await client.send("POST", trial[0], body=trial[1])
+    except (NotFound, Unsupported):
+        return []  # such a server says it when it is told to make it
+    except ServerError as error:
+        if isinstance(error, Unavailable) and error.status != 502:
+            raise
+        return [Problem(f"{address}: the server cannot reach it: {error.words}", place, None, address)]
+    names = [str(each["name"]) for each in told.get("tools") or ()]
+    return [*_clashes(desired, names, wanted, world), *_lacks(desired, names, wanted, world)]
+
+
+def _clashes(
+    desired: Desired, names: list[str], wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
+) -> Iterator[Problem]:
+    """0.16.8 makes the server's tool of whatever tool has its name, and deletes it together with the server."""
+    live = world.objects.get(desired.address)
+    mine = live.id if live else None
+    there = {each.name: each for each in (*world.strangers.values(), *world.objects.values()) if each.kind == "tool"}
+    made = {each.values.get("name"): str(each.address) for each, _ in wanted if each.kind == "tool"}
+    for name in names:
+        other = there.get(name)
+        theirs = other is not None and other.values.get("mcp") != mine
+        if theirs or name in made:
+            whose = made.get(name) or (other and str(other.address or other.id))
+            message = f"{desired.address} offers a tool `{name}`, and {whose} has that name already: it would be lost"
+            yield Problem(message, desired.place, "a name is one tool on the server; rename one", str(desired.address))
+
+
+def _lacks(
+    desired: Desired, names: list[str], wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
+) -> Iterator[Problem]:
+    """Tools that the manifest names and this does not offer."""
+    for tool, _ in wanted:
+        if tool.external and tool.external.by == desired.address and tool.external.name not in names:
+            near = nearest(tool.external.name or "", names)
+            hint = f"did you mean `{near}`?" if near else f"it offers {', '.join(sorted(names)) or 'none'}"
+            message = f"{tool.address}: {desired.address} offers no tool `{tool.external.name}`"
+            yield Problem(message, tool.place, hint, str(tool.address))
+    live = world.objects.get(desired.address)
+    for address, each in world.objects.items():
+        if live and each.kind == "tool" and each.values.get("mcp") == live.id and each.name not in names:
+            message = f"{desired.address} would no longer offer {address}, which the manifest names"
+            yield Problem(message, desired.place, f"it offers {', '.join(sorted(names)) or 'none'}", str(address))
 
 
 async def _offer(client: Client, path: str) -> list[str]:

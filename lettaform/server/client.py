@@ -285,7 +285,8 @@ def _flat(params: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
 def _words(answer: httpx.Response) -> str:
     """The server's own words, one line, without what it echoes of the request."""
     try:
-        detail = answer.json().get("detail", "")
+        told = answer.json()
+        detail = told.get("detail") or told.get("error") or ""
     except (ValueError, AttributeError):
         return answer.reason_phrase
     if answer.status_code == 422:

@@ -11,12 +11,12 @@ from typing import Any
 
 from lettaform.errors import NotFound, Problem, ServerError
 from lettaform.kinds import kinds, sections
-from lettaform.kinds.base import Attr
+from lettaform.kinds.base import Attr, path_get
 from lettaform.model import Desired, Live, Manifest, Mark, Record, World
 from lettaform.server import mark
 from lettaform.server.client import Client
 from lettaform.server.hold import HOLDS
-from lettaform.words import Address, nearest
+from lettaform.words import Address, Ref, nearest
 
 
 async def find(client: Client, manifest: Manifest) -> World:
@@ -38,7 +38,9 @@ async def find(client: Client, manifest: Manifest) -> World:
     world = await _attached(client, manifest, world)
     world = await _inherit(client, await _free(client, mark.stack_tag(manifest.stack), world))
     world = await _imports(client, manifest, world)
-    return await _externals(client, manifest, world, found)
+    world = await _externals(client, manifest, world, found)
+    world = await _below(client, manifest, world)
+    return await _brought(client, manifest, world, {body["id"]: body for body in agents})
 
 
 async def _lists(client: Client, manifest: Manifest, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
@@ -48,12 +50,19 @@ async def _lists(client: Client, manifest: Manifest, names: Sequence[str]) -> di
 
     def listed(name: str) -> Awaitable[list[Any]]:
         kind = kinds()[name]
+        if kind.below:
+            return _nothing()
+        text = {kind.searched: mark.opening(manifest.stack)} if kind.searched else {}
         # all tools: any answer without every built-in makes 0.16.8 write them all again first
         tags = {"tags": tag} if kind.tagged() and kind.verb == "POST" else {}
         include = {"include": relations} if (relations := kind.relations(spoken[name])) else {}
-        return client.pages(kind.path, **tags, **include, **kind.listing)
+        return client.pages(kind.path, **tags, **text, **include, **kind.listing)
 
     return dict(zip(names, await asyncio.gather(*map(listed, names)), strict=True))
+
+
+async def _nothing() -> list[Any]:
+    return []
 
 
 def _hide(client: Client, value: Any) -> None:
@@ -126,7 +135,7 @@ async def _missing(client: Client, record: Record, found: dict[str, list[Live]])
     seen = {live.id for lives in found.values() for live in lives}
     wanted = [(kinds_by_section(a), id) for a, id in record.ids.items() if id not in seen]
     # what is listed whole and not seen is gone
-    named = [(kind, id) for kind, id in wanted if kind and kinds()[kind].tagged() and kinds()[kind].verb == "POST"]
+    named = [(kind, id) for kind, id in wanted if kind and not kinds()[kind].listed_whole()]
     answers = await asyncio.gather(*(_body(client, kind, id) for kind, id in named))
     for (kind, _), body in zip(named, answers, strict=True):
         if body is not None:
@@ -343,12 +352,140 @@ async def _imports(client: Client, manifest: Manifest, world: World) -> World:
     return world
 
 
+# --- what lives below others ------------------------------------------------------------------------------------------
+
+
+async def _below(client: Client, manifest: Manifest, world: World) -> World:
+    """What has no list of its own: one request for each object below which some of it is declared or recorded."""
+    record, objects = world.record, dict(world.objects)
+    lists: dict[str, list[Live]] = {}
+    for address in {**manifest.objects, **record.ids, **record.intents}:
+        kind, desired = kinds_by_section(address), manifest.objects.get(address)
+        if kind is None or not kinds()[kind].below:
+            continue
+        above = desired.values.get("agent") if desired else None
+        by = objects.get(above.address) if isinstance(above, Ref) else None
+        id = by.id if by else record.ids.get(address, "").split("/")[0]
+        if id and id not in lists:
+            lists[id] = await _listed_below(client, kind, id)
+        mine = _one_below(address, desired, record, lists.get(id, []))
+        if mine is not None:
+            mark = record.marks.get(address, Mark())
+            objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=mark)
+    return replace(world, objects=objects)
+
+
+def _one_below(address: Address, desired: Desired | None, record: Record, lives: list[Live]) -> Live | None:
+    """The one that the record knows; or, where a birth was intended, the one that says what is wanted."""
+    id, taken = record.ids.get(address), set(record.ids.values())
+    if id is not None and (known := next((live for live in lives if live.id == id), None)):
+        return known
+    if desired is None:
+        return None
+    if id is not None and desired.values.get("at") is not None:  # its time has come, and it has gone
+        return Live(desired.kind, id, "", {**desired.values, "agent": id.split("/")[0]})
+    said = [live for live in lives if live.id not in taken and live.name == desired.values.get("name")]
+    return said[0] if said and address in record.intents else None
+
+
+async def _listed_below(client: Client, kind: str, id: str) -> list[Live]:
+    table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
+    while True:
+        try:
+            page = await client.get(f"{table.path}{id}/{table.below}", limit=100, **after)
+        except NotFound:
+            return found
+        bodies = next(each for each in page.values() if isinstance(each, list))
+        found += [mark.read(kind, body) for body in bodies]
+        if not bodies or not page.get("has_next_page"):
+            return found
+        after = {"after": bodies[-1]["id"]}
+
+
+# --- what other objects bring ---------------------------------------------------------------------------------------
+
+
+async def _brought(client: Client, manifest: Manifest, world: World, bodies: Mapping[str, Mapping[str, Any]]) -> World:
+    """What came along with objects that live. It is what its bringer says it is, whatever address it claims."""
+    before = {entry.new: entry.old for entry in manifest.moved}
+    wanted = []
+    for desired in manifest.objects.values():
+        new = desired.brought
+        by = new and (world.objects.get(new) or world.objects.get(before.get(new, new)))
+        wanted += [(desired, by)] if by else []
+    asked = {by.id: (by.kind, desired.kind) for desired, by in wanted if desired.external}
+    lists = await asyncio.gather(*(brought(client, by, id, kind) for id, (by, kind) in asked.items()))
+    offers = dict(zip(asked, lists, strict=True))
+    for desired, by in wanted:
+        if desired.external:
+            mine = [body for body in offers[by.id] if _named(desired, body)]
+        else:
+            body = bodies.get(by.id) or await whole(client, by.kind, by.id)
+            mine = named(by.kind, desired.kind, body)
+        world = await _taken(client, manifest, world, desired, mine[0] if mine else None)
+    return world
+
+
+async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str, Any]]:
+    """What an object `id` of the kind `by` brings of another kind: bodies, or maps of no more than an `id`."""
+    where = kinds()[by].brings[kind]
+    if where.startswith("/"):
+        return await client.items(f"{kinds()[by].path}{id}{where}")
+    return named(by, kind, await whole(client, by, id))
+
+
+def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an answer of the kind `by` names of what came along with it."""
+    found = path_get(kinds()[by].decode(body), kinds()[by].brings[kind])
+    every = found if isinstance(found, list) else [found] if found else []
+    return [each if isinstance(each, dict) else {"id": each} for each in every]
+
+
+def _named(desired: Desired, body: Mapping[str, Any]) -> bool:
+    return desired.external is not None and mark.read(desired.kind, body).name == desired.external.name
+
+
+async def _taken(
+    client: Client, manifest: Manifest, world: World, desired: Desired, body: Mapping[str, Any] | None
+) -> World:
+    """The world with what stands at an address that another object fills."""
+    address, objects = desired.address, dict(world.objects)
+    before = objects.get(address)
+    if desired.external:
+        if body is not None:
+            objects[address] = replace(mark.read(desired.kind, body), address=address, stack="")
+        return replace(world, objects=objects)
+    if before is not None and (body is None or before.id != body["id"]):
+        world = _displaced(world, address)
+        objects, before = dict(world.objects), None
+    if body is None:
+        return world
+    if before is None:
+        live, blocks = await one(client, desired.kind, body["id"])
+        if live.stack not in (None, manifest.stack):
+            message = f"{address}: {live.id} belongs to stack `{live.stack}`"
+            return replace(world, problems=(*world.problems, Problem(message, desired.place, None, str(address))))
+        world = replace(world, attached={**world.attached, live.id: blocks})
+        claimed = live.address or address
+        objects.setdefault(claimed, replace(live, address=claimed, stack=manifest.stack))
+    return replace(world, objects=objects, brought={**world.brought, address: body["id"]})
+
+
+def _displaced(world: World, address: Address) -> World:
+    """Without what stood at an address until something else took its place: a copy now, and its memory strayed."""
+    objects, strayed = dict(world.objects), dict(world.strayed)
+    copies = (*world.copies, objects.pop(address))
+    for part in [each for each in objects if each.parent == address]:
+        strayed[part] = (*strayed.get(part, ()), objects.pop(part))
+    return replace(world, objects=objects, strayed=strayed, copies=copies)
+
+
 # --- what others own and we use --------------------------------------------------------------------------------------
 
 
 async def _externals(client: Client, manifest: Manifest, world: World, found: Mapping[str, list[Live]]) -> World:
-    wanted = [desired for desired in manifest.objects.values() if desired.external]
-    listed = {kind: lives for kind, lives in found.items() if not kinds()[kind].tagged() or kinds()[kind].verb == "PUT"}
+    wanted = [desired for desired in manifest.objects.values() if desired.external and not desired.external.by]
+    listed = {kind: lives for kind, lives in found.items() if kinds()[kind].listed_whole()}
     answers = await asyncio.gather(*(_external(client, desired, listed.get(desired.kind)) for desired in wanted))
     objects, problems = dict(world.objects), list(world.problems)
     for desired, lives in zip(wanted, answers, strict=True):
@@ -395,8 +532,8 @@ def _unfound(desired: Desired, lives: Sequence[Live], listed: Sequence[Live]) ->
 
 async def users(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
     """The ids of all agents, anybody's, that have these shared objects."""
-    tools = [live.id for live in lives if live.kind == "tool"]
-    others = [live for live in lives if live.kind != "tool"]
+    tools = [live.id for live in lives if live.kind in ("tool", "mcp_server")]
+    others = [live for live in lives if live.id not in tools]
     asked = [
         client.get(f"{kinds()[live.kind].path}{live.id}/agents", limit=100_000, include="agent.tags") for live in others
     ]
@@ -406,6 +543,11 @@ async def users(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset
     }
     if tools:  # no route tells who uses a tool
         everybody = await client.pages("/v1/agents/", include="agent.tools", show_hidden_agents=True)
-        for id in tools:
-            found[id] = frozenset(a["id"] for a in everybody if any(tool["id"] == id for tool in a["tools"]))
+        known = {agent["id"]: {id for tool in agent["tools"] for id in _ids(tool)} for agent in everybody}
+        found |= {id: frozenset(agent for agent, ids in known.items() if id in ids) for id in tools}
     return found
+
+
+def _ids(tool: Mapping[str, Any]) -> list[Any]:
+    """A tool's id, and that of the MCP server that offers it."""
+    return [tool["id"], mark.read("tool", tool).values["mcp"]]

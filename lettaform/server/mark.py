@@ -53,7 +53,12 @@ def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None
 
 def worded(text: str, stack: str, address: Address) -> str:
     """A text that ends in a claim."""
-    return f"{text}\n[{MARK} {stack} {address}]" if text else f"[{MARK} {stack} {address}]"
+    return f"{text}\n{opening(stack)}{address}]" if text else f"{opening(stack)}{address}]"
+
+
+def opening(stack: str) -> str:
+    """How a claim begins that stands in a text."""
+    return f"[{MARK} {stack} "
 
 
 def unworded(text: str | None) -> tuple[str | None, dict[str, str]]:

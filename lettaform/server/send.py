@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
@@ -16,9 +17,9 @@ from lettaform.kinds.base import Kind, path_get
 from lettaform.model import FORGET, Answer, Live, Mark, Step
 from lettaform.server import mark
 from lettaform.server.client import Client
-from lettaform.server.find import whole
+from lettaform.server.find import brought, kinds_by_section, whole
 from lettaform.server.hold import HOLDS
-from lettaform.words import Address, Item, Keep, Ref, canonical, fill, tainted
+from lettaform.words import Address, Item, Keep, Ref, canonical, fill, nearest, secrets
 
 SETTLE = 5.0
 """Seconds to look for what an unanswered POST may have made: 0.16.8 goes on after the client is gone."""
@@ -36,11 +37,13 @@ class Sender:
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Carry out one Step. `answer` says what a Ref stands for. Raises ServerError."""
-        for secret in _secrets(step.fields):
+        for secret in secrets(step.fields):
             self.client.hide(secret)
         match step.op:
             case "create":
                 return await self._create(step, answer)
+            case "take":
+                return await self._take(step, answer)
             case "update":
                 return await self._update(step, answer)
             case "link" | "unlink":
@@ -48,7 +51,7 @@ class Sender:
             case "delete":
                 return await self._delete(step)
             case "call":
-                return await self._call(step)
+                return await self._call(step, answer)
             case "record":
                 return await self._record(step)
 
@@ -56,18 +59,20 @@ class Sender:
 
     async def _create(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         kind = kinds()[step.kind]
-        body = _wire(kind, {name: fill(value, answer) for name, value in step.fields.items()})
+        fields = {name: fill(value, answer) for name, value in step.fields.items()}
+        body = _wire(kind, fields)
         self._mark(kind, step, body, answer, {})
         for name, line in kind.attrs().items():
             if line.own and step.parts and line.write:
                 body[line.write] = [self._part(step, name, line.own, key, answer) for key in step.parts]
         body = kind.encode(body, None)
         # a PUT by name can be sent again; a POST cannot
-        made = (
-            await self.client.send("PUT", kind.path, body=body)
-            if kind.verb == "PUT"
-            else await self._post(step, kind, body)
-        )
+        if kind.verb == "PUT":
+            made = await self.client.send("PUT", kind.path, body=body)
+        elif kind.below:
+            made = await self._post_below(kind, body, fields["agent"])
+        else:
+            made = await self._post(step, kind, body)
         live = mark.read(step.kind, made)
         self._expect(step, kind, body, made)
         parts = {each.get("label"): each["id"] for each in made.get("blocks") or ()}
@@ -115,7 +120,11 @@ class Sender:
 
     async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST once. Where the answer is lost, look for our mark before anything is sent again."""
+        asked = {line.write for line in kind.attrs().values() if line.query}
+        query = {key: value for key, value in body.items() if key in asked}
+        body = {key: value for key, value in body.items() if key not in asked}
         params: dict[str, Any] = dict(kind.listing)
+        params |= {kind.searched: mark.opening(self.stack)} if kind.searched else {}
         if relations := kind.relations(kind.attrs()):
             params["include"] = relations
         if kind.tagged():
@@ -128,7 +137,12 @@ class Sender:
             claims = live.stack == self.stack and live.address == step.address
             return claims or (kind.mark == "record" and live.name == name)
 
-        return await self._make(kind.path, body, params, mine)
+        return await self._make(kind.path, body, params, mine, query)
+
+    async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
+        """What has no mark and no name is sent once: where no answer comes, the next apply looks for what it says."""
+        made = await self.client.send("POST", f"{kind.path}{above}/{kind.below}", body=body)
+        return {**made, "agent_id": above}
 
     async def _make(
         self,
@@ -136,12 +150,13 @@ class Sender:
         body: Mapping[str, Any],
         params: Mapping[str, Any],
         mine: Callable[[Mapping[str, Any]], bool] = lambda found: True,
+        query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """POST; `params` list, and `mine` picks out, what it may have made."""
         for attempt in (1, 2, 3):
             started = time.monotonic()
             try:
-                made: dict[str, Any] = await self.client.send("POST", path, body=body)
+                made: dict[str, Any] = await self.client.send("POST", path, params=query, body=body)
                 self.slowest = max(self.slowest, time.monotonic() - started)
                 return made
             except Unavailable as error:
@@ -183,6 +198,26 @@ class Sender:
         labels = {each.get("label") for each in made.get("blocks") or ()}
         if missing := [key for key in step.parts if step.parts[key].get("label", key) not in labels]:
             raise ServerError(f"{step.address}: the server did not make its blocks {', '.join(missing)}", "plan again")
+
+    # --- what others bring
+
+    async def _take(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        """What came along with another object: found there, and then changed as anything that lives."""
+        assert step.member is not None
+        name, by = step.member
+        bringer = kinds_by_section(by.address) or ""
+        found = await brought(self.client, bringer, answer(by), step.kind)
+        names = [mark.read(step.kind, body).name for body in found]
+        mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
+        if not mine:
+            what = f"{step.kind} `{name}`" if name else step.kind
+            told = f"{step.address}: {by.address} has no {what}, but {', '.join(sorted(names)) or 'nothing'}"
+            near = nearest(name, names)
+            raise ServerError(told, f"did you mean `{near}`?" if near else "plan again")
+        if step.mark is None:
+            live = mark.read(step.kind, mine[0])
+            return Answer(live.id, live.values)
+        return await self._update(replace(step, id=mine[0]["id"], member=None), answer)
 
     # --- update
 
@@ -328,13 +363,17 @@ class Sender:
             return False
         return True
 
-    async def _call(self, step: Step) -> Answer:
-        assert step.member is not None
-        path = f"{kinds()[step.kind].path}{step.id}/{step.member[0]}"
-        said = await self.client.send("POST", path, repeatable=True)
-        if not isinstance(said, str):  # 0.16.8 answers the prompt; whatever else answered did not compile it
-            raise ServerError(f"{step.address}: {path} answered no prompt", "plan again", method="POST", path=path)
-        return Answer(step.id or "")
+    async def _call(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+        kind, id = kinds()[step.kind], step.id or answer(Ref(step.address))
+        assert kind.call is not None
+        path = f"{kind.path}{id}/{kind.call.name}"
+        try:
+            said = await self.client.send(kind.call.verb, path, repeatable=True)
+        except NotFound as error:
+            raise ServerError(f"{step.address}: {error.words}", "plan again", status=404, path=path) from error
+        if not isinstance(said, kind.call.answer):  # whatever answered, it did not do it
+            raise ServerError(f"{step.address}: {path} answered something else", "plan again", path=path)
+        return Answer(id)
 
     async def _record_blocks(self) -> list[dict[str, Any]]:
         tags = [mark.stack_tag(self.stack)]
@@ -398,18 +437,6 @@ def _known(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any,
         except LookupError:
             continue
     return tuple(found)
-
-
-def _secrets(value: Any) -> list[str]:
-    if not tainted(value):
-        return []
-    if isinstance(value, Mapping):
-        return [secret for item in value.values() for secret in _secrets(item)]
-    if isinstance(value, list | tuple):
-        return [secret for item in value for secret in _secrets(item)]
-    if isinstance(value, Keep):
-        return _secrets([list(value.put), dict(value.entries or ())])
-    return [str(value.value)]
 
 
 def _pages(fields: Mapping[str, Any]) -> list[str]:

@@ -262,3 +262,26 @@ def test_missing(server: Face) -> None:
         config = {"mcp_server_type": "sse", "server_url": None}
         assert refusal(server.ask("PATCH", path, {"config": config})) == (404, said)
         assert server.get(f"{path}/tools") == []
+
+
+def test_a_trial(server: Face, script: Path) -> None:
+    path, before = "/v1/tools/mcp/servers/test", server.get("/v1/mcp-servers/")
+    told: dict[str, Any] = {
+        "server_name": server.tag,
+        "type": "stdio",
+        "command": sys.executable,
+        "args": [str(script)],
+    }
+    answer = server.made("POST", path, told)
+    assert answer["status"] == "success"
+    assert [tool["name"] for tool in answer["tools"]] == [f"{server.word}_say", f"{server.word}_add"]
+    apart = server.made("POST", path, {**told, "args": [f"-u {script}"]})  # it takes arguments apart at spaces
+    assert apart["tools"] == answer["tools"]
+    nothing = server.ask("POST", path, {**told, "command": "/no/such"})
+    assert (nothing.status_code, nothing.json()["error"]["type"]) == (502, "mcp_connection_error")
+    told = {"server_name": server.tag, "type": "sse", "server_url": NOWHERE}
+    assert refusal(server.ask("POST", path, told)) == (400, "Cannot resolve hostname: nobody.invalid")
+    inner = server.ask("POST", path, {**told, "server_url": "http://127.0.0.1:9/"})
+    assert refusal(inner) == (400, "Non-public IP not allowed: 127.0.0.1")
+    assert server.get("/v1/mcp-servers/") == before
+    assert named(server, "say") == []

@@ -24,7 +24,15 @@ ENCODED: Mapping[tuple[str, str], str] = {
     ("group", "type"): "manager_config.manager_type",
     ("group", "manager"): "manager_config.manager_agent_id",
     ("group", "max_turns"): "manager_config.max_turns",
+    ("group", "frequency"): "manager_config.sleeptime_agent_frequency",
     ("group", "termination_token"): "manager_config.termination_token",
+    ("mcp_server", "type"): "config.mcp_server_type",
+    ("mcp_server", "url"): "config.server_url",
+    ("mcp_server", "token"): "config.auth_token",
+    ("mcp_server", "headers"): "config.custom_headers",
+    ("mcp_server", "command"): "config.command",
+    ("mcp_server", "args"): "config.args",
+    ("mcp_server", "env"): "config.env",
 }
 """Lines that the kind's encode() puts elsewhere: inside of which property, as they are; or, without a dot, in a form
 of its own."""
@@ -43,6 +51,7 @@ IGNORED: Mapping[tuple[str, str], str] = {
     ("agent", "hidden"): "0.16.8 accepts PATCH hidden and ignores it",
     ("group", "type"): "0.16.8 answers 400 to a change of it",
     ("group", "manager"): "0.16.8 changes it; with us, another manager leads another group",
+    ("mcp_server", "type"): "0.16.8 accepts PATCH mcp_server_type and keeps the type that it has",
 }
 """Lines that say they cannot be changed, although the description says that they can, and why."""
 
@@ -84,8 +93,8 @@ PARTS: Mapping[tuple[str, str], Mapping[str, str]] = {
         **dict.fromkeys(("frequency_penalty", "return_token_ids", "return_logprobs", "top_logprobs"), _WHOLE),
     },
     ("group", "manager_config"): dict.fromkeys(
-        ("sleeptime_agent_frequency", "max_message_buffer_length", "min_message_buffer_length"),
-        "of the types that `type` leaves out: the server makes such groups, with their agents",
+        ("max_message_buffer_length", "min_message_buffer_length"),
+        "of voice groups alone, which `type` leaves out: the server makes them, with their agents",
     ),
 }
 """Properties that lines say in parts, to the parts that no line says: which other property does, or why none."""
@@ -123,7 +132,7 @@ def changes(kind: type[Kind]) -> tuple[str, str]:
 
 def hosted() -> Mapping[str, type[Kind]]:
     """The kinds that a server of one's own has: those of Letta Cloud alone are not in its description."""
-    return {name: kind for name, kind in kinds().items() if not getattr(kind, "cloud", None)}
+    return {name: kind for name, kind in kinds().items() if not kind.cloud}
 
 
 def writable(kind: type[Kind], api: Api) -> Mapping[str, str]:
@@ -292,13 +301,12 @@ def operations(kind: type[Kind]) -> list[tuple[str, str]]:
     """What is called for a kind and its lines: to find, make, change and delete one, to attach and detach."""
     one = one_path(kind)
     wanted = [("GET", kind.path), (kind.verb, kind.path), ("GET", one), ("PATCH", one), ("DELETE", one)]
+    wanted += [("GET", one + where) for where in kind.brings.values() if where.startswith("/")]
     for line in kind.attrs().values():
         wanted += [("GET", line.offered)] if line.offered else []
         wanted += [("POST", line.tried)] if line.tried else []
         wanted += [("PATCH", f"{one}/{line.link}/{verb}/{{}}") for verb in ("attach", "detach") if line.link]
-    if call := getattr(kind, "call", None):
-        wanted.append((call.verb, f"{one}/{call.name}"))
-    return wanted + ([("POST", f"{one}/recompile")] if getattr(kind, "recompile", False) else [])
+    return [*wanted, (kind.call.verb, f"{one}/{kind.call.name}")] if kind.call else wanted
 
 
 CHECKS = (written, read, managed, inside, typed, called)
@@ -503,13 +511,13 @@ def test_parts_that_are_gone_or_said_twice_are_told(monkeypatch: pytest.MonkeyPa
             **PARTS["group", "manager_config"],
             "max_turns": "the line says it, too",
             "colour": "was there once",
-            "sleeptime_agent_frequency": "frequency",
+            "max_message_buffer_length": "buffer",
         }
     }
     monkeypatch.setattr("tests.contract.test_openapi.PARTS", said)
     assert list(inside(kinds()["group"], api())) == [
+        "manager_config.max_message_buffer_length: said by `buffer`, and no line writes that",
         "manager_config.max_turns: has a line and a reason",
-        "manager_config.sleeptime_agent_frequency: said by `frequency`, and no line writes that",
         "manager_config.colour: has a reason, and is no longer there",
     ]
 

@@ -20,8 +20,6 @@ from tests.contract.test_openapi import ALSO_CALLED, hosted, operations
 Operation = tuple[str, str]
 
 COMING: Mapping[str, str] = {
-    "conversation": "/v1/conversations/",
-    "mcp_server": "/v1/mcp-servers/",
     "sandbox": "/v1/sandbox-config/",
 }
 """Kinds that are not there yet, to their paths: an entry goes when its kind comes."""
@@ -67,7 +65,7 @@ def stale(api: Api, alone: Mapping[str, tuple[str, ...]] = UNMANAGED_OPERATIONS)
 
 def at_home(kind: type[Kind], api: Api) -> str | None:
     """What is wrong with a kind of Letta Cloud alone that this server describes all the same."""
-    path = f"{kind.path}{{}}/{below}" if (below := getattr(kind, "below", "")) else kind.path
+    path = f"{kind.path}{{}}/{kind.below}" if kind.below else kind.path
     if (kind.verb, path) not in api.operations:
         return None
     told = "exists here, too; take `cloud` off it, so that its lines are held to it"

@@ -59,6 +59,12 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
     agents["mechanic"] |= {"folders": ["prices"], "archive": None}
     second["blocks"]["rota"] = {"value": "Ann, then Bob.", "read_only": True}
     second["blocks"]["organization"]["limit"] = 6000
+    second["mcp_servers"]["clock"] |= {"env": {"CLOCK_KEY": "${var.token}"}, "args": ["-u", "${folder}/clock.py"]}
+    second["agents"]["timekeeper"]["tools"] = ["weekday"]
+    del second["tools"]["what_time"]
+    second["agents"]["diarist"]["sleeptime"] = {"frequency": 4, "description": "Sleeps well."}
+    second["conversations"]["morning"] |= {"summary": "What happened.", "model": "letta/letta-free"}
+    second["conversations"]["private"]["isolated"] = ["human"]  # cannot change: another conversation
     second["tools"]["advise"]["source"] = second["tools"]["advise"]["source"].replace("a coat", "a warm coat")
     second["tools"]["convert"]["return_char_limit"] = 700
     written = (
@@ -66,6 +72,7 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
         ("agents.meteorologist.memory.persona", "I have seen much rain."),
     )
     before = {str(p.relative_to(p.parents[1])): p.read_text() for p in EXAMPLES.glob("*/docs/*.md")}
+    before |= {p.name: _renamed(p.read_text(), suffix) for p in EXAMPLES.glob("*/*.py")}
     before |= {"docs/repairs/brakes.md": "# Brakes\n"}
     after = before | {"docs/hours.md": "# Opening hours\n\nNever.\n", "docs/more.md": "# More\n"}
     second["folders"]["handbook"]["files"] = ["docs/*.md"]
@@ -75,6 +82,11 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
         Phase("change", second, CONSENT, (("agents.assistant.memory.notes", "Milk, eggs."),), after),
         Phase("destroy", second, Wish(destroy=True, allow_destroy=("*",)), (), after),
     )
+
+
+def _renamed(source: str, suffix: str) -> str:
+    """A program that offers its tools under names of this stack's own."""
+    return re.sub(r"^(@tool\ndef \w+)", rf"\1_{suffix}", source, flags=re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
@@ -106,7 +118,10 @@ def _together(stack: str, suffix: str) -> dict[str, Any]:
         usual = told.get("defaults", {}).get("agents", {})
         for name, agent in told.get("agents", {}).items():
             told["agents"][name] = {**usual, **agent}
-        for tool in told.get("tools", {}).values():
+        for key, tool in told.get("tools", {}).items():
+            if "mcp" in tool:  # the names of all tools share one space
+                tool["name"] = f"{tool.get('name', key)}_{suffix}"
+                continue
             source = (path.parent / tool["source"]).read_text()
             tool["source"] = re.sub(r"^def (\w+)", rf"def \1_{suffix}", source, flags=re.MULTILINE)
         for section, name in UNIQUE.items():
@@ -143,7 +158,8 @@ def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[di
         return list(raw.get(f"/v1/{path}/", params=every | params).raise_for_status().json())
 
     tools = [t for t in get("tools") if t["tool_type"] == "custom" and (not stack or mine["tags"] in t["tags"])]
-    rest = {section: [body for body in get(section) if _of(body, stack)] for section in UNTAGGED}
+    paths = {kind.section: kind.path.removeprefix("/v1/").strip("/") for kind in kinds().values()}
+    rest = {section: [body for body in get(paths[section]) if _of(body, stack)] for section in UNTAGGED}
     return {
         "attached": [{"id": body["id"], "agents": _users(raw, body["id"])} for body in rest["archives"]],
         "passages": [passage for body in rest["archives"] for passage in _passages(raw, body["id"])],
@@ -166,13 +182,13 @@ def _files(raw: httpx.Client, folder: str) -> list[dict[str, Any]]:
     return list(raw.get(f"/v1/folders/{folder}/files", params=asked).raise_for_status().json())
 
 
-UNTAGGED = [kind.section for kind in kinds().values() if not kind.tagged()]
+UNTAGGED = [kind.section for kind in kinds().values() if not (kind.tagged() or kind.below)]
 
 
 def _of(body: Mapping[str, Any], stack: str | None) -> bool:
     """Whether what has no tags is of a stack: by the name that we gave it, our mark, or its lock."""
     suffix = re.sub(r"\W", "_", stack or "")
-    texts = [body.get(field) or "" for field in ("name", "identifier_key", "description")]
+    texts = [body.get(field) or "" for field in ("name", "server_name", "identifier_key", "description", "summary")]
     return not stack or any(text.endswith(suffix) or stack in text for text in texts)
 
 
@@ -199,7 +215,7 @@ def told(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def _called(body: Mapping[str, Any]) -> str:
     tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:record="))]
-    words = (body.get(word) for word in ("name", "label", "identifier_key", "description"))
+    words = (body.get(word) for word in ("name", "server_name", "label", "identifier_key", "description", "summary"))
     return ",".join(tags) or str(next(filter(None, words), None))
 
 

@@ -10,9 +10,11 @@ import copy
 import itertools
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -73,10 +75,11 @@ class Story:
 
     def __init__(self, seed: int = 0, small: bool = False) -> None:
         self.seed, self.starts = seed, dict[str, Start]()
-        self.folder = tempfile.TemporaryDirectory()  # files are read when they are sent
+        self.folder = tempfile.mkdtemp()  # files are read when they are sent
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         standin = StandIn()
         for phase in phases(STACK, small):
-            folder = Path(self.folder.name) / phase.name
+            folder = Path(self.folder) / phase.name
             folder.mkdir()
             write(phase, folder)
             manifest = flow.read(flow.Source(folder))

@@ -106,7 +106,8 @@ def _offered(server: StandIn, mcp: Record) -> list[Record] | None:
         return server.offers.get((mcp["server_url"],))
     if tuple(mcp["args"]) in server.offers:
         return server.offers[tuple(mcp["args"])]
-    script = next((each for each in map(Path, mcp["args"]) if each.suffix == ".py" and each.is_file()), None)
+    words = [Path(word) for each in mcp["args"] for word in each.split()]  # 0.16.8 takes them apart
+    script = next((each for each in words if each.suffix == ".py" and each.is_file()), None)
     if script is None or shutil.which(mcp["command"]) is None:
         return None
     nodes = ast.walk(ast.parse(script.read_text()))
@@ -185,6 +186,25 @@ def _create(server: StandIn, ask: Ask) -> Record:
 
 def _named(server: StandIn, name: str) -> list[Record]:
     return [each for each in server.tables.mcp_servers.values() if each["server_name"] == name and not each["_gone"]]
+
+
+@on("POST", "/v1/tools/mcp/servers/test")
+def _try(server: StandIn, ask: Ask) -> object:
+    """What would be offered, and nothing made."""
+    told = dict(ask.body)
+    config = {"mcp_server_type": told.pop("type"), **{key: each for key, each in told.items() if key != "server_name"}}
+    if said := _url_fault(config["server_url"]) if "server_url" in config else "":
+        raise Refusal(400, said)
+    offers = _offered(server, config)
+    if offers is None and "server_url" in config:
+        raise Refusal(400, f"Cannot resolve hostname: {urlparse(config['server_url']).hostname}")
+    if offers is None:
+        refusal, words = Refusal(502, ""), "Failed to connect to MCP server."
+        refusal.body = {
+            "error": {"type": "mcp_connection_error", "message": words, "detail": "(the server's own words)"}
+        }
+        raise refusal
+    return {"status": "success", "tools": offers}
 
 
 @on("GET", "/v1/mcp-servers/")
