@@ -67,7 +67,7 @@ def _clashes(
     made = {each.values.get("name"): str(each.address) for each, _ in wanted if each.kind == "tool"}
     for name in names:
         other = there.get(name)
-        theirs = other is not None and other.values.get("mcp") != mine
+        theirs = other is not None and (mine is None or other.values.get("mcp") != mine)
         if theirs or name in made:
             whose = made.get(name) or (other and str(other.address or other.id))
             message = f"{desired.address} offers a tool `{name}`, and {whose} has that name already: it would be lost"
