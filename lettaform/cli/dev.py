@@ -32,15 +32,28 @@ def dev() -> None:
 @dev.command()
 @_port
 @_data
+@click.option(
+    "--letta", metavar="RELEASE", help=f"An older one than {local.LETTA}, as 0.16.2; data keep the one that made them."
+)
 @click.option("--echo-model", is_flag=True, help="Give it a model that needs no key and repeats what it hears.")
 @click.option("--password", help="Ask every request for this bearer token.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds to get healthy.")
 @click.pass_obj
-def up(asked: Globals, /, port: int, data: Path | None, echo_model: bool, password: str | None, timeout: float) -> None:
+def up(
+    asked: Globals,
+    /,
+    port: int,
+    data: Path | None,
+    letta: str | None,
+    echo_model: bool,
+    password: str | None,
+    timeout: float,
+) -> None:
     """Start it, or find it running. The first time, it is installed. Port 0 means a free one."""
     server = local.up(
         port,
         data,
+        letta=letta,
         echo_model=echo_model,
         password=password,
         timeout=timeout,

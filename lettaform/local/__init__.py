@@ -10,14 +10,18 @@
 again. `down` stops it. `status` lists what is known, `logs` yields lines. Everything listens on 127.0.0.1 only.
 Nothing here prints: `up` reports through `progress`. Whatever a person can cause is a `LocalError`.
 
-Where things lie: the environment in the user's cache folder, the data of a server in the user's data folder under
+`up(letta="0.16.4")` runs an older release, in an environment and on data of its own; LETTAFORM_LETTA names one for
+whoever does not say.
+
+Where things lie: the environments in the user's cache folder, the data of a server in the user's data folder under
 `dev/PORT`. `LETTAFORM_HOME` moves both.
 """
 
 from __future__ import annotations
 
+from lettaform.local.environment import LETTA
 from lettaform.local.running import MODELS, Known, Running, down, logs, status, up
 
 DEFAULT_PORT = 8283
 
-__all__ = ["DEFAULT_PORT", "MODELS", "Known", "Running", "down", "logs", "status", "up"]
+__all__ = ["DEFAULT_PORT", "LETTA", "MODELS", "Known", "Running", "down", "logs", "status", "up"]

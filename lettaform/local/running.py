@@ -75,6 +75,7 @@ def up(
     port: int = 8283,
     data: Path | str | None = None,
     *,
+    letta: str | None = None,
     echo_model: bool = False,
     password: str | None = None,
     timeout: float = 120,
@@ -82,7 +83,8 @@ def up(
 ) -> Running:
     """Start a server, or find the one that already runs there. Port 0 means a free one.
 
-    `data` is the folder that keeps everything between runs. With `echo_model` agents answer without a key, by a small
+    `data` is the folder that keeps everything between runs. `letta` is the release: unless given, the one that made the
+    data, or the one that LETTAFORM_LETTA names, or 0.16.8. With `echo_model` agents answer without a key, by a small
     model that repeats what it hears; without it, the model keys in the environment are passed on. With `password` every
     request has to carry it as a bearer token. `timeout` is in seconds and counts from the end of an installation, which
     happens once. Raises LocalError, after stopping whatever it had started.
@@ -99,6 +101,7 @@ def up(
     with _held(folder, tell):
         _claim(folder)
         before = state.read(folder)
+        release = _release(before, letta, folder)
         if before is not None and before.processes:
             if _whole(before) and _healthy(before, patience=30):
                 return _found(before, folder, port, echo_model, password)
@@ -106,8 +109,9 @@ def up(
             _end(folder, before)
         port = port or _free_port()
         _require_free(port)
-        python = environment.environment(tell)
-        return _start(python, folder, _planned(before, port, echo_model, password), password, timeout, tell)
+        python = environment.environment(tell, release)
+        planned = _planned(before, release, port, echo_model, password)
+        return _start(python, folder, planned, password, timeout, tell)
 
 
 def down(port: int | None = 8283, data: Path | str | None = None, *, purge: bool = False) -> bool:
@@ -200,6 +204,17 @@ def _claim(folder: Path) -> None:
         raise LocalError(f"{folder} holds other things", "name an empty folder, or one that does not exist yet")
 
 
+def _release(before: State | None, asked: str | None, folder: Path) -> str:
+    """The release to run. Tables fit the one that made them: no wheel knows how to migrate them."""
+    made = before.version if before else ""
+    if asked and made and asked != made:
+        raise LocalError(
+            f"the data in {folder} are those of Letta {made}, which {asked} cannot read",
+            "choose another --port or --data, or delete them with `dev down --purge`",
+        )
+    return asked or made or os.environ.get("LETTAFORM_LETTA") or environment.LETTA
+
+
 def _found(known: State, folder: Path, port: int, echo_model: bool, password: str | None) -> Running:
     if port not in (0, known.port):
         raise LocalError(f"the server of {folder} already runs on port {known.port}", "stop it first with `dev down`")
@@ -228,13 +243,13 @@ def _whole(known: State) -> bool:
     return "letta" in known.processes and all(each.alive() for each in known.processes.values())
 
 
-def _planned(before: State | None, port: int, echo_model: bool, password: str | None) -> State:
+def _planned(before: State | None, release: str, port: int, echo_model: bool, password: str | None) -> State:
     model, embedding = MODELS[echo_model]
     # An agent keeps the address of its model's endpoint for life: the echo model has to come back on the same port.
     echo_port = (before and before.echo_port) or _free_port()
     return State(
         port=port,
-        version=environment.LETTA,
+        version=release,
         model=model,
         embedding=embedding,
         echo_port=echo_port if echo_model else None,
@@ -262,7 +277,7 @@ def _start(python: Path, folder: Path, planned: State, password: str | None, tim
 
         log = folder / "letta.log"
         said = log.stat().st_size if log.is_file() else 0
-        tell(f"starting Letta on port {current.port}")
+        tell(f"starting Letta {current.version} on port {current.port}")
         command = [str(python), str(Path(__file__).with_name("serve.py")), str(current.port)]
         variables = {**base, **letta_environment(folder, python, sockets, current, password)}
         letta = process.start(command, log=log, folder=folder, environment=variables)

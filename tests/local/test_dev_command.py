@@ -29,7 +29,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 def test_up_in_json_says_nothing_else_on_stdout(started: list[object]) -> None:
-    words = "up --port 9000 --data /data --echo-model --password secret --timeout 60 --json"
+    words = "up --port 9000 --data /data --letta 0.16.8 --echo-model --password secret --timeout 60 --json"
     result = CliRunner().invoke(cli, ["dev", *words.split()], catch_exceptions=False)
     assert json.loads(result.stdout) == {
         "url": "http://127.0.0.1:9000",
@@ -40,12 +40,13 @@ def test_up_in_json_says_nothing_else_on_stdout(started: list[object]) -> None:
         "pid": 12,
     }
     assert result.stderr == "starting\n"
-    assert started == [(9000, Path("/data"), {"echo_model": True, "password": "secret", "timeout": 60.0})]
+    asked = {"letta": "0.16.8", "echo_model": True, "password": "secret", "timeout": 60.0}
+    assert started == [(9000, Path("/data"), asked)]
 
 
 def test_up_says_where_it_is_and_how_to_stop_it(started: list[object]) -> None:
     result = CliRunner().invoke(cli, ["dev", "up"], catch_exceptions=False)
-    assert started == [(8283, None, {"echo_model": False, "password": None, "timeout": 120})]
+    assert started == [(8283, None, {"letta": None, "echo_model": False, "password": None, "timeout": 120})]
     for words in ("http://127.0.0.1:9000", "/data/letta.log", "lettaform dev down --port 9000"):
         assert words in result.stdout
     assert "secret" not in result.output

