@@ -9,6 +9,7 @@ from lettaform.kinds.base import Call, Kind, attr
 
 _HTTP = ("server_url", "auth_token", "custom_headers")
 _STDIO = ("command", "args", "env")
+_AUTH, _BEARER = "Authorization", "Bearer "
 
 
 # fmt: off
@@ -36,7 +37,9 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
 
     @classmethod
     def decode(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        token = body.get("auth_token")
+        headers, token = body.get("custom_headers"), body.get("auth_token")
+        if headers:  # 0.16.8 sends no token where there are headers: what they say is what is sent
+            token = headers.get(_AUTH)
         return {**body, "auth_token": cls.normal("token", token)}
 
     @classmethod
@@ -44,10 +47,15 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
         """All but the name goes in one map, and all of it at once: what is left out is lost."""
         kind = body.pop("mcp_server_type", None) or (live or {}).get("mcp_server_type")
         words = _STDIO if kind == "stdio" else _HTTP
-        now = {word: live[word] for word in words if live.get(word) is not None} if live else {}
-        config = now | {word: body.pop(word) for word in (*_HTTP, *_STDIO) if word in body}
+        seen = cls.decode(live) if live else {}
+        now = {word: seen[word] for word in words if seen.get(word) is not None}
+        told = {word: body.pop(word) for word in (*_HTTP, *_STDIO) if word in body}
+        config = now | told
         if "auth_token" in config:
-            config |= {"auth_header": "Authorization", "auth_token": cls.normal("token", config["auth_token"])}
+            token, headers = cls.normal("token", config["auth_token"]), config.get("custom_headers")
+            config |= {"auth_header": _AUTH, "auth_token": token}
+            if headers and ("auth_token" in told or _AUTH not in headers):  # or it would not be sent
+                config["custom_headers"] = {**headers, _AUTH: _BEARER + token}
         if kind == "stdio":
             config.setdefault("args", [])
         elif live is not None:
@@ -59,13 +67,15 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
         lines = cls.attrs()
         body = cls.encode({lines[name].write or "": value for name, value in values.items() if value is not None}, None)
         config = dict(body["config"])
+        if "auth_token" in config:  # here it is sent as it is
+            config["auth_token"] = _BEARER + config["auth_token"]
         told = {"server_name": body["server_name"], "type": config.pop("mcp_server_type"), **config}
         return "/v1/tools/mcp/servers/test", told
 
     @classmethod
     def normal(cls, field: str, value: Any) -> Any:
         # 0.16.8 answers a token with the word before it, whether that was sent or not
-        return value.removeprefix("Bearer ") if field == "token" and isinstance(value, str) else value
+        return value.removeprefix(_BEARER) if field == "token" and isinstance(value, str) else value
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
@@ -80,6 +90,9 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
             if isinstance(argument, str) and (len(argument.split()) != 1):
                 told = "is empty, or has spaces in it, at which the server would take it apart"  # 0.16.8
                 problems.append((f"args.{number}", told, "put what has spaces into a file, and name that"))
+        headers = values.get("headers") if values.get("token") is not None else None
+        twice = [name for name in headers if name.lower() == _AUTH.lower()] if isinstance(headers, Mapping) else []
+        problems += [(f"headers.{name}", "is what `token` says already", "say it once") for name in twice]
         if values.get(mine[0]) is None:
             problems.append(("type", f"`{kind}` needs a `{mine[0]}`", None))
         return problems

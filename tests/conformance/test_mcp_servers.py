@@ -139,6 +139,9 @@ def test_tokens(server: Face) -> None:
         for number, token in enumerate(("t", "Bearer t")):
             made = make(server, {**told, "auth_token": token}, f"{server.tag}-{kind}-{number}")
             assert [made[key] for key in keys] == ["Authorization", "Bearer t", {"a": "b"}]
+        told |= {"auth_header": "Authorization", "custom_headers": {"Authorization": "Bearer h"}}
+        made = make(server, {**told, "auth_token": "t"}, f"{server.tag}-{kind}-twice")
+        assert [made[key] for key in keys] == [None, None, {"Authorization": "Bearer h"}]  # said twice, kept once
 
 
 def test_patch_of_a_url(server: Face) -> None:

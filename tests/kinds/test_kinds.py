@@ -77,6 +77,11 @@ def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
         ),
         ("tool", {"source": "def f(:"}, "source: is not Python in line 1 of the source: invalid syntax"),
         ("tool", {"source": "x", "source_type": "typescript"}, "json_schema: is required for a TypeScript tool"),
+        (
+            "mcp_server",
+            {"type": "sse", "url": "https://a.example", "token": "t", "headers": {"authorization": "Bearer t"}},
+            "headers.authorization: is what `token` says already",
+        ),
     ],
 )
 def test_what_types_cannot_say(kind: str, values: dict[str, Any], message: str) -> None:
@@ -133,3 +138,28 @@ def test_one_model_field_takes_the_others_along() -> None:
     other = kinds()["agent"].encode({"model": "p/other"}, live)
     assert set(other) == {"model"}
     assert kinds()["agent"].encode({"system": "x"}, live) == {"system": "x"}
+
+
+def test_a_token_beside_headers_is_sent_as_one_of_them() -> None:
+    table, url = kinds()["mcp_server"], "https://a.example"
+    born = table.encode(
+        {"mcp_server_type": "sse", "server_url": url, "auth_token": "t", "custom_headers": {"X": "1"}}, None
+    )
+    assert born["config"]["custom_headers"] == {"X": "1", "Authorization": "Bearer t"}
+    live = {"mcp_server_type": "sse", "server_url": url, "auth_token": None, **born["config"]}
+    assert table.decode(live | {"auth_token": None})["auth_token"] == "t"
+    rotated = table.encode({"auth_token": "new"}, live)["config"]
+    assert rotated["custom_headers"] == {"X": "1", "Authorization": "Bearer new"}
+    assert rotated["auth_token"] == "new"
+    others = table.encode({"custom_headers": {"Y": "2"}}, live)["config"]
+    assert others["custom_headers"] == {"Y": "2", "Authorization": "Bearer t"}
+    own = table.encode({"custom_headers": {"Authorization": "Basic b"}}, live)["config"]
+    assert own["custom_headers"] == {"Authorization": "Basic b"}
+    cleared = table.encode({"custom_headers": {}}, live)["config"]
+    assert (cleared["custom_headers"], cleared["auth_token"]) == ({}, "t")
+
+
+def test_a_trial_sends_a_token_as_it_will_be_sent() -> None:
+    asked = kinds()["mcp_server"].trial({"name": "n", "type": "sse", "url": "https://a.example", "token": "t"})
+    assert asked is not None
+    assert asked[1]["auth_token"] == "Bearer t"

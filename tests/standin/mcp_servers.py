@@ -174,8 +174,9 @@ def _create(server: StandIn, ask: Ask) -> Record:
     if config["mcp_server_type"] == "stdio":
         made |= {key: config.get(key) for key in ("command", "args", "env")}
     else:
-        # 0.16.8 drops a token that no header is told for
-        token = config.get("auth_token") if config.get("auth_header") else None
+        # 0.16.8 drops a token that no header is told for, or whose header stands among the others
+        header, headers = config.get("auth_header"), config.get("custom_headers") or {}
+        token = config.get("auth_token") if header and header not in headers else None
         made |= {"server_url": config["server_url"], "custom_headers": config.get("custom_headers") or None}
         made |= {"_token": (token or "").removeprefix(_BEARER) or None}
     server.tables.mcp_servers[made["id"]] = made
