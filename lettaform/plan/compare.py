@@ -12,7 +12,7 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.model import Desired, Difference, Live, Manifest, Reason, Runtime, Wish, World
 from lettaform.plan.policy import Verdict, decide, policies
-from lettaform.words import Address, Digest, Item, Keep, Ref, canonical, digest, fill, refs
+from lettaform.words import Address, Digest, Item, Keep, Ref, Secret, canonical, digest, fill, refs
 
 UNKNOWN: Any = object()
 """Stands for a value that depends on something that does not exist yet."""
@@ -143,7 +143,9 @@ class _Comparison:
             self.note(line, path, want, old, verdict)
             if verdict.write is not None:
                 written[path] = over(old, want)
-                shown = None if line.secret else self.eye.told(old) if line.to else old
+                shown = self.eye.told(old) if line.to else old
+                if line.secret and old is not None:  # that there is one may be told, so that it shows as changed
+                    shown = Secret("live", "")
                 policy = self.owners[line.name]
                 self.found.differences.append(Difference(path, shown, want, policy, verdict.write, line.secret))
         if not written:
