@@ -55,5 +55,7 @@ def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
     fields = settle(dict(step.fields), known)
     if step.op == "record":
         fields |= {"marks": {address: told(mark) for address, mark in fields["marks"].items()}}
-    mark = step.mark and told(step.mark)
-    return replace(step, fields=fields, parts=settle(dict(step.parts), known), mark=mark)
+    mark, member = step.mark and told(step.mark), step.member
+    if member is not None and step.op == "take":  # what brings it may live already
+        member = (member[0], settle(member[1], known))
+    return replace(step, fields=fields, parts=settle(dict(step.parts), known), mark=mark, member=member)

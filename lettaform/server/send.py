@@ -17,7 +17,7 @@ from lettaform.kinds.base import Kind, path_get
 from lettaform.model import FORGET, Answer, Live, Mark, Step
 from lettaform.server import mark
 from lettaform.server.client import Client
-from lettaform.server.find import brought, kinds_by_section, whole
+from lettaform.server.find import brought, whole
 from lettaform.server.hold import HOLDS
 from lettaform.words import Address, Item, Keep, Ref, canonical, fill, nearest, secrets
 
@@ -205,13 +205,14 @@ class Sender:
         """What came along with another object: found there, and then changed as anything that lives."""
         assert step.member is not None
         name, by = step.member
-        bringer = kinds_by_section(by.address) or ""
-        found = await brought(self.client, bringer, answer(by), step.kind)
+        bringer = next(kind for kind, table in kinds().items() if step.kind in table.brings)
+        found = await brought(self.client, bringer, fill(by, answer), step.kind)
         names = [mark.read(step.kind, body).name for body in found]
         mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
         if not mine:
             what = f"{step.kind} `{name}`" if name else step.kind
-            told = f"{step.address}: {by.address} has no {what}, but {', '.join(sorted(names)) or 'nothing'}"
+            who = by.address if isinstance(by, Ref) else by
+            told = f"{step.address}: {who} has no {what}, but {', '.join(sorted(names)) or 'nothing'}"
             near = nearest(name, names)
             raise ServerError(told, f"did you mean `{near}`?" if near else "plan again")
         if step.mark is None:
