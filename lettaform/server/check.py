@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from lettaform.errors import NotFound, Problem, ServerError, Unavailable, Unsupported
@@ -27,44 +26,57 @@ async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]]
     offers = dict(zip(paths, await asyncio.gather(*(_offer(client, path) for path in paths)), strict=True))
     tried = await asyncio.gather(*(_try(client, desired, line) for desired, line in asked if line.tried))
     known = [_handle(desired, line, offers[line.offered]) for desired, line in asked if line.offered]
-    reached = await asyncio.gather(*(_reach(client, desired, wanted, world) for desired, _ in wanted))
-    return [problem for problem in (*known, *tried, *chain.from_iterable(reached)) if problem is not None]
+    told = await asyncio.gather(*(_reach(client, desired, world) for desired, _ in wanted))
+    reached = [(desired, each) for (desired, _), each in zip(wanted, told, strict=True)]
+    lost = [each for each in told if isinstance(each, Problem)]
+    offering = [(desired, each) for desired, each in reached if isinstance(each, list)]
+    problems = (*known, *tried, *lost, *_brings(offering, wanted, world))
+    return [problem for problem in problems if problem is not None]
 
 
-async def _reach(
-    client: Client, desired: Desired, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
-) -> list[Problem]:
-    """What is wrong with an object that brings others, by what it would bring if it were made as it is wanted."""
+async def _reach(client: Client, desired: Desired, world: World) -> list[str] | Problem | None:
+    """Names of what an object would bring if it were made as it is wanted; None where it brings nothing."""
     live = world.objects.get(desired.address)
     values = {**(live.values if live else {}), **desired.values}
+    for name, line in kinds()[desired.kind].attrs().items():
+        if live and line.partial and isinstance(values.get(name), Mapping):  # what others put there stays
+            both = {**(live.values.get(name) or {}), **values[name]}
+            values[name] = {key: value for key, value in both.items() if value is not None}
     if desired.external or any(True for _ in refs(values)):
-        return []
+        return None
     trial = kinds()[desired.kind].trial(fill(values, str))
     if trial is None:
-        return []
+        return None
     address, place = str(desired.address), desired.place
     for secret in secrets(values):
         client.hide(secret)
     try:
         told = await client.send("POST", trial[0], body=trial[1])
     except (NotFound, Unsupported):
-        return []  # such a server says it when it is told to make it
+        return None  # such a server says it when it is told to make it
     except ServerError as error:
         if isinstance(error, Unavailable) and error.status != 502:
             raise
-        return [Problem(f"{address}: the server cannot reach it: {error.words}", place, None, address)]
-    names = [str(each["name"]) for each in told.get("tools") or ()]
-    return [*_clashes(desired, names, wanted, world), *_lacks(desired, names, wanted, world)]
+        return Problem(f"{address}: the server cannot reach it: {error.words}", place, None, address)
+    return [str(each["name"]) for each in told.get("tools") or ()]
 
 
-def _clashes(
-    desired: Desired, names: list[str], wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
+def _brings(
+    offering: Sequence[tuple[Desired, list[str]]], wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
 ) -> Iterator[Problem]:
+    """What is wrong with what objects bring: it would take others' place, or the manifest names what is not there."""
+    made = {str(each.values.get("name")): str(each.address) for each, _ in wanted if each.kind == "tool"}
+    for desired, names in offering:
+        yield from _clashes(desired, names, made, world)
+        yield from _lacks(desired, names, wanted, world)
+        made = dict.fromkeys(names, str(desired.address)) | made
+
+
+def _clashes(desired: Desired, names: list[str], made: Mapping[str, str], world: World) -> Iterator[Problem]:
     """0.16.8 makes the server's tool of whatever tool has its name, and deletes it together with the server."""
     live = world.objects.get(desired.address)
     mine = live.id if live else None
     there = {each.name: each for each in (*world.strangers.values(), *world.objects.values()) if each.kind == "tool"}
-    made = {each.values.get("name"): str(each.address) for each, _ in wanted if each.kind == "tool"}
     for name in names:
         other = there.get(name)
         theirs = other is not None and (mine is None or other.values.get("mcp") != mine)
