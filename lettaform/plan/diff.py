@@ -176,7 +176,7 @@ class _Diff:
         """A living object against its manifest, as a change to it."""
         kind, found = kinds()[desired.kind], compare(self.eye, desired, live)
         self.runtime += found.runtime
-        if found.renamed:
+        if found.renamed or kind.name_field in found.fields:
             self.taken(desired, kind)
         touched = {d.path.split(".")[0] for d in found.differences} | {f for f, _ in (*found.links, *found.unlinks)}
         users = len(self.world.users.get(live.id, ())) or self.eye.hung[live.id]
