@@ -381,6 +381,7 @@ class _Line:
             world,
             objects={**world.objects, address: mine},
             attached={**world.attached, id: attached},
+            strangers={key: each for key, each in world.strangers.items() if each.id != id},
             problems=problems,
         )
         draft = diff(self.manifest, world, Wish(target=(str(address),)))
@@ -491,7 +492,8 @@ def _marks_alone(draft: Draft) -> Draft:
     deltas = []
     taken = {delta.address.child for delta in draft.deltas if delta.address.parent and delta.live}
     for delta in draft.deltas:
-        if delta.live is None or delta.change.action in ("create", "replace"):
+        action = delta.change.action
+        if delta.live is None or action == "create" or (action == "replace" and delta.address.parent):
             continue
         differing = {difference.path for difference in delta.change.differences}
         mark = delta.mark or Mark()
