@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lettaform import flow
-from lettaform.errors import LettaformError, PlanError, Problem
-from lettaform.model import Wish
+from lettaform.errors import Guarded, LettaformError, PlanError, Problem
+from lettaform.kinds import kinds
+from lettaform.model import Plan, Report, Wish
+from lettaform.render import text
+from lettaform.server.client import Client
 from tests.conformance.test_mcp_servers import SCRIPT
-from tests.live.fleet import TOOL, Fleet, Wire
+from tests.live.fleet import TOOL, Fleet, Wire, changes
+from tests.standin import StandIn, serve
 
+SAY = '''@tool
+def {name}_say(word: str) -> str:
+    """Says a word."""
+    return word
+
+
+@tool
+def {name}_more'''
 EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
 
 
@@ -40,6 +52,12 @@ class Rig:
         for name in ("say", "add"):
             said = said.replace(f"def {name}(", f"def {self.word}_{instead.get(name, name)}(")
         self.script.write_text(said)
+
+    def twin(self) -> None:
+        """A second server in the manifest, that offers the same."""
+        path = self.fleet.folder / "lettaform.yaml"
+        told = f'name: {self.fleet.stack}-twin, type: stdio, command: {sys.executable}, args: ["${{folder}}/echo.py"]'
+        path.write_text(path.read_text().replace("mcp_servers:", f"mcp_servers:\n  twin: {{{told}}}"))
 
     def write(self, *, tools: str = "say add", agents: str | None = None, more: str = "", **said: str) -> None:
         """The manifest: a server called as the stack is, `tools` of it, and an agent that has them."""
@@ -72,6 +90,12 @@ class Rig:
         ids = [self.tools()[each]["id"] for each in tools]
         told = {"name": "stranger", "model": "letta/letta-free", "include_base_tools": False, "tool_ids": ids}
         return dict(self.fleet.raw.post("/v1/agents/", json=told).raise_for_status().json())
+
+    def build(self) -> None:
+        """Apply what another test shows to be settled."""
+        _, report = flow.apply(self.fleet.source, self.fleet.connection)
+        assert report is not None
+        assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
     def refused(self, **wish: Any) -> list[Problem]:
         """The problems of a plan that cannot be; nothing is made."""
@@ -154,7 +178,7 @@ def test_a_tool_of_ours_of_that_name_is_not_taken(rig: Rig) -> None:
     own = "  own: {source: own.py}\n"
     source = TOOL.format(name=f"{rig.word}_say")
     rig.fleet.write(f"tools:\n{own}", own_py=source)
-    rig.fleet.apply()
+    rig.build()
     before = rig.tools()
     rig.write(tools="", agents="  ann: {include_base_tools: false, tools: [own]}\n", more=f"tools:\n{own}")
     (problem,) = rig.refused()
@@ -175,14 +199,256 @@ def test_a_tool_of_that_name_that_the_same_plan_would_make(rig: Rig) -> None:
 
 
 def test_two_servers_that_offer_the_same_are_refused(rig: Rig) -> None:
-    rig.fleet.apply()
-    before = (rig.servers(), rig.tools())
-    path = rig.fleet.folder / "lettaform.yaml"
-    line = f'  twin: {{name: {rig.fleet.stack}-twin, type: stdio, command: {sys.executable}, args: ["${{folder}}/echo.py"]}}'
-    path.write_text(path.read_text().replace("mcp_servers:", f"mcp_servers:\n{line}"))
-    told = [problem.message for problem in rig.refused()]
-    assert sorted(told) == sorted(
+    rig.build()
+    rig.twin()
+    assert {problem.message for problem in rig.refused()} == {
         f"mcp_servers.twin offers a tool `{rig.word}_{name}`, and tools.{name} has that name already: it would be lost"
         for name in ("say", "add")
+    }
+
+
+def test_two_servers_of_one_plan_that_offer_the_same_are_refused(rig: Rig) -> None:
+    rig.twin()
+    told = {problem.message for problem in rig.refused()}
+    names = (f"{rig.word}_{each}" for each in ("say", "add"))
+    lost = "and mcp_servers.twin has that name already: it would be lost"
+    assert told == {f"mcp_servers.echo offers a tool `{name}`, {lost}" for name in names}
+
+
+def test_a_tool_that_is_offered_later_is_found(rig: Rig) -> None:
+    rig.build()
+    before = rig.tools()
+    rig.script.write_text(rig.script.read_text().replace(f"def {rig.word}_say", f"def {rig.word}_more"))
+    rig.script.write_text(rig.script.read_text().replace(f"@tool\ndef {rig.word}_more", SAY.format(name=rig.word)))
+    rig.write(tools="say add more")
+    plan = rig.fleet.plan()
+    assert ("update", "mcp_servers.echo", []) in changes(plan)
+    assert "what it brings is listed anew" in text.plan(plan)
+    rig.fleet.apply()
+    assert rig.of("ann") == {"say", "add", "more"}
+    assert {name: rig.tools()[name]["id"] for name in before} == {name: tool["id"] for name, tool in before.items()}
+
+
+def test_a_tool_that_is_offered_no_more_is_an_error_once_the_server_is_asked(rig: Rig) -> None:
+    rig.build()
+    rig.offer(add="sub")
+    rig.fleet.settled()  # the tool is there still, and nobody has a reason to ask
+    rig.write(env="{A: b}")
+    (problem,) = rig.refused()
+    assert problem.message == "mcp_servers.echo would no longer offer tools.add, which the manifest names"
+    assert (problem.hint, problem.place and problem.place.line) == (f"it offers {rig.word}_say, {rig.word}_sub", 4)
+    rig.write(tools="say sub", env="{A: b}")
+    rig.fleet.apply()
+    assert (rig.of("ann"), set(rig.tools())) == ({"say", "sub"}, {"say", "sub"})
+
+
+def test_a_tool_that_vanished_from_the_server_is_taken_again(rig: Rig) -> None:
+    rig.build()
+    rig.fleet.raw.delete(f"/v1/tools/{rig.tools()['add']['id']}").raise_for_status()
+    rig.fleet.apply()
+    assert rig.of("ann") == {"say", "add"}
+
+
+def test_a_secret_variable_rotates_alone_and_others_stay(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.write(env="{KEY: first-secret, MORE: same-secret}")
+    rig.build()
+    config = {"mcp_server_type": "stdio", "command": sys.executable, "args": [str(rig.script)]}
+    env = {"KEY": "first-secret", "MORE": "same-secret", "THEIRS": "kept"}
+    rig.fleet.patch(f"/v1/mcp-servers/{rig.server()['id']}", config=config | {"env": env})
+    rig.fleet.settled()
+    before = {name: tool["id"] for name, tool in rig.tools().items()}
+    rig.write(env="{KEY: other-secret, MORE: same-secret}")
+    plan = rig.fleet.plan()
+    assert changes(plan) == [("update", "mcp_servers.echo", ["env.KEY"])]
+    shown = text.plan(plan, verbose=True)
+    assert "‹secret›" in shown
+    assert not any(secret in shown for secret in ("first-secret", "other-secret", "same-secret"))
+    wire = Wire(monkeypatch)
+    rig.fleet.apply()
+    assert [method for method, path, _ in wire.writes() if path == f"/v1/mcp-servers/{rig.server()['id']}"] == ["PATCH"]
+    assert rig.server()["env"] == env | {"KEY": "other-secret"}
+    assert {name: tool["id"] for name, tool in rig.tools().items()} == before
+    rig.fleet.patch(f"/v1/mcp-servers/{rig.server()['id']}", config=config | {"env": env})
+    drifted = rig.fleet.plan()
+    assert [(d.path, d.reason) for d in drifted.changes[0].differences] == [("env.KEY", "manifest")]
+
+
+def test_an_argument_that_changes_is_followed_by_its_tools(rig: Rig) -> None:
+    rig.build()
+    before = rig.server()["id"]
+    (rig.fleet.folder / "anew.py").write_text(rig.script.read_text().replace("(word: str)", "(word: str, loud: bool)"))
+    rig.write(args='["-u", "${folder}/anew.py"]')
+    assert changes(rig.fleet.plan()) == [("update", "mcp_servers.echo", ["args"])]
+    rig.fleet.apply()
+    assert rig.server()["id"] == before
+    assert "loud" in rig.tools()["say"]["json_schema"]["parameters"]["properties"]
+
+
+@pytest.fixture
+def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a command could not change, as a type cannot: no address that a test may serve at is one to go to."""
+    lines = kinds()["mcp_server"].attrs()
+    monkeypatch.setitem(lines, "args", replace(lines["args"], fixed=True))
+
+
+@pytest.mark.usefixtures("fixed")
+def test_what_cannot_change_is_replaced_and_its_tools_attached_again(rig: Rig) -> None:
+    rig.build()
+    before, tools = rig.server()["id"], rig.tools()
+    rig.write(args='["-u", "${folder}/echo.py"]')
+    plan = rig.fleet.plan()
+    assert [(c.action, str(c.address)) for c in plan.changes if c.kind != "agent"] == [
+        ("replace", "tools.say"),
+        ("replace", "tools.add"),
+        ("replace", "mcp_servers.echo"),
+    ]
+    assert "replaced, and its tools are attached again to the agents that name them" in text.plan(plan)
+    rig.fleet.apply()  # and two plans after it that are empty
+    assert rig.server()["id"] != before
+    assert not {tool["id"] for tool in rig.tools().values()} & {tool["id"] for tool in tools.values()}
+    assert rig.of("ann") == {"say", "add"}
+
+
+@pytest.mark.usefixtures("fixed")
+def test_nobody_outside_loses_a_tool_without_consent(rig: Rig) -> None:
+    rig.build()
+    guest = rig.stranger("say")
+    try:
+        rig.write(args='["-u", "${folder}/echo.py"]')
+        with pytest.raises(Guarded) as refused:
+            rig.fleet.plan()
+        (problem,) = refused.value.problems
+        assert "1 agents outside this manifest would lose it" in problem.message
+        assert problem.hint == "`--allow-destroy 'mcp_servers.echo'` consents"
+        rig.fleet.apply(allow_destroy=("mcp_servers.echo",))
+        assert rig.of("ann") == {"say", "add"}
+        assert rig.fleet.raw.get(f"/v1/agents/{guest['id']}").json()["tools"] == []
+    finally:
+        rig.fleet.raw.delete(f"/v1/agents/{guest['id']}")
+
+
+def test_one_that_is_no_longer_declared_stays_while_a_stranger_has_its_tools(rig: Rig) -> None:
+    rig.build()
+    guest = rig.stranger("say")
+    try:
+        rig.fleet.write("agents: {ann: {include_base_tools: false, tools: []}}")
+        plan = rig.fleet.plan(prune=True)
+        assert [(str(u.address), u.reason) for u in plan.unmanaged] == [
+            ("mcp_servers.echo", "kept: 1 agents outside this plan use it")
+        ]
+        flow.apply(rig.fleet.source, rig.fleet.connection, Wish(prune=True))
+        assert rig.server()
+    finally:
+        rig.fleet.raw.delete(f"/v1/agents/{guest['id']}")
+    flow.apply(rig.fleet.source, rig.fleet.connection, Wish(prune=True))
+    assert (rig.servers(), rig.tools()) == ([], {})
+
+
+def test_a_type_that_nobody_answers_of_changes_into_one_that_does(rig: Rig) -> None:
+    # born by hand, with an address at which nobody is: 0.16.8 says nothing of that, and has no tools
+    config = {"mcp_server_type": "sse", "server_url": "https://nobody.invalid/mcp"}
+    told = {"server_name": rig.fleet.stack, "config": config}
+    old = rig.fleet.raw.post("/v1/mcp-servers/", json=told).raise_for_status().json()
+    flow.adopt(rig.fleet.source, rig.fleet.connection, "mcp_servers.echo", old["id"])
+    plan = rig.fleet.plan()
+    assert "`type` cannot change on a living mcp_server: replaced" in text.plan(plan)
+    rig.fleet.apply()
+    assert (rig.server()["mcp_server_type"], rig.server()["id"] != old["id"], rig.of("ann")) == (
+        "stdio",
+        True,
+        {"say", "add"},
     )
-    assert (rig.servers(), rig.tools()) == before
+
+
+def test_a_type_that_changes_takes_its_tools_along(tmp_path: Path) -> None:
+    """On the stand-in, which goes to no address: from a process to HTTP, and to the other HTTP."""
+    standin, url = StandIn(), "https://tools.example/mcp"
+    with serve(standin) as server:
+        fleet = Fleet(server, "letta/letta-free", "letta/letta-free", None, tmp_path, "t-type")
+        rig = Rig(fleet)
+        rig.offer()
+        rig.write()
+        fleet.apply()
+        offers = [{"name": tool["name"], "description": "D.", "inputSchema": {}} for tool in rig.tools().values()]
+        standin.offers[(url,)] = offers
+        for kind in ("streamable_http", "sse", "stdio"):
+            before = rig.server()["id"]
+            http = {"command": "", "args": "", "url": url}
+            rig.write(type=kind, **({} if kind == "stdio" else http))
+            assert ("replace", "mcp_servers.echo") in [(c.action, str(c.address)) for c in fleet.plan().changes]
+            fleet.apply()
+            assert (rig.server()["mcp_server_type"], rig.server()["id"] != before) == (kind, True)
+            assert rig.of("ann") == {"say", "add"}
+        fleet.clear()
+
+
+def test_one_that_was_deleted_behind_our_back_is_made_again(rig: Rig) -> None:
+    rig.build()
+    rig.fleet.raw.delete(f"/v1/mcp-servers/{rig.server()['id']}").raise_for_status()
+    assert rig.of("ann") == set()
+    rig.fleet.apply()
+    assert rig.of("ann") == {"say", "add"}
+
+
+@pytest.mark.parametrize("end", ["/v1/mcp-servers/", "/refresh"])
+def test_a_run_that_died_between_its_birth_and_its_tools_is_taken_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    exchange, sent = Client._exchange, list[str]()
+
+    async def die(client: Client, ask: Any) -> Any:
+        answer = await exchange(client, ask)
+        if ask.method != "GET" and ask.path.endswith(end):
+            sent.append(ask.path)
+            raise KeyboardInterrupt
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "_exchange", die)
+        with suppress(BaseException):
+            flow.apply(rig.fleet.source, rig.fleet.connection)
+    assert len(sent) == 1
+    assert len(rig.servers()) == 1
+    rig.fleet.apply()
+    assert (len(rig.servers()), rig.of("ann")) == (1, {"say", "add"})
+
+
+def test_a_new_name_writes_nobody_over(rig: Rig) -> None:
+    # 0.16.8 deletes whoever has the new name
+    rig.build()
+    config = {"mcp_server_type": "stdio", "command": "/no/such", "args": []}
+    name = f"{rig.fleet.stack}-theirs"
+    told = {"server_name": name, "config": config}
+    theirs = rig.fleet.raw.post("/v1/mcp-servers/", json=told).raise_for_status().json()
+    rig.write(name=name)
+    (problem,) = rig.refused()
+    assert f"the mcp_server `{name}` exists already and belongs to somebody else ({theirs['id']})" in problem.message
+    rig.write(name=f"{rig.fleet.stack}-ours")
+    rig.fleet.apply()
+    assert {each["server_name"] for each in rig.servers()} == {name, f"{rig.fleet.stack}-ours"}
+
+
+def test_a_name_that_somebody_has_is_not_made_again(rig: Rig) -> None:
+    told = {"server_name": rig.fleet.stack, "config": {"mcp_server_type": "stdio", "command": "/no", "args": []}}
+    theirs = rig.fleet.raw.post("/v1/mcp-servers/", json=told).raise_for_status().json()
+    (problem,) = [each for each in rig.refused() if "exists already" in each.message]
+    assert f"lettaform import 'mcp_servers.echo' {theirs['id']}" in str(problem.hint)
+
+
+def test_a_refusal_of_the_server_fails_the_run_and_names_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the program is there as the plan is made, and gone as it is carried out: 0.16.8 says 200, and has no tools
+    def gone(plan: Plan) -> bool:
+        rig.script.unlink()
+        return True
+
+    _, report = flow.apply(rig.fleet.source, rig.fleet.connection, consent=gone)
+    assert failed(report) == ["mcp_servers.echo!refresh"]
+    rig.offer()
+    rig.fleet.apply()
+    assert rig.of("ann") == {"say", "add"}
+
+
+def failed(report: Report | None) -> Sequence[str]:
+    assert report is not None
+    assert report.exit_code == 5
+    return [outcome.step.key for outcome in report.of("failed")]
