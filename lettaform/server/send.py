@@ -13,7 +13,7 @@ from typing import Any
 
 from lettaform.errors import Conflict, NotFound, ServerError, Unavailable
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Kind, path_get
+from lettaform.kinds.base import Attr, Kind, path_get
 from lettaform.model import FORGET, Answer, Live, Mark, Step
 from lettaform.server import mark
 from lettaform.server.client import Client
@@ -100,7 +100,7 @@ class Sender:
             claim = [] if forget else mark.tags(self.stack, step.address)
             body["tags"] = [*body.get("tags", mark.foreign_tags(tags)), *claim]
         elif text := kind.worded():
-            self._worded(text.write or "", path_get(now, text.read or ""), step.address, body, forget)
+            self._worded(text, path_get(now, text.read or ""), step.address, body, forget)
         if kind.roomy():
             members = {name: _known(value, answer) for name, value in step.mark.members.items()}
             told = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
@@ -110,11 +110,12 @@ class Sender:
             inside = {} if kind.tagged() else {"stack": self.stack, "addr": str(step.address)}
             body["metadata"] = others | ({} if forget else {mark.KEY: mark.metadata(told) | inside})
 
-    def _worded(self, wire: str, now: Any, address: Address, body: dict[str, Any], forget: bool) -> None:
+    def _worded(self, text: Attr, now: Any, address: Address, body: dict[str, Any], forget: bool) -> None:
         """Write the mark at the end of a text, unless it stands there and the text stays."""
-        plain, claim = mark.unworded(now)
+        wire, (plain, claim) = text.write or "", mark.unworded(now)
         if forget:
-            body[wire] = plain or ""
+            # 0.16.8 takes no "" for the description of a group: it would keep our mark
+            body[wire] = plain or ("" if text.clear == "" else " ")
         elif wire in body or claim != {"stack": self.stack, "addr": str(address)}:
             body[wire] = mark.worded(body.get(wire, plain) or "", self.stack, address)
 
