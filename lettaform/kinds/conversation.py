@@ -31,3 +31,10 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
         if told and told.get("provider_type", now.get("provider_type")) == now.get("provider_type"):
             body["model_settings"] = now | told  # 0.16.8 fills what is left out with defaults
         return body
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+        labels = values.get("isolated") or ()
+        # 0.16.8 makes the conversation and a copy of the block, and then answers 409
+        twice = [number for number, label in enumerate(labels) if label in labels[:number]]
+        return [(f"isolated.{number}", "stands twice", "leave one out") for number in twice]
