@@ -11,6 +11,7 @@ from lettaform.kinds.base import Call, Kind, attr
 # fmt: off
 AgentType = Literal["letta_v1_agent", "memgpt_agent", "memgpt_v2_agent", "react_agent", "workflow_agent", "sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent"]
 # 0.16.8 also lists split_thread_agent, and answers 400 to it
+FILE_TOOLS = ("open_files", "grep_files", "semantic_search_files")
 
 
 class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", precious=True):
@@ -25,7 +26,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     memory: dict[str, Any] = attr("Its own blocks: label to text, or to a whole block.", own="block", write="memory_blocks", read=None)
     blocks: list[str] = attr("Shared memory: keys of `blocks`.", to="block", write="block_ids", read="blocks[].id", unordered=True, additive=True, link="core-memory/blocks", clear=[])
     tools: list[str] = attr("Tools: keys of `tools`, or names of the server's own.", to="tool", write="tool_ids", read="tools[].id", unordered=True, additive=True, link="tools", clear=[])
-    folders: list[str] = attr("Files that it may open and search: keys of `folders`.", to="folder", write="folder_ids", read="sources[].id", unordered=True, additive=True, link="folders", include="agent.sources", clear=[])
+    folders: list[str] = attr("Files that it may open and search: keys of `folders`.", to="folder", write="folder_ids", read="sources[].id", unordered=True, additive=True, link="folders", include="agent.sources", entails={"tools": FILE_TOOLS}, clear=[])
     archive: str = attr("Its long-term memory: a key of `archives`.", to="archive", write=None, read=None, listed="/v1/archives/", additive=True, link="archives", clear=[])
     identities: list[str] = attr("On whose behalf it works: keys of `identities`.", to="identity", write="identity_ids", read="identities[].id", unordered=True, additive=True, link="identities", include="agent.identities", clear=[])
     sleeptime: bool | dict[str, Any] = attr("A second agent that tends its memory: true, or a map of its `frequency` in turns and of fields of its own.", write="enable_sleeptime", include="agent.managed_group", along={"group": ("frequency",), "agent": ()})

@@ -22,6 +22,7 @@ file        endings of files that may be named in place of the text, and what an
 offered     the path under which the server lists the handles that this field may have.
 tried       the path that derives a tool from this text without making it, so that a plan can tell if it works.
 listed      the list that tells by `agent_id` what is attached, where answers do not.
+entails     what the server itself puts into other fields while this one holds anything: field to names.
 include     what an answer must be asked for, or this stands in it as nothing.
 policy      who owns it, unless the manifest says otherwise.
 brought     the object is not made by us: what this refers to brings it, and takes it along when it goes.
@@ -88,6 +89,7 @@ class Attr:
     offered: str | None = None
     tried: str | None = None
     listed: str | None = None
+    entails: Mapping[str, tuple[str, ...]] | None = None
     include: str | None = None
     brought: bool = False
     along: Mapping[str, tuple[str, ...]] | None = None

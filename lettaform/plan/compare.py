@@ -26,6 +26,8 @@ class Eye:
         self.manifest, self.world, self.wish, self.gone = manifest, world, wish, gone
         self.addresses = {live.id: address for address, live in world.objects.items()}
         self.hung = Counter(block.id for blocks in world.attached.values() for block in blocks)
+        lives = (*world.strangers.values(), *world.objects.values())
+        self.ids = {(live.kind, live.name): live.id for live in lives if kinds()[live.kind].unique}
 
     def known(self, value: Any) -> Any:
         """`value` with what is alive in place of its Refs, secrets in clear; UNKNOWN if something is not alive yet."""
@@ -221,7 +223,8 @@ class _Comparison:
         have = [item for item in have if isinstance(item, Item) or eye.addresses.get(item) not in eye.gone]
         ours = found.members.get(line.name, ())
         exact = self.desired.policies.get(line.name) == "enforce"
-        drop = [item for item in have if item not in want and (exact or known(item) in ours)]
+        kept = self.entailed(line) if exact else ()
+        drop = [i for i in have if i not in want and i not in kept and (exact or known(i) in ours)]
         add = [item for item in want if item not in have]
         if line.to == "block" and not self.reseed:
             add = [item for item in add if not self.dropped(item, ours)]
@@ -240,6 +243,12 @@ class _Comparison:
             found.unlinks += [(line.name, item) for item in drop]
         else:
             found.fields[line.name] = Keep(tuple(add), tuple(drop))
+
+    def entailed(self, line: Attr) -> list[str]:
+        """Members that are there because another field holds something: the server would only put them back."""
+        others = [other for other in self.kind.attrs().values() if other.entails and self.live.values.get(other.name)]
+        names = {name for other in others for name in (other.entails or {}).get(line.name, ())}
+        return [self.eye.ids[line.to or "", name] for name in names if (line.to or "", name) in self.eye.ids]
 
     def own(self, item: Any) -> bool:
         address = self.eye.addresses.get(item)

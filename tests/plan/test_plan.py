@@ -93,6 +93,17 @@ def test_of_a_map_only_what_is_declared_is_compared_and_null_drops_an_entry() ->
     assert made.steps[0].fields == {"metadata": Keep(drop=("gone",), entries=(("n", {"x": 2, "theirs": 5}),))}
 
 
+def test_an_exact_list_spares_what_the_server_puts_there_by_itself() -> None:
+    theirs = {("tool", name): living(f"tools.{name}", f"tool-{name}") for name in ("open_files", "whistle")}
+    has = {"tools": ["tool-open_files", "tool-whistle"], "folders": ["source-1"]}
+    agent = wanted("agents.a", {"tools": "enforce"}, tools=[])
+    made = plan(manifest(agent), world(living("agents.a", "agent-1", **has), strangers=theirs))
+    assert [step.member for step in made.steps if step.op == "unlink"] == [("tools", "tool-whistle")]
+    has["folders"] = []  # without a folder it is not the server that wants it there
+    made = plan(manifest(agent), world(living("agents.a", "agent-1", **has), strangers=theirs))
+    assert len([step for step in made.steps if step.op == "unlink"]) == 2
+
+
 def test_secrets_are_compared_and_neither_shown_nor_digested() -> None:
     live = living("agents.a", "agent-1", secrets={"K": "old"}, model="m/m")
     agent = wanted("agents.a", secrets={"K": Secret("${env.K}", "s3cret")})
