@@ -59,10 +59,24 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", v
             body = {key: live[key] for key in kept if live.get(key) is not None} | body
             if not body.get("args_json_schema"):  # reads `{}` where nothing was given
                 body.pop("args_json_schema", None)
+            elif anew and not body.get("json_schema"):
+                body |= cls._renamed(body, live)
         # 0.16.8 stores "json" where nothing is said, and then cannot run the tool.
         if body.get("source_type") not in {"python", "typescript"}:
             body["source_type"] = "python"
         return body
+
+    @classmethod
+    def _renamed(cls, body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+        """The schema under a new name: 0.16.8 derives it from `args_json_schema` under the old one, and refuses."""
+        try:
+            function = tool_function(ast.parse(body.get("source_code") or ""))
+        except _UNREADABLE:
+            return {}
+        if function is None or function.name == live.get("name"):
+            return {}
+        told = {"name": function.name, "description": ast.get_docstring(function)}
+        return {"json_schema": told | {"parameters": body["args_json_schema"]}}
 
     @classmethod
     def normal(cls, field: str, value: Any) -> Any:

@@ -121,6 +121,19 @@ def test_a_tool_that_changes_sends_all_that_an_upsert_would_reset() -> None:
     assert "json_schema" not in kinds()["tool"].encode({"source_code": "new"}, live)
 
 
+def test_a_tool_of_another_name_takes_its_parameters_along() -> None:
+    arguments = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    live = {
+        "name": "f",
+        "source_code": 'def f(n):\n    "F."',
+        "args_json_schema": arguments,
+        "json_schema": {"name": "f"},
+    }
+    body = kinds()["tool"].encode({"source_code": 'def g(n):\n    "G."'}, live)
+    assert body["json_schema"] == {"name": "g", "description": "G.", "parameters": arguments}
+    assert "json_schema" not in kinds()["tool"].encode({"source_code": 'def f(n):\n    "Anew."'}, live)
+
+
 def test_a_tool_says_its_language_or_the_server_could_not_run_it() -> None:
     assert kinds()["tool"].encode({"source_code": "x"}, None)["source_type"] == "python"
 
