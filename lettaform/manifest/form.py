@@ -19,7 +19,8 @@ from lettaform.manifest.node import UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.types import find, flaws, plain
 
-EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{"}
+EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{|\.json$"}
+"""What may stand for a value of any type: an expression, or what an editor sees of `!json path.json`."""
 Definitions = dict[str, dict[str, Any]]
 
 

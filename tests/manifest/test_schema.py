@@ -102,6 +102,8 @@ agents:
     hidden: "${var.flag}"
     blocks: ["${var.block}"]
     metadata: {a: 1, b: "${var.x}"}
+    tool_rules: !json rules.json
+    model_settings: !json settings.json
     secrets: {K: "${env.K}", L: null}
     description: null
     memory: {human: "${var.h}", persona: {limit: "${var.n}", value: null}}
