@@ -16,7 +16,12 @@ from lettaform.kinds import kinds, sections
 from lettaform.model import Wish
 from tests.faults.harness import ID
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = [
+    path.parent
+    for path in sorted((Path(__file__).parents[2] / "examples").glob("*/lettaform.yaml"))
+    if path.parent.name != "everything"
+]
+"""Each kind is in these already; the one with every field would double the requests, and the sweep with them."""
 SECRET = "sentinel-7c1f-do-not-tell"
 CONSENT = Wish(prune=True, allow_destroy=("*",))
 
@@ -71,8 +76,8 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
         ("agents.worker[emea].memory.customers", "Ada wrote on Monday."),
         ("agents.meteorologist.memory.persona", "I have seen much rain."),
     )
-    before = {str(p.relative_to(p.parents[1])): p.read_text() for p in EXAMPLES.glob("*/docs/*.md")}
-    before |= {p.name: _renamed(p.read_text(), suffix) for p in EXAMPLES.glob("*/*.py")}
+    before = {f"docs/{p.name}": p.read_text() for folder in EXAMPLES for p in folder.glob("docs/*.md")}
+    before |= {p.name: _renamed(p.read_text(), suffix) for folder in EXAMPLES for p in folder.glob("*.py")}
     before |= {"docs/repairs/brakes.md": "# Brakes\n"}
     after = before | {"docs/hours.md": "# Opening hours\n\nNever.\n", "docs/more.md": "# More\n"}
     second["folders"]["handbook"]["files"] = ["docs/*.md"]
@@ -111,7 +116,7 @@ UNIQUE = {kind.section: kind.name_field for kind in kinds().values() if kind.uni
 
 def _together(stack: str, suffix: str) -> dict[str, Any]:
     whole: dict[str, Any] = {"stack": stack, "variables": {"token": {"secret": True, "default": SECRET}}}
-    for path in sorted(EXAMPLES.glob("*/lettaform.yaml")):
+    for path in (folder / "lettaform.yaml" for folder in EXAMPLES):
         loader = _Loader(path.read_text())
         loader.folder = path.parent
         told = loader.get_single_data()
