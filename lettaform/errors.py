@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, order=True)
@@ -53,9 +53,10 @@ class Problem:
 
 
 class LettaformError(Exception):
-    """What lettaform tells a person, in one message; `hint` says what to do about it."""
+    """What lettaform tells a person, in one message; `hint` says what to do about it, `problems` each thing apart."""
 
     exit_code = 1
+    problems: tuple[Problem, ...] = ()
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -108,15 +109,21 @@ class Unavailable(ServerError):
     """No usable answer: refused, cut, timed out, 429, 5xx.
 
     ambiguous    the server may have acted all the same
+    silent       it has not answered in time
     retry_after  seconds that the server asks us to wait; None if it says nothing
     """
 
     ambiguous = False
+    silent = False
     retry_after: float | None = None
 
 
 class Unsupported(ServerError):
-    """This server cannot do what the manifest asks for."""
+    """This server cannot do what the manifest asks for. Carries a problem for each thing that it lacks."""
+
+    def __init__(self, message: str, hint: str | None = None, *, problems: Sequence[Problem] = (), **told: Any) -> None:
+        super().__init__(message, hint, **told)
+        self.problems = tuple(problems)
 
 
 class PlanError(LettaformError):

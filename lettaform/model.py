@@ -146,6 +146,8 @@ class Record:
     """With which secrets are digested, so that a saved plan can tell that one was rotated."""
     copies: frozenset[str] = frozenset()
     """Ids that claim an address of ours and were told apart from it: never ours until they are imported."""
+    relics: Mapping[str, Mark] = field(default_factory=dict)
+    """Marks, by id, of what is about to die and has no room for one: it may be found alive all the same."""
     intents: Mapping[Address, str] = field(default_factory=dict)
     """What is about to be made and will not be found by tags, by name: written before it is, taken back after it."""
     exists: bool = False

@@ -28,6 +28,7 @@ policy      who owns it, unless the manifest says otherwise.
 brought     the object is not made by us: what this refers to brings it, and takes it along when it goes.
 along       what the server makes along with the object where this is set: kind to fields of that, out of this map.
 query       written in the address of the request that makes the object, not in its body.
+since       the first release of a server of one's own that has it.
 inside      its values are labels of blocks that hang on what that other field refers to.
 
 Where a kind's mark stands (`mark=`): `metadata`, the address in tags and what was applied in metadata · `tags`, the
@@ -94,6 +95,7 @@ class Attr:
     brought: bool = False
     along: Mapping[str, tuple[str, ...]] | None = None
     query: bool = False
+    since: str | None = None
     inside: str | None = None
     policy: Policy = "enforce"
 
@@ -177,6 +179,8 @@ class Kind(BaseModel):
     """It lives below an agent, on this sub-path; its id is the way there from `path`."""
     cloud: ClassVar[bool | None] = None
     """Whether Letta Cloud alone has it; False: Cloud has it no more."""
+    since: ClassVar[str | None] = None
+    """The first release of a server of one's own that has it."""
 
     def __init_subclass__(
         cls,

@@ -21,6 +21,7 @@ class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="in
     files: list[str] = attr("Paths and patterns of its files, as `docs/**/*.md`; compared by content.", holds="files", write=None, read=None, additive=True, clear=[])
     # fmt: on
 
+    cloud: ClassVar[bool | None] = False
     replaced: ClassVar[str] = "without the files that others put there"
     unmanaged: ClassVar[Mapping[str, str]] = {
         "embedding_config": "embedding and embedding_chunk_size say it",

@@ -15,7 +15,7 @@ _MESSAGE = ("messages", "callback_url", "include_return_message_types", "max_ste
 class Schedule(Kind, section="schedules", path="/v1/agents/", name="name", mark="record"):
     """Messages that an agent gets at a time, or again and again. Letta Cloud alone keeps them."""
 
-    name: str = attr("Read from what it says.", write=None)
+    name: str = attr("Read from what it says, never written.", write=None, read="name")
     agent: str = attr("Who gets them: a key of `agents`.", to="agent", write="agent_id", birth=True, fixed=True)
     messages: list[dict[str, Any]] = attr("What it gets: maps of `role` and `content`.", birth=True, fixed=True, constraints={"min_length": 1})
     cron: str = attr("When, again and again: a cron expression of five fields.", write="cron_expression", fixed=True, constraints={"min_length": 1})

@@ -219,7 +219,7 @@ class Scope:
 
     def _name(self, head: str, where: Place) -> Any:
         if head == "folder":
-            return str(self.files.root)
+            return str(self.files.directory)
         if head == "stack":
             return self.stack or HOLE
         if self.environment is None:

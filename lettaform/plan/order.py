@@ -88,7 +88,7 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
             steps.append(Step(f"{moved}{again}", "update", moved, live.kind, live.id, mark=live.mark))
     protected = frozenset(addresses.get(a, a) or a for a in world.record.protected)
     protected &= {Address.parse(a) for a in ids}
-    record = replace(world.record, protected=protected, copies=frozenset(copy.id for copy in world.copies))
+    record = replace(world.record, protected=protected, copies=frozenset(copy.id for copy in world.copies), relics={})
     return (*steps, Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)))
 
 
@@ -254,7 +254,11 @@ def _forewarn(forgotten: set[Address], due: Record, world: World) -> tuple[Step,
     silent = {a for a in forgotten if kinds()[kinds_at(a)].mark == "record"}
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten - silent}
     marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
-    return (Step("record-", "record", RECORD, "stack", fields=_fields(ids, due, marks)),)
+    relics = {
+        world.record.ids[a]: mark for a, mark in world.record.marks.items() if a in forgotten & {*world.record.ids}
+    }
+    told = _fields(ids, replace(due, relics={**world.record.relics, **relics}), marks)
+    return (Step("record-", "record", RECORD, "stack", fields=told),)
 
 
 def _record(
@@ -276,10 +280,10 @@ def _record(
     marks = _marks(deltas, kept, world)
     declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
     protected = declared | {a for a in world.record.protected if a not in manifest.objects and a in kept}
-    record = replace(due, protected=frozenset(protected))
+    record = replace(due, protected=frozenset(protected), relics={})
     if destroy and not ids and not record.copies:
         return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
-    told = record.pending or record.intents or world.record.intents or world.record.heirlooms
+    told = record.pending or record.intents or world.record.intents or world.record.heirlooms or world.record.relics
     rewritten = bool(forgotten & world.record.ids.keys() or told)
     same = (
         not rewritten
@@ -321,6 +325,7 @@ def _fields(ids: Mapping[str, Any], record: Record, marks: Mapping[Address, Mark
         "pending": sorted(map(str, record.pending)),
         "heirlooms": {str(address): list(ids) for address, ids in record.heirlooms.items()},
         "intents": {str(address): name for address, name in record.intents.items()},
+        "relics": dict(record.relics),
         "environment": record.environment,
         "key": record.key,
     }

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, get_args
 
 from lettaform import __version__, model
-from lettaform.errors import LettaformError, ManifestError, Place, PlanError, Problem, ServerError
+from lettaform.errors import LettaformError, ManifestError, Place, Problem, ServerError
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Policy
 from lettaform.render.clean import redact
@@ -149,7 +149,7 @@ def error(error: LettaformError) -> dict[str, Any]:
     if isinstance(error, ManifestError):
         return problems(error)
     shown: dict[str, Any] = {"error": cause(error)}
-    if isinstance(error, PlanError) and error.problems:
+    if error.problems:
         shown["problems"] = [problem(item) for item in error.problems]
     return shown
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from unicodedata import combining, east_asian_width
 
-from lettaform.errors import LettaformError, ManifestError, Place, PlanError, Problem
+from lettaform.errors import LettaformError, ManifestError, Place, Problem
 from lettaform.render.clean import clean, clean_line
 from lettaform.render.paint import Paint
 
@@ -22,7 +22,7 @@ Read = Callable[[str], Sequence[str] | None]
 def error(error: LettaformError, *, color: bool = False, read: Read | None = None) -> str:
     """An error with all its problems, each with its source frame where the file can be read."""
     paint = Paint(color)
-    found: tuple[Problem, ...] = error.problems if isinstance(error, ManifestError | PlanError) else ()
+    found = error.problems
     shown = problems(found, color=color, read=read)
     if isinstance(error, ManifestError):
         errors = sum(problem.severity == "error" for problem in found)

@@ -55,9 +55,10 @@ async def _reach(client: Client, desired: Desired, world: World) -> list[str] | 
     except (NotFound, Unsupported):
         return None  # such a server says it when it is told to make it
     except ServerError as error:
-        if isinstance(error, Unavailable) and error.status != 502:
+        if isinstance(error, Unavailable) and error.status != 502 and not error.silent:
             raise
-        return Problem(f"{address}: the server cannot reach it: {error.words}", place, None, address)
+        words = error.words or "it does not answer"
+        return Problem(f"{address}: the server cannot reach it: {words}", place, None, address)
     return [str(each["name"]) for each in told.get("tools") or ()]
 
 

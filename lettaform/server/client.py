@@ -249,7 +249,7 @@ class Client:
         late = isinstance(error, httpx.TimeoutException | TimeoutError)
         what = f"no answer within {ask.within:.0f} s" if late else f"the connection broke ({type(error).__name__})"
         lost = Unavailable(f"{ask.method} {self.url}{ask.path}: {what}", **told)
-        lost.ambiguous = True
+        lost.ambiguous, lost.silent = True, late
         return lost
 
 

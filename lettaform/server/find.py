@@ -13,22 +13,26 @@ from lettaform.errors import NotFound, Problem, ServerError
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Attr, path_get
 from lettaform.model import Desired, Live, Manifest, Mark, Record, World
-from lettaform.server import mark
+from lettaform.server import able, mark
 from lettaform.server.client import Client
 from lettaform.server.hold import HOLDS
 from lettaform.words import Address, Ref, nearest
+
+CORE = ("agent", "block", "tool")
+"""What every server has, and every plan must see."""
 
 
 async def find(client: Client, manifest: Manifest) -> World:
     """What is live of this stack, and of what it uses. Raises ServerError; doubts are `World.problems`."""
     version = await health(client)
+    able.demand(manifest, client.url, version)
     declared = {desired.kind for desired in manifest.objects.values()}
-    bodies = await _lists(client, manifest, ["agent", "block", "tool", *sorted(declared - {"agent", "block", "tool"})])
+    bodies = await _lists(client, manifest, version, [*CORE, *sorted(declared - set(CORE))])
     records = [body for body in bodies["block"] if mark.RECORD in _words(body)]
     record = read_record(records)
     bodies["block"] = [body for body in bodies["block"] if body not in records]
     known = {kinds_by_section(address) for address in (*record.ids, *record.intents)} - {None}
-    bodies |= await _lists(client, manifest, [kind for kind in known if kind and kind not in bodies])
+    bodies |= await _lists(client, manifest, version, [kind for kind in known if kind and kind not in bodies])
     found = {kind: [mark.read(kind, body) for body in some] for kind, some in bodies.items()}
     for live in (live for lives in found.values() for live in lives):
         for line in kinds()[live.kind].attrs().values():
@@ -43,8 +47,10 @@ async def find(client: Client, manifest: Manifest) -> World:
     return await _brought(client, manifest, world, {body["id"]: body for body in agents})
 
 
-async def _lists(client: Client, manifest: Manifest, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Everything of these kinds that may be ours: by its tag, or else all of it."""
+async def _lists(
+    client: Client, manifest: Manifest, version: str, names: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Everything of these kinds that may be ours: by its tag, or else all of it. Unsupported where there is no list."""
     tag = mark.stack_tag(manifest.stack)
     spoken = {kind: {n for d in manifest.objects.values() if d.kind == kind for n in d.values} for kind in names}
 
@@ -58,7 +64,19 @@ async def _lists(client: Client, manifest: Manifest, names: Sequence[str]) -> di
         include = {"include": relations} if (relations := kind.relations(spoken[name])) else {}
         return client.pages(kind.path, **tags, **text, **include, **kind.listing)
 
-    return dict(zip(names, await asyncio.gather(*map(listed, names)), strict=True))
+    answers = await asyncio.gather(*map(listed, names), return_exceptions=True)
+    found: dict[str, list[dict[str, Any]]] = {}
+    words: dict[str, str] = {}
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, ServerError) and answer.status in (400, 404, 405, 501) and name not in CORE:
+            words[name] = answer.words
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found[name] = answer
+    if words:
+        raise able.refused(manifest, client.url, version, words)
+    return found
 
 
 async def _nothing() -> list[Any]:
@@ -98,6 +116,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
     pending: set[Address] = set()
     heirlooms: dict[Address, tuple[str, ...]] = {}
     intents: dict[Address, str] = {}
+    relics: dict[str, Mark] = {}
     environment: str | None = None
     key: str | None = None
     for body in bodies:
@@ -111,6 +130,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
             copies |= set(told.get("copies", ()))
             heirlooms |= {Address.parse(text): tuple(blocks) for text, blocks in told.get("heirlooms", {}).items()}
             pending |= {Address.parse(text) for text in told.get("pending", ())}
+            relics |= {id: mark.from_metadata(own) for id, own in told.get("relics", {}).items()}
             intents |= {Address.parse(text): str(name) for text, name in told.get("intents", {}).items()}
             key = key or told.get("key")
             environment = told.get("environment") or environment
@@ -126,6 +146,7 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
         key=key,
         copies=frozenset(copies),
         intents=intents,
+        relics=relics,
         exists=bool(bodies),
     )
 
@@ -134,8 +155,8 @@ async def _missing(client: Client, record: Record, found: dict[str, list[Live]])
     """What the record knows and no list showed: its mark may be gone, its object may be alive. Returns the agents."""
     seen = {live.id for lives in found.values() for live in lives}
     wanted = [(kinds_by_section(a), id) for a, id in record.ids.items() if id not in seen]
-    # what is listed whole and not seen is gone
-    named = [(kind, id) for kind, id in wanted if kind and not kinds()[kind].listed_whole()]
+    # what is listed whole and not seen is gone; what lives below others is looked for there
+    named = [(k, id) for k, id in wanted if k and not (kinds()[k].listed_whole() or kinds()[k].below)]
     answers = await asyncio.gather(*(_body(client, kind, id) for kind, id in named))
     for (kind, _), body in zip(named, answers, strict=True):
         if body is not None:
@@ -223,7 +244,8 @@ def _whose(
             problems.append(Problem(f"several live objects answer to {address}: {ids}", None, hint, str(address)))
         elif winner is not None:
             room = kinds()[winner.kind].roomy()
-            objects[address] = winner if room else replace(winner, mark=record.marks.get(address, Mark()))
+            kept = record.marks.get(address) or record.relics.get(winner.id) or Mark()
+            objects[address] = winner if room else replace(winner, mark=kept)
         copies += [live for live in lives if winner is None or live.id != winner.id]
     survivors = _own(objects, blocks, attached)
     ours = {live.id for live in objects.values()}

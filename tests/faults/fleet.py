@@ -163,8 +163,10 @@ def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[di
         return list(raw.get(f"/v1/{path}/", params=every | params).raise_for_status().json())
 
     tools = [t for t in get("tools") if t["tool_type"] == "custom" and (not stack or mine["tags"] in t["tags"])]
-    paths = {kind.section: kind.path.removeprefix("/v1/").strip("/") for kind in kinds().values()}
-    rest = {section: [body for body in get(paths[section]) if _of(body, stack)] for section in UNTAGGED}
+    rest = {
+        section: [body for body in get(PATHS[section].removeprefix("/v1/").strip("/")) if _of(body, stack)]
+        for section in UNTAGGED
+    }
     return {
         "attached": [{"id": body["id"], "agents": _users(raw, body["id"])} for body in rest["archives"]],
         "passages": [passage for body in rest["archives"] for passage in _passages(raw, body["id"])],
@@ -177,7 +179,7 @@ def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[di
 
 
 def _passages(raw: httpx.Client, archive: str) -> list[dict[str, Any]]:
-    asked = {"archive_id": archive, "limit": 1000}
+    asked = {"archive_id": archive, "limit": 100}  # 0.16.8 takes no more
     found = raw.post("/v1/passages/search", json=asked).raise_for_status().json()
     return [{key: each["passage"][key] or None for key in ("id", "text", "tags", "metadata")} for each in found]
 
@@ -187,6 +189,7 @@ def _files(raw: httpx.Client, folder: str) -> list[dict[str, Any]]:
     return list(raw.get(f"/v1/folders/{folder}/files", params=asked).raise_for_status().json())
 
 
+PATHS = {kind.section: kind.path for kind in kinds().values()}
 UNTAGGED = [kind.section for kind in kinds().values() if not (kind.tagged() or kind.below)]
 
 

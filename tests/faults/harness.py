@@ -101,8 +101,19 @@ def on(wanted: str, nth: int = 1) -> Strike:
     return strike
 
 
+def once_each(struck: set[str]) -> Strike:
+    """Strike at the first request of each shape that is not in `struck`, and put it there."""
+
+    def strike(count: int, request: httpx.Request) -> bool:
+        first = shape(request) not in struck
+        struck.add(shape(request))
+        return first
+
+    return strike
+
+
 class Faulty(httpx.AsyncBaseTransport):
-    """Any transport, with one fault. It outlives the clients that use it, as a server does.
+    """Any transport, with one kind of fault. It outlives the clients that use it, as a server does.
 
     `shapes` is what was sent, `struck` where the fault fell. What the server has heard and not done yet it does when
     its time has come, seen from the next request, or at `settle`.
@@ -118,9 +129,11 @@ class Faulty(httpx.AsyncBaseTransport):
         latency: float = 0.0,
         silence: float | None = None,
         kill: Callable[[], None] | None = None,
+        often: bool = False,
     ) -> None:
-        """`latency`: seconds of an exchange, at most. `silence`: instead of the client's own timeout."""
-        self.inner, self.fault, self.strike = inner, fault, strike
+        """`latency`: seconds of an exchange, at most. `silence`: instead of the client's own timeout. `often`: the
+        fault falls wherever `strike` says, and not once."""
+        self.often, self.inner, self.fault, self.strike = often, inner, fault, strike
         self.latency, self.silence, self.kill = latency, silence, kill
         self.random = random.Random(seed)
         self.shapes: list[str] = []
@@ -143,7 +156,8 @@ class Faulty(httpx.AsyncBaseTransport):
         if self.dead:
             raise Killed
         self.shapes.append(shape(request))
-        if self.fault and self.struck is None and self.strike(len(self.shapes), request):
+        free = self.often or self.struck is None
+        if self.fault and free and self.strike(len(self.shapes), request):
             self.struck = self.shapes[-1]
             return await self._strike(request, self.fault)
         if not self.latency:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +24,8 @@ from lettaform import flow
 from lettaform.errors import LettaformError
 from lettaform.model import Report
 from lettaform.server import connect
-from tests.faults.fleet import SECRET, UNTAGGED, Phase, differences, everything, phases, told, write
-from tests.faults.harness import Fault, Faulty, Proxy, on
+from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, differences, everything, phases, told, write
+from tests.faults.harness import Fault, Faulty, Proxy, Strike, on, once_each
 from tests.live.fleet import Fleet
 
 
@@ -44,12 +46,36 @@ class Shot:
         return cls(phase, shape.replace("+", " "), Fault(fault))
 
 
+@dataclass(frozen=True)
+class Chain:
+    """One case: a phase applied until each shape of its requests has met the fault once."""
+
+    phase: str
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.phase}|{self.fault}"
+
+    @classmethod
+    def parse(cls, text: str) -> Chain:
+        phase, fault = text.split("|")
+        return cls(phase, Fault(fault))
+
+
+MOST = 200
+"""Applies of one chain: each strikes one shape at least, or is the last."""
+
+
 class Real:
     """A server, and what each phase of the story leaves on it when nothing disturbs it."""
 
     def __init__(self, url: str, password: str | None = None, *, until: str = "change") -> None:
         self.url, self.password, self.name = url, password, f"flt-{uuid.uuid4().hex[:8]}"
+        self.folder = Path(tempfile.mkdtemp()) / "fleet"
+        weakref.finalize(self, shutil.rmtree, self.folder.parent, ignore_errors=True)
         self.shapes: dict[str, list[str]] = {}
+        self.struck: dict[str, int] = {}
+        """How many shapes each chain has struck."""
         self.ends: dict[str, dict[str, Any]] = {}
         with self.stack() as stack:
             for phase in stack.phases:
@@ -68,15 +94,46 @@ class Real:
             for fault in Fault:
                 yield Shot(name, shape, fault)
 
+    def chains(self) -> Iterator[Chain]:
+        """Every phase × every fault."""
+        for name in self.shapes:
+            for fault in Fault:
+                yield Chain(name, fault)
+
+    def judge_chain(self, chain: Chain) -> list[str]:
+        """What is wrong once each shape has met the fault, and an apply was left alone; nothing, if all is well."""
+        with self.stack() as stack:
+            for phase in stack.phases:
+                if phase.name != chain.phase:
+                    stack.apply(phase)
+                    stack.write(phase)
+                    continue
+                said, struck = list[str](), set[str]()
+                strike = once_each(struck)
+                for _ in range(MOST):
+                    before = len(struck)
+                    disturb = stack.killed if chain.fault.kills else stack.disturbed
+                    said += disturb(phase, chain.fault, strike)
+                    if len(struck) == before:
+                        break
+                self.struck[str(chain)] = len(struck)
+                missed = set(self.shapes[phase.name]) - struck
+                lines = [f"never sent: {shape}" for shape in sorted(missed) if not shape.startswith("GET")]
+                lines += _leaks(said)
+                stack.apply(phase)
+                return [*lines, *differences(stack.told(), self.ends[phase.name])]
+        raise AssertionError(f"there is no phase {chain.phase}")
+
     @contextmanager
     def stack(self) -> Iterator[Stack]:
         """A stack of its own, removed afterwards."""
-        with tempfile.TemporaryDirectory() as folder:
-            stack = Stack(self.url, self.password, Path(folder), self.name)
-            try:
-                yield stack
-            finally:
-                stack.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)  # one path for all: the manifest speaks of it
+        self.folder.mkdir(parents=True)
+        stack = Stack(self.url, self.password, self.folder, self.name)
+        try:
+            yield stack
+        finally:
+            stack.clear()
 
     def judge(self, shot: Shot) -> list[str]:
         """What is wrong with a shot; nothing, if all is well."""
@@ -86,11 +143,10 @@ class Real:
                     stack.apply(phase)
                     stack.write(phase)
                     continue
-                said = stack.killed(phase, shot) if shot.fault.kills else stack.disturbed(phase, shot)
-                lines = [f"the secret is told: {line}" for line in said if SECRET in line]
-                lines += [f"a traceback: {line}" for line in said if "Traceback" in line]
+                disturb = stack.killed if shot.fault.kills else stack.disturbed
+                said = disturb(phase, shot.fault, on(shot.shape), must=True)
                 stack.apply(phase)
-                return [*lines, *differences(stack.told(), self.ends[phase.name])]
+                return [*_leaks(said), *differences(stack.told(), self.ends[phase.name])]
         raise AssertionError(f"there is no phase {shot.phase}")
 
 
@@ -114,11 +170,11 @@ class Stack(Fleet):
         assert not plan.steps, [(c.action, str(c.address), c.reason) for c in plan.changes]
         return report
 
-    def disturbed(self, phase: Phase, shot: Shot) -> list[str]:
-        """Apply with the fault, in this process. Returns what was said."""
+    def disturbed(self, phase: Phase, fault: Fault, strike: Strike, *, must: bool = False) -> list[str]:
+        """Apply with the fault, in this process. Returns what was said. `must`: it has to fall, and falls once."""
         write(phase, self.folder)
         said: list[str] = []
-        faulty = Faulty(httpx.AsyncHTTPTransport(), shot.fault, on(shot.shape), silence=1.0)
+        faulty = Faulty(httpx.AsyncHTTPTransport(), fault, strike, silence=1.0, often=not must)
         connection = flow.Connection(self.url, self.connection.token, trace=said.append)
         try:
             with _through(faulty):
@@ -126,24 +182,25 @@ class Stack(Fleet):
             said += [str(outcome.error) for outcome in report.of("failed")] if report else []
         except LettaformError as error:
             said.append(f"{error} {error.hint}")
-        assert faulty.struck, f"no request was {shot.shape}"
+        assert faulty.struck or not must, "no request was struck"
         _finish(faulty)
         return said
 
-    def killed(self, phase: Phase, shot: Shot) -> list[str]:
-        """Apply in a process of its own, and kill that. Returns what it said."""
+    def killed(self, phase: Phase, fault: Fault, strike: Strike, *, must: bool = False) -> list[str]:
+        """Apply in a process of its own, and kill that where the fault falls. Returns what it said."""
         write(phase, self.folder)
         running: list[subprocess.Popen[str]] = []
         faulty = Faulty(
             httpx.AsyncHTTPTransport(),
-            shot.fault,
-            on(shot.shape),
+            fault,
+            strike,
             kill=lambda: os.kill(running[0].pid, signal.SIGKILL),
         )
         with Proxy(faulty, self.url) as proxy:
             running.append(self.process(proxy.url, phase))
             out, err = running[0].communicate(timeout=120)
-            assert running[0].returncode == -signal.SIGKILL, f"it lived, and said: {out}{err}"
+            died = running[0].returncode == -signal.SIGKILL
+            assert died or not (must or faulty.struck), f"it lived, and said: {out}{err}"
             proxy.call(faulty.settle())
         return [out, err]
 
@@ -173,8 +230,14 @@ class Stack(Fleet):
         left = everything(self.raw, self.stack)
         for section in sorted(UNTAGGED, key=lambda name: name != "groups"):
             for body in left[section]:
-                self.raw.delete(f"/v1/{section}/{body['id']}")
+                self.raw.delete(f"{PATHS[section]}{body['id']}")
         super().clear()
+
+
+def _leaks(said: list[str]) -> list[str]:
+    """What must never be said."""
+    lines = [f"the secret is told: {line}" for line in said if SECRET in line]
+    return lines + [f"a traceback: {line}" for line in said if "Traceback" in line]
 
 
 def _through(faulty: Faulty) -> Any:

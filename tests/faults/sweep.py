@@ -1,6 +1,7 @@
 """Every request of a whole story × every fault: apply, apply again, and it is as if nothing had happened.
 
 python -m tests.faults.sweep --on standin [--shard I/N] [--resume FILE] [--seed N]
+python -m tests.faults.sweep --on real --chain [--shard I/N] [--resume FILE]
 """
 
 from __future__ import annotations
@@ -263,6 +264,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.sweep", description=__doc__)
     parser.add_argument("--on", choices=("standin", "real"), default="standin")
     parser.add_argument("--url", default=os.environ.get("LETTAFORM_TEST_URL"), help="of the real server")
+    parser.add_argument(
+        "--chain", action="store_true", help="on a real server: strike every shape, one after the other"
+    )
     parser.add_argument("--shard", default="1/1", metavar="I/N")
     parser.add_argument("--resume", type=Path, help="notes what went well, and leaves it out the next time")
     parser.add_argument("--seed", type=int, default=0)
@@ -283,13 +287,17 @@ def _on_standin(asked: argparse.Namespace) -> Counter[str]:
 
 
 def _on_real(asked: argparse.Namespace) -> Counter[str]:
-    from tests.faults.real import Real, Shot
+    from tests.faults.real import Chain, Real, Shot
 
     real = Real(asked.url, os.environ.get("LETTAFORM_TEST_PASSWORD"), until="destroy")
     for name, shapes in real.shapes.items():
         print(f"{name}: {len(shapes)} shapes")
-    cases = [Shot.parse(text) for text in asked.pair] or list(real.shots())
-    return _some(asked, cases, real.judge)
+    if not asked.chain:
+        cases = [Shot.parse(text) for text in asked.pair] or list(real.shots())
+        return _some(asked, cases, real.judge)
+    count = _some(asked, [Chain.parse(text) for text in asked.pair] or list(real.chains()), real.judge_chain)
+    print(f"{sum(real.struck.values())} pairs of shape and fault, in {len(real.struck)} chains")
+    return count
 
 
 def _some(asked: argparse.Namespace, cases: list[Case], judge: Callable[[Case], list[str]]) -> Counter[str]:

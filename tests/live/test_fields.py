@@ -10,6 +10,7 @@ import fcntl
 import os
 import pickle
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,14 @@ MODEL, EMBEDDING, OTHER_MODEL, OTHER_EMBEDDING = "MODEL", "EMBEDDING", "letta/le
 
 UNTOLD = 'def NAME(city: str) -> str:\n    """Tell the weather."""\n    return "sunny"\n'
 ARGUMENTS = {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]}
+
+SCRIPT = str(Path(__file__).with_name("mcp_one.py"))
+
+
+def script(name: str) -> list[str]:
+    """Arguments of an MCP server that offers one tool, of this name."""
+    return [SCRIPT, name]
+
 
 VALUES: dict[str, tuple[Any, Any]] = {
     "agent.name": ("fld one", "fld two"),
@@ -195,6 +204,25 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "archive.name": ("fld one", "fld two"),
     "archive.description": ("One.", "Two.\nAnd three."),
     "archive.embedding": (EMBEDDING, OTHER_EMBEDDING),
+    "conversation.summary": ("fld one", "fld two"),
+    "conversation.agent": (agent("m_one"), agent("m_two")),
+    "conversation.isolated": (["human"], ["human", "notes"]),
+    "conversation.model": (MODEL, OTHER_MODEL),
+    "conversation.model_settings": (
+        {"provider_type": "openai", "temperature": 0.25},
+        {"provider_type": "openai", "temperature": 0.5},
+    ),
+    "mcp_server.name": ("NAME", "NAME-anew"),
+    "mcp_server.command": (sys.executable, os.path.realpath(sys.executable)),
+    "mcp_server.args": (["NAME"], ["NAME_anew"]),
+    "mcp_server.env": (
+        {"A": Secret("literal", "one-one"), "B": Secret("literal", "stays")},
+        {"A": Secret("literal", "two-two"), "B": Secret("literal", "stays")},
+    ),
+    "mcp_server.env: one goes": (
+        {"A": Secret("literal", "one-one"), "B": Secret("literal", "stays")},
+        {"A": None, "B": Secret("literal", "stays")},
+    ),
     "folder.name": ("NAME", "NAME anew"),
     "folder.description": ("One.", "Two."),
     "folder.instructions": ("One.", "Two."),
@@ -254,12 +282,28 @@ VALUES: dict[str, tuple[Any, Any]] = {
 def _everything(kind: str, which: int) -> Mapping[str, Any]:
     """Every line of a kind that a living object can change, but those whose values go with others'."""
     apart = ("name", "label", "description", "model", "source_type", "folders", "identities")
-    names = [line.name for line in kinds()[kind].attrs().values() if not (line.once or line.fixed or line.own)]
-    return {name: VALUES[f"{kind}.{name}"][which] for name in names if name not in apart}
+    lines = kinds()[kind].attrs().values()
+    names = [line.name for line in lines if not (line.once or line.fixed or line.own or line.attached())]
+    return {name: VALUES[f"{kind}.{name}"][which] for name in names if f"{kind}.{name}" in VALUES and name not in apart}
 
 
 WHOLE = [f"{kind}.description: beside everything" for kind in ("agent", "block", "folder", "tool")]
 VALUES |= {name: VALUES[name.partition(":")[0]] for name in WHOLE}
+
+ELSEWHERE: dict[str, str] = {
+    "agent.archive": "tests/live/test_folders.py",
+    "agent.sleeptime": "tests/live/test_sleeptime.py",
+    "archive.passages": "tests/live/test_folders.py",
+    "folder.files": "tests/live/test_folders.py",
+    "group.frequency": "tests/live/test_sleeptime.py",
+    "mcp_server.type": "tests/live/test_mcp_http.py",
+    "mcp_server.url": "tests/live/test_mcp_http.py",
+    "mcp_server.token": "tests/live/test_mcp_http.py",
+    "mcp_server.headers": "tests/live/test_mcp_http.py",
+    "tool.mcp": "tests/live/test_mcp.py",
+}
+"""Lines that one request cannot give two values, and where they are tried."""
+ELSEWHERE |= {f"schedule.{name}": "tests/test_cloud.py" for name in kinds()["schedule"].attrs()}
 
 BESIDE: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "agent.max_reasoning_tokens": ({"max_tokens": 4000}, {"max_tokens": 4000}),
@@ -277,6 +321,7 @@ BESIDE: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"type": "dynamic", "manager": agent("m_six")},
         {"type": "dynamic", "manager": agent("m_six")},
     ),
+    "mcp_server.args": ({"command": SCRIPT}, {"command": SCRIPT}),
     "tool.source: with a schema": (
         {"json_schema": schema("One."), "description": "One."},
         {"json_schema": schema("One."), "description": "One."},
@@ -410,7 +455,7 @@ def cases(model: str, embedding: str) -> list[Case]:
     found = []
     for name, values in VALUES.items():
         kind, field = name.partition(":")[0].split(".")
-        key = "fld_" + re.sub(r"\W+", "_", name if kind == "provider" else name.partition(".")[2])
+        key = "fld_" + re.sub(r"\W+", "_", name if kind in ("provider", "mcp_server") else name.partition(".")[2])
         address = Address(kinds()[kind].section, key)
         found.append(Case(name, kind, field, address, _pair(name, kind, field, key, values, handles)))
         if kind == "block":
@@ -429,6 +474,8 @@ def _pair(
         "archive": {"name": key},
         "folder": {"name": key, "embedding": handles[EMBEDDING]},
         "group": {"description": key, "type": "round_robin", "agents": [agent("m_one")]},
+        "conversation": {"summary": key, "agent": agent("m_one")},
+        "mcp_server": {"name": key, "type": "stdio", "command": sys.executable, "args": script(key)},
         "identity": {"identifier_key": key, "name": "Ada", "identity_type": "user"},
         "provider": {"name": key, "provider_type": "openai", "api_key": KEY, "base_url": "http://127.0.0.1:9/v1"},
     }[kind]
@@ -442,6 +489,8 @@ def _named(kind: str, key: str, values: Mapping[str, Any], handles: Mapping[str,
     def filled(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: filled(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [filled(item) for item in value]
         return handles.get(value, value.replace("NAME", key)) if isinstance(value, str) else value
 
     values = filled(values)
@@ -471,6 +520,8 @@ def manifest(cases: list[Case], stage: str) -> Manifest:
     model = next(case.at("born")["model"] for case in cases if case.kind == "agent")
     for key in ("m_one", "m_two", "m_three", "m_four", "m_five", "m_six"):
         want(Address("agents", key), "agent", {"name": key, "model": model, "include_base_tools": False})
+        for label in ("human", "notes"):
+            want(Address("agents", key).own("memory", label), "block", {"label": label, "value": "Nothing."})
     keeper = next(case.at("born") for case in cases if case.kind == "agent")
     want(Address("agents", "fld_owner"), "agent", {**keeper, "name": "fld_owner"})
     for case in cases:
@@ -627,6 +678,7 @@ class Journey:
 
 NAMED = (
     ("/v1/groups/", "description"),
+    ("/v1/mcp-servers/", "server_name"),
     ("/v1/folders/", "name"),
     ("/v1/archives/", "name"),
     ("/v1/identities/", "identifier_key"),
@@ -700,8 +752,10 @@ def every_stage() -> Any:
 def test_every_line_has_two_values_to_be_tried_with(name: str) -> None:
     if _line(name).own:
         pytest.skip("its values are objects of their own: the cases `own.*`")
-    if _line(name).attached():
-        pytest.skip("its members come one by one: tests/live/test_folders.py")
+    if name in ELSEWHERE:
+        assert name not in VALUES
+        assert (Path(__file__).parents[2] / ELSEWHERE[name]).exists()
+        return
     assert name in VALUES, f"give `{name}` two values in VALUES of {Path(__file__).name}"
     old, new = VALUES[name]
     assert old != new
@@ -719,8 +773,8 @@ def test_what_is_born_is_not_planned_again(log: Log, name: str) -> None:
     assert seen.change is not None
     assert seen.change.action == "create"
     line = case.table.attrs()["source" if name == "tool.name" else case.field]
-    within = "manager_config" if case.kind == "group" else line.write
-    assert [body for body in seen.sent if line.write in body or within in body]
+    within = {"group": "manager_config", "mcp_server": "config"}.get(case.kind, line.write)
+    assert line.query or [body for body in seen.sent if line.write in body or within in body]
     log.nothing("born, again", name)
     log.nothing("born, once more", name)
 
@@ -786,6 +840,7 @@ def test_what_cannot_change_is_replaced_and_what_is_precious_with_consent_alone(
 ALONG_WITH: Mapping[tuple[str, str], str] = {
     ("provider", "api_key"): "the server wants it in each PATCH",
     ("group", "manager_config"): "holds several lines; that none of them moves is a test of its own",
+    ("mcp_server", "config"): "as manager_config",
 }
 """What is written beside what is shown, and why."""
 
