@@ -25,8 +25,7 @@ PINS = Path(__file__).with_name("constraints.txt")
 
 def environment(progress: Progress, letta: str = LETTA) -> Path:
     """The interpreter of an environment in which this release is installed; installs it if it is not there yet."""
-    if not re.fullmatch(r"\d+(\.\d+)+", letta):
-        raise LocalError(f"{letta!r} is not a release of Letta", f"write it as {LETTA}")
+    number(letta)  # refuses what is none
     python, version = interpreter()
     folder = cache() / f"letta-{letta}-py{version}"
     stamp = folder / "complete"
@@ -43,6 +42,13 @@ def environment(progress: Progress, letta: str = LETTA) -> Path:
                 stamp.write_text(digest)
                 progress(f"installed in {time.monotonic() - began:.0f} s")
     return folder / "bin" / "python"
+
+
+def number(release: str) -> tuple[int, ...]:
+    """A release, as it is ordered. LocalError if it is none."""
+    if not re.fullmatch(r"\d+(\.\d+)+", release):
+        raise LocalError(f"{release!r} is not a release of Letta", f"write it as {LETTA}")
+    return tuple(int(part) for part in release.split("."))
 
 
 def _read(file: Path) -> str | None:

@@ -26,6 +26,9 @@ MODELS = {
 }
 """The handles of a model and an embedding that are there from the start, without and with the echo model."""
 
+ECHO_SINCE = (0, 16, 2)
+"""Whose agents take `openai-proxy/echo`: 0.15.1, 0.16.0 and 0.16.1 list it and answer 400 to it."""
+
 MODEL_KEYS = (
     *("ANTHROPIC_", "AZURE_", "BASETEN_", "DEEPSEEK_", "FIREWORKS_", "GEMINI_", "GOOGLE_", "GROQ_", "LMSTUDIO_"),
     *("MINIMAX_", "MISTRAL_", "OLLAMA_", "OPENAI_", "OPENLLM_", "OPENROUTER_", "SGLANG_", "TOGETHER_", "VLLM_", "XAI_"),
@@ -102,6 +105,8 @@ def up(
         _claim(folder)
         before = state.read(folder)
         release = _release(before, letta, folder)
+        if echo_model and environment.number(release) < ECHO_SINCE:
+            raise LocalError(f"Letta {release} lists the echo model and refuses it", "leave it out; 0.16.2 takes it")
         if before is not None and before.processes:
             if _whole(before) and _healthy(before, patience=30):
                 return _found(before, folder, port, echo_model, password)

@@ -1,6 +1,7 @@
 """A real server for every test in this folder: one per test run, started when the first test asks for it.
 
 LETTAFORM_TEST_URL names a server to use instead, which is left running; LETTAFORM_TEST_PASSWORD goes with it.
+LETTAFORM_LETTA names another release to start; what cannot hold there is skipped, for a reason from versions.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from lettaform import local
+from tests.live import versions
 from tests.live.fleet import Fleet
 
 
@@ -34,6 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.live)
+            lacking = versions.missing(f"{item.path.name}::{item.name}")
+            if lacking:
+                item.add_marker(pytest.mark.skip(f"Letta {versions.release()}: {lacking}"))
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +47,7 @@ def letta() -> Letta:
     if url:
         return _elsewhere(url.rstrip("/"), os.environ.get("LETTAFORM_TEST_PASSWORD"))
     # Whichever worker comes first starts it; the others wait for its lock and find it running.
-    server = local.up(0, Path(os.environ["LETTAFORM_TEST_RUN"]) / "data", echo_model=True)
+    server = local.up(0, Path(os.environ["LETTAFORM_TEST_RUN"]) / "data", echo_model=versions.echoes())
     return Letta(server.url, server.model, server.embedding, server.password)
 
 

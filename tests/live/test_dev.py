@@ -19,6 +19,7 @@ import pytest
 from lettaform import local
 from lettaform.errors import LocalError
 from lettaform.local import process, state
+from tests.live.versions import release
 
 PASSWORD = "open sesame"
 
@@ -72,7 +73,7 @@ def life() -> Iterator[Life]:
 def it_is_healthy_and_says_where_it_is(life: Life) -> None:
     health = httpx.get(f"{life.server.url}/v1/health/").json()
     assert health == {"version": life.server.version, "status": "ok"}
-    assert life.server.version == "0.16.8"
+    assert life.server.version == release()
     assert life.server.pid == life.processes["letta"].pid
     assert len(processes_of(life.data)) >= 3
 
@@ -95,7 +96,7 @@ def a_second_up_that_wants_something_else_is_told(life: Life, tmp_path: Path) ->
         local.up(port)
     with pytest.raises(LocalError, match="already runs on port"):
         local.up(port + 1, life.data, password=PASSWORD)
-    with pytest.raises(LocalError, match=f"port {port} is taken by a Letta 0.16.8"):
+    with pytest.raises(LocalError, match=f"port {port} is taken by a Letta {life.server.version}"):
         local.up(port, tmp_path / "other")
 
 

@@ -27,6 +27,7 @@ from lettaform.kinds.tool import Tool
 from lettaform.model import Change, Desired, External, Live, Manifest, Plan, Report, Runtime, Wish
 from lettaform.server.client import Client
 from lettaform.words import Address, Ref, Secret, canonical, fill
+from tests.live import versions
 
 STACK = "fld-fields"
 HERE = Place("fields.yaml", 1, 1)
@@ -289,6 +290,7 @@ def _everything(kind: str, which: int) -> Mapping[str, Any]:
 
 WHOLE = [f"{kind}.description: beside everything" for kind in ("agent", "block", "folder", "tool")]
 VALUES |= {name: VALUES[name.partition(":")[0]] for name in WHOLE}
+VALUES = {name: pair for name, pair in VALUES.items() if not versions.missing(f"values::{name}")}
 
 ELSEWHERE: dict[str, str] = {
     "agent.archive": "tests/live/test_folders.py",

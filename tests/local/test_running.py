@@ -143,6 +143,11 @@ def test_data_keep_the_release_that_made_them(tmp_path: Path, monkeypatch: pytes
     assert "--purge" in str(caught.value.hint)
 
 
+def test_the_echo_model_is_not_promised_where_agents_cannot_have_it(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match=r"0\.16\.1 lists the echo model and refuses it"):
+        local.up(0, tmp_path / "data", letta="0.16.1", echo_model=True)
+
+
 def test_what_the_file_system_refuses_is_an_error_for_people(tmp_path: Path) -> None:
     folder = crashed(tmp_path / "data")
     (folder / "dev.json").unlink()

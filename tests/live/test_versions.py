@@ -1,0 +1,27 @@
+"""The table of versions.py: each fact holds from the release on that it names, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.live.conftest import Letta
+from tests.live.versions import FACTS, Fact, Probe, release
+
+
+@pytest.fixture
+def probe(letta: Letta) -> Iterator[Probe]:
+    bearer = {"Authorization": f"Bearer {letta.password}"} if letta.password else {}
+    # every release closes the connection after an unhandled error, and not always at once
+    headers = {"Connection": "close", **bearer}
+    with httpx.Client(base_url=letta.url, headers=headers, timeout=60) as http:
+        made = Probe(http, letta.model, letta.embedding)
+        yield made
+        made.clear()
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.what)
+def test_a_fact_holds_since_its_release(fact: Fact, probe: Probe) -> None:
+    assert fact.shown(probe) == fact.holds(release())

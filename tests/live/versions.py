@@ -1,0 +1,264 @@
+"""The live suite on other releases of Letta than 0.16.8: what each release brought, and what cannot hold before it.
+
+`scripts/test versions` runs the suite on every one of RELEASES; `LETTAFORM_LETTA=0.16.4 scripts/test versions` on one.
+A test is skipped for a fact of this table alone, and each fact is held to a real call by test_versions.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from lettaform import local
+from lettaform.local.environment import number
+
+RELEASES = ("0.16.7", "0.16.6", "0.16.5", "0.16.4", "0.16.2", "0.15.1")
+"""Older ones that the suite runs on. There is no 0.16.3."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that a release brought, a call that shows whether it is there, and the tests that need it.
+
+    `tests` are patterns of test ids, without the folder; `values::LINE` leaves a line out of the journey of
+    test_fields.py. `lost`: what had it before, lost it with this release.
+    """
+
+    since: str
+    what: str
+    shown: Callable[[Probe], bool]
+    tests: tuple[str, ...] = ()
+    lost: str = "0.0"
+
+    def holds(self, on: str) -> bool:
+        """Whether a release has it."""
+        return not number(self.lost) <= number(on) < number(self.since)
+
+
+class Probe:
+    """A client of a real server, and objects that a call needs; they go with it."""
+
+    def __init__(self, http: httpx.Client, model: str, embedding: str) -> None:
+        self.http, self.model, self.embedding = http, model, embedding
+        self.made: list[str] = []
+
+    def make(self, path: str, **body: Any) -> Any:
+        """An object, deleted afterwards."""
+        answer = self.http.post(path, json=body).raise_for_status().json()
+        self.made.insert(0, f"{path}{answer['id']}")
+        return answer
+
+    def agent(self, **body: Any) -> Any:
+        return self.make("/v1/agents/", name="probe", model=self.model, embedding=self.embedding, **body)
+
+    def takes(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Whether the server makes such an object, which is deleted afterwards."""
+        answer = self.http.post(path, json=body)
+        if answer.is_success:
+            self.made.insert(0, f"{path}{answer.json()['id']}")
+        return answer.is_success
+
+    def answers(self, method: str, path: str, **options: Any) -> bool:
+        """Whether it is a call that the server knows and takes."""
+        return self.http.request(method, path, **options).is_success
+
+    def clear(self) -> None:
+        for path in self.made:
+            self.http.delete(path)
+
+
+def _echo(probe: Probe) -> bool:
+    if probe.model != local.MODELS[True][0]:
+        pytest.skip("this server was started without an endpoint of its own")
+    return probe.takes("/v1/agents/", {"name": "probe", "model": probe.model})
+
+
+def _compaction(probe: Probe) -> bool:
+    settings = {"clip_chars": 1000, "model": probe.model}
+    return bool(probe.agent(compaction_settings=settings).get("compaction_settings"))
+
+
+def _compaction_without_model(probe: Probe) -> bool:
+    body = {"name": "probe", "model": probe.model, "compaction_settings": {"clip_chars": 1000}}
+    return _compaction(probe) and probe.takes("/v1/agents/", body)
+
+
+def _strict(probe: Probe) -> bool:
+    return "strict" in probe.agent(model_settings={"provider_type": "openai"})["model_settings"]
+
+
+def _max_tokens_at_birth(probe: Probe) -> bool:
+    born = probe.agent(max_tokens=1000, model_settings={"provider_type": "openai"})
+    return bool(born["llm_config"]["max_tokens"] == 1000)
+
+
+def _max_tokens_cleared(probe: Probe) -> bool:
+    path = f"/v1/agents/{probe.agent(max_tokens=1000)['id']}"
+    body = {"model": probe.model, "context_window_limit": 9000, "max_tokens": None}
+    answer = probe.http.patch(path, json=body).raise_for_status().json()
+    return bool(answer["llm_config"]["max_tokens"] is None)
+
+
+def _replace(probe: Probe) -> bool:
+    (tool,) = probe.http.get("/v1/tools/", params={"name": "memory_replace"}).raise_for_status().json()
+    return "old_string" in tool["json_schema"]["parameters"]["properties"]
+
+
+def _recompile(probe: Probe) -> bool:
+    return probe.answers("POST", f"/v1/agents/{probe.agent()['id']}/recompile")
+
+
+def _tags(probe: Probe) -> bool:
+    return "tags" in probe.make("/v1/blocks/", label="probe", value="", tags=["a"])
+
+
+def _file(probe: Probe) -> bool:
+    folder = probe.make("/v1/folders/", name=f"probe-{uuid4().hex[:8]}", embedding=probe.embedding)
+    files = f"/v1/folders/{folder['id']}/files"
+    refused = probe.http.get(f"{files}/file-{uuid4()}").json()
+    return bool(refused.get("detail") != "Not Found")  # the words for a path that there is not
+
+
+def _passages(probe: Probe) -> bool:
+    archive = probe.make("/v1/archives/", name="probe", embedding=probe.embedding)
+    return probe.answers("POST", "/v1/passages/search", json={"archive_id": archive["id"], "limit": 100})
+
+
+def _archive(probe: Probe) -> bool:
+    return probe.takes("/v1/archives/", {"name": "probe"})
+
+
+def _conversations(probe: Probe) -> bool:
+    return probe.answers("GET", "/v1/conversations/", params={"agent_id": probe.agent()["id"]})
+
+
+def _all_conversations(probe: Probe) -> bool:
+    return probe.answers("GET", "/v1/conversations/")
+
+
+def _conversation_changed(probe: Probe) -> bool:
+    return _conversation(probe, "PATCH", json={"summary": "anew"})
+
+
+def _conversation_deleted(probe: Probe) -> bool:
+    return _conversation(probe, "DELETE")
+
+
+def _conversation(probe: Probe, method: str, **options: Any) -> bool:
+    asked = {"agent_id": probe.agent()["id"]}
+    made = probe.http.post("/v1/conversations/", params=asked, json={"summary": "probe"})
+    return made.is_success and probe.answers(method, f"/v1/conversations/{made.json()['id']}", **options)
+
+
+def _of(file: str, *tests: str) -> tuple[str, ...]:
+    return tuple(f"test_{file}.py::{test}" for test in tests)
+
+
+def _fields(tests: tuple[str, ...], *cases: str) -> tuple[str, ...]:
+    """Tests of test_fields.py with these cases; `?` stands for a bracket, which a pattern takes for a set."""
+    return _of("fields", *(f"test_{test}?agent.{case}" for test in tests for case in cases))
+
+
+_LATER = ("a_change_*", "drift_*", "null_*")
+_ANY = ("what_*", *_LATER, "only_*", "nothing_*")
+
+_MARKLESS = ("test_dev.py", "test_far_from_happy.py", "test_versions.py")
+_FILES = sorted(file.name for file in Path(__file__).parent.glob("test_*.py"))
+_MARKED = tuple(f"{file}::*" for file in _FILES if file not in _MARKLESS)
+"""All that apply a manifest."""
+
+
+_COMPILED = (
+    *_of("folders", "test_an_archive_that_is_in_the_way_*", "test_a_snapshot_holds_*", "test_a_run_that_died_*"),
+    *_of("mcp_http", "test_what_is_told_of_who_asks"),
+    *_of("mcp", "test_a_tool_that_is_offered_*", "test_a_tool_that_vanished_*", "test_what_cannot_change_*"),
+    *_of("mcp", "test_nobody_outside_*", "test_one_that_was_deleted_*"),
+    *_of("sleeptime", "*"),
+    *_fields(_LATER, *(f"{line}*" for line in ("system", "blocks", "tools", "tool_rules", "timezone"))),
+    *_fields(_LATER, *(f"{line}*" for line in ("folders", "identities", "description: beside"))),
+    *_of("promises", "test_drift_of_an_enforced_field_*", "test_what_others_put_*", "test_foreign_objects_*"),
+    *_of("promises", "test_clones_are_named_*", "test_nothing_that_an_agent_did_*", "test_a_saved_plan_is_exact"),
+    *_of("promises", "test_adoption_writes_marks_alone_*"),
+    *_of("traps", "test_a_new_prompt_*", "test_a_prompt_that_*", "test_a_block_*", "test_an_own_block_*"),
+    *_of("traps", "test_tools_that_ask_for_approval_*"),
+)
+"""Tests of a change that prompts show: lettaform has them compiled anew, once and at the end."""
+
+FACTS = (
+    Fact("0.16.0", "agents have `compaction_settings`", _compaction),
+    Fact("0.16.2", "agents take a model of OPENAI_API_BASE by its handle", _echo, _of("dev", "*")),
+    Fact("0.16.2", "one file of a folder can be read", _file),
+    Fact("0.16.2", "there are conversations", _conversations),
+    Fact("0.16.4", "blocks have tags, in which marks and the stack record are found", _tags, _MARKED),
+    Fact("0.16.4", "`model_settings` of openai have `strict`", _strict),
+    Fact("0.16.4", "an archive needs no embedding", _archive),
+    Fact("0.16.4", "the passages of an archive are listed without a query", _passages),
+    Fact("0.16.4", "conversations can be changed", _conversation_changed),
+    Fact(
+        "0.16.5",
+        "`compaction_settings` need no `model`",
+        _compaction_without_model,
+        _fields(_ANY, "compaction_settings[]-]*", "compaction_settings: prompt*", "description: beside*"),
+    ),
+    Fact("0.16.5", "conversations can be deleted", _conversation_deleted),
+    Fact("0.16.5", "memory_replace has an `old_string`", _replace, _of("dev", "test_agents_answer_*")),
+    Fact("0.16.5", "prompts are compiled when it is asked for", _recompile, _COMPILED),
+    Fact(
+        "0.16.5",
+        "conversations are listed whatever their agent",
+        _all_conversations,
+        (
+            *_of("conversations", "*"),
+            *_of("examples", "*sleeptime*"),
+            *_of("fields", "*?conversation.*"),
+            "values::conversation.*",
+        ),
+    ),
+    Fact(
+        "0.16.6",
+        "`max_tokens` counts at birth beside `model_settings`",
+        _max_tokens_at_birth,
+        _fields(("what_*", "a_change_*"), "model_settings: beside*", "description: beside*"),
+    ),
+    Fact(
+        "0.16.7",
+        "`max_tokens` can be cleared",
+        _max_tokens_cleared,
+        _fields(("null_*",), "max_tokens?"),
+        lost="0.16.1",
+    ),
+)
+
+
+@cache
+def release() -> str:
+    """The release that the live tests run on."""
+    url = os.environ.get("LETTAFORM_TEST_URL")
+    if url:
+        return str(httpx.get(f"{url.rstrip('/')}/v1/health/", timeout=60).raise_for_status().json()["version"])
+    return os.environ.get("LETTAFORM_LETTA") or local.LETTA
+
+
+def echoes() -> bool:
+    """Whether its agents can have the echo model."""
+    return number(release()) >= number("0.16.2")
+
+
+def missing(test: str) -> str | None:
+    """Why a test cannot hold on this release; None if it can."""
+    lacking = [fact for fact in FACTS if not fact.holds(release())]
+    told = [f"since {fact.since} {fact.what}" for fact in lacking if any(fnmatchcase(test, p) for p in fact.tests)]
+    return told[0] if told else None
+
+
+if __name__ == "__main__":
+    print(*RELEASES)
