@@ -344,6 +344,8 @@ class Sender:
                 await self._gone(f"/v1/blocks/{body['id']}")
             return Answer("")
         path = f"{kinds()[step.kind].path}{step.id}"
+        if step.kind == "folder":
+            await self._let_go(path)
         try:
             await self._gone(path)
         except ServerError as error:
@@ -352,6 +354,13 @@ class Sender:
                 raise
         self.known -= {step.id}  # 0.16.8 gives a provider of the same name its old id again
         return Answer(step.id or "")
+
+    async def _let_go(self, path: str) -> None:
+        """0.16.8 leaves agents the tools for files where their last folder is deleted, and not detached before."""
+        with suppress(NotFound):
+            for agent in await self.client.get(f"{path}/agents"):
+                with suppress(NotFound):
+                    await self.client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{path.rpartition('/')[2]}")
 
     async def _gone(self, path: str) -> None:
         """DELETE; what is not there is gone, too, maybe by a request of ours whose answer was lost."""
@@ -443,9 +452,9 @@ def _known(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any,
 
 def _pages(fields: Mapping[str, Any]) -> list[str]:
     """The record as texts of bounded size; each stands for itself."""
-    pages: list[dict[str, Any]] = [
-        {"ids": {}, "marks": {}, **{k: fields[k] for k in ("protected", "copies", "pending", "heirlooms", "intents")}}
-    ]
+    others = {key: fields[key] for key in ("protected", "copies", "pending", "heirlooms", "intents")}
+    relics = {id: mark.metadata(each) for id, each in fields["relics"].items()}
+    pages: list[dict[str, Any]] = [{"ids": {}, "marks": {}, **others, "relics": relics}]
     size = 0
     entries = [("ids", address, id) for address, id in fields["ids"].items()]
     entries += [("marks", address, mark.metadata(each)) for address, each in fields["marks"].items()]
