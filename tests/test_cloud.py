@@ -221,3 +221,28 @@ def test_a_server_that_refuses_a_list_is_told_about_with_its_own_words(fleet: Fl
     (problem,) = refusal(fleet, "http://localhost:8283").problems
     assert problem.message == "folders.manuals: Letta 0.16.8 has no folders"
     assert problem.hint == "folders are deprecated and no longer supported"
+
+
+def at_version(fleet: Fleet, version: str) -> LettaformError:
+    once = fleet.cloud._route
+
+    def route(method: str, url: httpx.URL, headers: Any, content: bytes) -> Any:
+        health = url.path == "/v1/health/"
+        return {"version": version, "status": "ok"} if health else once(method, url, headers, content)
+
+    with mock.patch.object(fleet.cloud, "_route", route):
+        return refusal(fleet, "http://localhost:8283")
+
+
+def test_a_release_that_has_no_tags_on_blocks_is_too_old_for_anything(fleet: Fleet) -> None:
+    fleet.write("")
+    refused = at_version(fleet, "0.16.2")
+    assert str(refused) == "Letta 0.16.2 at http://localhost:8283 is too old for lettaform"
+    assert refused.hint == "since 0.16.4 blocks have tags, and by them lettaform tells what is whose"
+
+
+def test_a_release_that_lacks_a_kind_says_so_with_the_place_and_since_when_there_is_one(fleet: Fleet) -> None:
+    fleet.write("conversations: {desk: {agent: ann}}")
+    (problem,) = at_version(fleet, "0.16.4").problems
+    assert problem.message == "conversations.desk: Letta 0.16.4 has no conversations"
+    assert (problem.hint, problem.place and problem.place.line) == ("since 0.16.5", 3)

@@ -34,3 +34,8 @@ def company(address: Address) -> Iterator[tuple[str, str, Address]]:
     for name, line in kinds()[kind].attrs().items() if kind and address.field is None else ():
         for other in line.along or ():
             yield name, other, replace(address, section=kinds()[other].section, key=f"{address.key}-{name}")
+
+
+def oldest() -> str:
+    """The first release of a server of one's own on which anything can be ours: what we are told by stands in tags."""
+    return kinds()["block"].attrs()["tags"].since or ""

@@ -17,7 +17,7 @@ class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=Tru
     limit: int = attr("How many characters it may hold.", constraints={"ge": 1, "le": 2**31 - 1})
     read_only: bool = attr("Agents may read but not rewrite it.")
     hidden: bool = attr("Left out of ordinary listings.")
-    tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[])
+    tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[], since="0.16.4")
     metadata: dict[str, Any] = attr("Anything else worth keeping with it.", partial=True, clear={})
     project_id: str = attr("The project that it belongs to (Letta Cloud).")
 

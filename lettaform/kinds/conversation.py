@@ -19,6 +19,7 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
     model_settings: dict[str, Any] = attr("Settings of the provider: `provider_type`, `temperature` and more.", partial=True, merges=True)
     # fmt: on
 
+    since: ClassVar[str | None] = "0.16.5"  # others make them, and cannot take them away
     searched: ClassVar[str | None] = "summary_search"
     replaced: ClassVar[str] = "without its messages and its copies of blocks"
     unmanaged: ClassVar[Mapping[str, str]] = {

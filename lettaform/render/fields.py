@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from lettaform.kinds import kinds
+from lettaform.kinds import kinds, oldest
 from lettaform.kinds.base import Attr, Kind, Never
 from lettaform.render.alone import UNMANAGED_OPERATIONS
 
@@ -20,6 +20,7 @@ read, changed, drifted, cleared. Known to work with self-hosted Letta 0.16.8.
 - **read**: compared with what is live; `-` can be written and not read back.
 - **change**: *writes* it · *attaches* what it refers to, one by one · *replaces* the object · `-`: at birth alone.
 - **clear**: `null` makes it empty.
+- **since**: the first release of a server of one's own that has it; older ones than that of most fields cannot be used.
 - **policy**: who owns it unless the manifest says otherwise; *additive* lists keep what others put there.
 
 What else can be written on a server, and why no field says it, stands at the end.
@@ -47,7 +48,10 @@ def _alone() -> Iterator[str]:
 
 def _kind(kind: type[Kind]) -> str:
     told = [f"## {kind.section}\n", f"{kind.__doc__}\n", *_remarks(kind)]
-    told += ["| field | type | make | read | change | clear | policy | |", "|---|---|---|---|---|---|---|---|"]
+    told += [
+        "| field | type | make | read | change | clear | policy | since | |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     told += [_row(kind, line) for line in kind.attrs().values()]
     if kind.unmanaged:
         told += ["", "Left to the server, knowingly:", ""]
@@ -58,8 +62,12 @@ def _kind(kind: type[Kind]) -> str:
 def _remarks(kind: type[Kind]) -> Iterator[str]:
     if kind.unique:
         yield f"Known on the server by its `{kind.name_field}`, which nobody else may have.\n"
-    if (cloud := getattr(kind, "cloud", None)) is not None:
-        yield "Letta Cloud alone has it.\n" if cloud else "Letta Cloud has it no more.\n"
+    if kind.cloud is not None:
+        yield (
+            "Letta Cloud alone has it: built to its documented contract, not tried there.\n"
+            if kind.cloud
+            else "Letta Cloud has it no more.\n"
+        )
     if kind.precious:
         yield "Replaced with consent alone: `--allow-destroy ADDRESS`.\n"
 
@@ -74,6 +82,7 @@ def _row(kind: type[Kind], line: Attr) -> str:
         _change(line),
         "yes" if line.clear is not Never else "-",
         policy,
+        "Cloud" if kind.cloud else line.since or kind.since or oldest(),
         line.doc + (" A secret." if line.secret else ""),
     ]
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"

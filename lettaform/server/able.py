@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from lettaform.errors import Problem, Unsupported
-from lettaform.kinds import kinds
+from lettaform.kinds import kinds, oldest
 from lettaform.model import Desired, Manifest
 
 
 def demand(manifest: Manifest, url: str, version: str) -> None:
     """Unsupported, with a problem for each object and field that this server is known to lack."""
+    if not is_cloud(url) and _older(version, oldest()):
+        hint = f"since {oldest()} blocks have tags, and by them lettaform tells what is whose"
+        raise Unsupported(f"Letta {version} at {url} is too old for lettaform", hint)
     problems = tuple(each for desired in manifest.objects.values() for each in _lacks(desired, url, version))
     if problems:
         raise Unsupported(_told(url, version), problems=problems)
