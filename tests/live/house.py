@@ -68,6 +68,13 @@ class House:
             found |= dict(zip(asked, pool.map(self._get, asked), strict=True))
         return {path: sorted((_lasting(body) for body in bodies), key=repr) for path, bodies in found.items()}
 
+    def clear(self) -> None:
+        """Delete whatever is there, strangers and the server's own tools included."""
+        order = ("groups", "conversations", "agents", "blocks", "folders", "archives", "identities", "mcp-servers")
+        for section in (*order, "providers", "sandbox-config", "tools"):
+            for body in self._get(f"/v1/{section}/"):
+                self.http.delete(f"/v1/{section}/{body['id']}")
+
     def _get(self, path: str) -> list[Any]:
         return list(self.http.get(path, params=_ALL).raise_for_status().json())
 
@@ -81,19 +88,21 @@ def _lasting(body: Any) -> Any:
 
 @contextmanager
 def house(url: str, password: str | None, api: Api) -> Iterator[House]:
-    """A new organization, and nothing of it afterwards."""
+    """A new organization, and nothing of it afterwards, whatever happened in it."""
     headers = {"User-Agent": "stranger/1"} | ({"Authorization": f"Bearer {password}"} if password else {})
     name = {"name": f"house-{uuid4().hex[:8]}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
         organization = http.post("/v1/admin/orgs/", json=name).raise_for_status().json()["id"]
         user = http.post("/v1/admin/users/", json={**name, "organization_id": organization}).raise_for_status().json()
+        http.headers["user_id"] = user["id"]
+        made = House(user["id"], http, lists(api))
         try:
-            http.headers["user_id"] = user["id"]
-            yield House(user["id"], http, lists(api))
+            yield made
         finally:
-            for tool in http.get("/v1/tools/", params=_ALL).json():
-                http.delete(f"/v1/tools/{tool['id']}")
-            http.delete("/v1/admin/users/", params={"user_id": user["id"]})
+            made.clear()
+            http.delete("/v1/admin/users/", params={"user_id": user["id"]}).raise_for_status()
+            # 0.16.8 keeps a row for each tool that an MCP server ever offered, which no list shows, and answers 400
+            # then: what stays is an empty organization
             http.delete("/v1/admin/orgs/", params={"org_id": organization})
 
 

@@ -31,7 +31,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True)
 class Heard:
-    """One request that was let in: what it asked, over what, and with which headers."""
+    """One request that was let in: what it asked, over what, and with which headers, spelled `Like-This`."""
 
     method: str
     over: str
@@ -165,8 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
     def welcome(self, method: str, over: str) -> bool:
         """Note who is let in; 401 for all others."""
         mcp = self.server.mcp
-        if mcp.lets_in(self.headers):
-            mcp.heard.append(Heard(method, over, dict(self.headers)))
+        headers = {name.title(): value for name, value in self.headers.items()}
+        if mcp.lets_in(headers):
+            mcp.heard.append(Heard(method, over, headers))
             return True
         mcp.refused += 1
         self.say(401)
@@ -208,8 +209,11 @@ def _change(what: int, address: str) -> None:
     body = struct.pack("=BBBBI", socket.AF_INET, 32, 0, 254, socket.if_nametoindex("lo"))  # a host's, of this host
     for attribute in (1, 2):  # IFA_ADDRESS, IFA_LOCAL
         body += struct.pack("=HH4s", 8, attribute, socket.inet_aton(address))
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
-        kernel.send(struct.pack("=IHHII", 16 + len(body), what, _FLAGS[what], 1, 0) + body)
-        (error,) = struct.unpack_from("=i", kernel.recv(4096), 16)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+            kernel.send(struct.pack("=IHHII", 16 + len(body), what, _FLAGS[what], 1, 0) + body)
+            (error,) = struct.unpack_from("=i", kernel.recv(4096), 16)
+    except OSError as refused:  # some containers let nobody ask
+        error = -(refused.errno or 0)
     if error:
         raise Unreachable(f"the loopback interface cannot get an address that looks public: {os.strerror(-error)}")

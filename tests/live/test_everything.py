@@ -235,10 +235,12 @@ def test_every_line_of_every_kind_has_another_value_later(name: str, now: Manife
 
 def test_the_example_uses_every_word_of_the_language() -> None:
     text = (EXAMPLE / "lettaform.yaml").read_text()
-    words = ("for_each:", "when:", "policy:", "lifecycle:", "external:", "prevent_destroy:", "ignore_changes:")
-    words += ("!file ", "!json ", "${folder}", "${env.", "${var.", "${each.key}", "${each.value", "environments:")
-    words += ("defaults:", "outputs:", "variables:", "secret: true", "env: ", "type: number", "type: bool")
-    words += ("type: list", "type: map", "default: ")
+    words = [
+        *("variables:", "type: number", "type: bool", "type: list", "type: map", "default: ", "secret: true", "env: "),
+        *("environments:", "defaults:", "outputs:", "for_each:", "when:", "policy:", "lifecycle:", "external:"),
+        *("prevent_destroy:", "ignore_changes:", "!file ", "!json ", "${folder}", "${env.", "${var.", "${each.key}"),
+        "${each.value",
+    ]
     assert [word for word in words if word not in text] == []
 
 
@@ -309,7 +311,7 @@ def strangers(house: House, embedding: str) -> None:
     identity = make("identities/", identifier_key="stranger", name="A stranger", identity_type="user")
     source = 'def whistle() -> str:\n    """Whistle."""\n    return "whistle"\n'
     tool = make("tools/", source_code=source, source_type="python", tags=["theirs"])
-    told = {"name": "stranger", "model": "letta/letta-free", "embedding": embedding, "tool_ids": [tool]}
+    told: dict[str, Any] = {"name": "stranger", "model": "letta/letta-free", "embedding": embedding, "tool_ids": [tool]}
     told |= {"block_ids": [block], "identity_ids": [identity], "include_base_tools": False, "tags": ["theirs"]}
     agent = make("agents/", **told, secrets={"A": "b"}, memory_blocks=[{"label": "persona", "value": "A stranger."}])
     make("agents/", name="unseen", model="letta/letta-free", hidden=True, include_base_tools=False)

@@ -77,7 +77,7 @@ class Rig:
         path = f"/v1/mcp-servers/{self.server()['id']}/tools/{id}/run"
         answer = self.fleet.raw.post(path, json={"args": {"word": "hello"}}).raise_for_status().json()
         assert f"{name} says hello" in str(answer["func_return"]), answer
-        headers = httpx.Headers(dict(self.mcp.asked("tools/call")[-1].headers))
+        headers = self.mcp.asked("tools/call")[-1].headers
         return headers.get("Authorization"), headers.get("X-Key")
 
     def wants(self, token: str, key: str | None) -> None:
