@@ -70,7 +70,7 @@ class _Walk:
 
     async def one(self, step: Step, done: dict[str, asyncio.Event], always: bool = False) -> None:
         try:
-            for key in step.after:
+            for key in (*step.after, *step.behind):
                 if key in done:
                     await done[key].wait()
             async with self.gate:

@@ -284,6 +284,7 @@ class Step:
              under which what is referred to brings it; empty if there is but one
     parts    own blocks that are born with the object: key to fields
     after    keys of the steps that must have succeeded
+    behind   keys of the steps that must have ended, well or not
     """
 
     key: str
@@ -296,6 +297,7 @@ class Step:
     member: tuple[str, Any] | None = None
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     after: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
     users: int = 0
     """How many agents the server will recompile inside this request; its time grows with them."""
 

@@ -29,7 +29,7 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
         step.key: step for delta in doomed for step in _death(delta, deltas, bool(forgotten & world.record.ids.keys()))
     }
     pending = frozenset(step.address for step in steps.values() if step.op == "call")
-    linked = [_after(step, steps, world, doomed, pending) for step in steps.values()]
+    linked = [_after(step, steps, world, doomed, pending) for step in _behind(steps, world)]
     # whose agent lives has them again
     heirlooms = {a: ids for a, ids in world.record.heirlooms.items() if a not in world.objects} | {
         delta.address: tuple(id for id in delta.kept.values() if isinstance(id, str))
@@ -235,6 +235,20 @@ def _after(
     return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
 
 
+def _behind(steps: Mapping[str, Step], world: World) -> Iterator[Step]:
+    """What is held comes before who has its holder: 0.16.8 fails to read a file while an agent gets its folder."""
+    held: dict[str, list[str]] = {}
+    for step in steps.values():
+        if step.member and isinstance(step.member[1], Item):
+            held.setdefault(str(step.address), []).append(step.key)
+    alive = {live.id: str(address) for address, live in world.objects.items()} if held else {}
+    for step in steps.values():
+        named = [str(ref.address) for ref in refs([dict(step.fields), step.member])] if held else []
+        named += [alive[member] for member in _members(step) if member in alive]
+        keys = (key for name in named if name != str(step.address) for key in held.get(name, ()))
+        yield replace(step, behind=tuple(dict.fromkeys(keys)))
+
+
 def _members(step: Step) -> list[Any]:
     listed = [item for value in step.fields.values() if isinstance(value, list) for item in value]
     return [m for m in (*listed, step.member[1] if step.member else None) if isinstance(m, str)]
@@ -343,5 +357,6 @@ def _sorted(steps: list[Step]) -> list[Step]:
             done[step.key] = step
             continue
         stack.append((step, True))
-        stack += [(by_key[key], False) for key in reversed(step.after) if key in by_key and key not in done]
+        before = reversed((*step.after, *step.behind))
+        stack += [(by_key[key], False) for key in before if key in by_key and key not in done]
     return list(done.values())
