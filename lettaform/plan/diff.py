@@ -208,11 +208,14 @@ class _Diff:
         return replace(change, action="replace", notes=(f"{note}{lost}",))
 
     def bereft(self, desired: Desired) -> int:
-        """How many agents have what is replaced, and nothing tells us to attach what takes its place."""
+        """How many agents have what is replaced, and nothing says to attach what takes its place, or to take it off."""
+        objects = self.world.objects
         mine = {desired.address} | {a for a, d in self.manifest.objects.items() if d.brought == desired.address}
-        living = ((d, self.world.objects.get(a)) for a, d in self.manifest.objects.items())
-        again = {live.id for d, live in living if live and any(ref.address in mine for ref in refs(dict(d.values)))}
-        return len(self.world.users.get(self.world.objects[desired.address].id, frozenset()) - again)
+        ids = {objects[address].id for address in mine if address in objects}
+        living = [(d, objects[a]) for a, d in self.manifest.objects.items() if a in objects]
+        again = {live.id for d, live in living if any(ref.address in mine for ref in refs(dict(d.values)))}
+        given = {live.id for _, live in living if any(ids.intersection(each) for each in live.mark.members.values())}
+        return len(self.world.users.get(objects[desired.address].id, frozenset()) - again - given)
 
     def keep(self, delta: Delta) -> None:
         """Note the delta if it does anything; name its action after what it does."""

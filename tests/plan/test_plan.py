@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from lettaform.errors import Guarded, PlanError
-from lettaform.model import Live, Mark, Moved, Record, Removed
+from lettaform.model import Live, Mark, Moved, Plan, Record, Removed
 from lettaform.words import Joined, Keep, Ref, Secret, digest
 from tests.plan.worlds import HERE, at, keys, living, manifest, plan, short, wanted, world
 
@@ -321,3 +322,32 @@ def test_a_prompt_that_was_not_compiled_again_is_not_forgotten() -> None:
     assert short(made) == [("update", "agents.a", [])]
     assert "before its prompt was compiled again" in made.changes[0].reason
     assert keys(made) == ["call agents.a!recompile", "record record"]
+
+
+def _replaced(identities: list[Ref], **words: Any) -> Plan:
+    """An identity that must be made anew, while the one agent that has it names these."""
+    old = {"name": "Shop", "identity_type": "org", "project_id": "one"}
+    shop = living("identities.shop", "identity-1", base=old, **old)
+    ann = living("agents.ann", "agent-1", identities=["identity-1"], members={"identities": ("identity-1",)})
+    has = world(shop, ann, users={"identity-1": frozenset({"agent-1", *words.pop("others", ())})})
+    wants = manifest(
+        wanted("identities.shop", **{**old, "project_id": "two"}), wanted("agents.ann", identities=identities)
+    )
+    return plan(wants, has, **words)
+
+
+def test_what_refers_to_something_replaced_is_attached_to_its_successor_in_the_same_plan() -> None:
+    made = _replaced([Ref(at("identities.shop"))])
+    assert short(made) == [("replace", "identities.shop", ["project_id"]), ("update", "agents.ann", ["identities"])]
+    assert next(key for key in keys(made) if "ann" in key) == "link agents.ann+identities:identities.shop"
+
+
+def test_who_gives_up_what_is_replaced_does_not_lose_it() -> None:
+    assert short(_replaced([]))[0] == ("replace", "identities.shop", ["project_id"])
+
+
+def test_who_would_lose_what_is_replaced_must_be_agreed_to() -> None:
+    with pytest.raises(Guarded) as refused:
+        _replaced([], others=("agent-2",))
+    assert "1 agents outside this manifest would lose it" in refused.value.problems[0].message
+    assert _replaced([], others=("agent-2",), allow_destroy=("identities.shop",)).steps

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.errors import Place
-from lettaform.kinds import sections
+from lettaform.kinds import kinds, sections
 from lettaform.model import Desired, Live, Manifest, Mark, Plan, Record, Wish, World
 from lettaform.plan import make
 from lettaform.words import Address, digest
@@ -23,7 +23,7 @@ def kind_of(address: Address) -> str:
 def wanted(text: str, policies: Mapping[str, Any] | None = None, **values: Any) -> Desired:
     address = at(text)
     kind = kind_of(address)
-    name = {"block": "label", "agent": "name", "tool": "name"}[kind]
+    name = kinds()[kind].name_field
     values = {name: address.child or address.key, **values}
     protected = values.pop("prevent_destroy", False)
     return Desired(address, kind, values, HERE, policies=policies or {}, prevent_destroy=protected)
@@ -33,7 +33,7 @@ def living(text: str, id: str, base: Mapping[str, Any] | None = None, **values: 
     """A live object of stack `s`. `base` gives values as last applied; its digests are taken here."""
     address = at(text)
     kind = kind_of(address)
-    name = {"block": "label", "agent": "name", "tool": "name"}[kind]
+    name = kinds()[kind].name_field
     values = {name: address.child or address.key, "tags": [], "metadata": {}, **values}
     members, parts = values.pop("members", {}), values.pop("parts", {})
     told = {name: values[name], **(base or {})}
