@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ MEGABYTE = 1_000_000
 ONE, ALL = 10 * MEGABYTE, 64 * MEGABYTE
 """How large one file, and all that are read, may be."""
 
-UPLOAD = 50 * MEGABYTE
-"""How large a file of a folder may be: 0.16.8 takes it, and then fails to read it."""
+MEBIBYTE = 1_048_576
+UPLOAD = 50 * MEBIBYTE
+"""How large a file of a folder may be: 0.16.8 takes a larger one, and then fails to read it."""
 
 _WILD = re.compile(r"[*?\[]")
 _BINARY = frozenset(
@@ -30,7 +32,12 @@ _BINARY = frozenset(
         *(".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".zip", ".gz", ".tar", ".7z", ".bin", ".exe"),
     }
 )
-"""Endings of what 0.16.8 answers 415 to; whatever else it does not take it refuses at the upload."""
+"""Endings of what 0.16.8 cannot read, whatever is in it. Of other files their content tells."""
+_RENAMED = re.compile(r'^[.\s]|[\x00-\x1f\x7f\\/:*?"<>|]|[ .]$')
+_RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
+)
+"""Names, without endings, that 0.16.8 does not keep as they are: it calls such a file otherwise, or fails."""
 _LONE = re.compile("[\ud800-\udfff]")
 
 
@@ -109,17 +116,27 @@ class Files:
                 yield item
 
     def _content(self, name: str, path: Path, place: Place) -> Item | None:
+        """A file of a folder; None, and a problem, if the server would not take it as it is."""
         file = self.shown(path)
-        if self.inside(path) is None:
-            self.problems.add(f"`{file}` lies outside the project", place, "move it into the project")
-        elif path.suffix.lower() in _BINARY:
-            self.problems.add(f"`{file}`: the server takes text, code and PDF", place, f"leave out `*{path.suffix}`")
-        elif (size := path.stat().st_size) > UPLOAD:
-            self.problems.add(f"`{file}` is larger than {UPLOAD // MEGABYTE} MB, and the server takes no more", place)
-        else:
-            with path.open("rb") as stream:
-                sha = hashlib.file_digest(stream, "sha256").hexdigest()
-            return Item(f"{name} {size} {sha}", name, {"path": str(path)})
+        base = os.path.splitext(name)[0]
+        try:
+            if self.inside(path) is None:
+                self.problems.add(f"`{file}` lies outside the project", place, "move it into the project")
+            elif path.suffix.lower() in _BINARY:
+                hint = f"leave out `*{path.suffix}`"
+                self.problems.add(f"`{file}`: the server takes text, code and PDF", place, hint)
+            elif _RENAMED.search(base) or base.split(".")[0].lower() in _RESERVED or len(name.encode()) > 255:
+                self.problems.add(f"`{file}`: the server would not keep the name `{name}`", place, "rename it")
+            elif (size := path.stat().st_size) > UPLOAD:
+                message = f"`{file}` is larger than {UPLOAD // MEBIBYTE} MB, and the server takes no more"
+                self.problems.add(message, place)
+            elif sha := _sha(path, text=path.suffix.lower() != ".pdf"):
+                return Item(f"{name} {size} {sha}", name, {"path": str(path)})
+            else:
+                told = f"`{file}` is no text in UTF-8: the server takes text, code and PDF"
+                self.problems.add(told, place, "leave it out, or save it as UTF-8")
+        except OSError as error:
+            self.problems.add(f"`{file}` cannot be read: {error.strerror}", place)
         return None
 
     def text(self, path: Path, place: Place | None) -> str | None:
@@ -188,6 +205,24 @@ class Files:
         else:
             return decode(data, file, self.problems)
         return None
+
+
+def _sha(path: Path, *, text: bool) -> str | None:
+    """The sha256 of a file; None where it shall be a text, and is none: 0.16.8 would lose what it cannot decode."""
+    sha, decoder = hashlib.sha256(), getincrementaldecoder("utf-8")()
+    with path.open("rb") as stream:
+        while part := stream.read(MEBIBYTE):
+            sha.update(part)
+            try:
+                if text and ("\0" in decoder.decode(part)):
+                    return None
+            except UnicodeDecodeError:
+                return None
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return None
+    return sha.hexdigest()
 
 
 def _no_constant(word: str) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+import pytest
 
 from tests.conformance.face import Face, nobody, refusal
 
@@ -121,7 +124,87 @@ def test_files(server: Face) -> None:
     assert server.get(f"{path}/files") == []
 
 
-def test_what_is_no_text_is_refused(server: Face) -> None:
-    path = f"/v1/folders/{make(server)['id']}/upload"
-    answer = server.ask("POST", path, params={"duplicate_handling": "replace"}, files={"file": ("a.png", b"x")})
-    assert answer.status_code == 415
+def sent(server: Face, folder: dict[str, Any], name: str, *content: Any, how: str | None = None) -> Any:
+    """An upload as it is answered; `content`: bytes, and maybe a type."""
+    asked = {"duplicate_handling": how} if how else {}
+    path = f"/v1/folders/{folder['id']}/upload"
+    return server.ask("POST", path, params=asked, files={"file": (name, *content)})
+
+
+def names(server: Face, folder: dict[str, Any]) -> list[tuple[str, str]]:
+    found = server.get(f"/v1/folders/{folder['id']}/files")
+    return sorted((each["original_file_name"], each["file_name"]) for each in found)
+
+
+def read(server: Face, folder: dict[str, Any], answer: Any) -> dict[str, Any]:
+    """A file once the server has done with it."""
+    assert answer.status_code == 200, answer.text
+    path = f"/v1/folders/{folder['id']}/files/{answer.json()['id']}"
+    for _ in range(600):
+        file = server.get(path, include_content=True)
+        if file["processing_status"] in ("completed", "error"):
+            return dict(file)
+        time.sleep(0.1)
+    raise AssertionError(file)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.docx", "a.bin", "program", "a.unknown"])
+def test_what_it_knows_no_type_of_is_refused(server: Face, name: str) -> None:
+    assert sent(server, make(server), name, b"x").status_code == 415
+
+
+@pytest.mark.parametrize("name", ["program", "a.unknown"])
+def test_what_is_said_to_be_text_is_taken(server: Face, name: str) -> None:
+    folder = make(server)
+    file = read(server, folder, sent(server, folder, name, b"x\r\n", "text/plain"))
+    assert (file["processing_status"], file["content"], file["file_type"]) == ("completed", "x\r\n", "text/plain")
+
+
+def test_a_wrong_type_is_corrected(server: Face) -> None:
+    assert sent(server, make(server), "a.md", b"x", "image/png").json()["file_type"] == "text/x-markdown"
+
+
+def test_two_of_one_name(server: Face) -> None:
+    folder = make(server)
+    first = sent(server, folder, "a.txt", b"1").json()["id"]
+    assert sent(server, folder, "a.txt", b"2").json()["file_name"] == f"{server.tag}/a_(1).txt"
+    assert names(server, folder) == [("a.txt", "a.txt"), ("a.txt", "a_(1).txt")]
+    assert sent(server, folder, "a.txt", b"3", how="skip").json()["id"] == first
+    said = f"INVALID_ARGUMENT: File 'a.txt' already exists in folder '{server.tag}'"
+    assert refusal(sent(server, folder, "a.txt", b"3", how="error")) == (400, said)
+    assert sent(server, folder, "a.txt", b"4", how="replace").status_code == 200
+    assert len(names(server, folder)) == 2  # one of them made room
+
+
+def test_an_empty_file(server: Face) -> None:
+    folder = make(server)
+    file = read(server, folder, sent(server, folder, "a.txt", b""))
+    assert (file["processing_status"], file["content"], file["file_size"]) == ("completed", "", 0)
+
+
+def test_what_is_too_large_fails_after_it_was_taken(server: Face) -> None:
+    folder = make(server)
+    file = read(server, folder, sent(server, folder, "a.txt", b"x" * (50 * 2**20 + 1)))
+    assert (file["processing_status"], file["content"]) == ("error", None)
+
+
+def test_what_holds_a_null_fails_after_it_was_taken(server: Face) -> None:
+    folder = make(server)
+    file = read(server, folder, sent(server, folder, "a.txt", b"a\0b"))
+    assert (file["processing_status"], file["content"]) == ("error", None)
+
+
+def test_what_is_no_utf8_is_lost(server: Face) -> None:
+    folder = make(server)
+    file = read(server, folder, sent(server, folder, "a.txt", "Grüße".encode("latin-1")))
+    assert (file["processing_status"], file["content"]) == ("completed", "Gr\ufffd\ufffde")
+
+
+def test_the_way_to_metadata_leads_elsewhere(server: Face) -> None:
+    assert server.ask("GET", "/v1/folders/metadata").status_code == 422
+
+
+def test_no_answer_tells_a_hash(server: Face) -> None:
+    folder = make(server)
+    file = read(server, folder, sent(server, folder, "a.txt", b"x"))
+    assert not [key for key in file if "hash" in key or "sha" in key or "sum" in key]

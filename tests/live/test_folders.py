@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lettaform import flow
 from lettaform.errors import ManifestError, PlanError
-from lettaform.model import Wish
+from lettaform.model import Event, Plan, Wish
+from lettaform.server import hold
 from lettaform.server.client import Client
+from lettaform.words import Item
 from tests.live.fleet import Fleet, Wire, changes
 
 TOOLS = {"open_files", "grep_files", "semantic_search_files"}
@@ -43,6 +48,18 @@ def document(fleet: Fleet, name: str, text: str) -> None:
     path = fleet.folder / "docs" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def build(fleet: Fleet, **wish: Any) -> None:
+    """Apply what another test shows to be settled."""
+    _, report = flow.apply(fleet.source, fleet.connection, Wish(**wish))
+    assert report is not None
+    assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
+
+
+def sent(wire: Wire) -> list[str]:
+    """What was uploaded: of each upload, the folder."""
+    return [path.split("/")[3] for _, path, _ in wire.writes() if path.endswith("/upload")]
 
 
 def the(fleet: Fleet, kind: str) -> str:
@@ -132,9 +149,7 @@ def test_a_run_that_died_among_its_uploads_is_taken_up(library: Fleet, monkeypat
 
 
 def test_a_passage_whose_answer_was_lost_is_there_once(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx
-
-    once, lost = httpx.AsyncClient.request, []
+    once, lost = httpx.AsyncClient.request, list[Any]()
 
     async def lose(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
         answer = await once(client, method, url, **told)
@@ -185,3 +200,242 @@ def test_a_snapshot_holds_the_passages_of_an_archive_that_dies(library: Fleet, l
     (snapshot,) = Path(fleet.folder).glob(".lettaform/snapshots/*/snapshot.json")
     assert "Two." in snapshot.read_text()
     assert tools(fleet) == set()
+
+
+# --- what cannot be sent ---------------------------------------------------------------------------------------------
+
+UNFIT = {
+    "picture.png": (b"x", "the server takes text, code and PDF"),
+    "letter.docx": (b"x", "the server takes text, code and PDF"),
+    "program": (b"\x7fELF\x02\x01\x01\x00", "is no text in UTF-8"),
+    "latin.md": ("Grüße".encode("latin-1"), "is no text in UTF-8"),
+    "cut.md": ("ü".encode()[:1], "is no text in UTF-8"),
+    "null.md": (b"a\0b", "is no text in UTF-8"),
+    "nul.md": (b"x", "the server would not keep the name `nul.md`"),
+    "what?.md": (b"x", "the server would not keep the name `what?.md`"),
+    ".hidden.md": (b"x", "the server would not keep the name `.hidden.md`"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_file_that_the_server_could_not_keep_is_refused_with_its_place(fleet: Fleet, letta: Any, name: str) -> None:
+    content, words = UNFIT[name]
+    document(fleet, "a.md", "# A\n")
+    (fleet.folder / "docs" / name).write_bytes(content)
+    manifest(fleet, letta.embedding, files='["docs/*"]')
+    with pytest.raises(ManifestError) as refused:
+        fleet.plan()
+    (problem,) = refused.value.problems
+    assert words in problem.message
+    assert problem.message.startswith(f"`{fleet.folder}/docs/{name}`")
+    assert problem.place
+    assert (problem.place.file.endswith("lettaform.yaml"), problem.place.line) == (True, 4)
+    assert problem.place.column > 1
+    assert fleet.raw.get("/v1/folders/", params={"name": fleet.stack}).json() == []
+
+
+def test_a_file_of_more_than_50_megabytes_is_refused_and_one_of_just_as_many_is_not(fleet: Fleet, letta: Any) -> None:
+    for name, size in (("large.txt", 50 * 2**20 + 1), ("fits.txt", 50 * 2**20)):
+        document(fleet, name, "")
+        with (fleet.folder / "docs" / name).open("wb") as stream:
+            stream.write(b"x" * size)
+    manifest(fleet, letta.embedding, files='["docs/*.txt"]')
+    with pytest.raises(ManifestError) as refused:
+        fleet.plan()
+    (problem,) = refused.value.problems
+    assert "large.txt` is larger than 50 MB" in problem.message
+    assert problem.place
+
+
+def test_text_of_any_ending_is_taken_byte_by_byte(library: Fleet, letta: Any) -> None:
+    texts = {"LICENSE": "Free.\n", "a.rst": "A\n=\n", "b.log": "\ufeffé 🦜\r\n", "c.proto": "x", "empty.txt": ""}
+    texts |= {"d.tex": "\\x\n", "with space [1].md": "y", "e.ts": "let a = 1\n"}
+    for name, text in texts.items():
+        (library.folder / "docs" / name).write_bytes(text.encode())
+    (library.folder / "docs/a.md").unlink()
+    manifest(library, letta.embedding, files='["docs/*"]')
+    library.apply()
+    assert {name: file["content"] for name, file in files(library).items()} == texts
+
+
+# --- what goes wrong on the way --------------------------------------------------------------------------------------
+
+
+def test_one_that_the_server_cannot_read_is_named_and_it_alone_is_sent_again(
+    library: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document(library, "bad.md", "# Bad\n")
+    read = hold._bytes
+
+    def spoiled(item: Item) -> bytes:
+        return b"a\0b" if item.name == "bad.md" else read(item)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hold, "_bytes", spoiled)
+        _, report = flow.apply(library.source, library.connection)
+    assert report is not None
+    assert report.exit_code == 5
+    (failed,) = report.of("failed")
+    assert failed.step.key.startswith("folders.manuals+files:bad.md")
+    assert str(failed.error).startswith("bad.md: the server cannot read it: ")
+    assert "INSERT" not in str(failed.error)
+    there = files(library)
+    assert {name for name, file in there.items() if file["processing_status"] == "completed"} == {"a.md", "deep__b.md"}
+    wire = Wire(monkeypatch)
+    build(library)
+    assert len(sent(wire)) == 1
+    library.settled()
+    now = files(library)
+    assert {name: file["id"] for name, file in now.items() if name != "bad.md"} == {
+        name: file["id"] for name, file in there.items() if name != "bad.md"
+    }
+    assert now["bad.md"]["content"] == "# Bad\n"
+
+
+def test_an_upload_that_comes_twice_leaves_one_file(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    # of two that come at once 0.16.8 keeps both, under one name
+    once, seen = httpx.AsyncClient.request, list[str]()
+
+    async def twice(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
+        if not str(url).endswith("/upload") or told["files"]["file"][0] != "a.md":
+            return await once(client, method, url, **told)
+        seen.append(str(url))
+        if len(seen) == 1:
+            raise httpx.ReadTimeout("lost")
+        answers = await asyncio.gather(*(once(client, method, url, **told) for _ in range(2 if len(seen) == 2 else 1)))
+        return answers[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(httpx.AsyncClient, "request", twice)
+        patch.setattr(hold, "SETTLE", 0.1)
+        build(library)
+    assert len(seen) >= 2
+    library.settled()
+    assert set(files(library)) == {"a.md", "deep__b.md"}  # and no twins
+    assert {each["file_name"].split("/")[-1] for each in files(library).values()} == {"a.md", "deep__b.md"}
+
+
+def test_an_upload_whose_answer_was_lost_is_there_once(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    once, lost = httpx.AsyncClient.request, list[str]()
+
+    async def lose(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
+        answer = await once(client, method, url, **told)
+        if str(url).endswith("/upload") and not lost:
+            lost.append(str(url))
+            raise httpx.ReadTimeout("lost")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(httpx.AsyncClient, "request", lose)
+        patch.setattr(hold, "SETTLE", 0.1)
+        build(library)
+    assert lost
+    assert set(files(library)) == {"a.md", "deep__b.md"}
+
+
+def test_a_file_that_changed_since_the_plan_was_made_is_not_sent(library: Fleet) -> None:
+    def change(plan: Plan) -> bool:
+        document(library, "a.md", "# Anew\n")
+        return True
+
+    _, report = flow.apply(library.source, library.connection, consent=change)
+    # within the lock the plan is made again: what is sent is what stands there then, or nothing is
+    if report is not None and report.exit_code:
+        assert "has changed since the plan was made" in str(next(report.of("failed")).error)
+    library.folder.joinpath("docs/a.md").write_text("# Anew\n")
+    flow.apply(library.source, library.connection)
+    assert files(library)["a.md"]["content"] == "# Anew\n"
+
+
+def test_every_file_tells_that_it_has_arrived(library: Fleet) -> None:
+    for number in range(12):
+        document(library, f"more/{number:02}.md", f"# {number}\n")
+    told: list[Event] = []
+    flow.apply(library.source, library.connection, notify=told.append)
+    done = [
+        event for event in told if event.event == "done" and event.step.op == "link" and event.step.kind == "folder"
+    ]
+    names = {event.step.member[1].name for event in done if event.step.member}
+    assert names == {"a.md", "deep__b.md", *(f"more__{number:02}.md" for number in range(12))}
+    assert all(event.finished <= event.total for event in told)
+    assert {file["processing_status"] for file in files(library).values()} == {"completed"}  # it was waited for
+
+
+# --- what is compared ------------------------------------------------------------------------------------------------
+
+
+def test_the_sha256_of_each_stands_in_the_metadata_of_the_folder(library: Fleet) -> None:
+    build(library)
+    metadata = library.raw.get(f"/v1/folders/{the(library, 'folder')}").json()["metadata"]
+    assert sorted(metadata["lettaform"]["members"]["files"]) == [
+        f"a.md 4 {hashlib.sha256(b'# A' + bytes([10])).hexdigest()}",
+        f"deep__b.md 4 {hashlib.sha256(b'# B' + bytes([10])).hexdigest()}",
+    ]
+
+
+def test_one_that_somebody_replaced_by_another_of_the_same_size_is_drift(library: Fleet) -> None:
+    build(library)
+    path = f"/v1/folders/{the(library, 'folder')}/upload?duplicate_handling=replace"
+    library.raw.post(path, files={"file": ("a.md", b"# Z\n")}).raise_for_status()
+    assert changes(library.plan()) == [("update", "folders.manuals", ["files"])]
+    build(library)
+    assert files(library)["a.md"]["content"] == "# A\n"
+
+
+def test_a_large_folder_is_compared_by_what_the_mark_says(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(library)
+    monkeypatch.setattr(hold, "LOOKED_INTO", 0)
+    library.settled()
+    document(library, "a.md", "# Y\n")
+    assert changes(library.plan()) == [("update", "folders.manuals", ["files"])]
+
+
+# --- who has it ------------------------------------------------------------------------------------------------------
+
+
+def test_the_tools_for_files_come_and_go_with_the_last_folder(library: Fleet, letta: Any) -> None:
+    library.apply()
+    assert tools(library) == TOOLS
+    path = library.folder / "lettaform.yaml"
+    path.write_text(path.read_text().replace("folders: [manuals], archive", "folders: [], archive"))
+    library.apply()
+    assert tools(library) == set()
+    path.write_text(path.read_text().replace("folders: [], archive", "folders: [manuals], archive"))
+    library.apply()
+    assert tools(library) == TOOLS
+
+
+def test_a_folder_that_dies_is_detached_first(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    # deleted while it is attached, it leaves its agents the tools for files
+    build(library)
+    told = {"name": "guest", "model": "letta/letta-free", "include_base_tools": False}
+    told |= {"folder_ids": [the(library, "folder")]}
+    guest = library.raw.post("/v1/agents/", json=told).raise_for_status().json()["id"]
+    try:
+        library.write("agents: {ann: {include_base_tools: false, folders: []}}")
+        build(library, prune=True)
+        assert {tool["name"] for tool in library.raw.get(f"/v1/agents/{guest}").json()["tools"]} == TOOLS  # it was kept
+        wire = Wire(monkeypatch)
+        build(library, prune=True, allow_destroy=("folders.manuals",))
+        writes = [path for _, path, _ in wire.writes()]
+        detached = next(n for n, path in enumerate(writes) if path.startswith(f"/v1/agents/{guest}/folders/detach/"))
+        assert detached < next(n for n, path in enumerate(writes) if path.startswith("/v1/folders/"))
+        assert library.raw.get(f"/v1/agents/{guest}").json()["tools"] == []
+        assert tools(library) == set()
+    finally:
+        library.raw.delete(f"/v1/agents/{guest}")
+
+
+def test_a_folder_with_another_embedding_is_another_and_its_agents_have_it(library: Fleet, letta: Any) -> None:
+    build(library)
+    before = the(library, "folder")
+    path = library.folder / "lettaform.yaml"
+    path.write_text(
+        path.read_text().replace(
+            f"name: {library.stack}, embedding", f"name: {library.stack}, embedding_chunk_size: 222, embedding"
+        )
+    )
+    library.apply(allow_destroy=("folders.manuals",))
+    assert the(library, "folder") != before
+    assert set(files(library)) == {"a.md", "deep__b.md"}
+    assert tools(library) == TOOLS

@@ -98,37 +98,49 @@ def _detach(server: StandIn, ask: Ask) -> Record | None:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 _TYPES = {"md": "text/x-markdown", "txt": "text/plain", "json": "application/json", "py": "text/x-python"}
+_TAKEN = {*_TYPES.values(), "application/pdf"}
+_LARGE = 50 * 2**20
 
 
-def _posted(ask: Ask) -> tuple[str, bytes]:
-    """Name and content of the one part of a form."""
+def _posted(ask: Ask) -> tuple[str, bytes, str]:
+    """Name, content and type of the one part of a form."""
     kind = f"Content-Type: {ask.headers['content-type']}\r\n\r\n".encode()
     for part in message_from_bytes(kind + ask.content).walk():
         if part.get_filename():
             content = part.get_payload(decode=True)
-            return str(part.get_filename()).split("/")[-1], content if isinstance(content, bytes) else b""
+            name = str(part.get_filename()).split("/")[-1]
+            return name, content if isinstance(content, bytes) else b"", part.get_content_type()
     raise Refusal(422, "no file")
 
 
 @on("POST", "/v1/folders/{source_id}/upload")
 def _upload(server: StandIn, ask: Ask) -> Record:
-    folder, (name, content) = find(server, ask.names["source_id"]), _posted(ask)
+    folder, (name, content, said) = find(server, ask.names["source_id"]), _posted(ask)
     kind = _TYPES.get(name.rpartition(".")[2])
-    if kind is None:
-        raise Refusal(415, f"Unsupported file type: application/octet-stream (filename: {name}). …")
-    if ask.query.get("duplicate_handling") != "replace":
-        raise Refusal(501, "the stand-in does not model other ways with duplicates")
-    twin = next((each for each in _files(server, folder) if each["original_file_name"] == name), None)
-    if twin is not None:
-        del server.tables.files[twin["id"]]
+    if kind is None and said not in _TAKEN:
+        raise Refusal(415, f"Unsupported file type: unknown (filename: {name}). …")
+    kind = kind or said
+    twins = [each for each in _files(server, folder) if each["original_file_name"] == name]
+    stored, how = name, ask.query.get("duplicate_handling", "suffix")
+    if twins and how == "error":
+        raise Refusal(400, f"INVALID_ARGUMENT: File '{name}' already exists in folder '{folder['name']}'")
+    if twins and how == "skip":
+        return _shown(twins[0], ask)
+    if twins and how == "suffix":
+        base, dot, ending = name.rpartition(".")
+        stored = f"{base}_({len(twins)}){dot}{ending}"
+    elif twins:
+        del server.tables.files[twins[0]["id"]]
     now = server.now()
-    made: Record = {"source_id": folder["id"], "file_name": name, "original_file_name": name, "file_path": None}
+    made: Record = {"source_id": folder["id"], "file_name": stored, "original_file_name": name, "file_path": None}
     made |= {"file_type": kind, "file_size": len(content), "file_creation_date": None, "file_last_modified_date": None}
     made |= {"processing_status": "completed", "error_message": None, "total_chunks": 1, "chunks_embedded": 1}
     made |= {"content": None, "id": server.id("file"), "organization_id": ORGANIZATION}
     made |= {"created_at": now, "updated_at": now}
-    server.tables.files[made["id"]] = {**made, "_content": content.decode()}
-    answered = {"file_name": f"{folder['name']}/{name}", "processing_status": "parsing"}
+    if len(content) > _LARGE or b"\0" in content:
+        made |= {"processing_status": "error", "error_message": "(the server's own words)"}
+    server.tables.files[made["id"]] = {**made, "_content": content.decode(errors="replace")}
+    answered = {"file_name": f"{folder['name']}/{stored}", "processing_status": "parsing", "error_message": None}
     return made | answered | {"total_chunks": None, "chunks_embedded": None}
 
 
@@ -137,7 +149,7 @@ def _files(server: StandIn, folder: Record) -> list[Record]:
 
 
 def _shown(file: Record, ask: Ask) -> Record:
-    content = file["_content"] if ask.flag("include_content") else None
+    content = file["_content"] if ask.flag("include_content") and not file["error_message"] else None
     return {key: value for key, value in file.items() if not key.startswith("_")} | {"content": content}
 
 
