@@ -31,6 +31,9 @@ UNMANAGED_OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "* /v1/runs/*",
         "* /v1/steps/*",
     ),
+    "Where tools run: one of each type for a whole server, made by it as a tool first runs; who runs it decides.": (
+        "* /v1/sandbox-config/*",
+    ),
     "Programs talk to agents and models through it.": (
         "POST /v1/agents/{}/generate",
         "POST /v1/chat/completions",

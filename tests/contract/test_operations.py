@@ -19,11 +19,6 @@ from tests.contract.test_openapi import ALSO_CALLED, hosted, operations
 
 Operation = tuple[str, str]
 
-COMING: Mapping[str, str] = {
-    "sandbox": "/v1/sandbox-config/",
-}
-"""Kinds that are not there yet, to their paths: an entry goes when its kind comes."""
-
 
 def managed() -> set[Operation]:
     """What is called for a kind, or by the server room itself."""
@@ -40,7 +35,7 @@ def unknown(api: Api, alone: Mapping[str, tuple[str, ...]] = UNMANAGED_OPERATION
             yield f"{verb} {path}: is called, and UNMANAGED_OPERATIONS has `{patterns[0]}`; {told}"
         elif len(patterns) > 1:
             yield f"{verb} {path}: stands in UNMANAGED_OPERATIONS twice, as `{'` and `'.join(patterns)}`; keep one"
-        elif (verb, path) not in mine and not patterns and not path.startswith(tuple(COMING.values())):
+        elif (verb, path) not in mine and not patterns:
             yield (
                 f"{verb} {path}: nobody knows it; if manifests should say it, add a kind with this path or a line with "
                 "`link` to lettaform/kinds/; if the server room calls it, add it to ALSO_CALLED in tests/contract/"
@@ -56,11 +51,6 @@ def stale(api: Api, alone: Mapping[str, tuple[str, ...]] = UNMANAGED_OPERATIONS)
         yield from (f"UNMANAGED_OPERATIONS: `{each}` matches nothing; take it out" for each in gone)
         if not why.strip() or not patterns:
             yield f"UNMANAGED_OPERATIONS: {why or patterns!r} needs both a reason and operations"
-    for name, path in COMING.items():
-        if name in kinds() or path in {kind.path for kind in kinds().values()}:
-            yield f"COMING: `{name}` has come; take it out"
-        elif ("POST", path) not in api.operations:
-            yield f"COMING: `POST {path}` does not exist; take {name} out"
 
 
 def at_home(kind: type[Kind], api: Api) -> str | None:
@@ -135,17 +125,13 @@ def test_what_is_left_alone_twice_is_told() -> None:
 @pytest.mark.parametrize("pattern", [each for some in UNMANAGED_OPERATIONS.values() for each in some])
 def test_without_its_pattern_an_operation_is_told(pattern: str) -> None:
     alone = {why: tuple(each for each in some if each != pattern) for why, some in UNMANAGED_OPERATIONS.items()}
-    coming = tuple(COMING.values())
     lost = [path for verb, path in api().writes() if fnmatchcase(f"{verb} {path}", pattern)]
     told = list(unknown(api(), alone))
-    assert len(told) == len([path for path in lost if not path.startswith(coming)])
+    assert len(told) == len(lost)
 
 
-def test_stale_entries_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.contract.test_operations.COMING", {"agent": "/v1/agents/", "dream": "/v1/dreams/"})
+def test_stale_entries_are_told() -> None:
     assert list(stale(api(), {"Gone.": ("* /v1/gone/*", "POST /v1/auth"), " ": ("POST /v1/auth",)})) == [
         "UNMANAGED_OPERATIONS: `* /v1/gone/*` matches nothing; take it out",
         "UNMANAGED_OPERATIONS: ' ' needs both a reason and operations",
-        "COMING: `agent` has come; take it out",
-        "COMING: `POST /v1/dreams/` does not exist; take dream out",
     ]
