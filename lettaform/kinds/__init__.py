@@ -39,3 +39,12 @@ def company(address: Address) -> Iterator[tuple[str, str, Address]]:
 def oldest() -> str:
     """The first release of a server of one's own on which anything can be ours: what we are told by stands in tags."""
     return kinds()["block"].attrs()["tags"].since or ""
+
+
+def kind_of(address: Address) -> str | None:
+    """The kind of what stands at an address."""
+    kind = sections().get(address.section)
+    if address.field is None or kind is None:
+        return kind
+    line = kinds()[kind].attrs().get(address.field)
+    return line.own if line else None

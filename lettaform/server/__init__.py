@@ -17,6 +17,7 @@ from lettaform.server.check import check
 from lettaform.server.client import Client
 from lettaform.server.hold import HOLDS
 from lettaform.server.send import Sender
+from lettaform.server.single import one
 from lettaform.words import Item, Ref
 
 
@@ -115,7 +116,7 @@ class V1:
             return await find.find(self.client, manifest)
 
     async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
-        return await find.one(self.client, kind, id)
+        return await one(self.client, kind, id)
 
     async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
         return await find.users(self.client, lives)

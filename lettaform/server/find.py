@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lettaform.errors import NotFound, Problem, ServerError
-from lettaform.kinds import kinds, sections
-from lettaform.kinds.base import Attr, path_get
+from lettaform.kinds import kind_of, kinds
 from lettaform.model import Desired, Live, Manifest, Mark, Record, World
 from lettaform.server import able, mark
+from lettaform.server.beside import arrived, attached, below
 from lettaform.server.client import Client
-from lettaform.server.hold import HOLDS
-from lettaform.words import Address, Ref, nearest
+from lettaform.server.single import body_of, maybe, one
+from lettaform.words import Address, nearest
 
 CORE = ("agent", "block", "tool")
 """What every server has, and every plan must see."""
@@ -31,7 +31,7 @@ async def find(client: Client, manifest: Manifest) -> World:
     records = [body for body in bodies["block"] if mark.RECORD in _words(body)]
     record = read_record(records)
     bodies["block"] = [body for body in bodies["block"] if body not in records]
-    known = {kinds_by_section(address) for address in (*record.ids, *record.intents)} - {None}
+    known = {kind_of(address) for address in (*record.ids, *record.intents)} - {None}
     bodies |= await _lists(client, manifest, version, [kind for kind in known if kind and kind not in bodies])
     found = {kind: [mark.read(kind, body) for body in some] for kind, some in bodies.items()}
     for live in (live for lives in found.values() for live in lives):
@@ -39,12 +39,12 @@ async def find(client: Client, manifest: Manifest) -> World:
             _hide(client, live.values.get(line.name) if line.secret else None)
     agents = bodies["agent"] + await _missing(client, record, found)
     world = _whose(client.url, version, manifest, record, found, {body["id"]: body for body in agents})
-    world = await _attached(client, manifest, world)
+    world = await attached(client, manifest, world)
     world = await _inherit(client, await _free(client, mark.stack_tag(manifest.stack), world))
     world = await _imports(client, manifest, world)
     world = await _externals(client, manifest, world, found)
-    world = await _below(client, manifest, world)
-    return await _brought(client, manifest, world, {body["id"]: body for body in agents})
+    world = await below(client, manifest, world)
+    return await arrived(client, manifest, world, {body["id"]: body for body in agents})
 
 
 async def _lists(
@@ -154,55 +154,14 @@ def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
 async def _missing(client: Client, record: Record, found: dict[str, list[Live]]) -> list[dict[str, Any]]:
     """What the record knows and no list showed: its mark may be gone, its object may be alive. Returns the agents."""
     seen = {live.id for lives in found.values() for live in lives}
-    wanted = [(kinds_by_section(a), id) for a, id in record.ids.items() if id not in seen]
+    wanted = [(kind_of(a), id) for a, id in record.ids.items() if id not in seen]
     # what is listed whole and not seen is gone; what lives below others is looked for there
     named = [(k, id) for k, id in wanted if k and not (kinds()[k].listed_whole() or kinds()[k].below)]
-    answers = await asyncio.gather(*(_body(client, kind, id) for kind, id in named))
+    answers = await asyncio.gather(*(body_of(client, kind, id) for kind, id in named))
     for (kind, _), body in zip(named, answers, strict=True):
         if body is not None:
             found[kind].append(mark.read(kind, body))
     return [body for (kind, _), body in zip(named, answers, strict=True) if body is not None and kind == "agent"]
-
-
-def kinds_by_section(address: Address) -> str | None:
-    """The kind of what stands at an address."""
-    kind = sections().get(address.section)
-    if address.field is None or kind is None:
-        return kind
-    line = kinds()[kind].attrs().get(address.field)
-    return line.own if line else None
-
-
-async def whole(client: Client, kind: str, id: str) -> dict[str, Any]:
-    """One object with everything that it can be asked for. NotFound if there is none."""
-    table = kinds()[kind]
-    relations = table.relations(table.attrs())
-    body: dict[str, Any] = await client.get(f"{table.path}{id}", **({"include": relations} if relations else {}))
-    return body
-
-
-async def _body(client: Client, kind: str, id: str) -> dict[str, Any] | None:
-    try:
-        return await whole(client, kind, id)
-    except NotFound:
-        return None
-
-
-async def _one(client: Client, kind: str, id: str) -> Live | None:
-    body = await _body(client, kind, id)
-    return None if body is None else mark.read(kind, body)
-
-
-async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
-    """One object, whoever's it is, and the blocks that hang on it. NotFound if there is none."""
-    try:
-        body = await whole(client, kind, id)
-    except ServerError as error:
-        if error.status not in (404, 422):  # 422: not an id of this kind
-            raise
-        raise NotFound(f"the server has no {kind} `{id}`", status=404) from error
-    blocks = [await _one(client, "block", each["id"]) for each in body.get("blocks") or ()]
-    return mark.read(kind, body), tuple(live for live in blocks if live is not None)
 
 
 def _whose(
@@ -226,7 +185,7 @@ def _whose(
         if live.stack == stack and live.address and not live.address.parent:
             claims[live.address].append(live)
     recorded = {id: address for address, id in record.ids.items()}
-    intended = {(kinds_by_section(a), name): a for a, name in record.intents.items() if a not in record.ids}
+    intended = {(kind_of(a), name): a for a, name in record.intents.items() if a not in record.ids}
     for live in (live for lives in found.values() for live in lives):
         unmarked = kinds()[live.kind].mark == "record"
         address = recorded.get(live.id)
@@ -314,38 +273,12 @@ async def _free(client: Client, tag: str, world: World) -> World:
     return replace(world, survivors=left, strayed=gone)
 
 
-async def _attached(client: Client, manifest: Manifest, world: World) -> World:
-    """What belongs to objects and does not show on them: one request for each that declares it."""
-    asked = [(live, line) for live, line in _declared(manifest, world) if line.listed or line.holds]
-    if not asked:
-        return world
-
-    async def read(live: Live, line: Attr) -> list[Any]:
-        if line.holds:
-            return list(await HOLDS[line.holds].read(client, live, line.name))
-        return [body["id"] for body in await client.pages(line.listed or "", agent_id=live.id)]
-
-    told: dict[str, dict[str, Any]] = defaultdict(dict)
-    for (live, line), found in zip(asked, await asyncio.gather(*(read(*each) for each in asked)), strict=True):
-        told[live.id][line.name] = found
-    objects = {a: replace(live, values={**live.values, **told.get(live.id, {})}) for a, live in world.objects.items()}
-    return replace(world, objects=objects)
-
-
-def _declared(manifest: Manifest, world: World) -> Iterator[tuple[Live, Attr]]:
-    """What lives, with each line that is declared of it."""
-    for address, live in world.objects.items():
-        desired = manifest.objects.get(address)
-        lines = kinds()[live.kind].attrs()
-        yield from ((live, lines[name]) for name in (desired.values if desired else ()))
-
-
 async def _inherit(client: Client, world: World) -> World:
     """What is left of agents that died in the middle of being replaced."""
     left: dict[Address, tuple[Live, ...]] = {}
     for address, ids in world.record.heirlooms.items():
         if address not in world.objects:
-            lives = await asyncio.gather(*(_one(client, "block", id) for id in ids))
+            lives = await asyncio.gather(*(maybe(client, "block", id) for id in ids))
             left[address] = tuple(live for live in lives if live is not None)
     return replace(world, heirlooms=left)
 
@@ -353,7 +286,7 @@ async def _inherit(client: Client, world: World) -> World:
 async def _imports(client: Client, manifest: Manifest, world: World) -> World:
     """What `imports:` names and nobody's mark claims is taken for ours; the plan says what follows."""
     for entry in manifest.imports:
-        kind = kinds_by_section(entry.address)
+        kind = kind_of(entry.address)
         if entry.address in world.objects or kind is None:
             continue
         try:
@@ -372,134 +305,6 @@ async def _imports(client: Client, manifest: Manifest, world: World) -> World:
         objects, hung = {**world.objects, entry.address: mine}, {**world.attached, live.id: attached}
         world = replace(world, objects=objects, attached=hung, strangers=strangers)
     return world
-
-
-# --- what lives below others ------------------------------------------------------------------------------------------
-
-
-async def _below(client: Client, manifest: Manifest, world: World) -> World:
-    """What has no list of its own: one request for each object below which some of it is declared or recorded."""
-    record, objects = world.record, dict(world.objects)
-    lists: dict[str, list[Live]] = {}
-    for address in {**manifest.objects, **record.ids, **record.intents}:
-        kind, desired = kinds_by_section(address), manifest.objects.get(address)
-        if kind is None or not kinds()[kind].below:
-            continue
-        above = desired.values.get("agent") if desired else None
-        by = objects.get(above.address) if isinstance(above, Ref) else None
-        id = by.id if by else record.ids.get(address, "").split("/")[0]
-        if id and id not in lists:
-            lists[id] = await _listed_below(client, kind, id)
-        mine = _one_below(address, desired, record, lists.get(id, []))
-        if mine is not None:
-            mark = record.marks.get(address, Mark())
-            objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=mark)
-    return replace(world, objects=objects)
-
-
-def _one_below(address: Address, desired: Desired | None, record: Record, lives: list[Live]) -> Live | None:
-    """The one that the record knows; or, where a birth was intended, the one that says what is wanted."""
-    id, taken = record.ids.get(address), set(record.ids.values())
-    if id is not None and (known := next((live for live in lives if live.id == id), None)):
-        return known
-    if desired is None:
-        return None
-    if id is not None and desired.values.get("at") is not None:  # its time has come, and it has gone
-        return Live(desired.kind, id, "", {**desired.values, "agent": id.split("/")[0]})
-    said = [live for live in lives if live.id not in taken and live.name == desired.values.get("name")]
-    return said[0] if said and address in record.intents else None
-
-
-async def _listed_below(client: Client, kind: str, id: str) -> list[Live]:
-    table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
-    while True:
-        try:
-            page = await client.get(f"{table.path}{id}/{table.below}", limit=100, **after)
-        except NotFound:
-            return found
-        bodies = next(each for each in page.values() if isinstance(each, list))
-        found += [mark.read(kind, body) for body in bodies]
-        if not bodies or not page.get("has_next_page"):
-            return found
-        after = {"after": bodies[-1]["id"]}
-
-
-# --- what other objects bring ---------------------------------------------------------------------------------------
-
-
-async def _brought(client: Client, manifest: Manifest, world: World, bodies: Mapping[str, Mapping[str, Any]]) -> World:
-    """What came along with objects that live. It is what its bringer says it is, whatever address it claims."""
-    before = {entry.new: entry.old for entry in manifest.moved}
-    wanted = []
-    for desired in manifest.objects.values():
-        new = desired.brought
-        by = new and (world.objects.get(new) or world.objects.get(before.get(new, new)))
-        wanted += [(desired, by)] if by else []
-    asked = {by.id: (by.kind, desired.kind) for desired, by in wanted if desired.external}
-    lists = await asyncio.gather(*(brought(client, by, id, kind) for id, (by, kind) in asked.items()))
-    offers = dict(zip(asked, lists, strict=True))
-    for desired, by in wanted:
-        if desired.external:
-            mine = [body for body in offers[by.id] if _named(desired, body)]
-        else:
-            body = bodies.get(by.id) or await whole(client, by.kind, by.id)
-            mine = named(by.kind, desired.kind, body)
-        world = await _taken(client, manifest, world, desired, mine[0] if mine else None)
-    return world
-
-
-async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str, Any]]:
-    """What an object `id` of the kind `by` brings of another kind: bodies, or maps of no more than an `id`."""
-    where = kinds()[by].brings[kind]
-    if where.startswith("/"):
-        return await client.items(f"{kinds()[by].path}{id}{where}")
-    return named(by, kind, await whole(client, by, id))
-
-
-def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What an answer of the kind `by` names of what came along with it."""
-    found = path_get(kinds()[by].decode(body), kinds()[by].brings[kind])
-    every = found if isinstance(found, list) else [found] if found else []
-    return [each if isinstance(each, dict) else {"id": each} for each in every]
-
-
-def _named(desired: Desired, body: Mapping[str, Any]) -> bool:
-    return desired.external is not None and mark.read(desired.kind, body).name == desired.external.name
-
-
-async def _taken(
-    client: Client, manifest: Manifest, world: World, desired: Desired, body: Mapping[str, Any] | None
-) -> World:
-    """The world with what stands at an address that another object fills."""
-    address, objects = desired.address, dict(world.objects)
-    before = objects.get(address)
-    if desired.external:
-        if body is not None:
-            objects[address] = replace(mark.read(desired.kind, body), address=address, stack="")
-        return replace(world, objects=objects)
-    if before is not None and (body is None or before.id != body["id"]):
-        world = _displaced(world, address)
-        objects, before = dict(world.objects), None
-    if body is None:
-        return world
-    if before is None:
-        live, blocks = await one(client, desired.kind, body["id"])
-        if live.stack not in (None, manifest.stack):
-            message = f"{address}: {live.id} belongs to stack `{live.stack}`"
-            return replace(world, problems=(*world.problems, Problem(message, desired.place, None, str(address))))
-        world = replace(world, attached={**world.attached, live.id: blocks})
-        claimed = live.address or address
-        objects.setdefault(claimed, replace(live, address=claimed, stack=manifest.stack))
-    return replace(world, objects=objects, brought={**world.brought, address: body["id"]})
-
-
-def _displaced(world: World, address: Address) -> World:
-    """Without what stood at an address until something else took its place: a copy now, and its memory strayed."""
-    objects, strayed = dict(world.objects), dict(world.strayed)
-    copies = (*world.copies, objects.pop(address))
-    for part in [each for each in objects if each.parent == address]:
-        strayed[part] = (*strayed.get(part, ()), objects.pop(part))
-    return replace(world, objects=objects, strayed=strayed, copies=copies)
 
 
 # --- what others own and we use --------------------------------------------------------------------------------------
@@ -532,7 +337,7 @@ async def _external(client: Client, desired: Desired, listed: Sequence[Live] | N
         claim = mark.tags(external.stack, external.address)
         return [mark.read(kind, b) for b in await client.pages(path, tags=claim, match_all_tags=True, **include)]
     if external.id:
-        live = await _one(client, kind, external.id)
+        live = await maybe(client, kind, external.id)
         return [live] if live else []
     named = {kinds()[kind].name_field: external.name}
     return [mark.read(kind, body) for body in await client.pages(path, **named, **include)]

@@ -16,9 +16,10 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, path_get
 from lettaform.model import FORGET, Answer, Live, Mark, Step
 from lettaform.server import mark
+from lettaform.server.beside import brought
 from lettaform.server.client import Client
-from lettaform.server.find import brought, whole
 from lettaform.server.hold import HOLDS
+from lettaform.server.single import whole
 from lettaform.words import Address, Item, Keep, Ref, canonical, fill, nearest, secrets
 
 SETTLE = 5.0

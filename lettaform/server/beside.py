@@ -1,0 +1,173 @@
+"""What does not show on an object, and belongs to it: what is attached, what lives below it, what it brought along."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lettaform.errors import NotFound, Problem
+from lettaform.kinds import kind_of, kinds
+from lettaform.kinds.base import Attr, path_get
+from lettaform.model import Desired, Live, Manifest, Mark, Record, World
+from lettaform.server import mark
+from lettaform.server.client import Client
+from lettaform.server.hold import HOLDS
+from lettaform.server.single import one, whole
+from lettaform.words import Address, Ref
+
+
+async def attached(client: Client, manifest: Manifest, world: World) -> World:
+    """What belongs to objects and does not show on them: one request for each that declares it."""
+    asked = [(live, line) for live, line in _declared(manifest, world) if line.listed or line.holds]
+    if not asked:
+        return world
+
+    async def read(live: Live, line: Attr) -> list[Any]:
+        if line.holds:
+            return list(await HOLDS[line.holds].read(client, live, line.name))
+        return [body["id"] for body in await client.pages(line.listed or "", agent_id=live.id)]
+
+    told: dict[str, dict[str, Any]] = defaultdict(dict)
+    for (live, line), found in zip(asked, await asyncio.gather(*(read(*each) for each in asked)), strict=True):
+        told[live.id][line.name] = found
+    objects = {a: replace(live, values={**live.values, **told.get(live.id, {})}) for a, live in world.objects.items()}
+    return replace(world, objects=objects)
+
+
+def _declared(manifest: Manifest, world: World) -> Iterator[tuple[Live, Attr]]:
+    """What lives, with each line that is declared of it."""
+    for address, live in world.objects.items():
+        desired = manifest.objects.get(address)
+        lines = kinds()[live.kind].attrs()
+        yield from ((live, lines[name]) for name in (desired.values if desired else ()))
+
+
+# --- what lives below others ------------------------------------------------------------------------------------------
+
+
+async def below(client: Client, manifest: Manifest, world: World) -> World:
+    """What has no list of its own: one request for each object below which some of it is declared or recorded."""
+    record, objects = world.record, dict(world.objects)
+    lists: dict[str, list[Live]] = {}
+    for address in {**manifest.objects, **record.ids, **record.intents}:
+        kind, desired = kind_of(address), manifest.objects.get(address)
+        if kind is None or not kinds()[kind].below:
+            continue
+        above = desired.values.get("agent") if desired else None
+        by = objects.get(above.address) if isinstance(above, Ref) else None
+        id = by.id if by else record.ids.get(address, "").split("/")[0]
+        if id and id not in lists:
+            lists[id] = await _listed_below(client, kind, id)
+        mine = _one_below(address, desired, record, lists.get(id, []))
+        if mine is not None:
+            mark = record.marks.get(address, Mark())
+            objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=mark)
+    return replace(world, objects=objects)
+
+
+def _one_below(address: Address, desired: Desired | None, record: Record, lives: list[Live]) -> Live | None:
+    """The one that the record knows; or, where a birth was intended, the one that says what is wanted."""
+    id, taken = record.ids.get(address), set(record.ids.values())
+    if id is not None and (known := next((live for live in lives if live.id == id), None)):
+        return known
+    if desired is None:
+        return None
+    if id is not None and desired.values.get("at") is not None:  # its time has come, and it has gone
+        return Live(desired.kind, id, "", {**desired.values, "agent": id.split("/")[0]})
+    said = [live for live in lives if live.id not in taken and live.name == desired.values.get("name")]
+    return said[0] if said and address in record.intents else None
+
+
+async def _listed_below(client: Client, kind: str, id: str) -> list[Live]:
+    table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
+    while True:
+        try:
+            page = await client.get(f"{table.path}{id}/{table.below}", limit=100, **after)
+        except NotFound:
+            return found
+        bodies = next(each for each in page.values() if isinstance(each, list))
+        found += [mark.read(kind, body) for body in bodies]
+        if not bodies or not page.get("has_next_page"):
+            return found
+        after = {"after": bodies[-1]["id"]}
+
+
+# --- what other objects bring ---------------------------------------------------------------------------------------
+
+
+async def arrived(client: Client, manifest: Manifest, world: World, bodies: Mapping[str, Mapping[str, Any]]) -> World:
+    """What came along with objects that live. It is what its bringer says it is, whatever address it claims."""
+    before = {entry.new: entry.old for entry in manifest.moved}
+    wanted = []
+    for desired in manifest.objects.values():
+        new = desired.brought
+        by = new and (world.objects.get(new) or world.objects.get(before.get(new, new)))
+        wanted += [(desired, by)] if by else []
+    asked = {by.id: (by.kind, desired.kind) for desired, by in wanted if desired.external}
+    lists = await asyncio.gather(*(brought(client, by, id, kind) for id, (by, kind) in asked.items()))
+    offers = dict(zip(asked, lists, strict=True))
+    for desired, by in wanted:
+        if desired.external:
+            mine = [body for body in offers[by.id] if _named(desired, body)]
+        else:
+            body = bodies.get(by.id) or await whole(client, by.kind, by.id)
+            mine = named(by.kind, desired.kind, body)
+        world = await _taken(client, manifest, world, desired, mine[0] if mine else None)
+    return world
+
+
+async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str, Any]]:
+    """What an object `id` of the kind `by` brings of another kind: bodies, or maps of no more than an `id`."""
+    where = kinds()[by].brings[kind]
+    if where.startswith("/"):
+        return await client.items(f"{kinds()[by].path}{id}{where}")
+    return named(by, kind, await whole(client, by, id))
+
+
+def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an answer of the kind `by` names of what came along with it."""
+    found = path_get(kinds()[by].decode(body), kinds()[by].brings[kind])
+    every = found if isinstance(found, list) else [found] if found else []
+    return [each if isinstance(each, dict) else {"id": each} for each in every]
+
+
+def _named(desired: Desired, body: Mapping[str, Any]) -> bool:
+    return desired.external is not None and mark.read(desired.kind, body).name == desired.external.name
+
+
+async def _taken(
+    client: Client, manifest: Manifest, world: World, desired: Desired, body: Mapping[str, Any] | None
+) -> World:
+    """The world with what stands at an address that another object fills."""
+    address, objects = desired.address, dict(world.objects)
+    before = objects.get(address)
+    if desired.external:
+        if body is not None:
+            objects[address] = replace(mark.read(desired.kind, body), address=address, stack="")
+        return replace(world, objects=objects)
+    if before is not None and (body is None or before.id != body["id"]):
+        world = _displaced(world, address)
+        objects, before = dict(world.objects), None
+    if body is None:
+        return world
+    if before is None:
+        live, blocks = await one(client, desired.kind, body["id"])
+        if live.stack not in (None, manifest.stack):
+            message = f"{address}: {live.id} belongs to stack `{live.stack}`"
+            return replace(world, problems=(*world.problems, Problem(message, desired.place, None, str(address))))
+        world = replace(world, attached={**world.attached, live.id: blocks})
+        claimed = live.address or address
+        objects.setdefault(claimed, replace(live, address=claimed, stack=manifest.stack))
+    return replace(world, objects=objects, brought={**world.brought, address: body["id"]})
+
+
+def _displaced(world: World, address: Address) -> World:
+    """Without what stood at an address until something else took its place: a copy now, and its memory strayed."""
+    objects, strayed = dict(world.objects), dict(world.strayed)
+    copies = (*world.copies, objects.pop(address))
+    for part in [each for each in objects if each.parent == address]:
+        strayed[part] = (*strayed.get(part, ()), objects.pop(part))
+    return replace(world, objects=objects, strayed=strayed, copies=copies)
