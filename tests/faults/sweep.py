@@ -297,6 +297,7 @@ def _on_real(asked: argparse.Namespace) -> Counter[str]:
         return _some(asked, cases, real.judge)
     count = _some(asked, [Chain.parse(text) for text in asked.pair] or list(real.chains()), real.judge_chain)
     print(f"{sum(real.struck.values())} pairs of shape and fault, in {len(real.struck)} chains")
+    print(*(f"not sent in {each}" for each in sorted(real.missed)), sep="\n")
     return count
 
 
