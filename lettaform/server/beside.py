@@ -158,7 +158,13 @@ async def _taken(
         if live.stack not in (None, manifest.stack):
             message = f"{address}: {live.id} belongs to stack `{live.stack}`"
             return replace(world, problems=(*world.problems, Problem(message, desired.place, None, str(address))))
-        world = replace(world, attached={**world.attached, live.id: blocks})
+        # a run that died between the marks of both has left them to each other
+        own = {block.address: block for block in blocks if block.address and block.address.parent == address}
+        objects |= own
+        ids = {block.id for block in own.values()}
+        strayed = {a: tuple(b for b in lives if b.id not in ids) for a, lives in world.strayed.items()}
+        strayed = {a: lives for a, lives in strayed.items() if lives}
+        world = replace(world, attached={**world.attached, live.id: blocks}, strayed=strayed)
         claimed = live.address or address
         objects.setdefault(claimed, replace(live, address=claimed, stack=manifest.stack))
     return replace(world, objects=objects, brought={**world.brought, address: body["id"]})

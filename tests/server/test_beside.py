@@ -1,0 +1,78 @@
+"""What the server makes along with an agent, found again in whatever state a run that died has left it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from lettaform import flow
+from lettaform.model import Plan
+from lettaform.server import connect
+from tests.standin import StandIn
+
+MANIFEST = """
+stack: s
+agents: {ann: {model: letta/letta-free, embedding: letta/letta-free, include_base_tools: false, sleeptime: true}}
+"""
+TAGS = {"agents": "_tags", "blocks": "tags"}
+"""Where the stand-in keeps them."""
+SLEEPER, PERSONA = "agents.ann-sleeptime", "agents.ann-sleeptime.memory.memory_persona"
+
+
+class Fleet:
+    """One agent with sleeptime, on a stand-in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.standin, self.source = StandIn(), flow.Source(folder)
+        (folder / "lettaform.yaml").write_text(MANIFEST)
+        self.apply()
+
+    def apply(self) -> Plan:
+        through = mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.standin))
+        with through:
+            plan, report = flow.apply(self.source, flow.Connection(url="http://stand.in"))
+            assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
+            for _ in range(2):
+                again = flow.plan(self.source, flow.Connection(url="http://stand.in"))
+                assert not again.steps, [(change.action, str(change.address)) for change in again.changes]
+        return plan
+
+    def one(self, table: str, address: str) -> dict[str, Any]:
+        tables: dict[str, dict[str, Any]] = getattr(self.standin.tables, table)
+        (found,) = [each for each in tables.values() if f"lettaform:addr={address}" in each[TAGS[table]]]
+        return found
+
+    def unmark(self, table: str, address: str) -> None:
+        """As if the mark had never been written: not on the object, and not in the record."""
+        found = self.one(table, address)
+        found |= {TAGS[table]: [], "metadata": {}}
+        (record,) = [each for each in self.standin.tables.blocks.values() if each["label"] == "lettaform"]
+        told = json.loads(record["value"])
+        told["ids"].pop(address, None)
+        record["value"] = json.dumps(told)
+
+
+@pytest.mark.parametrize("lost", [[SLEEPER], [PERSONA], [SLEEPER, PERSONA]])
+def test_marks_that_a_run_did_not_come_to_are_written_by_the_next(tmp_path: Path, lost: list[str]) -> None:
+    fleet = Fleet(tmp_path)
+    ids = [fleet.one("agents", SLEEPER)["id"], fleet.one("blocks", PERSONA)["id"]]
+    for address in lost:
+        fleet.unmark("blocks" if address == PERSONA else "agents", address)
+    fleet.apply()
+    assert [fleet.one("agents", SLEEPER)["id"], fleet.one("blocks", PERSONA)["id"]] == ids
+
+
+def test_a_sleeper_that_its_agent_no_longer_has_makes_way_for_the_new_one(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    old = fleet.one("agents", SLEEPER)["id"]
+    fleet.standin.tables.groups.clear()
+    fleet.apply()
+    groups = list(fleet.standin.tables.groups.values())
+    assert len(groups) == 1
+    claims = [id for id, each in fleet.standin.tables.agents.items() if f"lettaform:addr={SLEEPER}" in each["_tags"]]
+    assert len(claims) == 2
+    assert old in claims
