@@ -15,6 +15,8 @@ from lettaform.words import Address, Ref, settle
 
 Notify = Callable[[Event], None]
 INTERRUPTED = "interrupted"
+PATIENCE = 10.0
+"""Seconds after which a step that still runs says so, and says so again."""
 
 
 class Stop:
@@ -87,13 +89,22 @@ class _Walk:
             return Outcome(step, "skipped", because=self.stop.reason)
         self.tell("start", step)
         started = time.monotonic()
+        watch = asyncio.create_task(self.watch(step, started))
         try:
             answer = await self.server.send(step, self.answer)
         except (LettaformError, LookupError) as error:
             return Outcome(step, "failed", error=error, seconds=time.monotonic() - started)
+        finally:
+            watch.cancel()
         if step.op in ("create", "take"):
             self.answers[step.address] = answer
         return Outcome(step, "done", answer, seconds=time.monotonic() - started)
+
+    async def watch(self, step: Step, started: float) -> None:
+        """A word now and then about what takes long: a file that is being read, a block that hangs on many agents."""
+        while True:
+            await asyncio.sleep(PATIENCE)
+            self.tell("progress", step, seconds=time.monotonic() - started)
 
     def answer(self, ref: Ref) -> Any:
         """What a Ref stands for. LookupError if it was not made."""
@@ -142,8 +153,8 @@ class _Walk:
         self.outcomes[outcome.step.key] = outcome
         self.tell(outcome.status, outcome.step, outcome)
 
-    def tell(self, event: Any, step: Step, outcome: Outcome | None = None) -> None:
-        seconds = outcome.seconds if outcome else 0.0
+    def tell(self, event: Any, step: Step, outcome: Outcome | None = None, seconds: float = 0.0) -> None:
+        seconds = outcome.seconds if outcome else seconds
         self.notify(Event(event, step, len(self.outcomes), len(self.plan.steps), seconds, outcome))
 
 

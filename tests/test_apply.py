@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from lettaform.apply import INTERRUPTED, Stop, apply
 from lettaform.errors import ServerError
 from lettaform.model import Answer, Event, Plan, Record, Report, Step
@@ -124,3 +126,26 @@ def test_without_the_lock_not_even_the_record_is_written() -> None:
 def test_outputs_are_told_once_they_are_known() -> None:
     report, _ = walk(Fake(), step("blocks.a"), outputs={"a": Ref(at("blocks.a")), "b": Ref(at("blocks.gone")), "c": 3})
     assert report.outputs == {"a": "id-blocks.a", "b": None, "c": 3}
+
+
+def test_what_takes_long_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lettaform.apply.PATIENCE", 0.01)
+
+    class Slow(Fake):
+        async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+            await asyncio.sleep(0.1 if step.key == "blocks.slow" else 0)
+            return await super().send(step, answer)
+
+    _, events = walk(Slow(), step("blocks.slow"), step("blocks.fast"))
+    said = [(event.step.key, event.seconds) for event in events if event.event == "progress"]
+    assert {key for key, _ in said} == {"blocks.slow"}
+    assert len(said) >= 2
+    assert [seconds for _, seconds in said] == sorted(seconds for _, seconds in said)
+    assert events[-1].event == "done"
+
+
+def test_what_must_have_ended_may_have_failed() -> None:
+    server = Fake("blocks.a")
+    report, _ = walk(server, step("blocks.a"), step("blocks.b", behind=("blocks.a",)))
+    assert [outcome.status for outcome in report.outcomes] == ["failed", "done"]
+    assert [key for key, _ in server.sent] == ["blocks.a", "blocks.b"]
