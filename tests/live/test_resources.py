@@ -463,13 +463,12 @@ def test_what_a_file_of_everything_keeps_and_what_reading_it_undoes(stack: Fleet
         SCRIPT.replace("def say", f"def {word}_say").replace("def add", f"def {word}_add")
     )
     (stack.folder / "a.md").write_text("# A\n")
+    program = f"type: stdio, command: {sys.executable}, args: ['${{folder}}/echo.py'], env: {{K: v}}"
     manifest = f"""
         folders: {{f: {{name: {stack.stack}, embedding: {letta.embedding}, files: [a.md]}}}}
         archives: {{n: {{embedding: {letta.embedding}, passages: [One.]}}}}
         identities: {{i: {{identifier_key: {stack.stack}, name: n, identity_type: user}}}}
-        mcp_servers:
-          echo:
-            {{name: {stack.stack}, type: stdio, command: {sys.executable}, args: ["${{folder}}/echo.py"], env: {{K: v}}}}
+        mcp_servers: {{echo: {{name: {stack.stack}, {program}}}}}
         tools: {{say: {{mcp: echo, name: {word}_say}}}}
         agents:
           ann:
