@@ -123,12 +123,15 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
         yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=FORGET)
         return
     waits: list[str] = []
-    gone = tuple(f"{address}-{name}:{_named(member)}" for name, member in delta.unlinks)
+    held = {item.name: f"{address}+{name}:{_named(item)}" for name, item in delta.links if isinstance(item, Item)}
     for verb, sign, members in (("unlink", "-", delta.unlinks), ("link", "+", delta.links)):
         for name, member in members:
             key = f"{address}{sign}{name}:{_named(member)}"
-            # what is held comes in any order, once there is room for it
-            before = () if verb == "unlink" else gone if isinstance(member, Item) else tuple(waits)
+            before = () if verb == "unlink" else tuple(waits)
+            if isinstance(
+                member, Item
+            ):  # in any order; but one that another takes the place of goes once that is there
+                before = (held[member.name],) if verb == "unlink" and member.name in held else ()
             yield Step(key, verb, delta.address, change.kind, delta.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
             waits.append(key)
     room = kinds()[change.kind].roomy()

@@ -292,6 +292,33 @@ def test_one_that_the_server_cannot_read_is_named_and_it_alone_is_sent_again(
     assert now["bad.md"]["content"] == "# Bad\n"
 
 
+def test_a_file_whose_successor_fails_is_still_there(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(library)
+    before = files(library)["a.md"]["id"]
+    document(library, "a.md", "# Anew\n")
+    document(library, "more.md", "# More\n")
+    once = httpx.AsyncClient.request
+
+    async def fail(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
+        if str(url).endswith("/upload") and told["files"]["file"][0] == "a.md":
+            return httpx.Response(
+                500, json={"detail": "An unknown error occurred"}, request=httpx.Request(method, "http://x")
+            )
+        return await once(client, method, url, **told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(httpx.AsyncClient, "request", fail)
+        patch.setattr(hold, "SETTLE", 0.1)
+        _, report = flow.apply(library.source, library.connection)
+    assert report is not None
+    assert report.exit_code == 5
+    now = files(library)
+    assert (now["a.md"]["id"], now["a.md"]["content"], now["more.md"]["content"]) == (before, "# A\n", "# More\n")
+    build(library)
+    library.settled()
+    assert files(library)["a.md"]["content"] == "# Anew\n"
+
+
 def test_an_upload_that_comes_twice_leaves_one_file(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     # of two that come at once 0.16.8 keeps both, under one name
     once, seen = httpx.AsyncClient.request, list[str]()
@@ -439,3 +466,39 @@ def test_a_folder_with_another_embedding_is_another_and_its_agents_have_it(libra
     assert the(library, "folder") != before
     assert set(files(library)) == {"a.md", "deep__b.md"}
     assert tools(library) == TOOLS
+
+
+# --- what the server does besides ------------------------------------------------------------------------------------
+
+
+def test_what_an_agent_sees_of_its_files(library: Fleet, letta: Any) -> None:
+    path = library.folder / "lettaform.yaml"
+    path.write_text(
+        path.read_text().replace("folders: [manuals], archive", "folders: [manuals], max_files_open: 1, archive")
+    )
+    build(library)
+    agent, folder = library.agent("ann")["id"], the(library, "folder")
+    told = library.raw.get(f"/v1/agents/{agent}/files").raise_for_status().json()
+    assert told.keys() == {"files", "next_cursor", "has_more"}
+    assert {each["file_name"] for each in told["files"]} == {
+        f"{library.stack}/{name}" for name in ("a.md", "deep__b.md")
+    }
+    assert sum(each["is_open"] for each in told["files"]) <= 1  # and no more than it may have open
+    document(library, "later.md", "# Later\n")
+    build(library)  # arrives by itself
+    assert len(library.raw.get(f"/v1/agents/{agent}/files").json()["files"]) == 3
+    assert library.raw.get(f"/v1/sources/{folder}").json()["id"] == folder  # one thing under two names
+    shown = library.raw.get(f"/v1/agents/{agent}", params={"include": "agent.sources"}).json()["sources"]
+    assert "vector_db_provider" in shown[0]
+    assert "vector_db_provider" not in library.raw.get(f"/v1/folders/{folder}").json()
+
+
+def test_an_embedding_that_is_told_anew_embeds_nothing_anew(library: Fleet) -> None:
+    build(library)
+    folder = the(library, "folder")
+    config = library.raw.get(f"/v1/folders/{folder}").json()["embedding_config"]
+    before = files(library)
+    library.patch(f"/v1/folders/{folder}", embedding_config=config | {"embedding_chunk_size": 77})
+    after = files(library)
+    assert {name: file["updated_at"] for name, file in after.items()} == {n: f["updated_at"] for n, f in before.items()}
+    library.settled()  # it was not declared
