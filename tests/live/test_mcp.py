@@ -19,7 +19,7 @@ from lettaform.render import text
 from lettaform.server.client import Client
 from tests.conformance.test_mcp_servers import SCRIPT
 from tests.live.fleet import TOOL, Fleet, Wire, changes
-from tests.standin import StandIn, serve
+from tests.standin import Ask, Refusal, StandIn, serve
 
 SAY = '''@tool
 def {name}_say(word: str) -> str:
@@ -76,6 +76,10 @@ class Rig:
     def server(self) -> dict[str, Any]:
         (found,) = self.servers()
         return found
+
+    def server_called(self, name: str) -> str:
+        (found,) = [each["id"] for each in self.servers() if each["server_name"] == name]
+        return str(found)
 
     def tools(self) -> dict[str, dict[str, Any]]:
         """Every tool on the server that has a name of this test's own, by the rest of that name."""
@@ -447,6 +451,44 @@ def test_a_refusal_of_the_server_fails_the_run_and_names_it(rig: Rig, monkeypatc
     rig.offer()
     rig.fleet.apply()
     assert rig.of("ann") == {"say", "add"}
+
+
+def test_a_server_that_starts_no_programs_says_so(tmp_path: Path) -> None:
+    """On the stand-in: a Letta server starts none unless MCP_DISABLE_STDIO=false."""
+    standin, said = StandIn(), "MCP stdio servers are disabled. Set MCP_DISABLE_STDIO=false to enable them."
+
+    def refuse(ask: Ask) -> None:
+        if ask.method == "POST" and ("mcp-servers" in ask.path or "mcp/servers" in ask.path):
+            raise Refusal(400, said)
+
+    standin.before = refuse
+    with serve(standin) as server:
+        fleet = Fleet(server, "letta/letta-free", "letta/letta-free", None, tmp_path, "t-none")
+        rig = Rig(fleet)
+        rig.offer()
+        rig.write()
+        (problem,) = rig.refused()
+        assert said in problem.message
+
+
+def test_the_old_routes_are_another_door_to_the_same(rig: Rig) -> None:
+    rig.build()
+    name, old = rig.fleet.stack, "/v1/tools/mcp/servers"
+    raw, http = rig.fleet.raw, {"mcp_server_type": "sse", "server_url": "https://nobody.invalid/"}
+    http |= {"auth_header": "Authorization", "auth_token": "t-secret"}
+    raw.post("/v1/mcp-servers/", json={"server_name": f"{name}-http", "config": http}).raise_for_status()
+    told = raw.get(old).json()
+    assert isinstance(told, dict)
+    assert told[name]["command"] == sys.executable
+    shown = [told[f"{name}-http"], *rig.servers()]  # a token stands in clear at both
+    assert [each["auth_token"] for each in shown if "auth_token" in each] == ["Bearer t-secret"] * 2
+    body = {"server_name": name, "type": "stdio", "command": sys.executable, "args": [str(rig.script)]}
+    assert raw.put(old, json=body).status_code == 409  # no upsert
+    say = rig.tools()["say"]
+    assert raw.post(f"{old}/{name}/{say['name']}").json()["id"] == say["id"]
+    assert raw.post(f"{old}/{name}/no_such_tool").status_code == 500
+    ran = raw.post(f"/v1/mcp-servers/{rig.server_called(name)}/tools/{say['id']}/run", json={"args": {"word": "hello"}})
+    assert "hello" in ran.text
 
 
 def failed(report: Report | None) -> Sequence[str]:

@@ -7,10 +7,12 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from lettaform import flow
@@ -233,6 +235,35 @@ def test_a_providers_key_is_never_shown_and_rotates_alone(stack: Fleet) -> None:
     assert stack.raw.get(path).json()["api_key_enc"] == "other-secret"
 
 
+def test_what_a_provider_offers_is_asked_for_by_nobody(stack: Fleet) -> None:
+    told = {"name": stack.stack, "provider_type": "openai", "api_key": "k", "base_url": NOWHERE}
+    theirs = post(stack, "/v1/providers/", **told)
+    try:
+        assert stack.raw.patch(f"/v1/providers/{theirs['id']}/refresh").status_code not in (404, 405)
+    finally:
+        stack.raw.delete(f"/v1/providers/{theirs['id']}")
+
+
+# --- agents at work --------------------------------------------------------------------------------------------------
+
+
+def test_an_apply_beside_an_agent_that_answers_disturbs_neither(stack: Fleet, letta: Letta) -> None:
+    build(stack, "agents: {a: {system: One.}}")
+    id = stack.agent("a")["id"]
+
+    def talk() -> list[int]:
+        message = {"messages": [{"role": "user", "content": "Hello."}]}
+        with httpx.Client(base_url=letta.url, headers=stack.raw.headers, timeout=60) as client:
+            return [client.post(f"/v1/agents/{id}/messages", json=message).status_code for _ in range(3)]
+
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(talk)
+        build(stack, "agents: {a: {system: Two., description: D.}}")
+        assert answers.result() == [200, 200, 200]
+    stack.settled()
+    assert stack.agent("a")["system"] == "Two."
+
+
 # --- groups ----------------------------------------------------------------------------------------------------------
 
 TEAM = "agents: {boss: {}, one: {}, two: {}}\ngroups: {team: {type: supervisor, manager: boss, agents: [one, two]}}"
@@ -378,6 +409,13 @@ def test_the_old_format_is_no_more(stack: Fleet, agent: dict[str, Any]) -> None:
     exported(stack, agent, max_steps=1)  # heard, and not heeded
 
 
+def test_a_file_can_have_skills_put_in(stack: Fleet, agent: dict[str, Any]) -> None:
+    skill = {"name": "brew", "files": {"SKILL.md": "---\nname: brew\ndescription: Makes tea.\n---\n"}}
+    file = stack.raw.post(f"/v1/agents/{agent['id']}/export", json={"skills": [skill]}).raise_for_status().json()
+    assert [each["name"] for each in file["skills"]] == ["brew"]
+    assert exported(stack, agent)["skills"] == []
+
+
 def test_agent_files_are_asked_for_one_at_a_time(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     # of several at once 0.16.8 mixes up the numbers
     build(stack, "agents: {" + ", ".join(f"a{n}: {{}}" for n in range(6)) + "}")
@@ -453,6 +491,9 @@ def test_what_a_reading_does_not_look_at(stack: Fleet, agent: dict[str, Any], re
     file["agents"][0]["llm_config"] = {**file["agents"][0]["llm_config"], "model": "no-such", "handle": "no/such"}
     made = reading(json.dumps(json.dumps(file)), strip_messages="true")  # said twice, too
     assert made["llm_config"]["handle"] == "no/such"
+    stack.raw.delete(f"/v1/agents/{made['id']}")
+    made = reading(stranger(reading, agent), model="letta/letta-free")
+    assert made["llm_config"]["handle"] == "letta/letta-free"
     stack.raw.delete(f"/v1/agents/{made['id']}")
     reading({"agent_type": "memgpt_agent", "core_memory": [], "messages": [], "version": "0.5.0"}, status=400)
 
