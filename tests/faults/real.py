@@ -97,9 +97,9 @@ class Real:
                 yield Shot(name, shape, fault)
 
     def chains(self) -> Iterator[Chain]:
-        """Every phase × every fault."""
-        for name in self.shapes:
-            for fault in Fault:
+        """Every phase × every fault; those that kill a process at each shape, which take longest, last."""
+        for fault in sorted(Fault, key=lambda fault: fault.kills):
+            for name in self.shapes:
                 yield Chain(name, fault)
 
     def judge_chain(self, chain: Chain) -> list[str]:
