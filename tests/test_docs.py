@@ -24,8 +24,28 @@ def test_a_test_that_a_document_names_exists(document: str, file: str, test: str
     assert test in re.findall(r"^ *(?:async )?def (\w+)", (ROOT / file).read_text(), re.MULTILINE)
 
 
-def test_the_page_of_failures_names_tests() -> None:
-    assert len([row for row in _named() if row[0] == "failures.md"]) > 30
+def _rows(page: str) -> list[str]:
+    """The rows of a page's tables, without their heads."""
+    lines = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
+    heads = {number - 1 for number, line in enumerate(lines) if line.startswith("|---")}
+    return [line for number, line in enumerate(lines) if number not in heads and not line.startswith("|---")]
+
+
+@pytest.mark.parametrize(("page", "least"), [("failures.md", 90), ("traps.md", 130)])
+def test_each_row_names_a_test(page: str, least: int) -> None:
+    assert len(_rows(page)) >= least
+    assert [row for row in _rows(page) if len(NAMED.findall(row)) != 1 or row.count("|") != 4] == []
+
+
+NUMBERS = {"F-": 26, "D-": 12, "C-": 9, "V-": 7, "S-": 6, "X-": 6, "": 25}
+"""Failures by their letter, and pains: from 1 to how many."""
+
+
+@pytest.mark.parametrize("letter", NUMBERS)
+def test_no_number_of_the_page_of_failures_is_missing(letter: str) -> None:
+    begins = re.compile(rf"\| {letter}(\d+)\b")
+    found = [int(match[1]) for row in _rows("failures.md") if (match := begins.match(row))]
+    assert sorted(set(found)) == list(range(1, NUMBERS[letter] + 1))
 
 
 def test_the_page_of_fields_is_current() -> None:

@@ -85,6 +85,17 @@ def test_an_own_block_makes_way_for_a_shared_one_when_pruned(fleet: Fleet) -> No
     assert [block["value"] for block in fleet.agent("a")["blocks"]] == ["shared"]
 
 
+def test_a_shared_block_that_becomes_one_agents_own_stays_as_it_is_for_the_others(fleet: Fleet) -> None:
+    fleet.write("blocks: {org: {value: shared}}\nagents: {a: {blocks: [org]}, b: {blocks: [org]}}")
+    fleet.apply()
+    before = fleet.block("org", "b")
+    fleet.write("blocks: {org: {value: shared}}\nagents: {a: {blocks: [], memory: {org: own}}, b: {blocks: [org]}}")
+    fleet.apply()
+    assert fleet.block("org", "b") == before
+    (own,) = fleet.agent("a")["blocks"]
+    assert (own["value"], own["id"] != before["id"]) == ("own", True)
+
+
 def test_a_block_that_vanished_before_the_birth_is_an_error(fleet: Fleet) -> None:
     # an unknown block id is dropped with 200
     fleet.write("blocks: {org: {value: x}}")
