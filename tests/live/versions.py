@@ -218,7 +218,8 @@ FACTS = (
         _all_conversations,
         (
             *_of("conversations", "*"),
-            *_of("examples", "*sleeptime*"),
+            *_of("everything", "test_it_is_made_*"),
+            *_of("examples", "*sleeptime?", "*everything?"),
             *_of("fields", "*?conversation.*"),
             "values::conversation.*",
         ),
