@@ -12,6 +12,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import LettaformError, ManifestError, Unsupported
+from lettaform.kinds import kinds
 from lettaform.model import Plan, Wish
 from lettaform.server import connect
 from tests.standin import StandIn
@@ -234,15 +235,19 @@ def at_version(fleet: Fleet, version: str) -> LettaformError:
         return refusal(fleet, "http://localhost:8283")
 
 
-def test_a_release_that_has_no_tags_on_blocks_is_too_old_for_anything(fleet: Fleet) -> None:
+@pytest.mark.parametrize("version", ["0.15.1", "0.16.4"])
+def test_a_release_that_cannot_hold_what_we_make_is_too_old_for_anything(fleet: Fleet, version: str) -> None:
     fleet.write("")
-    refused = at_version(fleet, "0.16.2")
-    assert str(refused) == "Letta 0.16.2 at http://localhost:8283 is too old for lettaform"
-    assert refused.hint == "since 0.16.4 blocks have tags, and by them lettaform tells what is whose"
+    refused = at_version(fleet, version)
+    assert str(refused) == f"Letta {version} at http://localhost:8283 is too old for lettaform"
+    assert (refused.hint or "").startswith("0.16.5 is the first")
 
 
-def test_a_release_that_lacks_a_kind_says_so_with_the_place_and_since_when_there_is_one(fleet: Fleet) -> None:
+def test_a_release_that_lacks_a_kind_says_so_with_the_place_and_since_when_there_is_one(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds()["conversation"], "since", "0.16.9")
     fleet.write("conversations: {desk: {agent: ann}}")
-    (problem,) = at_version(fleet, "0.16.4").problems
-    assert problem.message == "conversations.desk: Letta 0.16.4 has no conversations"
-    assert (problem.hint, problem.place and problem.place.line) == ("since 0.16.5", 3)
+    (problem,) = refusal(fleet, "http://localhost:8283").problems
+    assert problem.message == "conversations.desk: Letta 0.16.8 has no conversations"
+    assert (problem.hint, problem.place and problem.place.line) == ("since 0.16.9", 3)

@@ -37,8 +37,13 @@ def company(address: Address) -> Iterator[tuple[str, str, Address]]:
 
 
 def oldest() -> str:
-    """The first release of a server of one's own on which anything can be ours: what we are told by stands in tags."""
-    return kinds()["block"].attrs()["tags"].since or ""
+    """The first release of a server of one's own that can hold anything of ours.
+
+    Marks stand in the tags of blocks, and what agents are told of a change only a call to them brings.
+    """
+    call = kinds()["agent"].call
+    needed = [kinds()["block"].attrs()["tags"].since, call.since if call else None]
+    return max(filter(None, needed), key=lambda version: [int(each) for each in version.split(".")])
 
 
 def kind_of(address: Address) -> str | None:

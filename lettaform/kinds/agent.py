@@ -57,7 +57,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
 
     compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "folders", "tool_rules", "timezone", "memory"})
     replaced: ClassVar[str] = "with its blocks, without its conversation"
-    call: ClassVar[Call | None] = Call("recompile", "POST", str, "its prompt was compiled again")
+    call: ClassVar[Call | None] = Call("recompile", "POST", str, "its prompt was compiled again", since="0.16.5")
     brings: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
     born_with: ClassVar[Mapping[str, str]] = {"memory": "memory_persona"}
     # 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is

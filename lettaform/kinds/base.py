@@ -113,6 +113,7 @@ class Call:
     answer  the type of what it answers, if it did what it should
     done    what it does, for people
     born    whether a birth needs it, too
+    since   the first release of a server of one's own that has it
     """
 
     name: str
@@ -120,6 +121,7 @@ class Call:
     answer: type
     done: str
     born: bool = False
+    since: str | None = None
 
 
 @dataclass(frozen=True)

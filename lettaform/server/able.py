@@ -13,7 +13,7 @@ from lettaform.model import Desired, Manifest
 def demand(manifest: Manifest, url: str, version: str) -> None:
     """Unsupported, with a problem for each object and field that this server is known to lack."""
     if not is_cloud(url) and _older(version, oldest()):
-        hint = f"since {oldest()} blocks have tags, and by them lettaform tells what is whose"
+        hint = f"{oldest()} is the first that can hold what lettaform makes: it tags blocks, and compiles prompts anew"
         raise Unsupported(f"Letta {version} at {url} is too old for lettaform", hint)
     problems = tuple(each for desired in manifest.objects.values() for each in _lacks(desired, url, version))
     if problems:
