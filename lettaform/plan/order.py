@@ -198,18 +198,26 @@ def _birth(delta: Delta, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Ste
 
 
 def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[Step]:
-    """Groups first, then agents, then what they used; and only once nobody of ours holds it any more."""
+    """Groups first, then agents, then what they used; and only once nobody of ours holds it any more.
+
+    What the server made along with an object goes where that goes: taken apart before, a crash would leave a part that
+    nobody could tell from a copy.
+    """
+    along = {part: d.address for d in deltas if d.change.action == "delete" for _, _, part in company(d.address)}
     before = ["record-"] if recorded else []
     live = delta.live
     assert live is not None
     if delta.taken:  # its successor has taken over what it said
         before.append(str(delta.address))
     users = {name for name, kind in kinds().items() if any(live.kind in (a.to, a.own) for a in kind.attrs().values())}
-    if users:
+    if delta.address in along:
+        before.append(f"-{along[delta.address]}")
+    elif users:
         before += [
             f"-{each.address}"
             for each in deltas
-            if each.change.action in ("delete", "replace") and each.change.kind in users and not each.taken
+            if each.change.action in ("delete", "replace") and each.change.kind in users
+            if not each.taken and each.address not in along
         ]
         before += [
             f"{each.address}-{name}:{member}" for each in deltas for name, member in each.unlinks if member == live.id

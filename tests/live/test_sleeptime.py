@@ -12,6 +12,7 @@ import pytest
 from lettaform import flow
 from lettaform.errors import Guarded, LettaformError
 from lettaform.model import Wish
+from lettaform.server.client import Client
 from tests.live.fleet import Fleet, Wire, changes
 
 EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
@@ -194,6 +195,28 @@ def test_it_dies_with_the_first_and_nothing_is_left(pair: Pair) -> None:
     flow.apply(pair.fleet.source, pair.fleet.connection, Wish(prune=True))
     assert [path for path in doomed if pair.is_there(path)] == []
     pair.fleet.settled()
+
+
+def test_a_run_that_died_among_their_deaths_leaves_neither(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the second one without its group would be a copy that nobody could tell from somebody's
+    pair.build()
+    doomed = pair.everything()
+    exchange = Client._exchange
+
+    async def die(client: Client, ask: Any) -> Any:
+        answer = await exchange(client, ask)
+        if ask.method == "DELETE":
+            raise KeyboardInterrupt
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "_exchange", die)
+        with suppress(BaseException):
+            flow.apply(pair.fleet.source, pair.fleet.connection, EVERYTHING)
+    assert not all(map(pair.is_there, doomed))
+    flow.apply(pair.fleet.source, pair.fleet.connection, EVERYTHING)
+    assert [path for path in doomed if pair.is_there(path)] == []
+    assert pair.fleet.state() == []
 
 
 def test_it_moves_with_the_first(pair: Pair) -> None:
