@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -54,6 +55,9 @@ def test_a_postmaster_is_known_by_the_folder_in_its_command(tmp_path: Path) -> N
     one = process.start(command, log=tmp_path / "log", folder=tmp_path, environment={})
     try:
         (tmp_path / "postmaster.pid").write_text(f"{one.pid}\n")
+        until = time.monotonic() + 10
+        while postgres.running(tmp_path) is None and time.monotonic() < until:
+            time.sleep(0.01)  # forked, and not yet what it will be
         assert postgres.running(tmp_path) == one.pid
     finally:
         process.end([one.pid])
