@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from lettaform.kinds import kinds
@@ -26,8 +27,12 @@ class Eye:
         self.manifest, self.world, self.wish, self.gone = manifest, world, wish, gone
         self.addresses = {live.id: address for address, live in world.objects.items()}
         self.hung = Counter(block.id for blocks in world.attached.values() for block in blocks)
-        lives = (*world.strangers.values(), *world.objects.values())
-        self.ids = {(live.kind, live.name): live.id for live in lives if kinds()[live.kind].unique}
+
+    @cached_property
+    def ids(self) -> Mapping[tuple[str, str], str]:
+        """Kind and unique name to the id of what has it, anybody's."""
+        lives = (*self.world.strangers.values(), *self.world.objects.values())
+        return {(live.kind, live.name): live.id for live in lives if kinds()[live.kind].unique}
 
     def known(self, value: Any) -> Any:
         """`value` with what is alive in place of its Refs, secrets in clear; UNKNOWN if something is not alive yet."""

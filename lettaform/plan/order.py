@@ -128,9 +128,8 @@ def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]
         for name, member in members:
             key = f"{address}{sign}{name}:{_named(member)}"
             before = () if verb == "unlink" else tuple(waits)
-            if isinstance(
-                member, Item
-            ):  # in any order; but one that another takes the place of goes once that is there
+            # what is held comes in any order; but what another takes the place of goes once that is there
+            if isinstance(member, Item):
                 before = (held[member.name],) if verb == "unlink" and member.name in held else ()
             yield Step(key, verb, delta.address, change.kind, delta.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
             waits.append(key)

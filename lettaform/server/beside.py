@@ -63,8 +63,8 @@ async def below(client: Client, manifest: Manifest, world: World) -> World:
             lists[id] = await _listed_below(client, kind, id)
         mine = _one_below(address, desired, record, lists.get(id, []))
         if mine is not None:
-            mark = record.marks.get(address, Mark())
-            objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=mark)
+            kept = record.marks.get(address, Mark())
+            objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=kept)
     return replace(world, objects=objects)
 
 

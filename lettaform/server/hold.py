@@ -20,7 +20,7 @@ from lettaform.words import Item
 PAGE = 100
 """Passages in one answer of a search."""
 SETTLE = 5.0
-"""Seconds after which the server has done what it had heard of an unanswered request."""
+"""Seconds after which the server has done what it had heard of an unanswered request: it goes on without the client."""
 LOOKED_INTO = 4_000_000
 """Bytes of ours in one folder up to which the texts themselves are read to compare them."""
 PROCESSED = 120.0
@@ -158,9 +158,8 @@ async def _read_through(client: Client, folder: str, body: Mapping[str, Any]) ->
     until, pause = time.monotonic() + PROCESSED, 0.1
     while body["processing_status"] != "completed":
         if body["processing_status"] == "error":
-            why = " ".join(str(body["error_message"]).split("[SQL")[0].split())[
-                :300
-            ]  # 0.16.8 shows its SQL, and the text
+            # 0.16.8 shows its SQL, and the text
+            why = " ".join(str(body["error_message"]).split("[SQL")[0].split())[:300]
             raise ServerError(f"{body['original_file_name']}: the server cannot read it: {client.redact(why)}")
         if time.monotonic() > until:
             raise ServerError(f"{body['original_file_name']}: not read within {PROCESSED:.0f} s", "apply again")

@@ -23,12 +23,11 @@ from typing import Any
 from lettaform.errors import Conflict, Locked, NotFound, ServerError, Unavailable, Unsupported
 from lettaform.model import Lock
 from lettaform.server.client import Client
+from lettaform.server.hold import SETTLE
 
 PATH = "/v1/identities/"
 LEASE = 15.0
 """Seconds after which a lock that does not beat is nobody's."""
-SETTLE = 5.0
-"""Seconds to wait after a takeover: 0.16.8 goes on with what a dead holder had sent."""
 
 
 async def look(client: Client, stack: str) -> Lock | None:

@@ -18,12 +18,10 @@ from lettaform.model import FORGET, Answer, Live, Mark, Step
 from lettaform.server import mark
 from lettaform.server.beside import brought
 from lettaform.server.client import Client
-from lettaform.server.hold import HOLDS
+from lettaform.server.hold import HOLDS, SETTLE
 from lettaform.server.single import whole
 from lettaform.words import Address, Item, Keep, Ref, canonical, fill, nearest, secrets
 
-SETTLE = 5.0
-"""Seconds to look for what an unanswered POST may have made: 0.16.8 goes on after the client is gone."""
 RECORD_PART = 150_000
 """Characters of one block of the stack record."""
 
