@@ -315,8 +315,9 @@ class _Line:
         self.held = holder is not None
         _environment(self.manifest, world)
         draft = diff(self.manifest, world, wish)
-        if asked := _usage(draft, world):
-            world = replace(world, users=await self.server.users(asked))
+        if (asked := _usage(draft, world)) or _leaders(draft):
+            users, company = await asyncio.gather(self.server.users(asked), self.server.company(_leaders(draft)))
+            world = replace(world, users=users, company=company)
             draft = diff(self.manifest, world, wish)
         self.world = world
         written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and _unsure(d)]
@@ -475,6 +476,12 @@ def _usage(draft: Draft, world: World) -> list[Live]:
         if change.action in ("delete", "replace") or rewritten or (not live.marked and delta.address.parent):
             asked.append(live)
     return asked
+
+
+def _leaders(draft: Draft) -> list[Live]:
+    """Of what it must be known what came along with it: it dies, and that dies with it."""
+    dying = [d.live for d in draft.deltas if d.live and d.change.action in ("delete", "replace")]
+    return [live for live in dying if live.kind in kinds()[live.kind].brings]
 
 
 def _unsure(delta: Delta) -> bool:

@@ -43,8 +43,16 @@ class Group(Kind, section="groups", path="/v1/groups/", name="description", mark
         leads, kind = values.get("manager") is not None, values.get("type")
         if kind is not None and values.get("frequency") is not None:
             return [("frequency", "only groups that `sleeptime` brings have it", "`agents.*.sleeptime: {frequency: …}`")]
+        problems: list[tuple[str, str, str | None]] = []
         if kind == "round_robin" and leads:
-            return [("manager", "a round robin has no manager", "leave it out, or choose another `type`")]
+            problems.append(("manager", "a round robin has no manager", "leave it out, or choose another `type`"))
         if kind in ("supervisor", "dynamic") and not leads:
-            return [("type", f"a {kind} group needs a `manager`", "a key of `agents`")]
-        return []
+            problems.append(("type", f"a {kind} group needs a `manager`", "a key of `agents`"))
+        # 0.16.8 answers 200 to these, and keeps nothing of them
+        for field, able in (("max_turns", ("round_robin", "dynamic")), ("termination_token", ("dynamic",))):
+            if kind is not None and kind not in able and values.get(field) is not None:
+                told = " or ".join(f"`{each}`" for each in able)
+                problems.append((field, f"a {kind} group has none", f"leave it out, or choose {told} as its `type`"))
+        if values.get("agents") == []:
+            problems.append(("agents", "is empty, and the server never empties a group", "name a key of `agents`, or drop the group"))
+        return problems

@@ -205,7 +205,12 @@ class _Diff:
         if (kind.precious or bereft) and not matches(desired.address, self.wish.allow_destroy):
             hint, place = f"`--allow-destroy '{desired.address}'` consents", desired.place_of(fixed[0])
             self.guards.append(Problem(f"{desired.address}: {note}{lost}", place, hint, str(desired.address), fixed[0]))
-        return replace(change, action="replace", notes=(f"{note}{lost}",))
+        return replace(change, action="replace", notes=(f"{note}{lost}", *self.followed(change.id or "")))
+
+    def followed(self, id: str) -> Iterator[str]:
+        """What dies with an agent that dies, and stands at no address of ours: somebody else asked for it."""
+        for each in sorted(self.world.company.get(id, frozenset()) - self.eye.addresses.keys()):
+            yield f"takes along {each}, which came with it and which this manifest does not speak of"
 
     def bereft(self, desired: Desired) -> int:
         """How many agents have what is replaced, and nothing says to attach what takes its place, or to take it off."""
@@ -580,7 +585,8 @@ class _Diff:
             place, path = wanted.place if wanted else None, "lifecycle.prevent_destroy"
             message, hint = f"{address} is protected by `prevent_destroy`", f"`--allow-destroy '{address}'` consents"
             self.guards.append(Problem(message, place, hint, str(address), path))
-        change = Change(address, live.kind, "delete", live.id, "destroy" if self.wish.destroy else "no longer declared")
+        reason = "destroy" if self.wish.destroy else "no longer declared"
+        change = Change(address, live.kind, "delete", live.id, reason, notes=tuple(self.followed(live.id)))
         self.deltas.append(Delta(change, None, live))
 
     @cached_property
@@ -589,6 +595,7 @@ class _Diff:
         kept: Mapping[Address, Desired] = {} if self.wish.destroy else self.manifest.objects
         ours = {a: live for a, live in self.world.objects.items() if live.stack == self.manifest.stack}
         dying = {live.id for a, live in ours.items() if live.kind == "agent" and a not in kept}
+        dying |= {each for id in dying for each in self.world.company.get(id, ())}
         return frozenset(dying | {delta.live.id for delta in self.deltas if delta.live and delta.unlinks})
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from lettaform.errors import Problem, ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Answer, Desired, Live, Lock, Manifest, Step, World
-from lettaform.server import find
+from lettaform.server import beside, find
 from lettaform.server import lock as locking
 from lettaform.server.check import check
 from lettaform.server.client import Client
@@ -49,6 +49,10 @@ class Server(Protocol):
 
     async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
         """The ids of all agents that have these blocks and tools, anybody's."""
+        ...
+
+    async def company(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+        """What came along with these, and goes with them: the ids of others of their kind."""
         ...
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
@@ -120,6 +124,9 @@ class V1:
 
     async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
         return await find.users(self.client, lives)
+
+    async def company(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+        return await beside.company(self.client, lives)
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
         lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -125,6 +125,22 @@ async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str,
     if where.startswith("/"):
         return await client.items(f"{kinds()[by].path}{id}{where}")
     return named(by, kind, await whole(client, by, id))
+
+
+async def company(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+    """Ids of objects to the ids of others of their kind that came along with them, declared or not: a list a stack."""
+    stacks = {(live.kind, live.stack) for live in lives if live.stack}
+
+    def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
+        table = kinds()[kind]
+        include = [line.include for line in table.attrs().values() if line.along and line.include]
+        return client.pages(table.path, tags=mark.stack_tag(stack), include=include, **table.listing)
+
+    lists = await asyncio.gather(*(listed(kind, stack) for kind, stack in stacks))
+    bodies = {body["id"]: body for found in lists for body in found}
+    for live in (each for each in lives if each.id not in bodies):  # its tags are gone, and the record knows it
+        bodies[live.id] = await whole(client, live.kind, live.id)
+    return {live.id: frozenset(each["id"] for each in named(live.kind, live.kind, bodies[live.id])) for live in lives}
 
 
 def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -92,8 +92,11 @@ def test_what_a_manager_keeps(server: Face) -> None:
     lead, one = server.agent(tags=["t"]), server.agent(tags=["t"])
     made = make(server, [one], manager_type="round_robin", max_turns=7, manager_agent_id=lead["id"], nonsense=1)
     assert (made["max_turns"], made["manager_agent_id"]) == (7, None)
-    made = make(server, [one], manager_type="supervisor", manager_agent_id=lead["id"], max_turns=7)
-    assert (made["max_turns"], made["manager_agent_id"]) == (None, lead["id"])
+    made = make(server, [one], manager_type="round_robin", termination_token="OVER")
+    assert made["termination_token"] is None
+    told = {"manager_type": "supervisor", "manager_agent_id": lead["id"], "max_turns": 7, "termination_token": "OVER"}
+    made = make(server, [one], **told)
+    assert (made["max_turns"], made["termination_token"], made["manager_agent_id"]) == (None, None, lead["id"])
     made = make(server, [], manager_type="dynamic", manager_agent_id=lead["id"], termination_token=None, max_turns=0)
     assert (made["agent_ids"], made["termination_token"], made["max_turns"]) == ([], None, 0)
     made = make(server, [one], manager_type="sleeptime", manager_agent_id=lead["id"])

@@ -197,6 +197,24 @@ def test_it_dies_with_the_first_and_nothing_is_left(pair: Pair) -> None:
     pair.fleet.settled()
 
 
+def test_what_somebody_else_asked_for_goes_along_and_the_plan_says_so(pair: Pair) -> None:
+    pair.write(None)
+    pair.build()
+    pair.fleet.patch(f"/v1/agents/{pair.first['id']}", enable_sleeptime=True)
+    pair.fleet.settled()
+    (id,) = pair.group["agent_ids"]
+    plan = flow.plan(pair.fleet.source, pair.fleet.connection, Wish(destroy=True))
+    (ours,) = [change for change in plan.changes if change.kind == "agent"]
+    assert id in "".join(ours.notes)
+    # it was the only other one that had the block
+    assert [(str(c.address), c.action) for c in plan.changes if c.kind == "block"] == [
+        ("agents.ann.memory.notes", "delete")
+    ]
+    flow.apply(pair.fleet.source, pair.fleet.connection, Wish(destroy=True))
+    assert not pair.is_there(f"/v1/agents/{id}")
+    assert not pair.fleet.blocks()
+
+
 def test_a_run_that_died_among_their_deaths_leaves_neither(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     # the second one without its group would be a copy that nobody could tell from somebody's
     pair.build()
