@@ -38,4 +38,7 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
         labels = values.get("isolated") or ()
         # 0.16.8 makes the conversation and a copy of the block, and then answers 409
         twice = [number for number, label in enumerate(labels) if label in labels[:number]]
-        return [(f"isolated.{number}", "stands twice", "leave one out") for number in twice]
+        problems: list[tuple[str, str, str | None]] = [(f"isolated.{each}", "stands twice", "leave one out") for each in twice]
+        if "agent" not in values:  # it dies with its agent: nobody shall forget whose it is
+            problems.append(("agent", "must be given", "a key of `agents`"))
+        return problems

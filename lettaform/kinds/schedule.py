@@ -57,6 +57,8 @@ class Schedule(Kind, section="schedules", path="/v1/agents/", name="name", mark=
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         problems: list[tuple[str, str, str | None]] = []
+        if "agent" not in values:  # it dies with its agent: nobody shall forget whose it is
+            problems.append(("agent", "must be given", "a key of `agents`"))
         if (values.get("cron") is None) == (values.get("at") is None):
             problems.append(("cron", "exactly one of `cron` and `at` says when", None))
         elif values.get("cron") and len(str(values["cron"]).split()) != 5:

@@ -44,7 +44,7 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
         heirlooms={address: ids for address, ids in heirlooms.items() if ids},
         intents=_intents(deltas),
     )
-    before = _forewarn(forgotten, due, world)
+    before = _forewarn(forgotten, due, manifest, world)
     last = _record(deltas, manifest, world, forgotten, due, destroy=destroy)
     return (*before, *_sorted(linked), *last)
 
@@ -264,7 +264,7 @@ def _members(step: Step) -> list[Any]:
     return [m for m in (*listed, step.member[1] if step.member else None) if isinstance(m, str)]
 
 
-def _forewarn(forgotten: set[Address], due: Record, world: World) -> tuple[Step, ...]:
+def _forewarn(forgotten: set[Address], due: Record, manifest: Manifest, world: World) -> tuple[Step, ...]:
     """What a crash must not hide, written before anything else.
 
     What will die leaves the record first, or a stranger that took its place could pass for it. Whose prompt must be
@@ -277,6 +277,9 @@ def _forewarn(forgotten: set[Address], due: Record, world: World) -> tuple[Step,
     # what the record alone knows stays in it until it is dead
     silent = {a for a in forgotten if kinds()[kinds_at(a)].mark == "record"}
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten - silent}
+    # an apply that died had made it and could not say so: once this is written, its intent is gone
+    intended = {a: world.objects[a].id for a in world.record.intents if a in world.objects}
+    ids |= {str(a): id for a, id in intended.items() if a not in forgotten and _ours(a, world.objects[a], manifest)}
     marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
     relics = {
         world.record.ids[a]: mark for a, mark in world.record.marks.items() if a in forgotten & {*world.record.ids}

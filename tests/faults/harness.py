@@ -8,8 +8,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
 
@@ -110,6 +111,34 @@ def once_each(struck: set[str]) -> Strike:
         return first
 
     return strike
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One case: a phase applied until each shape of its requests has met the fault once."""
+
+    phase: str
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.phase}|{self.fault}"
+
+    @classmethod
+    def parse(cls, text: str) -> Chain:
+        phase, fault = text.split("|")
+        return cls(phase, Fault(fault))
+
+
+MOST = 200
+"""Applies of one chain: each strikes one shape at least, or is the last."""
+
+
+def chains(phases: Iterable[str]) -> Iterator[Chain]:
+    """Every phase × every fault; those that kill a process at each shape, which take longest, last."""
+    names = tuple(phases)
+    for fault in sorted(Fault, key=lambda fault: fault.kills):
+        for name in names:
+            yield Chain(name, fault)
 
 
 class Faulty(httpx.AsyncBaseTransport):

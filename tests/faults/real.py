@@ -25,7 +25,7 @@ from lettaform.errors import LettaformError
 from lettaform.model import Report
 from lettaform.server import connect
 from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, differences, everything, phases, told, write
-from tests.faults.harness import Fault, Faulty, Proxy, Strike, on, once_each
+from tests.faults.harness import MOST, Chain, Fault, Faulty, Proxy, Strike, chains, on, once_each
 from tests.live.fleet import Fleet
 
 
@@ -44,26 +44,6 @@ class Shot:
     def parse(cls, text: str) -> Shot:
         phase, shape, fault = text.split("|")
         return cls(phase, shape.replace("+", " "), Fault(fault))
-
-
-@dataclass(frozen=True)
-class Chain:
-    """One case: a phase applied until each shape of its requests has met the fault once."""
-
-    phase: str
-    fault: Fault
-
-    def __str__(self) -> str:
-        return f"{self.phase}|{self.fault}"
-
-    @classmethod
-    def parse(cls, text: str) -> Chain:
-        phase, fault = text.split("|")
-        return cls(phase, Fault(fault))
-
-
-MOST = 200
-"""Applies of one chain: each strikes one shape at least, or is the last."""
 
 
 class Real:
@@ -97,10 +77,7 @@ class Real:
                 yield Shot(name, shape, fault)
 
     def chains(self) -> Iterator[Chain]:
-        """Every phase × every fault; those that kill a process at each shape, which take longest, last."""
-        for fault in sorted(Fault, key=lambda fault: fault.kills):
-            for name in self.shapes:
-                yield Chain(name, fault)
+        return chains(self.shapes)
 
     def judge_chain(self, chain: Chain) -> list[str]:
         """What is wrong once each shape has met the fault, and an apply was left alone; nothing, if all is well."""

@@ -1,7 +1,11 @@
 """Every request of a whole story × every fault: apply, apply again, and it is as if nothing had happened.
 
-python -m tests.faults.sweep --on standin [--shard I/N] [--resume FILE] [--seed N]
+python -m tests.faults.sweep --on standin [--chain] [--shard I/N] [--resume FILE] [--seed N]
+python -m tests.faults.sweep --on standin --storms N [--seed N]
 python -m tests.faults.sweep --on real --chain [--shard I/N] [--resume FILE]
+
+A chain is one phase under one fault that falls again and again, on each shape of request once: apply upon apply breaks.
+A storm is one phase, and a few applies of it that break one after the other, each at random.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ from lettaform.render import data, text
 from lettaform.server import connect
 from tests.faults.clock import Clock
 from tests.faults.fleet import SECRET, Phase, differences, everything, phases, told, write
-from tests.faults.harness import Fault, Faulty, Killed, at
+from tests.faults.harness import MOST, Chain, Fault, Faulty, Killed, Strike, at, chains, once_each
 from tests.live.fleet import ASKING
 from tests.standin import StandIn
 
@@ -58,6 +62,20 @@ class Pair:
     def parse(cls, text: str) -> Pair:
         phase, number, fault, seed = text.split(":")
         return cls(phase, int(number), Fault(fault), int(seed))
+
+
+@dataclass(frozen=True)
+class Storm:
+    """One case: everything about it is drawn by its seed."""
+
+    seed: int
+
+    def __str__(self) -> str:
+        return f"storm {self.seed}"
+
+
+_STORMY = [*Fault, *(fault for fault in Fault if fault.kills for _ in range(3))]
+"""Kills leave most behind."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +124,53 @@ class Story:
 
     def judge(self, pair: Pair) -> list[str]:
         """What is wrong with a pair; nothing, if all is well."""
-        start = self.starts[pair.phase]
-        standin = StandIn(seed=1)
+        run = self.run(pair.phase, pair.fault, at(pair.number), pair.seed)
+        return self.judged(pair.phase, run, run.disturbed)
+
+    def judge_chain(self, chain: Chain) -> list[str]:
+        """What is wrong once each shape has met the fault, and an apply was left alone; nothing, if all is well."""
+        struck = set[str]()
+        run = self.run(chain.phase, chain.fault, once_each(struck), self.seed, often=True)
+
+        def disturbed() -> None:
+            for _ in range(MOST):
+                before = len(struck)
+                run.disturbed(must=False)
+                run.faulty.fault = chain.fault
+                if len(struck) == before:
+                    break
+            run.faulty.revive()
+
+        return self.judged(chain.phase, run, disturbed)
+
+    def judge_storm(self, storm: Storm) -> list[str]:
+        """What is wrong once all of its applies broke, and one was left alone; nothing, if all is well."""
+        picked = random.Random(storm.seed)
+        phase = picked.choice(list(self.starts))
+        run, requests = self.run(phase, Fault.REFUSE, at(0), storm.seed), len(self.starts[phase].shapes)
+
+        def disturbed() -> None:
+            for _ in range(picked.randint(2, 6)):
+                run.faulty.fault, run.faulty.struck = picked.choice(_STORMY), None
+                first = len(run.faulty.shapes)
+                run.faulty.strike = at(first + picked.randint(1, int(requests * picked.choice((0.3, 0.6, 1.0)))))
+                run.disturbed(must=False)
+            run.faulty.revive()
+
+        return self.judged(phase, run, disturbed)
+
+    def run(self, phase: str, fault: Fault, strike: Strike, seed: int, *, often: bool = False) -> Run:
+        """A phase at its beginning, with what will go wrong."""
+        start, standin = self.starts[phase], StandIn(seed=1)
         standin.tables = copy.deepcopy(start.tables)
-        faulty = Faulty(standin, pair.fault, at(pair.number), latency=LATENCY, seed=pair.seed)
-        run = Run(standin, start.manifest, start.phase.wish, faulty)
+        faulty = Faulty(standin, fault, strike, latency=LATENCY, seed=seed, often=often)
+        return Run(standin, start.manifest, start.phase.wish, faulty)
+
+    def judged(self, phase: str, run: Run, disturbed: Callable[[], None]) -> list[str]:
+        """What is wrong after it went wrong, and once more without."""
+        start = self.starts[phase]
         try:
-            run.disturbed()
+            disturbed()
             run.recovered()
             run.is_settled()
         except Wrong as error:
@@ -167,8 +225,8 @@ class Run:
         with self.here() as source:
             return flow.plan(source, self.connection, self.wish)
 
-    def disturbed(self) -> None:
-        """An apply with the fault: a report, an error of ours, or death."""
+    def disturbed(self, *, must: bool = True) -> None:
+        """An apply with the fault: a report, an error of ours, or death. `must`: the fault has to fall."""
         try:
             self.apply()
         except LettaformError as error:
@@ -178,7 +236,7 @@ class Run:
                 raise Wrong(f"the first apply broke: {error!r}") from error
         except Exception as error:
             raise Wrong(f"the first apply broke: {error!r}") from error
-        if self.faulty.struck is None:
+        if must and self.faulty.struck is None:
             raise Wrong(f"only {len(self.faulty.shapes)} requests were sent")
         self.faulty.revive()
 
@@ -248,7 +306,7 @@ def sweep(
         try:
             wrong = judge(case)
         except (AssertionError, LettaformError, httpx.HTTPError) as error:
-            wrong = [f"{type(error).__name__}: {error}"]
+            wrong = [f"{type(error).__name__}: {error}", *map(str, getattr(error, "problems", ()))]
         count["tried"] += 1
         if wrong:
             count["failed"] += 1
@@ -265,8 +323,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--on", choices=("standin", "real"), default="standin")
     parser.add_argument("--url", default=os.environ.get("LETTAFORM_TEST_URL"), help="of the real server")
     parser.add_argument(
-        "--chain", action="store_true", help="on a real server: strike every shape, one after the other"
+        "--chain", action="store_true", help="apply under a fault until it has fallen on every shape of request"
     )
+    parser.add_argument("--storms", type=int, default=0, help="so many, from the seed on; on the stand-in")
     parser.add_argument("--shard", default="1/1", metavar="I/N")
     parser.add_argument("--resume", type=Path, help="notes what went well, and leaves it out the next time")
     parser.add_argument("--seed", type=int, default=0)
@@ -282,12 +341,15 @@ def _on_standin(asked: argparse.Namespace) -> Counter[str]:
     story = Story(asked.seed)
     for name, start in story.starts.items():
         print(f"{name}: {len(start.shapes)} requests, {len(set(start.shapes))} shapes")
-    cases = [Pair.parse(text) for text in asked.pair] or list(story.pairs())
-    return _some(asked, cases, story.judge)
+    if asked.storms:
+        return _some(asked, [Storm(asked.seed + number) for number in range(asked.storms)], story.judge_storm)
+    if asked.chain:
+        return _some(asked, [Chain.parse(text) for text in asked.pair] or [*chains(story.starts)], story.judge_chain)
+    return _some(asked, [Pair.parse(text) for text in asked.pair] or list(story.pairs()), story.judge)
 
 
 def _on_real(asked: argparse.Namespace) -> Counter[str]:
-    from tests.faults.real import Chain, Real, Shot
+    from tests.faults.real import Real, Shot
 
     real = Real(asked.url, os.environ.get("LETTAFORM_TEST_PASSWORD"), until="destroy")
     for name, shapes in real.shapes.items():

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from tests.faults.harness import Fault
+from tests.faults.harness import Chain, Fault, chains
 from tests.faults.real import Real, Shot
-from tests.faults.sweep import Pair, Story
+from tests.faults.sweep import Pair, Storm, Story
 from tests.live.conftest import Letta
 
 
@@ -40,6 +40,18 @@ def _judge(story: Story, pairs: list[Pair]) -> None:
 
 def test_a_share_of_the_sweep_on_the_stand_in(story: Story) -> None:
     _judge(story, random.Random(5).sample(list(story.pairs()), 60))
+
+
+@pytest.mark.parametrize(
+    "chain", [each for each in chains(("build", "change", "destroy")) if each.fault.kills], ids=str
+)
+def test_killed_at_every_shape_one_after_the_other(story: Story, chain: Chain) -> None:
+    assert story.judge_chain(chain) == []
+
+
+def test_a_few_storms(story: Story) -> None:
+    failed = {seed: wrong for seed in range(12) if (wrong := story.judge_storm(Storm(seed)))}
+    assert not failed, "\n".join(f"--storms 1 --seed {seed}: {why}" for seed, why in failed.items())
 
 
 @pytest.mark.slow

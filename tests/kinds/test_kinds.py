@@ -38,6 +38,8 @@ def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
+        ("conversation", {"summary": "x"}, "agent: must be given"),
+        ("schedule", {"cron": "0 9 * * *"}, "agent: must be given"),
         ("group", {"type": "round_robin", "agents": []}, "agents: is empty, and the server never empties a group"),
         ("group", {"type": "supervisor", "manager": "x", "max_turns": 3}, "max_turns: a supervisor group has none"),
         ("group", {"type": "round_robin", "termination_token": "X"}, "termination_token: a round_robin group has none"),
