@@ -1,20 +1,22 @@
-"""What a person writes: a small fleet as plain data, random changes to it, and the Manifest that it stands for."""
+"""What a person writes: a small fleet as plain data, random changes to it, and the files that it stands for."""
 
 from __future__ import annotations
 
 import copy
+import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
-from lettaform.errors import Place
-from lettaform.kinds.tool import Tool
-from lettaform.model import Desired, External, Manifest, Moved, Removed
-from lettaform.words import Address, Ref, Secret
+from lettaform import flow
+from lettaform.errors import ManifestError
+from lettaform.model import Manifest
 
-PLACE = Place("lettaform.yaml", 1, 1)
 SILENT: Any = object()
 Spec = dict[str, Any]
-"""Sections as in a manifest, and `moved`, `removed`. Secrets are plain text here."""
+"""Sections as in a manifest, and `moved`, `removed`. Secrets are plain text here; `edition`: of the documents."""
 
 SOURCE = '''def {name}(city: str) -> str:
     """{about}
@@ -45,6 +47,7 @@ AGENT: Mapping[str, Sequence[Any]] = {
     "response_format": [SILENT, {"type": "json_object"}],
     "message_buffer_autoclear": [SILENT, False, True],
     "max_files_open": [SILENT, 3, 4],
+    "sleeptime": [SILENT, True, False, {"frequency": 3}, {"frequency": 4, "description": "Sleeps well."}],
     "name": ["ann", "bob", "Somebody else"],
     "agent_type": [SILENT, "letta_v1_agent", "memgpt_v2_agent"],
     "protect": [SILENT, True],
@@ -77,8 +80,90 @@ TOOL: Mapping[str, Sequence[Any]] = {
     "pip_requirements": [SILENT, [{"name": "rich", "version": "13"}]],
     "policy.source": [SILENT, "seed", "ignore"],
 }
-FIELDS = {"agents": AGENT, "blocks": BLOCK, "tools": TOOL}
-KEYS = {"agents": ("ann", "bob", "cy"), "blocks": ("org", "team"), "tools": ("t1", "t2")}
+_TEXTS = [SILENT, None, "of ours", "ours anew"]
+_POLICIES = [SILENT, "seed", "yield", "ignore"]
+ARCHIVE: Mapping[str, Sequence[Any]] = {
+    "name": [SILENT, "Sold", "Same"],
+    "description": _TEXTS,
+    "passages": [SILENT, None, [], ["We open."], ["We open.", {"text": "We close.", "tags": ["x"]}], ["We close."]],
+    "policy.passages": [SILENT, "enforce", "seed"],
+    "policy.description": _POLICIES,
+}
+IDENTITY: Mapping[str, Sequence[Any]] = {
+    "name": ["Ada", "Bob", "Ünï"],
+    "identity_type": ["user", "org", "other"],
+    "properties": [SILENT, {"city": "Delft"}, {"city": "Gouda", "age": 8}, {"age": 9}],
+    "policy.name": _POLICIES,
+    "policy.properties": _POLICIES,
+}
+FOLDER: Mapping[str, Sequence[Any]] = {
+    "description": _TEXTS,
+    "instructions": _TEXTS,
+    "metadata": _METADATA,
+    "files": [SILENT, None, [], ["docs/a.md"], ["docs/*.md"], ["docs/b.md", "docs/c.md"]],
+    "embedding": [SILENT, "letta/letta-free"],
+    "policy.files": [SILENT, "enforce", "seed"],
+    "policy.description": _POLICIES,
+}
+GROUP: Mapping[str, Sequence[Any]] = {
+    "description": [SILENT, "of ours", "ours anew"],
+    "type": ["round_robin", "supervisor", "dynamic"],
+    "max_turns": [SILENT, 3, 4],
+    "termination_token": [SILENT, "END", "STOP"],
+    "policy.description": _POLICIES,
+}
+CONVERSATION: Mapping[str, Sequence[Any]] = {
+    "summary": [SILENT, "of ours", "ours anew"],
+    "isolated": [SILENT, [], ["persona"]],
+    "model_settings": [SILENT, {"provider_type": "openai", "temperature": 0.25}],
+    "policy.summary": _POLICIES,
+}
+FIELDS = {
+    "agents": AGENT,
+    "blocks": BLOCK,
+    "tools": TOOL,
+    "archives": ARCHIVE,
+    "identities": IDENTITY,
+    "folders": FOLDER,
+    "groups": GROUP,
+    "conversations": CONVERSATION,
+}
+KEYS = {
+    "agents": ("ann", "bob", "cy"),
+    "blocks": ("org", "team"),
+    "tools": ("t1", "t2"),
+    "archives": ("sold", "told"),
+    "identities": ("ada", "shop"),
+    "folders": ("manuals", "prices"),
+    "groups": ("panel", "crew"),
+    "conversations": ("talk", "chat"),
+}
+NAMED = {
+    "agents": "name",
+    "blocks": "label",
+    "tools": "key",
+    "archives": "name",
+    "identities": "key",
+    "folders": "key",
+    "groups": "description",
+    "conversations": "summary",
+}
+"""Where a name would follow a key that moves."""
+REFERS: Mapping[str, Mapping[str, str]] = {
+    "agents": {
+        "blocks": "blocks",
+        "tools": "tools",
+        "archive": "archives",
+        "folders": "folders",
+        "identities": "identities",
+    },
+    "groups": {"agents": "agents", "manager": "agents"},
+    "conversations": {"agent": "agents"},
+}
+ONE = ("archive", "manager", "agent")
+"""What refers to one thing, not to several."""
+DOCUMENTS = ({"a": "Alpha.", "b": "Beta."}, {"a": "Alpha, anew.", "c": "Gamma."})
+"""Editions of what stands in `docs`."""
 MEMORY = ("persona", "human", "notes")
 BUILT_IN = ("web_search", "run_code")
 SECRETS = ("sekret-one", "sekret-two", "sekret-three")
@@ -103,30 +188,50 @@ def first() -> Spec:
         },
         "blocks": {"org": {"value": "One.", "description": "about one"}},
         "tools": {"t1": {}},
+        **{section: {} for section in FIELDS.keys() - {"agents", "blocks", "tools"}},
         "moved": [],
         "removed": [],
+        "edition": 0,
     }
+
+
+def rich() -> Spec:
+    """A fleet with something of every kind."""
+    new = first()
+    new["agents"]["ann"] |= {"archive": "sold", "identities": ["ada"], "sleeptime": {"frequency": 3}}
+    new["agents"]["bob"] |= {"folders": ["manuals"]}
+    new["archives"]["sold"] = {"passages": ["We open."]}
+    new["identities"]["ada"] = {"name": "Ada", "identity_type": "user"}
+    new["folders"]["manuals"] = {"files": ["docs/*.md"]}
+    new["groups"]["panel"] = {"type": "round_robin", "agents": ["ann", "bob"]}
+    new["conversations"]["talk"] = {"agent": "bob", "isolated": ["persona"]}
+    return new
+
+
+HOW = ("field",) * 3 + ("part",) + ("members",) * 2 + ("add", "drop", "move", "remove", "tidy", "edit")
 
 
 def change(spec: Spec, pick: Pick) -> Spec:
     """The fleet after one random change, which a person might make; the same where it would make no sense."""
     new = copy.deepcopy(spec)
-    how = pick(("field", "field", "field", "part", "members", "members", "add", "drop", "move", "remove", "tidy"))
-    section = pick(("agents", "blocks", "tools"))
+    how = pick(HOW)
+    section = pick(("agents", *FIELDS))
     if how == "field" and new[section]:
         _field(new[section][pick(sorted(new[section]))], FIELDS[section], pick)
     elif how == "part" and new["agents"]:
         _part(new["agents"][pick(sorted(new["agents"]))].setdefault("memory", {}), pick)
-    elif how == "members" and new["agents"]:
-        agent, field = new["agents"][pick(sorted(new["agents"]))], pick(("blocks", "tools"))
-        able = sorted(new[field]) + (list(BUILT_IN) if field == "tools" else [])
-        _members(agent, field, able, pick)
+    elif how == "members":
+        section = section if section in REFERS and new[section] else "agents"
+        if new[section]:
+            _members(new, section, pick)
     elif how == "add":
         _add(new, section, pick)
     elif how in ("drop", "remove", "move") and new[section]:
         _leave(new, how, section, pick)
     elif how == "tidy":
         new |= {"moved": [], "removed": []}
+    elif how == "edit":
+        new["edition"] = 1 - new["edition"]
     return new if sound(new) else spec
 
 
@@ -151,21 +256,33 @@ def _part(memory: Spec, pick: Pick) -> None:
         del memory[label]
 
 
-def _members(agent: Spec, field: str, able: list[str], pick: Pick) -> None:
+def _members(new: Spec, section: str, pick: Pick) -> None:
+    body = new[section][pick(sorted(new[section]))]
+    field = pick(sorted(REFERS[section]))
+    able = sorted(new[REFERS[section][field]]) + (list(BUILT_IN) if field == "tools" else [])
     if pick((1, 2, 3, 4, 5, 6)) == 6:
-        agent.pop(field, None)
+        body.pop(field, None)
+    elif able and field in ONE:
+        body[field] = pick([None, *able] if field == "archive" else able)
     elif able:
-        key, have = pick(able), list(agent.get(field, ()))
-        agent[field] = [each for each in have if each != key] if key in have else [*have, key]
+        key, have = pick(able), list(body.get(field, ()))
+        body[field] = [each for each in have if each != key] if key in have else [*have, key]
 
 
 def _add(new: Spec, section: str, pick: Pick) -> None:
     key = pick(KEYS[section])
     if key in new[section]:
         return
-    new[section][key] = {"memory": {"persona": {"value": "One."}}} if section == "agents" else {}
-    if section == "blocks":
-        new[section][key] = {"value": pick(("One.", "Two."))}
+    agents = sorted(new["agents"])
+    if section in ("groups", "conversations") and not agents:
+        return
+    new[section][key] = {
+        "agents": lambda: {"memory": {"persona": {"value": "One."}}},
+        "blocks": lambda: {"value": pick(("One.", "Two."))},
+        "identities": lambda: {"name": "Ada", "identity_type": "user"},
+        "groups": lambda: {"type": "supervisor", "manager": pick(agents), "agents": agents},
+        "conversations": lambda: {"agent": pick(agents)},
+    }.get(section, dict)()
     address = f"{section}.{key}"
     new["moved"] = [pair for pair in new["moved"] if address not in pair]
     new["removed"] = [pair for pair in new["removed"] if address != pair[0]]
@@ -177,14 +294,14 @@ def _leave(new: Spec, how: str, section: str, pick: Pick) -> None:
     if how == "move" and to is None:
         return
     body = new[section].pop(key)
-    for agent in new["agents"].values():
-        if section != "agents" and key in agent.get(section, ()):
-            agent[section] = [each for each in agent[section] if each != key] + ([str(to)] if how == "move" else [])
+    for where, fields in REFERS.items():
+        for user in new[where].values():
+            for field in (field for field, at in fields.items() if at == section and field in user):
+                _follow(user, field, key, to if how == "move" else None)
     old = f"{section}.{key}"
     new["moved"] = [pair for pair in new["moved"] if old not in pair]
     if how == "move":
-        named = {"agents": "name", "blocks": "label", "tools": "key"}[section]
-        body.setdefault(named, key)
+        body.setdefault(NAMED[section], key)
         new[section][str(to)] = body
         address = f"{section}.{to}"
         new["moved"] = [pair for pair in new["moved"] if address not in pair] + [[old, address]]
@@ -193,55 +310,93 @@ def _leave(new: Spec, how: str, section: str, pick: Pick) -> None:
         new["removed"] = [*new["removed"], [old, pick((False, True))]]
 
 
+def _follow(user: Spec, field: str, key: str, to: str | None) -> None:
+    """What refers to a key that leaves speaks of where it went, or no more of it."""
+    if field in ONE and user[field] == key:
+        user[field] = to
+    elif field not in ONE and key in user[field]:
+        user[field] = [each for each in user[field] if each != key] + ([to] if to else [])
+    if user.get(field, ...) is None and field != "archive":
+        del user[field]
+
+
 def sound(spec: Spec) -> bool:
-    """Whether the manifest's own checks would let it through."""
-    names = [_function("", key, told) for key, told in spec["tools"].items()]
-    if len(set(names)) < len(names):
+    """Whether the manifest's own checks let it through."""
+    try:
+        build("any", spec, "m/m", "e/e")
+    except ManifestError:
         return False
-    for agent in spec["agents"].values():
-        labels = [spec["blocks"][key].get("label", key) for key in agent.get("blocks", ())]
-        labels += agent.get("memory", {})
-        if len(set(labels)) < len(labels):
-            return False
     return True
 
 
-def _function(stack: str, key: str, told: Mapping[str, Any]) -> str:
+def build(stack: str, spec: Spec, model: str, embedding: str) -> Manifest:
+    """The Manifest that the files are resolved to."""
+    whole: Spec = {"stack": stack, "variables": {f"v{n}": _secret(text) for n, text in enumerate(SECRETS)}}
+    whole["defaults"] = {"agents": {"model": model, "embedding": embedding, "include_base_tools": False}}
+    whole["defaults"]["folders"] = {"embedding": embedding}
+    whole["moved"] = [{"from": old, "to": new} for old, new in spec["moved"]]
+    whole["removed"] = [{"from": old, "destroy": destroy} for old, destroy in spec["removed"]]
+    for section in FIELDS:
+        whole[section] = {key: _said(stack, section, key, told) for key, told in spec[section].items()}
+    return _read(json.dumps(whole), spec["edition"])
+
+
+@lru_cache(4096)
+def _read(text: str, edition: int) -> Manifest:
+    folder = _folder(edition)
+    (folder / "lettaform.yaml").write_text(text)
+    return READ(flow.Source(folder))
+
+
+READ = flow.read
+"""The real one; while lettaform is driven, another stands in its place."""
+
+
+@cache
+def _folder(edition: int) -> Path:
+    """A project of its own for each edition: documents are read when they are sent."""
+    folder = Path(_HOME.name) / str(edition)
+    (folder / "docs").mkdir(parents=True)
+    for name, text in DOCUMENTS[edition].items():
+        (folder / "docs" / f"{name}.md").write_text(text)
+    return folder
+
+
+_HOME = tempfile.TemporaryDirectory(prefix="lettaform-machine-")
+
+
+def _secret(text: str) -> Spec:
+    return {"secret": True, "default": text}
+
+
+def _said(stack: str, section: str, key: str, told: Spec) -> Spec:
+    """One object as the manifest says it."""
+    values = _plain(told)
+    if section == "agents":
+        if values.get("secrets"):
+            values["secrets"] = {name: f"${{var.v{SECRETS.index(text)}}}" for name, text in values["secrets"].items()}
+        values["memory"] = {label: _plain(part) for label, part in values.get("memory", {}).items()}
+    if section == "tools":
+        about, name = values.pop("about", "Tell."), function(stack, key, told)
+        values = {name: value for name, value in values.items() if name not in ("name", "key")}
+        values["source"] = SOURCE.format(name=name, about=about)
+    if section in UNIQUE:
+        values[UNIQUE[section]] = f"{stack}-{values.pop('key', key)}"
+    return values
+
+
+UNIQUE = {"identities": "identifier_key", "folders": "name"}
+"""Sections whose names nobody else may have, and the field that says them."""
+
+
+def function(stack: str, key: str, told: Mapping[str, Any]) -> str:
+    """The name of a tool."""
     return f"{stack.replace('-', '_')}_{told.get('key', key)}{told.get('name', '')}"
 
 
-def build(stack: str, spec: Spec, model: str, embedding: str) -> Manifest:
-    """The Manifest that the files would be resolved to."""
-    objects: dict[Address, Desired] = {}
-
-    def put(address: Address, kind: str, values: Spec, told: Spec) -> None:
-        policies, protect = told.get("policy", {}), told.get("protect", False)
-        objects[address] = Desired(address, kind, values, PLACE, policies=dict(policies), prevent_destroy=protect)
-
-    for key, told in spec["blocks"].items():
-        put(Address("blocks", key), "block", {"label": key, **_plain(told)}, told)
-    for key, told in spec["tools"].items():
-        source = SOURCE.format(name=_function(stack, key, told), about=told.get("about", "Tell."))
-        values = {name: v for name, v in _plain(told).items() if name not in ("about", "name", "key")}
-        put(Address("tools", key), "tool", {**values, "source": source, "name": Tool.named({"source": source})}, told)
-    for key, told in spec["agents"].items():
-        address = Address("agents", key)
-        values = {"name": key, "model": model, "embedding": embedding, "include_base_tools": False, **_plain(told)}
-        for label, part in values.pop("memory", {}).items():
-            put(address.own("memory", label), "block", {"label": label, **_plain(part)}, part)
-        for section in ("blocks", "tools"):
-            if section in values:
-                values[section] = [Ref(Address(section, each)) for each in values[section]]
-        if values.get("secrets"):
-            values["secrets"] = {name: Secret("literal", text) for name, text in values["secrets"].items()}
-        put(address, "agent", values, told)
-        for name in set(told.get("tools", ())) - spec["tools"].keys():
-            external = Address("tools", name)
-            objects[external] = Desired(external, "tool", {}, PLACE, external=External(name=name))
-    moved = tuple(Moved(Address.parse(old), Address.parse(new), PLACE) for old, new in spec["moved"])
-    removed = tuple(Removed(Address.parse(old), destroy, PLACE) for old, destroy in spec["removed"])
-    return Manifest(stack, objects, moved=moved, removed=removed)
-
-
 def _plain(told: Spec) -> Spec:
-    return {name: copy.deepcopy(value) for name, value in told.items() if name not in ("policy", "protect")}
+    """A body in the manifest's words."""
+    values = copy.deepcopy(told)
+    if values.pop("protect", False):
+        values["lifecycle"] = {"prevent_destroy": True}
+    return values

@@ -23,12 +23,30 @@ from tests.standin import StandIn
 Record = dict[str, Any]
 State = dict[str, Record]
 """Everything that lives, by id."""
-SECTIONS = {"agent": "agents", "block": "blocks", "tool": "tools"}
-_ID = re.compile(r"\b(?:agent|block|tool)-[0-9a-f-]{36}\b")
+SECTIONS = {
+    "agent": "agents",
+    "block": "blocks",
+    "tool": "tools",
+    "archive": "archives",
+    "identity": "identities",
+    "folder": "folders",
+    "group": "groups",
+    "conversation": "conversations",
+}
+ASKING = ("/generate-schema", "/passages/search", "/mcp/servers/test")
+"""What is no GET and changes nothing."""
+TAGGED = ("agent", "block", "tool")
+"""What keeps a mark in tags. Of others it stands in a text, in metadata, or in the stack's record alone."""
+RELATIONS = ("blocks", "tools", "folders", "identities", "archives")
+"""What an agent has."""
+_ID = re.compile(r"\b(?:agent|block|tool|archive|identity|source|group|conv)-[0-9a-f-]{36}\b")
+_MARK = re.compile(r"\n?\[lettaform ([a-z0-9-]+) ([^\n]+)\]\Z")
 # what changes by itself, or says again what stands elsewhere
 _RESTLESS = {
     *("updated_at", "last_updated_by_id", "created_by_id", "message_ids", "memory", "tool_exec_environment_variables"),
     *("last_run_completion", "last_run_duration_ms", "last_stop_reason", "metadata_", "pending_approval"),
+    *("sources", "identity_ids", "multi_agent_group", "in_context_message_ids", "last_processed_message_id"),
+    "turns_counter",
 }
 
 
@@ -58,6 +76,8 @@ class Wire(httpx.AsyncBaseTransport):
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     broken: int = 0
     dead: bool = False
+    locks: set[str] = field(default_factory=set)
+    """Paths that were about the lock."""
 
     def __post_init__(self) -> None:
         self.inner, self.spent = self.make(), list[httpx.AsyncBaseTransport]()
@@ -74,15 +94,20 @@ class Wire(httpx.AsyncBaseTransport):
 
     @property
     def writes(self) -> list[tuple[str, str, Any]]:
-        """What was no GET, asked for more than a schema, and was not about the lock."""
-        quiet = ("generate-schema", "/v1/identities/")
-        return [each for each in self.sent if each[0] != "GET" and not any(word in each[1] for word in quiet)]
+        """What was no GET, did more than ask, and was not about the lock."""
+        told = (each for each in self.sent if each[0] != "GET" and not each[1].endswith(ASKING))
+        return [each for each in told if not self._of_lock(*each)]
+
+    def _of_lock(self, method: str, path: str, body: Any) -> bool:
+        key = body.get("identifier_key") if isinstance(body, dict) else None
+        return path in self.locks or (path == "/v1/identities/" and str(key).startswith("lettaform:lock"))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         content = await request.aread()
         if self.dead:
             raise Killed
-        self.sent.append((request.method, request.url.path, json.loads(content) if content else None))
+        body = json.loads(content) if content and "json" in request.headers.get("content-type", "") else None
+        self.sent.append((request.method, request.url.path, body))
         kind = self._breaks()
         if kind == "kill before":
             self.dead = True
@@ -92,9 +117,14 @@ class Wire(httpx.AsyncBaseTransport):
         if kind == "500":
             return httpx.Response(500, json={"detail": "An unknown error occurred"}, request=request)
         answer = await self.inner.handle_async_request(request)
+        await answer.aread()
+        if request.url.path == "/v1/identities/" and answer.is_success:
+            told = answer.json()
+            for each in told if isinstance(told, list) else [told]:
+                if each["identifier_key"].startswith("lettaform:lock"):
+                    self.locks.add(f"/v1/identities/{each['id']}")
         if kind is None and answer.status_code < 500:
             return answer
-        await answer.aread()
         if answer.status_code >= 500:  # 0.16.8 closes the socket after an unhandled error
             self.spent.append(self.inner)
             self.inner = self.make()
@@ -173,13 +203,34 @@ class Ground:
 
     def look(self) -> State:
         """Everything that lives, without what changes by itself."""
-        return {body["id"]: still(kind, body) for kind in SECTIONS for body in self.every(kind)}
+        bodies = {kind: self.every(kind) for kind in SECTIONS}
+        state = {body["id"]: still(kind, body) for kind, found in bodies.items() for body in found}
+        for body in bodies["archive"]:
+            path = f"/v1/archives/{body['id']}/agents"
+            for agent in self.ask("GET", path, params={"limit": 1000}) or ():
+                if agent["id"] in state:
+                    state[agent["id"]]["archives"].append(body["id"])
+            asked = {"archive_id": body["id"], "limit": 100}
+            found = [each["passage"] for each in self.ask("POST", "/v1/passages/search", asked) or ()]
+            texts = ([each["text"], each["tags"] or [], each["metadata"] or {}] for each in found)
+            state[body["id"]]["passages"] = sorted(texts, key=repr)
+        for body in bodies["folder"]:
+            asked = {"limit": 1000, "include_content": True}
+            files = self.ask("GET", f"/v1/folders/{body['id']}/files", params=asked) or ()
+            state[body["id"]]["files"] = sorted([each["original_file_name"], each["content"]] for each in files)
+        for body in bodies["block"]:  # what has no room for a mark is known by the record alone
+            stack = next((tag for tag in body["tags"] if tag.startswith("lettaform:stack=")), "")
+            if stack and any(tag.startswith("lettaform:record") for tag in body["tags"]):
+                for address, id in json.loads(body["value"])["ids"].items():
+                    if address.startswith("identities.") and id in state:
+                        state[id]["tags"] = sorted([f"lettaform:addr={address}", stack])
+        return state
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """A request of somebody else's; None where the server refuses it."""
         answer = self.raw.request(method, path, **({} if body is None else {"json": body}), **more)
         assert answer.status_code != 501, answer.text
-        return answer.json() if answer.is_success else None
+        return (answer.json() if answer.content else {}) if answer.is_success else None
 
     raw: httpx.Client
 
@@ -204,7 +255,7 @@ class InMemory(Ground):
     def every(self, kind: str) -> list[Record]:
         hidden = {f"show_hidden_{SECTIONS[kind]}": True}
         found: list[Record] = self.ask("GET", f"/v1/{SECTIONS[kind]}/", params={"limit": 1000, **hidden})
-        return [body for body in found if kind != "tool" or body["tool_type"] == "custom"]
+        return [body for body in found if not _beside(kind, body)]
 
 
 class OnServer(Ground):
@@ -233,6 +284,14 @@ class OnServer(Ground):
         if kind == "tool":
             bodies = self.ask("GET", path, params={"limit": 1000})
             return [body for body in bodies if body["name"].startswith(self.words)]
+        if kind not in TAGGED:
+            known = self.known[kind]
+            bodies = [body for body in self.ask("GET", path, params={"limit": 1000}) if not _beside(kind, body)]
+            bodies = [b for b in bodies if b["id"] in known or any(stack in json.dumps(b) for stack in self.stacks)]
+            known |= {body["id"] for body in bodies}
+            if kind == "group":
+                self.known["agent"] |= {id for body in bodies for id in body["agent_ids"]}
+            return bodies
         for stack in self.stacks:
             tags = {"tags": f"lettaform:stack={stack}", "limit": 1000, **hidden}
             found |= {body["id"]: body for body in self.ask("GET", path, params=tags)}
@@ -252,20 +311,38 @@ class OnServer(Ground):
         if answer and method in ("POST", "PUT"):
             made = answer.get("agent_ids") or [answer.get("id") or ""]
             for id in made:
-                self.known.get(id.split("-")[0], set()).add(id)
+                word = id.split("-")[0]
+                self.known.get({"source": "folder", "conv": "conversation"}.get(word, word), set()).add(id)
         return answer
 
 
+def _beside(kind: str, body: Record) -> bool:
+    """What nobody made, or is a lock."""
+    if kind == "tool":
+        return bool(body["tool_type"] != "custom")
+    return kind == "identity" and body["identifier_key"].startswith("lettaform:lock")
+
+
 def still(kind: str, body: Record) -> Record:
-    """A body without what changes by itself; what it refers to as ids."""
+    """A body without what changes by itself; what it refers to as ids; our mark as tags, wherever it stands."""
     told = {key: value for key, value in body.items() if key not in _RESTLESS}
     told["kind"], told["tags"] = kind, sorted(body.get("tags") or ())
     if kind == "agent":
-        told |= {part: sorted(each["id"] for each in body[part]) for part in ("blocks", "tools")}
+        have = {**body, "folders": body["sources"], "archives": []}
+        told |= {part: sorted(each["id"] for each in have[part]) for part in RELATIONS}
         told["labels"] = {each["label"]: each["id"] for each in body["blocks"]}
         told["secrets"] = {each["key"]: each["value"] for each in body["secrets"]}
         told["tool_rules"] = sorted(body["tool_rules"] or (), key=repr)
         told["metadata"] = told["metadata"] or {}
+        told["managed_group"] = (body.get("managed_group") or {}).get("id")
+    text = {"archive": "description", "group": "description", "conversation": "summary"}.get(kind)
+    if text:
+        told[text] = _MARK.sub("", body[text] or "").strip() or None  # a group's cannot be cleared: a space stays
+    if text and (found := _MARK.search(body[text] or "")):
+        told["tags"] = [f"lettaform:addr={found[2]}", f"lettaform:stack={found[1]}"]
+    own = (body.get("metadata") or {}).get("lettaform", {}) if kind == "folder" else {}
+    if {"stack", "addr"} <= own.keys():
+        told["tags"] = [f"lettaform:addr={own['addr']}", f"lettaform:stack={own['stack']}"]
     return told
 
 

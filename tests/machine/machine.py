@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from lettaform import flow
@@ -20,7 +21,7 @@ from lettaform.model import Plan, Report, Wish
 from lettaform.render import data
 from tests.machine import fleet
 from tests.machine.fleet import SECRETS, Spec, build, change, first
-from tests.machine.ground import KINDS, SECTIONS, Fault, Ground, InMemory, Killed, State, targets
+from tests.machine.ground import KINDS, RELATIONS, SECTIONS, Fault, Ground, InMemory, Killed, State, targets
 
 Call = tuple[str, Sequence[int]]
 MODEL = frozenset({"model", "context_window", "max_tokens", "model_settings", "parallel_tool_calls", "reasoning"})
@@ -33,6 +34,9 @@ CAUSES: Mapping[str, Mapping[str, frozenset[str]]] = {
         "embedding_config": frozenset({"embedding"}),
         "tool_rules": frozenset({"tool_rules", "tools"}),
         "blocks": frozenset({"blocks", "memory"}),
+        "tools": frozenset({"tools", "folders", "sleeptime"}),
+        "archives": frozenset({"archive"}),
+        **dict.fromkeys(("managed_group", "enable_sleeptime"), frozenset({"sleeptime"})),
     },
     "tool": {
         "source_code": frozenset({"source"}),
@@ -40,8 +44,15 @@ CAUSES: Mapping[str, Mapping[str, frozenset[str]]] = {
         "json_schema": frozenset({"source", "name", "description"}),
         "description": frozenset({"description", "source", "name"}),
     },
-    "block": {},
+    "folder": {"embedding_config": frozenset({"embedding"})},
+    "group": {
+        "agent_ids": frozenset({"agents"}),
+        "manager_agent_id": frozenset({"manager"}),
+        "sleeptime_agent_frequency": frozenset({"frequency"}),
+    },
 }
+SECOND = "-sleeptime"
+"""How the keys of what an agent with `sleeptime` brings end."""
 
 
 @dataclass
@@ -301,7 +312,7 @@ class Machine:
 
     def do_move(self, pick: Picks) -> None:
         """`state mv`, and the manifest with it."""
-        stack, section = pick(self.stacks), pick(("agents", "blocks", "tools"))
+        stack, section = pick(self.stacks), pick(tuple(fleet.FIELDS))
         mine = [a for a in self.ours[stack].values() if a.startswith(f"{section}.") and ".memory." not in a]
         if not mine:
             return
@@ -346,8 +357,10 @@ class Machine:
         if not ran.error:
             for id, address in list(self.ours[stack].items()):
                 top, _, part = address.partition(".memory.")
-                if top in renamed:
-                    new = renamed[top]
+                boss = bringer(top)
+                if top in renamed or boss in renamed:
+                    new = renamed[top if top in renamed else str(boss)]
+                    new = f"{top.partition('.')[0]}.{new.partition('.')[2]}{SECOND}" if new and boss else new
                     left = new is None and id in after and _claim(after[id], stack)
                     _hold(not left, f"{address} ({id}) was forgotten, and is marked")
                     self.ours[stack].pop(id)
@@ -364,7 +377,8 @@ class Machine:
             return
         address = pick(addresses)
         able = [id for id in world if SECTIONS[world[id]["kind"]] == address.section and not self.owner(id)]
-        able = [id for id in able if not _recorded(world[id])]
+        copies = {id for each in world.values() for id in each.get("isolated_block_ids", ())}
+        able = [id for id in able if not _recorded(world[id]) and id not in copies]
         if not able:
             return
         id, at = pick(able), self.ground
@@ -384,7 +398,8 @@ class Machine:
         for old, where in list(known.items()):  # who held the address is a copy from now on
             if where == str(address) and old != id:
                 for part, there in list(known.items()):
-                    if there == where or there.startswith(f"{where}.memory."):
+                    top = there.partition(".memory.")[0]
+                    if where in (top, bringer(top)):
                         known.pop(part)
         known[id] = str(address)
         for each in after.values():
@@ -405,6 +420,7 @@ class Machine:
         agents = sorted((b for b in mine.values() if b["kind"] == "agent"), key=_age)
         blocks = sorted((b for b in mine.values() if b["kind"] == "block"), key=_age)
         tools = sorted((b for b in mine.values() if b["kind"] == "tool"), key=_age)
+        others = sorted((b for b in mine.values() if b["kind"] not in ("agent", "block", "tool")), key=_age)
         deeds: list[Callable[[Picks], str | None]] = [self.foreign]
         if agents:
             agent = pick(agents)
@@ -415,6 +431,9 @@ class Machine:
             deeds += [lambda p: self.to_block(block, p)] * 5
         if tools:
             deeds += [lambda p: self.to_tool(pick(tools), p)] * 3
+        if others:
+            other = pick(others)
+            deeds += [lambda p: self.to_other(other, p)] * 8
         self.log(f"somebody: {pick(deeds)(pick)}")
 
     def of_agent(self, agent: dict[str, Any], pick: Picks) -> str:
@@ -457,6 +476,10 @@ class Machine:
             "attach block": None,
             "attach tool": None,
             "detach tool": None,
+            "attach archive": None,
+            "detach rest": None,
+            "sleep": {"enable_sleeptime": True},
+            "wake": {"enable_sleeptime": False},
         }
         deed = pick(sorted(bodies))
         if deed == "delete":
@@ -472,6 +495,13 @@ class Machine:
             self.given.add((agent["id"], tool["id"]))
         elif deed == "detach tool" and agent["tools"]:
             ask("PATCH", f"{path}/tools/detach/{pick(agent['tools'])}")
+        elif deed == "attach archive" and not agent["archives"]:
+            made = ask("POST", "/v1/archives/", {"name": "theirs", "embedding": self.ground.embedding})
+            ask("PATCH", f"{path}/archives/attach/{made['id']}")
+        elif deed == "detach rest":
+            for part in ("archives", "folders", "identities"):
+                for id in agent[part]:
+                    ask("PATCH", f"{path}/{part}/detach/{id}")
         elif bodies[deed]:
             ask("PATCH", path, bodies[deed])
         return f"stranger to {agent['name']} {agent['id']}: {deed}"
@@ -513,6 +543,45 @@ class Machine:
             ask("PATCH", path, tags.get(deed, {"return_char_limit": 555}))
         return f"stranger to tool {tool['name']}: {deed}"
 
+    def to_other(self, body: dict[str, Any], pick: Picks) -> str:
+        """What strangers do to archives, folders, identities, groups and conversations of ours."""
+        ask, kind = self.ground.ask, body["kind"]
+        path = f"/v1/{SECTIONS[kind]}/{body['id']}"
+        text = {"archive": "description", "group": "description", "conversation": "summary"}.get(kind)
+        mark = f"\n[lettaform {' '.join(tag.partition('=')[2] for tag in reversed(body['tags']))}]"
+        deed = pick(("delete", "write", "rename", "overwrite", "fill", "fill", "empty"))
+        if deed == "delete":
+            ask("DELETE", path)
+        elif deed == "write":  # beside our mark
+            more = {"metadata": {**(body.get("metadata") or {}), "theirs": 1}}
+            ask("PATCH", path, {text: f"theirs{mark}"} if text and body["tags"] else more)
+        elif deed == "rename" and kind == "group":
+            ask("PATCH", path, {"manager_config": {"manager_type": body["manager_type"], "max_turns": 7}})
+        elif deed == "rename":
+            ask("PATCH", path, {"name": "theirs"})
+        elif deed == "overwrite":  # and our mark with it
+            ask("PATCH", path, {text: "theirs"} if text else {"metadata": {}})
+        elif kind == "archive":
+            texts = [{"text": "Theirs."}] if deed == "fill" else []
+            for passage in self._passages(body) if deed == "empty" else ():
+                ask("DELETE", f"{path}/passages/{passage['id']}")
+            for each in texts:
+                ask("POST", f"{path}/passages", each)
+        elif kind == "folder":
+            if deed == "fill":
+                ask("POST", f"{path}/upload", files={"file": ("theirs.md", b"Theirs.", "text/markdown")})
+            for file in ask("GET", f"{path}/files", params={"limit": 1000}) if deed == "empty" else ():
+                ask("DELETE", f"{path}/{file['id']}")
+        elif kind == "identity":
+            ask("PATCH", path, {"properties": [{"key": "theirs", "value": "1", "type": "string"}]})
+        elif kind == "group" and body["manager_type"] != "sleeptime":
+            ask("PATCH", path, {"agent_ids": body["agent_ids"][:1] if deed == "empty" else body["agent_ids"][::-1]})
+        return f"stranger to {kind} {body['id']}: {deed}"
+
+    def _passages(self, archive: Mapping[str, Any]) -> list[Any]:
+        asked = {"archive_id": archive["id"], "limit": 100}
+        return [each["passage"] for each in self.ground.ask("POST", "/v1/passages/search", asked)]
+
     def stranger(self, **told: Any) -> None:
         """An agent that nobody declared, of a name that somebody did."""
         body = {"name": "ann", "model": self.ground.model, "embedding": self.ground.embedding, "system": "Mine."}
@@ -520,11 +589,16 @@ class Machine:
 
     def foreign(self, pick: Picks) -> str:
         """Somebody makes something of a name that is ours."""
-        ask, stack, what = self.ground.ask, pick(self.stacks), pick(("agent", "block", "tool"))
+        ask, stack, what = self.ground.ask, pick(self.stacks), pick(("agent", "block", "tool", "archive", "folder"))
         if what == "agent":
             self.stranger(memory_blocks=[{"label": "persona", "value": "mine"}], tags=["x"])
         elif what == "block":
             ask("POST", "/v1/blocks/", {"label": pick(("org", "persona")), "value": "mine"})
+        elif what == "archive":
+            ask("POST", "/v1/archives/", {"name": pick(("sold", "Sold")), "embedding": self.ground.embedding})
+        elif what == "folder":
+            ask("POST", "/v1/folders/", {"name": f"{stack}-prices", "embedding": self.ground.embedding})
+            ask("POST", "/v1/identities/", {"identifier_key": f"{stack}-shop", "name": "m", "identity_type": "org"})
         else:
             name = f"{stack.replace('-', '_')}_{pick(('t2', 't1_new', 'other'))}"
             tools = ask("GET", "/v1/tools/", params={"limit": 1000, "name": name})
@@ -547,22 +621,23 @@ class Machine:
     def reset(self, stack: str) -> None:
         """Refused again and again: begin anew, with nothing left of the stack."""
         self.log(f"reset {stack}")
-        for id, body in self.ground.look().items():
-            word = stack.replace("-", "_")
-            named = body["kind"] == "tool" and body["name"].startswith(f"{word}_")
+        words = (f"{stack.replace('-', '_')}_", f"{stack}-")
+        for id, body in sorted(self.ground.look().items(), key=_last):
+            unique = {"tool": "name", "folder": "name", "identity": "identifier_key"}.get(body["kind"], "id")
+            named = body[unique].startswith(words)
             if id in self.ours[stack] or f"lettaform:stack={stack}" in body["tags"] or named:
                 self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
         self.specs[stack], self.ours[stack], self.refused[stack] = self.start(), {}, 0
 
     def tidy(self) -> None:
         """Everything that is nobody's goes."""
-        for id, body in self.ground.look().items():
+        for id, body in sorted(self.ground.look().items(), key=_last):
             if not self.owner(id) and not _recorded(body):
                 self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
 
     def clear(self) -> None:
         """Remove whatever was made."""
-        for id, body in sorted(self.ground.look().items()):
+        for id, body in sorted(self.ground.look().items(), key=_last):
             self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
         for stack in self.stacks:
             self.release(stack, self.ground)
@@ -594,7 +669,7 @@ class _Judge:
         self.blind = any(ran.plan is None and ran.writes for ran in runs)
 
     def judge(self) -> None:
-        own, adopted = set(self.ours), self.adoptable()
+        own, adopted = set(self.ours), self.adopted
         for id, body in self.before.items():
             if _recorded(body):
                 continue
@@ -612,7 +687,8 @@ class _Judge:
         if self.runs[-1].done:
             self.whole()
 
-    def adoptable(self) -> set[str]:
+    @cached_property
+    def adopted(self) -> set[str]:
         """Blocks that hang on our agents under a declared label, and nobody's; what survived of our own."""
         found = set()
         for id, address in self.ours.items():
@@ -624,18 +700,34 @@ class _Judge:
             for label, block in agent["labels"].items():
                 if label in labels and not self.machine.owner(block):
                     found.add(block)
+            # what it has brought, and a kill kept from being marked
+            asked = self.spec["agents"].get(top.partition(".")[2], {}).get("sleeptime")
+            if group := asked and self.before.get(agent["managed_group"] or ""):
+                second = [self.before[each] for each in group["agent_ids"] if each in self.before]
+                brought = {group["id"], *group["agent_ids"]}
+                brought |= {each["labels"]["memory_persona"] for each in second if "memory_persona" in each["labels"]}
+                found |= {each for each in brought if not self.machine.owner(each)}
         return found
 
     def moved_to(self, address: str) -> str:
         """Where an address is now, after every `moved`."""
         top, sign, part = address.partition(".memory.")
+        boss, first = bringer(top), top
         for _ in range(9):
             top = self.moved.get(top, top)
+            boss = self.moved.get(boss, boss) if boss else None
+        if boss and top == first:
+            top = f"{top.partition('.')[0]}.{boss.partition('.')[2]}{SECOND}"
         return f"{top}{sign}{part}"
 
     def declared(self, address: str) -> Spec | None:
         top, _, part = address.partition(".memory.")
         section, _, key = top.partition(".")
+        if boss := bringer(top):
+            asked = (self.declared(boss) or {}).get("sleeptime")
+            named = asked if isinstance(asked, dict) else {}
+            words = {name: value for name, value in named.items() if (name == "frequency") is (section == "groups")}
+            return ({} if part else words) if asked else None
         told = self.spec[section].get(key)
         if told is None or not part:
             return dict(told) if told is not None else None
@@ -645,20 +737,37 @@ class _Judge:
     # --- deaths
 
     def dead(self, id: str, body: Mapping[str, Any]) -> None:
-        address = self.ours.get(id)
+        told = {str(each.id): str(each.address) for each in self.changes if each.action in ("delete", "replace")}
+        address = self.ours.get(id) or (told.get(id) if id in self.adopted else None)
+        gone = [each for other, each in self.before.items() if other not in self.after]
+        if any(id in each.get("isolated_block_ids", ()) for each in gone):
+            return  # a copy that a conversation has to itself goes with it
+        if address is None and body.get("agent_id") in self.ours.keys() - self.after.keys():
+            return  # and so do talks with an agent, whoever began them
+        if any(id in note for change in self.changes for note in change.notes):
+            return  # what a stranger let our agent bring goes with it, and that was said
+        if body.get("manager_type") == "sleeptime" and body["manager_agent_id"] in self.ours.keys() - self.after.keys():
+            return  # and so does what binds them
         _hold(address is not None, f"{id} was not of stack {self.stack}, and is gone", body)
         assert address is not None
-        gone = dict(self.spec["removed"])
+        removed = dict(self.spec["removed"])
         here = self.moved_to(address)
+        tops = {each.partition(".memory.")[0] for each in (address, here)}
+        said = {address, here, *tops, *filter(None, map(bringer, tops))}
         consents = {
             "destroy": self.wish.destroy,
             "prune": self.wish.prune and self.declared(here) is None,
-            "removed": any(gone.get(each) for a in (address, here) for each in (a, a.partition(".memory.")[0])),
-            "replace": body["kind"] == "agent" and self.allowed(here),
+            "taken over": address.endswith(".memory_persona") and self.succeeded(address, body),
+            "removed": any(removed.get(each) for each in said),
+            "replace": body["kind"] not in ("block", "tool") and any(map(self.allowed, said)),
         }
         _hold(any(consents.values()), f"{address} ({id}) died without consent", body)
-        told = [str(each.id) for each in self.changes if each.action in ("delete", "replace")]
         _hold(self.blind or id in told, f"the death of {address} was not shown")
+
+    def succeeded(self, address: str, body: Mapping[str, Any]) -> bool:
+        """Whether what the server made in its place says what it said."""
+        others = (each for id, each in self.after.items() if id not in self.before)
+        return any(_claim(each, self.stack) == address and each["value"] == body["value"] for each in others)
 
     def allowed(self, address: str) -> bool:
         return any(fnmatchcase(address, pattern) for pattern in self.wish.allow_destroy)
@@ -677,12 +786,23 @@ class _Judge:
                 continue
             if name == "metadata" and (_others(was) == _others(now)):
                 continue
-            if name in ("blocks", "tools") and not set(now) - set(was) and not (set(was) - set(now)) & set(self.after):
-                continue  # it died
-            causes = CAUSES[kind].get(name, frozenset({name}))
+            if name in (*RELATIONS, "agent_ids"):
+                have, had = set(now or ()), set(was or ())
+                if have < had and not (had - have) & self.after.keys():
+                    continue  # it died
+            if name == "managed_group" and {was, now} & {*self.ours, *(set(self.after) - set(self.before))}:
+                continue  # a declared group says who leads it
+            causes = CAUSES.get(kind, {}).get(name, frozenset({name}))
             born = name == "blocks" and any(str(a).startswith(f"{address}.memory.") for a in self.shown)
+            boss = next((i for i, where in self.ours.items() if self.moved_to(where) == bringer(address)), None)
+            if boss in self.after and name == "blocks" and "memory" not in address:  # the server gives both the same
+                given = set(self.before.get(boss, {}).get("blocks", ())) ^ set(self.after[boss]["blocks"])
+                if set(was or ()) ^ set(now or ()) <= given:
+                    continue
             _hold(self.blind or paths & causes or born, f"{address}: {name} was written and not shown", was, now, paths)
             declared = {*(told or {}), "label", "name", "about"} | ({"source"} if kind == "tool" else set())
+            declared |= {"memory"} if bringer(address) else set()
+            declared |= {fleet.NAMED[SECTIONS[kind]]}
             _hold(declared & causes or {"name", "about"} & causes, f"{address}: {name} is not declared", was, now)
         self.kept(address, told or {}, old, new)
         if kind == "block" and old["value"] != new["value"]:
@@ -699,7 +819,7 @@ class _Judge:
                 now = {k: v for k, v in (new.get(name) or {}).items() if k.lower() == "theirs"}
                 _hold(theirs == now, f"{address}: a stranger's {name} are gone", old[name], new.get(name))
         given = self.machine.given if policy.get("tools") != "enforce" else ()
-        for name in ("blocks", "tools"):
+        for name in RELATIONS:
             lost = set(old.get(name, ())) - set(new.get(name, ())) if policy.get(name) != "enforce" else set()
             strange = [id for id in lost if (id in self.after and not self.used(id)) or (old["id"], id) in given]
             _hold(not strange, f"{address}: a stranger's {name} were detached", strange)
@@ -723,16 +843,21 @@ class _Judge:
         """No write names what is not ours; but for what is attached to ours."""
         made = set(self.after) - set(self.before)
         for method, path, _ in ran.writes:
-            for id in targets(path)[:1]:
+            first, *rest = targets(path) or [""]
+            if "/detach/" in path and self.wish.allow_destroy and set(rest) <= own - self.after.keys():
+                continue  # what dies with consent is taken off whoever has it
+            for id in [first] if first else []:
                 fine = id in own or id in made or id not in self.before or _recorded(self.before[id])
                 _hold(fine, f"{method} {path} is aimed at what is not ours", self.before.get(id))
 
     def lost(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         """Whether a foreign agent only lost what was deleted, with consent, under it."""
         gone = set(self.before) - set(self.after)
-        parts = ("blocks", "tools")
+        parts = (*RELATIONS, "agent_ids")
         rest = {key for key in (*old, *new) if old.get(key) != new.get(key)} - {*parts, "labels"}
         fallen = {id for part in parts for id in set(old.get(part, ())) ^ set(new.get(part, ()))}
+        if set(old.get("folders", ())) - set(new.get("folders", ())):  # with its last folder go the tools for files
+            fallen &= self.before.keys()
         return not rest and fallen <= gone and (self.machine is not None and bool(self.wish.allow_destroy))
 
     # --- the account
@@ -750,6 +875,10 @@ class _Judge:
                 self.ours.pop(id, None)
             elif claim and known and not _recorded(body):
                 self.ours[id] = claim
+        for body in self.after.values():  # told apart from what stands at its address: nobody's from now on
+            if _recorded(body) and f"lettaform:stack={self.stack}" in body["tags"]:
+                for copy in json.loads(body["value"])["copies"]:
+                    self.ours.pop(copy, None)
         self.machine.once |= self.ours.keys()
 
     def whole(self) -> None:
@@ -766,7 +895,7 @@ class _Judge:
             fresh = id not in self.before and ".memory." in address and id not in held
             _hold(not fresh, f"{address} ({id}) was made, and hangs on nothing")
         if self.wish == Wish() or self.wish == Wish(prune=True):
-            for section in ("agents", "blocks", "tools"):
+            for section in fleet.FIELDS:
                 for key in self.spec[section]:
                     _hold(f"{section}.{key}" in by_address, f"{section}.{key} is not there")
         for id, address in self.ours.items():
@@ -791,6 +920,18 @@ def _only(error: BaseException, kind: type[BaseException]) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return any(_only(each, kind) for each in error.exceptions)
     return isinstance(error, kind)
+
+
+def bringer(address: str) -> str | None:
+    """Whose `sleeptime` brings what stands at such an address."""
+    section, _, key = address.partition(".memory.")[0].partition(".")
+    return f"agents.{key.removesuffix(SECOND)}" if key.endswith(SECOND) and section in ("agents", "groups") else None
+
+
+def _last(item: tuple[str, Mapping[str, Any]]) -> tuple[int, str]:
+    """What holds others, before them."""
+    kind = item[1]["kind"]
+    return {"group": 0, "conversation": 1, "agent": 2}.get(kind, 3), item[0]
 
 
 def _recorded(body: Mapping[str, Any]) -> bool:
@@ -864,6 +1005,9 @@ def _nameless(before: State, state: State) -> dict[str, list[dict[str, Any]]]:
         if _recorded(body):
             record = json.loads(body["value"])
             told["value"] = {key: record.get(key) for key in ("ids", "marks", "protected", "copies", "environment")}
+            for address, mark in (record.get("marks") or {}).items():  # digests of ids
+                for field in fleet.REFERS.get(address.partition(".")[0], {}).keys() & mark.get("base", {}).keys():
+                    mark["base"][field] = None
         if isinstance(told.get("metadata"), dict) and "lettaform" in told["metadata"]:
             # of a block that has a mark of its own, its agent's counts no more
             told["metadata"] = told["metadata"] | {"lettaform": told["metadata"]["lettaform"] | {"parts": None}}
