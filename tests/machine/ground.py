@@ -308,7 +308,7 @@ class OnServer(Ground):
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         answer = super().ask(method, path, body, **more)
-        if answer and method in ("POST", "PUT"):
+        if isinstance(answer, dict) and answer and method in ("POST", "PUT"):
             made = answer.get("agent_ids") or [answer.get("id") or ""]
             for id in made:
                 word = id.split("-")[0]

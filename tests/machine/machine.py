@@ -353,6 +353,9 @@ class Machine:
         for id, body in before.items():
             if not _recorded(body):
                 _hold(_unmarked(body) == _unmarked(after[id]), f"more than marks of {id}", body, after[id])
+                claim = _claim(after[id], stack) if body != after[id] and id not in self.ours[stack] else None
+                if claim and bringer(claim) in self.ours[stack].values():  # what an agent of ours has brought is ours
+                    self.ours[stack][id] = claim
                 _hold(id in self.ours[stack] or body == after[id], f"{id} is not ours", body, after[id])
         if not ran.error:
             for id, address in list(self.ours[stack].items()):

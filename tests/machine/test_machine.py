@@ -16,10 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.live.conftest import Letta, letta
+from tests.machine.fleet import Spec, first, rich
 from tests.machine.ground import InMemory, OnServer
 from tests.machine.machine import Call, Machine
 
 __all__ = ["letta"]  # the fixture
+
+Start = Callable[[], Spec]
 
 _NAMES = ["change"] * 6 + ["somebody"] * 6 + ["apply"] * 5 + ["fault"] * 3
 _NAMES += ["saved", "destroy", "move", "forget", "rebuild", "import"]
@@ -38,15 +41,15 @@ def cases(number: int, most: int) -> Callable[[Any], Any]:
     told = settings(max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True)
 
     def hold(test: Any) -> Any:
-        return told(given(history=calls(most))(test))
+        return told(given(start=st.sampled_from((first, rich)), history=calls(most))(test))
 
     return hold
 
 
-def in_memory(history: list[Call]) -> None:
+def in_memory(start: Start, history: list[Call]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         told: list[str] = []
-        machine = Machine(InMemory(Path(folder), ("mch-a", "mch-b")), told.append)
+        machine = Machine(InMemory(Path(folder), ("mch-a", "mch-b")), told.append, start)
         try:
             machine.play(history)
         except BaseException as error:
@@ -54,10 +57,10 @@ def in_memory(history: list[Call]) -> None:
             raise
 
 
-def on_server(letta: Letta, folder: Path, history: list[Call]) -> None:
+def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> None:
     name = f"mch-{uuid4().hex[:6]}"
     told: list[str] = []
-    machine = Machine(OnServer(folder, letta, (f"{name}a", f"{name}b")), told.append)
+    machine = Machine(OnServer(folder, letta, (f"{name}a", f"{name}b")), told.append, start)
     try:
         machine.play(history)
     except BaseException as error:
@@ -68,24 +71,24 @@ def on_server(letta: Letta, folder: Path, history: list[Call]) -> None:
 
 
 @cases(40, 8)
-def test_promises_hold(history: list[Call]) -> None:
-    in_memory(history)
+def test_promises_hold(start: Start, history: list[Call]) -> None:
+    in_memory(start, history)
 
 
 @pytest.mark.slow
 @cases(1000, 12)
-def test_promises_hold_a_thousand_times(history: list[Call]) -> None:
-    in_memory(history)
+def test_promises_hold_a_thousand_times(start: Start, history: list[Call]) -> None:
+    in_memory(start, history)
 
 
 @pytest.mark.live
 @cases(3, 5)
-def test_promises_hold_on_a_server(letta: Letta, tmp_path: Path, history: list[Call]) -> None:
-    on_server(letta, tmp_path, history)
+def test_promises_hold_on_a_server(letta: Letta, tmp_path: Path, start: Start, history: list[Call]) -> None:
+    on_server(letta, tmp_path, start, history)
 
 
 @pytest.mark.slow
 @pytest.mark.live
 @cases(50, 10)
-def test_promises_hold_on_a_server_fifty_times(letta: Letta, tmp_path: Path, history: list[Call]) -> None:
-    on_server(letta, tmp_path, history)
+def test_promises_hold_on_a_server_fifty_times(letta: Letta, tmp_path: Path, start: Start, history: list[Call]) -> None:
+    on_server(letta, tmp_path, start, history)
