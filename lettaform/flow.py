@@ -315,8 +315,9 @@ class _Line:
         self.held = holder is not None
         _environment(self.manifest, world)
         draft = diff(self.manifest, world, wish)
-        if (asked := _usage(draft, world)) or _leaders(draft):
-            users, company = await asyncio.gather(self.server.users(asked), self.server.company(_leaders(draft)))
+        asked, leaders = _usage(draft, world), _leaders(draft)
+        if asked or leaders:
+            users, company = await asyncio.gather(self.server.users(asked), self.server.company(leaders))
             world = replace(world, users=users, company=company)
             draft = diff(self.manifest, world, wish)
         self.world = world
