@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
@@ -118,6 +119,17 @@ CONVERSATION: Mapping[str, Sequence[Any]] = {
     "model_settings": [SILENT, {"provider_type": "openai", "temperature": 0.25}],
     "policy.summary": _POLICIES,
 }
+PROVIDER: Mapping[str, Sequence[Any]] = {
+    "api_key": ["sekret-one", "sekret-two", "sekret-three"],
+    "region": [SILENT, "here", "there"],
+    "provider_type": ["openai", "vllm"],
+    "policy.region": _POLICIES,
+}
+MCP_SERVER: Mapping[str, Sequence[Any]] = {
+    "env": [SILENT, None, {}, {"KEY": "sekret-one"}, {"KEY": "sekret-two", "OTHER": "sekret-three"}],
+    "args": [[], ["-u"]],
+    "policy.env": _POLICIES,
+}
 FIELDS = {
     "agents": AGENT,
     "blocks": BLOCK,
@@ -127,16 +139,20 @@ FIELDS = {
     "folders": FOLDER,
     "groups": GROUP,
     "conversations": CONVERSATION,
+    "providers": PROVIDER,
+    "mcp_servers": MCP_SERVER,
 }
 KEYS = {
     "agents": ("ann", "bob", "cy"),
     "blocks": ("org", "team"),
-    "tools": ("t1", "t2"),
+    "tools": ("t1", "t2", "now"),
     "archives": ("sold", "told"),
     "identities": ("ada", "shop"),
     "folders": ("manuals", "prices"),
     "groups": ("panel", "crew"),
     "conversations": ("talk", "chat"),
+    "providers": ("work", "home"),
+    "mcp_servers": ("clock",),
 }
 NAMED = {
     "agents": "name",
@@ -147,6 +163,8 @@ NAMED = {
     "folders": "key",
     "groups": "description",
     "conversations": "summary",
+    "providers": "key",
+    "mcp_servers": "key",
 }
 """Where a name would follow a key that moves."""
 REFERS: Mapping[str, Mapping[str, str]] = {
@@ -159,9 +177,12 @@ REFERS: Mapping[str, Mapping[str, str]] = {
     },
     "groups": {"agents": "agents", "manager": "agents"},
     "conversations": {"agent": "agents"},
+    "tools": {"mcp": "mcp_servers"},
 }
-ONE = ("archive", "manager", "agent")
+ONE = ("archive", "manager", "agent", "mcp")
 """What refers to one thing, not to several."""
+CLOCK = Path(__file__).parents[2] / "examples" / "mcp" / "clock.py"
+"""What offers tools."""
 DOCUMENTS = ({"a": "Alpha.", "b": "Beta."}, {"a": "Alpha, anew.", "c": "Gamma."})
 """Editions of what stands in `docs`."""
 MEMORY = ("persona", "human", "notes")
@@ -205,6 +226,10 @@ def rich() -> Spec:
     new["folders"]["manuals"] = {"files": ["docs/*.md"]}
     new["groups"]["panel"] = {"type": "round_robin", "agents": ["ann", "bob"]}
     new["conversations"]["talk"] = {"agent": "bob", "isolated": ["persona"]}
+    new["providers"]["work"] = {"api_key": "sekret-one", "provider_type": "openai"}
+    new["mcp_servers"]["clock"] = {"env": {"KEY": "sekret-one"}}
+    new["tools"]["now"] = {"mcp": "clock"}
+    new["agents"]["bob"]["tools"] = ["now"]
     return new
 
 
@@ -282,14 +307,19 @@ def _add(new: Spec, section: str, pick: Pick) -> None:
         "identities": lambda: {"name": "Ada", "identity_type": "user"},
         "groups": lambda: {"type": "supervisor", "manager": pick(agents), "agents": agents},
         "conversations": lambda: {"agent": pick(agents)},
+        "providers": lambda: {"api_key": "sekret-two", "provider_type": "openai"},
+        "tools": lambda: {"mcp": pick(sorted(new["mcp_servers"]))} if key == "now" and new["mcp_servers"] else {},
     }.get(section, dict)()
     address = f"{section}.{key}"
     new["moved"] = [pair for pair in new["moved"] if address not in pair]
     new["removed"] = [pair for pair in new["removed"] if address != pair[0]]
 
 
-def _leave(new: Spec, how: str, section: str, pick: Pick) -> None:
-    key = pick(sorted(new[section]))
+def _leave(new: Spec, how: str, section: str, pick: Pick, key: str = "") -> None:
+    key = key or pick(sorted(new[section]))
+    offered = [each for each, told in new["tools"].items() if section == "mcp_servers" and told.get("mcp") == key]
+    for each in offered if how != "move" else ():  # what it offers goes first
+        _leave(new, "drop", "tools", pick, each)
     to = next((each for each in (*KEYS[section], "new1", "new2") if each not in new[section]), None)
     if how == "move" and to is None:
         return
@@ -338,12 +368,12 @@ def build(stack: str, spec: Spec, model: str, embedding: str) -> Manifest:
     whole["removed"] = [{"from": old, "destroy": destroy} for old, destroy in spec["removed"]]
     for section in FIELDS:
         whole[section] = {key: _said(stack, section, key, told) for key, told in spec[section].items()}
-    return _read(json.dumps(whole), spec["edition"])
+    return _read(json.dumps(whole), stack, spec["edition"])
 
 
 @lru_cache(4096)
-def _read(text: str, edition: int) -> Manifest:
-    folder = _folder(edition)
+def _read(text: str, stack: str, edition: int) -> Manifest:
+    folder = _folder(stack, edition)
     (folder / "lettaform.yaml").write_text(text)
     return READ(flow.Source(folder))
 
@@ -353,10 +383,13 @@ READ = flow.read
 
 
 @cache
-def _folder(edition: int) -> Path:
-    """A project of its own for each edition: documents are read when they are sent."""
-    folder = Path(_HOME.name) / str(edition)
+def _folder(stack: str, edition: int) -> Path:
+    """A project of its own for each edition: documents are read when they are sent, and programs when they run."""
+    folder = Path(_HOME.name) / stack / str(edition)
     (folder / "docs").mkdir(parents=True)
+    name = rf"def {_word(stack)}_\1("
+    program = re.sub(r"^def (what_\w+)\(", name, CLOCK.read_text(), flags=re.MULTILINE)
+    (folder / f"{_word(stack)}.py").write_text(program.replace("days: int", "weeks: int") if edition else program)
     for name, text in DOCUMENTS[edition].items():
         (folder / "docs" / f"{name}.md").write_text(text)
     return folder
@@ -374,9 +407,19 @@ def _said(stack: str, section: str, key: str, told: Spec) -> Spec:
     values = _plain(told)
     if section == "agents":
         if values.get("secrets"):
-            values["secrets"] = {name: f"${{var.v{SECRETS.index(text)}}}" for name, text in values["secrets"].items()}
+            values["secrets"] = _hidden(values["secrets"])
         values["memory"] = {label: _plain(part) for label, part in values.get("memory", {}).items()}
-    if section == "tools":
+    if section == "providers":
+        values |= {"api_key": _hidden({"": values["api_key"]})[""], "base_url": "http://localhost:11434/v1"}
+    if section == "mcp_servers":
+        values |= {"type": "stdio", "command": "python3"}
+        values["args"] = [*values.get("args", ()), f"${{folder}}/{_word(stack)}.py"]
+        if values.get("env"):
+            values["env"] = _hidden(values["env"])
+    if section == "tools" and "mcp" in values:
+        values["name"] = f"{_word(stack)}_what_time"
+        values.pop("key", None)
+    elif section == "tools":
         about, name = values.pop("about", "Tell."), function(stack, key, told)
         values = {name: value for name, value in values.items() if name not in ("name", "key")}
         values["source"] = SOURCE.format(name=name, about=about)
@@ -385,13 +428,22 @@ def _said(stack: str, section: str, key: str, told: Spec) -> Spec:
     return values
 
 
-UNIQUE = {"identities": "identifier_key", "folders": "name"}
+UNIQUE = {"identities": "identifier_key", "folders": "name", "providers": "name", "mcp_servers": "name"}
 """Sections whose names nobody else may have, and the field that says them."""
 
 
 def function(stack: str, key: str, told: Mapping[str, Any]) -> str:
     """The name of a tool."""
-    return f"{stack.replace('-', '_')}_{told.get('key', key)}{told.get('name', '')}"
+    return f"{_word(stack)}_{told.get('key', key)}{told.get('name', '')}"
+
+
+def _word(stack: str) -> str:
+    return stack.replace("-", "_")
+
+
+def _hidden(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Secrets as variables that hold them."""
+    return {name: f"${{var.v{SECRETS.index(text)}}}" for name, text in secrets.items()}
 
 
 def _plain(told: Spec) -> Spec:

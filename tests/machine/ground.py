@@ -32,14 +32,21 @@ SECTIONS = {
     "folder": "folders",
     "group": "groups",
     "conversation": "conversations",
+    "provider": "providers",
+    "mcp_server": "mcp_servers",
 }
+PATHS = {kind: section.replace("_", "-") for kind, section in SECTIONS.items()}
 ASKING = ("/generate-schema", "/passages/search", "/mcp/servers/test")
 """What is no GET and changes nothing."""
+OFFERED = "external_mcp"
+"""The type of tools that an MCP server brings."""
 TAGGED = ("agent", "block", "tool")
 """What keeps a mark in tags. Of others it stands in a text, in metadata, or in the stack's record alone."""
+SILENT = ("identities", "providers", "mcp_servers")
+"""What has no room for a mark."""
 RELATIONS = ("blocks", "tools", "folders", "identities", "archives")
 """What an agent has."""
-_ID = re.compile(r"\b(?:agent|block|tool|archive|identity|source|group|conv)-[0-9a-f-]{36}\b")
+_ID = re.compile(r"\b(?:agent|block|tool|archive|identity|source|group|conv|provider|mcp_server)-[0-9a-f-]{36}\b")
 _MARK = re.compile(r"\n?\[lettaform ([a-z0-9-]+) ([^\n]+)\]\Z")
 # what changes by itself, or says again what stands elsewhere
 _RESTLESS = {
@@ -222,7 +229,7 @@ class Ground:
             stack = next((tag for tag in body["tags"] if tag.startswith("lettaform:stack=")), "")
             if stack and any(tag.startswith("lettaform:record") for tag in body["tags"]):
                 for address, id in json.loads(body["value"])["ids"].items():
-                    if address.startswith("identities.") and id in state:
+                    if address.partition(".")[0] in SILENT and id in state:
                         state[id]["tags"] = sorted([f"lettaform:addr={address}", stack])
         return state
 
@@ -254,7 +261,7 @@ class InMemory(Ground):
 
     def every(self, kind: str) -> list[Record]:
         hidden = {f"show_hidden_{SECTIONS[kind]}": True}
-        found: list[Record] = self.ask("GET", f"/v1/{SECTIONS[kind]}/", params={"limit": 1000, **hidden})
+        found: list[Record] = self.ask("GET", f"/v1/{PATHS[kind]}/", params={"limit": 1000, **hidden})
         return [body for body in found if not _beside(kind, body)]
 
 
@@ -279,10 +286,11 @@ class OnServer(Ground):
         return httpx.AsyncHTTPTransport(verify=False, limits=limits)
 
     def every(self, kind: str) -> list[Record]:
-        path, hidden = f"/v1/{SECTIONS[kind]}/", {f"show_hidden_{SECTIONS[kind]}": True}
+        path, hidden = f"/v1/{PATHS[kind]}/", {f"show_hidden_{SECTIONS[kind]}": True}
         found: State = {}
         if kind == "tool":
             bodies = self.ask("GET", path, params={"limit": 1000})
+            bodies = [body for body in bodies if not _beside(kind, body)]
             return [body for body in bodies if body["name"].startswith(self.words)]
         if kind not in TAGGED:
             known = self.known[kind]
@@ -319,7 +327,7 @@ class OnServer(Ground):
 def _beside(kind: str, body: Record) -> bool:
     """What nobody made, or is a lock."""
     if kind == "tool":
-        return bool(body["tool_type"] != "custom")
+        return body["tool_type"] not in ("custom", OFFERED)
     return kind == "identity" and body["identifier_key"].startswith("lettaform:lock")
 
 

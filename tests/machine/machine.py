@@ -21,7 +21,19 @@ from lettaform.model import Plan, Report, Wish
 from lettaform.render import data
 from tests.machine import fleet
 from tests.machine.fleet import SECRETS, Spec, build, change, first
-from tests.machine.ground import KINDS, RELATIONS, SECTIONS, Fault, Ground, InMemory, Killed, State, targets
+from tests.machine.ground import (
+    KINDS,
+    OFFERED,
+    PATHS,
+    RELATIONS,
+    SECTIONS,
+    Fault,
+    Ground,
+    InMemory,
+    Killed,
+    State,
+    targets,
+)
 
 Call = tuple[str, Sequence[int]]
 MODEL = frozenset({"model", "context_window", "max_tokens", "model_settings", "parallel_tool_calls", "reasoning"})
@@ -45,12 +57,15 @@ CAUSES: Mapping[str, Mapping[str, frozenset[str]]] = {
         "description": frozenset({"description", "source", "name"}),
     },
     "folder": {"embedding_config": frozenset({"embedding"})},
+    "provider": {"api_key_enc": frozenset({"api_key"})},
     "group": {
         "agent_ids": frozenset({"agents"}),
         "manager_agent_id": frozenset({"manager"}),
         "sleeptime_agent_frequency": frozenset({"frequency"}),
     },
 }
+UNIQUE = dict.fromkeys(("tool", "folder", "provider"), "name")
+UNIQUE |= {"identity": "identifier_key", "mcp_server": "server_name"}
 SECOND = "-sleeptime"
 """How the keys of what an agent with `sleeptime` brings end."""
 
@@ -158,7 +173,7 @@ class Machine:
         if ran.report:
             told += [str(outcome.error) for outcome in ran.report.outcomes]
         for method, path, body in ran.writes:
-            rest = {key: value for key, value in (body or {}).items() if key != "secrets"}
+            rest = {key: value for key, value in (body or {}).items() if key not in ("secrets", "config", "api_key")}
             told.append(f"{method} {path} {json.dumps(rest)}")
         _hold(not any(secret in text for secret in SECRETS for text in told), "a secret is told")
 
@@ -382,6 +397,7 @@ class Machine:
         able = [id for id in world if SECTIONS[world[id]["kind"]] == address.section and not self.owner(id)]
         copies = {id for each in world.values() for id in each.get("isolated_block_ids", ())}
         able = [id for id in able if not _recorded(world[id]) and id not in copies]
+        able = [id for id in able if world[id].get("tool_type") != OFFERED]
         if not able:
             return
         id, at = pick(able), self.ground
@@ -549,7 +565,7 @@ class Machine:
     def to_other(self, body: dict[str, Any], pick: Picks) -> str:
         """What strangers do to archives, folders, identities, groups and conversations of ours."""
         ask, kind = self.ground.ask, body["kind"]
-        path = f"/v1/{SECTIONS[kind]}/{body['id']}"
+        path = f"/v1/{PATHS[kind]}/{body['id']}"
         text = {"archive": "description", "group": "description", "conversation": "summary"}.get(kind)
         mark = f"\n[lettaform {' '.join(tag.partition('=')[2] for tag in reversed(body['tags']))}]"
         deed = pick(("delete", "write", "rename", "overwrite", "fill", "fill", "empty"))
@@ -626,22 +642,22 @@ class Machine:
         self.log(f"reset {stack}")
         words = (f"{stack.replace('-', '_')}_", f"{stack}-")
         for id, body in sorted(self.ground.look().items(), key=_last):
-            unique = {"tool": "name", "folder": "name", "identity": "identifier_key"}.get(body["kind"], "id")
+            unique = UNIQUE.get(body["kind"], "id")
             named = body[unique].startswith(words)
             if id in self.ours[stack] or f"lettaform:stack={stack}" in body["tags"] or named:
-                self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
+                self.ground.ask("DELETE", f"/v1/{PATHS[body['kind']]}/{id}")
         self.specs[stack], self.ours[stack], self.refused[stack] = self.start(), {}, 0
 
     def tidy(self) -> None:
         """Everything that is nobody's goes."""
         for id, body in sorted(self.ground.look().items(), key=_last):
             if not self.owner(id) and not _recorded(body):
-                self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
+                self.ground.ask("DELETE", f"/v1/{PATHS[body['kind']]}/{id}")
 
     def clear(self) -> None:
         """Remove whatever was made."""
         for id, body in sorted(self.ground.look().items(), key=_last):
-            self.ground.ask("DELETE", f"/v1/{SECTIONS[body['kind']]}/{id}")
+            self.ground.ask("DELETE", f"/v1/{PATHS[body['kind']]}/{id}")
         for stack in self.stacks:
             self.release(stack, self.ground)
         self.ground.raw.close()
@@ -674,7 +690,7 @@ class _Judge:
     def judge(self) -> None:
         own, adopted = set(self.ours), self.adopted
         for id, body in self.before.items():
-            if _recorded(body):
+            if _recorded(body) or body.get("tool_type") == OFFERED:
                 continue
             now = self.after.get(id)
             if now is None:
@@ -804,6 +820,7 @@ class _Judge:
                     continue
             _hold(self.blind or paths & causes or born, f"{address}: {name} was written and not shown", was, now, paths)
             declared = {*(told or {}), "label", "name", "about"} | ({"source"} if kind == "tool" else set())
+            declared |= {"args"} if kind == "mcp_server" else set()
             declared |= {"memory"} if bringer(address) else set()
             declared |= {fleet.NAMED[SECTIONS[kind]]}
             _hold(declared & causes or {"name", "about"} & causes, f"{address}: {name} is not declared", was, now)
@@ -829,7 +846,7 @@ class _Judge:
 
     def used(self, id: str) -> bool:
         """Whether lettaform may have attached it: it was ours once."""
-        return id in self.machine.once
+        return id in self.machine.once or self.before.get(id, {}).get("tool_type") == OFFERED
 
     def seed(self, id: str, address: str, told: Spec, old: str, new: str) -> None:
         policy = told.get("policy", {}).get("value") or ("enforce" if told.get("read_only") is True else "seed")
@@ -861,6 +878,8 @@ class _Judge:
         fallen = {id for part in parts for id in set(old.get(part, ())) ^ set(new.get(part, ()))}
         if set(old.get("folders", ())) - set(new.get("folders", ())):  # with its last folder go the tools for files
             fallen &= self.before.keys()
+        if any(body["kind"] == "mcp_server" and id not in self.after for id, body in self.before.items()):
+            fallen -= {id for id in fallen if self.before.get(id, {}).get("tool_type") == OFFERED}
         return not rest and fallen <= gone and (self.machine is not None and bool(self.wish.allow_destroy))
 
     # --- the account
@@ -899,7 +918,7 @@ class _Judge:
             _hold(not fresh, f"{address} ({id}) was made, and hangs on nothing")
         if self.wish == Wish() or self.wish == Wish(prune=True):
             for section in fleet.FIELDS:
-                for key in self.spec[section]:
+                for key in (key for key, told in self.spec[section].items() if "mcp" not in told):
                     _hold(f"{section}.{key}" in by_address, f"{section}.{key} is not there")
         for id, address in self.ours.items():
             body, told = self.after[id], self.declared(address)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import httpx
 import pytest
 
 from lettaform import flow
-from lettaform.model import Plan
+from lettaform.model import Plan, Wish
 from lettaform.server import connect
 from tests.standin import StandIn
 
@@ -76,3 +77,24 @@ def test_a_sleeper_that_its_agent_no_longer_has_makes_way_for_the_new_one(tmp_pa
     claims = [id for id, each in fleet.standin.tables.agents.items() if f"lettaform:addr={SLEEPER}" in each["_tags"]]
     assert len(claims) == 2
     assert old in claims
+
+
+def test_an_agent_that_dies_while_a_plan_is_made_has_no_company(tmp_path: Path) -> None:
+    # a request of a run that was killed, done between the list of what lives and that of what goes along
+    fleet = Fleet(tmp_path)
+    send, asked = fleet.standin.handle_async_request, list[str]()
+
+    async def dying(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/agents/":
+            asked.append(str(request.url))
+            if len(asked) == 2:
+                fleet.standin.tables.agents.clear()
+        return await send(request)
+
+    with (
+        mock.patch.object(fleet.standin, "handle_async_request", dying),
+        mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=fleet.standin)),
+    ):
+        plan = flow.plan(fleet.source, flow.Connection(url="http://stand.in"), Wish(destroy=True))
+    assert len(asked) == 2
+    assert "agents.ann" in [str(change.address) for change in plan.changes if change.action == "delete"]
