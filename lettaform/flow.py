@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from lettaform.apply import INTERRUPTED, Stop
 from lettaform.apply import apply as walk
-from lettaform.errors import PlanError, Problem, Stale
+from lettaform.errors import NotFound, PlanError, Problem, Stale
 from lettaform.kinds import kinds
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
@@ -301,7 +301,7 @@ class _Line:
 
     async def find(self) -> World:
         """What is live; doubts are errors."""
-        world = await self.server.find(self.manifest)
+        world = await _steady(lambda: self.server.find(self.manifest))
         if world.problems:
             raise PlanError("the world is not clear", problems=world.problems)
         self.world = world
@@ -310,17 +310,9 @@ class _Line:
     async def plan(self, wish: Wish) -> Plan:
         """load is done; find, diff, check, order."""
         _selectors(wish, self.manifest)
-        world = await self.server.find(self.manifest)
+        world, draft = await _steady(lambda: self.draft(wish))
         holder = await self.holder()
-        self.held = holder is not None
-        _environment(self.manifest, world)
-        draft = diff(self.manifest, world, wish)
-        asked, leaders = _usage(draft, world), _leaders(draft)
-        if asked or leaders:
-            users, company = await asyncio.gather(self.server.users(asked), self.server.company(leaders))
-            world = replace(world, users=users, company=company)
-            draft = diff(self.manifest, world, wish)
-        self.world = world
+        self.held, self.world = holder is not None, world
         written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and _unsure(d)]
         unseen = [(desired, fields) for desired, fields in written if (desired.address, fields) not in self.checked]
         problems = await self.server.check(unseen, world) if unseen else []
@@ -330,6 +322,18 @@ class _Line:
             return plan
         told = f"stack `{plan.stack}` is locked by {holder.holder} since {holder.since}: this may be out of date soon"
         return replace(plan, warnings=(*plan.warnings, Problem(told, severity="warning")))
+
+    async def draft(self, wish: Wish) -> tuple[World, Draft]:
+        """find, diff; and again, once it is known whom that would touch."""
+        world = await self.server.find(self.manifest)
+        _environment(self.manifest, world)
+        draft = diff(self.manifest, world, wish)
+        asked, leaders = _usage(draft, world), _leaders(draft)
+        if not (asked or leaders):
+            return world, draft
+        users, company = await asyncio.gather(self.server.users(asked), self.server.company(leaders))
+        world = replace(world, users=users, company=company)
+        return world, diff(self.manifest, world, wish)
 
     async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:
         """A snapshot of what dies; then the Steps."""
@@ -477,6 +481,14 @@ def _usage(draft: Draft, world: World) -> list[Live]:
         if change.action in ("delete", "replace") or rewritten or (not live.marked and delta.address.parent):
             asked.append(live)
     return asked
+
+
+async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """What is read in several requests; anew where something died between two of them."""
+    for _ in range(2):
+        with suppress(NotFound):
+            return await read()
+    return await read()
 
 
 def _leaders(draft: Draft) -> list[Live]:

@@ -15,7 +15,7 @@ from lettaform.model import Desired, Live, Manifest, Mark, Record, World
 from lettaform.server import mark
 from lettaform.server.client import Client
 from lettaform.server.hold import HOLDS
-from lettaform.server.single import body_of, one, whole
+from lettaform.server.single import one, whole
 from lettaform.words import Address, Ref
 
 
@@ -113,8 +113,8 @@ async def arrived(client: Client, manifest: Manifest, world: World, bodies: Mapp
         if desired.external:
             mine = [body for body in offers[by.id] if _named(desired, body)]
         else:
-            body = bodies.get(by.id) or await body_of(client, by.kind, by.id)
-            mine = named(by.kind, desired.kind, body) if body else []
+            body = bodies.get(by.id) or await whole(client, by.kind, by.id)
+            mine = named(by.kind, desired.kind, body)
         world = await _taken(client, manifest, world, desired, mine[0] if mine else None)
     return world
 
@@ -138,10 +138,9 @@ async def company(client: Client, lives: Sequence[Live]) -> Mapping[str, frozens
 
     lists = await asyncio.gather(*(listed(kind, stack) for kind, stack in stacks))
     bodies = {body["id"]: body for found in lists for body in found}
-    for live in (each for each in lives if each.id not in bodies):  # its tags are gone, or it is by now
-        bodies |= {live.id: body} if (body := await body_of(client, live.kind, live.id)) else {}
-    told = ((live.id, named(live.kind, live.kind, bodies[live.id])) for live in lives if live.id in bodies)
-    return {id: frozenset(each["id"] for each in others) for id, others in told}
+    for live in (each for each in lives if each.id not in bodies):  # its tags are gone, and the record knows it
+        bodies[live.id] = await whole(client, live.kind, live.id)
+    return {live.id: frozenset(each["id"] for each in named(live.kind, live.kind, bodies[live.id])) for live in lives}
 
 
 def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:

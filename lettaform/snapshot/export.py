@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lettaform.errors import LettaformError
+from lettaform.errors import LettaformError, NotFound
 from lettaform.kinds import kinds
 from lettaform.model import Live
 from lettaform.server import Server
@@ -24,12 +25,14 @@ async def export(server: Server, stack: str, lives: Sequence[tuple[Address, Live
     files: dict[str, Any] = {}
     for address, live in lives:
         entry: dict[str, Any] = {"address": str(address), "kind": live.kind, "id": live.id, "name": live.name}
-        if live.kind == "agent":
-            entry["file"] = f"{len(files) + 1:03}-{_plain(live.name)}.af"
-            files[entry["file"]] = await server.export(live.id)
-        else:
-            entry["values"] = _told(live, await server.held(live))
-        told["objects"].append(entry)
+        with suppress(NotFound):  # it has died meanwhile
+            if live.kind == "agent":
+                body = await server.export(live.id)
+                entry["file"] = f"{len(files) + 1:03}-{_plain(live.name)}.af"
+                files[entry["file"]] = body
+            else:
+                entry["values"] = _told(live, await server.held(live))
+            told["objects"].append(entry)
     try:
         folder.mkdir(parents=True, mode=0o700)
         for name, body in (*files.items(), ("snapshot.json", told)):
