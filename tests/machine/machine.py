@@ -697,6 +697,9 @@ class _Judge:
                 self.dead(id, body)
             elif body != now:
                 mine = id in own or id in adopted
+                if not mine and body["kind"] == "block" and self.machine.claims(body, self.stack):
+                    # memory of an agent whose address another was given: our mark may come off, and no more
+                    mine = _unmarked(body) == _unmarked(now)
                 _hold(mine or self.lost(body, now), f"{id} is not of stack {self.stack}", body, now)
                 if mine:
                     self.changed(id, body, now)
