@@ -910,9 +910,11 @@ class _Judge:
         """After a success: one object per address, every one of its identity, and nothing new that hangs on nothing."""
         agents = [body for id, body in self.after.items() if body["kind"] == "agent" and id in self.ours]
         held = {id for body in agents for id in body["blocks"]}
+        # what an agent took off itself may hang on its second one still, and be made anew where that was asked for
+        own = {f"{self.ours[body['id']]}.memory.{label}": id for body in agents for label, id in body["labels"].items()}
         by_address: dict[str, list[str]] = {}
         for id, address in self.ours.items():
-            if ".memory." not in address or id in held:
+            if ".memory." not in address or (id in held and own.get(address, id) == id):
                 by_address.setdefault(address, []).append(id)
         twins = {a: ids for a, ids in by_address.items() if len(ids) > 1 and self.declared(a) is not None}
         _hold(not twins, "twins", twins)
