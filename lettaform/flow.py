@@ -483,18 +483,18 @@ def _usage(draft: Draft, world: World) -> list[Live]:
     return asked
 
 
+def _leaders(draft: Draft) -> list[Live]:
+    """Of what it must be known what came along with it: it dies, and that dies with it."""
+    dying = [d.live for d in draft.deltas if d.live and d.change.action in ("delete", "replace")]
+    return [live for live in dying if live.kind in kinds()[live.kind].brings]
+
+
 async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """What is read in several requests; anew where something died between two of them."""
     for _ in range(2):
         with suppress(NotFound):
             return await read()
     return await read()
-
-
-def _leaders(draft: Draft) -> list[Live]:
-    """Of what it must be known what came along with it: it dies, and that dies with it."""
-    dying = [d.live for d in draft.deltas if d.live and d.change.action in ("delete", "replace")]
-    return [live for live in dying if live.kind in kinds()[live.kind].brings]
 
 
 def _unsure(delta: Delta) -> bool:

@@ -278,8 +278,8 @@ def _forewarn(forgotten: set[Address], due: Record, manifest: Manifest, world: W
     silent = {a for a in forgotten if kinds()[kinds_at(a)].mark == "record"}
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten - silent}
     # an apply that died had made it and could not say so: once this is written, its intent is gone
-    intended = {a: world.objects[a].id for a in world.record.intents if a in world.objects}
-    ids |= {str(a): id for a, id in intended.items() if a not in forgotten and _ours(a, world.objects[a], manifest)}
+    kept = _kept(manifest, world, forgotten)
+    ids |= {str(a): kept[a].id for a in world.record.intents if a in kept}
     marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
     relics = {
         world.record.ids[a]: mark for a, mark in world.record.marks.items() if a in forgotten & {*world.record.ids}
@@ -302,7 +302,7 @@ def _record(
         for delta in deltas
         if delta.change.action in ("create", "replace") and delta.address.parent is None and delta.mark is not None
     }
-    kept = {a: live for a, live in world.objects.items() if _ours(a, live, manifest) and a not in forgotten}
+    kept = _kept(manifest, world, forgotten)
     ids: dict[str, Any] = {str(a): live.id for a, live in kept.items()} | {str(a): Ref(a) for a in born}
     marks = _marks(deltas, kept, world)
     declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
@@ -334,6 +334,11 @@ def _marks(deltas: tuple[Delta, ...], kept: Mapping[Address, Live], world: World
         if delta.mark is not None and not kinds()[delta.change.kind].roomy() and delta.change.action != "forget":
             marks[delta.address] = delta.mark
     return marks
+
+
+def _kept(manifest: Manifest, world: World, forgotten: set[Address]) -> dict[Address, Live]:
+    """What lives, is ours, and stays so."""
+    return {a: live for a, live in world.objects.items() if _ours(a, live, manifest) and a not in forgotten}
 
 
 def _ours(address: Address, live: Live, manifest: Manifest) -> bool:
