@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -84,6 +84,7 @@ def shape(request: httpx.Request) -> str:
 _TELLING = ("connected_to_agents_count_eq", "match_all_tags")
 
 Strike = Callable[[int, httpx.Request], bool]
+T = TypeVar("T")
 
 
 def at(number: int) -> Strike:
@@ -129,8 +130,15 @@ class Chain:
         return cls(phase, Fault(fault))
 
 
-MOST = 200
-"""Applies of one chain: each strikes one shape at least, or is the last."""
+def spend(struck: set[str], disturb: Callable[[], T]) -> list[T]:
+    """What apply upon apply comes to that breaks, until no shape is left that was not `struck`."""
+    came = list[T]()
+    while len(came) < 200:  # each strikes one at least, or is the last
+        before = len(struck)
+        came.append(disturb())
+        if len(struck) == before:
+            break
+    return came
 
 
 def chains(phases: Iterable[str]) -> Iterator[Chain]:

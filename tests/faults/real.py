@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,7 +26,7 @@ from lettaform.errors import LettaformError
 from lettaform.model import Report
 from lettaform.server import connect
 from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, differences, everything, phases, told, write
-from tests.faults.harness import MOST, Chain, Fault, Faulty, Proxy, Strike, chains, on, once_each
+from tests.faults.harness import Chain, Fault, Faulty, Proxy, Strike, on, once_each, spend
 from tests.live.fleet import Fleet
 
 
@@ -76,9 +77,6 @@ class Real:
             for fault in Fault:
                 yield Shot(name, shape, fault)
 
-    def chains(self) -> Iterator[Chain]:
-        return chains(self.shapes)
-
     def judge_chain(self, chain: Chain) -> list[str]:
         """What is wrong once each shape has met the fault, and an apply was left alone; nothing, if all is well."""
         struck = set[str]()
@@ -103,13 +101,9 @@ class Real:
                     stack.apply(phase)
                     stack.write(phase)
                     continue
-                said, strike = list[str](), once_each(struck)
-                for _ in range(MOST):
-                    before = len(struck)
-                    disturb = stack.killed if chain.fault.kills else stack.disturbed
-                    said += disturb(phase, chain.fault, strike)
-                    if len(struck) == before:
-                        break
+                disturb = stack.killed if chain.fault.kills else stack.disturbed
+                came = spend(struck, partial(disturb, phase, chain.fault, once_each(struck)))
+                said = [line for lines in came for line in lines]
                 stack.apply(phase)
                 return [*_leaks(said), *differences(stack.told(), self.ends[phase.name])]
         raise AssertionError(f"there is no phase {chain.phase}")

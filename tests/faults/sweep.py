@@ -37,7 +37,7 @@ from lettaform.render import data, text
 from lettaform.server import connect
 from tests.faults.clock import Clock
 from tests.faults.fleet import SECRET, Phase, differences, everything, phases, told, write
-from tests.faults.harness import MOST, Chain, Fault, Faulty, Killed, Strike, at, chains, once_each
+from tests.faults.harness import Chain, Fault, Faulty, Killed, Strike, at, chains, once_each, spend
 from tests.live.fleet import ASKING
 from tests.standin import StandIn
 
@@ -132,16 +132,11 @@ class Story:
         struck = set[str]()
         run = self.run(chain.phase, chain.fault, once_each(struck), self.seed, often=True)
 
-        def disturbed() -> None:
-            for _ in range(MOST):
-                before = len(struck)
-                run.disturbed(must=False)
-                run.faulty.fault = chain.fault
-                if len(struck) == before:
-                    break
-            run.faulty.revive()
+        def disturb() -> None:
+            run.faulty.fault = chain.fault
+            run.disturbed(must=False)
 
-        return self.judged(chain.phase, run, disturbed)
+        return self.judged(chain.phase, run, lambda: spend(struck, disturb))
 
     def judge_storm(self, storm: Storm) -> list[str]:
         """What is wrong once all of its applies broke, and one was left alone; nothing, if all is well."""
@@ -155,7 +150,6 @@ class Story:
                 first = len(run.faulty.shapes)
                 run.faulty.strike = at(first + picked.randint(1, int(requests * picked.choice((0.3, 0.6, 1.0)))))
                 run.disturbed(must=False)
-            run.faulty.revive()
 
         return self.judged(phase, run, disturbed)
 
@@ -166,7 +160,7 @@ class Story:
         faulty = Faulty(standin, fault, strike, latency=LATENCY, seed=seed, often=often)
         return Run(standin, start.manifest, start.phase.wish, faulty)
 
-    def judged(self, phase: str, run: Run, disturbed: Callable[[], None]) -> list[str]:
+    def judged(self, phase: str, run: Run, disturbed: Callable[[], object]) -> list[str]:
         """What is wrong after it went wrong, and once more without."""
         start = self.starts[phase]
         try:
@@ -357,7 +351,7 @@ def _on_real(asked: argparse.Namespace) -> Counter[str]:
     if not asked.chain:
         cases = [Shot.parse(text) for text in asked.pair] or list(real.shots())
         return _some(asked, cases, real.judge)
-    count = _some(asked, [Chain.parse(text) for text in asked.pair] or list(real.chains()), real.judge_chain)
+    count = _some(asked, [Chain.parse(text) for text in asked.pair] or [*chains(real.shapes)], real.judge_chain)
     print(f"{sum(real.struck.values())} pairs of shape and fault, in {len(real.struck)} chains")
     print(*(f"not sent in {each}" for each in sorted(real.missed)), sep="\n")
     return count

@@ -18,6 +18,7 @@ import httpx
 from lettaform import flow, server
 from lettaform.model import Manifest
 from lettaform.server import send
+from tests.live.fleet import ASKING
 from tests.standin import StandIn
 
 Record = dict[str, Any]
@@ -36,8 +37,8 @@ SECTIONS = {
     "mcp_server": "mcp_servers",
 }
 PATHS = {kind: section.replace("_", "-") for kind, section in SECTIONS.items()}
-ASKING = ("/generate-schema", "/passages/search", "/mcp/servers/test")
-"""What is no GET and changes nothing."""
+WORDED = {"archive": "description", "group": "description", "conversation": "summary"}
+"""What keeps a mark at the end of a text."""
 OFFERED = "external_mcp"
 """The type of tools that an MCP server brings."""
 TAGGED = ("agent", "block", "tool")
@@ -102,7 +103,7 @@ class Wire(httpx.AsyncBaseTransport):
     @property
     def writes(self) -> list[tuple[str, str, Any]]:
         """What was no GET, did more than ask, and was not about the lock."""
-        told = (each for each in self.sent if each[0] != "GET" and not each[1].endswith(ASKING))
+        told = (each for each in self.sent if each[0] != "GET" and not each[1].endswith((*ASKING, "mcp/servers/test")))
         return [each for each in told if not self._of_lock(*each)]
 
     def _of_lock(self, method: str, path: str, body: Any) -> bool:
@@ -217,8 +218,7 @@ class Ground:
             for agent in self.ask("GET", path, params={"limit": 1000}) or ():
                 if agent["id"] in state:
                     state[agent["id"]]["archives"].append(body["id"])
-            asked = {"archive_id": body["id"], "limit": 100}
-            found = [each["passage"] for each in self.ask("POST", "/v1/passages/search", asked) or ()]
+            found = self.passages(body["id"])
             texts = ([each["text"], each["tags"] or [], each["metadata"] or {}] for each in found)
             state[body["id"]]["passages"] = sorted(texts, key=repr)
         for body in bodies["folder"]:
@@ -238,6 +238,11 @@ class Ground:
         answer = self.raw.request(method, path, **({} if body is None else {"json": body}), **more)
         assert answer.status_code != 501, answer.text
         return (answer.json() if answer.content else {}) if answer.is_success else None
+
+    def passages(self, archive: str) -> list[Record]:
+        """What an archive holds."""
+        asked = {"archive_id": archive, "limit": 100}
+        return [each["passage"] for each in self.ask("POST", "/v1/passages/search", asked) or ()]
 
     raw: httpx.Client
 
@@ -343,7 +348,7 @@ def still(kind: str, body: Record) -> Record:
         told["tool_rules"] = sorted(body["tool_rules"] or (), key=repr)
         told["metadata"] = told["metadata"] or {}
         told["managed_group"] = (body.get("managed_group") or {}).get("id")
-    text = {"archive": "description", "group": "description", "conversation": "summary"}.get(kind)
+    text = WORDED.get(kind)
     if text:
         told[text] = _MARK.sub("", body[text] or "").strip() or None  # a group's cannot be cleared: a space stays
     if text and (found := _MARK.search(body[text] or "")):

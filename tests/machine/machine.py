@@ -27,6 +27,7 @@ from tests.machine.ground import (
     PATHS,
     RELATIONS,
     SECTIONS,
+    WORDED,
     Fault,
     Ground,
     InMemory,
@@ -566,7 +567,7 @@ class Machine:
         """What strangers do to archives, folders, identities, groups and conversations of ours."""
         ask, kind = self.ground.ask, body["kind"]
         path = f"/v1/{PATHS[kind]}/{body['id']}"
-        text = {"archive": "description", "group": "description", "conversation": "summary"}.get(kind)
+        text = WORDED.get(kind)
         mark = f"\n[lettaform {' '.join(tag.partition('=')[2] for tag in reversed(body['tags']))}]"
         deed = pick(("delete", "write", "rename", "overwrite", "fill", "fill", "empty"))
         if deed == "delete":
@@ -582,7 +583,7 @@ class Machine:
             ask("PATCH", path, {text: "theirs"} if text else {"metadata": {}})
         elif kind == "archive":
             texts = [{"text": "Theirs."}] if deed == "fill" else []
-            for passage in self._passages(body) if deed == "empty" else ():
+            for passage in self.ground.passages(body["id"]) if deed == "empty" else ():
                 ask("DELETE", f"{path}/passages/{passage['id']}")
             for each in texts:
                 ask("POST", f"{path}/passages", each)
@@ -596,10 +597,6 @@ class Machine:
         elif kind == "group" and body["manager_type"] != "sleeptime":
             ask("PATCH", path, {"agent_ids": body["agent_ids"][:1] if deed == "empty" else body["agent_ids"][::-1]})
         return f"stranger to {kind} {body['id']}: {deed}"
-
-    def _passages(self, archive: Mapping[str, Any]) -> list[Any]:
-        asked = {"archive_id": archive["id"], "limit": 100}
-        return [each["passage"] for each in self.ground.ask("POST", "/v1/passages/search", asked)]
 
     def stranger(self, **told: Any) -> None:
         """An agent that nobody declared, of a name that somebody did."""
@@ -866,10 +863,10 @@ class _Judge:
         """No write names what is not ours; but for what is attached to ours."""
         made = set(self.after) - set(self.before)
         for method, path, _ in ran.writes:
-            first, *rest = targets(path) or [""]
-            if "/detach/" in path and self.wish.allow_destroy and set(rest) <= own - self.after.keys():
+            ids = targets(path)
+            if "/detach/" in path and self.wish.allow_destroy and set(ids[1:]) <= own - self.after.keys():
                 continue  # what dies with consent is taken off whoever has it
-            for id in [first] if first else []:
+            for id in ids[:1]:
                 fine = id in own or id in made or id not in self.before or _recorded(self.before[id])
                 _hold(fine, f"{method} {path} is aimed at what is not ours", self.before.get(id))
 
