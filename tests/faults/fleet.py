@@ -221,6 +221,13 @@ def told(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
     return {kind: sorted((_plain(body, names) for body in bodies), key=repr) for kind, bodies in found.items()}
 
 
+def unordered(value: Any) -> Any:
+    """The same without the order of its lists: what 0.16.8 tells of a relation comes in any."""
+    if isinstance(value, Mapping):
+        return {key: unordered(each) for key, each in value.items()}
+    return sorted(map(unordered, value), key=repr) if isinstance(value, list) else value
+
+
 def _called(body: Mapping[str, Any]) -> str:
     tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:record="))]
     words = (body.get(word) for word in ("name", "server_name", "label", "identifier_key", "description", "summary"))

@@ -22,7 +22,7 @@ from lettaform.server import connect
 from lettaform.server.client import Client
 from lettaform.server.lock import LEASE, hold, look
 from tests.faults.clock import Clock
-from tests.faults.fleet import everything, phases, told, write
+from tests.faults.fleet import everything, phases, told, unordered, write
 from tests.faults.harness import Fault, Faulty, at
 from tests.faults.real import Stack
 from tests.live.conftest import Letta
@@ -105,10 +105,10 @@ def test_of_sixteen_without_patience_one_builds_and_the_rest_are_told(crowd: Cro
 def test_two_stacks_never_touch_each_other(crowd: Crowd) -> None:
     one, two = crowd.manifest("one"), crowd.manifest("two")
     (first,) = crowd.run(crowd.apply(one))
-    before = everything(crowd.raw, "one")
+    before = unordered(everything(crowd.raw, "one"))
     results = crowd.run(crowd.apply(two), crowd.apply(two, 1), crowd.apply(one, 2))
     assert not [result for result in results if isinstance(result, BaseException)]
-    assert everything(crowd.raw, "one") == before
+    assert unordered(everything(crowd.raw, "one")) == before
     assert len(everything(crowd.raw, "two")["agents"]) == len(before["agents"])
     assert first[1] is not None
 

@@ -18,6 +18,7 @@ from lettaform.model import Plan, Report, Wish
 from lettaform.render import text
 from lettaform.server.client import Client
 from tests.conformance.test_mcp_servers import SCRIPT
+from tests.faults.fleet import unordered
 from tests.live.fleet import TOOL, Fleet, Wire, changes
 from tests.standin import Ask, Refusal, StandIn, serve
 
@@ -101,12 +102,15 @@ class Rig:
         assert report is not None
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
+    def seen(self) -> Any:
+        return unordered([self.servers(), self.tools(), self.fleet.agents()])
+
     def refused(self, **wish: Any) -> list[Problem]:
         """The problems of a plan that cannot be; nothing is made."""
-        before = (self.servers(), self.tools(), self.fleet.agents())
+        before = self.seen()
         with pytest.raises(PlanError) as refused:
             self.fleet.plan(**wish)
-        assert (self.servers(), self.tools(), self.fleet.agents()) == before
+        assert self.seen() == before
         return list(refused.value.problems)
 
 

@@ -125,23 +125,23 @@ def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _
     inside: list[Record] = []
     if "agent.blocks" in include:
         # the real tags of a block are not shown inside an agent (0.16.8)
-        inside = [{**server.tables.blocks[id], "tags": []} for id in agent["_blocks"]]
+        inside = [{**server.tables.blocks[id], "tags": []} for id in server.mixed(agent["_blocks"])]
     shown["blocks"] = inside
     shown["memory"] = {"agent_type": shown["agent_type"], "git_enabled": False, "blocks": inside, "file_blocks": []}
     shown["memory"]["prompt_template"] = ""
     if "agent.tags" in include or "agent.blocks" in include:  # 0.16.8 needs the tags to show blocks, and shows them
-        shown["tags"] = list(agent["_tags"])
+        shown["tags"] = server.mixed(agent["_tags"])
     if "agent.tools" in include:
-        shown["tools"] = [server.tables.tools[id] for id in agent["_tools"]]
+        shown["tools"] = [server.tables.tools[id] for id in server.mixed(agent["_tools"])]
     if "agent.secrets" in include:
-        told = [_secret(agent, key) for key in agent["_secrets"]]
+        told = [_secret(agent, key) for key in server.mixed(agent["_secrets"])]
         shown |= {"secrets": told, "tool_exec_environment_variables": told}
     if "agent.identities" in include:
-        shown["identity_ids"] = list(agent["_identities"])
-        shown["identities"] = [server.tables.identities[id] for id in agent["_identities"]]
+        shown["identity_ids"] = server.mixed(agent["_identities"])
+        shown["identities"] = [server.tables.identities[id] for id in shown["identity_ids"]]
     if "agent.sources" in include:
         native = {"vector_db_provider": "native"}  # shown here alone
-        shown["sources"] = [{**server.tables.folders[id], **native} for id in agent["_folders"]]
+        shown["sources"] = [{**server.tables.folders[id], **native} for id in server.mixed(agent["_folders"])]
     if "agent.managed_group" in include:
         group = copy.deepcopy(groups.managed(server, agent["id"]))
         shown |= {"managed_group": group, "multi_agent_group": group}

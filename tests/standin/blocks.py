@@ -112,7 +112,12 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
     found = [block for block in server.tables.blocks.values() if _asked(server, ask, block, counts)]
     # 0.16.8 sorts by id as soon as agents are counted, while its cursor goes by creation: pages have gaps then
     by = (lambda block: str(block["id"])) if any(counts.values()) else None
-    return page(ask, found, everything=list(server.tables.blocks), order="asc", by=by)
+    shown = page(ask, found, everything=list(server.tables.blocks), order="asc", by=by)
+    return [_show(server, block) for block in shown]
+
+
+def _show(server: StandIn, block: Record) -> Record:
+    return {**block, "tags": server.mixed(block["tags"])}
 
 
 def _asked(server: StandIn, ask: Ask, block: Record, counts: Mapping[str, list[str]]) -> bool:
@@ -149,7 +154,7 @@ def _get(server: StandIn, ask: Ask) -> Record:
     id = ask.names["block_id"]
     if id not in server.tables.blocks:
         raise Refusal(404, f"Block with id '{id}' not found")
-    return server.tables.blocks[id]
+    return _show(server, server.tables.blocks[id])
 
 
 @on("PATCH", "/v1/blocks/{block_id}")

@@ -29,7 +29,7 @@ def find(server: StandIn, ask: Ask) -> Record:
 def _show(server: StandIn, talk: Mapping[str, Any]) -> Record:
     """0.16.8 shows the messages in the answer to GET for one alone."""
     shown = {key: value for key, value in talk.items() if not key.startswith("_")}
-    own = [id for id in talk["_blocks"] if id in server.tables.blocks]
+    own = server.mixed(id for id in talk["_blocks"] if id in server.tables.blocks)
     return shown | {"isolated_block_ids": own, "in_context_message_ids": []}
 
 

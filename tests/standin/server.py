@@ -9,7 +9,7 @@ import random
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -162,7 +162,8 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
         self.offers: dict[tuple[str, ...], list[Record]] = {}
         self.before: Callable[[Ask], None] = lambda ask: None
         self.after: Callable[[Ask], None] = lambda ask: None
-        self._random, self._ticks, self._lock = random.Random(seed), 0, threading.Lock()
+        self._random, self._order = random.Random(seed), random.Random(seed)
+        self._ticks, self._lock = 0, threading.Lock()
         for born in _born:
             born(self)
 
@@ -174,6 +175,12 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
     def id(self, kind: str) -> str:
         """A new id."""
         return f"{kind}-{uuid.UUID(int=self._random.getrandbits(128), version=4)}"
+
+    def mixed(self, related: Iterable[Any]) -> list[Any]:
+        """These in another order at each call: what 0.16.8 tells through a relation comes as the database finds it."""
+        found = list(related)
+        self._order.shuffle(found)
+        return found
 
     def now(self) -> str:
         """The time, a second later at each call."""
