@@ -10,6 +10,7 @@ import pytest
 from tests.conformance.face import Face
 from tests.live.conftest import Letta
 from tests.live.conftest import letta as letta
+from tests.live.fleet import stranger
 from tests.standin import StandIn
 
 _AGENT = {"User-Agent": "conformance/1"}
@@ -23,10 +24,8 @@ def stand_in() -> Face:
 
 def real(letta: Letta) -> Face:
     """The real server, under names of its own."""
-    bearer = {"Authorization": f"Bearer {letta.password}"} if letta.password else {}
     # 0.16.8 closes the connection after an unhandled error, and not always at once
-    once = {"Connection": "close"}
-    client = httpx.Client(base_url=letta.url, headers={**_AGENT, **bearer, **once}, timeout=60)
+    client = stranger(letta.url, letta.password, Connection="close", **_AGENT)
     return Face(client, letta.model, letta.embedding)
 
 

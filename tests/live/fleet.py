@@ -26,14 +26,30 @@ def {name}(city: str) -> str:
 '''
 
 
+class _Patient(httpx.HTTPTransport):
+    """Asks again for an agent file where another test asks for one: 0.16.8 mixes their numbers up, and answers 500."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        while True:
+            answer = super().handle_request(request)
+            if answer.status_code != 500 or b"encountered during conversion" not in answer.read():
+                return answer
+
+
+def stranger(url: str, password: str | None, **headers: str) -> httpx.Client:
+    """Speaks to a server as an agent, a stranger or a person would."""
+    bearer = {"Authorization": f"Bearer {password}"} if password else {}
+    headers = {"User-Agent": "stranger/1", **bearer, **headers}
+    return httpx.Client(base_url=url, headers=headers, timeout=120, transport=_Patient())
+
+
 class Fleet:
     """One stack. `raw` speaks to the server as an agent, a stranger or a person would."""
 
     def __init__(self, url: str, model: str, embedding: str, password: str | None, folder: Path, stack: str) -> None:
         self.folder, self.stack = folder, stack
         self.connection = flow.Connection(url=url, token=password)
-        headers = {"User-Agent": "stranger/1"} | ({"Authorization": f"Bearer {password}"} if password else {})
-        self.raw = httpx.Client(base_url=url, headers=headers, timeout=60)
+        self.raw = stranger(url, password)
         self.defaults = f"stack: {stack}\ndefaults: {{agents: {{model: {model}, embedding: {embedding}}}}}\n"
 
     def write(self, manifest: str, **files: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import Guarded, PlanError, Stale
+from tests.faults.fleet import unordered
 from tests.live.fleet import TOOL, Fleet, Wire, changes, moved, plain
 
 MANIFEST = """
@@ -350,9 +351,9 @@ def test_adoption_writes_marks_alone_and_the_next_plan_shows_the_rest(fleet: Fle
         "agents: {legacy: {system: new prompt, memory: {persona: a seed}, model: letta/letta-free,"
         " embedding: letta/letta-free}}"
     )
-    before = fleet.raw.get(f"/v1/agents/{made['id']}").json()
+    before = unordered(fleet.raw.get(f"/v1/agents/{made['id']}").json())
     flow.adopt(fleet.source, fleet.connection, "agents.legacy", made["id"])
-    after = fleet.raw.get(f"/v1/agents/{made['id']}").json()
+    after = unordered(fleet.raw.get(f"/v1/agents/{made['id']}").json())
     marked = {"tags", "metadata", "updated_at", "blocks", "memory"}
     assert {key for key in before if before[key] != after[key]} <= marked
     assert {k: v for k, v in after["blocks"][0].items() if k != "metadata"} == {
@@ -389,7 +390,7 @@ agents:
     assert report.exit_code == 0
     assert not flow.plan(other, built.connection).steps
     flow.apply(other, built.connection, flow.Wish(destroy=True))
-    assert built.block("org") == before
+    assert unordered(built.block("org")) == unordered(before)
 
 
 def test_state_moves_and_forgets(built: Fleet) -> None:

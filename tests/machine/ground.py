@@ -18,7 +18,7 @@ import httpx
 from lettaform import flow, server
 from lettaform.model import Manifest
 from lettaform.server import send
-from tests.live.fleet import ASKING
+from tests.live.fleet import ASKING, stranger
 from tests.standin import StandIn
 
 Record = dict[str, Any]
@@ -281,10 +281,7 @@ class OnServer(Ground):
         self.words = tuple(stack.replace("-", "_") for stack in stacks)
         self.known: dict[str, set[str]] = {kind: set() for kind in SECTIONS}
         self.hanging: set[str] = set()
-        headers = {"User-Agent": "stranger/1"}
-        if letta.password:
-            headers["Authorization"] = f"Bearer {letta.password}"
-        self.raw = httpx.Client(base_url=self.url, headers=headers, timeout=120)
+        self.raw = stranger(self.url, letta.password)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         limits = httpx.Limits(max_connections=10, keepalive_expiry=4)
