@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from lettaform.apply import INTERRUPTED, Stop
 from lettaform.apply import apply as walk
 from lettaform.errors import NotFound, PlanError, Problem, Stale
-from lettaform.kinds import kinds
+from lettaform.kinds import guests, kinds
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
 from lettaform.plan import Delta, Draft, diff, make, saved
@@ -328,20 +328,22 @@ class _Line:
         world = await self.server.find(self.manifest)
         _environment(self.manifest, world)
         draft = diff(self.manifest, world, wish)
-        asked, leaders = _usage(draft, world), _leaders(draft)
-        if not (asked or leaders):
+        asked, tied = _usage(draft, world), _tied(draft)
+        if not (asked or tied):
             return world, draft
-        users, company = await asyncio.gather(self.server.users(asked), self.server.company(leaders))
-        world = replace(world, users=users, company=company)
+        users, ties = await asyncio.gather(self.server.users(asked), self.server.ties(tied))
+        world = replace(world, users=users, ties=ties)
         return world, diff(self.manifest, world, wish)
 
     async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:
         """A snapshot of what dies; then the Steps."""
         assert self.world is not None
         ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
-        doomed = [(a, live) for a, live in _all(self.world) if live.id in ids]
+        doomed = {live.id: (str(address), live) for address, live in _all(self.world) if live.id in ids}
+        for tie in (self.world.ties[id] for id in list(doomed) if id in self.world.ties):
+            doomed |= {live.id: ("", live) for live in tie.along if live.id not in doomed}
         if doomed:
-            await export(self.server, plan.stack, doomed, self.directory / ".lettaform" / "snapshots")
+            await export(self.server, plan.stack, list(doomed.values()), self.directory / ".lettaform" / "snapshots")
         known = frozenset(live.id for _, live in _all(self.world)) | {copy.id for copy in self.world.copies}
         with _interruptible() as stop:
             watch = asyncio.create_task(self.watch(stop))
@@ -483,10 +485,10 @@ def _usage(draft: Draft, world: World) -> list[Live]:
     return asked
 
 
-def _leaders(draft: Draft) -> list[Live]:
-    """Of what it must be known what came along with it: it dies, and that dies with it."""
+def _tied(draft: Draft) -> list[Live]:
+    """Of what it must be known what hangs on its life: it would die."""
     dying = [d.live for d in draft.deltas if d.live and d.change.action in ("delete", "replace")]
-    return [live for live in dying if live.kind in kinds()[live.kind].brings]
+    return [live for live in dying if live.kind in kinds()[live.kind].brings or guests(live.kind)]
 
 
 async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

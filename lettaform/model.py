@@ -168,6 +168,16 @@ class Lock:
 
 
 @dataclass(frozen=True)
+class Ties:
+    """What hangs on the life of an object, declared or not."""
+
+    along: tuple[Live, ...] = ()
+    """It dies with the object."""
+    before: tuple[Live, ...] = ()
+    """It must be gone, or the server lets the object live."""
+
+
+@dataclass(frozen=True)
 class World:
     """What is live, as far as a stack is concerned."""
 
@@ -190,8 +200,8 @@ class World:
     """Agent id to every block that hangs on it, whoever made it."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Id of what is shared to the ids of all agents that have it, anybody's; only where it was asked for."""
-    company: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Id of an agent to the ids of agents that came along with it, declared or not; only where it was asked for."""
+    ties: Mapping[str, Ties] = field(default_factory=dict)
+    """Id of what would die to what hangs on its life; only where it was asked for."""
     brought: Mapping[Address, str] = field(default_factory=dict)
     """Address of what another object brings to the id of what it brought."""
     problems: tuple[Problem, ...] = ()

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from lettaform.kinds.base import Kind
+from lettaform.kinds.base import Attr, Kind
 from lettaform.words import Address
 
 
@@ -34,6 +34,13 @@ def company(address: Address) -> Iterator[tuple[str, str, Address]]:
     for name, line in kinds()[kind].attrs().items() if kind and address.field is None else ():
         for other in line.along or ():
             yield name, other, replace(address, section=kinds()[other].section, key=f"{address.key}-{name}")
+
+
+@cache
+def guests(kind: str) -> Mapping[str, Attr]:
+    """Kinds that live with an object of this kind and die with it, each with the line that says so."""
+    homes = {name: table.home() for name, table in kinds().items()}
+    return {name: line for name, line in homes.items() if line and line.to == kind}
 
 
 def oldest() -> str:

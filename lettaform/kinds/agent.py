@@ -59,6 +59,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     replaced: ClassVar[str] = "with its blocks, without its conversation"
     call: ClassVar[Call | None] = Call("recompile", "POST", str, "its prompt was compiled again", since="0.16.5")
     brings: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
+    filed: ClassVar[str | None] = ""
     born_with: ClassVar[Mapping[str, str]] = {"memory": "memory_persona"}
     # 0.16.8 leaves out what is not asked for, as an empty list; what is asked for comes whatever the client is
     include: ClassVar[tuple[str, ...]] = ("agent.blocks", "agent.tools", "agent.tags", "agent.secrets")

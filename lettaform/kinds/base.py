@@ -30,6 +30,8 @@ along       what the server makes along with the object where this is set: kind 
 query       written in the address of the request that makes the object, not in its body.
 since       the first release of a server of one's own that has it.
 inside      its values are labels of blocks that hang on what that other field refers to.
+home        the object lives with what this refers to, and dies with it: nobody shall forget to say whose it is.
+binds       what this refers to cannot die before the object does.
 
 Where a kind's mark stands (`mark=`): `metadata`, the address in tags and what was applied in metadata · `tags`, the
 address alone · `inside`, both in metadata · `record`, nowhere on the object: the stack record alone knows it, by a
@@ -97,6 +99,8 @@ class Attr:
     query: bool = False
     since: str | None = None
     inside: str | None = None
+    home: bool = False
+    binds: bool = False
     policy: Policy = "enforce"
 
     def attached(self) -> bool:
@@ -183,6 +187,8 @@ class Kind(BaseModel):
     """Whether Letta Cloud alone has it; False: Cloud has it no more."""
     since: ClassVar[str | None] = None
     """The first release of a server of one's own that has it."""
+    filed: ClassVar[str | None] = None
+    """An agent file can hold it: the parameter that names it where its agent is asked for, empty if it is the agent."""
 
     def __init_subclass__(
         cls,
@@ -228,6 +234,11 @@ class Kind(BaseModel):
         """What answers must be asked for, where these fields are spoken of."""
         lines = (cls.attrs()[name] for name in fields if name in cls.attrs())
         return list(dict.fromkeys([*cls.include, *(line.include for line in lines if line.include)]))
+
+    @classmethod
+    def home(cls) -> Attr | None:
+        """The line that says with what it lives and dies."""
+        return next((line for line in cls.attrs().values() if line.home), None)
 
     @classmethod
     def attrs(cls) -> Mapping[str, Attr]:
@@ -284,7 +295,10 @@ class Kind(BaseModel):
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         """What types cannot say is wrong: field, message, hint. Values may hold slots."""
-        return []
+        home = cls.home()
+        if home is None or home.name in values:
+            return []
+        return [(home.name, "must be given", f"with what it lives, and dies: {home.doc}")]
 
 
 @cache

@@ -13,7 +13,7 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
     """A thread of messages of its own with one agent, and copies of some of its blocks."""
 
     summary: str = attr("What it is about. The key, unless given.", constraints={"min_length": 1})
-    agent: str = attr("With whom: a key of `agents`.", to="agent", write="agent_id", birth=True, fixed=True, query=True)
+    agent: str = attr("With whom: a key of `agents`.", to="agent", write="agent_id", birth=True, fixed=True, query=True, home=True)
     isolated: list[str] = attr("Labels of the agent's blocks of which it has copies of its own.", write="isolated_block_labels", read=None, fixed=True, unordered=True, inside="agent")
     model: str = attr("Another model than the agent's, as `provider/model`.", offered="/v1/models/", constraints={"pattern": ".+/.+"})
     model_settings: dict[str, Any] = attr("Settings of the provider: `provider_type`, `temperature` and more.", partial=True, merges=True)
@@ -21,6 +21,8 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
 
     since: ClassVar[str | None] = "0.16.5"  # others make them, and cannot take them away
     searched: ClassVar[str | None] = "summary_search"
+    filed: ClassVar[str | None] = "conversation_id"
+    brings: ClassVar[Mapping[str, str]] = {"block": "isolated_block_ids"}
     replaced: ClassVar[str] = "without its messages and its copies of blocks"
     unmanaged: ClassVar[Mapping[str, str]] = {
         "last_message_at": "written by the server as people talk",
@@ -38,7 +40,4 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
         labels = values.get("isolated") or ()
         # 0.16.8 makes the conversation and a copy of the block, and then answers 409
         twice = [number for number, label in enumerate(labels) if label in labels[:number]]
-        problems: list[tuple[str, str, str | None]] = [(f"isolated.{each}", "stands twice", "leave one out") for each in twice]
-        if "agent" not in values:  # it dies with its agent: nobody shall forget whose it is
-            problems.append(("agent", "must be given", "a key of `agents`"))
-        return problems
+        return [*super().check(values), *((f"isolated.{each}", "stands twice", "leave one out") for each in twice)]

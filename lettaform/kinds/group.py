@@ -15,7 +15,7 @@ class Group(Kind, section="groups", path="/v1/groups/", name="description", mark
     description: str = attr("What it is for. The key, unless given.", constraints={"min_length": 1})
     type: Literal["round_robin", "supervisor", "dynamic"] = attr("Who speaks next: each in turn, or whom the manager names.", write="manager_type", birth=True, fixed=True)
     agents: list[str] = attr("Its members: keys of `agents`, in their order.", to="agent", write="agent_ids", birth=True)
-    manager: str = attr("Who leads it: a key of `agents`; not of a round robin.", to="agent", write="manager_agent_id", fixed=True)
+    manager: str = attr("Who leads it: a key of `agents`; not of a round robin.", to="agent", write="manager_agent_id", fixed=True, binds=True)
     max_turns: int = attr("After how many turns it ends.", group="manager", constraints={"ge": 1})
     frequency: int = attr("How many turns pass between two looks at the memory; of groups that `sleeptime` brings.", write="sleeptime_agent_frequency", group="manager", constraints={"ge": 1})
     termination_token: str = attr("What a manager says to end it.", group="manager")

@@ -16,7 +16,7 @@ class Schedule(Kind, section="schedules", path="/v1/agents/", name="name", mark=
     """Messages that an agent gets at a time, or again and again. Letta Cloud alone keeps them."""
 
     name: str = attr("Read from what it says, never written.", write=None, read="name")
-    agent: str = attr("Who gets them: a key of `agents`.", to="agent", write="agent_id", birth=True, fixed=True)
+    agent: str = attr("Who gets them: a key of `agents`.", to="agent", write="agent_id", birth=True, fixed=True, home=True)
     messages: list[dict[str, Any]] = attr("What it gets: maps of `role` and `content`.", birth=True, fixed=True, constraints={"min_length": 1})
     cron: str = attr("When, again and again: a cron expression of five fields.", write="cron_expression", fixed=True, constraints={"min_length": 1})
     at: int = attr("When, once: milliseconds since 1970.", write="scheduled_at", fixed=True, constraints={"ge": 0})
@@ -56,9 +56,7 @@ class Schedule(Kind, section="schedules", path="/v1/agents/", name="name", mark=
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
-        problems: list[tuple[str, str, str | None]] = []
-        if "agent" not in values:  # it dies with its agent: nobody shall forget whose it is
-            problems.append(("agent", "must be given", "a key of `agents`"))
+        problems = super().check(values)
         if (values.get("cron") is None) == (values.get("at") is None):
             problems.append(("cron", "exactly one of `cron` and `at` says when", None))
         elif values.get("cron") and len(str(values["cron"]).split()) != 5:

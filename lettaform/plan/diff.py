@@ -21,6 +21,7 @@ from lettaform.model import (
     Moved,
     Removed,
     Runtime,
+    Ties,
     Unmanaged,
     Wish,
     World,
@@ -28,6 +29,9 @@ from lettaform.model import (
 from lettaform.plan.compare import Eye, compare, matches
 from lettaform.plan.policy import policies
 from lettaform.words import Address, Keep, Ref, nearest, refs
+
+TOLD = 3
+"""How many of what dies unasked are named; of more, the number is."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class _Diff:
             self.lacking()
             self.stuck()
         self.undeclared()
+        self.bound()
         deltas, runtime, unmanaged = tuple(self.deltas), tuple(self.runtime), tuple(self.unmanaged)
         return Draft(deltas, runtime, unmanaged, tuple(self.problems), tuple(self.guards), self.world)
 
@@ -208,9 +213,28 @@ class _Diff:
         return replace(change, action="replace", notes=(f"{note}{lost}", *self.followed(change.id or "")))
 
     def followed(self, id: str) -> Iterator[str]:
-        """What dies with an agent that dies, and stands at no address of ours: somebody else asked for it."""
-        for each in sorted(self.world.company.get(id, frozenset()) - self.eye.addresses.keys()):
-            yield f"takes along {each}, which came with it and which this manifest does not speak of"
+        """What dies with an object that dies, and stands at no address of ours: somebody else asked for it."""
+        lost = [each for each in self.tied(id).along if each.id not in self.eye.addresses]
+        for kind in dict.fromkeys(each.kind for each in lost):
+            ids = sorted(each.id for each in lost if each.kind == kind)
+            what = ", ".join(ids) if len(ids) <= TOLD else f"{len(ids)} {kinds()[kind].section.replace('_', ' ')}"
+            yield f"takes along {what}, of which this manifest does not speak"
+
+    def tied(self, id: str) -> Ties:
+        return self.world.ties.get(id, Ties())
+
+    def bound(self) -> None:
+        """What the server lets nobody delete before something that stays."""
+        dying = [d for d in self.deltas if d.live and d.change.action in ("delete", "replace")]
+        gone = {delta.live.id for delta in dying if delta.live}
+        for delta in dying:
+            for each in self.tied(delta.change.id or "").before:
+                if each.id not in gone:
+                    what = self.eye.addresses.get(each.id) or f"{each.kind} {each.id}"
+                    message = f"{delta.address} cannot die before {what}, which needs it"
+                    hint = f"delete {what} first, or keep {delta.address}"
+                    place = delta.desired.place if delta.desired else None
+                    self.problems.append(Problem(message, place, hint, str(delta.address)))
 
     def bereft(self, desired: Desired) -> int:
         """How many agents have what is replaced, and nothing says to attach what takes its place, or to take it off."""
@@ -595,7 +619,7 @@ class _Diff:
         kept: Mapping[Address, Desired] = {} if self.wish.destroy else self.manifest.objects
         ours = {a: live for a, live in self.world.objects.items() if live.stack == self.manifest.stack}
         dying = {live.id for a, live in ours.items() if live.kind == "agent" and a not in kept}
-        dying |= {each for id in dying for each in self.world.company.get(id, ())}
+        dying |= {each.id for id in dying for each in self.tied(id).along}
         return frozenset(dying | {delta.live.id for delta in self.deltas if delta.live and delta.unlinks})
 
 

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from lettaform.errors import Problem, ServerError
 from lettaform.kinds import kinds
-from lettaform.model import Answer, Desired, Live, Lock, Manifest, Step, World
+from lettaform.model import Answer, Desired, Live, Lock, Manifest, Step, Ties, World
 from lettaform.server import beside, find
 from lettaform.server import lock as locking
 from lettaform.server.check import check
 from lettaform.server.client import Client
 from lettaform.server.hold import HOLDS
 from lettaform.server.send import Sender
-from lettaform.server.single import one
+from lettaform.server.single import maybe, one
 from lettaform.words import Item, Ref
 
 
@@ -51,12 +51,16 @@ class Server(Protocol):
         """The ids of all agents that have these blocks and tools, anybody's."""
         ...
 
-    async def company(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
-        """What came along with these, and goes with them: the ids of others of their kind."""
+    async def ties(self, lives: Sequence[Live]) -> Mapping[str, Ties]:
+        """What hangs on the lives of these, anybody's, by their ids."""
         ...
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
         """What an object holds by content, by field."""
+        ...
+
+    async def copies(self, live: Live) -> list[Live]:
+        """Blocks that an object has of its own, and takes along."""
         ...
 
     async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World) -> list[Problem]:
@@ -71,8 +75,8 @@ class Server(Protocol):
         """Carry out one Step."""
         ...
 
-    async def export(self, id: str) -> Any:
-        """An agent as its agent file."""
+    async def export(self, live: Live) -> Any:
+        """What an agent file can hold, as one. NotFound if it is gone."""
         ...
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
@@ -125,12 +129,19 @@ class V1:
     async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
         return await find.users(self.client, lives)
 
-    async def company(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
-        return await beside.company(self.client, lives)
+    async def ties(self, lives: Sequence[Live]) -> Mapping[str, Ties]:
+        return await beside.ties(self.client, lives)
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
         lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
         return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
+
+    async def copies(self, live: Live) -> list[Live]:
+        if "block" not in kinds()[live.kind].brings:
+            return []
+        came = await beside.brought(self.client, live.kind, live.id, "block")
+        found = [await maybe(self.client, "block", each["id"]) for each in came]
+        return [block for block in found if block is not None]
 
     async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World) -> list[Problem]:
         return await check(self.client, wanted, world)
@@ -143,9 +154,17 @@ class V1:
         with _understood(self.url):
             return await self._sender.send(step, answer)
 
-    async def export(self, id: str) -> Any:
+    async def export(self, live: Live) -> Any:
+        home = kinds()[live.kind].home()
+        agent = f"/v1/agents/{live.values[home.name] if home else live.id}"
+        asked = {kinds()[live.kind].filed or "": live.id} if home else {}
         async with self._one_export:
-            return await self.client.get(f"/v1/agents/{id}/export")
+            try:
+                # 0.16.8 answers 500 to most of those who ask at the same time, whoever they are
+                return await self.client.send("GET", f"{agent}/export", params=asked, overtaken=True)
+            except ServerError:
+                await self.client.get(agent)  # of one that is gone 0.16.8 answers 500
+                raise
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
         return locking.hold(self.client, stack, patience)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from lettaform.errors import Problem, Unsupported
 from lettaform.kinds import kinds, oldest
+from lettaform.kinds.base import Kind
 from lettaform.model import Desired, Manifest
 
 
@@ -37,9 +38,14 @@ def is_cloud(url: str) -> bool:
     return host == "letta.com" or host.endswith(".letta.com")
 
 
+def is_elsewhere(kind: type[Kind], url: str) -> bool:
+    """Whether Letta Cloud alone has a kind, and this is not it; or has it no more, and this is it."""
+    return kind.cloud is not None and kind.cloud != is_cloud(url)
+
+
 def _lacks(desired: Desired, url: str, version: str) -> Iterator[Problem]:
     kind, cloud = kinds()[desired.kind], is_cloud(url)
-    if kind.cloud is not None and kind.cloud != cloud:
+    if is_elsewhere(kind, url):
         where = "Letta Cloud alone has them" if kind.cloud else "Letta Cloud has them no more"
         yield _problem(desired, url, version, where)
     elif kind.since and _older(version, kind.since) and not cloud:

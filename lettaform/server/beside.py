@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from lettaform.errors import NotFound, Problem
-from lettaform.kinds import kind_of, kinds
+from lettaform.errors import NotFound, Problem, Unsupported
+from lettaform.kinds import guests, kind_of, kinds
 from lettaform.kinds.base import Attr, path_get
-from lettaform.model import Desired, Live, Manifest, Mark, Record, World
+from lettaform.model import Desired, Live, Manifest, Mark, Record, Ties, World
 from lettaform.server import mark
+from lettaform.server.able import is_elsewhere
 from lettaform.server.client import Client
 from lettaform.server.hold import HOLDS
 from lettaform.server.single import one, whole
@@ -127,22 +129,6 @@ async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str,
     return named(by, kind, await whole(client, by, id))
 
 
-async def company(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
-    """Ids of objects to the ids of others of their kind that came along with them, declared or not: a list a stack."""
-    stacks = {(live.kind, live.stack) for live in lives if live.stack}
-
-    def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
-        table = kinds()[kind]
-        include = [line.include for line in table.attrs().values() if line.along and line.include]
-        return client.pages(table.path, tags=mark.stack_tag(stack), include=include, **table.listing)
-
-    lists = await asyncio.gather(*(listed(kind, stack) for kind, stack in stacks))
-    bodies = {body["id"]: body for found in lists for body in found}
-    for live in (each for each in lives if each.id not in bodies):  # its tags are gone, and the record knows it
-        bodies[live.id] = await whole(client, live.kind, live.id)
-    return {live.id: frozenset(each["id"] for each in named(live.kind, live.kind, bodies[live.id])) for live in lives}
-
-
 def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What an answer of the kind `by` names of what came along with it."""
     found = path_get(kinds()[by].decode(body), kinds()[by].brings[kind])
@@ -193,3 +179,76 @@ def _displaced(world: World, address: Address) -> World:
     for part in [each for each in objects if each.parent == address]:
         strayed[part] = (*strayed.get(part, ()), objects.pop(part))
     return replace(world, objects=objects, strayed=strayed, copies=copies)
+
+
+# --- what hangs on a life --------------------------------------------------------------------------------------------
+
+
+async def ties(client: Client, lives: Sequence[Live]) -> Mapping[str, Ties]:
+    """What would die with these, and what must die first, anybody's: a list a stack, and one for each of them."""
+    bodies = await _bodies(client, lives)
+    came = {(live.id, kind): _came(live, kind, bodies) for live in lives for kind in kinds()[live.kind].brings}
+    guested = await asyncio.gather(*(_guests(client, live) for live in lives))
+    binding = await asyncio.gather(*(_binding(client, kind, line) for kind, line in _binds({v.kind for v in lives})))
+    bound = [each for found in binding for each in found]
+    told = {}
+    for live, guests_of in zip(lives, guested, strict=True):
+        before = (each for id, each in bound if id == live.id and each.id not in came.get((id, each.kind), ()))
+        second = (Live(live.kind, id, "", {}) for id in sorted(came.get((live.id, live.kind), ())))
+        told[live.id] = Ties((*second, *guests_of), tuple(before))
+    return told
+
+
+async def _bodies(client: Client, lives: Sequence[Live]) -> Mapping[str, Any]:
+    """Answers that name what came along, by id."""
+    asked = [live for live in lives if live.kind in kinds()[live.kind].brings]
+
+    def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
+        table = kinds()[kind]
+        include = [line.include for line in table.attrs().values() if line.along and line.include]
+        return client.pages(table.path, tags=mark.stack_tag(stack), include=include, **table.listing)
+
+    stacks = {(live.kind, live.stack) for live in asked if live.stack}
+    lists = await asyncio.gather(*(listed(kind, stack) for kind, stack in stacks))
+    bodies = {body["id"]: body for found in lists for body in found}
+    for live in (each for each in asked if each.id not in bodies):  # its tags are gone, and the record knows it
+        bodies[live.id] = await whole(client, live.kind, live.id)
+    return bodies
+
+
+def _came(live: Live, kind: str, bodies: Mapping[str, Any]) -> frozenset[str]:
+    body = bodies.get(live.id)
+    return frozenset(each["id"] for each in named(live.kind, kind, body)) if body else frozenset()
+
+
+async def _guests(client: Client, live: Live) -> list[Live]:
+    """What lives with an object."""
+    found: list[Live] = []
+    for kind, line in guests(live.kind).items():
+        if is_elsewhere(kinds()[kind], client.url):
+            continue
+        if kinds()[kind].below:
+            found += await _listed_below(client, kind, live.id)
+        else:
+            found += await _listed(client, kind, **{line.write or "": live.id})
+    return found
+
+
+async def _binding(client: Client, kind: str, line: Attr) -> list[tuple[str, Live]]:
+    """Ids that something of a kind does not let die, and what that is."""
+    return [(str(live.values.get(line.name)), live) for live in await _listed(client, kind)]
+
+
+def _binds(of: Collection[str]) -> Iterator[tuple[str, Attr]]:
+    for kind, table in kinds().items():
+        yield from ((kind, line) for line in table.attrs().values() if line.binds and line.to in of)
+
+
+async def _listed(client: Client, kind: str, **asked: Any) -> list[Live]:
+    """What a server has of a kind; nothing where it has not the kind."""
+    table = kinds()[kind]
+    if is_elsewhere(table, client.url):
+        return []
+    with suppress(NotFound, Unsupported):
+        return [mark.read(kind, body) for body in await client.pages(table.path, **asked, **table.listing)]
+    return []

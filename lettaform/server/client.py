@@ -133,7 +133,8 @@ class Client:
         """One request, answered `within` so many seconds. Repeated where that is safe: everything but POST.
 
         `files`: field to name and content, sent as a form.
-        `overtaken`: repeat a 409, too: 0.16.8 answers it to all but one of several writers of a block.
+        `overtaken`: others may get in the way: repeat more often, and a 409, too, which 0.16.8 answers to all but one
+        of several writers of a block.
         `repeatable`: a POST that makes nothing. `urgent`: not to wait behind others.
         """
         ask = _Request(method, path, params, body, within or self.timeout, urgent, files)

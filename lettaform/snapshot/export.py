@@ -1,4 +1,4 @@
-"""What is about to be deleted, kept as files: an agent file per agent, and every block as it was."""
+"""What is about to be deleted, kept as files: an agent file per agent and conversation, and every block as it was."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ from lettaform.errors import LettaformError, NotFound
 from lettaform.kinds import kinds
 from lettaform.model import Live
 from lettaform.server import Server
-from lettaform.words import Address, Item
+from lettaform.words import Item
 
 
-async def export(server: Server, stack: str, lives: Sequence[tuple[Address, Live]], directory: Path) -> Path:
-    """Write `lives` into a new folder below `directory`, readable by its owner alone. Returns the folder."""
+async def export(server: Server, stack: str, lives: Sequence[tuple[str, Live]], directory: Path) -> Path:
+    """Write `lives`, each with its address if it has one, into a new folder below `directory`. Returns the folder.
+
+    Only its owner may read it.
+    """
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     folder = directory / f"{stack}-{moment}"
     told: dict[str, Any] = {"format_version": "1.0", "stack": stack, "objects": []}
     files: dict[str, Any] = {}
     for address, live in lives:
-        entry: dict[str, Any] = {"address": str(address), "kind": live.kind, "id": live.id, "name": live.name}
+        entry: dict[str, Any] = {"address": address or None, "kind": live.kind, "id": live.id, "name": live.name}
         with suppress(NotFound):  # it has died meanwhile
-            if live.kind == "agent":
-                body = await server.export(live.id)
-                entry["file"] = f"{len(files) + 1:03}-{_plain(live.name)}.af"
-                files[entry["file"]] = body
-            else:
+            filed = kinds()[live.kind].filed
+            if filed != "":  # an agent's file has all of it
                 entry["values"] = _told(live, await server.held(live))
+                entry["copies"] = [_told(block, {}) for block in await server.copies(live)]
+            if filed is not None:
+                body = await server.export(live)
+                entry["file"] = f"{len(files) + 1:03}-{_plain(live.name) or live.kind}.af"
+                files[entry["file"]] = body
             told["objects"].append(entry)
     try:
         folder.mkdir(parents=True, mode=0o700)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -119,6 +120,40 @@ def test_it_dies_before_its_agent_and_takes_its_copies_along(talk: Fleet, monkey
     gone = [path.split("/")[2] for method, path, _ in wire.writes() if method == "DELETE"]
     assert gone.index("conversations") < gone.index("agents")
     assert talk.raw.get(f"/v1/blocks/{made['isolated_block_ids'][0]}").status_code == 404
+
+
+def test_talks_that_others_began_are_named_before_they_die_with_their_agent(talk: Fleet) -> None:
+    # 0.16.8 deletes every conversation with its agent
+    build(talk)
+    path = {"agent_id": talk.agent("ann")["id"]}
+    theirs = talk.raw.post("/v1/conversations/", params=path, json={"summary": "Theirs."}).json()["id"]
+    for wish in (EVERYTHING, Wish(destroy=True, target=("agents.ann", "conversations.talk"), allow_destroy=("*",))):
+        (dying,) = [change for change in talk.plan(**vars(wish)).changes if str(change.address) == "agents.ann"]
+        assert dying.notes == (f"takes along {theirs}, of which this manifest does not speak",)
+    more = [talk.raw.post("/v1/conversations/", params=path, json={}).raise_for_status() for _ in range(3)]
+    (dying,) = [change for change in talk.plan(**vars(EVERYTHING)).changes if str(change.address) == "agents.ann"]
+    assert dying.notes == (f"takes along {len(more) + 1} conversations, of which this manifest does not speak",)
+
+
+def test_a_snapshot_holds_what_was_said_and_what_was_learnt_there(talk: Fleet) -> None:
+    # agent files have the blocks of an agent, and of its conversations one at most, and not its copies
+    build(talk)
+    agent, (ours,) = talk.agent("ann")["id"], conversations(talk)
+    begun = {"summary": "Theirs.", "isolated_block_labels": ["notes"]}
+    theirs = talk.raw.post("/v1/conversations/", params={"agent_id": agent}, json=begun).json()
+    for each, word in ((ours, "ours"), (theirs, "theirs")):
+        told = {"messages": [{"role": "user", "content": f"said to {word}"}], "streaming": False}
+        talk.raw.post(f"/v1/conversations/{each['id']}/messages", json=told).raise_for_status()
+        talk.raw.patch(f"/v1/blocks/{each['isolated_block_ids'][0]}", json={"value": f"learnt of {word}"})
+    flow.apply(talk.source, talk.connection, EVERYTHING)
+    (listed,) = talk.folder.glob(".lettaform/snapshots/*/snapshot.json")
+    found = {each["id"]: each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "conversation"}
+    assert {each["address"] for each in found.values()} == {"conversations.talk", None}
+    for each, word, label in ((ours, "ours", "diary"), (theirs, "theirs", "notes")):
+        kept = found[each["id"]]
+        assert [(copy["label"], copy["value"]) for copy in kept["copies"]] == [(label, f"learnt of {word}")]
+        said = json.loads((listed.parent / kept["file"]).read_text())["agents"][0]["messages"]
+        assert f"said to {word}" in json.dumps(said)
 
 
 def test_one_that_was_deleted_behind_our_back_is_made_again(talk: Fleet) -> None:

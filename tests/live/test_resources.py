@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -16,9 +17,10 @@ import httpx
 import pytest
 
 from lettaform import flow
-from lettaform.errors import Guarded, LettaformError, ManifestError, PlanError
-from lettaform.model import Wish
+from lettaform.errors import Guarded, LettaformError, ManifestError, NotFound, PlanError
+from lettaform.model import Live, Wish
 from lettaform.render import text
+from lettaform.server import connect
 from lettaform.server.client import Client
 from tests.conformance.test_mcp_servers import SCRIPT
 from tests.live.conftest import Letta
@@ -388,23 +390,56 @@ def reading(stack: Fleet) -> Iterator[Reading]:
         stack.raw.delete(f"/v1/blocks/{id}")
 
 
+def test_the_leader_of_a_group_of_others_is_an_error_before_anything_dies(stack: Fleet, agent: dict[str, Any]) -> None:
+    # 0.16.8 would answer 409, in the middle of the work
+    lead = {"manager_type": "supervisor", "manager_agent_id": agent["id"]}
+    told = {"agent_ids": [agent["id"]], "description": "Theirs.", "manager_config": lead}
+    group = stack.raw.post("/v1/groups/", json=told).raise_for_status().json()["id"]
+    with pytest.raises(PlanError) as refused:
+        flow.apply(stack.source, stack.connection, EVERYTHING)
+    (problem,) = refused.value.problems
+    assert problem.message == f"agents.a cannot die before group {group}, which needs it"
+    assert problem.hint == f"delete group {group} first, or keep agents.a"
+    assert stack.agent("a")["id"] == agent["id"]
+    stack.raw.delete(f"/v1/groups/{group}").raise_for_status()
+    flow.apply(stack.source, stack.connection, EVERYTHING)
+    assert stack.agents() == []
+
+
+def test_an_agent_file_of_what_is_gone_is_none(stack: Fleet, agent: dict[str, Any]) -> None:
+    # 0.16.8 answers 500
+    assert exported(stack, agent)["agents"]
+    stack.raw.delete(f"/v1/agents/{agent['id']}").raise_for_status()
+    assert stack.raw.get(f"/v1/agents/{agent['id']}/export").status_code == 500
+
+    async def ask() -> None:
+        server = connect(stack.connection.url, token=stack.connection.token)
+        try:
+            await server.export(Live("agent", agent["id"], "a", {}))
+        finally:
+            await server.close()
+
+    with pytest.raises(NotFound):
+        asyncio.run(ask())
+
+
 def test_two_exports_differ_in_what_says_nothing_alone(stack: Fleet, agent: dict[str, Any]) -> None:
-    def told(file: dict[str, Any]) -> dict[str, Any]:
-        # the database gives tools and blocks in any order, and they are numbered in it
-        names = {each["id"]: each.get("name") or each["label"] for each in (*file["tools"], *file["blocks"])}
-        named = re.sub(r"\b(tool|block)-\d+\b", lambda number: names[number[0]], json.dumps(file))
-        file = dict(json.loads(named))
-        for each in file["agents"]:
-            for relation in ("tool_ids", "block_ids", "tags"):
-                each[relation].sort()
+    def told(scrub_messages: bool) -> dict[str, Any]:
+        file = exported(stack, agent, scrub_messages=scrub_messages)
+        # numbers go by the order in which the database gives things, and on from those of another file in the making
+        things = (*file["agents"], *file["agents"][0]["messages"], *file["tools"], *file["blocks"])
+        for place, each in enumerate(things):
+            file = dict(json.loads(json.dumps(file).replace(f'"{each["id"]}"', f'"#{place}"')))
+        for relation in ("tool_ids", "block_ids", "tags"):
+            file["agents"][0][relation].sort()
         return file
 
-    one, two = (told(exported(stack, agent)) for _ in range(2))
+    one, two = told(scrub_messages=False), told(scrub_messages=False)
     for each in (one, two):
         for message in each["agents"][0]["messages"]:
             message.pop("otid")
     assert {key for key in one if one[key] != two[key]} == {"created_at"}
-    one, two = (told(exported(stack, agent, scrub_messages=True)) for _ in range(2))
+    one, two = told(scrub_messages=True), told(scrub_messages=True)
     assert {key for key in one if one[key] != two[key]} == {"created_at"}
 
 
@@ -440,6 +475,34 @@ def test_agent_files_are_asked_for_one_at_a_time(stack: Fleet, monkeypatch: pyte
     flow.apply(stack.source, stack.connection, EVERYTHING)
     assert most[0] == 1
     assert len(list(stack.folder.glob(".lettaform/snapshots/*/*.af"))) == 6
+
+
+def test_a_snapshot_is_whole_though_others_ask_for_agent_files_meanwhile(stack: Fleet) -> None:
+    # 0.16.8 answers 500 to some of those who ask at once; what it answers others is whole, in whatever numbers
+    build(stack, "agents: {" + ", ".join(f"a{n}: {{memory: {{notes: N.}}, sleeptime: true}}" for n in range(6)) + "}")
+    path, over, mixed = f"/v1/agents/{stack.agent('a0')['id']}/export", Event(), list[int]()
+
+    def ask() -> None:
+        with httpx.Client(base_url=stack.connection.url, headers=stack.raw.headers, timeout=60) as client:
+            while not over.is_set():
+                mixed.append(client.get(path).status_code)
+
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            pool.submit(ask)
+        try:
+            flow.apply(stack.source, stack.connection, EVERYTHING)
+        finally:
+            over.set()
+    assert 500 in mixed
+    files = [json.loads(each.read_text()) for each in stack.folder.glob(".lettaform/snapshots/*/*.af")]
+    assert len(files) == 12  # the second agents, too
+    for file in files:
+        held = {each["id"] for each in (*file["agents"], *file["tools"], *file["blocks"])}
+        assert len(held) == len(file["agents"]) + len(file["tools"]) + len(file["blocks"])
+        for each in file["agents"]:
+            assert {*each["tool_ids"], *each["block_ids"]} <= held
+            assert {"notes", "memory_persona"} & {block["label"] for block in file["blocks"]}
 
 
 def test_a_snapshot_holds_no_secret(stack: Fleet, agent: dict[str, Any]) -> None:

@@ -498,6 +498,8 @@ class Machine:
             "detach tool": None,
             "attach archive": None,
             "detach rest": None,
+            "talk": None,
+            "lead": None,
             "sleep": {"enable_sleeptime": True},
             "wake": {"enable_sleeptime": False},
         }
@@ -518,6 +520,11 @@ class Machine:
         elif deed == "attach archive" and not agent["archives"]:
             made = ask("POST", "/v1/archives/", {"name": "theirs", "embedding": self.ground.embedding})
             ask("PATCH", f"{path}/archives/attach/{made['id']}")
+        elif deed == "talk":
+            ask("POST", "/v1/conversations/", {"summary": "theirs"}, params={"agent_id": agent["id"]})
+        elif deed == "lead":
+            lead = {"manager_type": "supervisor", "manager_agent_id": agent["id"]}
+            ask("POST", "/v1/groups/", {"agent_ids": [agent["id"]], "description": "theirs", "manager_config": lead})
         elif deed == "detach rest":
             for part in ("archives", "folders", "identities"):
                 for id in agent[part]:
@@ -640,7 +647,7 @@ class Machine:
         words = (f"{stack.replace('-', '_')}_", f"{stack}-")
         for id, body in sorted(self.ground.look().items(), key=_last):
             unique = UNIQUE.get(body["kind"], "id")
-            named = body[unique].startswith(words)
+            named = body[unique].startswith(words) or body.get("manager_agent_id") in self.ours[stack]
             if id in self.ours[stack] or f"lettaform:stack={stack}" in body["tags"] or named:
                 self.ground.ask("DELETE", f"/v1/{PATHS[body['kind']]}/{id}")
         self.specs[stack], self.ours[stack], self.refused[stack] = self.start(), {}, 0
@@ -761,10 +768,12 @@ class _Judge:
         gone = [each for other, each in self.before.items() if other not in self.after]
         if any(id in each.get("isolated_block_ids", ()) for each in gone):
             return  # a copy that a conversation has to itself goes with it
-        if address is None and body.get("agent_id") in self.ours.keys() - self.after.keys():
-            return  # and so do talks with an agent, whoever began them
         if any(id in note for change in self.changes for note in change.notes):
-            return  # what a stranger let our agent bring goes with it, and that was said
+            return  # what a stranger let our agent bring goes with it, and so do talks with it, and that was said
+        if address is None and body.get("agent_id") in self.ours.keys() - self.after.keys():
+            counted = any(" conversations, " in note for change in self.changes for note in change.notes)
+            _hold(self.blind or counted, f"the death of a talk ({id}) was not shown", body)
+            return
         if body.get("manager_type") == "sleeptime" and body["manager_agent_id"] in self.ours.keys() - self.after.keys():
             return  # and so does what binds them
         _hold(address is not None, f"{id} was not of stack {self.stack}, and is gone", body)
