@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 from lettaform.apply import INTERRUPTED, Stop
 from lettaform.apply import apply as walk
 from lettaform.errors import NotFound, PlanError, Problem, Stale
-from lettaform.kinds import guests, kinds
+from lettaform.kinds import guests, kinds, sections
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
 from lettaform.plan import Delta, Draft, diff, make, saved
 from lettaform.plan.compare import matches
-from lettaform.plan.diff import kinds_at
 from lettaform.plan.order import remark
 from lettaform.render import data
 from lettaform.server import Server, connect
@@ -215,7 +214,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
         # a crash between mark and record leaves one object at both
         if after in world.objects and world.objects[after].id != world.objects[before].id:
             raise PlanError(f"{after} is taken by {world.objects[after].id}", "`lettaform state rm` lets it go")
-        if kinds_at(before) != kinds_at(after) or after.parent or before.parent:
+        if before.section != after.section or after.parent or before.parent:
             raise PlanError(f"{before} cannot become {after}", "an address moves within its section, parts with it")
         _raise(await line.apply(line.remark(world, {before: after}), lambda event: None, 4))
 
@@ -538,7 +537,7 @@ def _address(text: str) -> Address:
         address = Address.parse(text)
     except ValueError:
         raise PlanError(f"`{text}` is not an address", "write it as agents.supervisor or agents.worker[emea]") from None
-    if kinds_at(address) not in kinds():
+    if address.section not in sections():
         near = nearest(address.section, [kind.section for kind in kinds().values()])
         raise PlanError(f"`{address.section}` is not a section", f"did you mean `{near}`?" if near else None)
     return address

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lettaform.errors import Place, Problem
-from lettaform.kinds import company, kinds, sections
+from lettaform.kinds import company, kind_of, kinds
 from lettaform.kinds.base import Kind
 from lettaform.model import (
     Action,
@@ -570,7 +570,9 @@ class _Diff:
                 self.unmanaged.append(Unmanaged(live.kind, live.id, address, reason))
         for address, id in self.world.record.ids.items():
             if id not in self.eye.addresses and address not in self.manifest.objects:
-                change = Change(address, kinds_at(address), "forget", id, "no longer exists on the server")
+                change = Change(
+                    address, kind_of(address) or address.section, "forget", id, "no longer exists on the server"
+                )
                 self.deltas.append(Delta(change))
         for copy in self.world.copies:
             if copy.address and self.selected(copy.address):
@@ -621,11 +623,6 @@ class _Diff:
         dying = {live.id for a, live in ours.items() if live.kind == "agent" and a not in kept}
         dying |= {each.id for id in dying for each in self.tied(id).along}
         return frozenset(dying | {delta.live.id for delta in self.deltas if delta.live and delta.unlinks})
-
-
-def kinds_at(address: Address) -> str:
-    """The kind of what stands at a top-level address."""
-    return sections().get(address.section, address.section)
 
 
 def _halfway(manifest: Manifest, world: World) -> Iterator[Moved]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
-from lettaform.kinds import company, kinds
+from lettaform.kinds import company, kind_of, kinds, sections
 from lettaform.model import FORGET, Live, Manifest, Mark, Record, Step, World
-from lettaform.plan.diff import Delta, kinds_at
+from lettaform.plan.diff import Delta
 from lettaform.words import Address, Item, Ref, refs
 
 RECORD = Address("stack", "record")
@@ -166,7 +166,7 @@ def _arrival(delta: Delta) -> Iterator[Step]:
     """What another object brings, once that is there and was told to bring it."""
     assert delta.taken is not None
     by, key = delta.taken[1].address, str(delta.address)
-    call = kinds()[kinds_at(by)].call
+    call = kinds()[sections()[by.section]].call
     after = (str(by), f"{by}!{call.name}") if call and call.born else (str(by),)
     kind = kinds()[delta.change.kind]
     yield Step(
@@ -275,7 +275,7 @@ def _forewarn(forgotten: set[Address], due: Record, manifest: Manifest, world: W
     if noted and not forgotten & world.record.ids.keys():
         return ()
     # what the record alone knows stays in it until it is dead
-    silent = {a for a in forgotten if kinds()[kinds_at(a)].mark == "record"}
+    silent = {a for a in forgotten if (kind := kind_of(a)) and kinds()[kind].mark == "record"}
     ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten - silent}
     # an apply that died had made it and could not say so: once this is written, its intent is gone
     kept = _kept(manifest, world, forgotten)
