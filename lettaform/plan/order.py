@@ -30,8 +30,11 @@ def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destro
     }
     pending = frozenset(step.address for step in steps.values() if step.op == "call")
     linked = [_after(step, steps, world, doomed, pending) for step in _behind(steps, world)]
-    # whose agent lives has them again
-    heirlooms = {a: ids for a, ids in world.record.heirlooms.items() if a not in world.objects} | {
+    # whose agent lives has them again, and what is gone is nobody's
+    gone = {delta.live.id for delta in doomed if delta.live}
+    heirlooms = {
+        address: tuple(live.id for live in lives if live.id not in gone) for address, lives in world.heirlooms.items()
+    } | {
         delta.address: tuple(id for id in delta.kept.values() if isinstance(id, str))
         for delta in deltas
         if delta.change.action == "replace"
@@ -310,8 +313,8 @@ def _record(
     record = replace(due, protected=frozenset(protected), relics={})
     if destroy and not ids and not record.copies:
         return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
-    told = record.pending or record.intents or world.record.intents or world.record.heirlooms or world.record.relics
-    rewritten = bool(forgotten & world.record.ids.keys() or told)
+    told = record.pending or record.intents or world.record.intents or world.record.relics
+    rewritten = bool(forgotten & world.record.ids.keys() or told or record.heirlooms != world.record.heirlooms)
     same = (
         not rewritten
         and ids == {str(a): id for a, id in world.record.ids.items()}
