@@ -330,8 +330,7 @@ class _Line:
         asked, tied = _usage(draft, world), _tied(draft)
         if not (asked or tied):
             return world, draft
-        users, ties = await asyncio.gather(self.server.users(asked), self.server.ties(tied))
-        world = replace(world, users=users, ties=ties)
+        world = replace(world, users=await self.server.users(asked), ties=await self.server.ties(tied))
         return world, diff(self.manifest, world, wish)
 
     async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:

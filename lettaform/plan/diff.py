@@ -551,6 +551,7 @@ class _Diff:
         # what the server made along with an object goes where that goes
         removed |= {each: entry for entry in self.manifest.removed for _, _, each in company(entry.address)}
         orphans = {a: lives[0] for a, lives in self.world.survivors.items() if a not in self.world.objects}
+        orphans |= self.unmarked()
         for address, live in sorted((orphans | dict(self.world.objects)).items(), key=lambda item: item[0]):
             if live.stack != self.manifest.stack or not self.selected(address):
                 continue
@@ -582,6 +583,19 @@ class _Diff:
             if self.selected(address):
                 gone = removed.get(address) or removed.get(address.parent or address)
                 self.strays(address, lives, gone)
+
+    def unmarked(self) -> dict[Address, Live]:
+        """Parts with which something was born that came along, where the apply died that would have marked them."""
+        objects, found = self.world.objects, dict[Address, Live]()
+        loose = {address for address, _ in self.world.loose}
+        for _, _, address in (each for a in objects for each in company(a) if each[2] in objects):
+            by = objects[address]
+            for name, key in kinds()[by.kind].born_with.items():
+                own, blocks = address.own(name, key), self.world.attached.get(by.id, ())
+                twin = next((each for each in blocks if each.name == key and each.stack is None), None)
+                if twin and by.stack == self.manifest.stack and own not in objects and own not in loose:
+                    found[own] = replace(twin, address=own, stack=self.manifest.stack)
+        return found
 
     def strays(self, address: Address, lives: tuple[Live, ...], gone: Removed | None) -> None:
         """Memory that another agent has taken over is kept, and no longer ours where its agent is not."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -10,15 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.errors import NotFound, Problem, Unsupported
-from lettaform.kinds import guests, kind_of, kinds
+from lettaform.kinds import company, guests, kind_of, kinds
 from lettaform.kinds.base import Attr, path_get
 from lettaform.model import Desired, Live, Manifest, Mark, Record, Ties, World
 from lettaform.server import mark
 from lettaform.server.able import is_elsewhere
 from lettaform.server.client import Client
+from lettaform.server.gate import together
 from lettaform.server.hold import HOLDS
 from lettaform.server.single import one, whole
-from lettaform.words import Address, Ref
+from lettaform.words import Address, Ref, digest
 
 
 async def attached(client: Client, manifest: Manifest, world: World) -> World:
@@ -33,7 +33,7 @@ async def attached(client: Client, manifest: Manifest, world: World) -> World:
         return [body["id"] for body in await client.pages(line.listed or "", agent_id=live.id)]
 
     told: dict[str, dict[str, Any]] = defaultdict(dict)
-    for (live, line), found in zip(asked, await asyncio.gather(*(read(*each) for each in asked)), strict=True):
+    for (live, line), found in zip(asked, await together(read(*each) for each in asked), strict=True):
         told[live.id][line.name] = found
     objects = {a: replace(live, values={**live.values, **told.get(live.id, {})}) for a, live in world.objects.items()}
     return replace(world, objects=objects)
@@ -109,7 +109,7 @@ async def arrived(client: Client, manifest: Manifest, world: World, bodies: Mapp
         by = new and (world.objects.get(new) or world.objects.get(before.get(new, new)))
         wanted += [(desired, by)] if by else []
     asked = {by.id: (by.kind, desired.kind) for desired, by in wanted if desired.external}
-    lists = await asyncio.gather(*(brought(client, by, id, kind) for id, (by, kind) in asked.items()))
+    lists = await together(brought(client, by, id, kind) for id, (by, kind) in asked.items())
     offers = dict(zip(asked, lists, strict=True))
     for desired, by in wanted:
         if desired.external:
@@ -119,6 +119,27 @@ async def arrived(client: Client, manifest: Manifest, world: World, bodies: Mapp
             mine = named(by.kind, desired.kind, body)
         world = await _taken(client, manifest, world, desired, mine[0] if mine else None)
     return world
+
+
+async def unfinished(client: Client, manifest: Manifest, world: World) -> World:
+    """What an apply that died let the server make along, and could not mark: the mark of its bringer says so."""
+    objects, attached = dict(world.objects), dict(world.attached)
+    for address, live in world.objects.items():
+        if live.stack != manifest.stack:
+            continue
+        asked = [(kind, part) for name, kind, part in company(address) if _asked_for(live, name)]
+        lost = [(kind, part) for kind, part in asked if part not in objects and part not in manifest.objects]
+        body = await whole(client, live.kind, live.id) if lost else {}
+        for kind, part in lost:
+            for each in named(live.kind, kind, body):
+                made, blocks = await one(client, kind, each["id"])
+                if made.stack is None:
+                    objects[part], attached[made.id] = replace(made, address=part, stack=manifest.stack), blocks
+    return replace(world, objects=objects, attached=attached)
+
+
+def _asked_for(live: Live, field: str) -> bool:
+    return live.mark.base.get(field, digest(False)) != digest(False)
 
 
 async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str, Any]]:
@@ -188,8 +209,8 @@ async def ties(client: Client, lives: Sequence[Live]) -> Mapping[str, Ties]:
     """What would die with these, and what must die first, anybody's: a list a stack, and one for each of them."""
     bodies = await _bodies(client, lives)
     came = {(live.id, kind): _came(live, kind, bodies) for live in lives for kind in kinds()[live.kind].brings}
-    guested = await asyncio.gather(*(_guests(client, live) for live in lives))
-    binding = await asyncio.gather(*(_binding(client, kind, line) for kind, line in _binds({v.kind for v in lives})))
+    guested = await together(_guests(client, live) for live in lives)
+    binding = await together(_binding(client, kind, line) for kind, line in _binds({v.kind for v in lives}))
     bound = [each for found in binding for each in found]
     told = {}
     for live, guests_of in zip(lives, guested, strict=True):
@@ -209,7 +230,7 @@ async def _bodies(client: Client, lives: Sequence[Live]) -> Mapping[str, Any]:
         return client.pages(table.path, tags=mark.stack_tag(stack), include=include, **table.listing)
 
     stacks = {(live.kind, live.stack) for live in asked if live.stack}
-    lists = await asyncio.gather(*(listed(kind, stack) for kind, stack in stacks))
+    lists = await together(listed(kind, stack) for kind, stack in stacks)
     bodies = {body["id"]: body for found in lists for body in found}
     for live in (each for each in asked if each.id not in bodies):  # its tags are gone, and the record knows it
         bodies[live.id] = await whole(client, live.kind, live.id)

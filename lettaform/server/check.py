@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
 from lettaform.model import Desired, World
 from lettaform.server.client import Client
+from lettaform.server.gate import together
 from lettaform.words import fill, nearest, refs, secrets
 
 
@@ -23,10 +23,10 @@ async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]]
         if name in fields and isinstance(desired.values.get(name), str)
     ]
     paths = sorted({line.offered for _, line in asked if line.offered})
-    offers = dict(zip(paths, await asyncio.gather(*(_offer(client, path) for path in paths)), strict=True))
-    tried = await asyncio.gather(*(_try(client, desired, line) for desired, line in asked if line.tried))
+    offers = dict(zip(paths, await together(_offer(client, path) for path in paths), strict=True))
+    tried = await together(_try(client, desired, line) for desired, line in asked if line.tried)
     known = [_handle(desired, line, offers[line.offered]) for desired, line in asked if line.offered]
-    told = await asyncio.gather(*(_reach(client, desired, world) for desired, _ in wanted))
+    told = await together(_reach(client, desired, world) for desired, _ in wanted)
     reached = [(desired, each) for (desired, _), each in zip(wanted, told, strict=True)]
     lost = [each for each in told if isinstance(each, Problem)]
     offering = [(desired, each) for desired, each in reached if isinstance(each, list)]

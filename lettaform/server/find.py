@@ -13,8 +13,9 @@ from lettaform.errors import NotFound, Problem, ServerError
 from lettaform.kinds import kind_of, kinds
 from lettaform.model import Desired, Live, Manifest, Mark, Record, World
 from lettaform.server import able, mark
-from lettaform.server.beside import arrived, attached, below
+from lettaform.server.beside import arrived, attached, below, unfinished
 from lettaform.server.client import Client
+from lettaform.server.gate import together
 from lettaform.server.single import body_of, maybe, one
 from lettaform.words import Address, nearest
 
@@ -44,7 +45,8 @@ async def find(client: Client, manifest: Manifest) -> World:
     world = await _imports(client, manifest, world)
     world = await _externals(client, manifest, world, found)
     world = await below(client, manifest, world)
-    return await arrived(client, manifest, world, {body["id"]: body for body in agents})
+    world = await arrived(client, manifest, world, {body["id"]: body for body in agents})
+    return await unfinished(client, manifest, world)
 
 
 async def _lists(
@@ -157,7 +159,7 @@ async def _missing(client: Client, record: Record, found: dict[str, list[Live]])
     wanted = [(kind_of(a), id) for a, id in record.ids.items() if id not in seen]
     # what is listed whole and not seen is gone; what lives below others is looked for there
     named = [(k, id) for k, id in wanted if k and not (kinds()[k].listed_whole() or kinds()[k].below)]
-    answers = await asyncio.gather(*(body_of(client, kind, id) for kind, id in named))
+    answers = await together(body_of(client, kind, id) for kind, id in named)
     for (kind, _), body in zip(named, answers, strict=True):
         if body is not None:
             found[kind].append(mark.read(kind, body))
@@ -278,7 +280,7 @@ async def _inherit(client: Client, world: World) -> World:
     left: dict[Address, tuple[Live, ...]] = {}
     for address, ids in world.record.heirlooms.items():
         if address not in world.objects:
-            lives = await asyncio.gather(*(maybe(client, "block", id) for id in ids))
+            lives = await together(maybe(client, "block", id) for id in ids)
             left[address] = tuple(live for live in lives if live is not None)
     return replace(world, heirlooms=left)
 
@@ -313,7 +315,7 @@ async def _imports(client: Client, manifest: Manifest, world: World) -> World:
 async def _externals(client: Client, manifest: Manifest, world: World, found: Mapping[str, list[Live]]) -> World:
     wanted = [desired for desired in manifest.objects.values() if desired.external and not desired.external.by]
     listed = {kind: lives for kind, lives in found.items() if kinds()[kind].listed_whole()}
-    answers = await asyncio.gather(*(_external(client, desired, listed.get(desired.kind)) for desired in wanted))
+    answers = await together(_external(client, desired, listed.get(desired.kind)) for desired in wanted)
     objects, problems = dict(world.objects), list(world.problems)
     for desired, lives in zip(wanted, answers, strict=True):
         if len(lives) == 1:
@@ -366,7 +368,7 @@ async def users(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset
     ]
     found = {
         live.id: frozenset(agent if isinstance(agent, str) else agent["id"] for agent in agents)
-        for live, agents in zip(others, await asyncio.gather(*asked), strict=True)
+        for live, agents in zip(others, await together(asked), strict=True)
     }
     if tools:  # no route tells who uses a tool
         everybody = await client.pages("/v1/agents/", include="agent.tools", show_hidden_agents=True)
