@@ -1,5 +1,8 @@
 """Every request of a whole story × every fault: apply, apply again, and it is as if nothing had happened.
 
+And the same where people give up after the fault: they destroy, or prune what they no longer declare, and nothing is
+left.
+
 python -m tests.faults.sweep --on standin [--chain] [--shard I/N] [--resume FILE] [--seed N]
 python -m tests.faults.sweep --on standin --storms N [--seed N]
 python -m tests.faults.sweep --on real --chain [--shard I/N] [--resume FILE]
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import json
 import os
 import random
 import shutil
@@ -23,7 +27,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -42,26 +46,28 @@ from tests.live.fleet import ASKING
 from tests.standin import StandIn
 
 STACK = "sweep"
+GIVEN_UP = ("destroy", "prune")
 LATENCY = 0.05
 Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One case: the n-th request of a phase, and what goes wrong with it."""
+    """One case: the n-th request of a phase, what goes wrong with it, and what is applied then, if not the same."""
 
     phase: str
     number: int
     fault: Fault
     seed: int = 0
+    then: str = ""
 
     def __str__(self) -> str:
-        return f"{self.phase}:{self.number}:{self.fault}:{self.seed}"
+        return ":".join(filter(None, (self.phase, str(self.number), self.fault, str(self.seed), self.then)))
 
     @classmethod
     def parse(cls, text: str) -> Pair:
-        phase, number, fault, seed = text.split(":")
-        return cls(phase, int(number), Fault(fault), int(seed))
+        phase, number, fault, seed, *then = text.split(":")
+        return cls(phase, int(number), Fault(fault), int(seed), *then)
 
 
 @dataclass(frozen=True)
@@ -111,13 +117,16 @@ class Story:
             shapes = run.sent
             self.starts[phase.name] = Start(phase, manifest, before, shapes, run.told())
             run.write(phase)
+        nothing = replace(manifest, objects={}, outputs={})
+        self.ends = {"destroy": (manifest, phase.wish), "prune": (nothing, Wish(prune=True, allow_destroy=("*",)))}
 
     def pairs(self) -> Iterator[Pair]:
-        """Every request × every fault."""
+        """Every request × every fault × going on and giving up."""
         for name, start in self.starts.items():
-            for number in range(1, len(start.shapes) + 1):
-                for fault in Fault:
-                    yield Pair(name, number, fault, self.seed)
+            for then in ("",) if name == "destroy" else ("", *GIVEN_UP):
+                for number in range(1, len(start.shapes) + 1):
+                    for fault in Fault:
+                        yield Pair(name, number, fault, self.seed, then)
 
     def shape(self, pair: Pair) -> str:
         return self.starts[pair.phase].shapes[pair.number - 1]
@@ -125,7 +134,15 @@ class Story:
     def judge(self, pair: Pair) -> list[str]:
         """What is wrong with a pair; nothing, if all is well."""
         run = self.run(pair.phase, pair.fault, at(pair.number), pair.seed)
-        return self.judged(pair.phase, run, run.disturbed)
+
+        def disturbed() -> None:
+            run.disturbed()
+            if pair.then:
+                run.manifest, run.wish = self.ends[pair.then]
+
+        if pair.then == "prune":  # which leaves the record of the stack, and nothing in it
+            run.beside = lambda block: bool(block["label"] == "lettaform" and not json.loads(block["value"])["ids"])
+        return self.judged("destroy" if pair.then else pair.phase, run, disturbed)
 
     def judge_chain(self, chain: Chain) -> list[str]:
         """What is wrong once each shape has met the fault, and an apply was left alone; nothing, if all is well."""
@@ -187,6 +204,8 @@ class Run:
         self.clock = Clock()
         self.said: list[str] = []
         self.sent: list[str] = []
+        self.beside: Callable[[dict[str, Any]], bool] = lambda block: False
+        """Which blocks are not counted in the end."""
 
     @contextmanager
     def here(self) -> Iterator[flow.Source]:
@@ -264,7 +283,8 @@ class Run:
 
     def told(self) -> dict[str, Any]:
         """Everything on the server, and the prompts that models see."""
-        found = told(everything(self.raw))
+        there = everything(self.raw)
+        found = told({**there, "blocks": [block for block in there["blocks"] if not self.beside(block)]})
         prompts = {
             (a["name"], "\n".join(sorted(a["_compiled"].splitlines()))) for a in self.standin.tables.agents.values()
         }

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.harness import Chain, Fault, chains
 from tests.faults.real import Real, Shot
-from tests.faults.sweep import Pair, Storm, Story
+from tests.faults.sweep import GIVEN_UP, Pair, Storm, Story
 from tests.live.conftest import Letta
 
 
@@ -39,7 +39,16 @@ def _judge(story: Story, pairs: list[Pair]) -> None:
 
 
 def test_a_share_of_the_sweep_on_the_stand_in(story: Story) -> None:
-    _judge(story, random.Random(5).sample(list(story.pairs()), 60))
+    _judge(story, random.Random(5).sample(list(story.pairs()), 90))
+
+
+@pytest.mark.parametrize("then", GIVEN_UP)
+@pytest.mark.parametrize(("phase", "shape"), [("build", "POST /v1/agents/"), ("change", "DELETE /v1/agents/{agent}")])
+def test_given_up_in_the_middle_of_a_life(story: Story, phase: str, shape: str, then: str) -> None:
+    # half a pair of agents, of which one carries our mark; and an agent that is no more, and was to be again
+    numbers = [number for number, each in enumerate(story.starts[phase].shapes, 1) if each == shape]
+    assert numbers
+    _judge(story, [Pair(phase, number, Fault.KILL_AFTER, 0, then) for number in numbers])
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,43 @@ def test_a_run_that_died_among_their_deaths_leaves_neither(pair: Pair, monkeypat
     assert pair.fleet.state() == []
 
 
+@pytest.mark.parametrize("then", ["destroyed", "dropped", "turned off", "no more spoken of"])
+def test_half_made_and_then_not_wanted_leaves_nothing(pair: Pair, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 0.16.8 makes both, a group and a block by one request; a run that dies there could mark the first one alone
+    exchange = Client._exchange
+
+    async def die(client: Client, ask: Any) -> Any:
+        answer = await exchange(client, ask)
+        if (ask.method, ask.path) == ("POST", "/v1/agents/"):
+            raise KeyboardInterrupt
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "_exchange", die)
+        with suppress(BaseException):
+            flow.apply(pair.fleet.source, pair.fleet.connection)
+    half = pair.everything()
+    assert not pair.second["tags"]
+    assert len(half) == 5
+    theirs = (f"/v1/agents/{pair.first['id']}", *(path for path in half if pair.first["blocks"][0]["id"] in path))
+    if then == "dropped":
+        pair.fleet.write("agents: {}\n")
+    elif then != "destroyed":
+        pair.write("false" if then == "turned off" else None)
+        pair.build()
+        assert {each.reason for each in pair.fleet.plan().unmanaged} == {
+            "marked, no longer declared; --prune deletes it"
+        }
+    wish = EVERYTHING if then == "destroyed" else Wish(prune=True, allow_destroy=("*",))
+    plan, _ = flow.apply(pair.fleet.source, pair.fleet.connection, wish)
+    assert {("delete", "agents.ann-sleeptime"), ("delete", "agents.ann-sleeptime.memory.memory_persona")} <= {
+        (change.action, str(change.address)) for change in plan.changes
+    }
+    left = () if then in ("destroyed", "dropped") else theirs
+    assert [path for path in half if pair.is_there(path)] == [path for path in half if path in left]
+    assert not flow.plan(pair.fleet.source, pair.fleet.connection, wish).steps
+
+
 def test_it_moves_with_the_first(pair: Pair) -> None:
     pair.build()
     before = pair.everything()

@@ -116,6 +116,8 @@ class Machine:
         self.bases: dict[tuple[str, str], Any] = {}
         self.once: set[str] = set()
         self.given: set[tuple[str, str]] = set()
+        self.lulled: set[str] = set()
+        """Blocks that came along with a second agent of which no manifest spoke."""
         self.refused: Counter[str] = Counter()
         self.words: Counter[str] = Counter()
         self.number = self.faults = 0
@@ -529,6 +531,10 @@ class Machine:
             for part in ("archives", "folders", "identities"):
                 for id in agent[part]:
                     ask("PATCH", f"{path}/{part}/detach/{id}")
+        elif deed == "sleep":
+            before = self.ground.look().keys()
+            ask("PATCH", path, bodies[deed])
+            self.lulled |= self.ground.look().keys() - before
         elif bodies[deed]:
             ask("PATCH", path, bodies[deed])
         return f"stranger to {agent['name']} {agent['id']}: {deed}"
@@ -699,6 +705,8 @@ class _Judge:
             now = self.after.get(id)
             if now is None:
                 self.dead(id, body)
+                if body["kind"] == "agent" and body["name"].endswith("-sleeptime"):
+                    self.bereft(body)
             elif body != now:
                 mine = id in own or id in adopted
                 if not mine and body["kind"] == "block" and self.machine.claims(body, self.stack):
@@ -762,6 +770,15 @@ class _Judge:
 
     # --- deaths
 
+    def bereft(self, body: Mapping[str, Any]) -> None:
+        """What an agent was born with dies with it, unless somebody else has it."""
+        persona = body["labels"].get("memory_persona")
+        kept = self.after.get(persona or "", {})
+        held = {id for each in self.after.values() for id in each.get("blocks", ()) if each["kind"] == "agent"}
+        named = kept.get("label") == "memory_persona" and _claim(kept, self.stack) is None
+        orphan = named and persona not in held | self.machine.lulled
+        _hold(not orphan, f"{persona} is left of {body['name']}, and hangs on nothing", kept)
+
     def dead(self, id: str, body: Mapping[str, Any]) -> None:
         told = {str(each.id): str(each.address) for each in self.changes if each.action in ("delete", "replace")}
         address = self.ours.get(id) or (told.get(id) if id in self.adopted else None)
@@ -788,6 +805,7 @@ class _Judge:
             "taken over": address.endswith(".memory_persona") and self.succeeded(address, body),
             "removed": any(removed.get(each) for each in said),
             "replace": body["kind"] not in ("block", "tool") and any(map(self.allowed, said)),
+            "holds nothing": body["kind"] == "group" and (id, "replace") in {(c.id, c.action) for c in self.changes},
         }
         _hold(any(consents.values()), f"{address} ({id}) died without consent", body)
         _hold(self.blind or id in told, f"the death of {address} was not shown")
