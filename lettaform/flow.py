@@ -236,7 +236,7 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
     """Make the stack record again from the marks. Returns how many objects it holds, and what could not be told."""
 
     async def run(line: _Line) -> tuple[int, list[str]]:
-        world = await line.server.find(line.manifest)
+        world = await line.server.find(line.manifest, whole=True)
         lost = [problem.message for problem in world.problems if problem.address]
         marked = {a: live for a, live in world.objects.items() if live.stack == line.manifest.stack}
         lost += [
@@ -331,6 +331,11 @@ class _Line:
         if not (asked or tied):
             return world, draft
         world = replace(world, users=await self.server.users(asked), ties=await self.server.ties(tied))
+        seen = {live.id for _, live in _all(world)} | {copy.id for copy in world.copies}
+        for each in (each for tie in world.ties.values() for each in (*tie.along, *tie.before)):
+            if each.stack == self.manifest.stack and each.id not in seen:
+                told = f"{each.address} came to be while the server was read: {each.id}"
+                raise _Moving(told, "plan again; if that does not help, `lettaform state rebuild`")
         return world, diff(self.manifest, world, wish)
 
     async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:
@@ -489,10 +494,14 @@ def _tied(draft: Draft) -> list[Live]:
     return [live for live in dying if live.kind in kinds()[live.kind].brings or guests(live.kind)]
 
 
+class _Moving(PlanError):
+    """Something of ours was born between two requests, as a killed run may have asked for."""
+
+
 async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """What is read in several requests; anew where something died between two of them."""
+    """What is read in several requests; anew where something was born or died between two of them."""
     for _ in range(2):
-        with suppress(NotFound):
+        with suppress(NotFound, _Moving):
             return await read()
     return await read()
 

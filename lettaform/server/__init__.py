@@ -39,8 +39,8 @@ class Server(Protocol):
         """How many requests were sent so far."""
         ...
 
-    async def find(self, manifest: Manifest) -> World:
-        """What is live of a stack, and of what it uses."""
+    async def find(self, manifest: Manifest, *, whole: bool = False) -> World:
+        """What is live of a stack, and of what it uses. `whole`: of every kind there is, spoken of or not."""
         ...
 
     async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
@@ -119,9 +119,9 @@ class V1:
     def requests(self) -> int:
         return self.client.requests
 
-    async def find(self, manifest: Manifest) -> World:
+    async def find(self, manifest: Manifest, *, whole: bool = False) -> World:
         with _understood(self.url):
-            return await find.find(self.client, manifest)
+            return await find.find(self.client, manifest, whole=whole)
 
     async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
         return await one(self.client, kind, id)

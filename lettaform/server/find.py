@@ -6,10 +6,11 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from lettaform.errors import NotFound, Problem, ServerError
+from lettaform.errors import NotFound, Problem, ServerError, Unsupported
 from lettaform.kinds import kind_of, kinds
 from lettaform.model import Desired, Live, Manifest, Mark, Record, World
 from lettaform.server import able, mark
@@ -23,8 +24,11 @@ CORE = ("agent", "block", "tool")
 """What every server has, and every plan must see."""
 
 
-async def find(client: Client, manifest: Manifest) -> World:
-    """What is live of this stack, and of what it uses. Raises ServerError; doubts are `World.problems`."""
+async def find(client: Client, manifest: Manifest, *, whole: bool = False) -> World:
+    """What is live of this stack, and of what it uses. Raises ServerError; doubts are `World.problems`.
+
+    `whole`: look for our marks on every kind there is, though neither the manifest nor the record speaks of it.
+    """
     version = await health(client)
     able.demand(manifest, client.url, version)
     declared = {desired.kind for desired in manifest.objects.values()}
@@ -34,6 +38,10 @@ async def find(client: Client, manifest: Manifest) -> World:
     bodies["block"] = [body for body in bodies["block"] if body not in records]
     known = {kind_of(address) for address in (*record.ids, *record.intents)} - {None}
     bodies |= await _lists(client, manifest, version, [kind for kind in known if kind and kind not in bodies])
+    marked = [name for name, table in kinds().items() if table.mark != "record" and name not in bodies]
+    for kind in marked if whole else ():
+        with suppress(Unsupported):
+            bodies |= await _lists(client, manifest, version, [kind])
     found = {kind: [mark.read(kind, body) for body in some] for kind, some in bodies.items()}
     for live in (live for lives in found.values() for live in lives):
         for line in kinds()[live.kind].attrs().values():

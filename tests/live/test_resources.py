@@ -406,6 +406,22 @@ def test_the_leader_of_a_group_of_others_is_an_error_before_anything_dies(stack:
     assert stack.agents() == []
 
 
+def test_a_lost_record_is_made_again_of_all_that_is_marked(stack: Fleet) -> None:
+    build(stack, "agents: {a: {}, b: {}}\ngroups: {panel: {type: supervisor, manager: a, agents: [b]}}\n")
+    group = next(live.id for live in stack.state() if live.kind == "group")
+    tag = {"tags": f"lettaform:stack={stack.stack}", "label": "lettaform", "show_hidden_blocks": True}
+    (record,) = stack.raw.get("/v1/blocks/", params=tag).json()
+    stack.raw.delete(f"/v1/blocks/{record['id']}").raise_for_status()
+    stack.write("agents: {b: {}}\n")
+    with pytest.raises(PlanError, match=group) as refused:  # it leads a group of which nothing speaks
+        stack.plan(prune=True, allow_destroy=("*",))
+    assert "state rebuild" in str(refused.value.hint)
+    assert flow.state_rebuild(stack.source, stack.connection) == (3, [])
+    stack.apply(prune=True, allow_destroy=("*",))
+    assert stack.raw.get(f"/v1/groups/{group}").status_code == 404
+    assert [agent["name"] for agent in stack.agents()] == ["b"]
+
+
 def test_an_agent_file_of_what_is_gone_is_none(stack: Fleet, agent: dict[str, Any]) -> None:
     # 0.16.8 answers 500
     assert exported(stack, agent)["agents"]
