@@ -58,7 +58,10 @@ def show(asked: Globals, /) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def release(asked: Globals, /, yes: bool) -> None:
-    """Take the lock from whoever holds it. Only for a run that is dead: a living one stops at its next beat."""
+    """Take the lock from whoever holds it. Only for a run that is dead: a living one stops at its next beat.
+
+    Takes some seconds: a dead run may have sent what the server has not done yet, and nobody may begin before that.
+    """
     from lettaform import flow
     from lettaform.cli import ask, can_ask
     from lettaform.render import data

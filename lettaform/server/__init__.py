@@ -15,7 +15,7 @@ from lettaform.server import beside, find
 from lettaform.server import lock as locking
 from lettaform.server.check import check
 from lettaform.server.client import Client
-from lettaform.server.hold import HOLDS
+from lettaform.server.hold import HOLDS, SETTLE
 from lettaform.server.send import Sender
 from lettaform.server.single import maybe, one
 from lettaform.words import Item, Ref
@@ -88,7 +88,7 @@ class Server(Protocol):
         ...
 
     async def release(self, lock: Lock) -> None:
-        """Delete the lock that was seen, and no other."""
+        """Delete the lock that was seen, and no other, once the server has done what its holder had under way."""
         ...
 
     async def close(self) -> None:
@@ -173,6 +173,7 @@ class V1:
         return await locking.look(self.client, stack)
 
     async def release(self, lock: Lock) -> None:
+        await asyncio.sleep(SETTLE)
         await locking.release(self.client, lock)
 
     async def close(self) -> None:

@@ -23,7 +23,7 @@ from lettaform.server.client import Client
 from lettaform.server.lock import LEASE, hold, look
 from tests.faults.clock import Clock
 from tests.faults.fleet import everything, phases, told, unordered, write
-from tests.faults.harness import Fault, Faulty, at
+from tests.faults.harness import Fault, Faulty, at, on
 from tests.faults.real import Stack
 from tests.live.conftest import Letta
 from tests.standin import StandIn
@@ -125,6 +125,29 @@ def test_a_lock_that_a_killed_run_left_is_taken_over(crowd: Crowd) -> None:
     assert report.exit_code == 0
     assert LEASE < crowd.clock.now - before < 2.5 * LEASE
     assert locks(crowd) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_dead_run_had_under_way_is_done_before_its_lock_is_released(
+    crowd: Crowd, tmp_path: Path, seed: int
+) -> None:
+    manifest, shape = crowd.manifest("one"), "POST /v1/blocks/"
+    faulty = Faulty(crowd.standin, Fault.KILL_ACTS_LATER, on(shape), latency=0.1, seed=seed)
+    with crowd.clock.running(), pytest.raises(BaseException):  # noqa: B017, PT011
+        asyncio.run(_through(manifest, faulty, crowd.folder))
+    faulty.revive()
+
+    async def go() -> Report | None:
+        server = connect(URL, transport=faulty)
+        lock = await server.holder("one")
+        assert lock is not None
+        await server.release(lock)
+        await server.close()
+        return await _through(manifest, faulty, crowd.folder)
+
+    (report,) = crowd.run(go())
+    assert report.exit_code == 0
+    assert told(everything(crowd.raw)) == _alone(crowd, tmp_path)
 
 
 async def _through(

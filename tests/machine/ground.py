@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import httpx
 from lettaform import flow, server
 from lettaform.model import Manifest
 from lettaform.server import send
+from lettaform.server.hold import SETTLE
 from tests.live.fleet import ASKING, stranger
 from tests.standin import StandIn
 
@@ -84,6 +86,9 @@ class Wire(httpx.AsyncBaseTransport):
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     broken: int = 0
     dead: bool = False
+    flying: int = 0
+    late: bool = False
+    """Others were under way when it was killed: a server does what it has heard of, some time."""
     locks: set[str] = field(default_factory=set)
     """Paths that were about the lock."""
 
@@ -92,7 +97,7 @@ class Wire(httpx.AsyncBaseTransport):
 
     def begin(self, fault: Fault | None = None) -> None:
         """Forget what was sent; a new process."""
-        self.sent, self.fault, self.dead = [], fault, False
+        self.sent, self.fault, self.dead, self.late, self.flying = [], fault, False, False, 0
         self.inner, self.spent = self.make(), []
 
     async def aclose(self) -> None:
@@ -117,6 +122,8 @@ class Wire(httpx.AsyncBaseTransport):
         body = json.loads(content) if content and "json" in request.headers.get("content-type", "") else None
         self.sent.append((request.method, request.url.path, body))
         kind = self._breaks()
+        if kind in ("kill before", "kill after"):
+            self.late = self.flying > 0
         if kind == "kill before":
             self.dead = True
             raise Killed
@@ -124,8 +131,12 @@ class Wire(httpx.AsyncBaseTransport):
             raise httpx.ReadError("cut before it was read", request=request)
         if kind == "500":
             return httpx.Response(500, json={"detail": "An unknown error occurred"}, request=request)
-        answer = await self.inner.handle_async_request(request)
-        await answer.aread()
+        self.flying += 1
+        try:
+            answer = await self.inner.handle_async_request(request)
+            await answer.aread()
+        finally:
+            self.flying -= 1
         if request.url.path == "/v1/identities/" and answer.is_success:
             told = answer.json()
             for each in told if isinstance(told, list) else [told]:
@@ -208,6 +219,11 @@ class Ground:
 
     def connection(self, *, lock: bool = True) -> flow.Connection:
         return flow.Connection(self.url, token=self.password, patience=5.0 if lock else None)
+
+    def settle(self) -> None:
+        """Until the server has done what a killed run had under way."""
+        if self.wire.late and not self.hurried:
+            time.sleep(SETTLE)
 
     def look(self) -> State:
         """Everything that lives, without what changes by itself."""

@@ -154,6 +154,7 @@ class Machine:
 
     def release(self, stack: str, ground: Ground) -> None:
         """What a person does after a kill, or a lease does by itself."""
+        ground.settle()
         for identity in ground.ask("GET", "/v1/identities/", params={"identifier_key": f"lettaform:lock:{stack}"}):
             ground.ask("DELETE", f"/v1/identities/{identity['id']}")
 
