@@ -331,7 +331,7 @@ class _Line:
         if not (asked or tied):
             return world, draft
         world = replace(world, users=await self.server.users(asked), ties=await self.server.ties(tied))
-        seen = {live.id for _, live in _all(world)} | {copy.id for copy in world.copies}
+        seen = _ids(world)
         for each in (each for tie in world.ties.values() for each in (*tie.along, *tie.before)):
             if each.stack == self.manifest.stack and each.id not in seen:
                 told = f"{each.address} came to be while the server was read: {each.id}"
@@ -347,11 +347,12 @@ class _Line:
             doomed |= {live.id: ("", live) for live in tie.along if live.id not in doomed}
         if doomed:
             await export(self.server, plan.stack, list(doomed.values()), self.directory / ".lettaform" / "snapshots")
-        known = frozenset(live.id for _, live in _all(self.world)) | {copy.id for copy in self.world.copies}
         with _interruptible() as stop:
             watch = asyncio.create_task(self.watch(stop))
             try:
-                report = await walk(plan, self.server, known=known, parallel=parallel, notify=notify, stop=stop)
+                report = await walk(
+                    plan, self.server, known=_ids(self.world), parallel=parallel, notify=notify, stop=stop
+                )
             finally:
                 watch.cancel()
         told = {
@@ -538,6 +539,11 @@ def _marks_alone(draft: Draft) -> Draft:
 
 def _all(world: World) -> list[tuple[Address, Live]]:
     return [*world.objects.items(), *world.loose]
+
+
+def _ids(world: World) -> frozenset[str]:
+    """Of everything that carries our mark."""
+    return frozenset(live.id for _, live in _all(world)) | {copy.id for copy in world.copies}
 
 
 def _address(text: str) -> Address:

@@ -298,7 +298,7 @@ class Kind(BaseModel):
         home = cls.home()
         if home is None or home.name in values:
             return []
-        return [(home.name, "must be given", f"with what it lives, and dies: {home.doc}")]
+        return [(home.name, "must be given", home.doc)]
 
 
 @cache
