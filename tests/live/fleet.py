@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,23 @@ class Fleet:
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
         self.settled()
         return report
+
+    def dies(self, monkeypatch: Any, at: Callable[[str, str], bool], wish: Wish | None = None) -> list[str]:
+        """An apply that dies as soon as such a request (method, path) is answered. Returns the paths of these."""
+        exchange, answered = Client._exchange, list[str]()
+
+        async def die(client: Client, ask: Any) -> Any:
+            answer = await exchange(client, ask)
+            if at(ask.method, ask.path):
+                answered.append(ask.path)
+                raise KeyboardInterrupt
+            return answer
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, "_exchange", die)
+            with suppress(BaseException):
+                flow.apply(self.source, self.connection, wish)
+        return answered
 
     def settled(self) -> Plan:
         """The plan now, which must be empty, twice."""

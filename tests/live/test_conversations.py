@@ -12,7 +12,6 @@ import pytest
 from lettaform import flow
 from lettaform.errors import Guarded, LettaformError, PlanError
 from lettaform.model import Wish
-from lettaform.server.client import Client
 from tests.live.fleet import Fleet, Wire, changes
 
 EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
@@ -166,18 +165,7 @@ def test_one_that_was_deleted_behind_our_back_is_made_again(talk: Fleet) -> None
 
 
 def test_a_run_that_died_after_its_birth_is_taken_up(talk: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    exchange = Client._exchange
-
-    async def die(client: Client, ask: Any) -> Any:
-        answer = await exchange(client, ask)
-        if (ask.method, ask.path) == ("POST", "/v1/conversations/"):
-            raise KeyboardInterrupt
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Client, "_exchange", die)
-        with suppress(BaseException):
-            flow.apply(talk.source, talk.connection)
+    talk.dies(monkeypatch, lambda *asked: asked == ("POST", "/v1/conversations/"))
     assert len(conversations(talk)) == 1
     talk.apply()
     assert len(conversations(talk)) == 1

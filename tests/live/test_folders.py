@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from lettaform import flow
 from lettaform.errors import ManifestError, PlanError
 from lettaform.model import Event, Plan, Wish
 from lettaform.server import hold
-from lettaform.server.client import Client
 from lettaform.words import Item
 from tests.live.fleet import Fleet, Wire, changes
 
@@ -129,20 +127,7 @@ def test_a_file_that_somebody_replaced_is_drift(library: Fleet) -> None:
 
 
 def test_a_run_that_died_among_its_uploads_is_taken_up(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    once, sent = Client._exchange, []
-
-    async def die(client: Client, ask: Any) -> Any:
-        answer = await once(client, ask)
-        if ask.path.endswith(("/upload", "/passages")):
-            sent.append(ask.path)
-            raise KeyboardInterrupt
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Client, "_exchange", die)
-        with suppress(BaseException):
-            flow.apply(library.source, library.connection)
-    assert sent
+    assert library.dies(monkeypatch, lambda method, path: path.endswith(("/upload", "/passages")))
     library.apply()
     assert set(files(library)) == {"a.md", "deep__b.md"}
     assert [text for text, _ in passages(library)] == ["One.", "Two."]

@@ -16,7 +16,6 @@ from lettaform.errors import Guarded, LettaformError, PlanError, Problem
 from lettaform.kinds import kinds
 from lettaform.model import Plan, Report, Wish
 from lettaform.render import text
-from lettaform.server.client import Client
 from tests.conformance.test_mcp_servers import SCRIPT
 from tests.faults.fleet import unordered
 from tests.live.fleet import TOOL, Fleet, Wire, changes
@@ -403,20 +402,7 @@ def test_one_that_was_deleted_behind_our_back_is_made_again(rig: Rig) -> None:
 def test_a_run_that_died_between_its_birth_and_its_tools_is_taken_up(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    exchange, sent = Client._exchange, list[str]()
-
-    async def die(client: Client, ask: Any) -> Any:
-        answer = await exchange(client, ask)
-        if ask.method != "GET" and ask.path.endswith(end):
-            sent.append(ask.path)
-            raise KeyboardInterrupt
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Client, "_exchange", die)
-        with suppress(BaseException):
-            flow.apply(rig.fleet.source, rig.fleet.connection)
-    assert len(sent) == 1
+    assert len(rig.fleet.dies(monkeypatch, lambda method, path: method != "GET" and path.endswith(end))) == 1
     assert len(rig.servers()) == 1
     rig.fleet.apply()
     assert (len(rig.servers()), rig.of("ann")) == (1, {"say", "add"})

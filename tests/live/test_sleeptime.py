@@ -12,7 +12,6 @@ import pytest
 from lettaform import flow
 from lettaform.errors import Guarded, LettaformError
 from lettaform.model import Wish
-from lettaform.server.client import Client
 from tests.live.fleet import Fleet, Wire, changes
 
 EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
@@ -219,18 +218,7 @@ def test_a_run_that_died_among_their_deaths_leaves_neither(pair: Pair, monkeypat
     # the second one without its group would be a copy that nobody could tell from somebody's
     pair.build()
     doomed = pair.everything()
-    exchange = Client._exchange
-
-    async def die(client: Client, ask: Any) -> Any:
-        answer = await exchange(client, ask)
-        if ask.method == "DELETE":
-            raise KeyboardInterrupt
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Client, "_exchange", die)
-        with suppress(BaseException):
-            flow.apply(pair.fleet.source, pair.fleet.connection, EVERYTHING)
+    pair.fleet.dies(monkeypatch, lambda method, path: method == "DELETE", EVERYTHING)
     assert not all(map(pair.is_there, doomed))
     flow.apply(pair.fleet.source, pair.fleet.connection, EVERYTHING)
     assert [path for path in doomed if pair.is_there(path)] == []
@@ -240,18 +228,7 @@ def test_a_run_that_died_among_their_deaths_leaves_neither(pair: Pair, monkeypat
 @pytest.mark.parametrize("then", ["destroyed", "dropped", "turned off", "no more spoken of"])
 def test_half_made_and_then_not_wanted_leaves_nothing(pair: Pair, then: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # 0.16.8 makes both, a group and a block by one request; a run that dies there could mark the first one alone
-    exchange = Client._exchange
-
-    async def die(client: Client, ask: Any) -> Any:
-        answer = await exchange(client, ask)
-        if (ask.method, ask.path) == ("POST", "/v1/agents/"):
-            raise KeyboardInterrupt
-        return answer
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Client, "_exchange", die)
-        with suppress(BaseException):
-            flow.apply(pair.fleet.source, pair.fleet.connection)
+    pair.fleet.dies(monkeypatch, lambda *asked: asked == ("POST", "/v1/agents/"))
     half = pair.everything()
     assert not pair.second["tags"]
     assert len(half) == 5
