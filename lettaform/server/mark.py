@@ -79,6 +79,9 @@ def read(kind: str, body: Mapping[str, Any]) -> Live:
     values = {name: path_get(body, line.read) for name, line in table.attrs().items() if line.read}
     if "tags" in values:
         values["tags"] = foreign_tags(values["tags"] or ())
+    for name, line in table.attrs().items():
+        if line.unordered and isinstance(values.get(name), list):  # 0.16.8 tells them in any order
+            values[name] = sorted(values[name], key=repr)
     own: Any = {}
     if isinstance(values.get("metadata"), Mapping):
         own = values["metadata"].get(KEY) or {}

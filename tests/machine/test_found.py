@@ -9,6 +9,7 @@ import pytest
 from lettaform import flow
 from lettaform.errors import PlanError
 from lettaform.model import Wish
+from lettaform.plan.saved import dump, moved
 from tests.machine.ground import Fault, InMemory, State
 from tests.machine.machine import Machine, Ran
 
@@ -228,3 +229,15 @@ def test_a_replace_that_was_killed_keeps_what_its_agent_made(tmp_path: Path) -> 
         machine.apply(A, consent, Fault("kill before", at))
         assert machine.apply(A, consent).done
         assert any(made["id"] in body.get("blocks", ()) for body in world(machine).values()), f"killed at request {at}"
+
+
+def test_a_saved_plan_is_no_staler_because_the_database_told_tools_in_another_order(machine: Machine) -> None:
+    # the stand-in tells them in another order each time
+    machine.specs[A]["agents"]["ann"]["tools"] = ["web_search"]
+    machine.specs[A]["tools"] = {}
+    ground, plan = machine.ground, machine.plan(A, Wish(prune=True, allow_destroy=("*",))).plan
+    assert plan is not None
+    again = (machine.plan(A, Wish(prune=True, allow_destroy=("*",))).plan for _ in range(8))
+    saved = {"server": {"url": plan.url}, "stack": plan.stack, "environment": plan.environment, **dump(plan)}
+    assert [moved(saved, each) for each in again if each] == [[]] * 8
+    assert ground.wire.writes == []
