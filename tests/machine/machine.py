@@ -19,6 +19,7 @@ from lettaform import flow
 from lettaform.errors import LettaformError, PlanError, Stale
 from lettaform.model import Plan, Report, Wish
 from lettaform.render import data
+from tests.faults.fleet import unordered
 from tests.machine import fleet
 from tests.machine.fleet import SECRETS, Spec, build, change, first
 from tests.machine.ground import (
@@ -1063,7 +1064,7 @@ def _nameless(before: State, state: State) -> dict[str, list[dict[str, Any]]]:
         if isinstance(told.get("metadata"), dict) and "lettaform" in told["metadata"]:
             # of a block that has a mark of its own, its agent's counts no more
             told["metadata"] = told["metadata"] | {"lettaform": told["metadata"]["lettaform"] | {"parts": None}}
-        plain = _sorted_lists(json.loads(_named(json.dumps(told), names)))
+        plain = unordered(json.loads(_named(json.dumps(told), names)))
         found[names.get(id, id)] = sorted([*found.get(names.get(id, id), []), plain], key=repr)
     return found
 
@@ -1072,9 +1073,3 @@ def _named(text: str, names: Mapping[str, str]) -> str:
     for id, name in names.items():
         text = text.replace(id, name)
     return text
-
-
-def _sorted_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _sorted_lists(item) for key, item in value.items()}
-    return sorted((_sorted_lists(item) for item in value), key=repr) if isinstance(value, list) else value
