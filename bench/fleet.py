@@ -22,8 +22,8 @@ from typing import Any
 import httpx
 
 from lettaform import flow, local
-from lettaform.model import Wish
-from lettaform.server.client import Client
+from lettaform.backend.v1.client import Client
+from lettaform.model import PlanOptions
 
 PARALLEL = 8
 TOOL = '''
@@ -150,7 +150,7 @@ def fleet(url: str, agents: int, rounds: int) -> None:
             writes = list(tape.writes)
             noop, reads, plan = spent(tape, lambda: flow.plan(source, connection))
             assert not plan.steps, "the plan after the apply is not empty"
-            flow.apply(source, connection, Wish(destroy=True), parallel=PARALLEL)
+            flow.apply(source, connection, PlanOptions(destroy=True), parallel=PARALLEL)
             floor = asyncio.run(bare(url, writes))
             row = {
                 "requests of apply": requests,

@@ -24,7 +24,7 @@ from uuid import uuid4
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lettaform import local
-from lettaform.model import Wish
+from lettaform.model import PlanOptions
 from tests.machine.fleet import Spec, change, first
 from tests.machine.ground import OnServer
 from tests.machine.machine import Broken, Machine, Picks
@@ -86,13 +86,15 @@ class Soak:
             self.machine.somebody(self.picks())
         for _ in range(self.random.randint(0, 3)):
             self.machine.specs[self.stack] = change(self.machine.specs[self.stack], self.picks())
-        wish = self.random.choice((Wish(), Wish(), Wish(prune=True), Wish(prune=True, allow_destroy=("*",))))
+        options = self.random.choice(
+            (PlanOptions(), PlanOptions(), PlanOptions(prune=True), PlanOptions(prune=True, allow_destroy=("*",)))
+        )
         self.ground.wire.chance = self.chance
         try:
-            self.applies += self.machine.endured(self.stack, wish, TRIES)
+            self.applies += self.machine.endured(self.stack, options, TRIES)
         finally:
             self.ground.wire.chance = lambda: None
-        ran = self.machine.applied(self.stack, wish)
+        ran = self.machine.applied(self.stack, options)
         self.refused += ran.error is not None
         if self.rounds % 10 == 9:
             self.machine.tidy()
@@ -102,7 +104,7 @@ class Soak:
     def run(self, minutes: float) -> bool:
         """Round after round. Whether every promise was kept."""
         start, began = memory(), time.monotonic()
-        self.machine.applied(self.stack, Wish())
+        self.machine.applied(self.stack, PlanOptions())
         print(f"{self.agents} agents made in {time.monotonic() - began:.1f} s", flush=True)
         until, failures = time.monotonic() + minutes * 60, 0
         try:

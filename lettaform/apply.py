@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from lettaform.address import Address
+from lettaform.backend import Server
 from lettaform.errors import LettaformError, ServerError, Unavailable
 from lettaform.model import FORGET, Answer, Event, Mark, Outcome, Plan, Report, Step
-from lettaform.server import Server
-from lettaform.words import Address, Ref, settle
+from lettaform.values import Ref, settle
 
 Notify = Callable[[Event], None]
 INTERRUPTED = "interrupted"
@@ -126,7 +127,7 @@ class _Walk:
             for o in self.outcomes.values()
             if (o.step.op == "delete" or o.step.member == FORGET) and o.status != "done"
         }
-        known = {str(address): id for address, id in self.plan.record.ids.items()}
+        known = {str(address): id for address, id in self.plan.state.ids.items()}
         ids |= {
             address: id
             for address, id in alive.items()
@@ -134,17 +135,17 @@ class _Walk:
         }
         failed = [o.step for o in self.outcomes.values() if o.status != "done"]
         undone = {str(step.address) for step in failed if step.mark is not None or step.op in ("link", "unlink")}
-        before = {str(address): mark for address, mark in self.plan.record.marks.items()}
+        before = {str(address): mark for address, mark in self.plan.state.marks.items()}
         marks = {a: before.get(a) if a in undone else self.settled(mark) for a, mark in fields.get("marks", {}).items()}
         ids = {address: id for address, id in ids.items() if isinstance(id, str)}
         called = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "call" and o.status == "done"}
         pending = [address for address in fields.get("pending", ()) if address in ids and address not in called]
         born = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "create" and o.status == "done"}
-        left = {address: blocks for address, blocks in fields.get("heirlooms", {}).items() if address not in born}
+        left = {address: blocks for address, blocks in fields.get("carried_over", {}).items() if address not in born}
         marks = {address: mark for address, mark in marks.items() if mark is not None and address in ids}
         lost = {str(o.step.address) for o in self.outcomes.values() if o.error and _perhaps_made(o.error)}
         intents = {address: name for address, name in fields.get("intents", {}).items() if address in lost}
-        return fields | {"ids": ids, "pending": pending, "heirlooms": left, "marks": marks, "intents": intents}
+        return fields | {"ids": ids, "pending": pending, "carried_over": left, "marks": marks, "intents": intents}
 
     def settled(self, mark: Mark) -> Mark:
         return replace(mark, base=settle(dict(mark.base), self.known))

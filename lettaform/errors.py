@@ -9,7 +9,7 @@ LettaformError                 the CLI catches only this; anything else is a bug
 │ ├ Conflict                   409
 │ ├ Unavailable                no answer: refused, cut, timed out, 429, 5xx
 │ └ Unsupported                this server lacks what is asked
-└ PlanError                    the manifest and the world do not go together
+└ PlanError                    the manifest and the observed do not go together
   ├ Ambiguous                  several live objects answer to one address; lists their ids
   ├ Guarded                    it would destroy something precious; names the flag that consents
   ├ Diverged                   manifest and agent both changed a `merge` value
@@ -19,7 +19,7 @@ LettaformError                 the CLI catches only this; anything else is a bug
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -127,7 +127,7 @@ class Unsupported(ServerError):
 
 
 class PlanError(LettaformError):
-    """The manifest and the world do not go together. Carries every problem that was found."""
+    """The manifest and the observed do not go together. Carries every problem that was found."""
 
     def __init__(self, message: str, hint: str | None = None, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message, hint)
@@ -160,3 +160,11 @@ class Locked(PlanError):
     """Somebody else applies."""
 
     exit_code = 8
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The most similar of `words`; None if none is similar. For hints such as "did you mean"."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return found[0] if found else None

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lettaform.address import Address
 from lettaform.apply import INTERRUPTED, Stop
 from lettaform.apply import apply as walk
-from lettaform.errors import NotFound, PlanError, Problem, Stale
-from lettaform.kinds import guests, kinds, sections
+from lettaform.backend import Server, connect
+from lettaform.errors import NotFound, PlanError, Problem, Stale, nearest
+from lettaform.kinds import dependent_kinds, kinds, sections
 from lettaform.manifest import load
-from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Plan, Report, Wish, World
-from lettaform.plan import Delta, Draft, diff, make, saved
+from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
+from lettaform.plan import Diff, ResourceChange, diff, make, saved
 from lettaform.plan.compare import matches
 from lettaform.plan.order import remark
 from lettaform.render import data
-from lettaform.server import Server, connect
 from lettaform.snapshot import export
-from lettaform.words import Address, nearest
 
 _T = TypeVar("_T")
 DEFAULT_URL = "http://localhost:8283"
@@ -32,7 +32,7 @@ DEFAULT_URL = "http://localhost:8283"
 Consent = Callable[[Plan], bool]
 Notify = Callable[[Event], None]
 
-__all__ = ["Connection", "Source", "Wish", "adopt", "apply", "plan", "read", "show"]
+__all__ = ["Connection", "PlanOptions", "Source", "adopt", "apply", "plan", "read", "show"]
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,15 @@ def read(source: Source) -> Manifest:
 # --- plan and apply --------------------------------------------------------------------------------------------------
 
 
-def plan(source: Source, connection: Connection, wish: Wish | None = None) -> Plan:
+def plan(source: Source, connection: Connection, options: PlanOptions | None = None) -> Plan:
     """What would change. Sends nothing that writes."""
-    return asyncio.run(_with(source, connection, lambda line: line.plan(wish or Wish())))
+    return asyncio.run(_with(source, connection, lambda line: line.plan(options or PlanOptions())))
 
 
 def apply(
     source: Source,
     connection: Connection,
-    wish: Wish | None = None,
+    options: PlanOptions | None = None,
     *,
     consent: Consent = lambda plan: True,
     notify: Notify = lambda event: None,
@@ -92,12 +92,12 @@ def apply(
 ) -> tuple[Plan, Report | None]:
     """Plan, ask `consent`, carry out. The Report is None where nothing was to do, or consent was refused."""
 
-    async def run(line: _Line) -> tuple[Plan, Report | None]:
-        plan = await line.plan(wish or Wish())
+    async def run(line: Session) -> tuple[Plan, Report | None]:
+        plan = await line.plan(options or PlanOptions())
         if not plan and not line.held:
             return plan, None  # nothing to do is nothing to lock, either; unless a dead run left its lock behind
         async with line.locked():
-            plan = await line.plan(wish or Wish())
+            plan = await line.plan(options or PlanOptions())
             if not plan or not consent(plan):
                 return plan, None
             return plan, await line.apply(plan, notify, parallel)
@@ -137,7 +137,7 @@ def apply_saved(
     """Carry out a saved plan, if planning again gives the very same Steps; else Stale names what moved."""
     told, asked = _saved(path)
 
-    async def run(line: _Line) -> tuple[Plan, Report | None]:
+    async def run(line: Session) -> tuple[Plan, Report | None]:
         async with line.locked():
             plan = await line.plan(asked)
             if lines := saved.moved(told, plan):
@@ -151,12 +151,12 @@ def apply_saved(
     return asyncio.run(_with(source, pinned, run, parallel))
 
 
-def _saved(path: Path) -> tuple[Mapping[str, Any], Wish]:
+def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(told, dict) or told.get("format_version") != saved.FORMAT:
             raise ValueError("format")
-        return told, saved.wish(told)
+        return told, saved.options(told)
     except OSError as error:
         raise PlanError(f"cannot read {path}: {error.strerror}", "`lettaform plan -o FILE` writes one") from error
     except (ValueError, TypeError, RecursionError) as error:
@@ -166,7 +166,7 @@ def _saved(path: Path) -> tuple[Mapping[str, Any], Wish]:
 def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan:
     """Take a living object in under an address of the manifest. Writes our mark, and nothing else."""
 
-    async def run(line: _Line) -> Plan:
+    async def run(line: Session) -> Plan:
         plan = await line.adopt(_address(address), id)
         _raise(await line.apply(plan, lambda event: None, 1))
         return plan
@@ -177,9 +177,9 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
     """What is live of the stack, and the external things that it uses."""
 
-    async def run(line: _Line) -> list[Live]:
-        world = await line.find()
-        lives = [replace(live, address=a) for a, live in sorted(world.objects.items(), key=lambda item: item[0])]
+    async def run(line: Session) -> list[Live]:
+        observed = await line.find()
+        lives = [replace(live, address=a) for a, live in sorted(observed.objects.items(), key=lambda item: item[0])]
         if address is None:
             return lives
         found = [live for live in lives if live.address and matches(live.address, (address,))]
@@ -196,11 +196,11 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
 def state_list(source: Source, connection: Connection) -> list[Live]:
     """Everything that carries the stack's mark: its objects, copies, surviving memory."""
 
-    async def run(line: _Line) -> list[Live]:
-        world = await line.find()
-        ours = [replace(live, address=a) for a, live in world.objects.items() if live.stack == line.manifest.stack]
-        left = [replace(live, address=a) for a, live in world.loose]
-        return sorted([*ours, *world.copies, *left], key=lambda live: (str(live.address), live.id))
+    async def run(line: Session) -> list[Live]:
+        observed = await line.find()
+        ours = [replace(live, address=a) for a, live in observed.objects.items() if live.stack == line.manifest.stack]
+        left = [replace(live, address=a) for a, live in observed.orphaned_blocks]
+        return sorted([*ours, *observed.duplicates, *left], key=lambda live: (str(live.address), live.id))
 
     return asyncio.run(_with(source, connection, run))
 
@@ -208,15 +208,15 @@ def state_list(source: Source, connection: Connection) -> list[Live]:
 def state_move(source: Source, connection: Connection, old: str, new: str) -> None:
     """Give a living object, and its parts, another address."""
 
-    async def run(line: _Line) -> None:
-        world, before, after = await line.find(), _address(old), _address(new)
-        _ours(world, before, line.manifest)
+    async def run(line: Session) -> None:
+        observed, before, after = await line.find(), _address(old), _address(new)
+        _ours(observed, before, line.manifest)
         # a crash between mark and record leaves one object at both
-        if after in world.objects and world.objects[after].id != world.objects[before].id:
-            raise PlanError(f"{after} is taken by {world.objects[after].id}", "`lettaform state rm` lets it go")
+        if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
+            raise PlanError(f"{after} is taken by {observed.objects[after].id}", "`lettaform state rm` lets it go")
         if before.section != after.section or after.parent or before.parent:
             raise PlanError(f"{before} cannot become {after}", "an address moves within its section, parts with it")
-        _raise(await line.apply(line.remark(world, {before: after}), lambda event: None, 4))
+        _raise(await line.apply(line.remark(observed, {before: after}), lambda event: None, 4))
 
     asyncio.run(_with(source, connection, run, lock=True))
 
@@ -224,10 +224,10 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
 def state_remove(source: Source, connection: Connection, address: str) -> None:
     """Forget: take our mark off an object and its parts, and leave them alive."""
 
-    async def run(line: _Line) -> None:
-        world, gone = await line.find(), _address(address)
-        _ours(world, gone, line.manifest)
-        _raise(await line.apply(line.remark(world, {gone: None}), lambda event: None, 4))
+    async def run(line: Session) -> None:
+        observed, gone = await line.find(), _address(address)
+        _ours(observed, gone, line.manifest)
+        _raise(await line.apply(line.remark(observed, {gone: None}), lambda event: None, 4))
 
     asyncio.run(_with(source, connection, run, lock=True))
 
@@ -235,18 +235,18 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
     """Make the stack record again from the marks. Returns how many objects it holds, and what could not be told."""
 
-    async def run(line: _Line) -> tuple[int, list[str]]:
-        world = await line.server.find(line.manifest, whole=True)
-        lost = [problem.message for problem in world.problems if problem.address]
-        marked = {a: live for a, live in world.objects.items() if live.stack == line.manifest.stack}
+    async def run(line: Session) -> tuple[int, list[str]]:
+        observed = await line.server.find(line.manifest, whole=True)
+        lost = [problem.message for problem in observed.problems if problem.address]
+        marked = {a: live for a, live in observed.objects.items() if live.stack == line.manifest.stack}
         lost += [
             f"{a} ({live.id}) has lost its mark: kept as the record had it"
             for a, live in marked.items()
             if not live.marked
         ]
-        lost += [f"{a} ({id}) no longer exists" for a, id in world.record.ids.items() if a not in world.objects]
-        lost += [f"{copy.address} is also claimed by {copy.id}, a copy" for copy in world.copies]
-        report = await line.apply(line.remark(replace(world, problems=()), {}), lambda event: None, 1)
+        lost += [f"{a} ({id}) no longer exists" for a, id in observed.state.ids.items() if a not in observed.objects]
+        lost += [f"{copy.address} is also claimed by {copy.id}, a copy" for copy in observed.duplicates]
+        report = await line.apply(line.remark(replace(observed, problems=()), {}), lambda event: None, 1)
         _raise(report)
         return sum(a.parent is None for a in marked), lost
 
@@ -261,7 +261,7 @@ def lock_show(source: Source, connection: Connection) -> Lock | None:
 def lock_release(source: Source, connection: Connection) -> Lock | None:
     """Release the lock of the stack, whoever holds it. Returns what was released."""
 
-    async def run(line: _Line) -> Lock | None:
+    async def run(line: Session) -> Lock | None:
         lock = await line.server.holder(line.manifest.stack)
         if lock is not None:
             await line.server.release(lock)
@@ -273,12 +273,12 @@ def lock_release(source: Source, connection: Connection) -> Lock | None:
 # --- the line itself -------------------------------------------------------------------------------------------------
 
 
-class _Line:
+class Session:
     """One manifest and one server, for one run."""
 
     def __init__(self, manifest: Manifest, server: Server, directory: Path, patience: float | None = None) -> None:
         self.manifest, self.server, self.directory, self.patience = manifest, server, directory, patience
-        self.world: World | None = None
+        self.observed: Observed | None = None
         self.lost = asyncio.Event()
         self.alone = self.held = False
         self.checked: set[tuple[Address, frozenset[str]]] = set()
@@ -298,52 +298,54 @@ class _Line:
         """Who else may be applying."""
         return None if self.alone else await self.server.holder(self.manifest.stack)
 
-    async def find(self) -> World:
+    async def find(self) -> Observed:
         """What is live; doubts are errors."""
-        world = await _steady(lambda: self.server.find(self.manifest))
-        if world.problems:
-            raise PlanError("the world is not clear", problems=world.problems)
-        self.world = world
-        return world
+        observed = await _steady(lambda: self.server.find(self.manifest))
+        if observed.problems:
+            raise PlanError("the observed is not clear", problems=observed.problems)
+        self.observed = observed
+        return observed
 
-    async def plan(self, wish: Wish) -> Plan:
+    async def plan(self, options: PlanOptions) -> Plan:
         """load is done; find, diff, check, order."""
-        _selectors(wish, self.manifest)
-        world, draft = await _steady(lambda: self.draft(wish))
+        _selectors(options, self.manifest)
+        observed, draft = await _steady(lambda: self.draft(options))
         holder = await self.holder()
-        self.held, self.world = holder is not None, world
-        written = [(d.desired, _written(d.change)) for d in draft.deltas if d.desired and _unsure(d)]
+        self.held, self.observed = holder is not None, observed
+        written = [(d.desired, _written(d.change)) for d in draft.resources if d.desired and _unsure(d)]
         unseen = [(desired, fields) for desired, fields in written if (desired.address, fields) not in self.checked]
-        problems = await self.server.check(unseen, world) if unseen else []
+        problems = await self.server.check(unseen, observed) if unseen else []
         self.checked |= set() if problems else {(desired.address, fields) for desired, fields in unseen}
-        plan = make(self.manifest, world, wish, replace(draft, problems=(*draft.problems, *problems)))
+        plan = make(self.manifest, observed, options, replace(draft, problems=(*draft.problems, *problems)))
         if holder is None:
             return plan
         told = f"stack `{plan.stack}` is locked by {holder.holder} since {holder.since}: this may be out of date soon"
         return replace(plan, warnings=(*plan.warnings, Problem(told, severity="warning")))
 
-    async def draft(self, wish: Wish) -> tuple[World, Draft]:
+    async def draft(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """find, diff; and again, once it is known whom that would touch."""
-        world = await self.server.find(self.manifest)
-        _environment(self.manifest, world)
-        draft = diff(self.manifest, world, wish)
-        asked, tied = _usage(draft, world), _tied(draft)
+        observed = await self.server.find(self.manifest)
+        _environment(self.manifest, observed)
+        draft = diff(self.manifest, observed, options)
+        asked, tied = _usage(draft, observed), _tied(draft)
         if not (asked or tied):
-            return world, draft
-        world = replace(world, users=await self.server.users(asked), ties=await self.server.ties(tied))
-        seen = _ids(world)
-        for each in (each for tie in world.ties.values() for each in (*tie.along, *tie.before)):
+            return observed, draft
+        observed = replace(
+            observed, users=await self.server.users(asked), dependents=await self.server.dependents(tied)
+        )
+        seen = _ids(observed)
+        for each in (each for tie in observed.dependents.values() for each in (*tie.along, *tie.before)):
             if each.stack == self.manifest.stack and each.id not in seen:
                 told = f"{each.address} came to be while the server was read: {each.id}"
                 raise _Moving(told, "plan again; if that does not help, `lettaform state rebuild`")
-        return world, diff(self.manifest, world, wish)
+        return observed, diff(self.manifest, observed, options)
 
     async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:
         """A snapshot of what dies; then the Steps."""
-        assert self.world is not None
+        assert self.observed is not None
         ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
-        doomed = {live.id: (str(address), live) for address, live in _all(self.world) if live.id in ids}
-        for tie in (self.world.ties[id] for id in list(doomed) if id in self.world.ties):
+        doomed = {live.id: (str(address), live) for address, live in _all(self.observed) if live.id in ids}
+        for tie in (self.observed.dependents[id] for id in list(doomed) if id in self.observed.dependents):
             doomed |= {live.id: ("", live) for live in tie.along if live.id not in doomed}
         if doomed:
             await export(self.server, plan.stack, list(doomed.values()), self.directory / ".lettaform" / "snapshots")
@@ -351,7 +353,7 @@ class _Line:
             watch = asyncio.create_task(self.watch(stop))
             try:
                 report = await walk(
-                    plan, self.server, known=_ids(self.world), parallel=parallel, notify=notify, stop=stop
+                    plan, self.server, known=_ids(self.observed), parallel=parallel, notify=notify, stop=stop
                 )
             finally:
                 watch.cancel()
@@ -376,41 +378,41 @@ class _Line:
         if desired is None or desired.external or address.parent:
             _unknown(str(address), [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)])
             raise AssertionError
-        world = await self.server.find(replace(self.manifest, imports=()))
-        holder = world.objects.get(address)
-        if holder is not None and holder.id != id and not any(copy.id == id for copy in world.copies):
+        observed = await self.server.find(replace(self.manifest, imports=()))
+        holder = observed.objects.get(address)
+        if holder is not None and holder.id != id and not any(copy.id == id for copy in observed.duplicates):
             raise PlanError(f"{address} is {holder.id} already", f"`lettaform state rm '{address}'` lets it go")
         live, attached = await self.server.live(desired.kind, id)
         if live.stack not in (None, self.manifest.stack):
             raise PlanError(f"{id} belongs to stack `{live.stack}`", "use it with `external: {id: …}`")
-        if live.address and live.address != address and world.objects.get(live.address, live).id == id:
+        if live.address and live.address != address and observed.objects.get(live.address, live).id == id:
             raise PlanError(
                 f"{id} is {live.address} of this stack", f"`lettaform state mv '{live.address}' '{address}'`"
             )
         mine = replace(live, address=address, stack=self.manifest.stack, marked=False, mark=Mark())
-        problems = tuple(p for p in world.problems if p.address != str(address))
-        world = replace(
-            world,
-            objects={**world.objects, address: mine},
-            attached={**world.attached, id: attached},
-            strangers={key: each for key, each in world.strangers.items() if each.id != id},
+        problems = tuple(p for p in observed.problems if p.address != str(address))
+        observed = replace(
+            observed,
+            objects={**observed.objects, address: mine},
+            attached={**observed.attached, id: attached},
+            foreign={key: each for key, each in observed.foreign.items() if each.id != id},
             problems=problems,
         )
-        draft = diff(self.manifest, world, Wish(target=(str(address),)))
-        self.world = world
-        return make(self.manifest, world, Wish(), _marks_alone(draft))
+        draft = diff(self.manifest, observed, PlanOptions(target=(str(address),)))
+        self.observed = observed
+        return make(self.manifest, observed, PlanOptions(), _marks_alone(draft))
 
-    def remark(self, world: World, addresses: Mapping[Address, Address | None]) -> Plan:
+    def remark(self, observed: Observed, addresses: Mapping[Address, Address | None]) -> Plan:
         """The plan that rewrites marks: address to its new one, None forgets. And the record, always."""
-        self.world = world
-        steps = remark(world, self.manifest, addresses)
-        return Plan(self.manifest.stack, world.url, world.version, steps=steps, record=world.record)
+        self.observed = observed
+        steps = remark(observed, self.manifest, addresses)
+        return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
 
 
 async def _with(
     source: Source,
     connection: Connection,
-    run: Callable[[_Line], Coroutine[Any, Any, _T]],
+    run: Callable[[Session], Coroutine[Any, Any, _T]],
     parallel: int = 8,
     *,
     lock: bool = False,
@@ -418,7 +420,7 @@ async def _with(
     """Read the manifest, connect, hold the lock if asked to, and run."""
     manifest = read(source)
     async with _connected(manifest, connection, parallel) as server:
-        line = _Line(manifest, server, source.directory, connection.patience)
+        line = Session(manifest, server, source.directory, connection.patience)
         if not lock:
             return await run(line)
         async with line.locked():
@@ -458,16 +460,16 @@ class _interruptible:
             self.loop.remove_signal_handler(signal.SIGINT)
 
 
-def _selectors(wish: Wish, manifest: Manifest) -> None:
+def _selectors(options: PlanOptions, manifest: Manifest) -> None:
     """A pattern that fits nothing is a mistake, not an empty plan. What may be undeclared is left to the guard."""
-    for pattern in (*wish.target, *wish.exclude, *wish.reseed):
+    for pattern in (*options.target, *options.exclude, *options.reseed):
         if not any(matches(address, (pattern,)) for address in manifest.objects):
             _unknown(pattern, [str(address) for address in manifest.objects])
 
 
-def _environment(manifest: Manifest, world: World) -> None:
-    before, now = world.record.environment, manifest.environment
-    if world.record.exists and before != now:
+def _environment(manifest: Manifest, observed: Observed) -> None:
+    before, now = observed.state.environment, manifest.environment
+    if observed.state.exists and before != now:
         told = f"stack `{manifest.stack}` was applied with {_named(before)}, and this is {_named(now)}"
         raise PlanError(told, "give the environment a `stack:` of its own, or name the same one with -e")
 
@@ -476,23 +478,23 @@ def _named(environment: str | None) -> str:
     return f"environment `{environment}`" if environment else "no environment"
 
 
-def _usage(draft: Draft, world: World) -> list[Live]:
+def _usage(draft: Diff, observed: Observed) -> list[Live]:
     """Of which shared objects everybody's agents must be known: what would be deleted, rewritten or adopted."""
     asked = []
-    for delta in draft.deltas:
-        live, change = delta.live, delta.change
+    for resource in draft.resources:
+        live, change = resource.live, resource.change
         if live is None or not kinds()[live.kind].shared:
             continue
         rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
-        if change.action in ("delete", "replace") or rewritten or (not live.marked and delta.address.parent):
+        if change.action in ("delete", "replace") or rewritten or (not live.marked and resource.address.parent):
             asked.append(live)
     return asked
 
 
-def _tied(draft: Draft) -> list[Live]:
+def _tied(draft: Diff) -> list[Live]:
     """Of what it must be known what hangs on its life: it would die."""
-    dying = [d.live for d in draft.deltas if d.live and d.change.action in ("delete", "replace")]
-    return [live for live in dying if live.kind in kinds()[live.kind].brings or guests(live.kind)]
+    dying = [d.live for d in draft.resources if d.live and d.change.action in ("delete", "replace")]
+    return [live for live in dying if live.kind in kinds()[live.kind].brings or dependent_kinds(live.kind)]
 
 
 class _Moving(PlanError):
@@ -507,43 +509,43 @@ async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     return await read()
 
 
-def _unsure(delta: Delta) -> bool:
+def _unsure(resource: ResourceChange) -> bool:
     """Whether only the server can say if what is planned can be."""
-    change = delta.change
-    return bool(change.differences or change.recompiles or (delta.desired and delta.desired.external))
+    change = resource.change
+    return bool(change.fields_changed or change.recompiles or (resource.desired and resource.desired.external))
 
 
 def _written(change: Change) -> frozenset[str]:
-    return frozenset(difference.path.split(".")[0] for difference in change.differences)
+    return frozenset(difference.path.split(".")[0] for difference in change.fields_changed)
 
 
-def _marks_alone(draft: Draft) -> Draft:
+def _marks_alone(draft: Diff) -> Diff:
     """The draft without what would change anything but marks."""
-    deltas = []
-    taken = {delta.address.child for delta in draft.deltas if delta.address.parent and delta.live}
-    for delta in draft.deltas:
-        action = delta.change.action
-        if delta.live is None or action == "create" or (action == "replace" and delta.address.parent):
+    resources = []
+    taken = {resource.address.child for resource in draft.resources if resource.address.parent and resource.live}
+    for resource in draft.resources:
+        action = resource.change.action
+        if resource.live is None or action == "create" or (action == "replace" and resource.address.parent):
             continue
-        differing = {difference.path for difference in delta.change.differences}
-        mark = delta.mark or Mark()
+        differing = {difference.path for difference in resource.change.fields_changed}
+        mark = resource.mark or Mark()
         base = {path: value for path, value in mark.base.items() if path not in differing}
-        have = delta.live.values
+        have = resource.live.values
         members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
         parts = {key: value for key, value in mark.parts.items() if key in taken}
-        change = replace(delta.change, action="adopt", reason="import", differences=(), recompiles=0)
+        change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
         mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
-        deltas.append(replace(delta, change=change, fields={}, links=(), unlinks=(), mark=mark))
-    return replace(draft, deltas=tuple(deltas), runtime=(), unmanaged=(), guards=())
+        resources.append(replace(resource, change=change, fields={}, links=(), unlinks=(), mark=mark))
+    return replace(draft, resources=tuple(resources), runtime=(), unmanaged=(), guards=())
 
 
-def _all(world: World) -> list[tuple[Address, Live]]:
-    return [*world.objects.items(), *world.loose]
+def _all(observed: Observed) -> list[tuple[Address, Live]]:
+    return [*observed.objects.items(), *observed.orphaned_blocks]
 
 
-def _ids(world: World) -> frozenset[str]:
+def _ids(observed: Observed) -> frozenset[str]:
     """Of everything that carries our mark."""
-    return frozenset(live.id for _, live in _all(world)) | {copy.id for copy in world.copies}
+    return frozenset(live.id for _, live in _all(observed)) | {copy.id for copy in observed.duplicates}
 
 
 def _address(text: str) -> Address:
@@ -557,10 +559,10 @@ def _address(text: str) -> Address:
     return address
 
 
-def _ours(world: World, address: Address, manifest: Manifest) -> None:
-    live = world.objects.get(address)
+def _ours(observed: Observed, address: Address, manifest: Manifest) -> None:
+    live = observed.objects.get(address)
     if live is None or live.stack != manifest.stack:
-        _unknown(str(address), [str(a) for a, live in world.objects.items() if live.stack == manifest.stack])
+        _unknown(str(address), [str(a) for a, live in observed.objects.items() if live.stack == manifest.stack])
 
 
 def _unknown(pattern: str, known: list[str]) -> None:

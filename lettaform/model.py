@@ -1,4 +1,4 @@
-"""Desired, Live, Difference, Change, Step, Plan, Report: the values that floors hand to each other. All frozen."""
+"""Desired, Live, FieldChange, Change, Step, Plan, Report: the values that floors hand to each other. All frozen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lettaform.address import Address
 from lettaform.errors import Place, Problem
 from lettaform.kinds.base import Policy
-from lettaform.words import Address
 
 # --- wanted ----------------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Record:
+class State:
     """The stack's own memory on the server: whose address is which id, and what must outlive the manifest."""
 
     ids: Mapping[Address, str] = field(default_factory=dict)
@@ -140,13 +140,13 @@ class Record:
     environment: str | None = None
     pending: frozenset[Address] = frozenset()
     """To whom a call was due (an agent's recompile) as an apply ended: written before the change, taken back after."""
-    heirlooms: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
+    carried_over: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
     """Blocks of an agent that is being replaced: written before it dies, taken back once they hang on its successor."""
     key: str | None = None
     """With which secrets are digested, so that a saved plan can tell that one was rotated."""
-    copies: frozenset[str] = frozenset()
+    duplicates: frozenset[str] = frozenset()
     """Ids that claim an address of ours and were told apart from it: never ours until they are imported."""
-    relics: Mapping[str, Mark] = field(default_factory=dict)
+    tombstones: Mapping[str, Mark] = field(default_factory=dict)
     """Marks, by id, of what is about to die and has no room for one: it may be found alive all the same."""
     intents: Mapping[Address, str] = field(default_factory=dict)
     """What is about to be made and will not be found by tags, by name: written before it is, taken back after it."""
@@ -168,7 +168,7 @@ class Lock:
 
 
 @dataclass(frozen=True)
-class Ties:
+class Dependents:
     """What hangs on the life of an object, declared or not."""
 
     along: tuple[Live, ...] = ()
@@ -178,43 +178,43 @@ class Ties:
 
 
 @dataclass(frozen=True)
-class World:
+class Observed:
     """What is live, as far as a stack is concerned."""
 
     url: str
     version: str
-    record: Record = field(default_factory=Record)
+    state: State = field(default_factory=State)
     objects: Mapping[Address, Live] = field(default_factory=dict)
     """Ours, and what we use of others': the external ones."""
-    copies: tuple[Live, ...] = ()
+    duplicates: tuple[Live, ...] = ()
     """They claim an address of ours that belongs to another object."""
-    survivors: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
+    detached: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
     """Own blocks with our mark that hang on no agent."""
-    strayed: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
+    held_elsewhere: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
     """Own blocks with our mark that hang on agents, and on their own no more."""
-    heirlooms: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
+    carried_over: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
     """What an agent that died in the middle of being replaced has left, marked or not."""
-    strangers: Mapping[tuple[str, str], Live] = field(default_factory=dict)
+    foreign: Mapping[tuple[str, str], Live] = field(default_factory=dict)
     """Kind and unique name to what has it and is not ours."""
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
     """Agent id to every block that hangs on it, whoever made it."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Id of what is shared to the ids of all agents that have it, anybody's; only where it was asked for."""
-    ties: Mapping[str, Ties] = field(default_factory=dict)
+    dependents: Mapping[str, Dependents] = field(default_factory=dict)
     """Id of what would die to what hangs on its life; only where it was asked for."""
     brought: Mapping[Address, str] = field(default_factory=dict)
     """Address of what another object brings to the id of what it brought."""
     problems: tuple[Problem, ...] = ()
 
     @property
-    def loose(self) -> tuple[tuple[Address, Live], ...]:
+    def orphaned_blocks(self) -> tuple[tuple[Address, Live], ...]:
         """Own blocks that do not hang on their agent, and what they answer to."""
-        both = (*self.survivors.items(), *self.strayed.items())
+        both = (*self.detached.items(), *self.held_elsewhere.items())
         return tuple((address, live) for address, lives in both for live in lives)
 
 
 @dataclass(frozen=True)
-class Wish:
+class PlanOptions:
     """What is asked of a plan. Patterns are addresses with `*`."""
 
     prune: bool = False
@@ -232,7 +232,7 @@ Reason = Literal["manifest", "drift", "conflict", "seed"]
 
 
 @dataclass(frozen=True)
-class Difference:
+class FieldChange:
     """One field that will be written. `old` and `new` may hold slots; a secret's are never shown."""
 
     path: str
@@ -252,14 +252,14 @@ class Change:
     action: Action
     id: str | None = None
     reason: str = "manifest"
-    differences: tuple[Difference, ...] = ()
+    fields_changed: tuple[FieldChange, ...] = ()
     recompiles: int = 0
     place: Place | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Runtime:
+class AgentChange:
     """A value that an agent moved while it ran, and that is kept. `seed_moved`: so did the manifest's."""
 
     address: Address
@@ -322,12 +322,12 @@ class Plan:
     url: str
     version: str
     environment: str | None = None
-    wish: Wish = field(default_factory=Wish)
+    options: PlanOptions = field(default_factory=PlanOptions)
     changes: tuple[Change, ...] = ()
-    runtime: tuple[Runtime, ...] = ()
+    runtime: tuple[AgentChange, ...] = ()
     unmanaged: tuple[Unmanaged, ...] = ()
     steps: tuple[Step, ...] = ()
-    record: Record = field(default_factory=Record)
+    state: State = field(default_factory=State)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from lettaform.address import Address
 from lettaform.apply import INTERRUPTED, Stop, apply
 from lettaform.errors import ServerError
-from lettaform.model import Answer, Event, Plan, Record, Report, Step
-from lettaform.words import Address, Ref
+from lettaform.model import Answer, Event, Plan, Report, State, Step
+from lettaform.values import Ref
 
 at = Address.parse
 
@@ -39,7 +40,7 @@ class Fake:
 
 
 def step(key: str, *after: str, op: Any = "create", **words: Any) -> Step:
-    address = at(key.lstrip("-")) if "." in key else at("stack.record")
+    address = at(key.lstrip("-")) if "." in key else at("stack.state")
     return Step(key, op, address, "block", after=after, **words)
 
 
@@ -50,7 +51,7 @@ def record(**ids: Any) -> Step:
         "protected": [],
         "environment": None,
     }
-    return Step("record", "record", at("stack.record"), "stack", fields=fields)
+    return Step("record", "record", at("stack.state"), "stack", fields=fields)
 
 
 def walk(server: Fake, *steps: Step, stop: Stop | None = None, **words: Any) -> tuple[Report, list[Event]]:
@@ -95,8 +96,8 @@ def test_the_record_comes_last_and_holds_what_was_made_alone() -> None:
 
 def test_what_could_not_be_deleted_stays_in_the_record() -> None:
     server = Fake("-blocks.a")
-    before = Record({at("blocks.a"): "id-a"})
-    walk(server, step("-blocks.a", op="delete", id="id-a"), record(), record=before)
+    before = State({at("blocks.a"): "id-a"})
+    walk(server, step("-blocks.a", op="delete", id="id-a"), record(), state=before)
     assert server.sent[-1][1]["ids"] == {"blocks.a": "id-a"}
 
 

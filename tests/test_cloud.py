@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from lettaform import flow
+from lettaform.backend import connect
 from lettaform.errors import LettaformError, ManifestError, Unsupported
 from lettaform.kinds import kinds
-from lettaform.model import Plan, Wish
-from lettaform.server import connect
+from lettaform.model import Plan, PlanOptions
 from tests.standin import StandIn
-from tests.standin.server import Record, Refusal
+from tests.standin.server import Refusal, Body
 
 CLOUD = "https://api.letta.com"
 
@@ -26,7 +26,7 @@ class Cloud(StandIn):
 
     def __init__(self) -> None:
         super().__init__()
-        self.schedules: dict[str, Record] = {}
+        self.schedules: dict[str, Body] = {}
         self.lost = False
         """The next schedule is made, and the answer lost."""
 
@@ -51,7 +51,7 @@ class Cloud(StandIn):
         del self.schedules[id]
         return {"success": True}
 
-    def _schedule(self, agent: str, told: Record) -> Record:
+    def _schedule(self, agent: str, told: Body) -> Body:
         assert set(told) <= {"messages", "schedule", "callback_url", "include_return_message_types", "max_steps"}
         messages = [{"type": "message", "otid": self.id("otid"), **each} for each in told["messages"]]
         id, when = self.id("schedule"), told.pop("schedule")
@@ -77,11 +77,11 @@ class Fleet:
     def through(self) -> Any:
         return mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.cloud))
 
-    def apply(self, **wish: Any) -> Plan:
+    def apply(self, **options: Any) -> Plan:
         with self.through():
-            plan, report = flow.apply(self.source, self.connection, Wish(**wish))
+            plan, report = flow.apply(self.source, self.connection, PlanOptions(**options))
             assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
-        if not wish.get("destroy"):
+        if not options.get("destroy"):
             self.settled()
         return plan
 

@@ -200,7 +200,7 @@ class Shell(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not ctx.resilient_parsing:
-            from lettaform.words import nearest
+            from lettaform.errors import nearest
 
             near = nearest(args[0], list(VERBS))
             ctx.fail(f"there is no verb `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""))

@@ -36,7 +36,9 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @allow_destroy
 @locking
 @click.pass_obj
-def apply(asked: Globals, /, saved: Path | None, yes: bool, parallel: int, patience: float | None, **wish: Any) -> int:
+def apply(
+    asked: Globals, /, saved: Path | None, yes: bool, parallel: int, patience: float | None, **options: Any
+) -> int:
     """Show the plan, ask, carry it out. With PLAN, a file of `plan -o`: exactly that, or nothing."""
     from lettaform import flow
 
@@ -47,10 +49,10 @@ def apply(asked: Globals, /, saved: Path | None, yes: bool, parallel: int, patie
             yes,
             "Apply",
             lambda consent, notify: flow.apply(
-                source, connection, flow.Wish(**wish), consent=consent, notify=notify, parallel=parallel
+                source, connection, flow.PlanOptions(**options), consent=consent, notify=notify, parallel=parallel
             ),
         )
-    if given := [name for name, value in wish.items() if value]:
+    if given := [name for name, value in options.items() if value]:
         raise click.UsageError(f"a saved plan has decided that already: --{given[0].replace('_', '-')}")
     return carry_out(
         asked,

@@ -20,12 +20,12 @@ def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[st
     """Delete everything that carries this stack's mark, after a snapshot. Nothing else is touched."""
     from lettaform import flow
 
-    wish = flow.Wish(destroy=True, allow_destroy=allow_destroy)
+    options = flow.PlanOptions(destroy=True, allow_destroy=allow_destroy)
     return carry_out(
         asked,
         yes,
         "Destroy",
         lambda consent, notify: flow.apply(
-            asked.source(), asked.connection(patience), wish, consent=consent, notify=notify, parallel=parallel
+            asked.source(), asked.connection(patience), options, consent=consent, notify=notify, parallel=parallel
         ),
     )

@@ -49,7 +49,7 @@ agents:
 SUPERVISOR = """\
 You are the supervisor of a small team.
 
-Keep what you learn about the person you talk to in the memory block `human`,
+Patch what you learn about the person you talk to in the memory block `human`,
 and what the whole team must know in `organization`.
 """
 

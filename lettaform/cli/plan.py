@@ -53,7 +53,7 @@ def plan(
     out: Path | None,
     detailed_exitcode: bool,
     form: str | None,
-    **wish: Any,
+    **options: Any,
 ) -> int:
     """Show what would change. Writes nothing to the server."""
     from lettaform import flow
@@ -62,7 +62,7 @@ def plan(
     if asked.json and form == "text":
         raise click.UsageError("--json and --format text contradict each other")
     asked = remember(replace(asked, json=asked.json or form == "json"))
-    found = flow.plan(asked.source(), asked.connection(), flow.Wish(**wish))
+    found = flow.plan(asked.source(), asked.connection(), flow.PlanOptions(**options))
     if asked.json:
         click.echo(data.dumps(data.plan(found), indent=2))
         click.echo(text.notices(found), err=True, nl=False)

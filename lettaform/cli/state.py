@@ -34,8 +34,8 @@ def list_(asked: Globals, /) -> None:
 def show(asked: Globals, /, address: str) -> None:
     """Show what is remembered of ADDRESS: digests of what was last applied, members that lettaform attached."""
     from lettaform import flow
+    from lettaform.errors import nearest
     from lettaform.render import data, text
-    from lettaform.words import nearest
 
     everything = flow.state_list(asked.source(), asked.connection())
     found = [item for item in everything if str(item.address) == address]

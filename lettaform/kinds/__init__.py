@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from lettaform.address import Address
 from lettaform.kinds.base import Attr, Kind
-from lettaform.words import Address
 
 
 @cache
@@ -28,16 +27,16 @@ def sections() -> Mapping[str, str]:
     return {kind.section: name for name, kind in kinds().items()}
 
 
-def company(address: Address) -> Iterator[tuple[str, str, Address]]:
+def companions(address: Address) -> Iterator[tuple[str, str, Address]]:
     """What the server makes along with an object where it is asked to: the field that asks, kind, and address."""
     kind = sections().get(address.section)
     for name, line in kinds()[kind].attrs().items() if kind and address.field is None else ():
         for other in line.along or ():
-            yield name, other, replace(address, section=kinds()[other].section, key=f"{address.key}-{name}")
+            yield name, other, address.sibling(kinds()[other].section, f"{address.key}-{name}")
 
 
 @cache
-def guests(kind: str) -> Mapping[str, Attr]:
+def dependent_kinds(kind: str) -> Mapping[str, Attr]:
     """Kinds that live with an object of this kind and die with it, each with the line that says so."""
     homes = {name: table.home() for name, table in kinds().items()}
     return {name: line for name, line in homes.items() if line and line.to == kind}

@@ -186,7 +186,7 @@ def _timezone(name: str) -> list[tuple[str, str, str | None]]:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # 0.16.8: 500 at birth, and PATCH stores anything
-        from lettaform.words import nearest
+        from lettaform.errors import nearest
 
         return [("timezone", f"{name!r} is not a time zone", nearest(name, sorted(available_timezones())))]
     return []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
-from lettaform.words import Item, digest
+from lettaform.values import Item, digest
 
 
 # fmt: off

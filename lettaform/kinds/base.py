@@ -48,7 +48,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lettaform.words import Item
+from lettaform.values import Item
 
 Policy = Literal["enforce", "seed", "yield", "ignore"]
 POLICIES: dict[Policy, str] = {

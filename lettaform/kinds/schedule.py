@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
-from lettaform.words import digest
+from lettaform.values import digest
 
 _MESSAGE = ("messages", "callback_url", "include_return_message_types", "max_steps")
 

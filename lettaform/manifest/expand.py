@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.errors import Place
-from lettaform.kinds import company, kinds, sections
+from lettaform.kinds import companions, kinds, sections
 from lettaform.kinds.base import Kind
 from lettaform.manifest.form import said_of
 from lettaform.manifest.language import EXTERNAL, ONCE, REPEAT
 from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described, empty, merge
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Each, Scope
-from lettaform.words import Address
 
 MOST = 20_000
 """Objects that one manifest may make."""
@@ -68,7 +68,7 @@ class Expanded:
         found: dict[Address, list[Address]] = {}
         for address in self.instances:
             if address.index is not None and not address.field:
-                found.setdefault(Address(address.section, address.key), []).append(address)
+                found.setdefault(address.instance(None), []).append(address)
         return found
 
     def all_of(self, address: Address) -> list[Address]:
@@ -116,7 +116,7 @@ def expand(root: Node, scope: Scope) -> Expanded:
     below = root.map.get("defaults") or empty(root.place)
     for section, kind in sections().items():
         for key, place in keys[section].items():
-            address = Address(section, key)
+            address = Address.of(section, key)
             body = _body(sectioned[section].map[key], below.map.get(section))
             rounds = None if body is None else _rounds(body, address, scope)
             if body is None or rounds is None:
@@ -132,7 +132,7 @@ def expand(root: Node, scope: Scope) -> Expanded:
                     scope.problems.add(f"more than {MOST} objects", place)
                     return expanded
     for instance in others:
-        address, top = instance.address, Address(instance.address.section, instance.address.key)
+        address, top = instance.address, instance.address.instance(None)
         if address in found:
             told = f"{address} is what the server makes along with {instance.along}"
             scope.problems.add(told, found[address].place, "give this one another key", address=address)
@@ -163,7 +163,7 @@ def _instances(
     _misplaced(kind, body, str(address), external, scope.problems)
     for each in rounds:
         name = address.key if each is None else f"{address.key}-{each.key}"
-        here = address if each is None else Address(address.section, address.key, each.key)
+        here = address if each is None else address.instance(each.key)
         when = body.map.get("when")
         if when is not None and when.tag != UNSET:
             wanted = scope.plain(when, each, "when")
@@ -235,13 +235,13 @@ def _parts(instance: Instance) -> Iterator[Instance]:
             continue
         for key, node in field.map.items():
             if key and isinstance(node.value, dict):
-                address = instance.address.own(name, key)
+                address = instance.address.part(name, key)
                 yield Instance(address, line.own, node, field.keys[key], key, instance.each)
 
 
 def _company(instance: Instance, scope: Scope) -> Iterator[Instance]:
     """What the server makes along with an object; their keys are its own and the field's that asks for them."""
-    for name, kind, address in company(instance.address):
+    for name, kind, address in companions(instance.address):
         field = instance.body.map.get(name)
         if instance.external or field is None or field.null or field.tag == UNSET:
             continue
@@ -256,7 +256,7 @@ def _born_with(instance: Instance) -> Iterator[Instance]:
     """The parts that such an object has from birth."""
     for name, key in instance.table.born_with.items():
         own = instance.table.attrs()[name].own or ""
-        yield Instance(instance.address.own(name, key), own, empty(instance.place), instance.place, key, instance.each)
+        yield Instance(instance.address.part(name, key), own, empty(instance.place), instance.place, key, instance.each)
 
 
 def _spelled_out(root: Node) -> Node:

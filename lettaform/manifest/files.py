@@ -15,7 +15,7 @@ from lettaform.errors import Place
 from lettaform.manifest.node import HOLE
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.text import DEPTH, decode
-from lettaform.words import Item
+from lettaform.values import Item
 
 MEGABYTE = 1_000_000
 ONE, ALL = 10 * MEGABYTE, 64 * MEGABYTE

@@ -354,8 +354,8 @@ class Body:
         if line.own:
             return self.part(line).schema(definitions)
         if line.along:
-            company = Company(line).schema(definitions)
-            return {"description": line.doc, "anyOf": [{"type": "boolean"}, company, EXPRESSION]}
+            companions = Company(line).schema(definitions)
+            return {"description": line.doc, "anyOf": [{"type": "boolean"}, companions, EXPRESSION]}
         schema = loose({key: value for key, value in model.items() if key not in ("default", "title", "description")})
         if line.partial and "additionalProperties" in schema:
             schema["additionalProperties"] = nullable(schema["additionalProperties"])

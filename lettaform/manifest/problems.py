@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from lettaform.errors import Place, Problem
-from lettaform.words import nearest
+from lettaform.errors import Place, Problem, nearest
 
 
 class Problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
@@ -12,7 +13,7 @@ from lettaform.manifest.node import HOLE, Node, described, plural
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Path
 from lettaform.model import Desired, External
-from lettaform.words import Address, Ref
+from lettaform.values import Ref
 
 
 class References:
@@ -68,12 +69,12 @@ class References:
             return [item]  # of a wrong type, which is told elsewhere
         declared = self.expanded.keys[section]
         if item in declared:
-            whole = Address(section, item)
+            whole = Address.of(section, item)
             return [Ref(address) for address in self.expanded.all_of(whole)]
         one = self._one_of(section, item)
         if one is not None and one in self.instances:
             return [Ref(one)]
-        if one is not None and Address(section, one.key) in self.expanded.unusable:
+        if one is not None and Address.of(section, one.key) in self.expanded.unusable:
             return HOLE
         if item in kinds()[kind].built_in:
             return [Ref(self._built_in(kind, section, item, where))]
@@ -89,7 +90,7 @@ class References:
             return None
 
     def _built_in(self, kind: str, section: str, name: str, where: Place) -> Address:
-        address = Address(section, name)
+        address = Address.of(section, name)
         if address not in self.implied:
             self.implied[address] = Desired(address, kind, {}, where, external=External(name=name))
         return address
@@ -97,7 +98,7 @@ class References:
     def _unknown(self, instance: Instance, line: Attr, section: str, item: str, where: Place) -> Any:
         declared = self.expanded.keys[section]
         one = self._one_of(section, item)
-        whole = Address(section, one.key) if one is not None and one.index is not None else None
+        whole = Address.of(section, one.key) if one is not None and one.index is not None else None
         words = [*declared, *(kinds()[line.to].built_in if line.to else ())]
         hint = suggest(item, words)
         if whole is not None and whole in self.expanded.repeated:
@@ -116,19 +117,19 @@ class References:
         if not steps:
             return self._no(f"`${{{path.text}}}` names no object", where, f"${{{section}.key.id}}")
         key, _ = steps.pop(0)
-        address = Address(section, key)
+        address = Address.of(section, key)
         declared = self.expanded.keys[section]
         if address in self.expanded.unusable or (key not in declared and self.problems.unread):
             return None, []
         if key not in declared:
-            choices = [str(Address(section, known)) for known in declared]
+            choices = [str(Address.of(section, known)) for known in declared]
             return self._no(f"there is no `{address}`", where, suggest(str(address), choices))
         if address in self.expanded.repeated:
             choices = [str(one) for one in self.expanded.all_of(address)]
             if not steps or not steps[0][1]:
                 message = f"`{address}` is made by `for_each`: name one of them"
                 return self._no(message, where, suggest(str(address), choices))
-            address = Address(section, key, steps.pop(0)[0])
+            address = Address.of(section, key, steps.pop(0)[0])
             if address not in self.instances:
                 return self._no(f"there is no `{address}`", where, suggest(str(address), choices))
         if address not in self.instances:
@@ -136,7 +137,7 @@ class References:
         words = [word for word, _ in steps]
         line = self.instances[address].table.attrs().get(words[0]) if words else None
         if line is not None and line.own and len(words) > 1:
-            address, words = address.own(words[0], words[1]), words[2:]
+            address, words = address.part(words[0], words[1]), words[2:]
             if address not in self.instances:
                 parts = [str(part) for part in self.instances if part.field and part.parent == address.parent]
                 return self._no(f"there is no `{address}`", where, suggest(str(address), parts))

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_origin
 
+from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Never, Policy
-from lettaform.manifest.beside import Beside, address
+from lettaform.manifest.declarations import Beside, address
 from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.form import UNMANAGED, never, partial
 from lettaform.manifest.node import HOLE, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.references import References
 from lettaform.manifest.scope import SECRET, Path, Scope
-from lettaform.manifest.together import members_are_unique, names_are_unique
 from lettaform.manifest.types import Flaw, find, flaws, places
+from lettaform.manifest.uniqueness import members_are_unique, names_are_unique
 from lettaform.model import Desired, External, Manifest
-from lettaform.words import MARK, Address, Item, Ref, Secret, fill, tainted
+from lettaform.ownership.marks import MARK
+from lettaform.values import Item, Ref, Secret, fill, tainted
 
 LONGEST = 30
 """How many objects a field may be taken from, one after the other."""
@@ -223,8 +225,8 @@ class Objects:
         taken = {item.name: item for item in found.values()}
         for item in self.scope.files.matching(pattern, where):
             other = taken.get(item.name)
-            if other is not None and other.told != item.told:
-                told = f"{field}: two files would be called `{item.name}`: {other.told['path']} and {item.told['path']}"
+            if other is not None and other.body != item.body:
+                told = f"{field}: two files would be called `{item.name}`: {other.body['path']} and {item.body['path']}"
                 self.problems.add(told, where, "rename one", address=instance.address, field=field)
             found[item.key] = item
 

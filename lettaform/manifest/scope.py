@@ -16,7 +16,7 @@ from lettaform.errors import Place
 from lettaform.manifest.files import Files
 from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
-from lettaform.words import Joined, Ref, Secret, tainted
+from lettaform.values import Ref, Secret, Template, tainted
 
 GROWN = 64_000_000
 """How many characters all texts with expressions in them may have together."""
@@ -112,7 +112,7 @@ class Scope:
         if value is not HOLE and tainted(value):
             self.problems.add(f"{path}: a secret cannot stand here", node.place, SECRET)
             return HOLE
-        if isinstance(value, Ref | Joined):
+        if isinstance(value, Ref | Template):
             self.problems.add(f"{path}: must be known before anything is made", node.place)
             return HOLE
         return value
@@ -164,7 +164,7 @@ class Scope:
             return "true" if value else "false"
         if isinstance(value, int | float):
             return str(value)
-        if isinstance(value, str | Ref | Joined | Secret):
+        if isinstance(value, str | Ref | Template | Secret):
             return value
         hint = "it can only stand alone"
         self.problems.add(f"`${{{expression}}}` is {described(value)}, which does not fit into a text", where, hint)
@@ -173,7 +173,7 @@ class Scope:
     def _joined(self, parts: list[Any], node: Node) -> Any:
         flat: list[str | Ref | Secret] = []
         for part in parts:
-            flat += part.parts if isinstance(part, Joined) else [part]
+            flat += part.parts if isinstance(part, Template) else [part]
         self.grown += len(flat) + sum(len(part) for part in flat if isinstance(part, str))
         self.grown += sum(len(part.value) for part in flat if isinstance(part, Secret))
         if self.grown > GROWN:
@@ -194,7 +194,7 @@ class Scope:
             elif not isinstance(part, Secret):
                 merged.append(part)
         texts = [part for part in merged if isinstance(part, str)]
-        return Joined(tuple(merged)) if len(texts) < len(merged) else "".join(texts)
+        return Template(tuple(merged)) if len(texts) < len(merged) else "".join(texts)
 
     def _expression(self, text: str, where: Place, each: Each | None) -> Any:
         try:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lettaform.errors import Place
+from lettaform.errors import Place, nearest
 from lettaform.manifest.files import Files
 from lettaform.manifest.language import TYPES, VARIABLE
 from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope
 from lettaform.manifest.text import parse
-from lettaform.words import Secret, nearest
+from lettaform.values import Secret
 
 PREFIX = "LETTAFORM_VAR_"
 

@@ -1,4 +1,4 @@
-"""The difference, pure: a Manifest and a World to a Plan."""
+"""The difference, pure: a Manifest and a Observed to a Plan."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lettaform.model import Change, Manifest, Mark, Plan, Step, Wish, World
-from lettaform.plan.diff import Delta, Draft, diff
+from lettaform.model import Change, Manifest, Mark, Observed, Plan, PlanOptions, Step
+from lettaform.plan.diff import Diff, ResourceChange, diff
 from lettaform.plan.guard import guard
 from lettaform.plan.order import RECORD, order
-from lettaform.words import Ref, settle
+from lettaform.values import Ref, settle
 
-__all__ = ["Delta", "Draft", "diff", "guard", "make"]
+__all__ = ["Diff", "ResourceChange", "diff", "guard", "make"]
 
 
-def make(manifest: Manifest, world: World, wish: Wish, draft: Draft | None = None) -> Plan:
+def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Diff | None = None) -> Plan:
     """The plan: everything that was found, and the Steps that follow from it. PlanError if it cannot be."""
-    draft = guard(draft or diff(manifest, world, wish))
-    world = draft.world or world
+    draft = guard(draft or diff(manifest, observed, options))
+    observed = draft.observed or observed
     # what is replaced gets another id
-    gone = {delta.address for delta in draft.deltas if delta.change.action == "replace"}
+    gone = {resource.address for resource in draft.resources if resource.change.action == "replace"}
 
     def known(ref: Ref) -> Any:
-        live = world.objects.get(ref.address)
+        live = observed.objects.get(ref.address)
         if live is None or ref.address in gone:
             return ref
         return live.id if ref.path == "id" else live.values.get(ref.path)
 
-    changes = tuple(delta.change for delta in draft.deltas)
-    steps = tuple(_settled(step, known) for step in order(draft.deltas, manifest, world, destroy=wish.destroy))
+    changes = tuple(resource.change for resource in draft.resources)
+    steps = tuple(_settled(step, known) for step in order(draft.resources, manifest, observed, destroy=options.destroy))
     if steps and not changes:
         changes = (Change(RECORD, "stack", "record", reason="what the stack remembers of itself"),)
     return Plan(
         stack=manifest.stack,
-        url=world.url,
-        version=world.version,
+        url=observed.url,
+        version=observed.version,
         environment=manifest.environment,
-        wish=wish,
+        options=options,
         changes=changes,
         runtime=draft.runtime,
         unmanaged=draft.unmanaged,
         steps=steps,
-        record=world.record,
-        outputs={} if wish.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
+        state=observed.state,
+        outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         warnings=manifest.warnings,
     )
 

@@ -9,36 +9,39 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.model import Desired, Difference, Live, Manifest, Reason, Runtime, Wish, World
-from lettaform.plan.policy import Verdict, decide, policies
-from lettaform.words import Address, Digest, Item, Keep, Ref, Secret, canonical, digest, fill, refs
+from lettaform.model import AgentChange, Desired, FieldChange, Live, Manifest, Observed, PlanOptions, Reason
+from lettaform.plan.policy import Decision, decide, policies
+from lettaform.values import Digest, Item, Patch, Ref, Secret, canonical, digest, fill, refs
 
 UNKNOWN: Any = object()
 """Stands for a value that depends on something that does not exist yet."""
 
 
-class Eye:
-    """What a plan sees: one manifest, one world, and how their objects answer to each other."""
+class Lookup:
+    """What a plan sees: one manifest, one observed, and how their objects answer to each other."""
 
-    def __init__(self, manifest: Manifest, world: World, wish: Wish, gone: frozenset[Address] = frozenset()) -> None:
+    def __init__(
+        self, manifest: Manifest, observed: Observed, options: PlanOptions, gone: frozenset[Address] = frozenset()
+    ) -> None:
         """`gone`: what lives and will be replaced."""
-        self.manifest, self.world, self.wish, self.gone = manifest, world, wish, gone
-        self.addresses = {live.id: address for address, live in world.objects.items()}
-        self.hung = Counter(block.id for blocks in world.attached.values() for block in blocks)
+        self.manifest, self.observed, self.options, self.gone = manifest, observed, options, gone
+        self.addresses = {live.id: address for address, live in observed.objects.items()}
+        self.hung = Counter(block.id for blocks in observed.attached.values() for block in blocks)
 
     @cached_property
     def ids(self) -> Mapping[tuple[str, str], str]:
         """Kind and unique name to the id of what has it, anybody's."""
-        lives = (*self.world.strangers.values(), *self.world.objects.values())
+        lives = (*self.observed.foreign.values(), *self.observed.objects.values())
         return {(live.kind, live.name): live.id for live in lives if kinds()[live.kind].unique}
 
     def known(self, value: Any) -> Any:
         """`value` with what is alive in place of its Refs, secrets in clear; UNKNOWN if something is not alive yet."""
 
         def answer(ref: Ref) -> Any:
-            live = self.world.objects.get(ref.address)
+            live = self.observed.objects.get(ref.address)
             if live is None or ref.address in self.gone:
                 raise LookupError
             return live.id if ref.path == "id" else live.values.get(ref.path)
@@ -90,25 +93,25 @@ class Found:
     base: dict[str, Any] = field(default_factory=dict)
     members: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
-    differences: list[Difference] = field(default_factory=list)
+    fields_changed: list[FieldChange] = field(default_factory=list)
     links: list[tuple[str, Any]] = field(default_factory=list)
     unlinks: list[tuple[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    runtime: list[Runtime] = field(default_factory=list)
+    runtime: list[AgentChange] = field(default_factory=list)
     renamed: bool = False
 
 
-def compare(eye: Eye, desired: Desired, live: Live) -> Found:
+def compare(lookup: Lookup, desired: Desired, live: Live) -> Found:
     """Everything that differs between `desired` and `live`, field by field, judged by its policy."""
-    return _Comparison(eye, desired, live).run()
+    return _Comparison(lookup, desired, live).run()
 
 
 class _Comparison:
-    def __init__(self, eye: Eye, desired: Desired, live: Live) -> None:
-        self.eye, self.desired, self.live = eye, desired, live
+    def __init__(self, lookup: Lookup, desired: Desired, live: Live) -> None:
+        self.lookup, self.desired, self.live = lookup, desired, live
         self.kind: type[Kind] = kinds()[desired.kind]
         self.owners = policies(desired)
-        self.reseed = matches(desired.address, eye.wish.reseed)
+        self.reseed = matches(desired.address, lookup.options.reseed)
         declared = {path: value for path, value in live.mark.base.items() if path.split(".")[0] in desired.values}
         self.found = Found(declared, dict(live.mark.members))
 
@@ -124,7 +127,9 @@ class _Comparison:
             elif self.live.values.get(name) != value:  # a tool is renamed by its source
                 self.found.renamed = True
                 self.found.fields[name] = value
-                self.found.differences.append(Difference(name, self.live.values.get(name), value, self.owners[name]))
+                self.found.fields_changed.append(
+                    FieldChange(name, self.live.values.get(name), value, self.owners[name])
+                )
         self.again()
         return self.found
 
@@ -146,49 +151,49 @@ class _Comparison:
             have = [item for item in self.kind.normal(line.name, have) if item not in theirs] if theirs else have
         written: dict[str, Any] = {}
         for path, want, old in leaves(line, new, have):
-            verdict = self.judge(line, path, want, old)
-            self.note(line, path, want, old, verdict)
-            if verdict.write is not None:
+            decision = self.judge(line, path, want, old)
+            self.note(line, path, want, old, decision)
+            if decision.write is not None:
                 written[path] = over(old, want)
-                shown = self.eye.told(old) if line.to else old
+                shown = self.lookup.told(old) if line.to else old
                 if line.secret and old is not None:  # that there is one may be told, so that it shows as changed
                     shown = Secret("live", "")
                 policy = self.owners[line.name]
-                self.found.differences.append(Difference(path, shown, want, policy, verdict.write, line.secret))
+                self.found.fields_changed.append(FieldChange(path, shown, want, policy, decision.write, line.secret))
         if not written:
             return
         if not line.partial or not isinstance(new, Mapping):
             self.found.fields[line.name] = [*new, *theirs] if theirs else new
         elif value is None:
-            self.found.fields[line.name] = Keep(entries=(), drop=tuple(have or ()))
+            self.found.fields[line.name] = Patch(entries=(), drop=tuple(have or ()))
         else:
             if line.merges:  # and resets, 0.16.8, what depends on what is changed: all that is declared goes along
                 same = {path: over(old, want) for path, want, old in leaves(line, new, have)}
                 written = same | written
             entries = {path[len(line.name) + 1 :]: item for path, item in written.items()}
             gone = tuple(key for key, item in entries.items() if item is None)
-            self.found.fields[line.name] = Keep(
+            self.found.fields[line.name] = Patch(
                 entries=tuple((k, v) for k, v in entries.items() if v is not None), drop=gone
             )
 
-    def judge(self, line: Attr, path: str, want: Any, old: Any) -> Verdict:
-        known = self.eye.known(want)
+    def judge(self, line: Attr, path: str, want: Any, old: Any) -> Decision:
+        known = self.lookup.known(want)
         base = None if line.secret else self.found.base.get(path)
         if base is None and line.fixed and line.read is None:
-            return Verdict(base=spelled(self.kind, line, known))  # nobody can tell what it was born with
+            return Decision(base=spelled(self.kind, line, known))  # nobody can tell what it was born with
         lively = base if line.read is None else spelled(self.kind, line, project(old, known) if known else old)
         # what is not there yet has no digest, and differs from everything
         wanted = object() if known is UNKNOWN else spelled(self.kind, line, known)
         return decide(self.owners[line.name], base, wanted, lively, reseed=self.reseed)
 
-    def note(self, line: Attr, path: str, want: Any, old: Any, verdict: Verdict) -> None:
-        if verdict.runtime or verdict.seed_moved:
+    def note(self, line: Attr, path: str, want: Any, old: Any, decision: Decision) -> None:
+        if decision.runtime or decision.seed_moved:
             live, wanted = (None, None) if line.secret else (old, want)
             address, id = self.desired.address, self.live.id
-            self.found.runtime.append(Runtime(address, path, id, live, wanted, verdict.seed_moved))
+            self.found.runtime.append(AgentChange(address, path, id, live, wanted, decision.seed_moved))
         self.found.base.pop(path, None)
-        if not line.secret and verdict.base is not None:
-            self.found.base[path] = verdict.base if isinstance(verdict.base, str) else Digest(want, line.unordered)
+        if not line.secret and decision.base is not None:
+            self.found.base[path] = decision.base if isinstance(decision.base, str) else Digest(want, line.unordered)
 
     def theirs(self, line: Attr, new: list[Any], have: list[Any]) -> list[Any]:
         """Items of a live list that the server put there by itself, and that were never declared: they stay."""
@@ -213,7 +218,7 @@ class _Comparison:
                 continue
             held = line.read is not None and self.live.values.get(name) is not None
             same = project(self.live.values[name], value) if held else value
-            found.fields[name] = Keep(entries=tuple(same.items())) if line.partial else same
+            found.fields[name] = Patch(entries=tuple(same.items())) if line.partial else same
             found.notes.append(f"`{name}` is sent again as it is: the server would reset it")
 
     # --- collections to which others belong, too
@@ -221,11 +226,11 @@ class _Comparison:
     def collection(self, line: Attr, value: Any) -> None:
         if self.owners[line.name] == "ignore":
             return
-        found, eye = self.found, self.eye
+        found, lookup = self.found, self.lookup
         told = [value] if isinstance(value, Ref) else value or ()
-        want = list(map(eye.member, told))
+        want = list(map(lookup.member, told))
         have = [item for item in self.live.values.get(line.name) or () if not self.own(item)]
-        have = [item for item in have if isinstance(item, Item) or eye.addresses.get(item) not in eye.gone]
+        have = [item for item in have if isinstance(item, Item) or lookup.addresses.get(item) not in lookup.gone]
         ours = found.members.get(line.name, ())
         exact = self.desired.policies.get(line.name) == "enforce"
         kept = self.entailed(line) if exact else ()
@@ -240,33 +245,33 @@ class _Comparison:
             return
         moved = all(known(item) in ours for item in add) and not any(known(item) in ours for item in drop)
         reason: Reason = "drift" if moved and line.name in self.live.mark.members else "manifest"
-        change = Keep(tuple(map(eye.named, add)), tuple(map(eye.named, drop)))
-        old, policy = list(map(eye.named, have)), self.owners[line.name]
-        found.differences.append(Difference(line.name, old, change, policy, reason))
+        change = Patch(tuple(map(lookup.named, add)), tuple(map(lookup.named, drop)))
+        old, policy = list(map(lookup.named, have)), self.owners[line.name]
+        found.fields_changed.append(FieldChange(line.name, old, change, policy, reason))
         if line.link or line.holds:
             found.links += [(line.name, item) for item in add]
             found.unlinks += [(line.name, item) for item in drop]
         else:
-            found.fields[line.name] = Keep(tuple(add), tuple(drop))
+            found.fields[line.name] = Patch(tuple(add), tuple(drop))
 
     def entailed(self, line: Attr) -> list[str]:
         """Members that are there because another field holds something: the server would only put them back."""
         others = [other for other in self.kind.attrs().values() if other.entails and self.live.values.get(other.name)]
         names = {name for other in others for name in (other.entails or {}).get(line.name, ())}
-        return [self.eye.ids[line.to or "", name] for name in names if (line.to or "", name) in self.eye.ids]
+        return [self.lookup.ids[line.to or "", name] for name in names if (line.to or "", name) in self.lookup.ids]
 
     def own(self, item: Any) -> bool:
-        address = self.eye.addresses.get(item)
+        address = self.lookup.addresses.get(item)
         return address is not None and address.parent == self.desired.address
 
     def dropped(self, item: Any, ours: tuple[Any, ...]) -> bool:
         """Whether the agent itself took off a shared block that is its to drop."""
-        address = self.eye.addresses.get(item)
-        shared = self.eye.manifest.objects.get(address) if address else None
+        address = self.lookup.addresses.get(item)
+        shared = self.lookup.manifest.objects.get(address) if address else None
         if item not in ours or shared is None or shared.external or policies(shared)["value"] == "enforce":
             return False
         path = f"blocks[{shared.address.key}]"
-        self.found.runtime.append(Runtime(self.desired.address, path, self.live.id, live=False, want=True))
+        self.found.runtime.append(AgentChange(self.desired.address, path, self.live.id, live=False, want=True))
         return True
 
 

@@ -1,12 +1,12 @@
-"""What must not happen unasked, and what cannot happen at all: a Draft, or an error with every problem."""
+"""What must not happen unasked, and what cannot happen at all: a Diff, or an error with every problem."""
 
 from __future__ import annotations
 
 from lettaform.errors import Guarded, PlanError
-from lettaform.plan.diff import Draft
+from lettaform.plan.diff import Diff
 
 
-def guard(draft: Draft) -> Draft:
+def guard(draft: Diff) -> Diff:
     """Hand the draft on, or refuse it. Exit 7 where only consent is missing, 1 where it cannot be done."""
     problems = (*draft.problems, *draft.guards)
     if draft.problems:

@@ -7,70 +7,80 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
-from lettaform.kinds import company, kind_of, kinds, sections
-from lettaform.model import FORGET, Live, Manifest, Mark, Record, Step, World
-from lettaform.plan.diff import Delta
-from lettaform.words import Address, Item, Ref, refs
+from lettaform.address import Address
+from lettaform.kinds import companions, kind_of, kinds, sections
+from lettaform.model import FORGET, Live, Manifest, Mark, Observed, State, Step
+from lettaform.plan.diff import ResourceChange
+from lettaform.values import Item, Ref, refs
 
-RECORD = Address("stack", "record")
+RECORD = Address.of("stack", "record")
 """Where the stack record stands among the addresses."""
 
 
-def order(deltas: tuple[Delta, ...], manifest: Manifest, world: World, *, destroy: bool = False) -> tuple[Step, ...]:
+def order(
+    resources: tuple[ResourceChange, ...], manifest: Manifest, observed: Observed, *, destroy: bool = False
+) -> tuple[Step, ...]:
     """The Steps of a plan, in an order in which they could run one by one."""
     # what another object brought goes with it
-    doomed = [d for d in deltas if d.change.action in ("delete", "replace") and (not d.taken or d.address.parent)]
-    forgotten = {delta.address for delta in deltas if delta.change.action in ("delete", "replace", "forget")}
+    doomed = [d for d in resources if d.change.action in ("delete", "replace") and (not d.taken or d.address.parent)]
+    forgotten = {
+        resource.address for resource in resources if resource.change.action in ("delete", "replace", "forget")
+    }
     # what is made again in place of what somebody deleted: a crash must not make a copy of it
-    forgotten |= {d.address for d in deltas if d.change.action == "create" and d.address in world.record.ids}
-    inline = _inline(deltas)
-    steps = {step.key: step for delta in deltas for step in _steps(delta, inline)}
+    forgotten |= {d.address for d in resources if d.change.action == "create" and d.address in observed.state.ids}
+    inline = _inline(resources)
+    steps = {step.key: step for resource in resources for step in _steps(resource, inline)}
     steps |= {
-        step.key: step for delta in doomed for step in _death(delta, deltas, bool(forgotten & world.record.ids.keys()))
+        step.key: step
+        for resource in doomed
+        for step in _death(resource, resources, bool(forgotten & observed.state.ids.keys()))
     }
     pending = frozenset(step.address for step in steps.values() if step.op == "call")
-    linked = [_after(step, steps, world, doomed, pending) for step in _behind(steps, world)]
+    linked = [_after(step, steps, observed, doomed, pending) for step in _behind(steps, observed)]
     # whose agent lives has them again, and what is gone is nobody's
-    gone = {delta.live.id for delta in doomed if delta.live}
-    heirlooms = {
-        address: tuple(live.id for live in lives if live.id not in gone) for address, lives in world.heirlooms.items()
+    gone = {resource.live.id for resource in doomed if resource.live}
+    carried_over = {
+        address: tuple(live.id for live in lives if live.id not in gone)
+        for address, lives in observed.carried_over.items()
     } | {
-        delta.address: tuple(id for id in delta.kept.values() if isinstance(id, str))
-        for delta in deltas
-        if delta.change.action == "replace"
+        resource.address: tuple(id for id in resource.kept.values() if isinstance(id, str))
+        for resource in resources
+        if resource.change.action == "replace"
     }
     due = replace(
-        world.record,
+        observed.state,
         environment=manifest.environment,
-        copies=frozenset(copy.id for copy in world.copies),
-        pending=world.record.pending | pending,
-        heirlooms={address: ids for address, ids in heirlooms.items() if ids},
-        intents=_intents(deltas),
+        duplicates=frozenset(copy.id for copy in observed.duplicates),
+        pending=observed.state.pending | pending,
+        carried_over={address: ids for address, ids in carried_over.items() if ids},
+        intents=_intents(resources),
     )
-    before = _forewarn(forgotten, due, manifest, world)
-    last = _record(deltas, manifest, world, forgotten, due, destroy=destroy)
+    before = _forewarn(forgotten, due, manifest, observed)
+    last = _record(resources, manifest, observed, forgotten, due, destroy=destroy)
     return (*before, *_sorted(linked), *last)
 
 
-def _intents(deltas: tuple[Delta, ...]) -> dict[Address, str]:
+def _intents(resources: tuple[ResourceChange, ...]) -> dict[Address, str]:
     """What will be made and could not be found again by tags, were its answer lost."""
-    born = [each for each in deltas if each.change.action in ("create", "replace") and each.desired and not each.taken]
+    born = [
+        each for each in resources if each.change.action in ("create", "replace") and each.desired and not each.taken
+    ]
     named = {each.address: each.fields.get(kinds()[each.change.kind].name_field, "") for each in born}
     return {each.address: str(named[each.address]) for each in born if not kinds()[each.change.kind].tagged()}
 
 
-def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address | None]) -> tuple[Step, ...]:
+def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, Address | None]) -> tuple[Step, ...]:
     """The Steps that give objects, and their parts, another address, or (None) let them go. And the record."""
     steps: list[Step] = []
     ids: dict[str, Any] = {}
     marks: dict[Address, Mark] = {}
     for old, new in [*addresses.items()]:  # what the server made along with it goes where it goes
-        others = [each for _, _, each in company(new)] if new else []
-        pairs = zip_longest((each for _, _, each in company(old)), others)
-        addresses = {**addresses, **{o: n for o, n in pairs if o in world.objects}}
+        others = [each for _, _, each in companions(new)] if new else []
+        pairs = zip_longest((each for _, _, each in companions(old)), others)
+        addresses = {**addresses, **{o: n for o, n in pairs if o in observed.objects}}
     # a block that its agent took off goes where its agent goes
-    free = world.loose
-    for address, live in (*world.objects.items(), *free):
+    free = observed.orphaned_blocks
+    for address, live in (*observed.objects.items(), *free):
         if live.stack != manifest.stack:
             continue
         top, again = address.parent or address, f" {live.id}" if (address, live) in free else ""
@@ -84,99 +94,117 @@ def remark(world: World, manifest: Manifest, addresses: Mapping[Address, Address
                 continue
             steps.append(Step(f"{address}{again}", "update", address, live.kind, live.id, mark=Mark(), member=FORGET))
             continue
-        moved = new.own(address.field or "", address.child or "") if address.parent else new
+        moved = new.part(address.field or "", address.child or "") if address.parent else new
         ids |= {} if moved.parent else {str(moved): live.id}
         marks |= {} if kinds()[live.kind].roomy() else {moved: live.mark}
         if not silent:
             steps.append(Step(f"{moved}{again}", "update", moved, live.kind, live.id, mark=live.mark))
-    protected = frozenset(addresses.get(a, a) or a for a in world.record.protected)
+    protected = frozenset(addresses.get(a, a) or a for a in observed.state.protected)
     protected &= {Address.parse(a) for a in ids}
-    record = replace(world.record, protected=protected, copies=frozenset(copy.id for copy in world.copies), relics={})
+    record = replace(
+        observed.state,
+        protected=protected,
+        duplicates=frozenset(copy.id for copy in observed.duplicates),
+        tombstones={},
+    )
     return (*steps, Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)))
 
 
-def _inline(deltas: tuple[Delta, ...]) -> Mapping[Address, Mapping[str, Mapping[str, Any]]]:
+def _inline(resources: tuple[ResourceChange, ...]) -> Mapping[Address, Mapping[str, Mapping[str, Any]]]:
     """Own blocks that are born with their agent: one request instead of three."""
     found: dict[Address, dict[str, Mapping[str, Any]]] = {}
-    for delta in deltas:
-        address, wanted = delta.address, delta.desired
-        if address.parent and address.child and wanted and delta.live is None and delta.mark is None:
+    for resource in resources:
+        address, wanted = resource.address, resource.desired
+        if address.parent and address.child and wanted and resource.live is None and resource.mark is None:
             values = {name: value for name, value in wanted.values.items() if value is not None}
             found.setdefault(address.parent, {})[address.child] = values
     return found
 
 
-def _steps(delta: Delta, inline: Mapping[Address, Mapping[str, Mapping[str, Any]]]) -> Iterator[Step]:
-    change, address = delta.change, str(delta.address)
+def _steps(resource: ResourceChange, inline: Mapping[Address, Mapping[str, Mapping[str, Any]]]) -> Iterator[Step]:
+    change, address = resource.change, str(resource.address)
     if change.action == "delete":
         return
     if change.action in ("create", "replace"):
-        yield from _arrival(delta) if delta.taken else _birth(delta, inline.get(delta.address, {}))
-        for name, member in delta.links:
+        yield from _arrival(resource) if resource.taken else _birth(resource, inline.get(resource.address, {}))
+        for name, member in resource.links:
             key = f"{address}+{name}:{_named(member)}"
-            yield Step(key, "link", delta.address, change.kind, member=(name, member), after=(address,))
+            yield Step(key, "link", resource.address, change.kind, member=(name, member), after=(address,))
         return
-    if delta.live is None:
+    if resource.live is None:
         return
-    if delta.desired is None and delta.address.parent:  # of those there may be several
-        address = f"{address} {delta.live.id}"
+    if resource.desired is None and resource.address.parent:  # of those there may be several
+        address = f"{address} {resource.live.id}"
     if change.action == "forget":
         if kinds()[change.kind].mark == "record":
             return
-        yield Step(address, "update", delta.address, change.kind, delta.live.id, mark=delta.mark, member=FORGET)
+        yield Step(
+            address, "update", resource.address, change.kind, resource.live.id, mark=resource.mark, member=FORGET
+        )
         return
     waits: list[str] = []
-    held = {item.name: f"{address}+{name}:{_named(item)}" for name, item in delta.links if isinstance(item, Item)}
-    for verb, sign, members in (("unlink", "-", delta.unlinks), ("link", "+", delta.links)):
+    held = {item.name: f"{address}+{name}:{_named(item)}" for name, item in resource.links if isinstance(item, Item)}
+    for verb, sign, members in (("unlink", "-", resource.unlinks), ("link", "+", resource.links)):
         for name, member in members:
             key = f"{address}{sign}{name}:{_named(member)}"
             before = () if verb == "unlink" else tuple(waits)
             # what is held comes in any order; but what another takes the place of goes once that is there
             if isinstance(member, Item):
                 before = (held[member.name],) if verb == "unlink" and member.name in held else ()
-            yield Step(key, verb, delta.address, change.kind, delta.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
+            yield Step(key, verb, resource.address, change.kind, resource.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
             waits.append(key)
     room = kinds()[change.kind].roomy()
-    claim = delta.claim and kinds()[change.kind].mark != "record"
-    if delta.fields or claim or (delta.mark is not None and room):
+    claim = resource.claim and kinds()[change.kind].mark != "record"
+    if resource.fields or claim or (resource.mark is not None and room):
         users = 0 if kinds()[change.kind].call else change.recompiles
-        fields = delta.fields
+        fields = resource.fields
         yield Step(
             address,
             "update",
-            delta.address,
+            resource.address,
             change.kind,
-            delta.live.id,
+            resource.live.id,
             fields,
-            delta.mark,
+            resource.mark,
             after=tuple(waits),
             users=users,
         )
         waits.append(address)
-    if change.recompiles or delta.links or delta.unlinks:
-        yield from _call(delta, tuple(waits))
+    if change.recompiles or resource.links or resource.unlinks:
+        yield from _call(resource, tuple(waits))
 
 
-def _call(delta: Delta, after: tuple[str, ...]) -> Iterator[Step]:
+def _call(resource: ResourceChange, after: tuple[str, ...]) -> Iterator[Step]:
     """What must be told after a change, or nothing follows from it."""
-    call, change = kinds()[delta.change.kind].call, delta.change
+    call, change = kinds()[resource.change.kind].call, resource.change
     if call is not None:
-        key, id = f"{delta.address}!{call.name}", delta.live.id if delta.live and change.action == "update" else None
-        yield Step(key, "call", delta.address, change.kind, id, member=(call.name, None), after=after)
+        key, id = (
+            f"{resource.address}!{call.name}",
+            resource.live.id if resource.live and change.action == "update" else None,
+        )
+        yield Step(key, "call", resource.address, change.kind, id, member=(call.name, None), after=after)
 
 
-def _arrival(delta: Delta) -> Iterator[Step]:
+def _arrival(resource: ResourceChange) -> Iterator[Step]:
     """What another object brings, once that is there and was told to bring it."""
-    assert delta.taken is not None
-    by, key = delta.taken[1].address, str(delta.address)
+    assert resource.taken is not None
+    by, key = resource.taken[1].address, str(resource.address)
     call = kinds()[sections()[by.section]].call
     after = (str(by), f"{by}!{call.name}") if call and call.born else (str(by),)
-    kind = kinds()[delta.change.kind]
+    kind = kinds()[resource.change.kind]
     yield Step(
-        key, "take", delta.address, delta.change.kind, None, delta.fields, delta.mark, member=delta.taken, after=after
+        key,
+        "take",
+        resource.address,
+        resource.change.kind,
+        None,
+        resource.fields,
+        resource.mark,
+        member=resource.taken,
+        after=after,
     )
-    if delta.links or kind.compiled & delta.fields.keys():
-        yield from _call(delta, (key, *(f"{key}+{name}:{_named(member)}" for name, member in delta.links)))
+    if resource.links or kind.compiled & resource.fields.keys():
+        yield from _call(resource, (key, *(f"{key}+{name}:{_named(member)}" for name, member in resource.links)))
 
 
 def _named(member: Any) -> str:
@@ -185,53 +213,58 @@ def _named(member: Any) -> str:
     return str(member.address) if isinstance(member, Ref) else str(member)
 
 
-def _birth(delta: Delta, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
-    if delta.mark is None:  # an own block that is born with its agent
+def _birth(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+    if resource.mark is None:  # an own block that is born with its agent
         return
-    fields = dict(delta.fields)
-    if delta.kept:
-        fields["blocks"] = [*fields.get("blocks", ()), *delta.kept.values()]
-    before = (f"-{delta.address}",) if delta.change.action == "replace" else ()
-    kind = delta.change.kind
-    yield Step(str(delta.address), "create", delta.address, kind, None, fields, delta.mark, parts=parts, after=before)
+    fields = dict(resource.fields)
+    if resource.kept:
+        fields["blocks"] = [*fields.get("blocks", ()), *resource.kept.values()]
+    before = (f"-{resource.address}",) if resource.change.action == "replace" else ()
+    kind = resource.change.kind
+    yield Step(
+        str(resource.address), "create", resource.address, kind, None, fields, resource.mark, parts=parts, after=before
+    )
     call = kinds()[kind].call
     if call and call.born:
-        yield from _call(delta, (str(delta.address),))
+        yield from _call(resource, (str(resource.address),))
 
 
-def _death(delta: Delta, deltas: tuple[Delta, ...], recorded: bool) -> Iterator[Step]:
+def _death(resource: ResourceChange, resources: tuple[ResourceChange, ...], recorded: bool) -> Iterator[Step]:
     """Groups first, then agents, then what they used; and only once nobody of ours holds it any more.
 
     What the server made along with an object goes where that goes: taken apart before, a crash would leave a part that
     nobody could tell from a copy.
     """
-    along = {part: d.address for d in deltas if d.change.action == "delete" for _, _, part in company(d.address)}
+    along = {part: d.address for d in resources if d.change.action == "delete" for _, _, part in companions(d.address)}
     before = ["record-"] if recorded else []
-    live = delta.live
+    live = resource.live
     assert live is not None
-    if delta.taken:  # its successor has taken over what it said
-        before.append(str(delta.address))
+    if resource.taken:  # its successor has taken over what it said
+        before.append(str(resource.address))
     users = {name for name, kind in kinds().items() if any(live.kind in (a.to, a.own) for a in kind.attrs().values())}
-    if delta.address in along:
-        before.append(f"-{along[delta.address]}")
+    if resource.address in along:
+        before.append(f"-{along[resource.address]}")
     elif users:
         before += [
             f"-{each.address}"
-            for each in deltas
+            for each in resources
             if each.change.action in ("delete", "replace") and each.change.kind in users
             if not each.taken and each.address not in along
         ]
         before += [
-            f"{each.address}-{name}:{member}" for each in deltas for name, member in each.unlinks if member == live.id
+            f"{each.address}-{name}:{member}"
+            for each in resources
+            for name, member in each.unlinks
+            if member == live.id
         ]
-    yield Step(f"-{delta.address}", "delete", delta.address, live.kind, live.id, after=tuple(before))
+    yield Step(f"-{resource.address}", "delete", resource.address, live.kind, live.id, after=tuple(before))
 
 
 def _after(
-    step: Step, steps: Mapping[str, Step], world: World, doomed: list[Delta], pending: frozenset[Address]
+    step: Step, steps: Mapping[str, Step], observed: Observed, doomed: list[ResourceChange], pending: frozenset[Address]
 ) -> Step:
     """Refer to the steps that make or change what this one speaks of, or make room for it."""
-    alive = {live.id: str(address) for address, live in world.objects.items()}
+    alive = {live.id: str(address) for address, live in observed.objects.items()}
     members = dict(step.mark.members) if step.mark else {}
     named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts), members])]
     named += [alive[m] for m in _members(step) if m in alive]
@@ -241,20 +274,20 @@ def _after(
     # a cycle could only come from an update that waits for its own links
     before = [key for key in before if step.op in ("create", "link") or steps[key].op in ("create", "take")]
     if step.op == "link":  # a label is free once the block that has it is gone
-        before += [f"-{delta.address}" for delta in doomed if delta.address.parent == step.address]
-    noted = step.address in world.record.ids or not kinds()[step.kind].tagged()
+        before += [f"-{resource.address}" for resource in doomed if resource.address.parent == step.address]
+    noted = step.address in observed.state.ids or not kinds()[step.kind].tagged()
     if step.address in pending or (step.op == "create" and noted):
         before.append("record-")
     return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
 
 
-def _behind(steps: Mapping[str, Step], world: World) -> Iterator[Step]:
+def _behind(steps: Mapping[str, Step], observed: Observed) -> Iterator[Step]:
     """What is held comes before who has its holder: 0.16.8 fails to read a file while an agent gets its folder."""
     held: dict[str, list[str]] = {}
     for step in steps.values():
         if step.member and isinstance(step.member[1], Item):
             held.setdefault(str(step.address), []).append(step.key)
-    alive = {live.id: str(address) for address, live in world.objects.items()} if held else {}
+    alive = {live.id: str(address) for address, live in observed.objects.items()} if held else {}
     for step in steps.values():
         named = [str(ref.address) for ref in refs([dict(step.fields), step.member])] if held else []
         named += [alive[member] for member in _members(step) if member in alive]
@@ -267,81 +300,93 @@ def _members(step: Step) -> list[Any]:
     return [m for m in (*listed, step.member[1] if step.member else None) if isinstance(m, str)]
 
 
-def _forewarn(forgotten: set[Address], due: Record, manifest: Manifest, world: World) -> tuple[Step, ...]:
+def _forewarn(forgotten: set[Address], due: State, manifest: Manifest, observed: Observed) -> tuple[Step, ...]:
     """What a crash must not hide, written before anything else.
 
     What will die leaves the record first, or a stranger that took its place could pass for it. Whose prompt must be
     compiled again is noted, or nobody would know that it was not; and what hung on an agent that is replaced.
     """
-    noted = due.pending == world.record.pending and due.heirlooms.items() <= world.record.heirlooms.items()
-    noted = noted and due.intents.items() <= world.record.intents.items()
-    if noted and not forgotten & world.record.ids.keys():
+    noted = due.pending == observed.state.pending and due.carried_over.items() <= observed.state.carried_over.items()
+    noted = noted and due.intents.items() <= observed.state.intents.items()
+    if noted and not forgotten & observed.state.ids.keys():
         return ()
     # what the record alone knows stays in it until it is dead
     silent = {a for a in forgotten if (kind := kind_of(a)) and kinds()[kind].mark == "record"}
-    ids = {str(a): id for a, id in world.record.ids.items() if a not in forgotten - silent}
+    ids = {str(a): id for a, id in observed.state.ids.items() if a not in forgotten - silent}
     # an apply that died had made it and could not say so: once this is written, its intent is gone
-    kept = _kept(manifest, world, forgotten)
-    ids |= {str(a): kept[a].id for a in world.record.intents if a in kept}
-    marks = {a: mark for a, mark in world.record.marks.items() if a not in forgotten}
-    relics = {
-        world.record.ids[a]: mark for a, mark in world.record.marks.items() if a in forgotten & {*world.record.ids}
+    kept = _kept(manifest, observed, forgotten)
+    ids |= {str(a): kept[a].id for a in observed.state.intents if a in kept}
+    marks = {a: mark for a, mark in observed.state.marks.items() if a not in forgotten}
+    tombstones = {
+        observed.state.ids[a]: mark
+        for a, mark in observed.state.marks.items()
+        if a in forgotten & {*observed.state.ids}
     }
-    told = _fields(ids, replace(due, relics={**world.record.relics, **relics}), marks)
+    told = _fields(ids, replace(due, tombstones={**observed.state.tombstones, **tombstones}), marks)
     return (Step("record-", "record", RECORD, "stack", fields=told),)
 
 
 def _record(
-    deltas: tuple[Delta, ...],
+    resources: tuple[ResourceChange, ...],
     manifest: Manifest,
-    world: World,
+    observed: Observed,
     forgotten: set[Address],
-    due: Record,
+    due: State,
     *,
     destroy: bool,
 ) -> tuple[Step, ...]:
     born = {
-        delta.address
-        for delta in deltas
-        if delta.change.action in ("create", "replace") and delta.address.parent is None and delta.mark is not None
+        resource.address
+        for resource in resources
+        if resource.change.action in ("create", "replace")
+        and resource.address.parent is None
+        and resource.mark is not None
     }
-    kept = _kept(manifest, world, forgotten)
+    kept = _kept(manifest, observed, forgotten)
     ids: dict[str, Any] = {str(a): live.id for a, live in kept.items()} | {str(a): Ref(a) for a in born}
-    marks = _marks(deltas, kept, world)
+    marks = _marks(resources, kept, observed)
     declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
-    protected = declared | {a for a in world.record.protected if a not in manifest.objects and a in kept}
-    record = replace(due, protected=frozenset(protected), relics={})
-    if destroy and not ids and not record.copies:
-        return (Step("record", "delete", RECORD, "stack"),) if world.record.exists else ()
-    told = record.pending or record.intents or world.record.intents or world.record.relics
-    rewritten = bool(forgotten & world.record.ids.keys() or told or record.heirlooms != world.record.heirlooms)
+    protected = declared | {a for a in observed.state.protected if a not in manifest.objects and a in kept}
+    record = replace(due, protected=frozenset(protected), tombstones={})
+    if destroy and not ids and not record.duplicates:
+        return (Step("record", "delete", RECORD, "stack"),) if observed.state.exists else ()
+    told = record.pending or record.intents or observed.state.intents or observed.state.tombstones
+    rewritten = bool(
+        forgotten & observed.state.ids.keys() or told or record.carried_over != observed.state.carried_over
+    )
     same = (
         not rewritten
-        and ids == {str(a): id for a, id in world.record.ids.items()}
-        and protected == world.record.protected
+        and ids == {str(a): id for a, id in observed.state.ids.items()}
+        and protected == observed.state.protected
     )
     if (
         same
-        and marks == dict(world.record.marks)
-        and record.environment == world.record.environment
-        and (world.record.exists or not ids)
+        and marks == dict(observed.state.marks)
+        and record.environment == observed.state.environment
+        and (observed.state.exists or not ids)
     ):
         return ()
     return (Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)),)
 
 
-def _marks(deltas: tuple[Delta, ...], kept: Mapping[Address, Live], world: World) -> dict[Address, Mark]:
+def _marks(
+    resources: tuple[ResourceChange, ...], kept: Mapping[Address, Live], observed: Observed
+) -> dict[Address, Mark]:
     """Marks of what has no room for one on itself: as they were, and as they will be."""
-    marks = {a: mark for a, mark in world.record.marks.items() if a in kept}
-    for delta in deltas:
-        if delta.mark is not None and not kinds()[delta.change.kind].roomy() and delta.change.action != "forget":
-            marks[delta.address] = delta.mark
+    marks = {a: mark for a, mark in observed.state.marks.items() if a in kept}
+    for resource in resources:
+        if (
+            resource.mark is not None
+            and not kinds()[resource.change.kind].roomy()
+            and resource.change.action != "forget"
+        ):
+            marks[resource.address] = resource.mark
     return marks
 
 
-def _kept(manifest: Manifest, world: World, forgotten: set[Address]) -> dict[Address, Live]:
+def _kept(manifest: Manifest, observed: Observed, forgotten: set[Address]) -> dict[Address, Live]:
     """What lives, is ours, and stays so."""
-    return {a: live for a, live in world.objects.items() if _ours(a, live, manifest) and a not in forgotten}
+    return {a: live for a, live in observed.objects.items() if _ours(a, live, manifest) and a not in forgotten}
 
 
 def _ours(address: Address, live: Live, manifest: Manifest) -> bool:
@@ -349,18 +394,18 @@ def _ours(address: Address, live: Live, manifest: Manifest) -> bool:
     return address.parent is None and (live.stack == manifest.stack or adopted)
 
 
-def _fields(ids: Mapping[str, Any], record: Record, marks: Mapping[Address, Mark]) -> dict[str, Any]:
+def _fields(ids: Mapping[str, Any], record: State, marks: Mapping[Address, Mark]) -> dict[str, Any]:
     protected = sorted(map(str, record.protected))
     told = {str(address): mark for address, mark in sorted(marks.items(), key=lambda item: item[0])}
     return {
         "ids": dict(sorted(ids.items())),
         "marks": told,
         "protected": protected,
-        "copies": sorted(record.copies),
+        "copies": sorted(record.duplicates),
         "pending": sorted(map(str, record.pending)),
-        "heirlooms": {str(address): list(ids) for address, ids in record.heirlooms.items()},
+        "carried_over": {str(address): list(ids) for address, ids in record.carried_over.items()},
         "intents": {str(address): name for address, name in record.intents.items()},
-        "relics": dict(record.relics),
+        "tombstones": dict(record.tombstones),
         "environment": record.environment,
         "key": record.key,
     }

@@ -11,7 +11,7 @@ from lettaform.model import Desired, Reason
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What becomes of one leaf.
 
     write       the manifest's value is written, for this reason
@@ -26,7 +26,7 @@ class Verdict:
     base: object = None
 
 
-def decide(policy: Policy, base: object, want: object, live: object, *, reseed: bool = False) -> Verdict:
+def decide(policy: Policy, base: object, want: object, live: object, *, reseed: bool = False) -> Decision:
     """`base`, `want`, `live` are digests: as last applied (None: never), as declared, as found.
 
     | policy  | only want moved    | only live moved | both moved  | no base |
@@ -37,18 +37,18 @@ def decide(policy: Policy, base: object, want: object, live: object, *, reseed: 
     | ignore  | keep               | keep            | keep        | keep    |
     """
     if policy == "ignore":
-        return Verdict(base=base)
+        return Decision(base=base)
     if want == live:
-        return Verdict(base=want)
+        return Decision(base=want)
     if reseed and policy in ("seed", "yield"):
-        return Verdict(write="seed", base=want)
+        return Decision(write="seed", base=want)
     live_moved, want_moved = live != base, want != base
     if policy == "enforce":
         reason: Reason = "manifest" if base is None or not live_moved else "conflict" if want_moved else "drift"
-        return Verdict(write=reason, base=want)
+        return Decision(write=reason, base=want)
     if policy == "yield" and base is not None and not live_moved:
-        return Verdict(write="manifest", base=want)
-    return Verdict(runtime=live_moved, seed_moved=base is not None and want_moved, base=base)
+        return Decision(write="manifest", base=want)
+    return Decision(runtime=live_moved, seed_moved=base is not None and want_moved, base=base)
 
 
 def policies(desired: Desired) -> Mapping[str, Policy]:

@@ -1,4 +1,4 @@
-"""A Plan as a file that can be held against the world again: what was shown is what runs, or nothing does."""
+"""A Plan as a file that can be held against the observed again: what was shown is what runs, or nothing does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from lettaform.model import Mark, Plan, Step, Wish
-from lettaform.words import Address, Digest, Item, Joined, Keep, Ref, Secret, digest, keyed
+from lettaform.address import Address
+from lettaform.model import Mark, Plan, PlanOptions, Step
+from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, digest, keyed
 
 FORMAT = "1.0"
 
@@ -15,26 +16,28 @@ FORMAT = "1.0"
 def dump(plan: Plan) -> dict[str, Any]:
     """What apply must find unchanged: what was asked, every Step, and every value that a Step would write over.
 
-    A managed value that is as declared is in it, too: if it moves, there is another Step. Runtime values are not.
+    A managed value that is as declared is in it, too: if it moves, there is another Step. AgentChange values are not.
     """
     return {
-        "wish": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan.wish).items()},
-        "steps": [_step(step, plan.record.key) for step in plan.steps],
+        "options": {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan.options).items()
+        },
+        "steps": [_step(step, plan.state.key) for step in plan.steps],
         "overwrites": {
-            str(change.address): {d.path: digest(spell(d.old, None)) for d in change.differences if not d.secret}
+            str(change.address): {d.path: digest(spell(d.old, None)) for d in change.fields_changed if not d.secret}
             for change in plan.changes
         },
     }
 
 
-def wish(saved: Mapping[str, Any]) -> Wish:
+def options(saved: Mapping[str, Any]) -> PlanOptions:
     """What was asked of a saved plan. ValueError if that cannot be read."""
-    told: Any = saved.get("wish")
-    names = {field.name for field in fields(Wish)}
+    told: Any = saved.get("options")
+    names = {field.name for field in fields(PlanOptions)}
     if not isinstance(told, Mapping) or set(told) - names:
-        raise ValueError("no wish")
+        raise ValueError("no options")
     asked: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-    return Wish(**asked)
+    return PlanOptions(**asked)
 
 
 def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
@@ -86,7 +89,7 @@ def spell(value: Any, key: str | None) -> Any:
             return str(value)
         case Ref():
             return {"$ref": str(value.address), "path": value.path}
-        case Joined():
+        case Template():
             return {"$joined": [spell(part, key) for part in value.parts]}
         case Secret():
             return {"$secret": value.expression, "digest": keyed(value, key) if key else None}
@@ -94,7 +97,7 @@ def spell(value: Any, key: str | None) -> Any:
             return {"$digest": spell(value.value, key)}
         case Item():
             return {"$item": value.key, "name": value.name}
-        case Keep():
+        case Patch():
             entries = None if value.entries is None else {name: spell(new, key) for name, new in value.entries}
             return {"$keep": {"put": spell(value.put, key), "drop": spell(value.drop, key), "entries": entries}}
         case Mark():

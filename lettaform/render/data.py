@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, get_args
 
-from lettaform import __version__, model
+from lettaform import __version__, model, values
 from lettaform.errors import LettaformError, ManifestError, Place, Problem, ServerError
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Policy
 from lettaform.render.clean import redact
-from lettaform.words import Item, Joined, Keep, Ref, Secret, tainted
+from lettaform.values import Item, Patch, Ref, Secret, Template, tainted
 
 FORMAT_VERSION = "1.0"
 """Of the plan object. The second number grows when something is added, the first when something breaks."""
@@ -178,9 +178,9 @@ def plain(value: Any, *, hidden: bool = False) -> Any:
         return expression(value)
     if isinstance(value, Item):
         return value.name
-    if isinstance(value, Joined):
+    if isinstance(value, Template):
         return "".join(part if isinstance(part, str) else expression(part) for part in value.parts)
-    if isinstance(value, Keep):
+    if isinstance(value, Patch):
         return _keep(value)
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
@@ -194,23 +194,12 @@ def expression(ref: Ref) -> str:
     return f"${{{ref.address}.{ref.path}}}"
 
 
-def secrets(value: Any) -> Iterator[str]:
-    """Every secret text inside `value`: a Step, or anything that a Step holds."""
-    if isinstance(value, Secret):
-        yield value.value
-    elif isinstance(value, model.Step):
-        yield from secrets([value.fields, value.parts, list(value.member or ())])
-    elif isinstance(value, Keep):
-        yield from secrets([list(value.put), dict(value.entries or ())])
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from secrets(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from secrets(item)
+def secrets(step: model.Step) -> Iterator[str]:
+    """Every secret text that a Step holds."""
+    return (each.value for each in values.secrets([dict(step.fields), dict(step.parts), step.member]))
 
 
-def is_secret(difference: model.Difference) -> bool:
+def is_secret(difference: model.FieldChange) -> bool:
     """Whether neither side of it may be shown."""
     return difference.secret or tainted(difference.old) or tainted(difference.new)
 
@@ -229,14 +218,14 @@ def _change(change: model.Change) -> dict[str, Any]:
         "id": change.id,
         "action": change.action,
         "reason": change.reason,
-        "fields": [_difference(difference) for difference in change.differences],
+        "fields": [_difference(difference) for difference in change.fields_changed],
         "recompiles": change.recompiles,
         "place": _place(change.place) if change.place else None,
         **({"notes": list(change.notes)} if change.notes else {}),
     }
 
 
-def _difference(difference: model.Difference) -> dict[str, Any]:
+def _difference(difference: model.FieldChange) -> dict[str, Any]:
     hidden = is_secret(difference)
     return {
         "path": difference.path,
@@ -252,7 +241,7 @@ def _place(place: Place) -> dict[str, Any]:
     return {"file": place.file, "line": place.line, "column": place.column}
 
 
-def _keep(keep: Keep) -> dict[str, Any]:
+def _keep(keep: Patch) -> dict[str, Any]:
     drop = {"remove": [plain(item) for item in keep.drop]} if keep.drop else {}
     if keep.entries is not None:
         return {"set": {key: plain(value) for key, value in keep.entries}} | drop

@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from lettaform.kinds import kinds, oldest
 from lettaform.kinds.base import Attr, Kind, Never
-from lettaform.render.alone import UNMANAGED_OPERATIONS
+from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 
 _HEAD = """# Every kind, every field
 

@@ -11,7 +11,7 @@ from lettaform.render.clean import clean_line
 from lettaform.render.data import secrets
 from lettaform.render.spell import member
 from lettaform.render.text import said, seconds, why
-from lettaform.words import Item
+from lettaform.values import Item
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,14 +8,14 @@ from typing import Any
 
 from lettaform.render.clean import clean_line, clean_spaces
 from lettaform.render.data import expression
-from lettaform.words import Joined, Keep, Ref, Secret
+from lettaform.values import Patch, Ref, Secret, Template
 
 
 def spell(value: Any) -> str:
     """Texts in quotes, so that `"5"` is not `5`; a Ref as its address; a Secret as `‹secret›`."""
     if isinstance(value, str):
         return f'"{_text(value)}"'
-    if isinstance(value, Joined):
+    if isinstance(value, Template):
         return f'"{_text(joined(value))}"'
     if isinstance(value, Mapping):
         items = ", ".join(f"{clean_line(str(key))}: {spell(item)}" for key, item in value.items())
@@ -26,7 +26,7 @@ def spell(value: Any) -> str:
         return clean_line(str(value.address) if value.path == "id" else f"{value.address}.{value.path}")
     if isinstance(value, Secret):
         return "‹secret›"
-    if isinstance(value, Keep):
+    if isinstance(value, Patch):
         return " ".join([f"+{member(item)}" for item in value.put] + [f"-{member(item)}" for item in value.drop])
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
@@ -38,7 +38,7 @@ def member(value: Any) -> str:
     return clean_line(value) if isinstance(value, str) else spell(value)
 
 
-def joined(value: Joined) -> str:
+def joined(value: Template) -> str:
     """The text with `${address.id}` where an id will be."""
     return "".join(part if isinstance(part, str) else expression(part) for part in value.parts)
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lettaform import model
+from lettaform.address import Address
 from lettaform.errors import LettaformError, Place
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.data import is_secret, secret_fields, secrets
-from lettaform.render.difference import Shown, Style, lay, show
+from lettaform.render.field_changes import Shown, Style, lay, show
 from lettaform.render.paint import Meaning, Paint
 from lettaform.render.spell import count, spell
-from lettaform.words import Address, Ref
+from lettaform.values import Ref
 
 SYMBOLS: dict[model.Action, tuple[str, Meaning, str]] = {
     "create": ("+", "added", ""),
@@ -65,7 +66,7 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
         parts += [f"{plan.count(action)} to {action}" for action in _RARE if plan.count(action)]
         line = paint("Plan:", "strong") + f" {', '.join(parts)}."
     if plan.runtime:
-        line += f" Runtime: {count(len(plan.runtime), 'value')} moved by agents, kept."
+        line += f" AgentChange: {count(len(plan.runtime), 'value')} moved by agents, kept."
     return line
 
 
@@ -82,7 +83,7 @@ def _head(plan: model.Plan, paint: Paint) -> str:
 
 
 def _is_drift(change: model.Change) -> bool:
-    reasons = {difference.reason for difference in change.differences}
+    reasons = {difference.reason for difference in change.fields_changed}
     return change.action == "update" and (reasons == {"drift"} or (not reasons and change.reason == "drift"))
 
 
@@ -118,7 +119,7 @@ def _change(change: model.Change, paint: Paint, verbose: bool, drifted: bool) ->
         paint(f"# {_where(change.place)}", "faint") if change.place else "",
     ]
     birth = change.action == "create"
-    fields = [_field(difference, change, paint, verbose, drifted) for difference in change.differences]
+    fields = [_field(difference, change, paint, verbose, drifted) for difference in change.fields_changed]
     lines = lay(fields, paint, signs=not birth)
     if change.recompiles > 1:
         lines.append(paint(f"recompiles {count(change.recompiles, 'agent')}", "changed"))
@@ -126,7 +127,7 @@ def _change(change: model.Change, paint: Paint, verbose: bool, drifted: bool) ->
     return ["  ".join(part for part in head if part), *_indented(lines, _STEP)]
 
 
-def _field(difference: model.Difference, change: model.Change, paint: Paint, verbose: bool, drifted: bool) -> Shown:
+def _field(difference: model.FieldChange, change: model.Change, paint: Paint, verbose: bool, drifted: bool) -> Shown:
     birth = change.action == "create"
     style = Style(paint, whole=verbose, birth=birth, limit=_limit(difference, change))
     hidden = is_secret(difference) if not birth else difference.secret  # at birth a Secret hides itself alone
@@ -138,13 +139,13 @@ def _field(difference: model.Difference, change: model.Change, paint: Paint, ver
     return Shown(shown.sign, shown.name, beside, shown.below)
 
 
-def _limit(difference: model.Difference, change: model.Change) -> int | None:
+def _limit(difference: model.FieldChange, change: model.Change) -> int | None:
     """How long a block's text may be, where the change says so."""
     before, _, name = difference.path.rpartition(".")
     if name != "value":
         return None
     path = f"{before}.limit" if before else "limit"
-    for other in change.differences:
+    for other in change.fields_changed:
         if other.path == path:
             return next((side for side in (other.new, other.old) if isinstance(side, int)), None)
     return None

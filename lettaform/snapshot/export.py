@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lettaform.backend import Server
 from lettaform.errors import LettaformError, NotFound
 from lettaform.kinds import kinds
 from lettaform.model import Live
-from lettaform.server import Server
-from lettaform.words import Item
+from lettaform.values import Item
 
 
 async def export(server: Server, stack: str, lives: Sequence[tuple[str, Live]], directory: Path) -> Path:
@@ -51,7 +51,7 @@ def _told(live: Live, held: Mapping[str, Sequence[Item]]) -> dict[str, Any]:
     """An object's values, but for its secrets, and what it holds."""
     lines = kinds()[live.kind].attrs()
     values = {name: value for name, value in live.values.items() if not lines[name].secret}
-    return values | {name: [dict(item.told) or item.key for item in items] for name, items in held.items()}
+    return values | {name: [dict(item.body) or item.key for item in items] for name, items in held.items()}
 
 
 def _plain(name: str) -> str:

@@ -13,17 +13,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 import lettaform
+from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.flow import Connection, Source
-from lettaform.model import Answer, Change, Difference, Event, Live, Outcome, Plan, Report, Step, Wish
-from lettaform.words import Address
+from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, PlanOptions, Report, Step
 
 at = Address.parse
 
 
 def a_plan(*, empty: bool = False, **words: Any) -> Plan:
     address = at("agents.a")
-    change = Change(address, "agent", "create", differences=(Difference("name", None, "a"),))
+    change = Change(address, "agent", "create", fields_changed=(FieldChange("name", None, "a"),))
     steps = (Step("agents.a", "create", address, "agent"),)
     full: dict[str, Any] = {} if empty else {"changes": (change,), "steps": steps}
     return Plan("support", "http://here", "0.16.8", **full, **words)
@@ -53,14 +53,14 @@ class Flow:
         if self.raises is not None:
             raise self.raises
 
-    def plan(self, source: Any, connection: Any, wish: Any) -> Plan:
-        self.note("plan", source, connection, wish)
+    def plan(self, source: Any, connection: Any, options: Any) -> Plan:
+        self.note("plan", source, connection, options)
         return self.planned
 
     def apply(
-        self, source: Any, connection: Any, wish: Any, *, consent: Any, notify: Any, parallel: int = 8
+        self, source: Any, connection: Any, options: Any, *, consent: Any, notify: Any, parallel: int = 8
     ) -> tuple[Plan, Report | None]:
-        self.note("apply", source, connection, wish, parallel)
+        self.note("apply", source, connection, options, parallel)
         return self.carry_out(consent, notify)
 
     def apply_saved(
@@ -114,7 +114,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     module = types.ModuleType("lettaform.flow")
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
-    module.Source, module.Connection, module.Wish = Source, Connection, Wish  # type: ignore[attr-defined]
+    module.Source, module.Connection, module.PlanOptions = Source, Connection, PlanOptions  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)
     for name in ("NO_COLOR", "LETTA_API_KEY", "LETTA_PROJECT"):

@@ -122,8 +122,8 @@ def test_the_exit_code_is_the_reports(run: Run, flow: Flow, monkeypatch: pytest.
 
 def test_what_is_asked_of_the_flow(run: Run, flow: Flow) -> None:
     run("apply", "-y", "--parallel", "3", "--prune", "--target", "agents.a", "--allow-destroy", "agents.b")
-    name, _, _, wish, parallel = flow.calls[0]
-    assert (name, wish.prune, wish.target, wish.allow_destroy, parallel) == (
+    name, _, _, options, parallel = flow.calls[0]
+    assert (name, options.prune, options.target, options.allow_destroy, parallel) == (
         *("apply", True, ("agents.a",), ("agents.b",)),
         3,
     )
@@ -152,8 +152,8 @@ def test_a_saved_plan_cannot_be_wished_otherwise(option: list[str], run: Run, fl
 
 def test_destroy(run: Run, flow: Flow) -> None:
     assert run("destroy", "-y", "--allow-destroy", "agents.*").exit_code == 0
-    wish = flow.calls[0][3]
-    assert (wish.destroy, wish.prune, wish.allow_destroy) == (True, False, ("agents.*",))
+    options = flow.calls[0][3]
+    assert (options.destroy, options.prune, options.allow_destroy) == (True, False, ("agents.*",))
     assert "`lettaform destroy -y`" in run("destroy").stderr
 
 

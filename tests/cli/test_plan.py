@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from lettaform.errors import Problem
-from lettaform.model import Runtime
+from lettaform.model import AgentChange
 from lettaform.render.data import plan_schema
 
 from .conftest import Flow, Run, a_plan, at
@@ -29,7 +29,7 @@ def test_a_plan_for_machines(line: list[str], run: Run) -> None:
 
 
 def test_what_nobody_may_miss_is_told_beside_the_json(run: Run, flow: Flow) -> None:
-    moved = Runtime(at("agents.a.memory.b"), "value", "block-1", seed_moved=True)
+    moved = AgentChange(at("agents.a.memory.b"), "value", "block-1", seed_moved=True)
     flow.planned = a_plan(empty=True, runtime=(moved,), warnings=(Problem("careful"),))
     result = run("plan", "--json", "--detailed-exitcode")
     assert result.exit_code == 0
@@ -52,13 +52,13 @@ def test_the_wish(run: Run, flow: Flow) -> None:
         *("plan", "--prune", "--target", "agents.*", "--target", "blocks.a", "--exclude", "agents.b"),
         *("--reseed", "agents.a.memory.x", "--allow-destroy", "agents.c"),
     )
-    wish = flow.calls[0][3]
-    assert wish.prune
-    assert not wish.destroy
-    assert wish.target == ("agents.*", "blocks.a")
-    assert wish.exclude == ("agents.b",)
-    assert wish.reseed == ("agents.a.memory.x",)
-    assert wish.allow_destroy == ("agents.c",)
+    options = flow.calls[0][3]
+    assert options.prune
+    assert not options.destroy
+    assert options.target == ("agents.*", "blocks.a")
+    assert options.exclude == ("agents.b",)
+    assert options.reseed == ("agents.a.memory.x",)
+    assert options.allow_destroy == ("agents.c",)
 
 
 def test_saving(run: Run, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ import pytest
 SCRIPT = """
 import asyncio, sys, time, types
 import lettaform
-from conftest import Connection, Flow, Source, VERBS, Wish, a_plan
+from conftest import Connection, Flow, Source, VERBS, PlanOptions, a_plan
 fake, module = Flow(), types.ModuleType("lettaform.flow")
 for name in VERBS: setattr(module, name, getattr(fake, name))
-module.Source, module.Connection, module.Wish = Source, Connection, Wish
+module.Source, module.Connection, module.PlanOptions = Source, Connection, PlanOptions
 carry_out = Flow.carry_out
 def looped(consent, notify):
     def slowly(event):

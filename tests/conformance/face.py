@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-Record = dict[str, Any]
+Body = dict[str, Any]
 _ID = re.compile(r"\b([a-z]+(?:-env)?)-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _FAULT = re.compile(r"'type': '(\w+)', 'loc': \(([^)]*)\)")
 # groups before their managers, agents and MCP servers before what they use
@@ -61,11 +61,11 @@ class Face:
                         self._made[orphan["id"]] = "blocks"
         return answer
 
-    def _note_sleepers(self, agent: Record) -> None:
+    def _note_sleepers(self, agent: Body) -> None:
         for id in (agent["managed_group"] or {}).get("agent_ids", ()):
             self._note(self.get(f"/v1/agents/{id}"), "agents")
 
-    def _note(self, made: Record, section: str) -> None:
+    def _note(self, made: Body, section: str) -> None:
         self._made[made["id"]] = section
         for id in made.get("isolated_block_ids") or ():
             self._made[id] = "blocks"
@@ -84,24 +84,24 @@ class Face:
         assert answer.status_code == 200, (method, path, body, answer.text)
         return answer.json()
 
-    def block(self, **told: Any) -> Record:
+    def block(self, **told: Any) -> Body:
         """A block; labelled by the test's tag unless told otherwise."""
         return dict(self.made("POST", "/v1/blocks/", {"label": self.tag, "value": "v", **told}))
 
-    def agent(self, **told: Any) -> Record:
+    def agent(self, **told: Any) -> Body:
         """An agent that has nothing but what is told."""
         bare = {"name": self.tag, "model": self.model, "system": "S", "include_base_tools": False}
         return dict(self.made("POST", "/v1/agents/", {**bare, **told}))
 
-    def patch(self, agent: Mapping[str, Any], **told: Any) -> Record:
+    def patch(self, agent: Mapping[str, Any], **told: Any) -> Body:
         """An agent changed."""
         return dict(self.made("PATCH", f"/v1/agents/{agent['id']}", told))
 
-    def again(self, agent: Mapping[str, Any], **params: Any) -> Record:
+    def again(self, agent: Mapping[str, Any], **params: Any) -> Body:
         """An agent read again."""
         return dict(self.get(f"/v1/agents/{agent['id']}", **params))
 
-    def tool(self, name: str = "", **told: Any) -> Record:
+    def tool(self, name: str = "", **told: Any) -> Body:
         """A tool; named by the test's word unless told otherwise."""
         return dict(
             self.made("PUT", "/v1/tools/", {"source_code": source(name or self.word), "source_type": "python"} | told)

@@ -184,11 +184,11 @@ class Player:
         ask = self.face.ask
         match name.split():
             case ["make", "block"]:
-                return ask("POST", "/v1/blocks/", self.own(told))
+                return ask("POST", "/v1/blocks/", self.part(told))
             case ["make", "agent"]:
-                inside = [self.own(each) for each in told.get("memory_blocks") or ()]
+                inside = [self.part(each) for each in told.get("memory_blocks") or ()]
                 inside = list({each["label"]: each for each in inside}.values())
-                body = self.filled({**self.own(told), "model": self.face.model, "memory_blocks": inside})
+                body = self.filled({**self.part(told), "model": self.face.model, "memory_blocks": inside})
                 return ask("POST", "/v1/agents/", body)
             case ["make", "tool"]:
                 more = {key: value for key, value in told.items() if key not in ("number", "about")}
@@ -202,7 +202,7 @@ class Player:
                 at, body = told
                 body = self.filled(body) if kind == "agent" else body
                 # what has lost the test's tag is not found again; what has no tags has lost none
-                body = self.own(body) if body.get("tags") is not None and kind != "tool" else body
+                body = self.part(body) if body.get("tags") is not None and kind != "tool" else body
                 return ask("PATCH", f"/v1/{kind}s/{self.id(kind, at)}", body)
             case ["read", "agent"]:
                 include = [f"agent.{each}" for each in told[1]]

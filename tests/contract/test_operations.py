@@ -13,7 +13,7 @@ import pytest
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
-from lettaform.render.alone import UNMANAGED_OPERATIONS
+from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 from tests.contract.description import Api, Row, api, table
 from tests.contract.test_openapi import ALSO_CALLED, hosted, operations
 

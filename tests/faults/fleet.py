@@ -13,7 +13,7 @@ import httpx
 import yaml
 
 from lettaform.kinds import kinds, sections
-from lettaform.model import Wish
+from lettaform.model import PlanOptions
 from tests.faults.harness import ID
 
 EXAMPLES = [
@@ -23,7 +23,7 @@ EXAMPLES = [
 ]
 """Each kind is in these already; the one with every field would double the requests, and the sweep with them."""
 SECRET = "sentinel-7c1f-do-not-tell"
-CONSENT = Wish(prune=True, allow_destroy=("*",))
+CONSENT = PlanOptions(prune=True, allow_destroy=("*",))
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Phase:
 
     name: str
     manifest: Mapping[str, Any]
-    wish: Wish = field(default_factory=Wish)
+    options: PlanOptions = field(default_factory=PlanOptions)
     written: tuple[tuple[str, str], ...] = ()
     """Address of an own block, and the text that its agent gives it."""
     documents: Mapping[str, str] = field(default_factory=dict)
@@ -83,9 +83,9 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
     second["folders"]["handbook"]["files"] = ["docs/*.md"]
     second["archives"]["decisions"]["passages"] = [*first["archives"]["decisions"]["passages"][1:], "We open again."]
     return (
-        Phase("build", first, Wish(), written, before),
+        Phase("build", first, PlanOptions(), written, before),
         Phase("change", second, CONSENT, (("agents.assistant.memory.notes", "Milk, eggs."),), after),
-        Phase("destroy", second, Wish(destroy=True, allow_destroy=("*",)), (), after),
+        Phase("destroy", second, PlanOptions(destroy=True, allow_destroy=("*",)), (), after),
     )
 
 
@@ -257,11 +257,11 @@ def _unreferred(address: str, mark: dict[str, Any]) -> dict[str, Any]:
     return {**mark, "base": {path: None if lines[path.split(".")[0]].to else d for path, d in mark["base"].items()}}
 
 
-def differences(have: Any, want: Any, path: str = "") -> Iterable[str]:
+def fields_changed(have: Any, want: Any, path: str = "") -> Iterable[str]:
     """Where two of these differ, line by line."""
     if isinstance(have, Mapping) and isinstance(want, Mapping):
         for key in sorted(have.keys() | want.keys()):
-            yield from differences(have.get(key), want.get(key), f"{path}.{key}")
+            yield from fields_changed(have.get(key), want.get(key), f"{path}.{key}")
     elif isinstance(have, list) and isinstance(want, list):
         for item in have:
             if item not in want or have.count(item) > want.count(item):

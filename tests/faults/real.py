@@ -22,10 +22,10 @@ from unittest import mock
 import httpx
 
 from lettaform import flow
+from lettaform.backend import connect
 from lettaform.errors import LettaformError
 from lettaform.model import Report
-from lettaform.server import connect
-from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, differences, everything, phases, told, write
+from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, everything, fields_changed, phases, told, write
 from tests.faults.harness import Chain, Fault, Faulty, Proxy, Strike, on, once_each, spend
 from tests.live.fleet import Fleet
 
@@ -105,7 +105,7 @@ class Real:
                 came = spend(struck, partial(disturb, phase, chain.fault, once_each(struck)))
                 said = [line for lines in came for line in lines]
                 stack.apply(phase)
-                return [*_leaks(said), *differences(stack.told(), self.ends[phase.name])]
+                return [*_leaks(said), *fields_changed(stack.told(), self.ends[phase.name])]
         raise AssertionError(f"there is no phase {chain.phase}")
 
     @contextmanager
@@ -130,7 +130,7 @@ class Real:
                 disturb = stack.killed if shot.fault.kills else stack.disturbed
                 said = disturb(phase, shot.fault, on(shot.shape), must=True)
                 stack.apply(phase)
-                return [*_leaks(said), *differences(stack.told(), self.ends[phase.name])]
+                return [*_leaks(said), *fields_changed(stack.told(), self.ends[phase.name])]
         raise AssertionError(f"there is no phase {shot.phase}")
 
 
@@ -150,11 +150,11 @@ class Stack(Fleet):
         write(phase, self.folder)
         faulty = Faulty(httpx.AsyncHTTPTransport())
         with _through(faulty):
-            _, report = flow.apply(self.source, self.connection, phase.wish)
+            _, report = flow.apply(self.source, self.connection, phase.options)
         if shapes is not None:
             shapes += faulty.shapes
         assert report is None or report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
-        plan = flow.plan(self.source, self.connection, phase.wish)
+        plan = flow.plan(self.source, self.connection, phase.options)
         assert not plan.steps, [(c.action, str(c.address), c.reason) for c in plan.changes]
         return report
 
@@ -166,7 +166,7 @@ class Stack(Fleet):
         connection = flow.Connection(self.url, self.connection.token, trace=said.append)
         try:
             with _through(faulty):
-                _, report = flow.apply(self.source, connection, phase.wish)
+                _, report = flow.apply(self.source, connection, phase.options)
             said += [str(outcome.error) for outcome in report.of("failed")] if report else []
         except LettaformError as error:
             said.append(f"{error} {error.hint}")
@@ -197,8 +197,8 @@ class Stack(Fleet):
 
     def process(self, url: str, phase: Phase) -> subprocess.Popen[str]:
         """`lettaform apply` or `destroy`, as a person would run it."""
-        verb = "destroy" if phase.wish.destroy else "apply"
-        asked = ["--prune"] * phase.wish.prune + [f"--allow-destroy={each}" for each in phase.wish.allow_destroy]
+        verb = "destroy" if phase.options.destroy else "apply"
+        asked = ["--prune"] * phase.options.prune + [f"--allow-destroy={each}" for each in phase.options.allow_destroy]
         command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, verb, "-y", *asked]
         environment = os.environ | ({"LETTA_API_KEY": self.connection.token} if self.connection.token else {})
         return subprocess.Popen(

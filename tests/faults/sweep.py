@@ -35,12 +35,12 @@ from unittest import mock
 import httpx
 
 from lettaform import flow
+from lettaform.backend import connect
 from lettaform.errors import LettaformError
-from lettaform.model import Event, Manifest, Plan, Report, Wish
+from lettaform.model import Event, Manifest, Plan, PlanOptions, Report
 from lettaform.render import data, text
-from lettaform.server import connect
 from tests.faults.clock import Clock
-from tests.faults.fleet import SECRET, Phase, differences, everything, phases, told, write
+from tests.faults.fleet import SECRET, Phase, everything, fields_changed, phases, told, write
 from tests.faults.harness import Chain, Fault, Faulty, Killed, Strike, at, chains, once_each, spend
 from tests.live.fleet import ASKING
 from tests.standin import StandIn
@@ -109,7 +109,7 @@ class Story:
             write(phase, folder)
             manifest = flow.read(flow.Source(folder))
             before = copy.deepcopy(standin.tables)
-            run = Run(standin, manifest, phase.wish, Faulty(standin, latency=LATENCY, seed=seed))
+            run = Run(standin, manifest, phase.options, Faulty(standin, latency=LATENCY, seed=seed))
             report = run.apply()
             assert report is not None
             assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
@@ -118,7 +118,10 @@ class Story:
             self.starts[phase.name] = Start(phase, manifest, before, shapes, run.told())
             run.write(phase)
         nothing = replace(manifest, objects={}, outputs={})
-        self.ends = {"destroy": (manifest, phase.wish), "prune": (nothing, Wish(prune=True, allow_destroy=("*",)))}
+        self.ends = {
+            "destroy": (manifest, phase.options),
+            "prune": (nothing, PlanOptions(prune=True, allow_destroy=("*",))),
+        }
 
     def pairs(self) -> Iterator[Pair]:
         """Every request × every fault × going on and giving up."""
@@ -138,7 +141,7 @@ class Story:
         def disturbed() -> None:
             run.disturbed()
             if pair.then:
-                run.manifest, run.wish = self.ends[pair.then]
+                run.manifest, run.options = self.ends[pair.then]
 
         if pair.then == "prune":  # which leaves the record of the stack, and nothing in it
             run.beside = lambda block: bool(block["label"] == "lettaform" and not json.loads(block["value"])["ids"])
@@ -175,7 +178,7 @@ class Story:
         start, standin = self.starts[phase], StandIn(seed=1)
         standin.tables = copy.deepcopy(start.tables)
         faulty = Faulty(standin, fault, strike, latency=LATENCY, seed=seed, often=often)
-        return Run(standin, start.manifest, start.phase.wish, faulty)
+        return Run(standin, start.manifest, start.phase.options, faulty)
 
     def judged(self, phase: str, run: Run, disturbed: Callable[[], object]) -> list[str]:
         """What is wrong after it went wrong, and once more without."""
@@ -186,7 +189,7 @@ class Story:
             run.is_settled()
         except Wrong as error:
             return [str(error)]
-        lines = [*differences(run.told(), start.end)]
+        lines = [*fields_changed(run.told(), start.end)]
         lines += [f"asyncio: {line}" for line in run.clock.stray if "Killed" not in line]
         lines += [f"the secret is told: {line}" for line in run.said if SECRET in line]
         return lines
@@ -199,8 +202,8 @@ class Wrong(Exception):
 class Run:
     """lettaform, a stand-in, and time of their own."""
 
-    def __init__(self, standin: StandIn, manifest: Manifest, wish: Wish, faulty: Faulty) -> None:
-        self.standin, self.manifest, self.wish, self.faulty = standin, manifest, wish, faulty
+    def __init__(self, standin: StandIn, manifest: Manifest, options: PlanOptions, faulty: Faulty) -> None:
+        self.standin, self.manifest, self.options, self.faulty = standin, manifest, options, faulty
         self.clock = Clock()
         self.said: list[str] = []
         self.sent: list[str] = []
@@ -214,7 +217,7 @@ class Run:
             self.clock.running(),
             mock.patch.object(flow, "read", return_value=self.manifest),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
-            mock.patch("lettaform.server.send.token_hex", lambda size: "00" * size),
+            mock.patch("lettaform.backend.v1.send.token_hex", lambda size: "00" * size),
         ):
             yield flow.Source(Path(folder))
 
@@ -227,7 +230,7 @@ class Run:
             self.said.append(data.dumps(data.event(event)))
 
         with self.here() as source:
-            plan, report = flow.apply(source, self.connection, self.wish, notify=hear)
+            plan, report = flow.apply(source, self.connection, self.options, notify=hear)
         self.sent = list(self.faulty.shapes)
         self.said += [repr(data.planned(plan)), text.plan(plan, verbose=True)]
         if report:
@@ -236,7 +239,7 @@ class Run:
 
     def plan(self) -> Plan:
         with self.here() as source:
-            return flow.plan(source, self.connection, self.wish)
+            return flow.plan(source, self.connection, self.options)
 
     def disturbed(self, *, must: bool = True) -> None:
         """An apply with the fault: a report, an error of ours, or death. `must`: the fault has to fall."""
@@ -272,7 +275,7 @@ class Run:
         before = len(self.standin.writes)
         plan = self.plan()
         if plan:
-            changes = [(c.action, str(c.address), c.reason, [d.path for d in c.differences]) for c in plan.changes]
+            changes = [(c.action, str(c.address), c.reason, [d.path for d in c.fields_changed]) for c in plan.changes]
             raise Wrong(f"the plan is not empty: {changes} {[step.key for step in plan.steps]}")
         if [entry for entry in self.standin.writes[before:] if not entry[1].endswith(ASKING)]:
             raise Wrong("planning wrote")

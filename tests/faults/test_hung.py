@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lettaform import flow
+from lettaform.backend.v1 import lock
+from lettaform.backend.v1.client import Client
 from lettaform.errors import Unavailable
-from lettaform.server import lock
-from lettaform.server.client import Client
 from tests.faults.harness import silent
 
 SECONDS = 0.3

@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from lettaform import flow
+from lettaform.backend import connect
+from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.lock import LEASE, hold, look
 from lettaform.errors import LettaformError, Locked, ServerError
-from lettaform.model import Manifest, Plan, Report, Wish
-from lettaform.server import connect
-from lettaform.server.client import Client
-from lettaform.server.lock import LEASE, hold, look
+from lettaform.model import Manifest, Plan, PlanOptions, Report
 from tests.faults.clock import Clock
 from tests.faults.fleet import everything, phases, told, unordered, write
 from tests.faults.harness import Fault, Faulty, at, on
@@ -47,10 +47,10 @@ class Crowd:
     async def apply(self, manifest: Manifest, seed: int = 0, patience: float = 60) -> tuple[Plan, Report | None]:
         """What `flow.apply` does, on a loop that others share."""
         server = connect(URL, transport=Faulty(self.standin, latency=0.4, seed=seed))
-        line = flow._Line(manifest, server, self.folder, patience)
+        line = flow.Session(manifest, server, self.folder, patience)
         try:
             async with line.locked():
-                plan = await line.plan(Wish())
+                plan = await line.plan(PlanOptions())
                 return plan, await line.apply(plan, lambda event: None, 8) if plan else None
         finally:
             await server.close()
@@ -69,7 +69,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(tmp_path: Path) -> Iterator[Crowd]:
-    with mock.patch("lettaform.server.send.token_hex", lambda size: "00" * size):
+    with mock.patch("lettaform.backend.v1.send.token_hex", lambda size: "00" * size):
         yield Crowd(tmp_path)
 
 
@@ -153,9 +153,9 @@ def test_what_a_dead_run_had_under_way_is_done_before_its_lock_is_released(
 async def _through(
     manifest: Manifest, transport: httpx.AsyncBaseTransport, folder: Path, parallel: int = 8
 ) -> Report | None:
-    line = flow._Line(manifest, connect(URL, transport=transport), folder, 60)
+    line = flow.Session(manifest, connect(URL, transport=transport), folder, 60)
     async with line.locked():
-        return await line.apply(await line.plan(Wish()), lambda event: None, parallel)
+        return await line.apply(await line.plan(PlanOptions()), lambda event: None, parallel)
 
 
 def test_the_dead_run_of_this_machine_is_not_waited_for(crowd: Crowd) -> None:

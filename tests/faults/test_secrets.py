@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from lettaform import flow
+from lettaform.backend import connect
+from lettaform.backend.v1.client import Client
 from lettaform.errors import LettaformError
 from lettaform.model import Event
 from lettaform.render import data, text
-from lettaform.server import connect
-from lettaform.server.client import Client
 from tests.standin import StandIn
 
 SECRET = "sentinel-9d0e-do-not-tell"
@@ -63,7 +63,7 @@ class Echo(httpx.AsyncBaseTransport):
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_no_echo_is_passed_on(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lettaform.yaml").write_text(MANIFEST % SECRET)
-    monkeypatch.setattr("lettaform.server.send.SETTLE", 0.0)
+    monkeypatch.setattr("lettaform.backend.v1.send.SETTLE", 0.0)
     transport, said = Echo(ANSWERS[kind]), list[str]()
 
     def hear(event: Event) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Never, path_get
-from lettaform.words import Secret
+from lettaform.values import Secret
 
 
 def said(kind: str, **values: Any) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from lettaform import flow
-from lettaform.model import Live, Plan, Report, Wish
-from lettaform.server.client import Client
+from lettaform.backend.v1.client import Client
+from lettaform.model import Live, Plan, PlanOptions, Report
 
 TOOL = '''
 def {name}(city: str) -> str:
@@ -66,18 +66,18 @@ class Fleet:
     def source(self) -> flow.Source:
         return flow.Source(self.folder)
 
-    def plan(self, **wish: Any) -> Plan:
-        return flow.plan(self.source, self.connection, Wish(**wish))
+    def plan(self, **options: Any) -> Plan:
+        return flow.plan(self.source, self.connection, PlanOptions(**options))
 
-    def apply(self, **wish: Any) -> Report:
+    def apply(self, **options: Any) -> Report:
         """Apply; the plan after it must be empty, twice, or the test fails."""
-        _, report = flow.apply(self.source, self.connection, Wish(**wish))
+        _, report = flow.apply(self.source, self.connection, PlanOptions(**options))
         assert report is not None, "nothing was to do"
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
         self.settled()
         return report
 
-    def dies(self, monkeypatch: Any, at: Callable[[str, str], bool], wish: Wish | None = None) -> list[str]:
+    def dies(self, monkeypatch: Any, at: Callable[[str, str], bool], options: PlanOptions | None = None) -> list[str]:
         """An apply that dies as soon as such a request (method, path) is answered. Returns the paths of these."""
         exchange, answered = Client._exchange, list[str]()
 
@@ -91,7 +91,7 @@ class Fleet:
         with monkeypatch.context() as patch:
             patch.setattr(Client, "_exchange", die)
             with suppress(BaseException):
-                flow.apply(self.source, self.connection, wish)
+                flow.apply(self.source, self.connection, options)
         return answered
 
     def settled(self) -> Plan:
@@ -152,7 +152,7 @@ class Fleet:
 
 def changes(plan: Plan) -> list[tuple[str, str, list[str]]]:
     """A plan in short: action, address, paths."""
-    return [(c.action, str(c.address), [d.path for d in c.differences]) for c in plan.changes]
+    return [(c.action, str(c.address), [d.path for d in c.fields_changed]) for c in plan.changes]
 
 
 def moved(plan: Plan) -> list[tuple[str, str]]:

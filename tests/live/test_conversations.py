@@ -11,10 +11,10 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import Guarded, LettaformError, PlanError
-from lettaform.model import Wish
+from lettaform.model import PlanOptions
 from tests.live.fleet import Fleet, Wire, changes
 
-EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
+EVERYTHING = PlanOptions(destroy=True, allow_destroy=("*",))
 ANN = "agents:\n  ann: {include_base_tools: false, memory: {diary: Nothing yet., notes: None.}}\n"
 TALK = "conversations:\n  talk: {agent: ann, summary: What we say., isolated: [diary]}\n"
 
@@ -64,7 +64,7 @@ def test_what_it_is_about_and_its_model_change_in_place(talk: Fleet) -> None:
     assert (now["id"], now["model"]) == (before["id"], "letta/letta-free")
     assert now["summary"].startswith("What we said.\n")
     talk.patch(f"/v1/conversations/{now['id']}", model="openai/gpt-4o-mini")
-    assert [d.reason for d in talk.plan().changes[0].differences] == ["drift"]
+    assert [d.reason for d in talk.plan().changes[0].fields_changed] == ["drift"]
 
 
 def test_conversations_of_others_are_nobodys_business(talk: Fleet) -> None:
@@ -73,7 +73,7 @@ def test_conversations_of_others_are_nobodys_business(talk: Fleet) -> None:
     theirs = talk.raw.post("/v1/conversations/", params={"agent_id": agent}, json={"summary": "Theirs."}).json()
     talk.settled()
     talk.write(ANN)
-    flow.apply(talk.source, talk.connection, Wish(prune=True))
+    flow.apply(talk.source, talk.connection, PlanOptions(prune=True))
     assert [each["id"] for each in conversations(talk)] == [theirs["id"]]
 
 
@@ -86,7 +86,7 @@ def test_a_label_that_its_agent_has_not_is_an_error_before_anything_is_made(talk
         (problem,) = refused.value.problems
         assert problem.message == "conversations.talk: agents.ann has no block labelled `dairy`"
         assert (problem.hint, problem.place and problem.place.line) == ("did you mean `diary`?", 6)
-        flow.apply(talk.source, talk.connection, Wish(target=("agents.ann",))) if not talk.agents() else None
+        flow.apply(talk.source, talk.connection, PlanOptions(target=("agents.ann",))) if not talk.agents() else None
     assert conversations(talk) == []
 
 
@@ -126,8 +126,11 @@ def test_talks_that_others_began_are_named_before_they_die_with_their_agent(talk
     build(talk)
     path = {"agent_id": talk.agent("ann")["id"]}
     theirs = talk.raw.post("/v1/conversations/", params=path, json={"summary": "Theirs."}).json()["id"]
-    for wish in (EVERYTHING, Wish(destroy=True, target=("agents.ann", "conversations.talk"), allow_destroy=("*",))):
-        (dying,) = [change for change in talk.plan(**vars(wish)).changes if str(change.address) == "agents.ann"]
+    for options in (
+        EVERYTHING,
+        PlanOptions(destroy=True, target=("agents.ann", "conversations.talk"), allow_destroy=("*",)),
+    ):
+        (dying,) = [change for change in talk.plan(**vars(options)).changes if str(change.address) == "agents.ann"]
         assert dying.notes == (f"takes along {theirs}, of which this manifest does not speak",)
     more = [talk.raw.post("/v1/conversations/", params=path, json={}).raise_for_status() for _ in range(3)]
     (dying,) = [change for change in talk.plan(**vars(EVERYTHING)).changes if str(change.address) == "agents.ann"]

@@ -26,12 +26,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lettaform import flow, local
+from lettaform.address import Address
+from lettaform.backend import connect
 from lettaform.cli import cli
 from lettaform.kinds import kinds
 from lettaform.manifest import load
 from lettaform.model import Desired, Manifest
-from lettaform.server import connect
-from lettaform.words import Address, digest
+from lettaform.values import digest
 from tests.contract.description import api
 from tests.live.conftest import Letta
 from tests.live.house import UNCOUNTED, House, Inside, house, lists

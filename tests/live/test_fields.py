@@ -20,13 +20,14 @@ import httpx
 import pytest
 
 from lettaform import flow
+from lettaform.address import Address
+from lettaform.backend.v1.client import Client
 from lettaform.errors import Guarded, Place, PlanError, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, Never
 from lettaform.kinds.tool import Tool
-from lettaform.model import Change, Desired, External, Live, Manifest, Plan, Report, Runtime, Wish
-from lettaform.server.client import Client
-from lettaform.words import Address, Ref, Secret, canonical, fill
+from lettaform.model import AgentChange, Change, Desired, External, Live, Manifest, Plan, PlanOptions, Report
+from lettaform.values import Ref, Secret, canonical, fill
 from tests.live import versions
 
 STACK = "fld-fields"
@@ -37,23 +38,23 @@ HERE = Place("fields.yaml", 1, 1)
 
 
 def block(key: str) -> Ref:
-    return Ref(Address("blocks", key))
+    return Ref(Address.of("blocks", key))
 
 
 def tool(key: str) -> Ref:
-    return Ref(Address("tools", key))
+    return Ref(Address.of("tools", key))
 
 
 def folder(key: str) -> Ref:
-    return Ref(Address("folders", key))
+    return Ref(Address.of("folders", key))
 
 
 def identity(key: str) -> Ref:
-    return Ref(Address("identities", key))
+    return Ref(Address.of("identities", key))
 
 
 def agent(key: str) -> Ref:
-    return Ref(Address("agents", key))
+    return Ref(Address.of("agents", key))
 
 
 def source(name: str, body: str = "sunny") -> str:
@@ -435,7 +436,7 @@ class Seen:
     change: Change | None = None
     problems: list[Problem] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    runtime: list[Runtime] = field(default_factory=list)
+    runtime: list[AgentChange] = field(default_factory=list)
     sent: list[Mapping[str, Any]] = field(default_factory=list)
     had: Live | None = None
     has: Live | None = None
@@ -444,7 +445,7 @@ class Seen:
 
     @property
     def paths(self) -> set[str]:
-        return {difference.path for difference in self.change.differences} if self.change else set()
+        return {difference.path for difference in self.change.fields_changed} if self.change else set()
 
     @property
     def fields(self) -> set[str]:
@@ -461,7 +462,7 @@ def cases(model: str, embedding: str) -> list[Case]:
         address = Address(kinds()[kind].section, key)
         found.append(Case(name, kind, field, address, _pair(name, kind, field, key, values, handles)))
         if kind == "block":
-            owned = Address("agents", "fld_owner").own("memory", key)
+            owned = Address.of("agents", "fld_owner").part("memory", key)
             found.append(Case(name.replace("block", "own"), kind, field, owned, found[-1].values))
     return found
 
@@ -507,30 +508,30 @@ def manifest(cases: list[Case], stage: str) -> Manifest:
         objects[address] = Desired(address, kind, values, HERE, **more)
 
     for key in ("one", "two", "three"):
-        want(Address("blocks", key), "block", {"label": key, "value": key}, policies={"value": "enforce"})
-    want(Address("tools", "fld_aux"), "tool", {"source": source("fld_aux"), "name": "fld_aux"})
+        want(Address.of("blocks", key), "block", {"label": key, "value": key}, policies={"value": "enforce"})
+    want(Address.of("tools", "fld_aux"), "tool", {"source": source("fld_aux"), "name": "fld_aux"})
     for key in ("web_search", "run_code"):
-        want(Address("tools", key), "tool", {}, external=External(name=key))
+        want(Address.of("tools", key), "tool", {}, external=External(name=key))
     for key in ("one", "two", "three"):
         values = {
             "name": f"fld-{key}",
             "embedding": next(c.at("born")["embedding"] for c in cases if c.kind == "folder"),
         }
-        want(Address("folders", key), "folder", values)
+        want(Address.of("folders", key), "folder", values)
         values = {"identifier_key": f"fld-{key}", "name": key, "identity_type": "user"}
-        want(Address("identities", key), "identity", values)
+        want(Address.of("identities", key), "identity", values)
     model = next(case.at("born")["model"] for case in cases if case.kind == "agent")
     for key in ("m_one", "m_two", "m_three", "m_four", "m_five", "m_six"):
-        want(Address("agents", key), "agent", {"name": key, "model": model, "include_base_tools": False})
+        want(Address.of("agents", key), "agent", {"name": key, "model": model, "include_base_tools": False})
         for label in ("human", "notes"):
-            want(Address("agents", key).own("memory", label), "block", {"label": label, "value": "Nothing."})
+            want(Address.of("agents", key).part("memory", label), "block", {"label": label, "value": "Nothing."})
     keeper = next(case.at("born") for case in cases if case.kind == "agent")
-    want(Address("agents", "fld_owner"), "agent", {**keeper, "name": "fld_owner"})
+    want(Address.of("agents", "fld_owner"), "agent", {**keeper, "name": "fld_owner"})
     for case in cases:
         values = case.at(stage)
         if case.line.fixed and case.kind == "agent":
             values = {"blocks": [block("one")], **values}
-            want(case.address.own("memory", "human"), "block", {"label": "human", "value": "Ada."})
+            want(case.address.part("memory", "human"), "block", {"label": "human", "value": "Ada."})
         policies = {"value": "enforce"} if case.kind == "block" else {}
         want(case.address, case.kind, values, policies=policies)
     return Manifest(STACK, objects)
@@ -579,16 +580,16 @@ class Journey:
         self.stage("cleared", "cleared", apply=True)
         self.stage("cleared, again", "cleared")
         self.stage("unconsented", "replaced")
-        self.stage("replaced", "replaced", apply=True, wish=Wish(allow_destroy=("*",)))
+        self.stage("replaced", "replaced", apply=True, options=PlanOptions(allow_destroy=("*",)))
         self.stage("replaced, again", "replaced")
 
-    def stage(self, name: str, values: str, *, apply: bool = False, wish: Wish | None = None) -> None:
+    def stage(self, name: str, values: str, *, apply: bool = False, options: PlanOptions | None = None) -> None:
         """Plan, and apply if told so; a case of which the plan complains is left out and noted."""
         seen = {address: Seen() for address in self.cases}
         self.log.seen |= {(name, self.cases[address].name): each for address, each in seen.items()}
         before = self.live() if apply else {}
         self.bodies.clear()
-        plan, report = self.attempt(values, seen, apply, wish or Wish())
+        plan, report = self.attempt(values, seen, apply, options or PlanOptions())
         after = self.live() if apply else {}
         for change in plan.changes:
             case = self.cases.get(change.address)
@@ -615,14 +616,16 @@ class Journey:
             ]
             each.blocks = (self.hung(before, each.had), self.hung(after, each.has))
 
-    def attempt(self, values: str, seen: dict[Address, Seen], apply: bool, wish: Wish) -> tuple[Plan, Report | None]:
+    def attempt(
+        self, values: str, seen: dict[Address, Seen], apply: bool, options: PlanOptions
+    ) -> tuple[Plan, Report | None]:
         left_out = set(self.stillborn)
         while True:
             self.wanted = manifest([case for case in self.cases.values() if case.address not in left_out], values)
             try:
                 if apply:
-                    return flow.apply(self.source, self.connection, wish)
-                return flow.plan(self.source, self.connection, wish), None
+                    return flow.apply(self.source, self.connection, options)
+                return flow.plan(self.source, self.connection, options), None
             except PlanError as error:
                 addresses = {Address.parse(each.address) for each in error.problems if each.address}
                 if not addresses - left_out:
@@ -658,7 +661,7 @@ class Journey:
         """What is live, by address."""
         return {live.address: live for live in flow.show(self.source, self.connection) if live.address}
 
-    def hung(self, world: Mapping[Address, Live], live: Live | None) -> frozenset[str]:
+    def hung(self, observed: Mapping[Address, Live], live: Live | None) -> frozenset[str]:
         """The ids of the blocks that hang on an agent."""
         return frozenset(live.values.get("blocks") or ()) if live else frozenset()
 
@@ -806,7 +809,7 @@ def test_drift_is_told_and_written_back(log: Log, name: str) -> None:
     # what cannot be read cannot be seen to drift
     assert seen.fields == {field for field in case.moves if case.table.attrs()[field].read}
     # a secret leaves no digest behind: who moved it cannot be told
-    for difference in seen.change.differences:
+    for difference in seen.change.fields_changed:
         assert difference.reason == ("manifest" if difference.secret else "drift"), difference.path
     log.nothing("drifted, again", name)
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from lettaform import flow
+from lettaform.backend.v1 import contents as hold
 from lettaform.errors import ManifestError, PlanError
-from lettaform.model import Event, Plan, Wish
-from lettaform.server import hold
-from lettaform.words import Item
+from lettaform.model import Event, Plan, PlanOptions
+from lettaform.values import Item
 from tests.live.fleet import Fleet, Wire, changes
 
 TOOLS = {"open_files", "grep_files", "semantic_search_files"}
@@ -39,7 +39,7 @@ def library(fleet: Fleet, letta: Any) -> Any:
     document(fleet, "deep/b.md", "# B\n")
     manifest(fleet, letta.embedding)
     yield fleet
-    flow.apply(fleet.source, fleet.connection, Wish(destroy=True, allow_destroy=("*",)))
+    flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True, allow_destroy=("*",)))
 
 
 def document(fleet: Fleet, name: str, text: str) -> None:
@@ -48,9 +48,9 @@ def document(fleet: Fleet, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def build(fleet: Fleet, **wish: Any) -> None:
+def build(fleet: Fleet, **options: Any) -> None:
     """Apply what another test shows to be settled."""
-    _, report = flow.apply(fleet.source, fleet.connection, Wish(**wish))
+    _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options))
     assert report is not None
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 

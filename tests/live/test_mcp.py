@@ -14,7 +14,7 @@ import pytest
 from lettaform import flow
 from lettaform.errors import Guarded, LettaformError, PlanError, Problem
 from lettaform.kinds import kinds
-from lettaform.model import Plan, Report, Wish
+from lettaform.model import Plan, PlanOptions, Report
 from lettaform.render import text
 from tests.conformance.test_mcp_servers import SCRIPT
 from tests.faults.fleet import unordered
@@ -29,7 +29,7 @@ def {name}_say(word: str) -> str:
 
 @tool
 def {name}_more'''
-EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
+EVERYTHING = PlanOptions(destroy=True, allow_destroy=("*",))
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ class Rig:
     def seen(self) -> Any:
         return unordered([self.servers(), self.tools(), self.fleet.agents()])
 
-    def refused(self, **wish: Any) -> list[Problem]:
+    def refused(self, **options: Any) -> list[Problem]:
         """The problems of a plan that cannot be; nothing is made."""
         before = self.seen()
         with pytest.raises(PlanError) as refused:
-            self.fleet.plan(**wish)
+            self.fleet.plan(**options)
         assert self.seen() == before
         return list(refused.value.problems)
 
@@ -278,7 +278,7 @@ def test_a_secret_variable_rotates_alone_and_others_stay(rig: Rig, monkeypatch: 
     assert {name: tool["id"] for name, tool in rig.tools().items()} == before
     rig.fleet.patch(f"/v1/mcp-servers/{rig.server()['id']}", config=config | {"env": env})
     drifted = rig.fleet.plan()
-    assert [(d.path, d.reason) for d in drifted.changes[0].differences] == [("env.KEY", "manifest")]
+    assert [(d.path, d.reason) for d in drifted.changes[0].fields_changed] == [("env.KEY", "manifest")]
 
 
 def test_an_argument_that_changes_is_followed_by_its_tools(rig: Rig) -> None:
@@ -344,11 +344,11 @@ def test_one_that_is_no_longer_declared_stays_while_a_stranger_has_its_tools(rig
         assert [(str(u.address), u.reason) for u in plan.unmanaged] == [
             ("mcp_servers.echo", "kept: 1 agents outside this plan use it")
         ]
-        flow.apply(rig.fleet.source, rig.fleet.connection, Wish(prune=True))
+        flow.apply(rig.fleet.source, rig.fleet.connection, PlanOptions(prune=True))
         assert rig.server()
     finally:
         rig.fleet.raw.delete(f"/v1/agents/{guest['id']}")
-    flow.apply(rig.fleet.source, rig.fleet.connection, Wish(prune=True))
+    flow.apply(rig.fleet.source, rig.fleet.connection, PlanOptions(prune=True))
     assert (rig.servers(), rig.tools()) == ([], {})
 
 

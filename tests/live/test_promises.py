@@ -74,7 +74,7 @@ def test_drift_of_an_enforced_field_is_written_back_and_nothing_else(
     built.patch(f"/v1/agents/{agent['id']}", system="You follow.", description="a stranger's")
     plan = built.plan()
     assert changes(plan) == [("update", "agents.boss", ["system"])]
-    assert plan.changes[0].differences[0].reason == "drift"
+    assert plan.changes[0].fields_changed[0].reason == "drift"
     wire = Wire(monkeypatch)
     built.apply()
     (patched,) = [body for method, path, body in wire.writes() if method == "PATCH" and "/agents/" in path]
@@ -134,7 +134,7 @@ def test_foreign_objects_are_byte_identical_before_and_after(built: Fleet) -> No
     before = plain(built.raw.get(f"/v1/agents/{stranger['id']}").json())
     built.write(MANIFEST.replace("You lead.", "You lead well."))
     built.apply()
-    flow.apply(built.source, built.connection, flow.Wish(destroy=True))
+    flow.apply(built.source, built.connection, flow.PlanOptions(destroy=True))
     assert plain(built.raw.get(f"/v1/agents/{stranger['id']}").json()) == before
     for block in stranger["blocks"]:
         built.raw.delete(f"/v1/blocks/{block['id']}")
@@ -156,7 +156,7 @@ def test_clones_are_named_and_never_touched(built: Fleet) -> None:
     built.write(MANIFEST.replace("You lead.", "You lead well."))
     built.apply()
     assert built.agent("boss")["id"] == boss["id"]
-    flow.apply(built.source, built.connection, flow.Wish(destroy=True))
+    flow.apply(built.source, built.connection, flow.PlanOptions(destroy=True))
     assert {clone: plain(built.raw.get(f"/v1/agents/{clone}").json()) for clone in clones} == before
     # not even now, when they alone claim the address
     plan = built.plan()
@@ -274,7 +274,7 @@ def test_what_agents_of_others_use_is_kept(built: Fleet) -> None:
     plan = built.plan(prune=True)
     (kept,) = [u for u in plan.unmanaged if str(u.address) == "blocks.org"]
     assert "1 agents outside" in kept.reason
-    flow.apply(built.source, built.connection, flow.Wish(prune=True))
+    flow.apply(built.source, built.connection, flow.PlanOptions(prune=True))
     assert built.raw.get(f"/v1/blocks/{org['id']}").status_code == 200
     built.raw.delete(f"/v1/agents/{guest['id']}")
 
@@ -301,7 +301,7 @@ def test_destroy_leaves_the_server_as_it_was(fleet: Fleet) -> None:
 
     fleet.write(MANIFEST, weather_py=TOOL.format(name=fleet.stack.replace("-", "_")))
     fleet.apply()
-    _, report = flow.apply(fleet.source, fleet.connection, flow.Wish(destroy=True))
+    _, report = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(destroy=True))
     assert report is not None
     assert report.exit_code == 0
     assert (fleet.agents(), fleet.blocks(), fleet.tools()) == ([], [], [])
@@ -389,7 +389,7 @@ agents:
     assert report is not None
     assert report.exit_code == 0
     assert not flow.plan(other, built.connection).steps
-    flow.apply(other, built.connection, flow.Wish(destroy=True))
+    flow.apply(other, built.connection, flow.PlanOptions(destroy=True))
     assert unordered(built.block("org")) == unordered(before)
 
 

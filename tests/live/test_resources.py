@@ -17,16 +17,16 @@ import httpx
 import pytest
 
 from lettaform import flow
+from lettaform.backend import connect
+from lettaform.backend.v1.client import Client
 from lettaform.errors import Guarded, LettaformError, ManifestError, NotFound, PlanError
-from lettaform.model import Live, Wish
+from lettaform.model import Live, PlanOptions
 from lettaform.render import text
-from lettaform.server import connect
-from lettaform.server.client import Client
 from tests.conformance.test_mcp_servers import SCRIPT
 from tests.live.conftest import Letta
 from tests.live.fleet import Fleet, Wire, changes
 
-EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
+EVERYTHING = PlanOptions(destroy=True, allow_destroy=("*",))
 NOWHERE = "http://127.0.0.1:9/v1"
 
 
@@ -38,11 +38,11 @@ def stack(fleet: Fleet) -> Iterator[Fleet]:
         flow.apply(fleet.source, fleet.connection, EVERYTHING)
 
 
-def build(fleet: Fleet, manifest: str = "", **wish: Any) -> None:
+def build(fleet: Fleet, manifest: str = "", **options: Any) -> None:
     """Apply what another test shows to be settled."""
     if manifest:
         fleet.write(manifest)
-    _, report = flow.apply(fleet.source, fleet.connection, Wish(**wish))
+    _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options))
     assert report is not None
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 

@@ -11,10 +11,10 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import Guarded, LettaformError
-from lettaform.model import Wish
+from lettaform.model import PlanOptions
 from tests.live.fleet import Fleet, Wire, changes
 
-EVERYTHING = Wish(destroy=True, allow_destroy=("*",))
+EVERYTHING = PlanOptions(destroy=True, allow_destroy=("*",))
 SAID = "{frequency: 3, description: Tidies up., tags: [night], system: Tidy up.}"
 
 
@@ -164,7 +164,7 @@ def test_turned_off_it_stays_until_it_is_pruned(pair: Pair, said: str | None) ->
     pair.write(said)
     flow.apply(pair.fleet.source, pair.fleet.connection)
     assert all(map(pair.is_there, doomed))
-    flow.apply(pair.fleet.source, pair.fleet.connection, Wish(prune=True))
+    flow.apply(pair.fleet.source, pair.fleet.connection, PlanOptions(prune=True))
     assert [path for path in doomed if pair.is_there(path)] == [f"/v1/blocks/{notes}"]
     assert [block["label"] for block in pair.first["blocks"]] == ["notes"]
     pair.fleet.settled()
@@ -191,7 +191,7 @@ def test_it_dies_with_the_first_and_nothing_is_left(pair: Pair) -> None:
     doomed = pair.everything()
     assert len(doomed) == 5
     pair.fleet.write("blocks: {other: {value: x}}")
-    flow.apply(pair.fleet.source, pair.fleet.connection, Wish(prune=True))
+    flow.apply(pair.fleet.source, pair.fleet.connection, PlanOptions(prune=True))
     assert [path for path in doomed if pair.is_there(path)] == []
     pair.fleet.settled()
 
@@ -202,14 +202,14 @@ def test_what_somebody_else_asked_for_goes_along_and_the_plan_says_so(pair: Pair
     pair.fleet.patch(f"/v1/agents/{pair.first['id']}", enable_sleeptime=True)
     pair.fleet.settled()
     (id,) = pair.group["agent_ids"]
-    plan = flow.plan(pair.fleet.source, pair.fleet.connection, Wish(destroy=True))
+    plan = flow.plan(pair.fleet.source, pair.fleet.connection, PlanOptions(destroy=True))
     (ours,) = [change for change in plan.changes if change.kind == "agent"]
     assert id in "".join(ours.notes)
     # it was the only other one that had the block
     assert [(str(c.address), c.action) for c in plan.changes if c.kind == "block"] == [
         ("agents.ann.memory.notes", "delete")
     ]
-    flow.apply(pair.fleet.source, pair.fleet.connection, Wish(destroy=True))
+    flow.apply(pair.fleet.source, pair.fleet.connection, PlanOptions(destroy=True))
     assert not pair.is_there(f"/v1/agents/{id}")
     assert not pair.fleet.blocks()
 
@@ -241,14 +241,14 @@ def test_half_made_and_then_not_wanted_leaves_nothing(pair: Pair, then: str, mon
         assert {each.reason for each in pair.fleet.plan().unmanaged} == {
             "marked, no longer declared; --prune deletes it"
         }
-    wish = EVERYTHING if then == "destroyed" else Wish(prune=True, allow_destroy=("*",))
-    plan, _ = flow.apply(pair.fleet.source, pair.fleet.connection, wish)
+    options = EVERYTHING if then == "destroyed" else PlanOptions(prune=True, allow_destroy=("*",))
+    plan, _ = flow.apply(pair.fleet.source, pair.fleet.connection, options)
     assert {("delete", "agents.ann-sleeptime"), ("delete", "agents.ann-sleeptime.memory.memory_persona")} <= {
         (change.action, str(change.address)) for change in plan.changes
     }
     left = () if then in ("destroyed", "dropped") else theirs
     assert [path for path in half if pair.is_there(path)] == [path for path in half if path in left]
-    assert not flow.plan(pair.fleet.source, pair.fleet.connection, wish).steps
+    assert not flow.plan(pair.fleet.source, pair.fleet.connection, options).steps
 
 
 def test_it_moves_with_the_first(pair: Pair) -> None:

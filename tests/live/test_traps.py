@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lettaform import flow
+from lettaform.backend.v1.send import Sender
 from lettaform.errors import Guarded, LettaformError, PlanError
 from lettaform.model import Answer, Plan, Step
-from lettaform.server.send import Sender
 from tests.live.fleet import TOOL, Fleet, Wire, changes
 
 
@@ -253,7 +253,7 @@ def test_one_shared_block_is_patched_once_however_many_agents_have_it(
 
 
 def test_a_page_is_not_the_whole(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lettaform.server import client
+    from lettaform.backend.v1 import client
 
     monkeypatch.setattr(client, "PAGE", 7)
     agents = "".join(f"      a{n}: {{memory: {{persona: p}}}}\n" for n in range(10))
@@ -266,7 +266,7 @@ def test_targets_and_exclusions(fleet: Fleet) -> None:
     fleet.write("blocks: {org: {value: x}}\nagents: {a: {}, b: {}}")
     with pytest.raises(PlanError, match=r"nothing answers to `agents\.c`"):
         fleet.plan(target=("agents.c",))
-    _, report = flow.apply(fleet.source, fleet.connection, flow.Wish(target=("agents.a",)))
+    _, report = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(target=("agents.a",)))
     assert report is not None
     assert [agent["name"] for agent in fleet.agents()] == ["a"]
     assert [str(c.address) for c in fleet.plan(exclude=("agents.b",)).changes] == ["blocks.org"]

@@ -16,15 +16,16 @@ from unittest.mock import patch
 
 import httpx
 
-from lettaform import flow, server
+from lettaform import backend as server
+from lettaform import flow
+from lettaform.backend.v1 import send
+from lettaform.backend.v1.contents import SETTLE
 from lettaform.model import Manifest
-from lettaform.server import send
-from lettaform.server.hold import SETTLE
 from tests.live.fleet import ASKING, stranger
 from tests.standin import StandIn
 
-Record = dict[str, Any]
-State = dict[str, Record]
+Body = dict[str, Any]
+Body = dict[str, Body]
 """Everything that lives, by id."""
 SECTIONS = {
     "agent": "agents",
@@ -194,7 +195,7 @@ class Ground:
     def transport(self) -> httpx.AsyncBaseTransport:
         raise NotImplementedError
 
-    def every(self, kind: str) -> list[Record]:
+    def every(self, kind: str) -> list[Body]:
         """Everything of a kind that concerns the machine."""
         raise NotImplementedError
 
@@ -225,7 +226,7 @@ class Ground:
         if self.wire.late and not self.hurried:
             time.sleep(SETTLE)
 
-    def look(self) -> State:
+    def look(self) -> Body:
         """Everything that lives, without what changes by itself."""
         bodies = {kind: self.every(kind) for kind in SECTIONS}
         state = {body["id"]: still(kind, body) for kind, found in bodies.items() for body in found}
@@ -255,7 +256,7 @@ class Ground:
         assert answer.status_code != 501, answer.text
         return (answer.json() if answer.content else {}) if answer.is_success else None
 
-    def passages(self, archive: str) -> list[Record]:
+    def passages(self, archive: str) -> list[Body]:
         """What an archive holds."""
         asked = {"archive_id": archive, "limit": 100}
         return [each["passage"] for each in self.ask("POST", "/v1/passages/search", asked) or ()]
@@ -280,9 +281,9 @@ class InMemory(Ground):
         """Another server on which everything is the same."""
         return InMemory(self.folder, self.stacks, self.standin.tables)
 
-    def every(self, kind: str) -> list[Record]:
+    def every(self, kind: str) -> list[Body]:
         hidden = {f"show_hidden_{SECTIONS[kind]}": True}
-        found: list[Record] = self.ask("GET", f"/v1/{PATHS[kind]}/", params={"limit": 1000, **hidden})
+        found: list[Body] = self.ask("GET", f"/v1/{PATHS[kind]}/", params={"limit": 1000, **hidden})
         return [body for body in found if not _beside(kind, body)]
 
 
@@ -303,9 +304,9 @@ class OnServer(Ground):
         limits = httpx.Limits(max_connections=10, keepalive_expiry=4)
         return httpx.AsyncHTTPTransport(verify=False, limits=limits)
 
-    def every(self, kind: str) -> list[Record]:
+    def every(self, kind: str) -> list[Body]:
         path, hidden = f"/v1/{PATHS[kind]}/", {f"show_hidden_{SECTIONS[kind]}": True}
-        found: State = {}
+        found: Body = {}
         if kind == "tool":
             bodies = self.ask("GET", path, params={"limit": 1000})
             bodies = [body for body in bodies if not _beside(kind, body)]
@@ -342,14 +343,14 @@ class OnServer(Ground):
         return answer
 
 
-def _beside(kind: str, body: Record) -> bool:
+def _beside(kind: str, body: Body) -> bool:
     """What nobody made, or is a lock."""
     if kind == "tool":
         return body["tool_type"] not in ("custom", OFFERED)
     return kind == "identity" and body["identifier_key"].startswith("lettaform:lock")
 
 
-def still(kind: str, body: Record) -> Record:
+def still(kind: str, body: Body) -> Body:
     """A body without what changes by itself; what it refers to as ids; our mark as tags, wherever it stands."""
     told = {key: value for key, value in body.items() if key not in _RESTLESS}
     told["kind"], told["tags"] = kind, sorted(body.get("tags") or ())

@@ -17,7 +17,7 @@ from typing import Any
 
 from lettaform import flow
 from lettaform.errors import LettaformError, PlanError, Stale
-from lettaform.model import Plan, Report, Wish
+from lettaform.model import Plan, PlanOptions, Report
 from lettaform.render import data
 from tests.faults.fleet import unordered
 from tests.machine import fleet
@@ -29,11 +29,11 @@ from tests.machine.ground import (
     RELATIONS,
     SECTIONS,
     WORDED,
+    Body,
     Fault,
     Ground,
     InMemory,
     Killed,
-    State,
     targets,
 )
 
@@ -159,16 +159,16 @@ class Machine:
         for identity in ground.ask("GET", "/v1/identities/", params={"identifier_key": f"lettaform:lock:{stack}"}):
             ground.ask("DELETE", f"/v1/identities/{identity['id']}")
 
-    def plan(self, stack: str, wish: Wish, ground: Ground | None = None) -> Ran:
+    def plan(self, stack: str, options: PlanOptions, ground: Ground | None = None) -> Ran:
         """A plan; it writes nothing, ever."""
         at = ground or self.ground
-        ran = self.run(stack, lambda: flow.plan(flow.Source(at.folder), at.connection(), wish), ground=at)
+        ran = self.run(stack, lambda: flow.plan(flow.Source(at.folder), at.connection(), options), ground=at)
         _hold(not ran.writes, "a plan wrote", ran.writes)
         return ran
 
-    def apply(self, stack: str, wish: Wish, fault: Fault | None = None, ground: Ground | None = None) -> Ran:
+    def apply(self, stack: str, options: PlanOptions, fault: Fault | None = None, ground: Ground | None = None) -> Ran:
         at = ground or self.ground
-        return self.run(stack, lambda: flow.apply(flow.Source(at.folder), at.connection(), wish), fault, at)
+        return self.run(stack, lambda: flow.apply(flow.Source(at.folder), at.connection(), options), fault, at)
 
     def discreet(self, ran: Ran) -> None:
         """A secret is nowhere but where it belongs."""
@@ -186,7 +186,7 @@ class Machine:
 
     def play(self, calls: Sequence[Call]) -> None:
         """One stack lives already, the other does not; then step by step. Whatever is broken is raised."""
-        self.applied(self.stacks[0], Wish())
+        self.applied(self.stacks[0], PlanOptions())
         for name, numbers in calls:
             self.step(name, numbers)
 
@@ -195,35 +195,35 @@ class Machine:
         getattr(self, f"do_{name}")(Picks(numbers))
 
     @contextmanager
-    def judged(self, stack: str, ran: list[Ran], wish: Wish | None = None) -> Iterator[None]:
+    def judged(self, stack: str, ran: list[Ran], options: PlanOptions | None = None) -> Iterator[None]:
         """Hold what lives before against what lives after one run of lettaform on `stack`."""
         before = self.ground.look()
         yield
         after = self.ground.look()
-        _Judge(self, stack, before, after, ran, wish or Wish()).judge()
+        _Judge(self, stack, before, after, ran, options or PlanOptions()).judge()
 
-    def wish(self, stack: str, pick: Picks) -> Wish:
+    def options(self, stack: str, pick: Picks) -> PlanOptions:
         addresses = [str(a) for a in build(stack, self.specs[stack], "m/m", "e/e").objects]
         some = pick(addresses) if addresses else "agents.*"
         options = (
-            *(Wish(),) * 4,
-            *(Wish(prune=True),) * 2,
-            Wish(prune=True, allow_destroy=("*",)),
-            Wish(allow_destroy=("*",)),
-            Wish(reseed=(some,)) if addresses else Wish(),
-            Wish(target=(some.split(".memory")[0],)) if addresses else Wish(),
-            Wish(exclude=(some,)) if addresses else Wish(),
+            *(PlanOptions(),) * 4,
+            *(PlanOptions(prune=True),) * 2,
+            PlanOptions(prune=True, allow_destroy=("*",)),
+            PlanOptions(allow_destroy=("*",)),
+            PlanOptions(reseed=(some,)) if addresses else PlanOptions(),
+            PlanOptions(target=(some.split(".memory")[0],)) if addresses else PlanOptions(),
+            PlanOptions(exclude=(some,)) if addresses else PlanOptions(),
         )
-        chosen: Wish = pick(options)
+        chosen: PlanOptions = pick(options)
         return chosen
 
-    def endured(self, stack: str, wish: Wish, tries: int) -> int:
+    def endured(self, stack: str, options: PlanOptions, tries: int) -> int:
         """An apply through whatever breaks, as often as it takes, at most `tries` times. Returns how often it took."""
-        self.log(f"endure {stack} {wish}")
+        self.log(f"endure {stack} {options}")
         runs: list[Ran] = []
-        with self.judged(stack, runs, wish):
+        with self.judged(stack, runs, options):
             while not runs or (len(runs) < tries and not self.over(runs[-1])):
-                runs.append(self.apply(stack, wish))
+                runs.append(self.apply(stack, options))
                 self.release(stack, self.ground)
         if not runs[-1].error:
             _hold(runs[-1].done, f"not done after {tries} tries", runs[-1].error, _failures(runs[-1]))
@@ -241,24 +241,24 @@ class Machine:
 
     def do_apply(self, pick: Picks) -> None:
         stack = pick(self.stacks)
-        self.applied(stack, self.wish(stack, pick))
+        self.applied(stack, self.options(stack, pick))
 
-    def applied(self, stack: str, wish: Wish) -> Ran:
+    def applied(self, stack: str, options: PlanOptions) -> Ran:
         """An apply without faults. It is refused with nothing written, or goes through and settles."""
-        self.log(f"apply {stack} {wish}")
+        self.log(f"apply {stack} {options}")
         runs: list[Ran] = []
-        with self.judged(stack, runs, wish):
-            runs.append(self.apply(stack, wish))
-        self.followed(stack, runs[0], wish)
+        with self.judged(stack, runs, options):
+            runs.append(self.apply(stack, options))
+        self.followed(stack, runs[0], options)
         return runs[0]
 
-    def followed(self, stack: str, ran: Ran, wish: Wish) -> None:
+    def followed(self, stack: str, ran: Ran, options: PlanOptions) -> None:
         if ran.error:
             self.refusal(stack, ran)
             return
         self.refused[stack] = 0
         _hold(ran.done, "an apply failed", _failures(ran))
-        self.settled(stack, wish)
+        self.settled(stack, options)
 
     def refusal(self, stack: str, ran: Ran) -> None:
         """Only a plan may say no, and then nothing was written."""
@@ -272,9 +272,9 @@ class Machine:
         if self.refused[stack] > 2:
             self.reset(stack)
 
-    def settled(self, stack: str, wish: Wish) -> None:
+    def settled(self, stack: str, options: PlanOptions) -> None:
         """The plan after an apply is empty; and the one after that."""
-        for asked in (replace(wish, reseed=()),) * (1 if self.quick else 2):
+        for asked in (replace(options, reseed=()),) * (1 if self.quick else 2):
             ran = self.plan(stack, asked)
             _hold(ran.plan is not None, "no plan after an apply", ran.error)
             _hold(not ran.plan, "not settled", _shown(ran.plan))
@@ -282,53 +282,53 @@ class Machine:
     def do_fault(self, pick: Picks) -> None:
         """A run that breaks, and the same again: the same end as without the fault, ids aside."""
         stack, kind = pick(self.stacks), pick(KINDS)
-        wish, at = self.wish(stack, pick), pick(range(1, 40))
-        self.log(f"fault {stack} {kind} at {at} {wish}")
+        options, at = self.options(stack, pick), pick(range(1, 40))
+        self.log(f"fault {stack} {kind} at {at} {options}")
         straight = None
         if isinstance(self.ground, InMemory):
             twin = self.ground.twin()
-            ran = self.apply(stack, wish, ground=twin)
+            ran = self.apply(stack, options, ground=twin)
             straight = twin.look() if ran.done else None
         before = self.ground.look()
         runs: list[Ran] = []
         fault = Fault(kind, at)
-        with self.judged(stack, runs, wish):
-            runs.append(self.apply(stack, wish, fault))
+        with self.judged(stack, runs, options):
+            runs.append(self.apply(stack, options, fault))
             self.faults += fault.happened
             if not (runs[0].done or (isinstance(runs[0].error, PlanError) and not runs[0].writes)):
                 self.log(f"broken: {runs[0].error} {_failures(runs[0])} killed={runs[0].killed}; again")
-                runs.append(self.apply(stack, wish))
-        self.followed(stack, runs[-1], wish)
+                runs.append(self.apply(stack, options))
+        self.followed(stack, runs[-1], options)
         if straight is not None and runs[-1].done:
             _same(before, straight, self.ground.look())
 
     def do_saved(self, pick: Picks) -> None:
-        """A saved plan works on an unmoved world, and is stale, or does what it said, on a moved one."""
+        """A saved plan works on an unmoved observed, and is stale, or does what it said, on a moved one."""
         stack = pick(self.stacks)
-        wish, moves = self.wish(stack, pick), pick((False, True))
-        planned = self.plan(stack, wish)
+        options, moves = self.options(stack, pick), pick((False, True))
+        planned = self.plan(stack, options)
         if planned.plan is None:
             return
         at, file = self.ground, self.ground.folder / f"plan-{self.number}.json"
         flow.save(planned.plan, file)
         _hold(not any(secret in file.read_text() for secret in SECRETS), "a secret stands in a saved plan")
-        self.log(f"saved {stack} {wish} moves={moves}")
+        self.log(f"saved {stack} {options} moves={moves}")
         if moves:
             self.somebody(pick)
         runs: list[Ran] = []
-        with self.judged(stack, runs, wish):
+        with self.judged(stack, runs, options):
             source = flow.Source(at.folder)
             runs.append(self.run(stack, lambda: flow.apply_saved(file, source, at.connection())))
         (ran,) = runs
         if moves and isinstance(ran.error, PlanError):
             _hold(not ran.writes, "stale, and written all the same", ran.writes)
             return
-        _hold(not isinstance(ran.error, Stale), "stale on an unmoved world", getattr(ran.error, "problems", None))
-        self.followed(stack, ran, wish)
+        _hold(not isinstance(ran.error, Stale), "stale on an unmoved observed", getattr(ran.error, "problems", None))
+        self.followed(stack, ran, options)
 
     def do_destroy(self, pick: Picks) -> None:
         stack = pick(self.stacks)
-        self.applied(stack, Wish(destroy=True, allow_destroy=pick((("*",), ()))))
+        self.applied(stack, PlanOptions(destroy=True, allow_destroy=pick((("*",), ()))))
 
     def do_move(self, pick: Picks) -> None:
         """`state mv`, and the manifest with it."""
@@ -393,16 +393,16 @@ class Machine:
 
     def do_import(self, pick: Picks) -> None:
         """Adopt something foreign under a declared address."""
-        stack, world = pick(self.stacks), self.ground.look()
+        stack, observed = pick(self.stacks), self.ground.look()
         addresses = [a for a, d in build(stack, self.specs[stack], "m/m", "e/e").objects.items() if not d.external]
         addresses = [a for a in addresses if not a.parent]
         if not addresses:
             return
         address = pick(addresses)
-        able = [id for id in world if SECTIONS[world[id]["kind"]] == address.section and not self.owner(id)]
-        copies = {id for each in world.values() for id in each.get("isolated_block_ids", ())}
-        able = [id for id in able if not _recorded(world[id]) and id not in copies]
-        able = [id for id in able if world[id].get("tool_type") != OFFERED]
+        able = [id for id in observed if SECTIONS[observed[id]["kind"]] == address.section and not self.owner(id)]
+        copies = {id for each in observed.values() for id in each.get("isolated_block_ids", ())}
+        able = [id for id in able if not _recorded(observed[id]) and id not in copies]
+        able = [id for id in able if observed[id].get("tool_type") != OFFERED]
         if not able:
             return
         id, at = pick(able), self.ground
@@ -413,7 +413,7 @@ class Machine:
             self.log(f"refused: {ran.error}")
             _hold(isinstance(ran.error, PlanError), "refused for no reason of a plan", ran.error)
             _hold(not ran.writes, "refused, and written all the same", ran.writes)
-        for each, body in world.items():
+        for each, body in observed.items():
             if not _recorded(body):
                 _hold(each in after and _unmarked(body) == _unmarked(after[each]), "more than marks", each, body)
         if ran.error:
@@ -439,8 +439,8 @@ class Machine:
 
     def somebody(self, pick: Picks) -> None:
         """One edit by an agent or a stranger."""
-        world = self.ground.look()
-        mine = {id: body for stack in self.stacks for id in self.ours[stack] if (body := world.get(id))}
+        observed = self.ground.look()
+        mine = {id: body for stack in self.stacks for id in self.ours[stack] if (body := observed.get(id))}
         agents = sorted((b for b in mine.values() if b["kind"] == "agent"), key=_age)
         blocks = sorted((b for b in mine.values() if b["kind"] == "block"), key=_age)
         tools = sorted((b for b in mine.values() if b["kind"] == "tool"), key=_age)
@@ -686,16 +686,18 @@ class Machine:
 class _Judge:
     """What one run of lettaform on one stack did, against what it may do."""
 
-    def __init__(self, machine: Machine, stack: str, before: State, after: State, runs: list[Ran], wish: Wish) -> None:
+    def __init__(
+        self, machine: Machine, stack: str, before: Body, after: Body, runs: list[Ran], options: PlanOptions
+    ) -> None:
         self.machine, self.stack, self.before, self.after = machine, stack, before, after
-        self.runs, self.wish, self.spec = runs, wish, machine.specs[stack]
+        self.runs, self.options, self.spec = runs, options, machine.specs[stack]
         self.ours = machine.ours[stack]
         self.moved = dict(self.spec["moved"])
         plans = [ran.plan for ran in runs if ran.plan]
         self.changes = [change for plan in plans for change in plan.changes]
         self.shown: dict[str, set[str]] = {}
         for each in self.changes:
-            self.shown.setdefault(str(each.address), set()).update(d.path for d in each.differences)
+            self.shown.setdefault(str(each.address), set()).update(d.path for d in each.fields_changed)
         # a run that was cut short told nobody what it had planned; the runs after it did the rest
         self.blind = any(ran.plan is None and ran.writes for ran in runs)
 
@@ -802,8 +804,8 @@ class _Judge:
         tops = {each.partition(".memory.")[0] for each in (address, here)}
         said = {address, here, *tops, *filter(None, map(bringer, tops))}
         consents = {
-            "destroy": self.wish.destroy,
-            "prune": self.wish.prune and self.declared(here) is None,
+            "destroy": self.options.destroy,
+            "prune": self.options.prune and self.declared(here) is None,
             "taken over": address.endswith(".memory_persona") and self.succeeded(address, body),
             "removed": any(removed.get(each) for each in said),
             "replace": body["kind"] not in ("block", "tool") and any(map(self.allowed, said)),
@@ -818,7 +820,7 @@ class _Judge:
         return any(_claim(each, self.stack) == address and each["value"] == body["value"] for each in others)
 
     def allowed(self, address: str) -> bool:
-        return any(fnmatchcase(address, pattern) for pattern in self.wish.allow_destroy)
+        return any(fnmatchcase(address, pattern) for pattern in self.options.allow_destroy)
 
     # --- changes
 
@@ -879,7 +881,9 @@ class _Judge:
 
     def seed(self, id: str, address: str, told: Spec, old: str, new: str) -> None:
         policy = told.get("policy", {}).get("value") or ("enforce" if told.get("read_only") is True else "seed")
-        asked = any(fnmatchcase(each, p) for p in self.wish.reseed for each in (address, address.split(".memory")[0]))
+        asked = any(
+            fnmatchcase(each, p) for p in self.options.reseed for each in (address, address.split(".memory")[0])
+        )
         _hold(new == (told.get("value") or ""), f"{address}: a value that nobody declared", old, new)
         allowed = policy == "enforce" or (asked and policy in ("seed", "yield"))
         if policy == "yield" and not allowed:
@@ -893,7 +897,7 @@ class _Judge:
         made = set(self.after) - set(self.before)
         for method, path, _ in ran.writes:
             ids = targets(path)
-            if "/detach/" in path and self.wish.allow_destroy and set(ids[1:]) <= own - self.after.keys():
+            if "/detach/" in path and self.options.allow_destroy and set(ids[1:]) <= own - self.after.keys():
                 continue  # what dies with consent is taken off whoever has it
             for id in ids[:1]:
                 fine = id in own or id in made or id not in self.before or _recorded(self.before[id])
@@ -909,7 +913,7 @@ class _Judge:
             fallen &= self.before.keys()
         if any(body["kind"] == "mcp_server" and id not in self.after for id, body in self.before.items()):
             fallen -= {id for id in fallen if self.before.get(id, {}).get("tool_type") == OFFERED}
-        return not rest and fallen <= gone and (self.machine is not None and bool(self.wish.allow_destroy))
+        return not rest and fallen <= gone and (self.machine is not None and bool(self.options.allow_destroy))
 
     # --- the account
 
@@ -947,7 +951,7 @@ class _Judge:
         for id, address in self.ours.items():
             fresh = id not in self.before and ".memory." in address and id not in held
             _hold(not fresh, f"{address} ({id}) was made, and hangs on nothing")
-        if self.wish == Wish() or self.wish == Wish(prune=True):
+        if self.options == PlanOptions() or self.options == PlanOptions(prune=True):
             for section in fleet.FIELDS:
                 for key in (key for key, told in self.spec[section].items() if "mcp" not in told):
                     _hold(f"{section}.{key}" in by_address, f"{section}.{key} is not there")
@@ -1021,7 +1025,7 @@ def _failures(ran: Ran) -> list[str]:
 
 def _shown(plan: Plan | None) -> list[str]:
     changes = plan.changes if plan else ()
-    return [f"{c.action} {c.address} {c.reason} {[(d.path, d.old, d.new) for d in c.differences]}" for c in changes]
+    return [f"{c.action} {c.address} {c.reason} {[(d.path, d.old, d.new) for d in c.fields_changed]}" for c in changes]
 
 
 def _shape(text: str) -> str:
@@ -1030,7 +1034,7 @@ def _shape(text: str) -> str:
     return " ".join(word for word in words if not any(sign in word for sign in "-_.`()0123456789"))[:90]
 
 
-def _same(before: State, straight: State, crooked: State) -> None:
+def _same(before: Body, straight: Body, crooked: Body) -> None:
     """Two ends of one beginning, equal but for the ids of what was made."""
     one, other = _nameless(before, straight), _nameless(before, crooked)
     if one == other:
@@ -1046,7 +1050,7 @@ def _same(before: State, straight: State, crooked: State) -> None:
     raise Broken("not the same end as without the fault\n  " + "\n  ".join(lines))
 
 
-def _nameless(before: State, state: State) -> dict[str, list[dict[str, Any]]]:
+def _nameless(before: Body, state: Body) -> dict[str, list[dict[str, Any]]]:
     names: dict[str, str] = {}
     for id, body in state.items():
         if id not in before:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.manifest import load
 from lettaform.manifest.schema import text
-from lettaform.words import Address
 from tests.manifest.conftest import Project
 from tests.manifest.test_schema import rejected
 
@@ -119,7 +119,7 @@ def test_init(project: Project) -> None:
         ".gitignore",
     }
     manifest = project.load()
-    assert Address("agents", "supervisor", None, "memory", "persona") in manifest.objects
+    assert Address.of("agents", "supervisor").part("memory", "persona") in manifest.objects
     assert rejected((project.folder / "lettaform.yaml").read_text()) == []
     assert (project.folder / ".gitignore").read_text() == ".lettaform/\n"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lettaform.address import Address
 from lettaform.manifest import load
-from lettaform.words import Address, Ref
+from lettaform.values import Ref
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -26,10 +27,10 @@ def test_shared_memory_is_shared() -> None:
     manifest = load(EXAMPLES / "shared-memory", environ={})
     agents = [desired for desired in manifest.objects.values() if desired.kind == "agent"]
     assert len(agents) == 3
-    assert all(agent.values["blocks"] == [Ref(Address("blocks", "organization"))] for agent in agents)
+    assert all(agent.values["blocks"] == [Ref(Address.of("blocks", "organization"))] for agent in agents)
     assert "secret" not in str(manifest.outputs)
 
 
 def test_tool_rules_speak_of_the_functions() -> None:
-    values = load(EXAMPLES / "tools", environ={}).objects[Address("agents", "meteorologist")].values
+    values = load(EXAMPLES / "tools", environ={}).objects[Address.of("agents", "meteorologist")].values
     assert [rule["tool_name"] for rule in values["tool_rules"]] == ["convert_temperature", "advise_clothes"]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from lettaform.address import Address
 from lettaform.errors import ManifestError, Place
 from lettaform.manifest import load
 from lettaform.model import Desired, External, Import, Manifest, Moved, Removed
-from lettaform.words import Address, Joined, Ref, Secret
+from lettaform.values import Ref, Secret, Template
 from tests.manifest.broken import TOOL
 from tests.manifest.conftest import Project
 
@@ -51,7 +52,7 @@ def test_own_blocks_are_objects(project: Project) -> None:
     assert "memory" not in values(manifest, "agents.a")
     assert values(manifest, "agents.a.memory.human") == {"label": "human", "value": "Nobody."}
     assert manifest.objects[at("agents.a.memory.persona")] == Desired(
-        address=Address("agents", "a", None, "memory", "persona"),
+        address=Address.of("agents", "a").part("memory", "persona"),
         kind="block",
         values={"label": "persona", "value": "Me.", "limit": 100},
         place=Place("lettaform.yaml", 6, 7),
@@ -163,10 +164,10 @@ def test_references_in_texts(project: Project) -> None:
     )
     manifest = project.load()
     boss, human = Ref(at("agents.boss")), Ref(at("agents.boss.memory.human"))
-    assert values(manifest, "blocks.o")["value"] == Joined(("x ", human, " y"))
+    assert values(manifest, "blocks.o")["value"] == Template(("x ", human, " y"))
     assert values(manifest, "agents.boss.memory.human")["value"] == "of The Boss"
     a = values(manifest, "agents.a")
-    assert a["description"] == Joined(("to The Boss, ", boss, " and ", Ref(at("blocks.o"))))
+    assert a["description"] == Template(("to The Boss, ", boss, " and ", Ref(at("blocks.o"))))
     assert a["metadata"] == {"boss": boss, "type": "openai"}
     assert a["timezone"] == Ref(at("agents.boss"), "timezone")
 
@@ -181,7 +182,7 @@ def test_joined_texts_are_flat(project: Project) -> None:
           b: {description: "<${agents.a.description}>"}
         """
     )
-    assert values(project.load(), "agents.b")["description"] == Joined(("<[", Ref(at("blocks.o")), "]>"))
+    assert values(project.load(), "agents.b")["description"] == Template(("<[", Ref(at("blocks.o")), "]>"))
 
 
 def chain(field: str, length: int) -> str:

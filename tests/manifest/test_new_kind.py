@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import lettaform.kinds
+from lettaform.address import Address
 from lettaform.kinds import kinds, sections
 from lettaform.manifest.language import language, objects
 from lettaform.manifest.schema import schema
-from lettaform.words import Address, Ref, Secret
+from lettaform.values import Ref, Secret
 from tests.manifest.conftest import Project
 from tests.manifest.test_broken import line
 
@@ -60,17 +61,17 @@ def test_its_objects(project: Project) -> None:
         """
     )
     objects = project.load().objects
-    tall = Address("shelves", "tall")
+    tall = Address.of("shelves", "tall")
     assert objects[tall].values == {
         "title": "tall",
-        "owner": Ref(Address("agents", "a")),
-        "blocks": [Ref(Address("blocks", "b"))],
+        "owner": Ref(Address.of("agents", "a")),
+        "blocks": [Ref(Address.of("blocks", "b"))],
         "key": Secret("literal", "k"),
         "weight": 5,
     }
-    assert objects[tall.own("parts", "top")].values == {"title": "top", "weight": None}
-    assert objects[Address("shelves", "wide")].values == {"title": "next to tall", "weight": 5}
-    assert objects[Address("shelves", "wide")].policies == {"weight": "ignore"}
+    assert objects[tall.part("parts", "top")].values == {"title": "top", "weight": None}
+    assert objects[Address.of("shelves", "wide")].values == {"title": "next to tall", "weight": 5}
+    assert objects[Address.of("shelves", "wide")].policies == {"weight": "ignore"}
 
 
 def test_its_problems(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""A manifest and a world to a plan: what is shown, and in which order it is done."""
+"""A manifest and a observed to a plan: what is shown, and in which order it is done."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from lettaform.errors import Guarded, PlanError
-from lettaform.model import Live, Mark, Moved, Plan, Record, Removed
-from lettaform.words import Joined, Keep, Ref, Secret, digest
-from tests.plan.worlds import HERE, at, keys, living, manifest, plan, short, wanted, world
+from lettaform.model import Live, Mark, Moved, Plan, Removed, State
+from lettaform.values import Patch, Ref, Secret, Template, digest
+from tests.plan.samples import HERE, at, keys, living, manifest, observed, plan, short, wanted
 
 ORG = wanted("blocks.org", value="x")
 LIVE_ORG = living("blocks.org", "block-1", {"value": "x"}, value="x")
@@ -18,24 +18,26 @@ MODEL = {"model": "letta/letta-free"}
 
 
 def test_what_is_as_declared_is_no_change() -> None:
-    assert not plan(manifest(ORG), world(LIVE_ORG)).steps
+    assert not plan(manifest(ORG), observed(LIVE_ORG)).steps
 
 
 def test_what_is_not_declared_is_not_compared() -> None:
     live = living("blocks.org", "block-1", {"value": "x"}, value="x", description="theirs", limit=7, tags=["theirs"])
-    assert not plan(manifest(ORG), world(live)).steps
+    assert not plan(manifest(ORG), observed(live)).steps
 
 
 def test_null_clears() -> None:
     live = living("blocks.org", "block-1", {"value": "x", "description": "d"}, value="x", description="d")
-    made = plan(manifest(wanted("blocks.org", value="x", description=None)), world(live))
+    made = plan(manifest(wanted("blocks.org", value="x", description=None)), observed(live))
     assert short(made) == [("update", "blocks.org", ["description"])]
     assert made.steps[0].fields == {"description": ""}
 
 
 def test_an_agent_is_born_with_its_blocks_in_one_step_after_what_it_refers_to() -> None:
-    agent = wanted("agents.a", **MODEL, blocks=[Ref(at("blocks.org"))], system=Joined(("see ", Ref(at("blocks.org")))))
-    made = plan(manifest(agent, wanted("agents.a.memory.human", value="h"), ORG), world())
+    agent = wanted(
+        "agents.a", **MODEL, blocks=[Ref(at("blocks.org"))], system=Template(("see ", Ref(at("blocks.org"))))
+    )
+    made = plan(manifest(agent, wanted("agents.a.memory.human", value="h"), ORG), observed())
     assert keys(made) == ["create blocks.org", "create agents.a", "record record"]
     born = made.steps[1]
     assert born.after == ("blocks.org",)
@@ -50,14 +52,14 @@ def test_an_agent_is_born_with_its_blocks_in_one_step_after_what_it_refers_to() 
 
 def test_without_what_a_birth_needs_there_is_no_plan() -> None:
     with pytest.raises(PlanError, match="`model` must be given"):
-        plan(manifest(wanted("agents.a")), world())
+        plan(manifest(wanted("agents.a")), observed())
 
 
 def test_a_name_that_a_stranger_has_is_not_taken() -> None:
     stranger = Live("tool", "tool-9", "shout", {"name": "shout"})
     tool = wanted("tools.t", name="shout", source="def shout(): ...")
     with pytest.raises(PlanError, match="belongs to somebody else") as refused:
-        plan(manifest(tool), world(strangers={("tool", "shout"): stranger}))
+        plan(manifest(tool), observed(foreign={("tool", "shout"): stranger}))
     assert "lettaform import 'tools.t' tool-9" in str(refused.value.problems[0].hint)
 
 
@@ -70,8 +72,8 @@ def test_lists_are_additive() -> None:
         tags=["ours", "old", "theirs"],
         members={"tags": ("ours", "old")},
     )
-    made = plan(manifest(wanted("blocks.org", value="x", tags=["ours", "new"])), world(live))
-    assert made.steps[0].fields == {"tags": Keep(("new",), ("old",))}
+    made = plan(manifest(wanted("blocks.org", value="x", tags=["ours", "new"])), observed(live))
+    assert made.steps[0].fields == {"tags": Patch(("new",), ("old",))}
     assert made.steps[0].mark is not None
     assert made.steps[0].mark.members == {"tags": ("ours", "new")}
 
@@ -80,8 +82,8 @@ def test_lists_are_exact_where_the_manifest_says_enforce() -> None:
     live = living(
         "blocks.org", "block-1", {"value": "x"}, value="x", tags=["ours", "theirs"], members={"tags": ("ours",)}
     )
-    made = plan(manifest(wanted("blocks.org", {"tags": "enforce"}, value="x", tags=["ours"])), world(live))
-    assert made.steps[0].fields == {"tags": Keep((), ("theirs",))}
+    made = plan(manifest(wanted("blocks.org", {"tags": "enforce"}, value="x", tags=["ours"])), observed(live))
+    assert made.steps[0].fields == {"tags": Patch((), ("theirs",))}
 
 
 def test_of_a_map_only_what_is_declared_is_compared_and_null_drops_an_entry() -> None:
@@ -89,46 +91,46 @@ def test_of_a_map_only_what_is_declared_is_compared_and_null_drops_an_entry() ->
     metadata = {"a": 1, "n": {"x": 1, "theirs": 5}, "gone": 2, "foreign": 3}
     live = living("blocks.org", "block-1", base, value="x", metadata=metadata)
     want = {"a": 1.0, "n": {"x": 2}, "gone": None}
-    made = plan(manifest(wanted("blocks.org", value="x", metadata=want)), world(live))
+    made = plan(manifest(wanted("blocks.org", value="x", metadata=want)), observed(live))
     assert short(made) == [("update", "blocks.org", ["metadata.n", "metadata.gone"])]
-    assert made.steps[0].fields == {"metadata": Keep(drop=("gone",), entries=(("n", {"x": 2, "theirs": 5}),))}
+    assert made.steps[0].fields == {"metadata": Patch(drop=("gone",), entries=(("n", {"x": 2, "theirs": 5}),))}
 
 
 def test_an_exact_list_spares_what_the_server_puts_there_by_itself() -> None:
     theirs = {("tool", name): living(f"tools.{name}", f"tool-{name}") for name in ("open_files", "whistle")}
     has = {"tools": ["tool-open_files", "tool-whistle"], "folders": ["source-1"]}
     agent = wanted("agents.a", {"tools": "enforce"}, tools=[])
-    made = plan(manifest(agent), world(living("agents.a", "agent-1", **has), strangers=theirs))
+    made = plan(manifest(agent), observed(living("agents.a", "agent-1", **has), foreign=theirs))
     assert [step.member for step in made.steps if step.op == "unlink"] == [("tools", "tool-whistle")]
     has["folders"] = []  # without a folder it is not the server that wants it there
-    made = plan(manifest(agent), world(living("agents.a", "agent-1", **has), strangers=theirs))
+    made = plan(manifest(agent), observed(living("agents.a", "agent-1", **has), foreign=theirs))
     assert len([step for step in made.steps if step.op == "unlink"]) == 2
 
 
 def test_secrets_are_compared_and_neither_shown_nor_digested() -> None:
     live = living("agents.a", "agent-1", secrets={"K": "old"}, model="m/m")
     agent = wanted("agents.a", secrets={"K": Secret("${env.K}", "s3cret")})
-    made = plan(manifest(agent), world(live))
-    (difference,) = made.changes[0].differences
+    made = plan(manifest(agent), observed(live))
+    (difference,) = made.changes[0].fields_changed
     # that there was another is no secret
     assert (difference.path, difference.old, difference.secret) == ("secrets.K", Secret("live", ""), True)
     assert "s3cret" not in repr(made)
     assert not any("secrets" in path for path in (made.steps[0].mark or Mark()).base)
-    assert not plan(manifest(wanted("agents.a", secrets={"K": Secret("e", "old")})), world(live)).steps
+    assert not plan(manifest(wanted("agents.a", secrets={"K": Secret("e", "old")})), observed(live)).steps
 
 
 def test_of_a_group_the_declared_others_are_sent_again() -> None:
     live = living("agents.a", "agent-1", {"model": "m/a", "context_window": 9}, model="m/a", context_window=9)
-    made = plan(manifest(wanted("agents.a", model="m/b", context_window=9)), world(live))
-    assert [d.path for d in made.changes[0].differences] == ["model"]
+    made = plan(manifest(wanted("agents.a", model="m/b", context_window=9)), observed(live))
+    assert [d.path for d in made.changes[0].fields_changed] == ["model"]
     assert made.steps[0].fields == {"model": "m/b", "context_window": 9}
     assert "`context_window` is sent again" in made.changes[0].notes[0]
 
 
 def test_what_cannot_be_read_is_compared_with_what_was_applied() -> None:
     live = living("agents.a", "agent-1", {"reasoning": False}, model="m/a")
-    assert not plan(manifest(wanted("agents.a", reasoning=False)), world(live)).steps
-    assert short(plan(manifest(wanted("agents.a", reasoning=True)), world(live))) == [
+    assert not plan(manifest(wanted("agents.a", reasoning=False)), observed(live)).steps
+    assert short(plan(manifest(wanted("agents.a", reasoning=True)), observed(live))) == [
         ("update", "agents.a", ["reasoning"])
     ]
 
@@ -139,7 +141,7 @@ def test_a_fixed_field_needs_consent_and_takes_every_block_along() -> None:
     )
     own = living("agents.a.memory.human", "block-2", {"value": "h"}, value="h")
     made_by_agent = Live("block", "block-3", "notes", {"label": "notes"})
-    has = world(live, own, attached={"agent-1": (own, made_by_agent)})
+    has = observed(live, own, attached={"agent-1": (own, made_by_agent)})
     wants = manifest(
         wanted("agents.a", **MODEL, agent_type="memgpt_v2_agent"), wanted("agents.a.memory.human", value="h")
     )
@@ -156,7 +158,7 @@ def test_links_wait_for_what_makes_room_for_them_and_one_recompile_follows() -> 
     live = living("agents.a", "agent-1", blocks=["block-1", "block-8"], members={"blocks": ("block-1",)}, model="m/m")
     new = wanted("blocks.new", label="org", value="n")
     agent = wanted("agents.a", blocks=[Ref(at("blocks.new"))])
-    made = plan(manifest(agent, new), world(live, LIVE_ORG, attached={"agent-1": (LIVE_ORG,)}))
+    made = plan(manifest(agent, new), observed(live, LIVE_ORG, attached={"agent-1": (LIVE_ORG,)}))
     assert keys(made) == [
         "record record-",
         "unlink agents.a-blocks:block-1",
@@ -176,14 +178,14 @@ def test_a_label_that_the_agent_has_already_is_in_the_way() -> None:
     with pytest.raises(PlanError, match="already has a block labelled `org`"):
         plan(
             manifest(wanted("agents.a", blocks=[Ref(at("blocks.org"))]), ORG),
-            world(live, LIVE_ORG, attached={"agent-1": (theirs,)}),
+            observed(live, LIVE_ORG, attached={"agent-1": (theirs,)}),
         )
 
 
 def test_a_block_that_its_agent_took_off_stays_off_until_reseed() -> None:
     live = living("agents.a", "agent-1", parts={"human": {"value": digest("h")}}, model="m/m")
     left = living("agents.a.memory.human", "block-2", {"value": "h"}, value="h")
-    has = replace(world(live), survivors={left.address: (left,)}) if left.address else world(live)
+    has = replace(observed(live), detached={left.address: (left,)}) if left.address else observed(live)
     wants = manifest(wanted("agents.a"), wanted("agents.a.memory.human", value="h"))
     made = plan(wants, has)
     assert not made.steps
@@ -193,7 +195,7 @@ def test_a_block_that_its_agent_took_off_stays_off_until_reseed() -> None:
 
 def test_a_block_never_given_is_made_and_attached() -> None:
     live = living("agents.a", "agent-1", model="m/m")
-    made = plan(manifest(wanted("agents.a"), wanted("agents.a.memory.human", value="h")), world(live))
+    made = plan(manifest(wanted("agents.a"), wanted("agents.a.memory.human", value="h")), observed(live))
     assert keys(made)[1:-1] == [
         "create agents.a.memory.human",
         "link agents.a+blocks:agents.a.memory.human",
@@ -206,7 +208,7 @@ def test_a_block_never_given_is_made_and_attached() -> None:
 def test_undeclared_is_listed_and_pruned_after_those_who_use_it() -> None:
     agent = living("agents.a", "agent-1", blocks=["block-1"], model="m/m")
     own = living("agents.a.memory.human", "block-2")
-    has = world(agent, own, LIVE_ORG)
+    has = observed(agent, own, LIVE_ORG)
     assert {str(u.address) for u in plan(manifest(), has).unmanaged} == {
         "agents.a",
         "agents.a.memory.human",
@@ -222,17 +224,17 @@ def test_undeclared_is_listed_and_pruned_after_those_who_use_it() -> None:
 
 
 def test_what_agents_outside_use_is_kept() -> None:
-    made = plan(manifest(), world(LIVE_ORG, users={"block-1": frozenset({"agent-x"})}), prune=True)
+    made = plan(manifest(), observed(LIVE_ORG, users={"block-1": frozenset({"agent-x"})}), prune=True)
     assert not any(step.op == "delete" for step in made.steps)
     assert "1 agents outside" in made.unmanaged[0].reason
 
 
 def test_protection_outlives_the_manifest() -> None:
     live = living("agents.a", "agent-1", model="m/m")
-    record = Record({at("agents.a"): "agent-1"}, protected=frozenset({at("agents.a")}), exists=True)
+    record = State({at("agents.a"): "agent-1"}, protected=frozenset({at("agents.a")}), exists=True)
     with pytest.raises(Guarded):
-        plan(manifest(), world(live, record=record), prune=True)
-    assert plan(manifest(), world(live, record=record), prune=True, allow_destroy=("agents.*",)).steps
+        plan(manifest(), observed(live, state=record), prune=True)
+    assert plan(manifest(), observed(live, state=record), prune=True, allow_destroy=("agents.*",)).steps
 
 
 def test_moved_rewrites_the_mark_of_an_object_and_its_parts() -> None:
@@ -245,7 +247,7 @@ def test_moved_rewrites_the_mark_of_an_object_and_its_parts() -> None:
         wanted("agents.new.memory.human", value="h"),
         moved=(Moved(at("agents.old"), at("agents.new"), HERE),),
     )
-    made = plan(wants, world(live, own))
+    made = plan(wants, observed(live, own))
     assert {(c.action, str(c.address)) for c in made.changes} == {
         ("record", "agents.new"),
         ("record", "agents.new.memory.human"),
@@ -255,22 +257,25 @@ def test_moved_rewrites_the_mark_of_an_object_and_its_parts() -> None:
 
 def test_removed_without_destroy_forgets() -> None:
     wants = manifest(removed=(Removed(at("blocks.org"), destroy=False, place=HERE),))
-    made = plan(wants, world(LIVE_ORG))
+    made = plan(wants, observed(LIVE_ORG))
     assert short(made) == [("forget", "blocks.org", [])]
     assert made.steps[1].member == ("forget", None)
 
 
 def test_targets_and_exclusions() -> None:
     wants = manifest(wanted("blocks.a", value="x"), wanted("blocks.b", value="x"), wanted("blocks.c", value="x"))
-    assert [a for _, a, _ in short(plan(wants, world(), target=("blocks.a", "blocks.b")))] == ["blocks.a", "blocks.b"]
-    assert [a for _, a, _ in short(plan(wants, world(), exclude=("blocks.[ab]", "blocks.a")))] == [
+    assert [a for _, a, _ in short(plan(wants, observed(), target=("blocks.a", "blocks.b")))] == [
+        "blocks.a",
+        "blocks.b",
+    ]
+    assert [a for _, a, _ in short(plan(wants, observed(), exclude=("blocks.[ab]", "blocks.a")))] == [
         "blocks.b",
         "blocks.c",
     ]
 
 
 def test_a_mark_without_room_on_its_object_goes_into_the_record() -> None:
-    made = plan(manifest(wanted("tools.t", name="t", source="s")), world())
+    made = plan(manifest(wanted("tools.t", name="t", source="s")), observed())
     record = made.steps[-1]
     assert record.fields["marks"]["tools.t"].base == {"source": digest("s")}
 
@@ -281,16 +286,16 @@ def test_what_the_server_puts_into_a_list_by_itself_stays() -> None:
     live = living(
         "agents.a", "agent-1", {"tool_rules": [first]}, tool_rules=[{**first, "args": None}, approval], model="m/m"
     )
-    assert not plan(manifest(wanted("agents.a", tool_rules=[first])), world(live)).steps
-    made = plan(manifest(wanted("agents.a", tool_rules=[])), world(live))
+    assert not plan(manifest(wanted("agents.a", tool_rules=[first])), observed(live)).steps
+    made = plan(manifest(wanted("agents.a", tool_rules=[])), observed(live))
     assert made.steps[1].fields == {"tool_rules": [approval]}
-    exact = plan(manifest(wanted("agents.a", {"tool_rules": "enforce"}, tool_rules=[])), world(live))
+    exact = plan(manifest(wanted("agents.a", {"tool_rules": "enforce"}, tool_rules=[])), observed(live))
     assert exact.steps[1].fields == {"tool_rules": []}
 
 
 def test_an_own_block_that_cannot_be_born_whole_is_made_before_its_agent() -> None:
     wants = manifest(wanted("agents.a", **MODEL), wanted("agents.a.memory.human", value="h", tags=["t"]))
-    made = plan(wants, world())
+    made = plan(wants, observed())
     assert keys(made) == ["create agents.a.memory.human", "create agents.a", "record record"]
     assert made.steps[1].fields["blocks"] == [Ref(at("agents.a.memory.human"))]
     assert made.steps[1].parts == {}
@@ -298,9 +303,9 @@ def test_an_own_block_that_cannot_be_born_whole_is_made_before_its_agent() -> No
 
 def test_null_clears_a_whole_map_and_an_empty_one_says_nothing() -> None:
     live = living("blocks.org", "block-1", {"value": "x", "metadata.a": 1}, value="x", metadata={"a": 1, "b": 2})
-    assert not plan(manifest(wanted("blocks.org", value="x", metadata={})), world(live)).changes[0].differences
-    made = plan(manifest(wanted("blocks.org", value="x", metadata=None)), world(live))
-    assert made.steps[0].fields == {"metadata": Keep(entries=(), drop=("a", "b"))}
+    assert not plan(manifest(wanted("blocks.org", value="x", metadata={})), observed(live)).changes[0].fields_changed
+    made = plan(manifest(wanted("blocks.org", value="x", metadata=None)), observed(live))
+    assert made.steps[0].fields == {"metadata": Patch(entries=(), drop=("a", "b"))}
 
 
 def test_of_a_map_that_the_server_merges_all_that_is_declared_goes_along() -> None:
@@ -309,15 +314,15 @@ def test_of_a_map_that_the_server_merges_all_that_is_declared_goes_along() -> No
         "agents.a", "agent-1", base, compaction_settings={"mode": "all", "prompt": "p", "clip": 1}, model="m/m"
     )
     agent = wanted("agents.a", compaction_settings={"mode": "sliding_window", "prompt": "p"})
-    made = plan(manifest(agent), world(live))
-    assert [d.path for d in made.changes[0].differences] == ["compaction_settings.mode"]
+    made = plan(manifest(agent), observed(live))
+    assert [d.path for d in made.changes[0].fields_changed] == ["compaction_settings.mode"]
     assert dict(made.steps[0].fields["compaction_settings"].entries) == {"mode": "sliding_window", "prompt": "p"}
 
 
 def test_a_prompt_that_was_not_compiled_again_is_not_forgotten() -> None:
     live = living("agents.a", "agent-1", model="m/m")
-    has = world(live)
-    has = replace(has, record=replace(has.record, pending=frozenset({at("agents.a")})))
+    has = observed(live)
+    has = replace(has, state=replace(has.state, pending=frozenset({at("agents.a")})))
     made = plan(manifest(wanted("agents.a")), has)
     assert short(made) == [("update", "agents.a", [])]
     assert "before its prompt was compiled again" in made.changes[0].reason
@@ -329,7 +334,7 @@ def _replaced(identities: list[Ref], **words: Any) -> Plan:
     old = {"name": "Shop", "identity_type": "org", "project_id": "one"}
     shop = living("identities.shop", "identity-1", base=old, **old)
     ann = living("agents.ann", "agent-1", identities=["identity-1"], members={"identities": ("identity-1",)})
-    has = world(shop, ann, users={"identity-1": frozenset({"agent-1", *words.pop("others", ())})})
+    has = observed(shop, ann, users={"identity-1": frozenset({"agent-1", *words.pop("others", ())})})
     wants = manifest(
         wanted("identities.shop", **{**old, "project_id": "two"}), wanted("agents.ann", identities=identities)
     )

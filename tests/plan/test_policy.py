@@ -4,50 +4,50 @@ from __future__ import annotations
 
 import pytest
 
-from lettaform.plan.policy import Verdict, decide, policies
-from tests.plan.worlds import wanted
+from lettaform.plan.policy import Decision, decide, policies
+from tests.plan.samples import wanted
 
 A, B, C = "a", "b", "c"
 
 
 @pytest.mark.parametrize(
-    ("policy", "base", "want", "live", "verdict"),
+    ("policy", "base", "want", "live", "decision"),
     [
         # nothing moved
-        *((policy, A, A, A, Verdict(base=A)) for policy in ("enforce", "seed", "yield", "ignore")),
+        *((policy, A, A, A, Decision(base=A)) for policy in ("enforce", "seed", "yield", "ignore")),
         # the manifest moved
-        ("enforce", A, B, A, Verdict(write="manifest", base=B)),
-        ("seed", A, B, A, Verdict(seed_moved=True, base=A)),
-        ("yield", A, B, A, Verdict(write="manifest", base=B)),
-        ("ignore", A, B, A, Verdict(base=A)),
+        ("enforce", A, B, A, Decision(write="manifest", base=B)),
+        ("seed", A, B, A, Decision(seed_moved=True, base=A)),
+        ("yield", A, B, A, Decision(write="manifest", base=B)),
+        ("ignore", A, B, A, Decision(base=A)),
         # the live value moved
-        ("enforce", A, A, B, Verdict(write="drift", base=A)),
-        ("seed", A, A, B, Verdict(runtime=True, base=A)),
-        ("yield", A, A, B, Verdict(runtime=True, base=A)),
-        ("ignore", A, A, B, Verdict(base=A)),
+        ("enforce", A, A, B, Decision(write="drift", base=A)),
+        ("seed", A, A, B, Decision(runtime=True, base=A)),
+        ("yield", A, A, B, Decision(runtime=True, base=A)),
+        ("ignore", A, A, B, Decision(base=A)),
         # both moved, differently
-        ("enforce", A, B, C, Verdict(write="conflict", base=B)),
-        ("seed", A, B, C, Verdict(runtime=True, seed_moved=True, base=A)),
-        ("yield", A, B, C, Verdict(runtime=True, seed_moved=True, base=A)),
-        ("ignore", A, B, C, Verdict(base=A)),
+        ("enforce", A, B, C, Decision(write="conflict", base=B)),
+        ("seed", A, B, C, Decision(runtime=True, seed_moved=True, base=A)),
+        ("yield", A, B, C, Decision(runtime=True, seed_moved=True, base=A)),
+        ("ignore", A, B, C, Decision(base=A)),
         # both moved, to the same value: only the base is written
-        *((policy, A, B, B, Verdict(base=B)) for policy in ("enforce", "seed", "yield")),
+        *((policy, A, B, B, Decision(base=B)) for policy in ("enforce", "seed", "yield")),
         # no base: adopted, or declared anew
-        ("enforce", None, A, B, Verdict(write="manifest", base=A)),
-        ("seed", None, A, B, Verdict(runtime=True)),
-        ("yield", None, A, B, Verdict(runtime=True)),
-        ("ignore", None, A, B, Verdict()),
-        *((policy, None, A, A, Verdict(base=A)) for policy in ("enforce", "seed", "yield")),
+        ("enforce", None, A, B, Decision(write="manifest", base=A)),
+        ("seed", None, A, B, Decision(runtime=True)),
+        ("yield", None, A, B, Decision(runtime=True)),
+        ("ignore", None, A, B, Decision()),
+        *((policy, None, A, A, Decision(base=A)) for policy in ("enforce", "seed", "yield")),
     ],
 )
-def test_the_table(policy: str, base: str | None, want: str, live: str, verdict: Verdict) -> None:
-    assert decide(policy, base, want, live) == verdict  # type: ignore[arg-type]
+def test_the_table(policy: str, base: str | None, want: str, live: str, decision: Decision) -> None:
+    assert decide(policy, base, want, live) == decision  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("policy", ["seed", "yield"])
 @pytest.mark.parametrize(("base", "want", "live"), [(A, B, A), (A, A, B), (A, B, C), (None, A, B)])
 def test_reseed_writes_whatever_differs(policy: str, base: str | None, want: str, live: str) -> None:
-    assert decide(policy, base, want, live, reseed=True) == Verdict(write="seed", base=want)  # type: ignore[arg-type]
+    assert decide(policy, base, want, live, reseed=True) == Decision(write="seed", base=want)  # type: ignore[arg-type]
 
 
 def test_a_block_that_agents_may_write_is_seeded() -> None:

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from lettaform.model import Plan, Wish
+from lettaform.model import Plan, PlanOptions
 from lettaform.plan import saved
-from lettaform.words import Secret
-from tests.plan.worlds import living, manifest, plan, wanted, world
+from lettaform.values import Secret
+from tests.plan.samples import living, manifest, observed, plan, wanted
 
 
 def made(system: str = "new", live: str = "old", secret: str = "s3cret") -> Plan:
     agent = wanted("agents.a", system=system, secrets={"K": Secret("${env.K}", secret)})
-    has = world(living("agents.a", "agent-1", {"system": "old"}, system=live, model="m/m"))
-    return plan(manifest(agent), replace(has, record=replace(has.record, key="k")), reseed=("agents.a",))
+    has = observed(living("agents.a", "agent-1", {"system": "old"}, system=live, model="m/m"))
+    return plan(manifest(agent), replace(has, state=replace(has.state, key="k")), reseed=("agents.a",))
 
 
 def dumped(each: Plan) -> dict[str, object]:
@@ -51,6 +51,6 @@ def test_another_server_stack_or_environment_is_named() -> None:
 
 
 def test_the_wish_is_read_back() -> None:
-    assert saved.wish(dumped(made())) == Wish(reseed=("agents.a",))
-    with pytest.raises(ValueError, match="wish"):
-        saved.wish({"wish": {"unknown": 1}})
+    assert saved.options(dumped(made())) == PlanOptions(reseed=("agents.a",))
+    with pytest.raises(ValueError, match="options"):
+        saved.options({"options": {"unknown": 1}})

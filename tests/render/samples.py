@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.errors import Place, Problem
-from lettaform.model import Change, Difference, Plan, Runtime, Step, Unmanaged
-from lettaform.words import Address, Keep, Ref, Secret
+from lettaform.model import AgentChange, Change, FieldChange, Plan, Step, Unmanaged
+from lettaform.values import Patch, Ref, Secret
 
 SENTINEL = "hunter2-SENTINEL"
 SECRET = Secret("env.KEY", SENTINEL)
@@ -19,8 +20,8 @@ def step(address: str, op: Any = "create", **words: Any) -> Step:
     return Step(words.pop("key", address), op, at(address), words.pop("kind", "agent"), **words)
 
 
-def update(address: str = "agents.a", *differences: Difference, **words: Any) -> Change:
-    return Change(at(address), words.pop("kind", "agent"), "update", "agent-1", differences=differences, **words)
+def update(address: str = "agents.a", *fields_changed: FieldChange, **words: Any) -> Change:
+    return Change(at(address), words.pop("kind", "agent"), "update", "agent-1", fields_changed=fields_changed, **words)
 
 
 def of(*changes: Change, **words: Any) -> Plan:
@@ -37,39 +38,39 @@ def everything() -> Plan:
             worker,
             "agent",
             "create",
-            differences=(
-                Difference("name", None, "worker-emea"),
-                Difference("system", None, text),
-                Difference("blocks", None, [Ref(at("blocks.organization")), "block-7"]),
-                Difference("secrets", None, {"KEY": SECRET}, secret=True),
-                Difference("model_settings", None, {"provider_type": "openai", "nested": {"effort": "high"}}),
+            fields_changed=(
+                FieldChange("name", None, "worker-emea"),
+                FieldChange("system", None, text),
+                FieldChange("blocks", None, [Ref(at("blocks.organization")), "block-7"]),
+                FieldChange("secrets", None, {"KEY": SECRET}, secret=True),
+                FieldChange("model_settings", None, {"provider_type": "openai", "nested": {"effort": "high"}}),
             ),
             place=place,
         ),
         Change(
-            worker.own("memory", "persona"),
+            worker.part("memory", "persona"),
             "block",
             "create",
-            differences=(Difference("value", None, "I look after emea."), Difference("limit", None, 2000)),
+            fields_changed=(FieldChange("value", None, "I look after emea."), FieldChange("limit", None, 2000)),
         ),
         update(
             "agents.supervisor",
-            Difference("system", text, text.replace("Second", "Zweitens")),
-            Difference("tools", [], Keep((Ref(at("tools.get_weather")),), ("web_search",))),
-            Difference("context_window", 8000, 16000, reason="conflict"),
-            Difference("secrets.KEY", "old-" + SENTINEL, SECRET, secret=True),
+            FieldChange("system", text, text.replace("Second", "Zweitens")),
+            FieldChange("tools", [], Patch((Ref(at("tools.get_weather")),), ("web_search",))),
+            FieldChange("context_window", 8000, 16000, reason="conflict"),
+            FieldChange("secrets.KEY", "old-" + SENTINEL, SECRET, secret=True),
             place=place,
             notes=("`model` is sent again as it is",),
         ),
         update(
             "agents.supervisor.memory.human",
-            Difference("value", "Nobody yet.", "Alice", "seed", "seed"),
-            Difference("limit", 2000, 2500),
+            FieldChange("value", "Nobody yet.", "Alice", "seed", "seed"),
+            FieldChange("limit", 2000, 2500),
             kind="block",
         ),
         update(
             "blocks.organization",
-            Difference("description", "x", "What everybody must know.", reason="drift"),
+            FieldChange("description", "x", "What everybody must know.", reason="drift"),
             reason="drift",
             kind="block",
             recompiles=200,
@@ -80,15 +81,15 @@ def everything() -> Plan:
             "agent",
             "replace",
             "agent-6",
-            differences=(Difference("agent_type", "memgpt_agent", "letta_v1_agent"),),
+            fields_changed=(FieldChange("agent_type", "memgpt_agent", "letta_v1_agent"),),
         ),
         Change(at("agents.legacy"), "agent", "adopt", "agent-8", "marks only"),
         Change(at("agents.boss"), "agent", "record", "agent-9", "moved from agents.chief"),
         Change(at("agents.gone"), "agent", "forget", "agent-10", "removed: {destroy: false}"),
         environment="prod",
         runtime=(
-            Runtime(at("agents.supervisor.memory.persona"), "value", "block-1", "live", "want", True),
-            Runtime(at("agents.boss.memory.human"), "value", "block-2", "live", "want"),
+            AgentChange(at("agents.supervisor.memory.persona"), "value", "block-1", "live", "want", True),
+            AgentChange(at("agents.boss.memory.human"), "value", "block-2", "live", "want"),
         ),
         unmanaged=(Unmanaged("agent", "agent-99", at("agents.retired"), "marked, no longer declared"),),
         warnings=(Problem("the limit is low", place, "raise it"),),
@@ -104,28 +105,28 @@ def hidden() -> Plan:
             at("agents.b"),
             "agent",
             "create",
-            differences=(
-                Difference("secrets", None, entry, secret=True),
-                Difference("metadata", None, entry),
-                Difference("description", None, SECRET),
-                Difference("tags", None, [SECRET]),
+            fields_changed=(
+                FieldChange("secrets", None, entry, secret=True),
+                FieldChange("metadata", None, entry),
+                FieldChange("description", None, SECRET),
+                FieldChange("tags", None, [SECRET]),
             ),
         ),
         update(
             "agents.a",
-            Difference("secrets", {"KEY": SENTINEL, "OLD": SENTINEL}, Keep(entries=(("KEY", SECRET),)), secret=True),
-            Difference("secrets.KEY", SENTINEL, SECRET, secret=True),
-            Difference("metadata", {"KEY": SENTINEL}, entry),
-            Difference("metadata.x", {"x": 1}, Keep(entries=(("KEY", SECRET),))),
-            Difference("tags", [SENTINEL], Keep((SECRET,))),
-            Difference("description", SENTINEL + "\n", SECRET),
-            Difference("system", "x", SENTINEL + "\n", secret=True),
-            Difference("model", SECRET, None),
+            FieldChange("secrets", {"KEY": SENTINEL, "OLD": SENTINEL}, Patch(entries=(("KEY", SECRET),)), secret=True),
+            FieldChange("secrets.KEY", SENTINEL, SECRET, secret=True),
+            FieldChange("metadata", {"KEY": SENTINEL}, entry),
+            FieldChange("metadata.x", {"x": 1}, Patch(entries=(("KEY", SECRET),))),
+            FieldChange("tags", [SENTINEL], Patch((SECRET,))),
+            FieldChange("description", SENTINEL + "\n", SECRET),
+            FieldChange("system", "x", SENTINEL + "\n", secret=True),
+            FieldChange("model", SECRET, None),
         ),
     )
     steps = (
         step("agents.b", fields=entry),
-        step("agents.a", "update", fields={"secrets": Keep(entries=(("K", SECRET),))}),
+        step("agents.a", "update", fields={"secrets": Patch(entries=(("K", SECRET),))}),
     )
-    runtime = (Runtime(at("agents.a"), "secrets.KEY", "agent-1", SECRET, SECRET, True),)
+    runtime = (AgentChange(at("agents.a"), "secrets.KEY", "agent-1", SECRET, SECRET, True),)
     return of(*changes, steps=steps, runtime=runtime, outputs={"key": SECRET, "all": [entry]})

@@ -10,9 +10,9 @@ import pytest
 
 from lettaform import __version__
 from lettaform.errors import Diverged, Guarded, ManifestError, Place, Problem, ServerError
-from lettaform.model import Answer, Change, Difference, Event, Live, Outcome, Plan, Report
+from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, Report
 from lettaform.render import data
-from lettaform.words import Joined, Keep, Ref
+from lettaform.values import Patch, Ref, Template
 
 from .samples import HOSTILE, SECRET, SENTINEL, at, everything, hidden, of, step, update
 
@@ -58,9 +58,9 @@ def test_the_schema_refuses_what_is_no_plan(path: tuple[Any, ...], value: Any) -
 def test_a_plan_is_the_object_of_the_contract() -> None:
     change = update(
         "agents.supervisor",
-        Difference("system", "a", "b"),
-        Difference("blocks", ["block-1"], [Ref(at("blocks.organization"))]),
-        Difference("secrets.K", "x", SECRET, secret=True),
+        FieldChange("system", "a", "b"),
+        FieldChange("blocks", ["block-1"], [Ref(at("blocks.organization"))]),
+        FieldChange("secrets.K", "x", SECRET, secret=True),
         place=Place("lettaform.yaml", 41, 5),
         recompiles=1,
     )
@@ -136,9 +136,9 @@ def test_what_is_rare_is_there_when_it_is_said() -> None:
     ("value", "shown"),
     [
         (Ref(at("agents.a"), "name"), "${agents.a.name}"),
-        (Joined(("at ", Ref(at("agents.a")))), "at ${agents.a.id}"),
-        (Keep((Ref(at("tools.t")), "x"), ("y",)), {"add": ["${tools.t.id}", "x"], "remove": ["y"]}),
-        (Keep(entries=(("a", 1),), drop=("b",)), {"set": {"a": 1}, "remove": ["b"]}),
+        (Template(("at ", Ref(at("agents.a")))), "at ${agents.a.id}"),
+        (Patch((Ref(at("tools.t")), "x"), ("y",)), {"add": ["${tools.t.id}", "x"], "remove": ["y"]}),
+        (Patch(entries=(("a", 1),), drop=("b",)), {"set": {"a": 1}, "remove": ["b"]}),
         ({"k": (1, SECRET)}, {"k": [1, None]}),
         (float("nan"), "nan"),
         (float("inf"), "inf"),

@@ -40,7 +40,7 @@ live = Live("agent", "agent-1", "a", {"secrets": {"KEY": SENTINEL}, "metadata": 
         data.dumps(data.live(live, mark=True)),
         json.dumps([data.event(event) for event in events]),
         "\n".join(str(progress.line(event)) for event in events),
-        repr(plan.changes[0].differences[0].new),
+        repr(plan.changes[0].fields_changed[0].new),
     ],
 )
 def test_no_secret_is_shown(shown: str) -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from lettaform.errors import ServerError
-from lettaform.model import Answer, Change, Difference, Live, Mark, Outcome, Plan, Report, Runtime
+from lettaform.model import AgentChange, Answer, Change, FieldChange, Live, Mark, Outcome, Plan, Report
 from lettaform.render import text
-from lettaform.words import Ref
+from lettaform.values import Ref
 
 from .samples import HOSTILE, SENTINEL, at, everything, of, step, update
 
@@ -71,7 +71,7 @@ Warning: the limit is low  # lettaform.yaml:41
     raise it
 
 Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 to record, 1 to forget. \
-Runtime: 2 values moved by agents, kept.
+AgentChange: 2 values moved by agents, kept.
 """
 
 
@@ -96,31 +96,31 @@ def test_verbose_lists_what_is_kept_and_shows_whole_texts() -> None:
 
 
 def test_nothing_to_do_is_one_line() -> None:
-    runtime = tuple(Runtime(at("agents.a.memory.human"), f"v{n}", "block-1") for n in range(4))
+    runtime = tuple(AgentChange(at("agents.a.memory.human"), f"v{n}", "block-1") for n in range(4))
     assert text.plan(of()) == "No changes.\n"
-    assert text.plan(of(runtime=runtime)) == "No changes. Runtime: 4 values moved by agents, kept.\n"
-    assert text.plan(of(runtime=runtime[:1])) == "No changes. Runtime: 1 value moved by agents, kept.\n"
+    assert text.plan(of(runtime=runtime)) == "No changes. AgentChange: 4 values moved by agents, kept.\n"
+    assert text.plan(of(runtime=runtime[:1])) == "No changes. AgentChange: 1 value moved by agents, kept.\n"
 
 
 def test_a_moved_seed_is_told_even_if_nothing_changes() -> None:
-    moved = Runtime(at("agents.a.memory.human"), "value", "block-1", seed_moved=True)
+    moved = AgentChange(at("agents.a.memory.human"), "value", "block-1", seed_moved=True)
     assert "`--reseed agents.a.memory.human` writes it" in text.plan(of(runtime=(moved,)))
     assert "`--reseed agents.a.memory.human` writes it" in text.notices(of(runtime=(moved,)))
     assert text.notices(of(runtime=(replace(moved, seed_moved=False),))) == ""
 
 
 def test_a_plan_that_only_writes_the_record_does_not_claim_to_do_nothing() -> None:
-    only = of(steps=(step("stack.record", "record", kind="stack"),))
+    only = of(steps=(step("stack.state", "record", kind="stack"),))
     assert text.summary(only) == "Plan: nothing to create, change or destroy; only the stack's record is written."
 
 
 def test_an_own_block_stands_alone_if_its_agent_does_not_change() -> None:
-    lines = text.plan(of(update("agents.a.memory.human", Difference("limit", 1, 2), kind="block"))).splitlines()
+    lines = text.plan(of(update("agents.a.memory.human", FieldChange("limit", 1, 2), kind="block"))).splitlines()
     assert lines[2:4] == ["  ~ agents.a.memory.human  agent-1", "      ~ limit  1 → 2"]
 
 
 def test_drift_beside_a_change_of_the_manifest_is_told_on_its_line() -> None:
-    mixed = update("agents.a", Difference("a", 1, 2, reason="drift"), Difference("b", 1, 2), reason="drift")
+    mixed = update("agents.a", FieldChange("a", 1, 2, reason="drift"), FieldChange("b", 1, 2), reason="drift")
     shown = text.plan(of(mixed))
     assert "~ a  1 → 2  (changed outside: will be written back)\n" in shown
     assert "~ b  1 → 2\n" in shown
@@ -128,7 +128,7 @@ def test_drift_beside_a_change_of_the_manifest_is_told_on_its_line() -> None:
 
 
 def test_an_agent_that_recompiles_itself_is_no_news() -> None:
-    assert "recompiles" not in text.plan(of(update("agents.a", Difference("a", 1, 2), recompiles=1)))
+    assert "recompiles" not in text.plan(of(update("agents.a", FieldChange("a", 1, 2), recompiles=1)))
 
 
 def test_hostile_words_from_anywhere_are_clean() -> None:
@@ -141,9 +141,9 @@ def test_hostile_words_from_anywhere_are_clean() -> None:
         environment=HOSTILE,
         changes=(
             Change(at("agents.a"), "agent", "delete", HOSTILE, HOSTILE, notes=(HOSTILE,)),
-            update("agents.b", Difference(HOSTILE, HOSTILE, HOSTILE)),
+            update("agents.b", FieldChange(HOSTILE, HOSTILE, HOSTILE)),
         ),
-        runtime=(Runtime(at("agents.a"), HOSTILE, HOSTILE, seed_moved=True),),
+        runtime=(AgentChange(at("agents.a"), HOSTILE, HOSTILE, seed_moved=True),),
         unmanaged=(replace(plan.unmanaged[0], id=HOSTILE, reason=HOSTILE),),
         warnings=(replace(plan.warnings[0], message=HOSTILE, hint=HOSTILE),),
     )

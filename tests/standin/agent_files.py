@@ -8,7 +8,7 @@ from email.message import Message
 from typing import Any
 
 from tests.standin import agents, blocks, tools
-from tests.standin.server import Ask, Record, Refusal, StandIn, on
+from tests.standin.server import Ask, Body, Refusal, StandIn, on
 
 _KEPT = (
     *("name", "system", "agent_type", "description", "metadata", "llm_config", "embedding_config", "tool_rules"),
@@ -22,7 +22,7 @@ _NEVER = (
 
 
 @on("GET", "/v1/agents/{agent_id}/export")
-def _export(server: StandIn, ask: Ask) -> Record:
+def _export(server: StandIn, ask: Ask) -> Body:
     id = ask.names["agent_id"]
     agent = server.tables.agents.get(id)
     if agent is None:  # 0.16.8 answers 500 here
@@ -50,7 +50,7 @@ def _export(server: StandIn, ask: Ask) -> Record:
 
 
 @on("POST", "/v1/agents/import")
-def _import(server: StandIn, ask: Ask) -> Record:
+def _import(server: StandIn, ask: Ask) -> Body:
     """Always makes: a twin with the tags and metadata of the first, and blocks of its own without tags."""
     form = _form(ask)
     file = json.loads(form["file"])

@@ -16,7 +16,7 @@ from tests.standin.server import (
     UNKNOWN,
     USER,
     Ask,
-    Record,
+    Body,
     Refusal,
     StandIn,
     absent,
@@ -113,7 +113,7 @@ _EMPTY: Mapping[str, Any] = {
 # fmt: on
 
 
-def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _RELATIONS) -> Record:
+def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _RELATIONS) -> Body:
     """An agent as the server answers it: relations that are not included are empty lists (0.16.8)."""
     shown = {key: copy.deepcopy(value) for key, value in agent.items() if not key.startswith("_")}
     config = shown["llm_config"]
@@ -122,7 +122,7 @@ def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _
     files, chars = _view(config["context_window"])
     for key, most in (("max_files_open", files), ("per_file_view_window_char_limit", chars)):
         shown[key] = most if shown[key] is None else shown[key]
-    inside: list[Record] = []
+    inside: list[Body] = []
     if "agent.blocks" in include:
         # the real tags of a block are not shown inside an agent (0.16.8)
         inside = [{**server.tables.blocks[id], "tags": []} for id in server.mixed(agent["_blocks"])]
@@ -148,7 +148,7 @@ def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _
     return shown
 
 
-def _secret(agent: Mapping[str, Any], key: str) -> Record:
+def _secret(agent: Mapping[str, Any], key: str) -> Body:
     id, value = agent["_secrets"][key]
     # 0.16.8 cannot store an empty one
     told = {"key": key, "value": value or "<encrypted>", "value_enc": value or None, "description": None}
@@ -162,7 +162,7 @@ def _view(window: int) -> tuple[int, int]:
     return next(((files, chars) for most, files, chars in steps if window <= most), (15, 40_000))
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """An agent, or 404."""
     if id not in server.tables.agents:
         raise absent("Agent", id)
@@ -173,7 +173,7 @@ def find(server: StandIn, id: str) -> Record:
 
 
 @on("POST", "/v1/agents/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     body = ask.body
     if isinstance(body, dict) and body.get("memory_blocks"):
         fresh = [
@@ -195,7 +195,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
     return show(server, agent)
 
 
-def make(server: StandIn, body: Mapping[str, Any]) -> Record:
+def make(server: StandIn, body: Mapping[str, Any]) -> Body:
     """A new agent. Not atomic: inline blocks stay where a later reference fails (0.16.8)."""
     kind = body.get("agent_type") or "letta_v1_agent"
     config = models.born(body)
@@ -268,7 +268,7 @@ def _check_words(body: Mapping[str, Any]) -> None:
         raise invalid([told | {"input": body["embedding"], "ctx": {"error": ValueError(message)}}])
     if body.get("agent_type") == "voice_convo_agent":
         message = "Agent type AgentType.voice_convo_agent requires enable_sleeptime to be True"
-        error: Record = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": dict(body)}
+        error: Body = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": dict(body)}
         raise invalid([error | {"ctx": {"error": ValueError(message)}}])
     _check_shared(body)
 
@@ -316,7 +316,7 @@ def for_files(server: StandIn) -> list[str]:
     return [tool["id"] for tool in server.tables.tools.values() if tool["name"] in names]
 
 
-def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[str]) -> list[Record]:
+def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[str]) -> list[Body]:
     rules = _whole(body.get("tool_rules") or ())
     with_base = body.get("include_base_tool_rules")
     if with_base is None:
@@ -332,11 +332,11 @@ def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[s
     return rules + [_rule("requires_approval", t["name"]) for t in here if t["default_requires_approval"]]
 
 
-def _rule(kind: str, tool: str) -> Record:
+def _rule(kind: str, tool: str) -> Body:
     return {"tool_name": tool, "type": kind, "prompt_template": None}
 
 
-def _whole(rules: Iterable[Any]) -> list[Record]:
+def _whole(rules: Iterable[Any]) -> list[Body]:
     """Rules with every key of their type, as 0.16.8 answers them; 422 for what is none."""
     whole = []
     for number, rule in enumerate(rules):
@@ -354,15 +354,15 @@ def _whole(rules: Iterable[Any]) -> list[Record]:
 _TOLD_APART = ("type", "tool_name", "children", "child_output_mapping", "default_child", "max_count_limit")
 
 
-def _unique(rules: Iterable[Record]) -> list[Record]:
+def _unique(rules: Iterable[Body]) -> list[Body]:
     """0.16.8 stores one of equal rules; `args` and `prompt_template` do not tell two apart."""
-    kept: dict[str, Record] = {}
+    kept: dict[str, Body] = {}
     for rule in rules:
         kept.setdefault(repr([rule.get(key) for key in _TOLD_APART]), rule)
     return list(kept.values())
 
 
-def _compaction(body: Mapping[str, Any], model: str) -> Record:
+def _compaction(body: Mapping[str, Any], model: str) -> Body:
     made = {**_COMPACTION, **{k: v for k, v in (body.get("compaction_settings") or {}).items() if k in _COMPACTION}}
     made["model"] = made["model"] or model
     made["prompt"] = made["prompt"] or _prompt(made["mode"])
@@ -373,7 +373,7 @@ def _prompt(mode: str) -> str:
     return f"(the server's own prompt for {mode})"
 
 
-def _attach(server: StandIn, agent: Record, ids: Collection[str]) -> None:
+def _attach(server: StandIn, agent: Body, ids: Collection[str]) -> None:
     """These blocks, oldest first, each if no other of its label is there."""
     labels = {server.tables.blocks[each]["label"] for each in agent["_blocks"]}
     for id in [id for id in server.tables.blocks if id in ids and id not in agent["_blocks"]]:
@@ -386,7 +386,7 @@ def _attach(server: StandIn, agent: Record, ids: Collection[str]) -> None:
 # --- sleeptime -------------------------------------------------------------------------------------------------------
 
 
-def _accompany(server: StandIn, agent: Record) -> bool:
+def _accompany(server: StandIn, agent: Body) -> bool:
     """A second agent that keeps the memory of this one while it sleeps, and the group of both.
 
     0.16.8 makes none without an embedding; the second shares the blocks of now, and those that are attached later.
@@ -402,7 +402,7 @@ def _accompany(server: StandIn, agent: Record) -> bool:
     return True
 
 
-def _sleepers(server: StandIn, agent: Record) -> list[Record]:
+def _sleepers(server: StandIn, agent: Body) -> list[Body]:
     """The agents that keep the memory of this one."""
     group = groups.managed(server, agent["id"]) or {}
     ids = group["agent_ids"] if group.get("manager_type") == "sleeptime" else ()
@@ -421,7 +421,7 @@ def _include(ask: Ask) -> Collection[str]:
     return asked or (() if ask.is_new_sdk else _RELATIONS)
 
 
-def _found(server: StandIn, ask: Ask) -> list[Record]:
+def _found(server: StandIn, ask: Ask) -> list[Body]:
     query = ask.query
     found = [agent for agent in server.tables.agents.values() if tagged(ask, agent["_tags"])]
     for name in ("name", "project_id"):
@@ -438,7 +438,7 @@ def _found(server: StandIn, ask: Ask) -> list[Record]:
 
 
 @on("GET", "/v1/agents/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     include = _include(ask)
     if choice(ask, "order_by", ("created_at", "updated_at", "last_run_completion"), "created_at") != "created_at":
         raise Refusal(501, "the stand-in sorts agents by created_at alone")
@@ -452,11 +452,11 @@ def _count(server: StandIn, ask: Ask) -> int:
 
 
 @on("GET", "/v1/agents/{agent_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     return show(server, _known(server, ask), _include(ask))
 
 
-def _known(server: StandIn, ask: Ask) -> Record:
+def _known(server: StandIn, ask: Ask) -> Body:
     id = ask.names["agent_id"]
     if id not in server.tables.agents:
         raise Refusal(404, f"Agent with ID {id} not found")
@@ -464,37 +464,37 @@ def _known(server: StandIn, ask: Ask) -> Record:
 
 
 @on("GET", "/v1/blocks/{block_id}/agents")
-def _of_block(server: StandIn, ask: Ask) -> list[Record]:
+def _of_block(server: StandIn, ask: Ask) -> list[Body]:
     found = blocks.users(server, ask.names["block_id"])  # 0.16.8 answers [] for a block that is not there
     return _only(server, ask, found)
 
 
 @on("GET", "/v1/identities/{identity_id}/agents")
-def _of_identity(server: StandIn, ask: Ask) -> list[Record]:
+def _of_identity(server: StandIn, ask: Ask) -> list[Body]:
     id = identities.find(server, ask.names["identity_id"])["id"]
     found = [agent for agent in server.tables.agents.values() if id in agent["_identities"]]
     return _only(server, ask, found)
 
 
-def _only(server: StandIn, ask: Ask, found: Iterable[Record]) -> list[Record]:
+def _only(server: StandIn, ask: Ask, found: Iterable[Body]) -> list[Body]:
     # here 0.16.8 loads what is included and nothing else, whoever asks
     include = _include(ask) if ask.query.get("include") else ()
     return [show(server, a, include) for a in page(ask, found, everything=list(server.tables.agents), order="desc")]
 
 
 @on("GET", "/v1/agents/{agent_id}/tools")
-def _of_agent(server: StandIn, ask: Ask) -> list[Record]:
+def _of_agent(server: StandIn, ask: Ask) -> list[Body]:
     used = [server.tables.tools[id] for id in find(server, ask.names["agent_id"])["_tools"]]
     return page(ask, used, everything=list(server.tables.tools), order="desc", limit=10)
 
 
 @on("GET", "/v1/agents/{agent_id}/core-memory/blocks")
-def _memory(server: StandIn, ask: Ask) -> list[Record]:
+def _memory(server: StandIn, ask: Ask) -> list[Body]:
     # here their tags are shown
     return [server.tables.blocks[id] for id in find(server, ask.names["agent_id"])["_blocks"]]
 
 
-def _labelled(server: StandIn, ask: Ask) -> Record:
+def _labelled(server: StandIn, ask: Ask) -> Body:
     agent, label = find(server, ask.names["agent_id"]), ask.names["label"]
     here = [server.tables.blocks[id] for id in agent["_blocks"]]
     found = next((block for block in here if block["label"] == label), None)
@@ -504,12 +504,12 @@ def _labelled(server: StandIn, ask: Ask) -> Record:
 
 
 @on("GET", "/v1/agents/{agent_id}/core-memory/blocks/{label}")
-def _one_of_memory(server: StandIn, ask: Ask) -> Record:
+def _one_of_memory(server: StandIn, ask: Ask) -> Body:
     return _labelled(server, ask)
 
 
 @on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/{label}")
-def _write_memory(server: StandIn, ask: Ask) -> Record:
+def _write_memory(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, blocks.UPDATE)
     return blocks.update(server, _labelled(server, ask), told)
 
@@ -518,7 +518,7 @@ def _write_memory(server: StandIn, ask: Ask) -> Record:
 
 
 @on("PATCH", "/v1/agents/{agent_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     body = check(ask.body, _BOTH)
     _refuse_what_is_not_modelled(body)
     if body.get("folder_ids"):
@@ -550,7 +550,7 @@ def _patch(server: StandIn, ask: Ask) -> Record:
     return show(server, have)
 
 
-def _relink(server: StandIn, agent: Record, body: Mapping[str, Any]) -> None:
+def _relink(server: StandIn, agent: Body, body: Mapping[str, Any]) -> None:
     if body.get("tool_ids") is not None:
         for id in body["tool_ids"]:
             if id not in server.tables.tools:
@@ -569,7 +569,7 @@ def _relink(server: StandIn, agent: Record, body: Mapping[str, Any]) -> None:
         agent["_identities"] = list(dict.fromkeys(body["identity_ids"]))
 
 
-def _compacted(agent: Record, body: Mapping[str, Any], provider: str) -> Record:
+def _compacted(agent: Body, body: Mapping[str, Any], provider: str) -> Body:
     have, told = agent["compaction_settings"], dict(body.get("compaction_settings") or {})
     now = agent["llm_config"]["provider_name"]
     # follows a change of provider, if it was never set to anything else
@@ -581,7 +581,7 @@ def _compacted(agent: Record, body: Mapping[str, Any], provider: str) -> Record:
 
 
 @on("DELETE", "/v1/agents/{agent_id}")
-def _delete(server: StandIn, ask: Ask) -> Record:
+def _delete(server: StandIn, ask: Ask) -> Body:
     agent, manager = find(server, ask.names["agent_id"]), None
     dying = [agent]
     if agent["agent_type"] in _SLEEPERS:
@@ -626,7 +626,7 @@ def _recompile(server: StandIn, ask: Ask) -> str:
 
 
 @on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/attach/{block_id}")
-def _attach_block(server: StandIn, ask: Ask) -> Record:
+def _attach_block(server: StandIn, ask: Ask) -> Body:
     agent = find(server, ask.names["agent_id"])
     block = blocks.find(server, ask.names["block_id"])
     labels = [server.tables.blocks[id]["label"] for id in agent["_blocks"]]
@@ -640,7 +640,7 @@ def _attach_block(server: StandIn, ask: Ask) -> Record:
     return show(server, agent)
 
 
-def _follow(server: StandIn, sleeper: Record, block: Record) -> None:
+def _follow(server: StandIn, sleeper: Body, block: Body) -> None:
     others = [server.tables.blocks[id]["label"] for id in sleeper["_blocks"] if id != block["id"]]
     if block["label"] in others:  # attached to the first agent all the same (0.16.8)
         columns = {"agent_id": sleeper["id"], "block_label": block["label"]}
@@ -649,7 +649,7 @@ def _follow(server: StandIn, sleeper: Record, block: Record) -> None:
 
 
 @on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/detach/{block_id}")
-def _detach_block(server: StandIn, ask: Ask) -> Record:
+def _detach_block(server: StandIn, ask: Ask) -> Body:
     agent, id = find(server, ask.names["agent_id"]), ask.names["block_id"]
     if id not in agent["_blocks"]:
         said = f"No block with id '{id}' found for agent '{agent['id']}' with actor id: '{USER}'"
@@ -658,14 +658,14 @@ def _detach_block(server: StandIn, ask: Ask) -> Record:
     return show(server, agent)
 
 
-def _lightly(server: StandIn, ask: Ask) -> Record:
+def _lightly(server: StandIn, ask: Ask) -> Body:
     if ask.names["agent_id"] not in server.tables.agents:
         raise Refusal(404, "Agent not found")
     return server.tables.agents[ask.names["agent_id"]]
 
 
 @on("PATCH", "/v1/agents/{agent_id}/tools/attach/{tool_id}")
-def _attach_tool(server: StandIn, ask: Ask) -> Record | None:
+def _attach_tool(server: StandIn, ask: Ask) -> Body | None:
     agent, id = _lightly(server, ask), ask.names["tool_id"]
     if id not in server.tables.tools:
         raise Refusal(404, f"Tool with id={id} not found in organization={ORGANIZATION}")
@@ -677,21 +677,21 @@ def _attach_tool(server: StandIn, ask: Ask) -> Record | None:
 
 
 @on("PATCH", "/v1/agents/{agent_id}/tools/detach/{tool_id}")
-def _detach_tool(server: StandIn, ask: Ask) -> Record | None:
+def _detach_tool(server: StandIn, ask: Ask) -> Body | None:
     agent = _lightly(server, ask)
     agent["_tools"] = [id for id in agent["_tools"] if id != ask.names["tool_id"]]  # its rules stay
     return None if ask.is_new_sdk else show(server, agent)
 
 
 @on("PATCH", "/v1/agents/{agent_id}/tools/approval/{tool}")
-def _approval(server: StandIn, ask: Ask) -> Record | None:
+def _approval(server: StandIn, ask: Ask) -> Body | None:
     told = check(ask.body, {"requires_approval": "bool!"})
     agent = find(server, ask.names["agent_id"])
     _approve(agent, ask.names["tool"], told["requires_approval"])  # any name will do
     return None if ask.is_new_sdk else show(server, agent)
 
 
-def _approve(agent: Record, tool: str, needed: bool) -> None:
+def _approve(agent: Body, tool: str, needed: bool) -> None:
     rule = _rule("requires_approval", tool)
     number = sum(each["type"] == rule["type"] and each["tool_name"] == tool for each in agent["tool_rules"])
     if needed and number == 0:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tests.standin import agents, models
 from tests.standin.lists import page
-from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Record, Refusal, StandIn, absent, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {"name": "str!", "description": "str?", "embedding": "str?", "embedding_config": "dict?"}
 _UPDATE = {"name": "str?", "description": "str?"}
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """An archive, or 404."""
     if id not in server.tables.archives:
         raise absent("Archive", id)
@@ -19,10 +19,10 @@ def find(server: StandIn, id: str) -> Record:
 
 
 @on("POST", "/v1/archives/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     told, now = check(ask.body, _FIELDS), server.now()
     config = models.embedding(told["embedding"]) if told.get("embedding") else None
-    made: Record = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    made: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
     made |= {"name": told["name"], "description": told.get("description"), "organization_id": ORGANIZATION}
     made |= {"vector_db_provider": "native", "embedding_config": config, "metadata": None, "id": server.id("archive")}
     server.tables.archives[made["id"]] = made
@@ -30,7 +30,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
 
 
 @on("GET", "/v1/archives/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     found = list(server.tables.archives.values())
     if ask.query.get("name"):
         found = [each for each in found if each["name"] == ask.query["name"]]
@@ -41,12 +41,12 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
 
 
 @on("GET", "/v1/archives/{archive_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     return find(server, ask.names["archive_id"])
 
 
 @on("PATCH", "/v1/archives/{archive_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     archive, told = find(server, ask.names["archive_id"]), check(ask.body, _UPDATE)
     archive.update({name: told[name] for name in _UPDATE if told.get(name) is not None})
     return archive
@@ -63,12 +63,12 @@ def _delete(server: StandIn, ask: Ask) -> object:
     return NOTHING
 
 
-def _users(server: StandIn, archive: Record) -> list[Record]:
+def _users(server: StandIn, archive: Body) -> list[Body]:
     return [agent for agent in server.tables.agents.values() if agent["_archive"] == archive["id"]]
 
 
 @on("GET", "/v1/archives/{archive_id}/agents")
-def _agents(server: StandIn, ask: Ask) -> list[Record]:
+def _agents(server: StandIn, ask: Ask) -> list[Body]:
     return [agents.show(server, agent, ()) for agent in _users(server, find(server, ask.names["archive_id"]))]
 
 
@@ -91,11 +91,11 @@ def _detach(server: StandIn, ask: Ask) -> None:
 
 
 @on("POST", "/v1/archives/{archive_id}/passages")
-def _create_passage(server: StandIn, ask: Ask) -> Record:
+def _create_passage(server: StandIn, ask: Ask) -> Body:
     archive = find(server, ask.names["archive_id"])
     told = check(ask.body, {"text": "str!", "metadata": "dict?", "tags": "strs?", "created_at": "str?"})
     now = server.now()
-    made: Record = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    made: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
     made |= {"is_deleted": False, "organization_id": ORGANIZATION, "archive_id": archive["id"], "source_id": None}
     made |= {"file_id": None, "file_name": None, "metadata": told.get("metadata") or {}, "tags": told.get("tags")}
     made |= {"id": server.id("passage"), "text": told["text"]}
@@ -103,12 +103,12 @@ def _create_passage(server: StandIn, ask: Ask) -> Record:
     return made
 
 
-def _passages(server: StandIn, archive: str) -> list[Record]:
+def _passages(server: StandIn, archive: str) -> list[Body]:
     return [each for each in server.tables.passages.values() if each["archive_id"] == archive]
 
 
 @on("POST", "/v1/passages/search")
-def _search(server: StandIn, ask: Ask) -> list[Record]:
+def _search(server: StandIn, ask: Ask) -> list[Body]:
     told = check(ask.body, {"archive_id": "str?", "limit": "int", "query": "str?"})
     if told.get("query") or not told.get("archive_id"):
         raise Refusal(501, "the stand-in does not model a search for words")

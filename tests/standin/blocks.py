@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.standin.lists import page, tagged
-from tests.standin.server import DATABASE, Ask, Record, Refusal, StandIn, absent, on, taken
+from tests.standin.server import DATABASE, Ask, Body, Refusal, StandIn, absent, on, taken
 from tests.standin.validate import check
 
 FIELDS = {
@@ -36,7 +36,7 @@ _DESCRIBED = ("human", "persona")
 COMPILED = ("value", "description", "label", "limit", "read_only")
 
 
-def make(server: StandIn, told: Mapping[str, Any], *, inline: bool = False) -> Record:
+def make(server: StandIn, told: Mapping[str, Any], *, inline: bool = False) -> Body:
     """A new block; the answer to its maker shows tags as sent."""
     told = {key: value for key, value in told.items() if value is not None and key in FIELDS}
     block = {**_DEFAULTS, **told, "id": server.id("block")}
@@ -57,7 +57,7 @@ def _fits(block: Mapping[str, Any]) -> None:
         raise Refusal(500, DATABASE)
 
 
-def update(server: StandIn, block: Record, told: Mapping[str, Any]) -> Record:
+def update(server: StandIn, block: Body, told: Mapping[str, Any]) -> Body:
     """Replace what is told and not null; recompile who has it, if the prompt shows it."""
     told = {key: value for key, value in told.items() if value is not None and key in UPDATE}
     if "value" in told:
@@ -79,19 +79,19 @@ def update(server: StandIn, block: Record, told: Mapping[str, Any]) -> Record:
     return answer
 
 
-def compiled(server: StandIn, agent: Record) -> str:
+def compiled(server: StandIn, agent: Body) -> str:
     """The prompt that the model sees, in our own words."""
     shown = [server.tables.blocks[id] for id in agent["_blocks"]]
     parts = [f"<{b['label']}>\n{b['description'] or ''}\n{b['value']}\n</{b['label']}>" for b in shown]
     return "\n\n".join([agent["system"], *parts])
 
 
-def users(server: StandIn, id: str) -> list[Record]:
+def users(server: StandIn, id: str) -> list[Body]:
     """The agents that have a block."""
     return [agent for agent in server.tables.agents.values() if id in agent["_blocks"]]
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """A block, or 404."""
     if id not in server.tables.blocks:
         raise absent("Block", id)
@@ -99,7 +99,7 @@ def find(server: StandIn, id: str) -> Record:
 
 
 @on("POST", "/v1/blocks/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     body = ask.body
     if isinstance(body, dict) and body.get("value") is None:
         body = {**body, "value": ""}
@@ -107,7 +107,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
 
 
 @on("GET", "/v1/blocks/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     counts = {word: ask.query.get_list(f"connected_to_agents_count_{word}") for word in ("eq", "gt", "lt")}
     found = [block for block in server.tables.blocks.values() if _asked(server, ask, block, counts)]
     # 0.16.8 sorts by id as soon as agents are counted, while its cursor goes by creation: pages have gaps then
@@ -116,11 +116,11 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
     return [_show(server, block) for block in shown]
 
 
-def _show(server: StandIn, block: Record) -> Record:
+def _show(server: StandIn, block: Body) -> Body:
     return {**block, "tags": server.mixed(block["tags"])}
 
 
-def _asked(server: StandIn, ask: Ask, block: Record, counts: Mapping[str, list[str]]) -> bool:
+def _asked(server: StandIn, ask: Ask, block: Body, counts: Mapping[str, list[str]]) -> bool:
     query = ask.query
     if query.get("name"):  # 0.16.8 looks for it in a column that is always empty
         return False
@@ -150,7 +150,7 @@ def _count(server: StandIn, ask: Ask) -> int:
 
 
 @on("GET", "/v1/blocks/{block_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     id = ask.names["block_id"]
     if id not in server.tables.blocks:
         raise Refusal(404, f"Block with id '{id}' not found")
@@ -158,7 +158,7 @@ def _get(server: StandIn, ask: Ask) -> Record:
 
 
 @on("PATCH", "/v1/blocks/{block_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     body = check(ask.body, UPDATE | {"label": "str?"})
     return update(server, find(server, ask.names["block_id"]), body)
 

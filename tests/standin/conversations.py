@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.standin import agents, blocks, models
 from tests.standin.lists import choice, page
-from tests.standin.server import USER, Ask, Record, Refusal, StandIn, absent, invalid, on
+from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, invalid, on
 from tests.standin.validate import check, faults
 
 _UPDATE = {"summary": "str?", "model": "str?", "model_settings": "dict?", "last_message_at": "str?"}
@@ -16,7 +16,7 @@ _FIELDS = {"summary": "str?", "isolated_block_labels": "strs?", "model": "str?",
 _COPIED = ("label", "description", "value", "limit", "metadata", "read_only")
 
 
-def find(server: StandIn, ask: Ask) -> Record:
+def find(server: StandIn, ask: Ask) -> Body:
     """A conversation that is not deleted, or 404."""
     id = ask.names["conversation"]
     check({"conversation_id": id}, {"conversation_id": "id:conv!"}, at=("path",))
@@ -26,14 +26,14 @@ def find(server: StandIn, ask: Ask) -> Record:
     return talk
 
 
-def _show(server: StandIn, talk: Mapping[str, Any]) -> Record:
+def _show(server: StandIn, talk: Mapping[str, Any]) -> Body:
     """0.16.8 shows the messages in the answer to GET for one alone."""
     shown = {key: value for key, value in talk.items() if not key.startswith("_")}
     own = server.mixed(id for id in talk["_blocks"] if id in server.tables.blocks)
     return shown | {"isolated_block_ids": own, "in_context_message_ids": []}
 
 
-def _told(body: Any, fields: Mapping[str, str]) -> Record:
+def _told(body: Any, fields: Mapping[str, str]) -> Body:
     told = check(body, fields)
     if told.get("model") and not re.match(r"[^/]+/.+", told["model"]):  # else any name will do (0.16.8)
         raise Refusal(400, "INVALID_ARGUMENT: The model handle should be in the format provider/model-name")
@@ -42,7 +42,7 @@ def _told(body: Any, fields: Mapping[str, str]) -> Record:
     return told
 
 
-def _settings(told: Mapping[str, Any]) -> Record:
+def _settings(told: Mapping[str, Any]) -> Body:
     """Settings with all that is not told, which an agent never shows like that."""
     laid = models.laid(told)
     if told["provider_type"] != "openai":
@@ -53,7 +53,7 @@ def _settings(told: Mapping[str, Any]) -> Record:
 
 
 @on("POST", "/v1/conversations/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     if errors := faults(dict(ask.query), {"agent_id": "str!"}, at=("query",)):
         raise invalid(errors)
     told = _told(ask.body if ask.content else {}, _FIELDS)
@@ -61,7 +61,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
     if agent is None:
         raise Refusal(404, "Agent not found")
     now = server.now()
-    made: Record = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    made: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
     made |= {"id": server.id("conv"), "agent_id": agent["id"], "last_message_at": None}
     made |= {key: told.get(key) for key in ("summary", "model", "model_settings")}
     made |= {"_blocks": [], "_messages": [], "_deleted": False}
@@ -71,7 +71,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
     return _show(server, made)
 
 
-def _isolate(server: StandIn, talk: Record, agent: Record, labels: Iterable[str]) -> None:
+def _isolate(server: StandIn, talk: Body, agent: Body, labels: Iterable[str]) -> None:
     """Copies of an agent's blocks. Where a label is wrong, those before it stay, the last of them tied to nothing."""
     here = {server.tables.blocks[id]["label"]: server.tables.blocks[id] for id in agent["_blocks"]}
     made: list[str] = []
@@ -98,7 +98,7 @@ def _twice(id: str, label: str) -> str:
 
 
 @on("GET", "/v1/conversations/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     talks, agent, search = server.tables.conversations, ask.query.get("agent_id"), ask.query.get("summary_search")
     if choice(ask, "order_by", ("created_at", "last_run_completion", "last_message_at"), "created_at") != "created_at":
         raise Refusal(501, "the stand-in sorts conversations by created_at alone")
@@ -113,13 +113,13 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
 
 
 @on("GET", "/v1/conversations/{conversation}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     talk = find(server, ask)
     return _show(server, talk) | {"in_context_message_ids": list(talk["_messages"])}
 
 
 @on("PATCH", "/v1/conversations/{conversation}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     told, talk = _told(ask.body, _UPDATE), find(server, ask)
     talk |= {key: told[key] for key in _UPDATE if told.get(key) is not None} | {"updated_at": server.now()}
     return _show(server, talk)

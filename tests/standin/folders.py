@@ -6,7 +6,7 @@ from email import message_from_bytes
 
 from tests.standin import agents, models
 from tests.standin.lists import page
-from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Record, Refusal, StandIn, absent, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {"name": "str!", "description": "str?", "instructions": "str?", "metadata": "dict?", "embedding": "str?"}
@@ -14,7 +14,7 @@ _FIELDS |= {"embedding_chunk_size": "int?", "embedding_config": "dict?"}
 _UPDATE = {"name": "str?", "description": "str?", "instructions": "str?", "metadata": "dict?"}
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """A folder, or 404."""
     if id not in server.tables.folders:
         raise absent("Source", id)
@@ -28,14 +28,14 @@ def _unique(server: StandIn, name: str | None, but: str = "") -> None:
 
 
 @on("POST", "/v1/folders/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, _FIELDS, closed=True)
     if not told.get("embedding"):
         raise Refusal(400, "INVALID_ARGUMENT: Must specify either embedding or embedding_config in request")
     config = models.embedding(told["embedding"], told.get("embedding_chunk_size"))
     _unique(server, told["name"])
     now = server.now()
-    made: Record = {name: told.get(name) for name in _UPDATE} | {"id": server.id("source")}
+    made: Body = {name: told.get(name) for name in _UPDATE} | {"id": server.id("source")}
     made |= {"embedding_config": config, "organization_id": ORGANIZATION, "created_by_id": USER}
     made |= {"last_updated_by_id": USER, "created_at": now, "updated_at": now}
     server.tables.folders[made["id"]] = made
@@ -43,19 +43,19 @@ def _create(server: StandIn, ask: Ask) -> Record:
 
 
 @on("GET", "/v1/folders/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     name = ask.query.get("name")
     found = [each for each in server.tables.folders.values() if not name or each["name"] == name]
     return page(ask, found, everything=list(server.tables.folders), order="asc", zero_is_all=False)
 
 
 @on("GET", "/v1/folders/{source_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     return find(server, ask.names["source_id"])
 
 
 @on("PATCH", "/v1/folders/{source_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     folder, told = find(server, ask.names["source_id"]), check(ask.body, _UPDATE)
     _unique(server, told.get("name"), folder["id"])
     folder.update({name: told[name] for name in _UPDATE if told.get(name) is not None})
@@ -79,7 +79,7 @@ def _agents(server: StandIn, ask: Ask) -> list[str]:
 
 
 @on("PATCH", "/v1/agents/{agent_id}/folders/attach/{source_id}")
-def _attach(server: StandIn, ask: Ask) -> Record | None:
+def _attach(server: StandIn, ask: Ask) -> Body | None:
     agent, folder = agents.find(server, ask.names["agent_id"]), find(server, ask.names["source_id"])
     agent["_folders"] = list(dict.fromkeys([*agent["_folders"], folder["id"]]))
     agent["_tools"] = list(dict.fromkeys([*agent["_tools"], *agents.for_files(server)]))
@@ -87,7 +87,7 @@ def _attach(server: StandIn, ask: Ask) -> Record | None:
 
 
 @on("PATCH", "/v1/agents/{agent_id}/folders/detach/{source_id}")
-def _detach(server: StandIn, ask: Ask) -> Record | None:
+def _detach(server: StandIn, ask: Ask) -> Body | None:
     agent, folder = agents.find(server, ask.names["agent_id"]), find(server, ask.names["source_id"])
     agent["_folders"] = [id for id in agent["_folders"] if id != folder["id"]]
     if not agent["_folders"]:
@@ -114,7 +114,7 @@ def _posted(ask: Ask) -> tuple[str, bytes, str]:
 
 
 @on("POST", "/v1/folders/{source_id}/upload")
-def _upload(server: StandIn, ask: Ask) -> Record:
+def _upload(server: StandIn, ask: Ask) -> Body:
     folder, (name, content, said) = find(server, ask.names["source_id"]), _posted(ask)
     kind = _TYPES.get(name.rpartition(".")[2])
     if kind is None and said not in _TAKEN:
@@ -132,7 +132,7 @@ def _upload(server: StandIn, ask: Ask) -> Record:
     elif twins:
         del server.tables.files[twins[0]["id"]]
     now = server.now()
-    made: Record = {"source_id": folder["id"], "file_name": stored, "original_file_name": name, "file_path": None}
+    made: Body = {"source_id": folder["id"], "file_name": stored, "original_file_name": name, "file_path": None}
     made |= {"file_type": kind, "file_size": len(content), "file_creation_date": None, "file_last_modified_date": None}
     made |= {"processing_status": "completed", "error_message": None, "total_chunks": 1, "chunks_embedded": 1}
     made |= {"content": None, "id": server.id("file"), "organization_id": ORGANIZATION}
@@ -144,22 +144,22 @@ def _upload(server: StandIn, ask: Ask) -> Record:
     return made | answered | {"total_chunks": None, "chunks_embedded": None}
 
 
-def _files(server: StandIn, folder: Record) -> list[Record]:
+def _files(server: StandIn, folder: Body) -> list[Body]:
     return [each for each in server.tables.files.values() if each["source_id"] == folder["id"]]
 
 
-def _shown(file: Record, ask: Ask) -> Record:
+def _shown(file: Body, ask: Ask) -> Body:
     content = file["_content"] if ask.flag("include_content") and not file["error_message"] else None
     return {key: value for key, value in file.items() if not key.startswith("_")} | {"content": content}
 
 
 @on("GET", "/v1/folders/{source_id}/files")
-def _list_files(server: StandIn, ask: Ask) -> list[Record]:
+def _list_files(server: StandIn, ask: Ask) -> list[Body]:
     found = [_shown(each, ask) for each in _files(server, find(server, ask.names["source_id"]))]
     return page(ask, found, everything=list(server.tables.files), order="asc", limit=1000, zero_is_all=False)
 
 
-def _file(server: StandIn, ask: Ask) -> Record:
+def _file(server: StandIn, ask: Ask) -> Body:
     folder, id = find(server, ask.names["source_id"]), ask.names["file_id"]
     if server.tables.files.get(id, {}).get("source_id") != folder["id"]:
         raise absent("FileMetadata", id)
@@ -167,7 +167,7 @@ def _file(server: StandIn, ask: Ask) -> Record:
 
 
 @on("GET", "/v1/folders/{source_id}/files/{file_id}")
-def _get_file(server: StandIn, ask: Ask) -> Record:
+def _get_file(server: StandIn, ask: Ask) -> Body:
     return _shown(_file(server, ask), ask)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.standin.lists import page
-from tests.standin.server import Ask, Record, Refusal, StandIn, absent, dangling, invalid, on, taken
+from tests.standin.server import Ask, Body, Refusal, StandIn, absent, dangling, invalid, on, taken
 from tests.standin.validate import check, faults
 
 _FIELDS = {"agent_ids": "ids:agent!", "description": "str!", "manager_config": "any", "project_id": "str?"}
@@ -31,25 +31,25 @@ _EMPTY: Mapping[str, Any] = {
 # fmt: on
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """A group, or 404."""
     if id not in server.tables.groups:
         raise absent("Group", id)
     return server.tables.groups[id]
 
 
-def managed(server: StandIn, id: str) -> Record | None:
+def managed(server: StandIn, id: str) -> Body | None:
     """The group that an agent manages: of several, 0.16.8 shows the first."""
     return next((each for each in server.tables.groups.values() if each["manager_agent_id"] == id), None)
 
 
-def sleeptime_of(server: StandIn, id: str) -> Record | None:
+def sleeptime_of(server: StandIn, id: str) -> Body | None:
     """The sleeptime group that an agent is in."""
     groups = (each for each in server.tables.groups.values() if each["manager_type"] == "sleeptime")
     return next((each for each in groups if id in each["agent_ids"]), None)
 
 
-def make(server: StandIn, told: Mapping[str, Any]) -> Record:
+def make(server: StandIn, told: Mapping[str, Any]) -> Body:
     """A new group. `project_id` and `hidden` are lost, and shared blocks never shown (0.16.8)."""
     config = told.get("manager_config", {"manager_type": "round_robin"})
     kind = config["manager_type"]
@@ -82,7 +82,7 @@ def _check_manager(server: StandIn, id: str | None) -> None:
         raise Refusal(409, said + dangling("groups", "manager_agent_id", id, "agents").body["detail"])
 
 
-def _share(server: StandIn, group: Record, ids: Iterable[str]) -> None:
+def _share(server: StandIn, group: Body, ids: Iterable[str]) -> None:
     """Blocks to every member and the manager, unknown ones left out (0.16.8). They stay when the group goes."""
     users = [server.tables.agents[id] for id in (*group["agent_ids"], group["manager_agent_id"]) if id]
     shared = [server.tables.blocks[id] for id in dict.fromkeys(ids) if id in server.tables.blocks]
@@ -98,7 +98,7 @@ def _share(server: StandIn, group: Record, ids: Iterable[str]) -> None:
         agent["_blocks"] |= {block["id"]: None for block in shared}
 
 
-def _config(config: Any, *, update: bool) -> Record:
+def _config(config: Any, *, update: bool) -> Body:
     """The manager that is told; 422 for what is none."""
     at = ("body", "manager_config")
     check(config, {}, at=at)
@@ -116,7 +116,7 @@ def _config(config: Any, *, update: bool) -> Record:
 
 
 @on("POST", "/v1/groups/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, _FIELDS)
     if "manager_config" in told:
         told["manager_config"] = _config(told["manager_config"], update=False)
@@ -124,7 +124,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
 
 
 @on("GET", "/v1/groups/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     asked = {key: ask.query[key] for key in ("manager_type", "project_id") if ask.query.get(key)}
     if errors := faults(asked, {"manager_type": "enum:" + "|".join((*_MANAGERS, "swarm"))}, at=("query",)):
         raise invalid(errors)
@@ -134,12 +134,12 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
 
 
 @on("GET", "/v1/groups/{group_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     return find(server, ask.names["group_id"])
 
 
 @on("PATCH", "/v1/groups/{group_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     """Replace what is told and not empty: nothing can be cleared, and blocks are ignored (0.16.8)."""
     told = check(ask.body, _UPDATE)
     config = {} if told.get("manager_config") is None else _config(told["manager_config"], update=True)
@@ -158,7 +158,7 @@ def _patch(server: StandIn, ask: Ask) -> Record:
 
 
 @on("DELETE", "/v1/groups/{group_id}")
-def _delete(server: StandIn, ask: Ask) -> Record:
+def _delete(server: StandIn, ask: Ask) -> Body:
     group = find(server, ask.names["group_id"])
     del server.tables.groups[group["id"]]
     return {"message": f"Group id={group['id']} successfully deleted"}

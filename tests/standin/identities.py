@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.standin.lists import page
-from tests.standin.server import ORGANIZATION, Ask, Record, StandIn, absent, missing, on, taken
+from tests.standin.server import ORGANIZATION, Ask, Body, StandIn, absent, missing, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {
@@ -18,14 +18,14 @@ _FIELDS = {
 _UPDATE = {name: word.rstrip("!?") + "?" for name, word in _FIELDS.items() if name != "project_id"}
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """An identity, or 404."""
     if id not in server.tables.identities:
         raise absent("Identity", id)
     return server.tables.identities[id]
 
 
-def _with(server: StandIn, key: str) -> Record | None:
+def _with(server: StandIn, key: str) -> Body | None:
     return next((each for each in server.tables.identities.values() if each["identifier_key"] == key), None)
 
 
@@ -35,12 +35,12 @@ def _refuse(key: str) -> Exception:
 
 
 @on("POST", "/v1/identities/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, _FIELDS, closed=True)
     if _with(server, told["identifier_key"]):
         raise _refuse(told["identifier_key"])
     # 0.16.8 never shows the agents here
-    made: Record = {"id": server.id("identity"), "identifier_key": None, "name": None, "identity_type": None}
+    made: Body = {"id": server.id("identity"), "identifier_key": None, "name": None, "identity_type": None}
     made |= {"project_id": None, "agent_ids": [], "block_ids": [], "organization_id": ORGANIZATION, "properties": []}
     made |= {name: told[name] for name in _FIELDS if told.get(name) is not None and not name.endswith("_ids")}
     server.tables.identities[made["id"]] = made
@@ -48,7 +48,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
 
 
 @on("PUT", "/v1/identities/")
-def _upsert(server: StandIn, ask: Ask) -> Record:
+def _upsert(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, _FIELDS, closed=True)
     identity = _with(server, told["identifier_key"])
     if identity is None:  # 0.16.8 makes none
@@ -57,7 +57,7 @@ def _upsert(server: StandIn, ask: Ask) -> Record:
     return _set(server, identity, told, replace=True)
 
 
-def _set(server: StandIn, identity: Record, told: Record, *, replace: bool) -> Record:
+def _set(server: StandIn, identity: Body, told: Body, *, replace: bool) -> Body:
     told = {name: told[name] for name in _UPDATE if told.get(name) is not None and not name.endswith("_ids")}
     other = _with(server, told.get("identifier_key", ""))
     if other is not None and other is not identity:
@@ -70,13 +70,13 @@ def _set(server: StandIn, identity: Record, told: Record, *, replace: bool) -> R
 
 
 @on("PATCH", "/v1/identities/{identity_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, _UPDATE, closed=True)
     return _set(server, find(server, ask.names["identity_id"]), told, replace=False)
 
 
 @on("GET", "/v1/identities/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     found = list(server.tables.identities.values())
     for name in ("identifier_key", "identity_type", "project_id"):
         if ask.query.get(name):
@@ -92,7 +92,7 @@ def _count(server: StandIn, ask: Ask) -> int:
 
 
 @on("GET", "/v1/identities/{identity_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     return find(server, ask.names["identity_id"])
 
 

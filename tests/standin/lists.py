@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.standin.server import DATABASE, Ask, Record, Refusal, invalid
+from tests.standin.server import DATABASE, Ask, Body, Refusal, invalid
 
 
 def page(
     ask: Ask,
-    items: Iterable[Record],
+    items: Iterable[Body],
     *,
     everything: Sequence[str],
     order: str,
     limit: int = 50,
     zero_is_all: bool = True,
-    by: Callable[[Record], Any] | None = None,
-) -> list[Record]:
+    by: Callable[[Body], Any] | None = None,
+) -> list[Body]:
     """The items that were asked for.
 
     `everything`: all ids of the table in order of creation: an `after` that is none of them is ignored (0.16.8), so

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from tests.standin import tools
-from tests.standin.server import NOTHING, ORGANIZATION, Ask, Record, Refusal, StandIn, absent, invalid, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, Ask, Body, Refusal, StandIn, absent, invalid, on, taken
 from tests.standin.validate import faults
 
 _BODY = {"server_name": "str!", "config": "any!"}
@@ -29,7 +29,7 @@ _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean
 _BEARER = "Bearer "
 
 
-def find(server: StandIn, ask: Ask) -> Record:
+def find(server: StandIn, ask: Ask) -> Body:
     """An MCP server, or 404."""
     mcp = server.tables.mcp_servers.get(ask.names["mcp_server"])
     if mcp is None or mcp["_gone"]:
@@ -37,7 +37,7 @@ def find(server: StandIn, ask: Ask) -> Record:
     return mcp
 
 
-def _show(mcp: Mapping[str, Any]) -> Record:
+def _show(mcp: Mapping[str, Any]) -> Body:
     shown = {key: value for key, value in mcp.items() if not key.startswith("_")}
     if mcp["mcp_server_type"] == "stdio":
         return shown
@@ -49,7 +49,7 @@ def _show(mcp: Mapping[str, Any]) -> Record:
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
-def _told(body: Any, *, update: bool) -> Record:
+def _told(body: Any, *, update: bool) -> Body:
     """A body that fits; in an update, what is required may be null."""
     name = "str?" if update else "str!"
     errors = faults(body, {**_BODY, "server_name": name}, closed=True)
@@ -60,7 +60,7 @@ def _told(body: Any, *, update: bool) -> Record:
     return dict(body)
 
 
-def _config_faults(config: Any, update: bool) -> list[Record]:
+def _config_faults(config: Any, update: bool) -> list[Body]:
     at = ("body", "config")
     if not isinstance(config, dict):
         return faults(config, {}, at=at)
@@ -100,7 +100,7 @@ def _url_fault(url: str) -> str:
 # --- what it offers --------------------------------------------------------------------------------------------------
 
 
-def _offered(server: StandIn, mcp: Record) -> list[Record] | None:
+def _offered(server: StandIn, mcp: Body) -> list[Body] | None:
     """The tools of an MCP server, None where nobody answers."""
     if mcp["mcp_server_type"] != "stdio":
         return server.offers.get((mcp["server_url"],))
@@ -120,24 +120,24 @@ def _is_tool(decorator: ast.expr) -> bool:
     return ast.unparse(decorator).split(".")[-1] == "tool"
 
 
-def _offer(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Record:
+def _offer(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Body:
     args, least = function.args.args, len(function.args.args) - len(function.args.defaults)
     properties = {each.arg: {"type": _TYPES.get(ast.unparse(each.annotation or each), "string")} for each in args}
     schema = {"type": "object", "properties": properties, "required": [each.arg for each in args[:least]]}
     return {"name": function.name, "description": ast.get_docstring(function), "inputSchema": schema}
 
 
-def _schema(offer: Mapping[str, Any]) -> Record:
+def _schema(offer: Mapping[str, Any]) -> Body:
     """The schema that 0.16.8 makes of what is offered: closed, and with a parameter of its own."""
     given = offer["inputSchema"]
     own = {"type": "boolean", "description": "(the server's own words)"}
-    schema: Record = {"type": "object", "properties": {**given.get("properties", {}), "request_heartbeat": own}}
+    schema: Body = {"type": "object", "properties": {**given.get("properties", {}), "request_heartbeat": own}}
     schema |= {"required": [*given.get("required", ()), "request_heartbeat"], "additionalProperties": False}
     made = {"name": offer["name"], "description": offer["description"], "parameters": schema}
     return made | {"mcp:SCHEMA_STATUS": "STRICT_COMPLIANT", "mcp:SCHEMA_WARNINGS": []}
 
 
-def _take(server: StandIn, mcp: Record, offer: Mapping[str, Any]) -> None:
+def _take(server: StandIn, mcp: Body, offer: Mapping[str, Any]) -> None:
     """A tool, which takes over whatever has its name: another server's, or a custom one (0.16.8)."""
     name = offer["name"]
     told = {"tool_type": "external_mcp", "name": name, "description": offer["description"], "source_type": "python"}
@@ -147,13 +147,13 @@ def _take(server: StandIn, mcp: Record, offer: Mapping[str, Any]) -> None:
     mcp["_tools"] = list(dict.fromkeys([*mcp["_tools"], tool["id"]]))
 
 
-def _own(server: StandIn, mcp: Record) -> list[Record]:
+def _own(server: StandIn, mcp: Body) -> list[Body]:
     """The tools that say they are of this server."""
     every = list(server.tables.tools.values())
     return [tool for tool in every if tool["metadata_"].get("mcp", {}).get("server_id") == mcp["id"]]
 
 
-def _drop(server: StandIn, tool: Record) -> None:
+def _drop(server: StandIn, tool: Body) -> None:
     for agent in server.tables.agents.values():  # their tool_rules stay
         agent["_tools"] = [id for id in agent["_tools"] if id != tool["id"]]
     del server.tables.tools[tool["id"]]
@@ -163,13 +163,13 @@ def _drop(server: StandIn, tool: Record) -> None:
 
 
 @on("POST", "/v1/mcp-servers/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     told = _told(ask.body, update=False)
     name, config = told["server_name"], told["config"]
     if _named(server, name):
         columns = {"server_name": name, "organization_id": ORGANIZATION}
         raise taken("MCPServer", "uix_name_organization_mcp_server", columns)
-    made: Record = {"id": server.id("mcp_server"), "server_name": name, "mcp_server_type": config["mcp_server_type"]}
+    made: Body = {"id": server.id("mcp_server"), "server_name": name, "mcp_server_type": config["mcp_server_type"]}
     made |= {"_tools": [], "_gone": False}
     if config["mcp_server_type"] == "stdio":
         made |= {key: config.get(key) for key in ("command", "args", "env")}
@@ -185,7 +185,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
     return _show(made)
 
 
-def _named(server: StandIn, name: str) -> list[Record]:
+def _named(server: StandIn, name: str) -> list[Body]:
     return [each for each in server.tables.mcp_servers.values() if each["server_name"] == name and not each["_gone"]]
 
 
@@ -209,25 +209,25 @@ def _try(server: StandIn, ask: Ask) -> object:
 
 
 @on("GET", "/v1/mcp-servers/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     # 0.16.8 knows no pages here
     return [_show(each) for each in server.tables.mcp_servers.values() if not each["_gone"]]
 
 
 @on("GET", "/v1/mcp-servers/{mcp_server}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     return _show(find(server, ask))
 
 
 @on("GET", "/v1/mcp-servers/{mcp_server}/tools")
-def _tools(server: StandIn, ask: Ask) -> list[Record]:
+def _tools(server: StandIn, ask: Ask) -> list[Body]:
     """Every tool that ever came from there, whoever has it now; none for a server that is not there (0.16.8)."""
     mcp = server.tables.mcp_servers.get(ask.names["mcp_server"], {"_tools": ()})
     return [server.tables.tools[id] for id in mcp["_tools"] if id in server.tables.tools]
 
 
 @on("PATCH", "/v1/mcp-servers/{mcp_server}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     """The type stays what it was. What is set is up to the type that is told: a token by `sse` alone (0.16.8)."""
     told, mcp = _told(ask.body, update=True), find(server, ask)
     config, is_stdio = told["config"], mcp["mcp_server_type"] == "stdio"
@@ -246,14 +246,14 @@ def _patch(server: StandIn, ask: Ask) -> Record:
 
 
 @on("PATCH", "/v1/mcp-servers/{mcp_server}/refresh")
-def _refresh(server: StandIn, ask: Ask) -> Record:
+def _refresh(server: StandIn, ask: Ask) -> Body:
     mcp = find(server, ask)
     offers = _offered(server, mcp)
     if offers is None:
         said = f"Could not connect to MCP server {mcp['server_name']} to resync tools"
         raise Refusal(404, {"code": "MCPServerUnavailable", "message": said, "error": "(the server's own words)"})
     have, now = {tool["name"]: tool for tool in _own(server, mcp)}, {offer["name"]: offer for offer in offers}
-    done: Record = {"deleted": [name for name in have if name not in now], "updated": [], "added": []}
+    done: Body = {"deleted": [name for name in have if name not in now], "updated": [], "added": []}
     for name in done["deleted"]:
         _drop(server, have[name])
     for name, offer in now.items():

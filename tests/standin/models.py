@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.standin.server import Ask, Record, Refusal, StandIn, invalid, on
+from tests.standin.server import Ask, Body, Refusal, StandIn, invalid, on
 
 _WINDOW_LIMIT = 128_000
 # handle: provider, window, tokens of one answer, the model that summarises
@@ -25,7 +25,7 @@ _PROVIDERS = (
 )
 
 
-def config(handle: str) -> Record:
+def config(handle: str) -> Body:
     """The configuration of a model with nothing changed; 404 where there is none."""
     if handle not in _MODELS:
         raise Refusal(404, f"NOT_FOUND: Handle {handle} not found, must be one of []")
@@ -44,7 +44,7 @@ def config(handle: str) -> Record:
     # fmt: on
 
 
-def embedding(handle: str, chunk: int | None = None) -> Record:
+def embedding(handle: str, chunk: int | None = None) -> Body:
     """The configuration of an embedding model; 400 where there is none."""
     if handle not in _EMBEDDINGS:
         raise Refusal(400, f"INVALID_ARGUMENT: Embedding model {handle} not found")
@@ -67,7 +67,7 @@ def summariser(provider: str) -> str:
     return next(each for name, _, _, each in _MODELS.values() if name == provider)
 
 
-def born(body: Mapping[str, Any]) -> Record:
+def born(body: Mapping[str, Any]) -> Body:
     """The configuration of a new agent."""
     if body.get("llm_config") is not None:
         made = dict(body["llm_config"])
@@ -90,12 +90,12 @@ def born(body: Mapping[str, Any]) -> Record:
     return reasoning(made, think, body.get("agent_type") or "letta_v1_agent")
 
 
-def _sizes(body: Mapping[str, Any]) -> Record:
+def _sizes(body: Mapping[str, Any]) -> Body:
     sizes = {"context_window": body.get("context_window_limit"), "max_tokens": body.get("max_tokens")}
     return {key: value for key, value in sizes.items() if value is not None}
 
 
-def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -> Record:
+def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -> Body:
     """The configuration after a PATCH.
 
     0.16.8 builds it anew from the model's defaults as soon as model, window or tokens are told, the same or not; a
@@ -132,7 +132,7 @@ def looks_back(body: Mapping[str, Any]) -> bool:
     return body.get("parallel_tool_calls") is not None and not rebuilt
 
 
-def _lay(made: Record, body: Mapping[str, Any]) -> None:
+def _lay(made: Body, body: Mapping[str, Any]) -> None:
     """`model_settings` and `parallel_tool_calls` over a configuration."""
     settings = body.get("model_settings")
     if settings is not None:
@@ -141,10 +141,10 @@ def _lay(made: Record, body: Mapping[str, Any]) -> None:
         made["parallel_tool_calls"] = body["parallel_tool_calls"]
 
 
-def laid(told: Mapping[str, Any]) -> Record:
+def laid(told: Mapping[str, Any]) -> Body:
     """What `model_settings` put into a configuration; 422 where they do not say whose they are."""
     if "provider_type" not in told:
-        error: Record = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
+        error: Body = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
         error |= {"msg": "Unable to extract tag using discriminator 'provider_type'", "input": dict(told)}
         raise invalid([error | {"ctx": {"discriminator": "'provider_type'"}}])
     kind = told["provider_type"]
@@ -173,14 +173,14 @@ def laid(told: Mapping[str, Any]) -> Record:
     return made | {key: told.get(key) for key in ("verbosity", "effort")} | {"strict": told.get("strict", False)}
 
 
-def reasoning(made: Mapping[str, Any], think: bool, agent_type: str) -> Record:
+def reasoning(made: Mapping[str, Any], think: bool, agent_type: str) -> Body:
     """What `reasoning` does to a model that cannot reason by itself."""
     if agent_type == "letta_v1_agent":
         return {**made, "put_inner_thoughts_in_kwargs": False, "enable_reasoner": False, "max_reasoning_tokens": 0}
     return {**made, "put_inner_thoughts_in_kwargs": think, "enable_reasoner": think}
 
 
-def settings(config: Mapping[str, Any]) -> Record:
+def settings(config: Mapping[str, Any]) -> Body:
     """An agent's `model_settings` as 0.16.8 shows them: two of them are always the same."""
     return {
         "max_output_tokens": config["max_tokens"] or 4096,
@@ -194,7 +194,7 @@ def settings(config: Mapping[str, Any]) -> Record:
 
 
 @on("GET", "/v1/models/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     made = []
     for handle in _MODELS:
         each = config(handle)
@@ -204,7 +204,7 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
 
 
 @on("GET", "/v1/models/embedding")
-def _embeddings(server: StandIn, ask: Ask) -> list[Record]:
+def _embeddings(server: StandIn, ask: Ask) -> list[Body]:
     made = []
     for handle in _EMBEDDINGS:
         each = embedding(handle)

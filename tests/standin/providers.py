@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.standin.lists import page
-from tests.standin.server import ORGANIZATION, Ask, Record, Refusal, StandIn, absent, invalid, on, taken
+from tests.standin.server import ORGANIZATION, Ask, Body, Refusal, StandIn, absent, invalid, on, taken
 from tests.standin.validate import check, faults
 
 _TYPES = (
@@ -18,22 +18,22 @@ _FIELDS |= {"base_url": "str?", "api_version": "str?"}
 _UPDATE = {"api_key": "str!", "access_key": "str?", "region": "str?", "base_url": "str?", "api_version": "str?"}
 
 
-def _alive(server: StandIn) -> dict[str, Record]:
+def _alive(server: StandIn) -> dict[str, Body]:
     return {id: each for id, each in server.tables.providers.items() if not each["_deleted"]}
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """A provider, or 404."""
     if id not in _alive(server):
         raise absent("Provider", id)
     return server.tables.providers[id]
 
 
-def _show(provider: Record) -> Record:
+def _show(provider: Body) -> Body:
     return {key: value for key, value in provider.items() if not key.startswith("_")}
 
 
-def _set(server: StandIn, provider: Record, told: Record) -> Record:
+def _set(server: StandIn, provider: Body, told: Body) -> Body:
     """0.16.8 keeps keys under another name alone."""
     plain = ("name", "provider_type", "base_url", "region", "api_version")
     provider |= {name: told[name] for name in plain if told.get(name) is not None}
@@ -43,7 +43,7 @@ def _set(server: StandIn, provider: Record, told: Record) -> Record:
 
 
 @on("POST", "/v1/providers/")
-def _create(server: StandIn, ask: Ask) -> Record:
+def _create(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, _FIELDS, closed=True)
     if told["name"] in _BASE:
         said = f"Provider name '{told['name']}' conflicts with an existing base provider. "
@@ -55,7 +55,7 @@ def _create(server: StandIn, ask: Ask) -> Record:
     if known is not None and not known["_deleted"]:
         raise taken("Provider", "unique_name_organization_id", {"name": told["name"], "organization_id": ORGANIZATION})
     # one that was deleted comes back under its old id (0.16.8)
-    made: Record = {"id": known["id"] if known else server.id("provider"), "name": None, "provider_type": None}
+    made: Body = {"id": known["id"] if known else server.id("provider"), "name": None, "provider_type": None}
     made |= {"provider_category": "byok", "api_key": None, "base_url": None, "access_key": None, "region": None}
     made |= {"api_version": None, "organization_id": ORGANIZATION, "updated_at": None, "last_synced": None}
     made |= {"api_key_enc": None, "access_key_enc": None, "_deleted": False}
@@ -70,7 +70,7 @@ def _usual_url(kind: str) -> str:
 
 
 @on("GET", "/v1/providers/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     asked = {key: ask.query[key] for key in ("name", "provider_type") if ask.query.get(key)}
     if errors := faults(asked, {"provider_type": _KIND}, at=("query",)):
         raise invalid(errors)
@@ -80,7 +80,7 @@ def _list(server: StandIn, ask: Ask) -> list[Record]:
 
 
 @on("GET", "/v1/providers/{provider_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     id = ask.names["provider_id"]
     if id not in server.tables.providers:
         raise Refusal(404, f"Provider not found with id='{id}'")
@@ -88,13 +88,13 @@ def _get(server: StandIn, ask: Ask) -> Record:
 
 
 @on("PATCH", "/v1/providers/{provider_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     provider = find(server, ask.names["provider_id"])
     return _set(server, provider, check(ask.body, _UPDATE, closed=True))
 
 
 @on("DELETE", "/v1/providers/{provider_id}")
-def _delete(server: StandIn, ask: Ask) -> Record:
+def _delete(server: StandIn, ask: Ask) -> Body:
     provider = find(server, ask.names["provider_id"])
     provider |= {"_deleted": True, "api_key_enc": None, "access_key_enc": None, "updated_at": server.now()}
     return {"message": f"Provider id={provider['id']} successfully deleted"}

@@ -8,14 +8,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tests.standin.server import Record, Refusal
+from tests.standin.server import Body, Refusal
 
 _TYPES = {"int": "integer", "str": "string", "bool": "boolean", "float": "number"}
 _RESERVED = ("self", "agent_state")
 _SECTION = re.compile(r"^(Args|Arguments|Parameters|Params|Attributes|Raises|Returns?|Yields?|Examples?):\s*$", re.M)
 
 
-def derive(source: str) -> Record:
+def derive(source: str) -> Body:
     """The schema of the tool in a source."""
     function = the_function(source)
     text = ast.get_docstring(function, clean=False)
@@ -24,7 +24,7 @@ def derive(source: str) -> Record:
     if "Examples:" in text:
         raise Refusal(501, "the stand-in does not model Examples: in a docstring")
     short, long, told = _docstring(text)
-    schema: Record = {"type": "object", "properties": {}, "required": []}
+    schema: Body = {"type": "object", "properties": {}, "required": []}
     # 0.16.8 sees neither keyword-only parameters nor *args
     args = function.args.args
     defaults = dict(
@@ -65,7 +65,7 @@ def the_function(source: str) -> ast.FunctionDef:
     return functions[-1]
 
 
-def from_arguments(source: str, arguments: Mapping[str, Any], name: str | None) -> Record:
+def from_arguments(source: str, arguments: Mapping[str, Any], name: str | None) -> Body:
     """The schema where the caller gives the parameters."""
     function = the_function(source)
     properties = {}
@@ -92,7 +92,7 @@ def _is_optional(node: ast.expr) -> bool:
     return isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Optional"
 
 
-def _type(node: ast.expr) -> Record:
+def _type(node: ast.expr) -> Body:
     text = ast.unparse(node)
     none = ValueError(f"Python type {text} has no corresponding JSON schema type")
     if isinstance(node, ast.Name):

@@ -28,7 +28,7 @@ DATABASE = "A database error occurred."
 NOTHING = object()
 """An answer without a body: 204."""
 
-Record = dict[str, Any]
+Body = dict[str, Any]
 
 
 class Refusal(Exception):
@@ -106,7 +106,7 @@ class Ask:
         return self.query.get(name, "").lower() in ("true", "1", "yes", "on")
 
 
-def invalid(errors: list[Record], **more: Any) -> Refusal:
+def invalid(errors: list[Body], **more: Any) -> Refusal:
     """422 as 0.16.8 writes it: `detail` is the repr of a Python list, and echoes what was sent."""
     refusal = Refusal(422, repr(errors), **more)
     refusal.body = {"trace_id": "", **refusal.body}
@@ -134,18 +134,18 @@ def on(method: str, path: str) -> Callable[[Handler], Handler]:
 class Tables:
     """What is stored. Every table keeps the order of creation."""
 
-    agents: dict[str, Record] = field(default_factory=dict)
-    blocks: dict[str, Record] = field(default_factory=dict)
-    tools: dict[str, Record] = field(default_factory=dict)
-    identities: dict[str, Record] = field(default_factory=dict)
-    folders: dict[str, Record] = field(default_factory=dict)
-    files: dict[str, Record] = field(default_factory=dict)
-    archives: dict[str, Record] = field(default_factory=dict)
-    passages: dict[str, Record] = field(default_factory=dict)
-    groups: dict[str, Record] = field(default_factory=dict)
-    providers: dict[str, Record] = field(default_factory=dict)
-    conversations: dict[str, Record] = field(default_factory=dict)
-    mcp_servers: dict[str, Record] = field(default_factory=dict)
+    agents: dict[str, Body] = field(default_factory=dict)
+    blocks: dict[str, Body] = field(default_factory=dict)
+    tools: dict[str, Body] = field(default_factory=dict)
+    identities: dict[str, Body] = field(default_factory=dict)
+    folders: dict[str, Body] = field(default_factory=dict)
+    files: dict[str, Body] = field(default_factory=dict)
+    archives: dict[str, Body] = field(default_factory=dict)
+    passages: dict[str, Body] = field(default_factory=dict)
+    groups: dict[str, Body] = field(default_factory=dict)
+    providers: dict[str, Body] = field(default_factory=dict)
+    conversations: dict[str, Body] = field(default_factory=dict)
+    mcp_servers: dict[str, Body] = field(default_factory=dict)
 
 
 class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
@@ -159,7 +159,7 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
         self.tables = Tables()
         self.log: list[tuple[str, str, int]] = []
         # what an MCP server offers, by its arguments or its URL: name, description and inputSchema of each tool
-        self.offers: dict[tuple[str, ...], list[Record]] = {}
+        self.offers: dict[tuple[str, ...], list[Body]] = {}
         self.before: Callable[[Ask], None] = lambda ask: None
         self.after: Callable[[Ask], None] = lambda ask: None
         self._random, self._order = random.Random(seed), random.Random(seed)
@@ -251,7 +251,7 @@ def at_birth(fill: Callable[[StandIn], None]) -> Callable[[StandIn], None]:
 
 
 @on("GET", "/v1/health/")
-def _health(server: StandIn, ask: Ask) -> Record:
+def _health(server: StandIn, ask: Ask) -> Body:
     return {"version": "0.16.8", "status": "ok"}
 
 

@@ -11,11 +11,12 @@ import httpx
 import pytest
 
 from lettaform import flow
+from lettaform.address import Address
+from lettaform.backend import connect
 from lettaform.errors import Place
 from lettaform.kinds.tool import Tool
-from lettaform.model import Desired, External, Manifest, Plan, Report, Wish
-from lettaform.server import connect
-from lettaform.words import Address, Ref
+from lettaform.model import Desired, External, Manifest, Plan, PlanOptions, Report
+from lettaform.values import Ref
 from tests.standin import Refusal, StandIn, serve
 
 PLACE = Place("lettaform.yaml", 1, 1)
@@ -47,21 +48,21 @@ def manifest(
     for name, each in (agents or {}).items():
         values: dict[str, Any] = {"name": name, "model": "openai-proxy/echo", **each}
         for key, text in values.pop("memory", {}).items():
-            address = Address("agents", name).own("memory", key)
+            address = Address.of("agents", name).part("memory", key)
             objects.append(Desired(address, "block", {"label": key, "value": text}, PLACE))
         for tool in values.get("tools", ()):
             if tool not in (tools or {}):
-                address = Address("tools", tool)
+                address = Address.of("tools", tool)
                 objects.append(Desired(address, "tool", {}, PLACE, external=External(name=tool)))
         for section in ("blocks", "tools"):
             if section in values:
-                values[section] = [Ref(Address(section, key)) for key in values[section]]
+                values[section] = [Ref(Address.of(section, key)) for key in values[section]]
         objects.append(_desired("agents", "agent", name, values))
     return Manifest("test", {each.address: each for each in objects})
 
 
 def _desired(section: str, kind: str, name: str, values: Mapping[str, Any]) -> Desired:
-    return Desired(Address(section, name), kind, dict(values), PLACE)
+    return Desired(Address.of(section, name), kind, dict(values), PLACE)
 
 
 FLEET: Mapping[str, Any] = {
@@ -91,23 +92,25 @@ class Line:
     def __init__(self, folder: Path, url: str = "http://stand.in") -> None:
         self.standin, self.folder, self.url = StandIn(), folder, url
 
-    def run(self, manifest: Manifest, wish: Wish | None = None, *, do: bool = True) -> tuple[Plan, Report | None]:
+    def run(
+        self, manifest: Manifest, options: PlanOptions | None = None, *, do: bool = True
+    ) -> tuple[Plan, Report | None]:
         """Plan, and apply what was planned."""
 
         async def run() -> tuple[Plan, Report | None]:
             server = connect(self.url, transport=self.standin)
-            line = flow._Line(manifest, server, self.folder)
+            line = flow.Session(manifest, server, self.folder)
             try:
-                plan = await line.plan(wish or Wish())
+                plan = await line.plan(options or PlanOptions())
                 return plan, await line.apply(plan, lambda event: None, 8) if do and plan else None
             finally:
                 await server.close()
 
         return asyncio.run(run())
 
-    def apply(self, manifest: Manifest, wish: Wish | None = None) -> Report:
+    def apply(self, manifest: Manifest, options: PlanOptions | None = None) -> Report:
         """Apply; the plan after it is empty, twice, and applying again sends no write."""
-        _, report = self.run(manifest, wish)
+        _, report = self.run(manifest, options)
         assert report is not None, "nothing was to do"
         assert report.exit_code == 0, [(str(o.step.key), str(o.error)) for o in report.of("failed")]
         self.settled(manifest)
@@ -117,7 +120,7 @@ class Line:
         before = len(self.standin.writes)
         for _ in range(2):
             plan, report = self.run(manifest)
-            assert not plan, [(c.action, str(c.address), c.differences) for c in plan.changes]
+            assert not plan, [(c.action, str(c.address), c.fields_changed) for c in plan.changes]
             assert report is None
         assert len(self.standin.writes) == before
 
@@ -186,14 +189,14 @@ def test_each_edit_converges(line: Line) -> None:
 def test_pruning_takes_what_is_no_longer_declared(line: Line) -> None:
     line.apply(manifest(**FLEET))
     fewer = manifest(**{**FLEET, "agents": {"bob": FLEET["agents"]["bob"]}, "tools": {}})
-    line.apply(fewer, Wish(prune=True, allow_destroy=("*",)))
+    line.apply(fewer, PlanOptions(prune=True, allow_destroy=("*",)))
     assert line.raw.get("/v1/agents/count").json() == 1
     assert line.raw.get("/v1/tools/count", params={"exclude_letta_tools": True}).json() == 0
 
 
 def test_destroy_leaves_nothing(line: Line) -> None:
     line.apply(manifest(**FLEET))
-    _, report = line.run(manifest(**FLEET), Wish(destroy=True, allow_destroy=("*",)))
+    _, report = line.run(manifest(**FLEET), PlanOptions(destroy=True, allow_destroy=("*",)))
     assert report is not None
     assert report.exit_code == 0
     tables = line.standin.tables

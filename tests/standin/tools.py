@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.standin import schema
 from tests.standin.lists import page
-from tests.standin.server import USER, Ask, Record, Refusal, StandIn, absent, at_birth, invalid, on
+from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, at_birth, invalid, on
 from tests.standin.validate import check
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
@@ -68,12 +68,12 @@ def restore(server: StandIn) -> None:
     """Make or reset the server's own tools. A custom tool of such a name becomes the server's again."""
     for kind, names in BUILT_IN.items():
         for name in names:
-            told: Record = {"tool_type": kind, "source_type": "python", "tags": [kind], "json_schema": {"name": name}}
+            told: Body = {"tool_type": kind, "source_type": "python", "tags": [kind], "json_schema": {"name": name}}
             told |= {"args_json_schema": None, "enable_parallel_execution": name in _PARALLEL}
             put(server, {"name": name, "description": f"(the server's own words on {name})"} | told, own=True)
 
 
-def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Record:
+def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Body:
     """Upsert by name: every field that is not told is reset, except tags. `own`: as told, tags and all."""
     told = {key: value for key, value in told.items() if value is not None or own}
     have = named(server, told["name"])
@@ -90,12 +90,12 @@ def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Recor
     return tool
 
 
-def named(server: StandIn, name: str) -> Record | None:
+def named(server: StandIn, name: str) -> Body | None:
     """The tool of a name."""
     return next((tool for tool in server.tables.tools.values() if tool["name"] == name), None)
 
 
-def find(server: StandIn, id: str) -> Record:
+def find(server: StandIn, id: str) -> Body:
     """A tool, or 404."""
     if id not in server.tables.tools:
         raise absent("Tool", id)
@@ -104,7 +104,7 @@ def find(server: StandIn, id: str) -> Record:
 
 @on("POST", "/v1/tools/")
 @on("PUT", "/v1/tools/")
-def _upsert(server: StandIn, ask: Ask) -> Record:
+def _upsert(server: StandIn, ask: Ask) -> Body:
     """0.16.8 does the same for both."""
     told = check(ask.body, _FIELDS, closed=True)
     kind = told.get("source_type")
@@ -122,7 +122,7 @@ def _upsert(server: StandIn, ask: Ask) -> Record:
     return put(server, {**told, "json_schema": derived, "name": derived.get("name"), "description": description})
 
 
-def _derived(told: Mapping[str, Any], kind: str | None) -> Record:
+def _derived(told: Mapping[str, Any], kind: str | None) -> Body:
     if kind not in (None, "python"):
         raise Refusal(400, f"Unknown tool source type: {kind}")
     if told.get("args_json_schema"):
@@ -134,7 +134,7 @@ def _derived(told: Mapping[str, Any], kind: str | None) -> Record:
 
 
 @on("POST", "/v1/tools/generate-schema")
-def _generate(server: StandIn, ask: Ask) -> Record:
+def _generate(server: StandIn, ask: Ask) -> Body:
     told = check(ask.body, {"code": "str!", "source_type": "str?"})
     if told.get("source_type") == "typescript":
         raise Refusal(501, "the stand-in does not model TypeScript")
@@ -145,17 +145,17 @@ def _generate(server: StandIn, ask: Ask) -> Record:
 
 
 @on("POST", "/v1/tools/add-base-tools")
-def _add(server: StandIn, ask: Ask) -> list[Record]:
+def _add(server: StandIn, ask: Ask) -> list[Body]:
     restore(server)
     return [tool for tool in server.tables.tools.values() if tool["tool_type"] in BUILT_IN]
 
 
 @on("PATCH", "/v1/tools/{tool_id}")
-def _patch(server: StandIn, ask: Ask) -> Record:
+def _patch(server: StandIn, ask: Ask) -> Body:
     body = check(ask.body, _UPDATE)
     tool = find(server, ask.names["tool_id"])
     # 0.16.8 resets this whenever it is not told
-    told: Record = {"enable_parallel_execution": False, **{key: body[key] for key in _UPDATE if key in body}}
+    told: Body = {"enable_parallel_execution": False, **{key: body[key] for key in _UPDATE if key in body}}
     told = {key: value for key, value in told.items() if value is not None}
     if "json_schema" not in told and "args_json_schema" in told and tool["tool_type"] == "custom":
         code = told.get("source_code") or tool["source_code"]
@@ -184,10 +184,10 @@ def _delete(server: StandIn, ask: Ask) -> None:
 
 
 @on("GET", "/v1/tools/")
-def _list(server: StandIn, ask: Ask) -> list[Record]:
+def _list(server: StandIn, ask: Ask) -> list[Body]:
     asked = _filter(ask)
 
-    def found() -> list[Record]:
+    def found() -> list[Body]:
         tools = filter(asked, server.tables.tools.values())
         return page(ask, tools, everything=list(server.tables.tools), order="desc", zero_is_all=False)
 
@@ -205,11 +205,11 @@ def _count(server: StandIn, ask: Ask) -> int:
 
 
 @on("GET", "/v1/tools/{tool_id}")
-def _get(server: StandIn, ask: Ask) -> Record:
+def _get(server: StandIn, ask: Ask) -> Body:
     return find(server, ask.names["tool_id"])
 
 
-def _filter(ask: Ask) -> Callable[[Record], bool]:
+def _filter(ask: Ask) -> Callable[[Body], bool]:
     kinds, but = _split(ask, "tool_types"), _split(ask, "exclude_tool_types")
     for kind in (*kinds, *but):
         if kind not in _TYPES:
@@ -217,7 +217,7 @@ def _filter(ask: Ask) -> Callable[[Record], bool]:
     names = [*ask.query.get_list("name"), *ask.query.get_list("names")]
     ids, search = _split(ask, "tool_ids"), ask.query.get("search", "").lower()
 
-    def asked(tool: Record) -> bool:
+    def asked(tool: Body) -> bool:
         return (
             (not kinds or tool["tool_type"] in kinds)
             and tool["tool_type"] not in but

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tests.standin.server import UUID4, Record, invalid
+from tests.standin.server import UUID4, Body, invalid
 
 Fault = tuple[str, str]
 _PLAIN: Mapping[str, tuple[type | tuple[type, ...], Fault]] = {
@@ -22,7 +22,7 @@ _PLAIN: Mapping[str, tuple[type | tuple[type, ...], Fault]] = {
 }
 
 
-def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)) -> Record:
+def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)) -> Body:
     """The body, if it fits. `closed`: a key that is in no field is an error, too."""
     if errors := faults(body, fields, closed=closed, at=at):
         raise invalid(errors)
@@ -31,7 +31,7 @@ def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tup
 
 def faults(
     body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)
-) -> list[Record]:
+) -> list[Body]:
     """All that does not fit, for a 422 that tells it at once."""
     if not isinstance(body, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
@@ -50,12 +50,12 @@ def faults(
     return errors
 
 
-def _error(kind: str, at: tuple[Any, ...], message: str, given: Any, **context: Any) -> Record:
+def _error(kind: str, at: tuple[Any, ...], message: str, given: Any, **context: Any) -> Body:
     told = {"type": kind, "loc": at, "msg": message, "input": given}
     return told | ({"ctx": context} if context else {})
 
 
-def _faults(value: Any, word: str, at: tuple[Any, ...]) -> list[Record]:
+def _faults(value: Any, word: str, at: tuple[Any, ...]) -> list[Body]:
     if value is None and word.endswith("?"):
         return []
     word, _, more = word.rstrip("!?").partition(":")
@@ -82,7 +82,7 @@ def _faults(value: Any, word: str, at: tuple[Any, ...]) -> list[Record]:
     return [] if isinstance(value, kind) else [_error(code, at, message, value)]
 
 
-def _int_faults(value: Any, bounds: str, at: tuple[Any, ...]) -> list[Record]:
+def _int_faults(value: Any, bounds: str, at: tuple[Any, ...]) -> list[Body]:
     if isinstance(value, str):
         message = "Input should be a valid integer, unable to parse string as an integer"
         return [] if re.fullmatch(r"-?\d+", value) else [_error("int_parsing", at, message, value)]
@@ -96,7 +96,7 @@ def _int_faults(value: Any, bounds: str, at: tuple[Any, ...]) -> list[Record]:
     return []
 
 
-def _id_faults(value: Any, kind: str, at: tuple[Any, ...]) -> list[Record]:
+def _id_faults(value: Any, kind: str, at: tuple[Any, ...]) -> list[Body]:
     size = len(kind) + 37
     if not isinstance(value, str):
         return [_error("string_type", at, "Input should be a valid string", value)]

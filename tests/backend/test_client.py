@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from lettaform.backend.v1 import client as module
+from lettaform.backend.v1.client import Client
 from lettaform.errors import Conflict, NotFound, ServerError, Unauthorized, Unavailable, Unsupported
-from lettaform.server import client as module
-from lettaform.server.client import Client
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds, sections
-from lettaform.model import Desired, Live, Manifest, Mark, Plan, Record, Wish, World
+from lettaform.model import Desired, Live, Manifest, Mark, Observed, Plan, PlanOptions, State
 from lettaform.plan import make
-from lettaform.words import Address, digest
+from lettaform.values import digest
 
 HERE = Place("lettaform.yaml", 1, 1)
 at = Address.parse
@@ -45,21 +46,21 @@ def manifest(*objects: Desired, **words: Any) -> Manifest:
     return Manifest("s", {desired.address: desired for desired in objects}, **words)
 
 
-def world(*lives: Live, **words: Any) -> World:
-    """A world whose record knows every top-level object."""
+def observed(*lives: Live, **words: Any) -> Observed:
+    """A observed whose record knows every top-level object."""
     objects = {live.address: live for live in lives if live.address}
     marks = {a: live.mark for a, live in objects.items() if live.kind == "tool"}
-    record = Record({a: live.id for a, live in objects.items() if not a.parent}, marks, exists=bool(lives))
-    made = World("http://here", "0.16.8", record, objects, attached={})
+    record = State({a: live.id for a, live in objects.items() if not a.parent}, marks, exists=bool(lives))
+    made = Observed("http://here", "0.16.8", record, objects, attached={})
     return replace(made, **words)
 
 
-def plan(wants: Manifest, has: World, **wish: Any) -> Plan:
-    return make(wants, has, Wish(**wish))
+def plan(wants: Manifest, has: Observed, **options: Any) -> Plan:
+    return make(wants, has, PlanOptions(**options))
 
 
 def short(made: Plan) -> list[tuple[str, str, list[str]]]:
-    return [(c.action, str(c.address), [d.path for d in c.differences]) for c in made.changes]
+    return [(c.action, str(c.address), [d.path for d in c.fields_changed]) for c in made.changes]
 
 
 def keys(made: Plan) -> list[str]:

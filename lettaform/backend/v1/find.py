@@ -10,30 +10,31 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from lettaform.errors import NotFound, Problem, ServerError, Unsupported
+from lettaform.address import Address
+from lettaform.backend.v1 import capabilities
+from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.concurrency import together
+from lettaform.backend.v1.objects import body_of, maybe, one
+from lettaform.backend.v1.relations import arrived, attached, below, unfinished
+from lettaform.errors import NotFound, Problem, ServerError, Unsupported, nearest
 from lettaform.kinds import kind_of, kinds
-from lettaform.model import Desired, Live, Manifest, Mark, Record, World
-from lettaform.server import able, mark
-from lettaform.server.beside import arrived, attached, below, unfinished
-from lettaform.server.client import Client
-from lettaform.server.gate import together
-from lettaform.server.single import body_of, maybe, one
-from lettaform.words import Address, nearest
+from lettaform.model import Desired, Live, Manifest, Mark, Observed, State
+from lettaform.ownership import marks
 
 CORE = ("agent", "block", "tool")
 """What every server has, and every plan must see."""
 
 
-async def find(client: Client, manifest: Manifest, *, whole: bool = False) -> World:
-    """What is live of this stack, and of what it uses. Raises ServerError; doubts are `World.problems`.
+async def find(client: Client, manifest: Manifest, *, whole: bool = False) -> Observed:
+    """What is live of this stack, and of what it uses. Raises ServerError; doubts are `Observed.problems`.
 
     `whole`: look for our marks on every kind there is, though neither the manifest nor the record speaks of it.
     """
     version = await health(client)
-    able.demand(manifest, client.url, version)
+    capabilities.demand(manifest, client.url, version)
     declared = {desired.kind for desired in manifest.objects.values()}
     bodies = await _lists(client, manifest, version, [*CORE, *sorted(declared - set(CORE))])
-    records = [body for body in bodies["block"] if mark.RECORD in _words(body)]
+    records = [body for body in bodies["block"] if marks.RECORD in _words(body)]
     record = read_record(records)
     bodies["block"] = [body for body in bodies["block"] if body not in records]
     known = {kind_of(address) for address in (*record.ids, *record.intents)} - {None}
@@ -42,33 +43,33 @@ async def find(client: Client, manifest: Manifest, *, whole: bool = False) -> Wo
     for kind in marked if whole else ():
         with suppress(Unsupported):
             bodies |= await _lists(client, manifest, version, [kind])
-    found = {kind: [mark.read(kind, body) for body in some] for kind, some in bodies.items()}
+    found = {kind: [marks.read(kind, body) for body in some] for kind, some in bodies.items()}
     for live in (live for lives in found.values() for live in lives):
         for line in kinds()[live.kind].attrs().values():
             _hide(client, live.values.get(line.name) if line.secret else None)
     agents = bodies["agent"] + await _missing(client, record, found)
-    world = _whose(client.url, version, manifest, record, found, {body["id"]: body for body in agents})
-    world = await attached(client, manifest, world)
-    world = await _inherit(client, await _free(client, mark.stack_tag(manifest.stack), world))
-    world = await _imports(client, manifest, world)
-    world = await _externals(client, manifest, world, found)
-    world = await below(client, manifest, world)
-    world = await arrived(client, manifest, world, {body["id"]: body for body in agents})
-    return await unfinished(client, manifest, world)
+    observed = _whose(client.url, version, manifest, record, found, {body["id"]: body for body in agents})
+    observed = await attached(client, manifest, observed)
+    observed = await _inherit(client, await _free(client, marks.stack_tag(manifest.stack), observed))
+    observed = await _imports(client, manifest, observed)
+    observed = await _externals(client, manifest, observed, found)
+    observed = await below(client, manifest, observed)
+    observed = await arrived(client, manifest, observed, {body["id"]: body for body in agents})
+    return await unfinished(client, manifest, observed)
 
 
 async def _lists(
     client: Client, manifest: Manifest, version: str, names: Sequence[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Everything of these kinds that may be ours: by its tag, or else all of it. Unsupported where there is no list."""
-    tag = mark.stack_tag(manifest.stack)
+    tag = marks.stack_tag(manifest.stack)
     spoken = {kind: {n for d in manifest.objects.values() if d.kind == kind for n in d.values} for kind in names}
 
     def listed(name: str) -> Awaitable[list[Any]]:
         kind = kinds()[name]
         if kind.below:
             return _nothing()
-        text = {kind.searched: mark.opening(manifest.stack)} if kind.searched else {}
+        text = {kind.searched: marks.opening(manifest.stack)} if kind.searched else {}
         # all tools: any answer without every built-in makes 0.16.8 write them all again first
         tags = {"tags": tag} if kind.tagged() and kind.verb == "POST" else {}
         include = {"include": relations} if (relations := kind.relations(spoken[name])) else {}
@@ -85,7 +86,7 @@ async def _lists(
         else:
             found[name] = answer
     if words:
-        raise able.refused(manifest, client.url, version, words)
+        raise capabilities.refused(manifest, client.url, version, words)
     return found
 
 
@@ -117,51 +118,53 @@ async def health(client: Client) -> str:
     return str(answer["version"])
 
 
-def read_record(bodies: Sequence[Mapping[str, Any]]) -> Record:
+def read_record(bodies: Sequence[Mapping[str, Any]]) -> State:
     """The stack record from its blocks. An entry that cannot be read is no entry."""
     ids: dict[Address, str] = {}
-    marks: dict[Address, Mark] = {}
+    kept: dict[Address, Mark] = {}
     protected: set[Address] = set()
     copies: set[str] = set()
     pending: set[Address] = set()
-    heirlooms: dict[Address, tuple[str, ...]] = {}
+    carried_over: dict[Address, tuple[str, ...]] = {}
     intents: dict[Address, str] = {}
-    relics: dict[str, Mark] = {}
+    tombstones: dict[str, Mark] = {}
     environment: str | None = None
     key: str | None = None
     for body in bodies:
         try:
             told = json.loads(body["value"])
-            if told["v"] > mark.VERSION:
+            if told["v"] > marks.VERSION:
                 raise ServerError("the stack record was written by a newer lettaform", "use that one")
             ids |= {Address.parse(text): id for text, id in told["ids"].items()}
-            marks |= {Address.parse(text): mark.from_metadata(own) for text, own in told.get("marks", {}).items()}
+            kept |= {Address.parse(text): marks.from_metadata(own) for text, own in told.get("marks", {}).items()}
             protected |= {Address.parse(text) for text in told.get("protected", ())}
             copies |= set(told.get("copies", ()))
-            heirlooms |= {Address.parse(text): tuple(blocks) for text, blocks in told.get("heirlooms", {}).items()}
+            carried_over |= {
+                Address.parse(text): tuple(blocks) for text, blocks in told.get("carried_over", {}).items()
+            }
             pending |= {Address.parse(text) for text in told.get("pending", ())}
-            relics |= {id: mark.from_metadata(own) for id, own in told.get("relics", {}).items()}
+            tombstones |= {id: marks.from_metadata(own) for id, own in told.get("tombstones", {}).items()}
             intents |= {Address.parse(text): str(name) for text, name in told.get("intents", {}).items()}
             key = key or told.get("key")
             environment = told.get("environment") or environment
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    return Record(
+    return State(
         ids=ids,
-        marks=marks,
+        marks=kept,
         protected=frozenset(protected),
         environment=environment,
         pending=frozenset(pending),
-        heirlooms=heirlooms,
+        carried_over=carried_over,
         key=key,
-        copies=frozenset(copies),
+        duplicates=frozenset(copies),
         intents=intents,
-        relics=relics,
+        tombstones=tombstones,
         exists=bool(bodies),
     )
 
 
-async def _missing(client: Client, record: Record, found: dict[str, list[Live]]) -> list[dict[str, Any]]:
+async def _missing(client: Client, record: State, found: dict[str, list[Live]]) -> list[dict[str, Any]]:
     """What the record knows and no list showed: its mark may be gone, its object may be alive. Returns the agents."""
     seen = {live.id for lives in found.values() for live in lives}
     wanted = [(kind_of(a), id) for a, id in record.ids.items() if id not in seen]
@@ -170,7 +173,7 @@ async def _missing(client: Client, record: Record, found: dict[str, list[Live]])
     answers = await together(body_of(client, kind, id) for kind, id in named)
     for (kind, _), body in zip(named, answers, strict=True):
         if body is not None:
-            found[kind].append(mark.read(kind, body))
+            found[kind].append(marks.read(kind, body))
     return [body for (kind, _), body in zip(named, answers, strict=True) if body is not None and kind == "agent"]
 
 
@@ -178,15 +181,15 @@ def _whose(
     url: str,
     version: str,
     manifest: Manifest,
-    record: Record,
+    record: State,
     found: Mapping[str, list[Live]],
     bodies: Mapping[str, Mapping[str, Any]],
-) -> World:
+) -> Observed:
     stack, blocks = manifest.stack, {live.id: live for live in found["block"]}
     attached: dict[str, tuple[Live, ...]] = {}
     for agent in found["agent"]:
         inside = bodies.get(agent.id, {}).get("blocks") or ()
-        attached[agent.id] = tuple(blocks.get(each["id"]) or mark.read("block", each) for each in inside)
+        attached[agent.id] = tuple(blocks.get(each["id"]) or marks.read("block", each) for each in inside)
     objects: dict[Address, Live] = {}
     copies: list[Live] = []
     problems: list[Problem] = []
@@ -206,41 +209,41 @@ def _whose(
             claims[address].append(replace(live, address=address, stack=stack, marked=unmarked))
     for address, lives in claims.items():
         winner = _winner(address, lives, record, attached)
-        open_claims = [live for live in lives if live.id not in record.copies]
+        open_claims = [live for live in lives if live.id not in record.duplicates]
         if winner is None and address not in record.ids and len(open_claims) > 1:
             ids = ", ".join(live.id for live in open_claims)
             hint = f"`lettaform import '{address}' ID` says which one it is"
             problems.append(Problem(f"several live objects answer to {address}: {ids}", None, hint, str(address)))
         elif winner is not None:
             room = kinds()[winner.kind].roomy()
-            kept = record.marks.get(address) or record.relics.get(winner.id) or Mark()
+            kept = record.marks.get(address) or record.tombstones.get(winner.id) or Mark()
             objects[address] = winner if room else replace(winner, mark=kept)
         copies += [live for live in lives if winner is None or live.id != winner.id]
-    survivors = _own(objects, blocks, attached)
+    detached = _own(objects, blocks, attached)
     ours = {live.id for live in objects.values()}
     unique = [live for kind, lives in found.items() if kinds()[kind].unique for live in lives]
     strangers = {(live.kind, live.name): live for live in unique if live.id not in ours}
-    return World(
+    return Observed(
         url,
         version,
         record,
         objects,
         tuple(copies),
-        survivors,
-        strangers=strangers,
+        detached,
+        foreign=strangers,
         attached=attached,
         problems=tuple(problems),
     )
 
 
 def _winner(
-    address: Address, lives: list[Live], record: Record, attached: Mapping[str, tuple[Live, ...]]
+    address: Address, lives: list[Live], record: State, attached: Mapping[str, tuple[Live, ...]]
 ) -> Live | None:
     """The record decides; without it a single claimant, or the one whose own blocks carry our tags: a copy's do not."""
     known = next((live for live in lives if live.id == record.ids.get(address)), None)
     if known is not None:
         return known
-    lives = [live for live in lives if live.id not in record.copies]
+    lives = [live for live in lives if live.id not in record.duplicates]
     genuine = [
         live for live in lives if any(b.address and b.address.parent == address for b in attached.get(live.id, ()))
     ]
@@ -253,7 +256,7 @@ def _own(
     objects: dict[Address, Live], blocks: Mapping[str, Live], attached: Mapping[str, tuple[Live, ...]]
 ) -> dict[Address, tuple[Live, ...]]:
     """Own blocks go to their agents; what hangs on none of them survives it."""
-    survivors: dict[Address, tuple[Live, ...]] = {}
+    detached: dict[Address, tuple[Live, ...]] = {}
     for live in blocks.values():
         if not live.address or not live.address.parent:
             continue
@@ -263,74 +266,76 @@ def _own(
             born = Mark(agent.mark.parts.get(live.address.child or "", {}))
             objects[live.address] = live if live.mark != Mark() else replace(live, mark=born)
         elif not here:
-            survivors[live.address] = (*survivors.get(live.address, ()), live)
-    return survivors
+            detached[live.address] = (*detached.get(live.address, ()), live)
+    return detached
 
 
-async def _free(client: Client, tag: str, world: World) -> World:
-    """Of the survivors, those that hang on no agent at all; the others have strayed."""
-    if not world.survivors:
-        return world
+async def _free(client: Client, tag: str, observed: Observed) -> Observed:
+    """Of the detached, those that hang on no agent at all; the others have held_elsewhere."""
+    if not observed.detached:
+        return observed
     # in one page: with this filter 0.16.8 sorts by id, and pages by birth
     params = {"tags": tag, "connected_to_agents_count_eq": 0, "show_hidden_blocks": True, "limit": 1_000_000}
     free = await client.get("/v1/blocks/", **params)
     ids = {body["id"] for body in free}
     left, gone = dict[Address, tuple[Live, ...]](), dict[Address, tuple[Live, ...]]()
-    for address, lives in world.survivors.items():
+    for address, lives in observed.detached.items():
         for live in lives:
             kept = left if live.id in ids else gone
             kept[address] = (*kept.get(address, ()), live)
-    return replace(world, survivors=left, strayed=gone)
+    return replace(observed, detached=left, held_elsewhere=gone)
 
 
-async def _inherit(client: Client, world: World) -> World:
+async def _inherit(client: Client, observed: Observed) -> Observed:
     """What is left of agents that died in the middle of being replaced."""
     left: dict[Address, tuple[Live, ...]] = {}
-    for address, ids in world.record.heirlooms.items():
-        if address not in world.objects:
+    for address, ids in observed.state.carried_over.items():
+        if address not in observed.objects:
             lives = await together(maybe(client, "block", id) for id in ids)
             left[address] = tuple(live for live in lives if live is not None)
-    return replace(world, heirlooms=left)
+    return replace(observed, carried_over=left)
 
 
-async def _imports(client: Client, manifest: Manifest, world: World) -> World:
+async def _imports(client: Client, manifest: Manifest, observed: Observed) -> Observed:
     """What `imports:` names and nobody's mark claims is taken for ours; the plan says what follows."""
     for entry in manifest.imports:
         kind = kind_of(entry.address)
-        if entry.address in world.objects or kind is None:
+        if entry.address in observed.objects or kind is None:
             continue
         try:
             live, attached = await one(client, kind, entry.id)
         except NotFound as error:
             problem = Problem(error.message, entry.place, None, str(entry.address))
-            world = replace(world, problems=(*world.problems, problem))
+            observed = replace(observed, problems=(*observed.problems, problem))
             continue
         if live.stack not in (None, manifest.stack):
             message = f"{entry.id} belongs to stack `{live.stack}`"
             problem = Problem(message, entry.place, "use it with `external: {id: …}`", str(entry.address))
-            world = replace(world, problems=(*world.problems, problem))
+            observed = replace(observed, problems=(*observed.problems, problem))
             continue
         mine = replace(live, address=entry.address, stack=manifest.stack, marked=False, mark=Mark())
-        strangers = {key: each for key, each in world.strangers.items() if each.id != live.id}
-        objects, hung = {**world.objects, entry.address: mine}, {**world.attached, live.id: attached}
-        world = replace(world, objects=objects, attached=hung, strangers=strangers)
-    return world
+        strangers = {key: each for key, each in observed.foreign.items() if each.id != live.id}
+        objects, hung = {**observed.objects, entry.address: mine}, {**observed.attached, live.id: attached}
+        observed = replace(observed, objects=objects, attached=hung, foreign=strangers)
+    return observed
 
 
 # --- what others own and we use --------------------------------------------------------------------------------------
 
 
-async def _externals(client: Client, manifest: Manifest, world: World, found: Mapping[str, list[Live]]) -> World:
+async def _externals(
+    client: Client, manifest: Manifest, observed: Observed, found: Mapping[str, list[Live]]
+) -> Observed:
     wanted = [desired for desired in manifest.objects.values() if desired.external and not desired.external.by]
     listed = {kind: lives for kind, lives in found.items() if kinds()[kind].listed_whole()}
     answers = await together(_external(client, desired, listed.get(desired.kind)) for desired in wanted)
-    objects, problems = dict(world.objects), list(world.problems)
+    objects, problems = dict(observed.objects), list(observed.problems)
     for desired, lives in zip(wanted, answers, strict=True):
         if len(lives) == 1:
             objects[desired.address] = replace(lives[0], address=desired.address, stack=lives[0].stack or "")
             continue
         problems.append(_unfound(desired, lives, listed.get(desired.kind, ())))
-    return replace(world, objects=objects, problems=tuple(problems))
+    return replace(observed, objects=objects, problems=tuple(problems))
 
 
 async def _external(client: Client, desired: Desired, listed: Sequence[Live] | None) -> list[Live]:
@@ -344,13 +349,13 @@ async def _external(client: Client, desired: Desired, listed: Sequence[Live] | N
     if listed is not None:
         return [live for live in listed if external.id == live.id or external.name == live.name]
     if external.stack and external.address:
-        claim = mark.tags(external.stack, external.address)
-        return [mark.read(kind, b) for b in await client.pages(path, tags=claim, match_all_tags=True, **include)]
+        claim = marks.tags(external.stack, external.address)
+        return [marks.read(kind, b) for b in await client.pages(path, tags=claim, match_all_tags=True, **include)]
     if external.id:
         live = await maybe(client, kind, external.id)
         return [live] if live else []
     named = {kinds()[kind].name_field: external.name}
-    return [mark.read(kind, body) for body in await client.pages(path, **named, **include)]
+    return [marks.read(kind, body) for body in await client.pages(path, **named, **include)]
 
 
 def _unfound(desired: Desired, lives: Sequence[Live], listed: Sequence[Live]) -> Problem:
@@ -387,4 +392,4 @@ async def users(client: Client, lives: Sequence[Live]) -> Mapping[str, frozenset
 
 def _ids(tool: Mapping[str, Any]) -> list[Any]:
     """A tool's id, and that of the MCP server that offers it."""
-    return [tool["id"], mark.read("tool", tool).values["mcp"]]
+    return [tool["id"], marks.read("tool", tool).values["mcp"]]

@@ -6,30 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lettaform.words import (
-    Address,
-    Digest,
-    Joined,
-    Keep,
-    Ref,
-    Secret,
-    canonical,
-    digest,
-    fill,
-    keyed,
-    nearest,
-    refs,
-    settle,
-    tainted,
-)
+from lettaform.address import Address
+from lettaform.errors import nearest
+from lettaform.values import Digest, Patch, Ref, Secret, Template, canonical, digest, fill, keyed, refs, settle, tainted
 
-ORG = Address("blocks", "org")
+ORG = Address.of("blocks", "org")
 keys = st.text(min_size=1, max_size=12).filter(lambda text: max(text) < "\ud800" or max(text) > "\udfff")
 
 
 @given(keys, st.none() | keys, st.none() | keys)
 def test_every_address_is_read_back_as_it_is_written(key: str, index: str | None, child: str | None) -> None:
-    address = Address("agents", key, index, "memory" if child else None, child)
+    address = Address.of("agents", key, index)
+    address = address.part("memory", child) if child else address
     assert Address.parse(str(address)) == address
 
 
@@ -50,43 +38,43 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 
 def test_a_part_knows_its_parent() -> None:
-    agent = Address("agents", "worker", "emea")
-    assert agent.own("memory", "human").parent == agent
+    agent = Address.of("agents", "worker", "emea")
+    assert agent.part("memory", "human").parent == agent
     assert agent.parent is None
 
 
 def test_slots_are_filled_wherever_they_stand() -> None:
     value = {
         "a": [Ref(ORG), "x"],
-        "b": Joined(("see ", Ref(ORG), ".")),
+        "b": Template(("see ", Ref(ORG), ".")),
         "c": Secret("${env.X}", "s3cret"),
-        "d": Keep((Ref(ORG),), ("gone",), (("k", Ref(ORG)),)),
+        "d": Patch((Ref(ORG),), ("gone",), (("k", Ref(ORG)),)),
     }
     filled = fill(value, lambda ref: "block-1")
     assert filled["a"] == ["block-1", "x"]
     assert filled["b"] == "see block-1."
     assert filled["c"] == "s3cret"
-    assert filled["d"] == Keep(("block-1",), ("gone",), (("k", "block-1"),))
+    assert filled["d"] == Patch(("block-1",), ("gone",), (("k", "block-1"),))
     assert fill(Digest([Ref(ORG)]), lambda ref: "block-1") == digest(["block-1"])
 
 
 def test_settling_leaves_what_nobody_knows_and_keeps_secrets_shut() -> None:
     secret = Secret("${env.X}", "s3cret")
-    value = {"a": Ref(ORG), "b": Joined(("see ", Ref(ORG))), "c": secret}
+    value = {"a": Ref(ORG), "b": Template(("see ", Ref(ORG))), "c": secret}
     assert settle(value, lambda ref: ref) == value
     assert settle(value, lambda ref: "block-1") == {"a": "block-1", "b": "see block-1", "c": secret}
 
 
 def test_refs_and_taint_are_found_in_depth() -> None:
-    value = {"a": [{"b": Keep(entries=(("k", Joined(("x", Ref(ORG)))),))}]}
+    value = {"a": [{"b": Patch(entries=(("k", Template(("x", Ref(ORG)))),))}]}
     assert list(refs(value)) == [Ref(ORG)]
     assert not tainted(value)
-    assert tainted({"a": [Keep(entries=(("k", Secret("e", "v")),))]})
+    assert tainted({"a": [Patch(entries=(("k", Secret("e", "v")),))]})
 
 
 def test_a_secret_never_shows_itself() -> None:
     secret = Secret("${env.X}", "s3cret")
-    assert "s3cret" not in f"{secret} {secret!r} {[secret]!r} {Keep((secret,))!r}"
+    assert "s3cret" not in f"{secret} {secret!r} {[secret]!r} {Patch((secret,))!r}"
 
 
 def test_digests_do_not_depend_on_the_spelling_of_json() -> None:

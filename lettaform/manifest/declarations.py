@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import sections
 from lettaform.manifest.expand import Expanded
@@ -12,7 +13,7 @@ from lettaform.manifest.node import HOLE, UNSET, Node, described, empty
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope
 from lettaform.model import Desired, Import, Moved, Removed
-from lettaform.words import Address, tainted
+from lettaform.values import tainted
 
 
 def address(node: Node, problems: Problems) -> Address | None:
@@ -121,7 +122,7 @@ class Beside:
 
     def _declared(self, address: Address, node: Node) -> bool:
         """Whether the manifest makes this; a problem if it does not."""
-        told = Address(address.section, address.key) in self.expanded.unusable
+        told = address.instance(None) in self.expanded.unusable
         if address in self.instances or told or self.problems.unread:
             return True
         choices = [str(one) for one in self.instances]
@@ -139,4 +140,4 @@ class Beside:
 
 
 def _with_index(old: Address, new: Address, node: Node) -> Moved:
-    return Moved(Address(old.section, old.key, new.index), new, node.place)
+    return Moved(old.instance(new.index), new, node.place)

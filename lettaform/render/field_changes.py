@@ -12,7 +12,7 @@ from lettaform.render.data import plain
 from lettaform.render.paint import Paint
 from lettaform.render.spell import count, joined, member, spell
 from lettaform.render.texts import unified, words
-from lettaform.words import Joined, Keep, Secret
+from lettaform.values import Patch, Secret, Template
 
 SHORT = 60
 """Characters up to which a value stands on the line of its name."""
@@ -46,7 +46,7 @@ class Style:
 
 def show(name: str, old: Any, new: Any, style: Style, *, secret: bool = False) -> Shown:
     """What changes, as small as it can be said: a word, a line, a member, a key."""
-    old, new = (joined(side) if isinstance(side, Joined) else side for side in (old, new))
+    old, new = (joined(side) if isinstance(side, Template) else side for side in (old, new))
     sign: Literal["+", "-", "~"] = (
         "+" if _nothing(old) and not _nothing(new) else "-" if _nothing(new) and not _nothing(old) else "~"
     )
@@ -59,7 +59,7 @@ def _nothing(value: Any) -> bool:
 
 
 def _sides(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
-    if isinstance(new, Keep):
+    if isinstance(new, Patch):
         return _members(old, new, style)
     if old is Absent or style.birth:
         return _one(new, style)
@@ -79,7 +79,7 @@ def _sides(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
 
 def _secret(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
     """The names of entries are no secret; all else is."""
-    if isinstance(new, Keep):
+    if isinstance(new, Patch):
         put = [f"+{clean_line(name)}=‹secret›" for name, _ in new.entries or ()] or ["+‹secret›" for _ in new.put]
         return " ".join([*put, *(f"-{clean_line(name)}" for name in new.drop)]), []
     if isinstance(new, Mapping) and style.birth:
@@ -122,7 +122,7 @@ def _beginning(text: str, style: Style) -> list[str]:
 # --- collections -----------------------------------------------------------------------------------------------------
 
 
-def _members(old: Any, keep: Keep, style: Style) -> tuple[str, list[str]]:
+def _members(old: Any, keep: Patch, style: Style) -> tuple[str, list[str]]:
     """What is added to and taken from a collection that others write to as well."""
     if keep.entries is not None:
         had = old if isinstance(old, Mapping) else {}

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from lettaform.render.difference import Shown, Style, lay, show
+from lettaform.render.field_changes import Shown, Style, lay, show
 from lettaform.render.paint import Paint
-from lettaform.words import Joined, Keep, Ref
+from lettaform.values import Patch, Ref, Template
 
 from .samples import HOSTILE, SECRET, at
 
@@ -29,11 +29,11 @@ def lines(old: Any, new: Any, style: Style = plain, **words: Any) -> list[str]:
         ("a ", "a\tb", ['~ x  "a " → "a⇥b"']),
         ("", "\x1b", ['~ x  "" → "␛"']),
         ("id-1", tool, ['~ x  "id-1" → tools.get_weather']),
-        ("a", Joined(("at ", tool)), ['~ x  "a" → "at ${tools.get_weather.id}"']),
+        ("a", Template(("at ", tool)), ['~ x  "a" → "at ${tools.get_weather.id}"']),
         ("a", Ref(at("agents.a"), "name"), ['~ x  "a" → agents.a.name']),
-        ([], Keep((tool, "web_search"), ("run_code",)), ["~ x  +tools.get_weather +web_search -run_code"]),
-        ({"a": 1, "b": 2}, Keep(entries=(("a", 9),), drop=("b",)), ["~ x", "    ~ a  1 → 9", "    - b  2"]),
-        ({"a": 1}, Keep(entries=(("c", 3),)), ["~ x", "    + c  3"]),
+        ([], Patch((tool, "web_search"), ("run_code",)), ["~ x  +tools.get_weather +web_search -run_code"]),
+        ({"a": 1, "b": 2}, Patch(entries=(("a", 9),), drop=("b",)), ["~ x", "    ~ a  1 → 9", "    - b  2"]),
+        ({"a": 1}, Patch(entries=(("c", 3),)), ["~ x", "    + c  3"]),
         (["a", "b"], ["b", "c"], ["~ x", "    - a", "    + c"]),
         (["a", "b"], ["b", "a"], ["~ x", "    + b", "    - b"]),
         ({"a": 1, "b": 2}, {"a": 2, "c": 3}, ["~ x", "    ~ a  1 → 2", "    - b  2", "    + c  3"]),
@@ -84,7 +84,7 @@ def test_a_limit_is_shown_and_a_text_beyond_it_stands_out() -> None:
         ("a", None, plain, "- x  ‹secret› → null"),
         (None, {"KEY": SECRET}, birth, "+ x  KEY=‹secret›"),
         ({"OLD": "a"}, {"KEY": SECRET}, plain, "~ x  +KEY=‹secret› -OLD"),
-        ({}, Keep(entries=(("KEY", SECRET),), drop=("OLD",)), plain, "~ x  +KEY=‹secret› -OLD"),
+        ({}, Patch(entries=(("KEY", SECRET),), drop=("OLD",)), plain, "~ x  +KEY=‹secret› -OLD"),
     ],
 )
 def test_of_a_secret_only_the_name_is_shown(old: Any, new: Any, style: Style, shown: str) -> None:
@@ -102,8 +102,8 @@ def test_of_a_secret_only_the_name_is_shown(old: Any, new: Any, style: Style, sh
         ({"k": HOSTILE}, {"k": 1}),
         ({HOSTILE: 1}, {}),
         ({"n": {HOSTILE: 1}}, {"n": {HOSTILE: [HOSTILE]}}),
-        ([], Keep((HOSTILE,), (HOSTILE,))),
-        ({}, Keep(entries=((HOSTILE, HOSTILE),))),
+        ([], Patch((HOSTILE,), (HOSTILE,))),
+        ({}, Patch(entries=((HOSTILE, HOSTILE),))),
     ],
 )
 @pytest.mark.parametrize("style", [plain, birth, Style(Paint(), whole=True)])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.manifest.expand import Instance
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.types import find
 from lettaform.model import Desired
-from lettaform.words import Address, Joined, Ref, Secret
+from lettaform.values import Ref, Secret, Template
 
 
 def names_are_unique(objects: Mapping[Address, Desired], problems: Problems) -> None:
@@ -47,7 +48,7 @@ def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator
         return
     for name, line in instance.table.attrs().items():
         if line.own and name in instance.body.map:
-            parts = (desired.address.own(name, key) for key in instance.body.map[name].map)
+            parts = (desired.address.part(name, key) for key in instance.body.map[name].map)
             yield from ((line.own, objects[part], objects[part].place) for part in parts if part in objects)
         elif line.to:
             value = desired.values.get(name)
@@ -59,4 +60,4 @@ def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator
 def _name(desired: Desired) -> str | None:
     """What the server knows it by, if that can be told from here."""
     name = desired.external.name if desired.external else desired.values.get(kinds()[desired.kind].name_field)
-    return None if isinstance(name, Ref | Joined | Secret) else name
+    return None if isinstance(name, Ref | Template | Secret) else name

@@ -23,8 +23,8 @@ from tenacity import (
 )
 
 from lettaform import __version__
+from lettaform.backend.v1.concurrency import Gate
 from lettaform.errors import Conflict, NotFound, ServerError, Unauthorized, Unavailable, Unsupported
-from lettaform.server.gate import Gate
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 PAGE = 1000

@@ -11,16 +11,17 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
-from lettaform.errors import Conflict, NotFound, ServerError, Unavailable
+from lettaform.address import Address
+from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.contents import HOLDS, SETTLE
+from lettaform.backend.v1.objects import whole
+from lettaform.backend.v1.relations import brought
+from lettaform.errors import Conflict, NotFound, ServerError, Unavailable, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, path_get
 from lettaform.model import FORGET, Answer, Live, Mark, Step
-from lettaform.server import mark
-from lettaform.server.beside import brought
-from lettaform.server.client import Client
-from lettaform.server.hold import HOLDS, SETTLE
-from lettaform.server.single import whole
-from lettaform.words import Address, Item, Keep, Ref, canonical, fill, nearest, secrets
+from lettaform.ownership import marks
+from lettaform.values import Item, Patch, Ref, canonical, fill, secrets
 
 RECORD_PART = 150_000
 """Characters of one block of the stack record."""
@@ -36,8 +37,8 @@ class Sender:
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Carry out one Step. `answer` says what a Ref stands for. Raises ServerError."""
-        for secret in secrets(step.fields):
-            self.client.hide(secret)
+        for secret in secrets(dict(step.fields)):
+            self.client.hide(secret.value)
         match step.op:
             case "create":
                 return await self._create(step, answer)
@@ -72,7 +73,7 @@ class Sender:
             made = await self._post_below(kind, body, fields["agent"])
         else:
             made = await self._post(step, kind, body)
-        live = mark.read(step.kind, made)
+        live = marks.read(step.kind, made)
         self._expect(step, kind, body, made)
         parts = {each.get("label"): each["id"] for each in made.get("blocks") or ()}
         return Answer(live.id, live.values, {key: parts[key] for key in step.parts if key in parts})
@@ -80,7 +81,7 @@ class Sender:
     def _part(self, step: Step, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
         # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
         body = _wire(kinds()[kind], {name: fill(value, answer) for name, value in step.parts[key].items()})
-        body["tags"] = [*body.get("tags", ()), *mark.tags(self.stack, step.address.own(field, key))]
+        body["tags"] = [*body.get("tags", ()), *marks.tags(self.stack, step.address.part(field, key))]
         return body
 
     def _mark(
@@ -96,27 +97,27 @@ class Sender:
         tags, metadata = now.get("tags") or (), now.get("metadata") or {}
         forget = step.mark == Mark() and not step.fields and step.member == FORGET
         if kind.tagged():
-            claim = [] if forget else mark.tags(self.stack, step.address)
-            body["tags"] = [*body.get("tags", mark.foreign_tags(tags)), *claim]
+            claim = [] if forget else marks.tags(self.stack, step.address)
+            body["tags"] = [*body.get("tags", marks.foreign_tags(tags)), *claim]
         elif text := kind.worded():
             self._worded(text, path_get(now, text.read or ""), step.address, body, forget)
         if kind.roomy():
             members = {name: _known(value, answer) for name, value in step.mark.members.items()}
             told = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
-            others = {key: value for key, value in {**metadata, **body.get("metadata", {})}.items() if key != mark.KEY}
+            others = {key: value for key, value in {**metadata, **body.get("metadata", {})}.items() if key != marks.KEY}
             gone = set(metadata) - set(body["metadata"]) if "metadata" in body else set()
             others = {key: value for key, value in others.items() if key not in gone}
             inside = {} if kind.tagged() else {"stack": self.stack, "addr": str(step.address)}
-            body["metadata"] = others | ({} if forget else {mark.KEY: mark.metadata(told) | inside})
+            body["metadata"] = others | ({} if forget else {marks.KEY: marks.metadata(told) | inside})
 
     def _worded(self, text: Attr, now: Any, address: Address, body: dict[str, Any], forget: bool) -> None:
         """Write the mark at the end of a text, unless it stands there and the text stays."""
-        wire, (plain, claim) = text.write or "", mark.unworded(now)
+        wire, (plain, claim) = text.write or "", marks.unworded(now)
         if forget:
             # 0.16.8 takes no "" for the description of a group: it would keep our mark
             body[wire] = plain or ("" if text.clear == "" else " ")
         elif wire in body or claim != {"stack": self.stack, "addr": str(address)}:
-            body[wire] = mark.worded(body.get(wire, plain) or "", self.stack, address)
+            body[wire] = marks.worded(body.get(wire, plain) or "", self.stack, address)
 
     async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST once. Where the answer is lost, look for our mark before anything is sent again."""
@@ -124,16 +125,16 @@ class Sender:
         query = {key: value for key, value in body.items() if key in asked}
         body = {key: value for key, value in body.items() if key not in asked}
         params: dict[str, Any] = dict(kind.listing)
-        params |= {kind.searched: mark.opening(self.stack)} if kind.searched else {}
+        params |= {kind.searched: marks.opening(self.stack)} if kind.searched else {}
         if relations := kind.relations(kind.attrs()):
             params["include"] = relations
         if kind.tagged():
-            params |= {"tags": mark.tags(self.stack, step.address), "match_all_tags": True}
+            params |= {"tags": marks.tags(self.stack, step.address), "match_all_tags": True}
             return await self._make(kind.path, body, params)
         name = step.fields.get(kind.name_field)
 
         def mine(found: Mapping[str, Any]) -> bool:
-            live = mark.read(step.kind, found)
+            live = marks.read(step.kind, found)
             claims = live.stack == self.stack and live.address == step.address
             return claims or (kind.mark == "record" and live.name == name)
 
@@ -187,7 +188,7 @@ class Sender:
 
     def _expect(self, step: Step, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
         """0.16.8 drops unknown and same-labelled blocks without a word: hold the answer against what was asked."""
-        live = mark.read(step.kind, made)
+        live = marks.read(step.kind, made)
         for line in kind.attrs().values():
             if line.link and line.write and line.write in body:
                 lost = set(body[line.write]) - set(live.values.get(line.name) or ())
@@ -207,7 +208,7 @@ class Sender:
         name, by = step.member
         bringer = next(kind for kind, table in kinds().items() if step.kind in table.brings)
         found = await brought(self.client, bringer, fill(by, answer), step.kind)
-        names = [mark.read(step.kind, body).name for body in found]
+        names = [marks.read(step.kind, body).name for body in found]
         mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
         if not mine:
             what = f"{step.kind} `{name}`" if name else step.kind
@@ -216,7 +217,7 @@ class Sender:
             near = nearest(name, names)
             raise ServerError(told, f"did you mean `{near}`?" if near else "plan again")
         if step.mark is None:
-            live = mark.read(step.kind, mine[0])
+            live = marks.read(step.kind, mine[0])
             return Answer(live.id, live.values)
         return await self._update(replace(step, id=mine[0]["id"], member=None), answer)
 
@@ -253,22 +254,22 @@ class Sender:
                     names = ", ".join(still)
                     told = f"{step.address}: the server answered 200 and did not change {names}"
                     raise ServerError(told, "plan again")
-        live = mark.read(step.kind, made)
+        live = marks.read(step.kind, made)
         return Answer(live.id, live.values)
 
     async def _change(
         self, step: Step, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
-        live = mark.read(step.kind, now)
+        live = marks.read(step.kind, now)
         fields = {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
-            fields[name] = _laid(line.merges, value, live.values.get(name)) if isinstance(value, Keep) else value
+            fields[name] = _laid(line.merges, value, live.values.get(name)) if isinstance(value, Patch) else value
         body = _wire(kind, fields)
         if step.mark is not None:
             self._mark(kind, step, body, answer, now)
         else:
-            mark.keep(kind, body, now)
+            marks.keep(kind, body, now)
         body = kind.encode(body, now)
         if self._renames(kind, step, now):
             # PATCH renames and keeps the id, but takes the schema from the caller
@@ -290,12 +291,12 @@ class Sender:
         """What was written and does not stand in the answer, ready to be sent again."""
         if made is None:
             return {}
-        live, lost = mark.read(step.kind, made), {}
+        live, lost = marks.read(step.kind, made), {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
             if line.read is None or line.write is None or line.additive or line.secret:
                 continue
-            entries = dict(value.entries or ()) if isinstance(value, Keep) else None
+            entries = dict(value.entries or ()) if isinstance(value, Patch) else None
             have = live.values.get(name)
             if entries is not None and line.merges and isinstance(have, Mapping):
                 wrong = {key: new for key, new in entries.items() if not _holds(kind, name, have.get(key), new)}
@@ -322,7 +323,7 @@ class Sender:
                 raise
         except Conflict:
             # 0.16.8 attaches a folder whose files it is still taking away, and answers 409 all the same
-            now = mark.read(step.kind, await whole(self.client, step.kind, id))
+            now = marks.read(step.kind, await whole(self.client, step.kind, id))
             if step.op == "unlink" or fill(member, answer) not in (now.values.get(name) or ()):
                 raise
         return Answer(id)
@@ -386,10 +387,10 @@ class Sender:
         return Answer(id)
 
     async def _record_blocks(self) -> list[dict[str, Any]]:
-        tags = [mark.stack_tag(self.stack)]
-        params = {"label": mark.KEY, "tags": tags, "show_hidden_blocks": True}
+        tags = [marks.stack_tag(self.stack)]
+        params = {"label": marks.KEY, "tags": tags, "show_hidden_blocks": True}
         found: list[dict[str, Any]] = await self.client.pages("/v1/blocks/", **params)
-        return [body for body in found if any(tag.startswith(mark.RECORD) for tag in body["tags"])]
+        return [body for body in found if any(tag.startswith(marks.RECORD) for tag in body["tags"])]
 
     async def _record(self, step: Step) -> Answer:
         """Write the stack record over what stands there, in as many blocks as it needs."""
@@ -400,7 +401,7 @@ class Sender:
             if body["value"] != text:
                 await self.client.send("PATCH", f"/v1/blocks/{body['id']}", body={"value": text}, overtaken=True)
         for number in range(len(now), len(texts)):
-            tags = [mark.stack_tag(self.stack), f"{mark.RECORD}={number}"]
+            tags = [marks.stack_tag(self.stack), f"{marks.RECORD}={number}"]
             told = {"label": "lettaform", "value": texts[number], "tags": tags, "hidden": True}
             told |= {
                 "description": f"What lettaform remembers of stack {self.stack}. Not for agents.",
@@ -418,8 +419,8 @@ def _wire(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
     return {lines[name].write or "": value for name, value in fields.items() if lines[name].write}
 
 
-def _laid(merges: bool, change: Keep, have: Any) -> Any:
-    """A Keep over what is live."""
+def _laid(merges: bool, change: Patch, have: Any) -> Any:
+    """A Patch over what is live."""
     if change.entries is not None:
         entries = dict(change.entries)
         if merges:
@@ -451,17 +452,17 @@ def _known(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any,
 
 def _pages(fields: Mapping[str, Any]) -> list[str]:
     """The record as texts of bounded size; each stands for itself."""
-    others = {key: fields[key] for key in ("protected", "copies", "pending", "heirlooms", "intents")}
-    relics = {id: mark.metadata(each) for id, each in fields["relics"].items()}
-    pages: list[dict[str, Any]] = [{"ids": {}, "marks": {}, **others, "relics": relics}]
+    others = {key: fields[key] for key in ("protected", "copies", "pending", "carried_over", "intents")}
+    tombstones = {id: marks.metadata(each) for id, each in fields["tombstones"].items()}
+    pages: list[dict[str, Any]] = [{"ids": {}, "marks": {}, **others, "tombstones": tombstones}]
     size = 0
     entries = [("ids", address, id) for address, id in fields["ids"].items()]
-    entries += [("marks", address, mark.metadata(each)) for address, each in fields["marks"].items()]
+    entries += [("marks", address, marks.metadata(each)) for address, each in fields["marks"].items()]
     for what, address, value in entries:
         size += len(address) + len(canonical(value)) + 8
         if size > RECORD_PART:
             pages.append({"ids": {}, "marks": {}})
             size = 0
         pages[-1][what][address] = value
-    head = {"v": mark.VERSION, "environment": fields["environment"], "key": fields["key"] or token_hex(16)}
+    head = {"v": marks.VERSION, "environment": fields["environment"], "key": fields["key"] or token_hex(16)}
     return [json.dumps(head | page, indent=1, ensure_ascii=False) for page in pages]

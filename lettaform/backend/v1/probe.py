@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lettaform.errors import NotFound, Problem, ServerError, Unavailable, Unsupported
+from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.concurrency import together
+from lettaform.errors import NotFound, Problem, ServerError, Unavailable, Unsupported, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
-from lettaform.model import Desired, World
-from lettaform.server.client import Client
-from lettaform.server.gate import together
-from lettaform.words import fill, nearest, refs, secrets
+from lettaform.model import Desired, Observed
+from lettaform.values import fill, refs, secrets
 
 
-async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]], world: World) -> list[Problem]:
+async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed) -> list[Problem]:
     """Problems of objects and the fields of them that would be written."""
     asked = [
         (desired, line)
@@ -26,17 +26,17 @@ async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]]
     offers = dict(zip(paths, await together(_offer(client, path) for path in paths), strict=True))
     tried = await together(_try(client, desired, line) for desired, line in asked if line.tried)
     known = [_handle(desired, line, offers[line.offered]) for desired, line in asked if line.offered]
-    told = await together(_reach(client, desired, world) for desired, _ in wanted)
+    told = await together(_reach(client, desired, observed) for desired, _ in wanted)
     reached = [(desired, each) for (desired, _), each in zip(wanted, told, strict=True)]
     lost = [each for each in told if isinstance(each, Problem)]
     offering = [(desired, each) for desired, each in reached if isinstance(each, list)]
-    problems = (*known, *tried, *lost, *_brings(offering, wanted, world))
+    problems = (*known, *tried, *lost, *_brings(offering, wanted, observed))
     return [problem for problem in problems if problem is not None]
 
 
-async def _reach(client: Client, desired: Desired, world: World) -> list[str] | Problem | None:
+async def _reach(client: Client, desired: Desired, observed: Observed) -> list[str] | Problem | None:
     """Names of what an object would bring if it were made as it is wanted; None where it brings nothing."""
-    live = world.objects.get(desired.address)
+    live = observed.objects.get(desired.address)
     values = {**(live.values if live else {}), **desired.values}
     for name, line in kinds()[desired.kind].attrs().items():
         if live and line.partial and isinstance(values.get(name), Mapping):  # what others put there stays
@@ -49,7 +49,7 @@ async def _reach(client: Client, desired: Desired, world: World) -> list[str] | 
         return None
     address, place = str(desired.address), desired.place
     for secret in secrets(values):
-        client.hide(secret)
+        client.hide(secret.value)
     try:
         told = await client.send("POST", trial[0], body=trial[1])
     except (NotFound, Unsupported):
@@ -63,21 +63,23 @@ async def _reach(client: Client, desired: Desired, world: World) -> list[str] | 
 
 
 def _brings(
-    offering: Sequence[tuple[Desired, list[str]]], wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
+    offering: Sequence[tuple[Desired, list[str]]], wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed
 ) -> Iterator[Problem]:
     """What is wrong with what objects bring: it would take others' place, or the manifest names what is not there."""
     made = {str(each.values.get("name")): str(each.address) for each, _ in wanted if each.kind == "tool"}
     for desired, names in offering:
-        yield from _clashes(desired, names, made, world)
-        yield from _lacks(desired, names, wanted, world)
+        yield from _clashes(desired, names, made, observed)
+        yield from _lacks(desired, names, wanted, observed)
         made = dict.fromkeys(names, str(desired.address)) | made
 
 
-def _clashes(desired: Desired, names: list[str], made: Mapping[str, str], world: World) -> Iterator[Problem]:
+def _clashes(desired: Desired, names: list[str], made: Mapping[str, str], observed: Observed) -> Iterator[Problem]:
     """0.16.8 makes the server's tool of whatever tool has its name, and deletes it together with the server."""
-    live = world.objects.get(desired.address)
+    live = observed.objects.get(desired.address)
     mine = live.id if live else None
-    there = {each.name: each for each in (*world.strangers.values(), *world.objects.values()) if each.kind == "tool"}
+    there = {
+        each.name: each for each in (*observed.foreign.values(), *observed.objects.values()) if each.kind == "tool"
+    }
     for name in names:
         other = there.get(name)
         theirs = other is not None and (mine is None or other.values.get("mcp") != mine)
@@ -88,7 +90,7 @@ def _clashes(desired: Desired, names: list[str], made: Mapping[str, str], world:
 
 
 def _lacks(
-    desired: Desired, names: list[str], wanted: Sequence[tuple[Desired, frozenset[str]]], world: World
+    desired: Desired, names: list[str], wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed
 ) -> Iterator[Problem]:
     """Tools that the manifest names and this does not offer."""
     for tool, _ in wanted:
@@ -97,8 +99,8 @@ def _lacks(
             hint = f"did you mean `{near}`?" if near else f"it offers {', '.join(sorted(names)) or 'none'}"
             message = f"{tool.address}: {desired.address} offers no tool `{tool.external.name}`"
             yield Problem(message, tool.place, hint, str(tool.address))
-    live = world.objects.get(desired.address)
-    for address, each in world.objects.items():
+    live = observed.objects.get(desired.address)
+    for address, each in observed.objects.items():
         if live and each.kind == "tool" and each.values.get("mcp") == live.id and each.name not in names:
             message = f"{desired.address} would no longer offer {address}, which the manifest names"
             yield Problem(message, desired.place, f"it offers {', '.join(sorted(names)) or 'none'}", str(address))

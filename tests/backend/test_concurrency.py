@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from lettaform.server import gate as module
-from lettaform.server.gate import Gate
+from lettaform.backend.v1 import concurrency as module
+from lettaform.backend.v1.concurrency import Gate
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lettaform.backend.v1.client import Client
 from lettaform.errors import NotFound, ServerError, Unavailable
 from lettaform.kinds import kinds
 from lettaform.model import Live
-from lettaform.server.client import Client
-from lettaform.words import Item
+from lettaform.values import Item
 
 PAGE = 100
 """Passages in one answer of a search."""
@@ -44,7 +44,7 @@ async def _passages(client: Client, live: Live, field: str) -> list[Item]:
     found: list[Item] = []
     for body in await _search(client, live.id):
         item = kind.item(field, {key: body.get(key) for key in ("text", "tags", "metadata")})
-        found.append(Item(item.key, item.name, item.told, body["id"]))
+        found.append(Item(item.key, item.name, item.body, body["id"]))
     return found
 
 
@@ -62,7 +62,7 @@ async def _search(client: Client, archive: str) -> list[Mapping[str, Any]]:
 async def _add_passage(client: Client, live: Live, field: str, item: Item) -> None:
     for attempt in (1, 2, 3):
         try:
-            await client.send("POST", f"/v1/archives/{live.id}/passages", body=dict(item.told))
+            await client.send("POST", f"/v1/archives/{live.id}/passages", body=dict(item.body))
             return
         except Unavailable as error:
             # the server may have it all the same, or be about to
@@ -108,7 +108,7 @@ def _read(body: Mapping[str, Any]) -> str | None:
 
 def _bytes(item: Item) -> bytes:
     """The file as it was planned."""
-    path = Path(item.told["path"])
+    path = Path(item.body["path"])
     try:
         content = path.read_bytes()
     except OSError as error:

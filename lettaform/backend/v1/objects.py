@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from lettaform.backend.v1.client import Client
 from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Live
-from lettaform.server import mark
-from lettaform.server.client import Client
+from lettaform.ownership import marks
 
 
 async def whole(client: Client, kind: str, id: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ async def body_of(client: Client, kind: str, id: str) -> dict[str, Any] | None:
 
 async def maybe(client: Client, kind: str, id: str) -> Live | None:
     body = await body_of(client, kind, id)
-    return None if body is None else mark.read(kind, body)
+    return None if body is None else marks.read(kind, body)
 
 
 async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
@@ -40,4 +40,4 @@ async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...
             raise
         raise NotFound(f"the server has no {kind} `{id}`", status=404) from error
     blocks = [await maybe(client, "block", each["id"]) for each in body.get("blocks") or ()]
-    return mark.read(kind, body), tuple(live for live in blocks if live is not None)
+    return marks.read(kind, body), tuple(live for live in blocks if live is not None)

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from lettaform import flow
-from lettaform.model import Plan, Wish
-from lettaform.server import connect
+from lettaform.backend import connect
+from lettaform.model import Plan, PlanOptions
 from tests.standin import StandIn
 
 MANIFEST = """
@@ -95,6 +95,6 @@ def test_what_dies_while_a_plan_is_made_is_not_in_it(tmp_path: Path) -> None:
         mock.patch.object(fleet.standin, "handle_async_request", dying),
         mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=fleet.standin)),
     ):
-        plan = flow.plan(fleet.source, flow.Connection(url="http://stand.in"), Wish(destroy=True))
+        plan = flow.plan(fleet.source, flow.Connection(url="http://stand.in"), PlanOptions(destroy=True))
     assert len(asked) == 3
     assert not [change for change in plan.changes if change.kind == "agent" and change.action != "forget"]

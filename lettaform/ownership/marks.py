@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind, path_get
 from lettaform.model import Live, Mark
-from lettaform.words import MARK, Address
 
+MARK = "lettaform"
+"""The word with which everything begins that lettaform leaves on a server."""
 VERSION = 1
 KEY = MARK
 PREFIX = f"{MARK}:"

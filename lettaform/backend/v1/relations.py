@@ -8,24 +8,25 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from lettaform.address import Address
+from lettaform.backend.v1.capabilities import is_elsewhere
+from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.concurrency import together
+from lettaform.backend.v1.contents import HOLDS
+from lettaform.backend.v1.objects import one, whole
 from lettaform.errors import NotFound, Problem, Unsupported
-from lettaform.kinds import company, guests, kind_of, kinds
+from lettaform.kinds import companions, dependent_kinds, kind_of, kinds
 from lettaform.kinds.base import Attr, path_get
-from lettaform.model import Desired, Live, Manifest, Mark, Record, Ties, World
-from lettaform.server import mark
-from lettaform.server.able import is_elsewhere
-from lettaform.server.client import Client
-from lettaform.server.gate import together
-from lettaform.server.hold import HOLDS
-from lettaform.server.single import one, whole
-from lettaform.words import Address, Ref, digest
+from lettaform.model import Dependents, Desired, Live, Manifest, Mark, Observed, State
+from lettaform.ownership import marks
+from lettaform.values import Ref, digest
 
 
-async def attached(client: Client, manifest: Manifest, world: World) -> World:
+async def attached(client: Client, manifest: Manifest, observed: Observed) -> Observed:
     """What belongs to objects and does not show on them: one request for each that declares it."""
-    asked = [(live, line) for live, line in _declared(manifest, world) if line.listed or line.holds]
+    asked = [(live, line) for live, line in _declared(manifest, observed) if line.listed or line.holds]
     if not asked:
-        return world
+        return observed
 
     async def read(live: Live, line: Attr) -> list[Any]:
         if line.holds:
@@ -35,13 +36,15 @@ async def attached(client: Client, manifest: Manifest, world: World) -> World:
     told: dict[str, dict[str, Any]] = defaultdict(dict)
     for (live, line), found in zip(asked, await together(read(*each) for each in asked), strict=True):
         told[live.id][line.name] = found
-    objects = {a: replace(live, values={**live.values, **told.get(live.id, {})}) for a, live in world.objects.items()}
-    return replace(world, objects=objects)
+    objects = {
+        a: replace(live, values={**live.values, **told.get(live.id, {})}) for a, live in observed.objects.items()
+    }
+    return replace(observed, objects=objects)
 
 
-def _declared(manifest: Manifest, world: World) -> Iterator[tuple[Live, Attr]]:
+def _declared(manifest: Manifest, observed: Observed) -> Iterator[tuple[Live, Attr]]:
     """What lives, with each line that is declared of it."""
-    for address, live in world.objects.items():
+    for address, live in observed.objects.items():
         desired = manifest.objects.get(address)
         lines = kinds()[live.kind].attrs()
         yield from ((live, lines[name]) for name in (desired.values if desired else ()))
@@ -50,9 +53,9 @@ def _declared(manifest: Manifest, world: World) -> Iterator[tuple[Live, Attr]]:
 # --- what lives below others ------------------------------------------------------------------------------------------
 
 
-async def below(client: Client, manifest: Manifest, world: World) -> World:
+async def below(client: Client, manifest: Manifest, observed: Observed) -> Observed:
     """What has no list of its own: one request for each object below which some of it is declared or recorded."""
-    record, objects = world.record, dict(world.objects)
+    record, objects = observed.state, dict(observed.objects)
     lists: dict[str, list[Live]] = {}
     for address in {**manifest.objects, **record.ids, **record.intents}:
         kind, desired = kind_of(address), manifest.objects.get(address)
@@ -67,10 +70,10 @@ async def below(client: Client, manifest: Manifest, world: World) -> World:
         if mine is not None:
             kept = record.marks.get(address, Mark())
             objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=kept)
-    return replace(world, objects=objects)
+    return replace(observed, objects=objects)
 
 
-def _one_below(address: Address, desired: Desired | None, record: Record, lives: list[Live]) -> Live | None:
+def _one_below(address: Address, desired: Desired | None, record: State, lives: list[Live]) -> Live | None:
     """The one that the record knows; or, where a birth was intended, the one that says what is wanted."""
     id, taken = record.ids.get(address), set(record.ids.values())
     if id is not None and (known := next((live for live in lives if live.id == id), None)):
@@ -91,7 +94,7 @@ async def _listed_below(client: Client, kind: str, id: str) -> list[Live]:
         except NotFound:
             return found
         bodies = next(each for each in page.values() if isinstance(each, list))
-        found += [mark.read(kind, body) for body in bodies]
+        found += [marks.read(kind, body) for body in bodies]
         if not bodies or not page.get("has_next_page"):
             return found
         after = {"after": bodies[-1]["id"]}
@@ -100,13 +103,15 @@ async def _listed_below(client: Client, kind: str, id: str) -> list[Live]:
 # --- what other objects bring ---------------------------------------------------------------------------------------
 
 
-async def arrived(client: Client, manifest: Manifest, world: World, bodies: Mapping[str, Mapping[str, Any]]) -> World:
+async def arrived(
+    client: Client, manifest: Manifest, observed: Observed, bodies: Mapping[str, Mapping[str, Any]]
+) -> Observed:
     """What came along with objects that live. It is what its bringer says it is, whatever address it claims."""
     before = {entry.new: entry.old for entry in manifest.moved}
     wanted = []
     for desired in manifest.objects.values():
         new = desired.brought
-        by = new and (world.objects.get(new) or world.objects.get(before.get(new, new)))
+        by = new and (observed.objects.get(new) or observed.objects.get(before.get(new, new)))
         wanted += [(desired, by)] if by else []
     asked = {by.id: (by.kind, desired.kind) for desired, by in wanted if desired.external}
     lists = await together(brought(client, by, id, kind) for id, (by, kind) in asked.items())
@@ -117,17 +122,17 @@ async def arrived(client: Client, manifest: Manifest, world: World, bodies: Mapp
         else:
             body = bodies.get(by.id) or await whole(client, by.kind, by.id)
             mine = named(by.kind, desired.kind, body)
-        world = await _taken(client, manifest, world, desired, mine[0] if mine else None)
-    return world
+        observed = await _taken(client, manifest, observed, desired, mine[0] if mine else None)
+    return observed
 
 
-async def unfinished(client: Client, manifest: Manifest, world: World) -> World:
+async def unfinished(client: Client, manifest: Manifest, observed: Observed) -> Observed:
     """What an apply that died let the server make along, and could not mark: the mark of its bringer says so."""
-    objects, attached = dict(world.objects), dict(world.attached)
-    for address, live in world.objects.items():
+    objects, attached = dict(observed.objects), dict(observed.attached)
+    for address, live in observed.objects.items():
         if live.stack != manifest.stack:
             continue
-        asked = [(kind, part) for name, kind, part in company(address) if _asked_for(live, name)]
+        asked = [(kind, part) for name, kind, part in companions(address) if _asked_for(live, name)]
         lost = [(kind, part) for kind, part in asked if part not in objects and part not in manifest.objects]
         body = await whole(client, live.kind, live.id) if lost else {}
         for kind, part in lost:
@@ -135,7 +140,7 @@ async def unfinished(client: Client, manifest: Manifest, world: World) -> World:
                 made, blocks = await one(client, kind, each["id"])
                 if made.stack is None:
                     objects[part], attached[made.id] = replace(made, address=part, stack=manifest.stack), blocks
-    return replace(world, objects=objects, attached=attached)
+    return replace(observed, objects=objects, attached=attached)
 
 
 def _asked_for(live: Live, field: str) -> bool:
@@ -158,54 +163,54 @@ def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _named(desired: Desired, body: Mapping[str, Any]) -> bool:
-    return desired.external is not None and mark.read(desired.kind, body).name == desired.external.name
+    return desired.external is not None and marks.read(desired.kind, body).name == desired.external.name
 
 
 async def _taken(
-    client: Client, manifest: Manifest, world: World, desired: Desired, body: Mapping[str, Any] | None
-) -> World:
-    """The world with what stands at an address that another object fills."""
-    address, objects = desired.address, dict(world.objects)
+    client: Client, manifest: Manifest, observed: Observed, desired: Desired, body: Mapping[str, Any] | None
+) -> Observed:
+    """The observed with what stands at an address that another object fills."""
+    address, objects = desired.address, dict(observed.objects)
     before = objects.get(address)
     if desired.external:
         if body is not None:
-            objects[address] = replace(mark.read(desired.kind, body), address=address, stack="")
-        return replace(world, objects=objects)
+            objects[address] = replace(marks.read(desired.kind, body), address=address, stack="")
+        return replace(observed, objects=objects)
     if before is not None and (body is None or before.id != body["id"]):
-        world = _displaced(world, address)
-        objects, before = dict(world.objects), None
+        observed = _displaced(observed, address)
+        objects, before = dict(observed.objects), None
     if body is None:
-        return world
+        return observed
     if before is None:
         live, blocks = await one(client, desired.kind, body["id"])
         if live.stack not in (None, manifest.stack):
             message = f"{address}: {live.id} belongs to stack `{live.stack}`"
-            return replace(world, problems=(*world.problems, Problem(message, desired.place, None, str(address))))
+            return replace(observed, problems=(*observed.problems, Problem(message, desired.place, None, str(address))))
         # a run that died between the marks of both has left them to each other
         own = {block.address: block for block in blocks if block.address and block.address.parent == address}
         objects |= own
         ids = {block.id for block in own.values()}
-        strayed = {a: tuple(b for b in lives if b.id not in ids) for a, lives in world.strayed.items()}
-        strayed = {a: lives for a, lives in strayed.items() if lives}
-        world = replace(world, attached={**world.attached, live.id: blocks}, strayed=strayed)
+        held_elsewhere = {a: tuple(b for b in lives if b.id not in ids) for a, lives in observed.held_elsewhere.items()}
+        held_elsewhere = {a: lives for a, lives in held_elsewhere.items() if lives}
+        observed = replace(observed, attached={**observed.attached, live.id: blocks}, held_elsewhere=held_elsewhere)
         claimed = live.address or address
         objects.setdefault(claimed, replace(live, address=claimed, stack=manifest.stack))
-    return replace(world, objects=objects, brought={**world.brought, address: body["id"]})
+    return replace(observed, objects=objects, brought={**observed.brought, address: body["id"]})
 
 
-def _displaced(world: World, address: Address) -> World:
-    """Without what stood at an address until something else took its place: a copy now, and its memory strayed."""
-    objects, strayed = dict(world.objects), dict(world.strayed)
-    copies = (*world.copies, objects.pop(address))
+def _displaced(observed: Observed, address: Address) -> Observed:
+    """Without what stood at an address until something else took its place: a duplicate now, its memory elsewhere."""
+    objects, held_elsewhere = dict(observed.objects), dict(observed.held_elsewhere)
+    copies = (*observed.duplicates, objects.pop(address))
     for part in [each for each in objects if each.parent == address]:
-        strayed[part] = (*strayed.get(part, ()), objects.pop(part))
-    return replace(world, objects=objects, strayed=strayed, copies=copies)
+        held_elsewhere[part] = (*held_elsewhere.get(part, ()), objects.pop(part))
+    return replace(observed, objects=objects, held_elsewhere=held_elsewhere, duplicates=copies)
 
 
 # --- what hangs on a life --------------------------------------------------------------------------------------------
 
 
-async def ties(client: Client, lives: Sequence[Live]) -> Mapping[str, Ties]:
+async def dependents(client: Client, lives: Sequence[Live]) -> Mapping[str, Dependents]:
     """What would die with these, and what must die first, anybody's: a list a stack, and one for each of them."""
     bodies = await _bodies(client, lives)
     came = {(live.id, kind): _came(live, kind, bodies) for live in lives for kind in kinds()[live.kind].brings}
@@ -216,7 +221,7 @@ async def ties(client: Client, lives: Sequence[Live]) -> Mapping[str, Ties]:
     for live, guests_of in zip(lives, guested, strict=True):
         before = (each for id, each in bound if id == live.id and each.id not in came.get((id, each.kind), ()))
         second = (Live(live.kind, id, "", {}) for id in sorted(came.get((live.id, live.kind), ())))
-        told[live.id] = Ties((*second, *guests_of), tuple(before))
+        told[live.id] = Dependents((*second, *guests_of), tuple(before))
     return told
 
 
@@ -227,7 +232,7 @@ async def _bodies(client: Client, lives: Sequence[Live]) -> Mapping[str, Any]:
     def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
         table = kinds()[kind]
         include = [line.include for line in table.attrs().values() if line.along and line.include]
-        return client.pages(table.path, tags=mark.stack_tag(stack), include=include, **table.listing)
+        return client.pages(table.path, tags=marks.stack_tag(stack), include=include, **table.listing)
 
     stacks = {(live.kind, live.stack) for live in asked if live.stack}
     lists = await together(listed(kind, stack) for kind, stack in stacks)
@@ -245,7 +250,7 @@ def _came(live: Live, kind: str, bodies: Mapping[str, Any]) -> frozenset[str]:
 async def _guests(client: Client, live: Live) -> list[Live]:
     """What lives with an object."""
     found: list[Live] = []
-    for kind, line in guests(live.kind).items():
+    for kind, line in dependent_kinds(live.kind).items():
         if is_elsewhere(kinds()[kind], client.url):
             continue
         if kinds()[kind].below:
@@ -271,5 +276,5 @@ async def _listed(client: Client, kind: str, **asked: Any) -> list[Live]:
     if is_elsewhere(table, client.url):
         return []
     with suppress(NotFound, Unsupported):
-        return [mark.read(kind, body) for body in await client.pages(table.path, **asked, **table.listing)]
+        return [marks.read(kind, body) for body in await client.pages(table.path, **asked, **table.listing)]
     return []

@@ -20,10 +20,10 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.contents import SETTLE
 from lettaform.errors import Conflict, Locked, NotFound, ServerError, Unavailable, Unsupported
 from lettaform.model import Lock
-from lettaform.server.client import Client
-from lettaform.server.hold import SETTLE
 
 PATH = "/v1/identities/"
 LEASE = 15.0

@@ -1,0 +1,144 @@
+"""Address: the path of an object in the manifest, parsed and printed in one place.
+
+`agents.worker`, `agents.worker[emea]`, `agents.worker.memory.human`, `folders.handbook.files["docs/a.md"]`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_NAME = re.compile(rf"\.?({_BARE.pattern})")
+_KEY = re.compile(rf"\.({_BARE.pattern})|\[({_STRING})\]")
+_INDEX = re.compile(rf"\[({_STRING}|{_BARE.pattern})\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One step of a path: a section or field, a key in it, and the key of a `for_each` instance."""
+
+    name: str
+    key: str
+    index: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The path of an object in the manifest. Together with the stack, it identifies the object on a server.
+
+    The last segment names the object itself; the segments before it name what contains the object.
+    """
+
+    path: tuple[Segment, ...]
+
+    @classmethod
+    def of(cls, section: str, key: str, index: str | None = None) -> Address:
+        """The address of an object in a section of the manifest."""
+        return cls((Segment(section, key, index),))
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read the only accepted spelling of an address. Raises ValueError for any other text."""
+        return _parse(text)
+
+    def __str__(self) -> str:
+        return _spell(self)
+
+    def __lt__(self, other: Address) -> bool:
+        return _spell(self) < _spell(other)
+
+    # --- reading
+
+    @property
+    def section(self) -> str:
+        """The section of the object, or of the object that this one is a part of."""
+        return self.path[0].name
+
+    @property
+    def key(self) -> str:
+        """The key in that section."""
+        return self.path[0].key
+
+    @property
+    def index(self) -> str | None:
+        """The key of the `for_each` instance in that section."""
+        return self.path[0].index
+
+    @property
+    def field(self) -> str | None:
+        """The field that holds this part of an object; None if this is no part."""
+        return self.path[-1].name if len(self.path) > 1 else None
+
+    @property
+    def child(self) -> str | None:
+        """The key in that field; None if this is no part."""
+        return self.path[-1].key if len(self.path) > 1 else None
+
+    @property
+    def parent(self) -> Address | None:
+        """The object that this one is a part of: the agent of an own block."""
+        return Address(self.path[:-1]) if len(self.path) > 1 else None
+
+    # --- building
+
+    def part(self, field: str, child: str) -> Address:
+        """The address of a part of this object, for example `memory`, `human`."""
+        return Address((*self.path, Segment(field, child)))
+
+    def sibling(self, section: str, key: str) -> Address:
+        """The address with the same instance and container in another section, under another key."""
+        return Address((*self.path[:-1], replace(self.path[-1], name=section, key=key)))
+
+    def instance(self, index: str | None) -> Address:
+        """The instance of this declaration with the given `for_each` key; None for the declaration itself."""
+        return Address((*self.path[:-1], replace(self.path[-1], index=index)))
+
+    def moved(self, old: Address, new: Address) -> Address:
+        """This address after `old` was renamed to `new`. `old` is this address or contains it."""
+        return Address((*new.path, *self.path[len(old.path) :]))
+
+    def is_within(self, other: Address) -> bool:
+        """Whether this is `other`, or a part of it."""
+        return self.path[: len(other.path)] == other.path
+
+
+@cache
+def _spell(address: Address) -> str:
+    text = ""
+    for segment in address.path:
+        bare = _BARE.fullmatch(segment.key)
+        text += f".{segment.name}" + (f".{segment.key}" if bare else f"[{_quoted(segment.key)}]")
+        if segment.index is not None:
+            text += f"[{segment.index if _BARE.fullmatch(segment.index) else _quoted(segment.index)}]"
+    return text[1:]
+
+
+def _quoted(key: str) -> str:
+    return json.dumps(key, ensure_ascii=False)
+
+
+@cache
+def _parse(text: str) -> Address:
+    path: list[Segment] = []
+    position = 0
+    while position < len(text):
+        name = _NAME.match(text, position)
+        key = _KEY.match(text, name.end()) if name else None
+        if name is None or key is None:
+            break
+        # only an object of a section can be an instance of a `for_each`; parts cannot
+        index = None if path else _INDEX.match(text, key.end())
+        path.append(Segment(name[1], _plain(key[1] or key[2]), _plain(index[1]) if index else None))
+        position = (index or key).end()
+    address = Address(tuple(path))
+    if position < len(text) or not 1 <= len(path) <= 2 or not all(each.key for each in path) or _spell(address) != text:
+        raise ValueError(f"not an address: {text!r}")
+    return address
+
+
+def _plain(word: str) -> str:
+    return str(json.loads(word)) if word.startswith('"') else word

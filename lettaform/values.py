@@ -1,0 +1,209 @@
+"""Values that are not known yet or need care: Ref, Template, Secret, Patch, Item, Digest, UNREAD; and digests.
+
+`walk` and `rebuild` are the only two functions that look inside these values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from lettaform.address import Address
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A value of another object that may not exist yet: its `id`, or one of its fields."""
+
+    address: Address
+    path: str = "id"
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text that contains Refs."""
+
+    parts: tuple[str | Ref, ...]
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that is never shown, stored or digested without a key. `expression` says where it comes from."""
+
+    expression: str
+    value: str
+
+    def __repr__(self) -> str:
+        return "‹secret›"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A change to a list or map that others also write to. The applier reads it again just before it writes.
+
+    `put` and `drop` are members of a list. If `entries` is not None, the field is a map: `entries` are set and the
+    keys in `drop` are removed.
+    """
+
+    put: tuple[Any, ...] = ()
+    drop: tuple[Any, ...] = ()
+    entries: tuple[tuple[str, Any], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The digest of a value that contains Refs; computed when they are known. `unordered`: the value is a set."""
+
+    value: Any
+    unordered: bool = False
+
+    def of(self, known: Any) -> str:
+        """The digest of the value, after its Refs were replaced."""
+        return digest(sorted(known, key=canonical) if self.unordered else known)
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that an object contains and that has no address: a passage of an archive, a file of a folder.
+
+    key   what makes two items equal
+    name  what people see
+    body  what is needed to create it
+    id    its id on the server; None before it is created
+    """
+
+    key: str
+    name: str = field(default="", compare=False)
+    body: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    id: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class _Unread:
+    """The value of a field that was not read. It is neither empty nor equal to anything."""
+
+    def _fail(self, *_: object) -> NoReturn:
+        raise RuntimeError("a field that was not read from the server was compared")
+
+    __eq__ = __ne__ = __bool__ = __iter__ = __len__ = __contains__ = _fail
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return "UNREAD"
+
+
+UNREAD: Final[Any] = _Unread()
+"""What `Live.values` holds for a field that was not read from the server."""
+
+
+# --- one walk, one rebuild -------------------------------------------------------------------------------------------
+
+
+def walk(value: Any) -> Iterator[Any]:
+    """Every leaf of `value`: plain values, Refs, Secrets and Items, in order."""
+    match value:
+        case Template():
+            yield from value.parts
+        case Digest():
+            yield from walk(value.value)
+        case Patch():
+            yield from walk([value.put, value.drop, dict(value.entries or ())])
+        case Mapping():
+            for item in value.values():
+                yield from walk(item)
+        case list() | tuple() | set() | frozenset():
+            for item in value:
+                yield from walk(item)
+        case _:
+            yield value
+
+
+def rebuild(value: Any, leaf: Callable[[Ref | Secret], Any]) -> Any:
+    """`value` with `leaf(x)` in place of every Ref and Secret `x`.
+
+    A Template without Refs becomes a text, and a Digest without Refs becomes the digest.
+    """
+    match value:
+        case Ref() | Secret():
+            return leaf(value)
+        case Template():
+            parts = tuple(part if isinstance(part, str) else leaf(part) for part in value.parts)
+            return Template(parts) if any(isinstance(part, Ref) for part in parts) else "".join(map(str, parts))
+        case Digest():
+            known = rebuild(value.value, leaf)
+            return Digest(known, value.unordered) if has_refs(known) else value.of(known)
+        case Patch():
+            entries = value.entries and tuple((key, rebuild(item, leaf)) for key, item in value.entries)
+            return Patch(rebuild(value.put, leaf), rebuild(value.drop, leaf), entries)
+        case Mapping():
+            return {key: rebuild(item, leaf) for key, item in value.items()}
+        case list() | tuple():
+            return type(value)(rebuild(item, leaf) for item in value)
+        case _:
+            return value
+
+
+def fill(value: Any, answer: Callable[[Ref], Any]) -> Any:
+    """`value` as it is sent: every Ref replaced by its answer, every Secret by its text."""
+    return rebuild(value, lambda each: each.value if isinstance(each, Secret) else answer(each))
+
+
+def settle(value: Any, answer: Callable[[Ref], Any]) -> Any:
+    """`value` with the Refs replaced that `answer` knows; it returns the Ref itself otherwise. Secrets stay."""
+    return rebuild(value, lambda each: each if isinstance(each, Secret) else answer(each))
+
+
+def refs(value: Any) -> Iterator[Ref]:
+    """Every Ref inside `value`."""
+    return (each for each in walk(value) if isinstance(each, Ref))
+
+
+def has_refs(value: Any) -> bool:
+    """Whether `value` contains a Ref."""
+    return any(True for _ in refs(value))
+
+
+def secrets(value: Any) -> Iterator[Secret]:
+    """Every Secret inside `value`."""
+    return (each for each in walk(value) if isinstance(each, Secret))
+
+
+def tainted(value: Any) -> bool:
+    """Whether `value` contains a Secret."""
+    return any(True for _ in secrets(value))
+
+
+# --- digests ---------------------------------------------------------------------------------------------------------
+
+
+def canonical(value: Any) -> str:
+    """The one JSON spelling of a value: sorted keys, no spaces, Unicode as it is, 1.0 as 1."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def digest(value: Any) -> str:
+    """The first 128 bits of the sha256 of the canonical JSON, in hex. Never used for a secret."""
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def keyed(secret: Secret, key: str) -> str:
+    """The digest of a secret, of no use without the key of the stack."""
+    return hmac.new(key.encode(), secret.value.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
