@@ -535,7 +535,7 @@ def _marks_alone(draft: Diff) -> Diff:
         parts = {key: value for key, value in mark.parts.items() if key in taken}
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
         mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
-        resources.append(replace(resource, change=change, fields={}, links=(), unlinks=(), mark=mark))
+        resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))
     return replace(draft, resources=tuple(resources), runtime=(), unmanaged=(), guards=())
 
 

@@ -16,7 +16,7 @@ from lettaform.errors import LettaformError, ManifestError, Unsupported
 from lettaform.kinds import kinds
 from lettaform.model import Plan, PlanOptions
 from tests.standin import StandIn
-from tests.standin.server import Refusal, Body
+from tests.standin.server import Body, Refusal
 
 CLOUD = "https://api.letta.com"
 

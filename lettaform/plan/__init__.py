@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.model import Change, Manifest, Mark, Observed, Plan, PlanOptions, Step
-from lettaform.plan.diff import Diff, ResourceChange, diff
+from lettaform.plan.changes import Diff, ResourceChange
+from lettaform.plan.diff import diff
 from lettaform.plan.guard import guard
 from lettaform.plan.order import RECORD, order
 from lettaform.values import Ref, settle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -27,54 +27,13 @@ from lettaform.model import (
     Removed,
     Unmanaged,
 )
+from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.compare import Lookup, compare, matches
 from lettaform.plan.policy import policies
 from lettaform.values import Patch, Ref, refs
 
 TOLD = 3
 """How many of what dies unasked are named; of more, the number is."""
-
-
-@dataclass(frozen=True)
-class ResourceChange:
-    """A Change, and what it takes. What is not in `change` is not written.
-
-    fields  what to write, by field; may hold slots
-    mark    our mark afterwards; None: untouched
-    links   field and member to attach · unlinks  to detach
-    claim   the object does not carry the address yet
-    kept    own block's key to the id of a living block that takes its place at birth
-    taken   the name under which another object brings it, and that object
-    """
-
-    change: Change
-    desired: Desired | None = None
-    live: Live | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    mark: Mark | None = None
-    links: tuple[tuple[str, Any], ...] = ()
-    unlinks: tuple[tuple[str, Any], ...] = ()
-    claim: bool = False
-    kept: Mapping[str, Any] = field(default_factory=dict)
-    taken: tuple[str, Ref] | None = None
-
-    @property
-    def address(self) -> Address:
-        return self.change.address
-
-
-@dataclass(frozen=True)
-class Diff:
-    """Everything that diff() found."""
-
-    resources: tuple[ResourceChange, ...] = ()
-    runtime: tuple[AgentChange, ...] = ()
-    unmanaged: tuple[Unmanaged, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    guards: tuple[Problem, ...] = ()
-    """What needs a consent that was not given."""
-    observed: Observed | None = None
-    """As if every `moved` had happened."""
 
 
 def diff(manifest: Manifest, observed: Observed, options: PlanOptions) -> Diff:
@@ -174,15 +133,15 @@ class _Diff:
             resource = replace(resource, change=replace(told, recompiles=max(1, change.recompiles)))
         for part in parts:
             hung += self.part(desired, live, part, known)
-        links = (*resource.links, *hung)
+        links = (*resource.attach, *hung)
         if hung:
             shown = FieldChange("memory", None, Patch(tuple(self.lookup.named(member) for _, member in hung)))
             resource = replace(
                 resource, change=replace(resource.change, fields_changed=(*resource.change.fields_changed, shown))
             )
-        self.collisions(desired, live, links, resource.unlinks)
+        self.collisions(desired, live, links, resource.detach)
         mark = replace(resource.mark or Mark(), parts=known)
-        self.keep(replace(resource, links=links, mark=mark))
+        self.keep(replace(resource, attach=links, mark=mark))
 
     def compared(self, desired: Desired, live: Live) -> ResourceChange:
         """A living object against its manifest, as a change to it."""
@@ -263,7 +222,7 @@ class _Diff:
         call = kinds()[change.kind].call
         pending = call is not None and resource.address in self.observed.state.pending
         change = replace(change, recompiles=max(change.recompiles, pending))
-        if resource.fields or resource.links or resource.unlinks:
+        if resource.fields or resource.attach or resource.detach:
             change = replace(change, reason=next((d.reason for d in change.fields_changed), "manifest"))
         elif pending and call:
             change = replace(change, reason=f"interrupted before {call.done}")
@@ -309,7 +268,7 @@ class _Diff:
         each = ((name, item) for name, value in later for item in ([value] if isinstance(value, Ref) else value))
         links = tuple((name, self.lookup.member(item)) for name, item in each)
         self.resources += [
-            ResourceChange(change, desired, old.live if old else None, fields, mark, links, kept=kept),
+            ResourceChange(change, desired, old.live if old else None, fields, mark, links, reused=kept),
             *inside,
         ]
 
@@ -322,7 +281,7 @@ class _Diff:
         change = Change(address, desired.kind, "replace" if old else "create", old.id if old else None)
         change = replace(change, reason="manifest", place=desired.place, notes=(note,))
         if desired.external:
-            self.resources.append(ResourceChange(change, desired, old, taken=(desired.external.name or "", Ref(by))))
+            self.resources.append(ResourceChange(change, desired, old, discover=(desired.external.name or "", Ref(by))))
             self.due |= {by} if self.there(by) else set()
             if self.there(by) and self.manifest.objects[by].external:
                 told = f"{by} offers no {desired.kind} `{desired.external.name}`, and is not ours to be listed anew"
@@ -336,7 +295,7 @@ class _Diff:
         base, members = self.lookup.base_of(desired)
         mark = Mark(base, members, {part.address.child or "": {} for part in parts})
         change = replace(change, fields_changed=shown)
-        self.resources.append(ResourceChange(change, desired, old, fields, mark, tuple(links), taken=("", Ref(by))))
+        self.resources.append(ResourceChange(change, desired, old, fields, mark, tuple(links), discover=("", Ref(by))))
         for part in parts:
             self.part_of_arrival(part, Ref(address))
 
@@ -349,7 +308,9 @@ class _Diff:
         change = Change(part.address, part.kind, "replace" if old else "create", old.id if old else None)
         change = replace(change, fields_changed=shown, place=part.place, notes=(note,))
         taken = (str(part.values.get("label") or part.address.child), by)
-        self.resources.append(ResourceChange(change, part, old, fields, Mark(*self.lookup.base_of(part)), taken=taken))
+        self.resources.append(
+            ResourceChange(change, part, old, fields, Mark(*self.lookup.base_of(part)), discover=taken)
+        )
 
     def part_at_birth(self, part: Desired, kept: dict[str, Any], *, replaced: bool) -> ResourceChange:
         """An own block of an agent to be: born with it, unless memory of an earlier one survives."""
@@ -372,7 +333,7 @@ class _Diff:
         if old and old.live:
             left = self.observed.attached.get(old.live.id, ())
         wanted = desired.values.get("blocks") or ()
-        gone = {member for _, member in old.unlinks} if old else set()
+        gone = {member for _, member in old.detach} if old else set()
         gone |= {*kept.values()} | set(map(self.lookup.member, wanted))
         labels = set(map(self.label, wanted)) | set(kept)
         free = [block for block in left if block.id not in gone and block.name not in labels]
@@ -449,7 +410,8 @@ class _Diff:
                 continue
             values = desired.values if resource.change.action in ("create", "replace") else resource.fields
             needed = {
-                ref.address for ref in refs([dict(values), [member for _, member in resource.links], resource.taken])
+                ref.address
+                for ref in refs([dict(values), [member for _, member in resource.attach], resource.discover])
             }
             for address in sorted(needed - there):
                 message = f"{desired.address} needs {address}, which does not exist and is left out of this plan"
@@ -654,9 +616,7 @@ class _Diff:
         ours = {a: live for a, live in self.observed.objects.items() if live.stack == self.manifest.stack}
         dying = {live.id for a, live in ours.items() if live.kind == "agent" and a not in kept}
         dying |= {each.id for id in dying for each in self.tied(id).along}
-        return frozenset(
-            dying | {resource.live.id for resource in self.resources if resource.live and resource.unlinks}
-        )
+        return frozenset(dying | {resource.live.id for resource in self.resources if resource.live and resource.detach})
 
 
 def _halfway(manifest: Manifest, observed: Observed) -> Iterator[Moved]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lettaform.errors import Guarded, PlanError
-from lettaform.plan.diff import Diff
+from lettaform.plan.changes import Diff
 
 
 def guard(draft: Diff) -> Diff:

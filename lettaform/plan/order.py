@@ -10,7 +10,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.kinds import companions, kind_of, kinds, sections
 from lettaform.model import FORGET, Live, Manifest, Mark, Observed, State, Step
-from lettaform.plan.diff import ResourceChange
+from lettaform.plan.changes import ResourceChange
 from lettaform.values import Item, Ref, refs
 
 RECORD = Address.of("stack", "record")
@@ -22,7 +22,7 @@ def order(
 ) -> tuple[Step, ...]:
     """The Steps of a plan, in an order in which they could run one by one."""
     # what another object brought goes with it
-    doomed = [d for d in resources if d.change.action in ("delete", "replace") and (not d.taken or d.address.parent)]
+    doomed = [d for d in resources if d.change.action in ("delete", "replace") and (not d.discover or d.address.parent)]
     forgotten = {
         resource.address for resource in resources if resource.change.action in ("delete", "replace", "forget")
     }
@@ -43,7 +43,7 @@ def order(
         address: tuple(live.id for live in lives if live.id not in gone)
         for address, lives in observed.carried_over.items()
     } | {
-        resource.address: tuple(id for id in resource.kept.values() if isinstance(id, str))
+        resource.address: tuple(id for id in resource.reused.values() if isinstance(id, str))
         for resource in resources
         if resource.change.action == "replace"
     }
@@ -63,7 +63,7 @@ def order(
 def _intents(resources: tuple[ResourceChange, ...]) -> dict[Address, str]:
     """What will be made and could not be found again by tags, were its answer lost."""
     born = [
-        each for each in resources if each.change.action in ("create", "replace") and each.desired and not each.taken
+        each for each in resources if each.change.action in ("create", "replace") and each.desired and not each.discover
     ]
     named = {each.address: each.fields.get(kinds()[each.change.kind].name_field, "") for each in born}
     return {each.address: str(named[each.address]) for each in born if not kinds()[each.change.kind].tagged()}
@@ -126,8 +126,8 @@ def _steps(resource: ResourceChange, inline: Mapping[Address, Mapping[str, Mappi
     if change.action == "delete":
         return
     if change.action in ("create", "replace"):
-        yield from _arrival(resource) if resource.taken else _birth(resource, inline.get(resource.address, {}))
-        for name, member in resource.links:
+        yield from _arrival(resource) if resource.discover else _birth(resource, inline.get(resource.address, {}))
+        for name, member in resource.attach:
             key = f"{address}+{name}:{_named(member)}"
             yield Step(key, "link", resource.address, change.kind, member=(name, member), after=(address,))
         return
@@ -143,8 +143,8 @@ def _steps(resource: ResourceChange, inline: Mapping[Address, Mapping[str, Mappi
         )
         return
     waits: list[str] = []
-    held = {item.name: f"{address}+{name}:{_named(item)}" for name, item in resource.links if isinstance(item, Item)}
-    for verb, sign, members in (("unlink", "-", resource.unlinks), ("link", "+", resource.links)):
+    held = {item.name: f"{address}+{name}:{_named(item)}" for name, item in resource.attach if isinstance(item, Item)}
+    for verb, sign, members in (("unlink", "-", resource.detach), ("link", "+", resource.attach)):
         for name, member in members:
             key = f"{address}{sign}{name}:{_named(member)}"
             before = () if verb == "unlink" else tuple(waits)
@@ -170,7 +170,7 @@ def _steps(resource: ResourceChange, inline: Mapping[Address, Mapping[str, Mappi
             users=users,
         )
         waits.append(address)
-    if change.recompiles or resource.links or resource.unlinks:
+    if change.recompiles or resource.attach or resource.detach:
         yield from _call(resource, tuple(waits))
 
 
@@ -187,8 +187,8 @@ def _call(resource: ResourceChange, after: tuple[str, ...]) -> Iterator[Step]:
 
 def _arrival(resource: ResourceChange) -> Iterator[Step]:
     """What another object brings, once that is there and was told to bring it."""
-    assert resource.taken is not None
-    by, key = resource.taken[1].address, str(resource.address)
+    assert resource.discover is not None
+    by, key = resource.discover[1].address, str(resource.address)
     call = kinds()[sections()[by.section]].call
     after = (str(by), f"{by}!{call.name}") if call and call.born else (str(by),)
     kind = kinds()[resource.change.kind]
@@ -200,11 +200,11 @@ def _arrival(resource: ResourceChange) -> Iterator[Step]:
         None,
         resource.fields,
         resource.mark,
-        member=resource.taken,
+        member=resource.discover,
         after=after,
     )
-    if resource.links or kind.compiled & resource.fields.keys():
-        yield from _call(resource, (key, *(f"{key}+{name}:{_named(member)}" for name, member in resource.links)))
+    if resource.attach or kind.compiled & resource.fields.keys():
+        yield from _call(resource, (key, *(f"{key}+{name}:{_named(member)}" for name, member in resource.attach)))
 
 
 def _named(member: Any) -> str:
@@ -217,8 +217,8 @@ def _birth(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> 
     if resource.mark is None:  # an own block that is born with its agent
         return
     fields = dict(resource.fields)
-    if resource.kept:
-        fields["blocks"] = [*fields.get("blocks", ()), *resource.kept.values()]
+    if resource.reused:
+        fields["blocks"] = [*fields.get("blocks", ()), *resource.reused.values()]
     before = (f"-{resource.address}",) if resource.change.action == "replace" else ()
     kind = resource.change.kind
     yield Step(
@@ -239,7 +239,7 @@ def _death(resource: ResourceChange, resources: tuple[ResourceChange, ...], reco
     before = ["record-"] if recorded else []
     live = resource.live
     assert live is not None
-    if resource.taken:  # its successor has taken over what it said
+    if resource.discover:  # its successor has taken over what it said
         before.append(str(resource.address))
     users = {name for name, kind in kinds().items() if any(live.kind in (a.to, a.own) for a in kind.attrs().values())}
     if resource.address in along:
@@ -249,13 +249,10 @@ def _death(resource: ResourceChange, resources: tuple[ResourceChange, ...], reco
             f"-{each.address}"
             for each in resources
             if each.change.action in ("delete", "replace") and each.change.kind in users
-            if not each.taken and each.address not in along
+            if not each.discover and each.address not in along
         ]
         before += [
-            f"{each.address}-{name}:{member}"
-            for each in resources
-            for name, member in each.unlinks
-            if member == live.id
+            f"{each.address}-{name}:{member}" for each in resources for name, member in each.detach if member == live.id
         ]
     yield Step(f"-{resource.address}", "delete", resource.address, live.kind, live.id, after=tuple(before))
 

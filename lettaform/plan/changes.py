@@ -1,0 +1,54 @@
+"""Diff and ResourceChange: what the passes of a plan return, and what the Steps follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lettaform.address import Address
+from lettaform.errors import Problem
+from lettaform.model import AgentChange, Change, Desired, Live, Mark, Observed, Unmanaged
+from lettaform.values import Ref
+
+
+@dataclass(frozen=True)
+class ResourceChange:
+    """A Change, and how to carry it out. Nothing is written that `change` does not show.
+
+    fields    what to write, by field; may contain Refs, Templates, Secrets and Patches
+    mark      the mark afterwards; None: it is not written
+    attach    field and member to attach, one by one · detach  to detach
+    claim     the object does not carry the address yet
+    reused    key of an own block to the id of a living block that is attached instead of creating one
+    discover  the object is created along with another one: its name there, and that object
+    """
+
+    change: Change
+    desired: Desired | None = None
+    live: Live | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark | None = None
+    attach: tuple[tuple[str, Any], ...] = ()
+    detach: tuple[tuple[str, Any], ...] = ()
+    claim: bool = False
+    reused: Mapping[str, Any] = field(default_factory=dict)
+    discover: tuple[str, Ref] | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.change.address
+
+
+@dataclass(frozen=True)
+class Diff:
+    """Everything that differs between a manifest and what was observed."""
+
+    resources: tuple[ResourceChange, ...] = ()
+    runtime: tuple[AgentChange, ...] = ()
+    unmanaged: tuple[Unmanaged, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    guards: tuple[Problem, ...] = ()
+    """What needs a consent that was not given: exit code 7."""
+    observed: Observed | None = None
+    """What was observed, under the addresses that `moved` gives."""
