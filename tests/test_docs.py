@@ -83,7 +83,7 @@ def test_the_manifest_in_the_readme_is_valid(tmp_path: Path) -> None:
     assert manifest is not None
     files = {
         "lettaform.yaml": manifest[1],
-        "tools/weather.py": 'def get_weather(city: str) -> str:\n    """Return the weather of a city."""\n    return city\n',
+        "tools/weather.py": 'def get_weather(city: str) -> str:\n    """Return the weather."""\n    return city\n',
         "prompts/supervisor.md": "You are a supervisor.\n",
     }
     for name, text in files.items():

@@ -1,4 +1,4 @@
-"""`lettaform init`: a small fleet that works."""
+"""`lettaform init`: write a small manifest that works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ stack: {stack}
 
 variables:
   model:     {{default: letta/letta-free, description: The model of every agent.}}
-  embedding: {{default: letta/letta-free, description: The model that embeds for every agent.}}
+  embedding: {{default: letta/letta-free, description: The embedding model of every agent.}}
 
 defaults:
   agents:
@@ -26,15 +26,15 @@ defaults:
     embedding: "${{var.embedding}}"
 
 blocks:
-  organization:                      # one block, seen by both agents
+  organization:                      # a shared block of both agents
     value: We answer questions about our product.
     description: What everybody in the team must know.
 
 agents:
   supervisor:
     system: !file prompts/supervisor.md
-    memory:                          # its own; it rewrites them while it runs
-      persona: I plan the work and hand it out.
+    memory:                          # own blocks; the agent may rewrite them while it runs
+      persona: I plan and assign the work.
       human: {{value: Nobody yet., limit: 2000}}
     blocks: [organization]
     tools: [conversation_search, memory_insert, memory_replace]
@@ -49,18 +49,18 @@ agents:
 SUPERVISOR = """\
 You are the supervisor of a small team.
 
-Patch what you learn about the person you talk to in the memory block `human`,
-and what the whole team must know in `organization`.
+Write what you learn about the person you talk to into the memory block `human`.
+Write what the whole team must know into the block `organization`.
 """
 
 WORKER = """\
 You are a worker in a small team.
 
-Read the memory block `organization` before you answer. Say so when you do not know something.
+Read the memory block `organization` before you answer. If you do not know something, say so.
 """
 
 WORKFLOW = """\
-# Plans on every pull request, applies on main. Secrets of the repository: LETTA_BASE_URL, LETTA_API_KEY.
+# Plan on every pull request, apply on main. Needs the repository secrets LETTA_BASE_URL and LETTA_API_KEY.
 name: lettaform
 on:
   pull_request:
@@ -99,9 +99,9 @@ IGNORED = ".lettaform/"
 
 NEXT = """
 Next:
-  lettaform dev up      a Letta server on this machine, unless you have one
-  lettaform plan        what would change
-  lettaform apply       make it so
+  lettaform dev up      start a Letta server on this machine, unless you have one
+  lettaform plan        show what would change
+  lettaform apply       carry it out
 """
 
 
@@ -109,7 +109,7 @@ Next:
 @click.option("--ci", type=click.Choice(["github"]), help="Also write a workflow that plans and applies.")
 @click.pass_obj
 def init(asked: Globals, /, ci: str | None) -> None:
-    """Write a small fleet that works: two agents around a shared memory. Overwrites nothing."""
+    """Write a small manifest that works: two agents with a shared memory block. Overwrites nothing."""
     from lettaform.manifest.schema import text
 
     folder = asked.directory
@@ -123,14 +123,14 @@ def init(asked: Globals, /, ci: str | None) -> None:
         files[".github/workflows/lettaform.yml"] = WORKFLOW.format(version=__version__)
     there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
     if there:
-        message = f"there is already {', '.join(there)}; nothing was written"
+        message = f"already exists: {', '.join(there)}; nothing was written"
         raise LettaformError(message, "choose another folder with -C")
     try:
         for name, content in files.items():
             _write(folder / name, content)
         ignoring = _ignore(folder / ".gitignore")
     except OSError as error:
-        raise LettaformError(f"{error.filename} cannot be written: {error.strerror}") from error
+        raise LettaformError(f"cannot write {error.filename}: {error.strerror}") from error
     written = [*files, *([".gitignore"] if ignoring else [])]
     if asked.json:
         click.echo(json.dumps({"written": written}))
@@ -139,7 +139,7 @@ def init(asked: Globals, /, ci: str | None) -> None:
 
 
 def _stack(folder: Path) -> str:
-    """The folder's name, as far as a stack can be called so."""
+    """The name of the folder, with characters that a stack name allows."""
     return re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "fleet"
 
 
@@ -150,7 +150,7 @@ def _write(path: Path, content: str) -> None:
 
 
 def _ignore(path: Path) -> bool:
-    """Have git ignore our working files. What the file says already stays; False if it says this, too."""
+    """Add the working folder to .gitignore. Returns False if it is already listed."""
     text = path.read_text("utf-8") if path.exists() else ""
     if IGNORED in text.splitlines():
         return False

@@ -129,7 +129,7 @@ def test_init_overwrites_nothing(project: Project) -> None:
     (project.folder / "prompts/worker.md").write_text("mine")
     done = run("init", "--ci", "github")
     assert done.exit_code == 1
-    assert "there is already prompts/worker.md" in done.stderr
+    assert "already exists: prompts/worker.md" in done.stderr
     assert [name for _, _, names in os.walk(project.folder) for name in names] == ["worker.md"]
 
 
