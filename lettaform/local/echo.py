@@ -2,8 +2,8 @@
 
     python -m lettaform.local.echo --port 8484
 
-Equal requests get equal answers. A line `call NAME {"argument": 1}` in the last message of the user makes the model call
-that tool, if the request offers it; several such lines make it call several tools in turn. After that, it repeats
+Equal requests get equal answers. A line `call NAME {"argument": 1}` in the last message of the user makes the model
+call that tool, if the request offers it; several such lines make it call several tools in turn. After that, it repeats
 the last result. Embeddings are computed from the words of a text: texts with common words are close to each other.
 
 This file uses only the standard library, so that it starts quickly and in any Python.

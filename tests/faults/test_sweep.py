@@ -38,6 +38,7 @@ def _judge(story: Story, pairs: list[Pair]) -> None:
     assert not failed, "\n".join(f"python -m tests.faults.sweep --pair {pair}: {why}" for pair, why in failed.items())
 
 
+@pytest.mark.thorough
 def test_a_share_of_the_sweep_on_the_stand_in(story: Story) -> None:
     _judge(story, random.Random(5).sample(list(story.pairs()), 90))
 
@@ -51,6 +52,7 @@ def test_given_up_in_the_middle_of_a_life(story: Story, phase: str, shape: str, 
     _judge(story, [Pair(phase, number, Fault.KILL_AFTER, 0, then) for number in numbers])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "chain", [each for each in chains(("build", "change", "destroy")) if each.fault.kills], ids=str
 )
@@ -58,6 +60,7 @@ def test_killed_at_every_shape_one_after_the_other(story: Story, chain: Chain) -
     assert story.judge_chain(chain) == []
 
 
+@pytest.mark.thorough
 def test_a_few_storms(story: Story) -> None:
     failed = {seed: wrong for seed in range(12) if (wrong := story.judge_storm(Storm(seed)))}
     assert not failed, "\n".join(f"--storms 1 --seed {seed}: {why}" for seed, why in failed.items())
