@@ -60,7 +60,6 @@ def test_killed_at_every_shape_one_after_the_other(story: Story, chain: Chain) -
     assert story.judge_chain(chain) == []
 
 
-@pytest.mark.thorough
 def test_a_few_storms(story: Story) -> None:
     failed = {seed: wrong for seed in range(12) if (wrong := story.judge_storm(Storm(seed)))}
     assert not failed, "\n".join(f"--storms 1 --seed {seed}: {why}" for seed, why in failed.items())
