@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lettaform.backend import Server
+from lettaform.backend import Backend
 from lettaform.errors import LettaformError, NotFound
 from lettaform.kinds import kinds
 from lettaform.model import Live
 from lettaform.values import Item
 
 
-async def export(server: Server, stack: str, lives: Sequence[tuple[str, Live]], directory: Path) -> Path:
+async def export(server: Backend, stack: str, lives: Sequence[tuple[str, Live]], directory: Path) -> Path:
     """Write `lives`, each with its address if it has one, into a new folder below `directory`. Returns the folder.
 
     Only its owner may read it.
