@@ -104,44 +104,50 @@ def apply(
     connection: Connection,
     options: PlanOptions | None = None,
     *,
-    consent: Consent | None = None,
+    consent: Consent = lambda plan: True,
+    interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
 ) -> tuple[Plan, Report | None]:
     """Plan, ask for consent, carry out. The Report is None if there was nothing to do, or consent was refused.
 
-    consent  None: given in advance; the lock is taken first, and the server is read once. Otherwise, it is asked about
-             a plan that was made without the lock, and the plan is made again under the lock. If that differs in what
-             it would do, it is asked again.
+    interactive  False: the lock is taken first, and the server is read once. True: a person is asked, without the lock,
+                 who may take as long as they want. The plan is then made again under the lock; if it would do something
+                 else, the person is asked again.
     """
-    options, manifest = options or PlanOptions(), read(source)
-    opened = _Opened(manifest, source, connection, parallel)
-    agreed: Plan | None = None
-    while True:
-        if consent is not None:
-            # outside of the lock and of the event loop: a person may take as long as they want
-            agreed, locked = opened.run(partial(_unlocked_plan, options))
-            if not (agreed or locked) or (agreed and not consent(agreed)):
-                return agreed, None
-        final, report = opened.run(partial(_locked_apply, options, agreed, notify, parallel))
-        if report is not None or not final or consent is None:
-            return final, report
+    run = _Apply(options or PlanOptions(), consent, notify, parallel)
+    return _Opened(read(source), source, connection, parallel).apply(run, interactive)
 
 
-async def _unlocked_plan(options: PlanOptions, session: Session) -> tuple[Plan, bool]:
-    """The plan, and whether somebody holds the lock: a run that was killed may have left it."""
-    return await session.plan(options), session.locked_by_others
+@dataclass(frozen=True)
+class _Apply:
+    """One apply: what is asked of the plan, who consents, and who is told."""
 
+    options: PlanOptions
+    consent: Consent
+    notify: Notify
+    parallel: int
+    saved: Mapping[str, Any] | None = None
+    """A saved plan that the plan must equal."""
 
-async def _locked_apply(
-    options: PlanOptions, agreed: Plan | None, notify: Notify, parallel: int, session: Session
-) -> tuple[Plan, Report | None]:
-    """Plan under the lock, and carry the plan out unless it does something else than the one that was agreed to."""
-    async with session.locked():
-        plan = await session.plan(options)
-        if not plan or (agreed is not None and not saved.same(agreed, plan)):
-            return plan, None
-        return plan, await session.apply(plan, notify, parallel)
+    async def plan(self, session: Session) -> Plan:
+        """The plan; Stale if it is not the saved one any more."""
+        plan = await session.plan(self.options)
+        if lines := saved.moved(self.saved, plan) if self.saved else []:
+            problems = tuple(Problem(each) for each in lines)
+            raise Stale("the saved plan no longer fits what is live", "plan again and review", problems)
+        return plan
+
+    async def unlocked(self, session: Session) -> tuple[Plan, bool]:
+        """The plan, and whether somebody holds the lock: a run that was killed may have left it."""
+        return await self.plan(session), session.locked_by_others
+
+    async def locked(self, agreed: Plan | None, session: Session) -> tuple[Plan, Report | None]:
+        """Plan under the lock and carry it out; not if it would do something else than the plan that was agreed to."""
+        async with session.locked():
+            plan = await self.plan(session)
+            consented = saved.same(agreed, plan) if agreed is not None else plan and self.consent(plan)
+            return plan, await session.apply(plan, self.notify, self.parallel) if plan and consented else None
 
 
 def save(plan: Plan, path: Path) -> None:
@@ -158,24 +164,15 @@ def apply_saved(
     connection: Connection,
     *,
     consent: Consent = lambda plan: True,
+    interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
 ) -> tuple[Plan, Report | None]:
     """Carry out a saved plan if planning again gives the very same Steps. Otherwise, Stale names what moved."""
     before, options = _saved(path)
-
-    async def run(session: Session) -> tuple[Plan, Report | None]:
-        async with session.locked():
-            plan = await session.plan(options)
-            if lines := saved.moved(before, plan):
-                problems = tuple(Problem(each) for each in lines)
-                raise Stale(f"{path} no longer fits what is live", "plan again and review", problems)
-            if not plan or not consent(plan):
-                return plan, None
-            return plan, await session.apply(plan, notify, parallel)
-
     pinned = replace(connection, url=connection.url or (before.get("server") or {}).get("url"))
-    return _run(source, pinned, run, parallel)
+    run = _Apply(options, consent, notify, parallel, before)
+    return _Opened(read(source), source, pinned, parallel).apply(run, interactive)
 
 
 def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
@@ -314,6 +311,17 @@ class _Opened:
                 return await run(Session(self.manifest, backend, self.source.directory, self.connection.patience))
 
         return asyncio.run(inside())
+
+    def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
+        """Carry out an apply; ask first, outside of the lock and of the event loop, if a person is there."""
+        while interactive:
+            agreed, locked = self.run(run.unlocked)
+            if not (agreed or locked) or (agreed and not run.consent(agreed)):
+                return agreed, None
+            plan, report = self.run(partial(run.locked, agreed))
+            if report is not None or not plan:
+                return plan, report
+        return self.run(partial(run.locked, None))
 
 
 def _run(

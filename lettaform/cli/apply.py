@@ -49,7 +49,13 @@ def apply(
             yes,
             "Apply",
             lambda consent, notify: flow.apply(
-                source, connection, flow.PlanOptions(**options), consent=consent, notify=notify, parallel=parallel
+                source,
+                connection,
+                flow.PlanOptions(**options),
+                consent=consent,
+                interactive=not yes,
+                notify=notify,
+                parallel=parallel,
             ),
         )
     if given := [name for name, value in options.items() if value]:
@@ -59,7 +65,7 @@ def apply(
         yes,
         "Apply",
         lambda consent, notify: flow.apply_saved(
-            saved, source, connection, consent=consent, notify=notify, parallel=parallel
+            saved, source, connection, consent=consent, interactive=not yes, notify=notify, parallel=parallel
         ),
     )
 
@@ -86,19 +92,19 @@ def carry_out(asked: Globals, yes: bool, verb: str, run: Run) -> int:
 
 
 class _Session:
-    """One plan: shown once, asked about once."""
+    """Shows each plan once, and asks about it once."""
 
     def __init__(self, asked: Globals, yes: bool, verb: str, write: Callable[[str], None]) -> None:
         self.asked, self.yes, self.verb, self.write = asked, yes, verb, write
-        self.shown = False
+        self.shown: Plan | None = None
         self.refused = ""
 
     def show(self, plan: Plan) -> None:
         from lettaform.render import data, text
 
-        if self.shown:
+        if self.shown == plan:
             return
-        self.shown = True
+        self.shown = plan
         if self.asked.json:
             self.write(data.dumps(data.planned(plan)))
             click.echo(text.notices(plan), err=True, nl=False)

@@ -26,6 +26,12 @@ def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[st
         yes,
         "Destroy",
         lambda consent, notify: flow.apply(
-            asked.source(), asked.connection(patience), options, consent=consent, notify=notify, parallel=parallel
+            asked.source(),
+            asked.connection(patience),
+            options,
+            consent=consent,
+            interactive=not yes,
+            notify=notify,
+            parallel=parallel,
         ),
     )

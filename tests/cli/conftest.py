@@ -58,13 +58,29 @@ class Flow:
         return self.planned
 
     def apply(
-        self, source: Any, connection: Any, options: Any, *, consent: Any, notify: Any, parallel: int = 8
+        self,
+        source: Any,
+        connection: Any,
+        options: Any,
+        *,
+        consent: Any,
+        notify: Any,
+        interactive: bool = False,
+        parallel: int = 8,
     ) -> tuple[Plan, Report | None]:
         self.note("apply", source, connection, options, parallel)
         return self.carry_out(consent, notify)
 
     def apply_saved(
-        self, path: Path, source: Any, connection: Any, *, consent: Any, notify: Any, parallel: int = 8
+        self,
+        path: Path,
+        source: Any,
+        connection: Any,
+        *,
+        consent: Any,
+        notify: Any,
+        interactive: bool = False,
+        parallel: int = 8,
     ) -> tuple[Plan, Report | None]:
         self.note("apply_saved", source, connection, path, parallel)
         return self.carry_out(consent, notify)
