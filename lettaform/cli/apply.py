@@ -100,7 +100,7 @@ class _Session:
             return
         self.shown = True
         if self.asked.json:
-            self.write(data.dumps(data.planned(plan)))
+            self.write(data.dumps(data.plan_event(plan)))
             click.echo(text.notices(plan), err=True, nl=False)
         else:
             self.write(text.plan(plan, color=self.asked.color, verbose=self.asked.verbose).removesuffix("\n"))

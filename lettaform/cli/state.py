@@ -83,7 +83,7 @@ def rebuild(asked: Globals, /, patience: float | None) -> None:
     from lettaform import flow
     from lettaform.render import data
     from lettaform.render.clean import clean_line
-    from lettaform.render.spell import count
+    from lettaform.render.inline import count
 
     number, lost = flow.state_rebuild(asked.source(), asked.connection(patience))
     if asked.json:

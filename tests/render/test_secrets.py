@@ -35,7 +35,7 @@ live = Live("agent", "agent-1", "a", {"secrets": {"KEY": SENTINEL}, "metadata": 
         text.notices(plan),
         text.objects([live]),
         data.dumps(data.plan(plan)),
-        data.dumps(data.planned(plan)),
+        data.dumps(data.plan_event(plan)),
         data.dumps(data.summary(report)),
         data.dumps(data.live(live, mark=True)),
         json.dumps([data.event(event) for event in events]),
