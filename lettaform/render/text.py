@@ -110,7 +110,7 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
 
 def _other_actions(changes: Sequence[model.Change], words: Callable[[ActionText], tuple[str, str]]) -> list[str]:
     """`1 to adopt`, `2 marks to write`: the actions other than create, update, replace and delete."""
-    counts = Counter(change.action for change in changes)
+    counts: Counter[str] = Counter(change.action for change in changes)
     return [
         count(counts[action], *words(ACTIONS[action]))
         for action in ("adopt", "record", "mark", "forget")

@@ -43,10 +43,8 @@ async def export(server: Server, stack: str, lives: Sequence[tuple[str, Live]], 
         for name, body in (*files.items(), ("snapshot.json", snapshot)):
             _write(folder / name, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise LettaformError(
-            f"cannot write the snapshot {folder}: {error.strerror}",
-            "Nothing was changed on the server. Make the folder writable, then run the command again.",
-        ) from error
+        message = f"cannot write the snapshot {folder}: {error.strerror}"
+        raise LettaformError(message, "make the folder writable; nothing was changed on the server") from error
     return folder
 
 

@@ -50,7 +50,7 @@ def test_the_question(answer: str, code: int, run: Run, flow: Flow) -> None:
     assert result.exit_code == code
     assert "Apply this change? [y/N]" in result.stderr
     assert flow.consents == [code == 0]
-    assert ("Nothing was done." in result.stderr) is (code == 1)
+    assert ("Cancelled. Nothing was changed." in result.stderr) is (code == 1)
 
 
 def test_a_question_that_nobody_hears_is_an_error(run: Run, flow: Flow) -> None:
@@ -171,7 +171,7 @@ def test_a_reader_that_goes_away_does_not_stop_an_apply(run: Run, flow: Flow, mo
             raise BrokenPipeError
 
     monkeypatch.setattr(click, "echo", echo)
-    monkeypatch.setattr("lettaform.cli._muted", lambda: 1)
+    monkeypatch.setattr("lettaform.cli._close_output", lambda: 1)
     assert run("apply", "-y").exit_code == 0
     assert len(written) == 3
 

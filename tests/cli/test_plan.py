@@ -34,7 +34,7 @@ def test_what_nobody_may_miss_is_told_beside_the_json(run: Run, flow: Flow) -> N
     result = run("plan", "--json", "--detailed-exitcode")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["changes"] == []
-    assert "`--reseed agents.a.memory.b` writes it" in result.stderr
+    assert "`lettaform apply --reseed agents.a.memory.b` overwrites it" in result.stderr
     assert "Warning: careful" in result.stderr
 
 
@@ -66,7 +66,7 @@ def test_saving(run: Run, tmp_path: Path) -> None:
     result = run("plan", "-o", str(file), "--json")
     assert file.read_text() == "saved"
     json.loads(result.stdout)
-    assert "carries out exactly this" in result.stderr
+    assert "To apply exactly this plan, run `lettaform apply" in result.stderr
 
 
 def test_contradicting_formats(run: Run, flow: Flow) -> None:

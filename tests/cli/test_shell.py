@@ -71,7 +71,7 @@ def test_python_dash_m() -> None:
 def test_a_wrong_verb_is_answered_with_the_nearest(run: Run) -> None:
     result = run("aply")
     assert result.exit_code == 1
-    assert "there is no verb `aply`; did you mean `apply`?" in result.stderr
+    assert "unknown verb `aply`; did you mean `apply`?" in result.stderr
     assert run("--aply").exit_code == 1
 
 
@@ -141,7 +141,7 @@ def test_an_option_that_would_do_nothing_is_refused(line: list[str], run: Run) -
 def test_a_variable_needs_a_value(run: Run, flow: Flow) -> None:
     result = run("plan", "--var", "x")
     assert result.exit_code == 1
-    assert "name=value" in result.stderr
+    assert "NAME=VALUE" in result.stderr
     assert flow.calls == []
 
 
@@ -160,11 +160,11 @@ def test_colour_only_on_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert shell._colorful()
+    assert shell._wants_color()
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            assert not shell._colorful()
+            assert not shell._wants_color()
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -181,9 +181,7 @@ CODES: list[tuple[BaseException, int]] = [
     (errors.Unavailable("words"), 1),
     (errors.Unsupported("words"), 1),
     (errors.PlanError("words"), 1),
-    (errors.Ambiguous("words"), 1),
     (errors.Guarded("words", "--allow-destroy", [PROBLEM]), 7),
-    (errors.Diverged("words"), 4),
     (errors.Stale("words"), 6),
     (errors.Locked("words"), 8),
 ]
@@ -252,7 +250,7 @@ def test_a_bug_is_owned_up_to_without_its_words(run: Run, flow: Flow) -> None:
     result = run("plan", "--var", "key=hunter2")
     assert result.exit_code == 1
     assert "lettaform has a bug: RuntimeError in lettaform/cli/plan.py:" in result.stderr
-    assert "please report it" in result.stderr
+    assert "please report" in result.stderr
     assert "Traceback" not in result.stderr
     assert "hunter2" not in result.stderr
     assert json.loads(run("plan", "--json").stdout)["error"]["type"] == "Bug"
@@ -271,7 +269,7 @@ def test_debug_shows_where_and_still_no_secret(run: Run, flow: Flow, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "line", [["plan", "--bogus"], ["plan", "surplus"], ["import"], ["plan", "--format", "html"], ["--bogus"], ["state"]]
+    "line", [["plan", "--bogus"], ["plan", "surplus"], ["import"], ["plan", "--format", "html"], ["--bogus"]]
 )
 def test_usage_errors_exit_with_1(line: list[str], run: Run, flow: Flow) -> None:
     result = run(*line)
@@ -292,7 +290,7 @@ def test_hostile_arguments_are_clean(run: Run) -> None:
 def test_what_a_terminal_cannot_show_does_not_crash() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-m", "lettaform", "x"], capture_output=True, text=True, env=environment)
-    assert done.stderr == "Error: there is no verb `x`\n  \\u2192 lettaform --help\n"
+    assert done.stderr == "Error: unknown verb `x`\n  \\u2192 run `lettaform --help`\n"
 
 
 def test_a_reader_that_goes_away_is_no_news() -> None:

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from lettaform import __version__
-from lettaform.errors import Diverged, Guarded, ManifestError, Place, Problem, ServerError
+from lettaform.errors import Guarded, ManifestError, Place, Problem, ServerError, Stale
 from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, Report
 from lettaform.render import data
 from lettaform.values import Patch, Ref, Template
@@ -145,8 +145,8 @@ def test_what_is_rare_is_there_when_it_is_said() -> None:
     ],
 )
 def test_slots_and_what_json_lacks(value: Any, shown: Any) -> None:
-    assert data.plain(value) == shown
-    json.loads(data.dumps(data.plain(value)))
+    assert data.to_json(value) == shown
+    json.loads(data.dumps(data.to_json(value)))
 
 
 def test_json_is_ascii_and_loses_nothing() -> None:
@@ -217,8 +217,8 @@ def test_problems() -> None:
     shown = data.error(Guarded("no", "--allow-destroy", [problem]))
     assert shown["error"] == {"type": "Guarded", "message": "no", "hint": "--allow-destroy", "exit_code": 7}
     assert shown["problems"][0]["address"] == "agents.a"
-    assert data.error(Diverged("both")) == {
-        "error": {"type": "Diverged", "message": "both", "hint": None, "exit_code": 4}
+    assert data.error(Stale("changed")) == {
+        "error": {"type": "Stale", "message": "changed", "hint": None, "exit_code": 6}
     }
 
 

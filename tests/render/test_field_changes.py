@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 
-from lettaform.render.field_changes import Shown, Style, lay, show
+from lettaform.render.field_changes import Row, Style, layout, row
 from lettaform.render.paint import Paint
 from lettaform.values import Patch, Ref, Template
 
 from .samples import HOSTILE, SECRET, at
 
 plain = Style(Paint())
-birth = Style(Paint(), birth=True)
+creating = Style(Paint(), creating=True)
 tool = Ref(at("tools.get_weather"))
 
 
 def lines(old: Any, new: Any, style: Style = plain, **words: Any) -> list[str]:
-    return lay([show("x", old, new, style, **words)], style.paint)
+    return layout([row("x", old, new, style, **words)], style.paint)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_a_difference_is_said_as_small_as_it_can_be(old: Any, new: Any, shown: l
     ],
 )
 def test_birth_shows_what_will_be(value: Any, shown: list[str]) -> None:
-    assert lines(None, value, birth) == shown
+    assert lines(None, value, creating) == shown
 
 
 def test_verbose_shows_the_whole_text() -> None:
     text = "\n".join(map(str, range(100)))
-    assert len(lines(None, text, Style(Paint(), whole=True, birth=True))) == 101
+    assert len(lines(None, text, Style(Paint(), whole=True, creating=True))) == 101
 
 
 def test_a_limit_is_shown_and_a_text_beyond_it_stands_out() -> None:
@@ -79,10 +79,10 @@ def test_a_limit_is_shown_and_a_text_beyond_it_stands_out() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "style", "shown"),
     [
-        (None, SECRET, birth, "+ x  ‹secret›"),
+        (None, SECRET, creating, "+ x  ‹secret›"),
         ("a", SECRET, plain, "~ x  ‹secret› → ‹secret›"),
         ("a", None, plain, "- x  ‹secret› → null"),
-        (None, {"KEY": SECRET}, birth, "+ x  KEY=‹secret›"),
+        (None, {"KEY": SECRET}, creating, "+ x  KEY=‹secret›"),
         ({"OLD": "a"}, {"KEY": SECRET}, plain, "~ x  +KEY=‹secret› -OLD"),
         ({}, Patch(entries=(("KEY", SECRET),), drop=("OLD",)), plain, "~ x  +KEY=‹secret› -OLD"),
     ],
@@ -106,12 +106,12 @@ def test_of_a_secret_only_the_name_is_shown(old: Any, new: Any, style: Style, sh
         ({}, Patch(entries=((HOSTILE, HOSTILE),))),
     ],
 )
-@pytest.mark.parametrize("style", [plain, birth, Style(Paint(), whole=True)])
+@pytest.mark.parametrize("style", [plain, creating, Style(Paint(), whole=True)])
 def test_hostile_text_is_clean_wherever_it_stands(old: Any, new: Any, style: Style) -> None:
-    shown = "\n".join(lay([show(HOSTILE, old, new, style)], style.paint))
+    shown = "\n".join(layout([row(HOSTILE, old, new, style)], style.paint))
     assert not set(shown) & set("\x1b\x07\x9b\u202e\r\u200b\x7f\ud800\U000e0041")
 
 
 def test_names_stand_in_a_column() -> None:
-    shown = [Shown("~", "a", "1"), Shown("+", "longer", "2"), Shown("-", "no value beside", below=("x",))]
-    assert lay(shown, Paint()) == ["~ a       1", "+ longer  2", "- no value beside", "    x"]
+    rows = [Row("~", "a", "1"), Row("+", "longer", "2"), Row("-", "no value beside", details=("x",))]
+    assert layout(rows, Paint()) == ["~ a       1", "+ longer  2", "- no value beside", "    x"]

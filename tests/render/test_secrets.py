@@ -9,7 +9,7 @@ import pytest
 
 from lettaform.errors import ServerError
 from lettaform.model import Answer, Event, Live, Outcome, Report
-from lettaform.render import data, progress, text
+from lettaform.render import data, objects, progress, text
 
 from .samples import SECRET, SENTINEL, at, hidden
 
@@ -33,7 +33,7 @@ live = Live("agent", "agent-1", "a", {"secrets": {"KEY": SENTINEL}, "metadata": 
         text.plan(replace(plan, changes=tuple(replace(change, action="replace") for change in plan.changes))),
         text.report(plan, report),
         text.notices(plan),
-        text.objects([live]),
+        objects.objects([live]),
         data.dumps(data.plan(plan)),
         data.dumps(data.plan_event(plan)),
         data.dumps(data.summary(report)),

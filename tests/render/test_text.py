@@ -6,7 +6,7 @@ import pytest
 
 from lettaform.errors import ServerError
 from lettaform.model import AgentChange, Answer, Change, FieldChange, Live, Mark, Outcome, Plan, Report
-from lettaform.render import text
+from lettaform.render import objects, text
 from lettaform.values import Ref
 
 from .samples import HOSTILE, SENTINEL, at, everything, of, step, update
@@ -39,12 +39,12 @@ Stack support · http://localhost:8283 · Letta 0.16.8 · environment prod
             Fourth.
             Fifth.
       ~ tools           +tools.get_weather -web_search
-      ~ context_window  8000 → 16000  (changed here and outside: the manifest's is written)
+      ~ context_window  8000 → 16000  (changed in the manifest and outside lettaform; the manifest's value is written)
       ~ secrets.KEY     ‹secret› → ‹secret›
       note: `model` is sent again as it is
 
       ~ agents.supervisor.memory.human  agent-1
-          ~ value  "Nobody yet." → "Alice"  11 → 5 characters of 2500  (reseeded: what the agent made of it is lost)
+          ~ value  "Nobody yet." → "Alice"  11 → 5 characters of 2500  (--reseed: the agent's value is overwritten)
           ~ limit  2000 → 2500
 
   - agents.old  agent-5  will be destroyed: no longer declared
@@ -53,25 +53,25 @@ Stack support · http://localhost:8283 · Letta 0.16.8 · environment prod
       ~ agent_type  "memgpt_agent" → "letta_v1_agent"
 
   > agents.legacy  agent-8  will be adopted
-  = agents.boss  agent-9  only its mark is written: moved from agents.chief
-  < agents.gone  agent-10  will be forgotten, and stays as it is: removed: {destroy: false}
+  = agents.boss  agent-9  only lettaform's mark is written: moved from agents.chief
+  < agents.gone  agent-10  will no longer be managed; the object is kept: removed: {destroy: false}
 
-Changed outside, will be written back:
+Changed outside lettaform, will be restored:
   ~ blocks.organization  agent-1
       ~ description  "x" → "What everybody must know."
-      recompiles 200 agents
+      recompiles the system prompts of 200 agents
 
-! agents.supervisor.memory.persona.value: the manifest's seed moved; \
-`--reseed agents.supervisor.memory.persona` writes it
+! agents.supervisor.memory.persona.value: the manifest's value changed, but the agent's value is kept. \
+`lettaform apply --reseed agents.supervisor.memory.persona` overwrites it.
 
-Not managed:
+Not managed by this manifest:
   agents.retired  agent-99  marked, no longer declared
 
 Warning: the limit is low  # lettaform.yaml:41
     raise it
 
-Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 to record, 1 to forget. \
-AgentChange: 2 values moved by agents, kept.
+Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 mark to write, 1 to stop managing. \
+2 values changed by agents, kept.
 """
 
 
@@ -90,7 +90,7 @@ def test_colour_changes_no_word() -> None:
 
 def test_verbose_lists_what_is_kept_and_shows_whole_texts() -> None:
     shown = text.plan(everything(), verbose=True)
-    assert "Kept, as agents have made it:\n  agents.supervisor.memory.persona.value  block-1\n" in shown
+    assert "Changed by agents, kept:\n  agents.supervisor.memory.persona.value  block-1\n" in shown
     assert "          | Fifth.\n" in shown
     assert "more lines" not in shown
 
@@ -98,20 +98,20 @@ def test_verbose_lists_what_is_kept_and_shows_whole_texts() -> None:
 def test_nothing_to_do_is_one_line() -> None:
     runtime = tuple(AgentChange(at("agents.a.memory.human"), f"v{n}", "block-1") for n in range(4))
     assert text.plan(of()) == "No changes.\n"
-    assert text.plan(of(runtime=runtime)) == "No changes. AgentChange: 4 values moved by agents, kept.\n"
-    assert text.plan(of(runtime=runtime[:1])) == "No changes. AgentChange: 1 value moved by agents, kept.\n"
+    assert text.plan(of(runtime=runtime)) == "No changes. 4 values changed by agents, kept.\n"
+    assert text.plan(of(runtime=runtime[:1])) == "No changes. 1 value changed by agents, kept.\n"
 
 
 def test_a_moved_seed_is_told_even_if_nothing_changes() -> None:
     moved = AgentChange(at("agents.a.memory.human"), "value", "block-1", seed_moved=True)
-    assert "`--reseed agents.a.memory.human` writes it" in text.plan(of(runtime=(moved,)))
-    assert "`--reseed agents.a.memory.human` writes it" in text.notices(of(runtime=(moved,)))
+    assert "`lettaform apply --reseed agents.a.memory.human` overwrites it" in text.plan(of(runtime=(moved,)))
+    assert "`lettaform apply --reseed agents.a.memory.human` overwrites it" in text.notices(of(runtime=(moved,)))
     assert text.notices(of(runtime=(replace(moved, seed_moved=False),))) == ""
 
 
 def test_a_plan_that_only_writes_the_record_does_not_claim_to_do_nothing() -> None:
     only = of(steps=(step("stack.state", "record", kind="stack"),))
-    assert text.summary(only) == "Plan: nothing to create, change or destroy; only the stack's record is written."
+    assert text.summary(only) == "Plan: no object changes; only the state of the stack is saved."
 
 
 def test_an_own_block_stands_alone_if_its_agent_does_not_change() -> None:
@@ -122,9 +122,9 @@ def test_an_own_block_stands_alone_if_its_agent_does_not_change() -> None:
 def test_drift_beside_a_change_of_the_manifest_is_told_on_its_line() -> None:
     mixed = update("agents.a", FieldChange("a", 1, 2, reason="drift"), FieldChange("b", 1, 2), reason="drift")
     shown = text.plan(of(mixed))
-    assert "~ a  1 → 2  (changed outside: will be written back)\n" in shown
+    assert "~ a  1 → 2  (changed outside lettaform; the manifest's value is restored)\n" in shown
     assert "~ b  1 → 2\n" in shown
-    assert "Changed outside, will be written back" not in shown
+    assert "Changed outside lettaform, will be restored" not in shown
 
 
 def test_an_agent_that_recompiles_itself_is_no_news() -> None:
@@ -165,7 +165,7 @@ def test_a_report_counts_what_the_plan_promised() -> None:
     report = Report(outcomes, 12, 1.44, {"id": "agent-1"})
     assert text.report(plan, report) == (
         'Outputs:\n  id = "agent-1"\n\n'
-        "Applied: 3 created, 3 changed, 2 destroyed, 1 adopted, 1 recorded, 1 forgotten in 1.4 s.\n"
+        "Applied: 3 created, 3 changed, 2 destroyed, 1 adopted, 1 mark written, 1 no longer managed in 1.4 s.\n"
     )
 
 
@@ -204,7 +204,8 @@ def test_what_failed_and_what_was_skipped_are_named() -> None:
         "Failed: tools.t: the server refused ‹secret›␛[2J\n"
         "    mend the tool\n\n"
         "Skipped: agents.a, because tools.t failed\n\n"
-        "Partly applied: 0 created, 1 changed, 0 destroyed in 75 s. 1 step failed, 1 skipped. Apply again to go on.\n"
+        "Partly applied: 0 created, 1 changed, 0 destroyed in 75 s. 1 step failed, 1 skipped. "
+        "Run the same command again to continue.\n"
     )
 
 
@@ -213,7 +214,8 @@ def test_an_interrupted_apply_says_so() -> None:
     report = Report((Outcome(step("agents.a"), "skipped", because="interrupted"),), interrupted=True)
     assert text.report(plan, report) == (
         "Skipped: agents.a: interrupted\n\n"
-        "Interrupted: 0 created, 0 changed, 0 destroyed in 0.0 s. 0 steps failed, 1 skipped. Apply again to go on.\n"
+        "Interrupted: 0 created, 0 changed, 0 destroyed in 0.0 s. 0 steps failed, 1 skipped. "
+        "Run the same command again to continue.\n"
     )
 
 
@@ -237,7 +239,7 @@ AGENT = Live(
 
 
 def test_live_objects() -> None:
-    assert text.objects([AGENT]) == (
+    assert objects.objects([AGENT]) == (
         "agents.boss  agent agent-1\n"
         '    name     "boss"\n'
         "    system   9 characters\n"
@@ -245,33 +247,33 @@ def test_live_objects() -> None:
         "        | Two.\n"
         "    secrets  KEY=‹secret›\n"
     )
-    assert text.objects([]) == "Nothing is live.\n"
+    assert objects.objects([]) == "No live objects.\n"
 
 
 def test_a_living_reference_is_shown_as_an_address() -> None:
     block = Live("block", "block-1", "x", {"label": "x"}, at("blocks.x"))
-    shown = text.objects([replace(AGENT, values={"blocks": ["block-1", "block-2"]}), block])
+    shown = objects.objects([replace(AGENT, values={"blocks": ["block-1", "block-2"]}), block])
     assert "    blocks  [blocks.x, block-2]\n" in shown
 
 
 def test_the_table_tells_two_claims_apart() -> None:
     copy = replace(AGENT, id="agent-22", name="clone")
-    assert text.table([AGENT, copy]) == (
+    assert objects.table([AGENT, copy]) == (
         "agents.boss  agent  agent-1   boss\n"
-        "  claims the same address as another object\n"
+        "  another object is marked with the same address\n"
         "agents.boss  agent  agent-22  clone\n"
-        "  claims the same address as another object\n"
+        "  another object is marked with the same address\n"
     )
-    assert text.table([AGENT]) == "agents.boss  agent  agent-1  boss\n"
+    assert objects.table([AGENT]) == "agents.boss  agent  agent-1  boss\n"
 
 
 def test_marks() -> None:
-    assert text.marks([AGENT]) == (
+    assert objects.marks([AGENT]) == (
         "agents.boss  agent agent-1\n"
         "  marked  yes\n"
-        "  last applied:\n"
+        "  digests of the values last applied:\n"
         "    system  ab12\n"
-        "  last applied to human:\n"
+        "  digests of the values last applied to human:\n"
         "    value  cd34\n"
         '  tools attached by lettaform: ["tool-1"]\n'
     )
