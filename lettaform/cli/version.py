@@ -23,5 +23,5 @@ def version(asked: Globals, /) -> None:
 
 
 def line() -> str:
-    """`lettaform 1.0 (Python 3.12.1, Linux)`."""
+    """Name and version of lettaform, version of Python, and operating system."""
     return f"lettaform {__version__} (Python {platform.python_version()}, {platform.system()})"

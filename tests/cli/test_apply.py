@@ -136,6 +136,7 @@ def test_a_saved_plan(run: Run, flow: Flow, tmp_path: Path) -> None:
     assert run("apply", str(file), "-y").exit_code == 0
     assert flow.calls[0][0] == "apply_saved"
     assert flow.calls[0][3] == file
+    assert f"run `lettaform apply -y {file}`" in run("apply", str(file)).stderr
     flow.raises = Stale("it moved")
     assert run("apply", str(file), "-y").exit_code == 6
 

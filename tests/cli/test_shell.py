@@ -75,6 +75,21 @@ def test_a_wrong_verb_is_answered_with_the_nearest(run: Run) -> None:
     assert run("--aply").exit_code == 1
 
 
+@pytest.mark.parametrize("line", [[], ["dev"], ["state"], ["lock"], ["completion"]])
+def test_a_command_without_a_verb_prints_its_help(line: list[str], run: Run) -> None:
+    result = run(*line)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"Usage: cli {' '.join(line)}".rstrip())
+    assert result.stdout == run(*line, "--help").stdout
+
+
+def test_the_help_lists_every_exit_code_on_a_line_of_its_own(run: Run) -> None:
+    codes = {error.exit_code for error, _ in CODES if isinstance(error, errors.LettaformError)}
+    lines = run("--help").stdout.splitlines()
+    listed = {int(line.split()[0]) for line in lines if line.strip()[:1].isdigit()}
+    assert listed == codes | {0, 2, 5, 130}
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, run: Run) -> None:
     assert "_LETTAFORM_COMPLETE" in run("completion", shell).stdout
@@ -165,6 +180,18 @@ def test_colour_only_on_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert not shell._wants_color()
+
+
+def test_force_color_colours_a_pipe(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32m+\x1b[0m" in run("plan").stdout
+    assert "\x1b" not in run("plan", "--no-color").stdout
+    flow.raises = errors.Stale("changed")
+    assert "\x1b[1;31mError:\x1b[0m" in run("plan").stderr
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("plan").stderr
+    flow.raises = None
+    assert "\x1b" not in run("plan").stdout
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -281,6 +308,12 @@ def test_usage_errors_in_json(run: Run) -> None:
     result = run("plan", "--json", "--bogus")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["error"]["type"] == "Usage"
+
+
+def test_a_usage_error_is_one_line(run: Run) -> None:
+    message, hint = run("import").stderr.splitlines()
+    assert message.startswith("Error: Missing argument")
+    assert hint == "  → run `cli import --help`"
 
 
 def test_hostile_arguments_are_clean(run: Run) -> None:

@@ -80,3 +80,4 @@ def test_version(run: Run) -> None:
 
     assert run("version").stdout.startswith(f"lettaform {__version__} (Python 3.")
     assert json.loads(run("--json", "version").stdout)["version"] == __version__
+    assert run("--version").stdout == run("version").stdout

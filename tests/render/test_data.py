@@ -11,8 +11,9 @@ import pytest
 from lettaform import __version__
 from lettaform.errors import Guarded, ManifestError, Place, Problem, ServerError, Stale
 from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, Report
+from lettaform.plan import saved
 from lettaform.render import data
-from lettaform.values import Patch, Ref, Template
+from lettaform.values import UNREAD, Patch, Ref, Template
 
 from .samples import HOSTILE, SECRET, SENTINEL, at, everything, hidden, of, step, update
 
@@ -228,6 +229,20 @@ def test_live_objects_without_their_secrets() -> None:
     assert shown["values"] == {"name": "boss", "secrets": {"KEY": None}}
     assert shown["mark"] == {"base": {}, "members": {}, "parts": {}}
     assert "values" not in data.live(live, values=False)
+
+
+def test_a_field_that_was_not_read_is_left_out() -> None:
+    live = Live("agent", "agent-1", "boss", {"name": "boss", "tags": UNREAD}, at("agents.boss"))
+    assert data.live(live)["values"] == {"name": "boss"}
+
+
+@pytest.mark.parametrize("plan", [everything(), hidden()])
+def test_the_schema_describes_exactly_what_a_saved_plan_holds(plan: Plan) -> None:
+    written = json.loads(data.dumps({**data.plan(plan), **saved.dump(plan)}))
+    schema = data.plan_schema()
+    jsonschema.validate(written, schema, cls=jsonschema.Draft202012Validator)
+    optional = {"environment", "warnings"}
+    assert schema["properties"].keys() - optional == written.keys() - optional
 
 
 def test_a_create_has_no_id() -> None:
