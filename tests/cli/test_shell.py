@@ -68,7 +68,7 @@ def test_python_dash_m() -> None:
     assert done.stdout.startswith("lettaform ")
 
 
-def test_a_wrong_verb_is_answered_with_the_nearest(run: Run) -> None:
+def test_an_unknown_verb_suggests_a_similar_one(run: Run) -> None:
     result = run("aply")
     assert result.exit_code == 1
     assert "unknown verb `aply`; did you mean `apply`?" in result.stderr
@@ -111,7 +111,7 @@ def test_the_fake_flow_is_like_the_real_one() -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_global_options_may_stand_on_both_sides_of_the_verb(
+def test_global_options_are_accepted_before_and_after_the_verb(
     after: bool, run: Run, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LETTA_API_KEY", "token")
@@ -131,7 +131,7 @@ def test_global_options_may_stand_on_both_sides_of_the_verb(
     assert "GET /v1/agents/ 200 0.1 s ␛[2J" in result.stderr
 
 
-def test_both_sides_add_up_and_the_verb_has_the_last_word(run: Run, flow: Flow) -> None:
+def test_options_after_the_verb_extend_and_override_those_before(run: Run, flow: Flow) -> None:
     run("--var", "x=1", "--var", "y=1", "-e", "test", "-f", "a", "plan", "--var", "x=2", "-e", "prod", "-f", "b")
     source = flow.calls[0][1]
     assert source.variables == {"x": "2", "y": "1"}
@@ -139,7 +139,7 @@ def test_both_sides_add_up_and_the_verb_has_the_last_word(run: Run, flow: Flow) 
     assert source.files == (Path("a"), Path("b"))
 
 
-def test_nothing_given_means_nothing(run: Run, flow: Flow) -> None:
+def test_without_global_options_the_defaults_hold(run: Run, flow: Flow) -> None:
     run("plan")
     _, source, connection, _ = flow.calls[0]
     assert (source.files, source.environment, dict(source.variables)) == ((), None, {})
@@ -149,7 +149,7 @@ def test_nothing_given_means_nothing(run: Run, flow: Flow) -> None:
 @pytest.mark.parametrize(
     "line", [["version", "--var", "x=1"], ["--var", "x=1", "version"], ["completion", "bash", "--json"]]
 )
-def test_an_option_that_would_do_nothing_is_refused(line: list[str], run: Run) -> None:
+def test_a_global_option_that_has_no_effect_is_an_error(line: list[str], run: Run) -> None:
     assert run(*line).exit_code == 1
 
 
@@ -160,16 +160,16 @@ def test_a_variable_needs_a_value(run: Run, flow: Flow) -> None:
     assert flow.calls == []
 
 
-def test_variables_do_not_show_in_the_repr() -> None:
+def test_the_repr_hides_variables() -> None:
     assert "hunter2" not in repr(Globals(variables={"key": "hunter2"}))
 
 
-def test_every_global_option_is_taken_by_some_verb() -> None:
+def test_every_global_option_is_accepted_by_some_verb() -> None:
     taken = {name for verb in VERBS.values() for name in verb.takes}
     assert {option.about for option in cli.params if isinstance(option, GlobalOption)} == taken
 
 
-def test_colour_only_on_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_printed_only_on_a_terminal_that_supports_them(monkeypatch: pytest.MonkeyPatch) -> None:
     from lettaform import cli as shell
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
@@ -214,7 +214,7 @@ CODES: list[tuple[BaseException, int]] = [
 ]
 
 
-def test_no_error_class_is_forgotten() -> None:
+def test_every_error_class_is_listed() -> None:
     classes = {cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.LettaformError)}
     assert {type(error) for error, _ in CODES} == classes
 
@@ -257,7 +257,7 @@ def test_a_manifest_error_shows_the_line(run: Run, flow: Flow, tmp_path: Path, m
     )
 
 
-def test_an_error_out_of_a_task_group_is_still_that_error(run: Run, flow: Flow) -> None:
+def test_an_error_raised_in_a_task_group_is_unwrapped(run: Run, flow: Flow) -> None:
     flow.raises = ExceptionGroup("tasks", [ExceptionGroup("inner", [errors.Stale("it moved")])])
     assert run("plan").exit_code == 6
     flow.raises = ExceptionGroup("tasks", [errors.Stale("it moved"), ValueError("no")])
@@ -272,7 +272,7 @@ def test_interrupted(run: Run, flow: Flow) -> None:
         assert "Traceback" not in result.output
 
 
-def test_a_bug_is_owned_up_to_without_its_words(run: Run, flow: Flow) -> None:
+def test_a_bug_is_reported_without_its_message(run: Run, flow: Flow) -> None:
     flow.raises = RuntimeError("hunter2")
     result = run("plan", "--var", "key=hunter2")
     assert result.exit_code == 1
@@ -283,7 +283,7 @@ def test_a_bug_is_owned_up_to_without_its_words(run: Run, flow: Flow) -> None:
     assert json.loads(run("plan", "--json").stdout)["error"]["type"] == "Bug"
 
 
-def test_debug_shows_where_and_still_no_secret(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_prints_the_traceback_without_secrets(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTA_API_KEY", "token-hunter")
     monkeypatch.setenv("LETTAFORM_VAR_key", "variable-hunter")
     for error in (RuntimeError, errors.ServerError):
@@ -316,17 +316,17 @@ def test_a_usage_error_is_one_line(run: Run) -> None:
     assert hint == "  → run `cli import --help`"
 
 
-def test_hostile_arguments_are_clean(run: Run) -> None:
+def test_hostile_arguments_are_cleaned(run: Run) -> None:
     assert "\x1b" not in run("\x1b[2J").output
 
 
-def test_what_a_terminal_cannot_show_does_not_crash() -> None:
+def test_characters_outside_the_encoding_of_the_terminal_are_escaped() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-m", "lettaform", "x"], capture_output=True, text=True, env=environment)
     assert done.stderr == "Error: unknown verb `x`\n  \\u2192 run `lettaform --help`\n"
 
 
-def test_a_reader_that_goes_away_is_no_news() -> None:
+def test_a_broken_pipe_is_not_an_error() -> None:
     script = "import time, click\nfrom lettaform.cli import cli\n"
     script += "@cli.command()\ndef much():\n  for _ in range(100000): click.echo('x' * 100)\n"
     script += "from lettaform import cli as shell\n"

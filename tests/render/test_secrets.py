@@ -1,4 +1,4 @@
-"""No secret in any rendering, wherever in a plan it stands."""
+"""Secrets are never printed, wherever they are in a plan."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_no_secret_is_shown(shown: str) -> None:
     assert "SENTINEL" not in shown
 
 
-def test_the_sentinel_is_really_there() -> None:
+def test_the_samples_contain_the_secret() -> None:
     assert list(data.secrets(plan.steps[0])) == [SENTINEL, SENTINEL]
     assert "‹secret›" in text.plan(plan)
     assert [field["path"] for change in data.plan(plan)["changes"] for field in change["fields"] if field["secret"]]

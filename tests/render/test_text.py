@@ -76,11 +76,11 @@ Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 mark to write, 1 to 
 """
 
 
-def test_a_plan_with_everything() -> None:
+def test_a_plan_with_every_action_and_group() -> None:
     assert text.plan(everything()) == EVERYTHING
 
 
-def test_colour_changes_no_word() -> None:
+def test_colours_do_not_change_the_text() -> None:
     import re
 
     colored = text.plan(replace(everything(), changes=everything().changes[:1]), color=True)
@@ -89,38 +89,38 @@ def test_colour_changes_no_word() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == bare
 
 
-def test_verbose_lists_what_is_kept_and_shows_whole_texts() -> None:
+def test_verbose_output_lists_kept_values_and_shows_whole_texts() -> None:
     shown = text.plan(everything(), verbose=True)
     assert "Changed by agents, kept:\n  agents.supervisor.memory.persona.value  block-1\n" in shown
     assert "          | Fifth.\n" in shown
     assert "more lines" not in shown
 
 
-def test_nothing_to_do_is_one_line() -> None:
+def test_a_plan_without_changes_is_one_line() -> None:
     runtime = tuple(AgentChange(at("agents.a.memory.human"), f"v{n}", "block-1") for n in range(4))
     assert text.plan(of()) == "No changes.\n"
     assert text.plan(of(runtime=runtime)) == "No changes. 4 values changed by agents, kept.\n"
     assert text.plan(of(runtime=runtime[:1])) == "No changes. 1 value changed by agents, kept.\n"
 
 
-def test_a_moved_seed_is_told_even_if_nothing_changes() -> None:
+def test_a_changed_seed_is_reported_even_if_nothing_changes() -> None:
     moved = AgentChange(at("agents.a.memory.human"), "value", "block-1", seed_moved=True)
     assert "`lettaform apply --reseed agents.a.memory.human` overwrites it" in text.plan(of(runtime=(moved,)))
     assert "`lettaform apply --reseed agents.a.memory.human` overwrites it" in text.notices(of(runtime=(moved,)))
     assert text.notices(of(runtime=(replace(moved, seed_moved=False),))) == ""
 
 
-def test_a_plan_that_only_writes_the_record_does_not_claim_to_do_nothing() -> None:
+def test_a_plan_that_only_saves_the_state_says_so() -> None:
     only = of(steps=(step("stack.state", "record", kind="stack"),))
     assert text.summary(only) == "Plan: no object changes; only the state of the stack is saved."
 
 
-def test_an_own_block_stands_alone_if_its_agent_does_not_change() -> None:
+def test_a_memory_block_is_not_indented_if_its_agent_does_not_change() -> None:
     lines = text.plan(of(update("agents.a.memory.human", FieldChange("limit", 1, 2), kind="block"))).splitlines()
     assert lines[2:4] == ["  ~ agents.a.memory.human  agent-1", "      ~ limit  1 → 2"]
 
 
-def test_drift_beside_a_change_of_the_manifest_is_told_on_its_line() -> None:
+def test_drift_next_to_a_change_of_the_manifest_is_explained_on_its_line() -> None:
     mixed = update("agents.a", FieldChange("a", 1, 2, reason="drift"), FieldChange("b", 1, 2), reason="drift")
     shown = text.plan(of(mixed))
     assert "~ a  1 → 2  (changed outside lettaform; the manifest's value is restored)\n" in shown
@@ -128,11 +128,11 @@ def test_drift_beside_a_change_of_the_manifest_is_told_on_its_line() -> None:
     assert "Changed outside lettaform, will be restored" not in shown
 
 
-def test_an_agent_that_recompiles_itself_is_no_news() -> None:
+def test_recompiling_a_single_agent_is_not_mentioned() -> None:
     assert "recompiles" not in text.plan(of(update("agents.a", FieldChange("a", 1, 2), recompiles=1)))
 
 
-def test_hostile_words_from_anywhere_are_clean() -> None:
+def test_hostile_text_in_every_part_of_a_plan_is_cleaned() -> None:
     plan = everything()
     plan = replace(
         plan,
@@ -160,7 +160,7 @@ def done(address: str, op: str = "create", **words: object) -> Outcome:
     return Outcome(step(address, op, **words), "done", Answer("agent-1"))
 
 
-def test_a_report_counts_what_the_plan_promised() -> None:
+def test_a_report_has_the_counts_of_the_plan() -> None:
     plan = everything()
     outcomes = tuple(done(str(change.address)) for change in plan.changes)
     report = Report(outcomes, 12, 1.44, {"id": "agent-1"})
@@ -170,7 +170,7 @@ def test_a_report_counts_what_the_plan_promised() -> None:
     )
 
 
-def test_own_blocks_are_born_and_fail_with_their_agent() -> None:
+def test_memory_blocks_are_created_and_fail_with_their_agent() -> None:
     create = Change(at("agents.a"), "agent", "create")
     plan = of(create, Change(at("agents.a.memory.human"), "block", "create"), update("agents.b"))
     good = Report((done("agents.a"), done("agents.b", "update")), seconds=0.3)
@@ -179,7 +179,7 @@ def test_own_blocks_are_born_and_fail_with_their_agent() -> None:
     assert "0 created, 1 changed" in text.report(plan, bad)
 
 
-def test_a_change_of_several_steps_counts_once_and_only_if_all_were_done() -> None:
+def test_a_change_of_several_steps_counts_once_and_only_if_all_are_done() -> None:
     plan = of(update("agents.a"))
     attach = step("agents.a", "link", key="agents.a+tools", member=("tools", "tool-1"))
     both = Report((done("agents.a", "update"), Outcome(attach, "failed", error=ServerError("no"))))
@@ -187,7 +187,7 @@ def test_a_change_of_several_steps_counts_once_and_only_if_all_were_done() -> No
     assert "1 changed" in text.report(plan, Report((done("agents.a", "update"), Outcome(attach, "done"))))
 
 
-def test_what_failed_and_what_was_skipped_are_named() -> None:
+def test_failed_and_skipped_steps_are_named() -> None:
     plan = of(Change(at("tools.t"), "tool", "create"), Change(at("agents.a"), "agent", "create"), update("agents.b"))
     error = ServerError(f"the server refused {SENTINEL}\x1b[2J", "mend the tool")
     from .samples import SECRET
@@ -210,7 +210,7 @@ def test_what_failed_and_what_was_skipped_are_named() -> None:
     )
 
 
-def test_an_interrupted_apply_says_so() -> None:
+def test_the_report_of_an_interrupted_apply() -> None:
     plan = of(Change(at("agents.a"), "agent", "create"))
     report = Report((Outcome(step("agents.a"), "skipped", because="interrupted"),), interrupted=True)
     assert text.report(plan, report) == (
@@ -262,13 +262,13 @@ def test_written_marks_are_counted_by_either_name_of_the_action(action: Any) -> 
     assert "2 marks to write" in text.plan(of(change, replace(change, address=at("agents.b"))))
 
 
-def test_a_living_reference_is_shown_as_an_address() -> None:
+def test_the_id_of_a_known_object_is_shown_as_its_address() -> None:
     block = Live("block", "block-1", "x", {"label": "x"}, at("blocks.x"))
     shown = objects.objects([replace(AGENT, values={"blocks": ["block-1", "block-2"]}), block])
     assert "    blocks  [blocks.x, block-2]\n" in shown
 
 
-def test_the_table_tells_two_claims_apart() -> None:
+def test_the_table_points_out_two_objects_with_one_address() -> None:
     copy = replace(AGENT, id="agent-22", name="clone")
     assert objects.table([AGENT, copy]) == (
         "agents.boss  agent  agent-1   boss\n"
