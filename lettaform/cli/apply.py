@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lettaform.model import Plan, Report
     from lettaform.render.progress import Notify
 
-yes = click.option("-y", "--yes", is_flag=True, help="Apply without asking for confirmation.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 parallel = click.option(
     "--parallel",
     type=click.IntRange(1, 64),

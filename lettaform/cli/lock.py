@@ -61,7 +61,7 @@ def show(asked: Globals, /) -> None:
 
 
 @lock.command()
-@click.option("-y", "--yes", is_flag=True, help="Release the lock without asking for confirmation.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def release(asked: Globals, /, yes: bool) -> None:
     """Release the lock of a run that has ended without releasing it. A run that is still active stops.

@@ -20,7 +20,10 @@ def state() -> None:
 @state.command("list")
 @click.pass_obj
 def list_(asked: Globals, /) -> None:
-    """List all objects of the stack, including duplicates (other objects with the same mark) and orphaned blocks."""
+    """List all objects of the stack.
+
+    The list includes duplicates (other objects with the same mark) and orphaned memory blocks.
+    """
     from lettaform import flow
     from lettaform.render import data, objects
 
@@ -35,7 +38,10 @@ def list_(asked: Globals, /) -> None:
 @click.argument("address")
 @click.pass_obj
 def show(asked: Globals, /, address: str) -> None:
-    """Show the state of ADDRESS: digests of the values last applied, and the members that lettaform attached."""
+    """Show the state of ADDRESS.
+
+    The state holds digests of the values last applied, and the members that lettaform attached.
+    """
     from lettaform import flow
     from lettaform.errors import nearest
     from lettaform.render import data, objects

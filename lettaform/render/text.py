@@ -214,8 +214,8 @@ def _notices(plan: model.Plan, paint: Paint) -> list[str]:
     for kept in plan.runtime:
         if kept.seed_moved:
             command = f"lettaform apply --reseed {shlex.quote(str(kept.address))}"
-            told = f"{kept.address}.{kept.path}: the manifest's value changed, but the agent's value is kept."
-            lines.append(paint("! ", "changed") + clean_line(f"{told} `{command}` overwrites it."))
+            message = f"{kept.address}.{kept.path}: the manifest's value changed, but the agent's value is kept."
+            lines.append(paint("! ", "changed") + clean_line(f"{message} `{command}` overwrites it."))
     return lines
 
 

@@ -43,9 +43,7 @@ def test_source_lines_with_a_caret_and_a_hint(here: Path) -> None:
         ("x: 1", (0, 1), []),
     ],
 )
-def test_the_caret_points_at_the_column(
-    here: Path, source: str, place: tuple[int, int], lines: list[str]
-) -> None:
+def test_the_caret_points_at_the_column(here: Path, source: str, place: tuple[int, int], lines: list[str]) -> None:
     (here / "a.yaml").write_bytes(source.encode())
     shown = problems.problem(Problem("wrong", Place("a.yaml", *place))).splitlines()
     assert shown == ["Error: wrong", f"  at a.yaml:{place[0]}:{place[1]}", *lines]
