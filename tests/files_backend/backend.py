@@ -49,7 +49,7 @@ ABLE = Capabilities(listed=frozenset(KINDS), inline_parts=False, attach_parts=Fa
 
 
 class FilesBackend:
-    """Agents and their memory as files below `root`. `requests` counts operations; `writes` those that change a file."""
+    """Agents and their memory as files below `root`. `writes` counts the operations that change a file."""
 
     capabilities = ABLE
 

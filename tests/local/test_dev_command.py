@@ -69,7 +69,7 @@ def test_down_all_stops_each(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_down_all_with_a_port_is_a_contradiction() -> None:
     result = CliRunner().invoke(cli, ["dev", "down", "--all", "--port", "1"])
     assert result.exit_code == 1
-    assert "--all goes without --port" in result.stderr
+    assert "--all cannot be combined with --port" in result.stderr
 
 
 def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
