@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.backend import Server
+from lettaform.backend import Backend
 from lettaform.errors import LettaformError, ServerError, Unavailable
 from lettaform.model import FORGET, Answer, Event, Mark, Outcome, Plan, Report, Step
 from lettaform.values import Ref, settle
@@ -28,7 +28,7 @@ class Stop:
 
 async def apply(
     plan: Plan,
-    server: Server,
+    server: Backend,
     *,
     known: frozenset[str] = frozenset(),
     parallel: int = 8,
@@ -50,7 +50,7 @@ async def apply(
 
 
 class _Walk:
-    def __init__(self, plan: Plan, server: Server, gate: asyncio.Semaphore, notify: Notify, stop: Stop) -> None:
+    def __init__(self, plan: Plan, server: Backend, gate: asyncio.Semaphore, notify: Notify, stop: Stop) -> None:
         self.plan, self.server, self.gate, self.notify, self.stop = plan, server, gate, notify, stop
         self.outcomes: dict[str, Outcome] = {}
         self.answers: dict[Address, Answer] = {}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
-from lettaform.kinds.base import Policy
+from lettaform.kinds.base import Call, Policy
 
 # --- wanted ----------------------------------------------------------------------------------------------------------
 
@@ -117,7 +117,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Live:
-    """An object as the server has it. `values` holds every readable field, in the manifest's words."""
+    """An object as the server has it.
+
+    values      every field that can be read, in the manifest's names; UNREAD for a field that was not asked for
+    address     what its mark claims, or where the state has it; None if nothing says that it is ours
+    stack       the stack that owns it; "" if another program's object is used as external
+    mark        what lettaform keeps with it
+    marked      whether the object itself carries the claim
+    discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not asked
+                for is missing
+    """
 
     kind: str
     id: str
@@ -127,6 +136,56 @@ class Live:
     stack: str | None = None
     mark: Mark = field(default_factory=Mark)
     marked: bool = False
+    discovered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a backend lists of a stack.
+
+    objects   kind to its objects; all of that kind, or those that claim to be of the stack
+    attached  id of an agent to the blocks that are attached to it, whoever created them
+    state     the pages of the stack's state; empty if it has none
+    refused   kinds that the server does not list, each with its answer
+    """
+
+    objects: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
+    attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
+    state: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def __or__(self, other: Listing) -> Listing:
+        """Both: a kind that `other` lists, too, is taken from there."""
+        return Listing(
+            {**self.objects, **other.objects},
+            {**self.attached, **other.attached},
+            self.state or other.state,
+            {**self.refused, **other.refused},
+        )
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do, by kind. `plan` and `ownership` ask it, and know nothing else about a backend.
+
+    claims        kinds whose objects can carry the stack and the address that they belong to
+    marks         kinds whose objects have room for the digests of what was applied
+    searchable    kinds of which the claims of a stack are found by one search
+    listed        kinds of which one list shows all objects, whoever owns them
+    nested        kinds that are listed below their owner, one request each
+    calls         kind to what must be called after its objects change
+    inline_parts  whether own blocks are created in the request that creates their agent
+    attach_parts  whether an own block that is created by itself must be attached; otherwise it is created in place
+    """
+
+    claims: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
+    searchable: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
+    nested: frozenset[str] = frozenset()
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    inline_parts: bool = True
+    attach_parts: bool = True
 
 
 @dataclass(frozen=True)
@@ -205,6 +264,7 @@ class Observed:
     brought: Mapping[Address, str] = field(default_factory=dict)
     """Address of what another object brings to the id of what it brought."""
     problems: tuple[Problem, ...] = ()
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
     @property
     def orphaned_blocks(self) -> tuple[tuple[Address, Live], ...]:

@@ -240,7 +240,7 @@ def test_a_release_that_cannot_hold_what_we_make_is_too_old_for_anything(fleet: 
     fleet.write("")
     refused = at_version(fleet, version)
     assert str(refused) == f"Letta {version} at http://localhost:8283 is too old for lettaform"
-    assert (refused.hint or "").startswith("0.16.5 is the first")
+    assert (refused.hint or "").startswith("use 0.16.5 or newer")
 
 
 def test_a_release_that_lacks_a_kind_says_so_with_the_place_and_since_when_there_is_one(

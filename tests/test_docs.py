@@ -74,6 +74,12 @@ def test_each_row_of_the_glossary_names_both_equivalents() -> None:
     assert [row for row in _rows("glossary.md") if len(row.split(" | ")) != 4 or "||" in row] == []
 
 
+def test_the_layout_names_every_package() -> None:
+    packages = {path.stem for path in (ROOT / "lettaform").iterdir() if path.suffix in ("", ".py")}
+    layout = set(re.findall(r"^\| \d+ \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    assert layout == {name for name in packages if not name.startswith("_")}
+
+
 def test_the_readme_links_the_glossary() -> None:
     assert "(docs/glossary.md)" in (ROOT / "README.md").read_text()
 

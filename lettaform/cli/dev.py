@@ -1,4 +1,4 @@
-"""`lettaform dev`: run a real Letta server on this machine."""
+"""`lettaform dev`: run a Letta server on this machine."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ _port = click.option(
     type=click.IntRange(0, 65535),
     default=local.DEFAULT_PORT,
     show_default=True,
-    help="Port of the server, on 127.0.0.1.",
+    help="Port on 127.0.0.1 that the server listens on.",
 )
 _data = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of its data. Default: one for each port.",
+    help="Folder of the server's data. Default: one folder per port.",
 )
 
 
 @click.group()
 def dev() -> None:
-    """Run a real Letta server on this machine, from PyPI, with its own PostgreSQL, without Docker or an API key."""
+    """Run a Letta server on this machine, installed from PyPI, with its own PostgreSQL.
+
+    Docker and API keys are not needed.
+    """
 
 
 @dev.command()
@@ -37,12 +40,16 @@ def dev() -> None:
 @click.option(
     "--letta",
     metavar="RELEASE",
-    help=f"Release to run instead of {local.LETTA}; data need the release that created them.",
+    help=f"Letta release to install, for example 0.16.2. Default: {local.LETTA}, or the release that created the data.",
 )
-@click.option("--echo-model", is_flag=True, help="Add a model that repeats the last message and needs no key.")
-@click.option("--password", help="Bearer token that every request needs.")
+@click.option("--echo-model", is_flag=True, help="Add a model that needs no API key and repeats its input.")
+@click.option("--password", help="Bearer token that every request must send.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds until it is healthy."
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=120,
+    show_default=True,
+    help="Maximum number of seconds until the server is ready.",
 )
 @click.pass_obj
 def up(
@@ -55,7 +62,7 @@ def up(
     password: str | None,
     timeout: float,
 ) -> None:
-    """Start a server, or find it running. Installs Letta the first time. Port 0 chooses a free port."""
+    """Start the server, unless it is running. The first start installs it. Port 0 selects a free port."""
     server = local.up(
         port,
         data,
@@ -73,17 +80,17 @@ def up(
     click.echo(f"  model      {server.model}")
     click.echo(f"  embedding  {server.embedding}")
     click.echo(f"  log        {server.log}")
-    click.echo(f"  stop it    lettaform dev down --port {server.url.rpartition(':')[2]}")
+    click.echo(f"  stop       lettaform dev down --port {server.url.rpartition(':')[2]}")
 
 
 @dev.command()
-@click.option("--port", type=click.IntRange(1, 65535), help=f"[default: {local.DEFAULT_PORT}]")
+@click.option("--port", type=click.IntRange(1, 65535), help=f"Port of the server. Default: {local.DEFAULT_PORT}.")
 @_data
-@click.option("--purge", is_flag=True, help="Also delete its data.")
-@click.option("--all", "everything", is_flag=True, help="All servers that were started on this machine.")
+@click.option("--purge", is_flag=True, help="Also delete the server's data.")
+@click.option("--all", "everything", is_flag=True, help="Stop all servers that were started on this machine.")
 @click.pass_obj
 def down(asked: Globals, /, port: int | None, data: Path | None, purge: bool, everything: bool) -> None:
-    """Stop a server. Its data stay, unless --purge is given."""
+    """Stop the server. Its data is kept unless --purge is given."""
     if everything and (port is not None or data is not None):
         raise LocalError("--all cannot be combined with --port or --data")
     folders = [known.data for known in local.status()] if everything else [data]
@@ -99,15 +106,18 @@ def down(asked: Globals, /, port: int | None, data: Path | None, purge: bool, ev
         line = f"stopped {each['server']}" if each["ran"] else f"{each['server']} was not running"
         click.echo(line + (", data deleted" if purge else ""))
     if not stopped:
-        click.echo("nothing to stop")
+        click.echo("no server to stop")
 
 
 @dev.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Only the server of this port. Default: all.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the server. Default: all servers.")
 @_data
 @click.pass_obj
 def status(asked: Globals, /, port: int | None, data: Path | None) -> None:
-    """List the servers that run or were stopped, and their data folders."""
+    """List the servers on this machine.
+
+    Columns: URL, condition, Letta release, folder of the data.
+    """
     found = local.status(port, data)
     if asked.json:
         names = ("url", "condition", "version", "model", "embedding", "data", "pid")
@@ -117,18 +127,20 @@ def status(asked: Globals, /, port: int | None, data: Path | None) -> None:
     for known in found:
         click.echo(f"{known.url}  {known.condition:8}  Letta {known.version}  {known.data}")
     if not found:
-        click.echo("no server; `lettaform dev up` starts one")
+        click.echo("no server on this machine; `lettaform dev up` starts one")
 
 
 @dev.command()
 @_port
 @_data
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="Number of lines.")
-@click.option("-f", "--follow", is_flag=True, help="Print new lines until Ctrl-C.")
-@click.option("--postgres", is_flag=True, help="The log of PostgreSQL.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="Number of lines to print."
+)
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
+@click.option("--postgres", is_flag=True, help="Print the log of the server's PostgreSQL.")
 @click.pass_obj
 def logs(asked: Globals, /, port: int, data: Path | None, lines: int, follow: bool, postgres: bool) -> None:
-    """Print the end of the log."""
+    """Print the last lines of the server's log."""
     of: Literal["letta", "postgres"] = "postgres" if postgres else "letta"
     for line in local.logs(port, data, lines=lines, follow=follow, of=of):
         click.echo(json.dumps({"line": line}) if asked.json else line)

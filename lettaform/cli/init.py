@@ -1,4 +1,4 @@
-"""`lettaform init`: write a small manifest that works."""
+"""`lettaform init`: write an example manifest."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MANIFEST = """\
 stack: {stack}
 
 variables:
-  model:     {{default: letta/letta-free, description: The model of every agent.}}
-  embedding: {{default: letta/letta-free, description: The embedding model of every agent.}}
+  model:     {{default: letta/letta-free, description: Model of all agents.}}
+  embedding: {{default: letta/letta-free, description: Embedding model of all agents.}}
 
 defaults:
   agents:
@@ -26,14 +26,14 @@ defaults:
     embedding: "${{var.embedding}}"
 
 blocks:
-  organization:                      # a shared block of both agents
+  organization:                      # one block, shared by both agents
     value: We answer questions about our product.
-    description: What everybody in the team must know.
+    description: What the whole team must know.
 
 agents:
   supervisor:
     system: !file prompts/supervisor.md
-    memory:                          # own blocks; the agent may rewrite them while it runs
+    memory:                          # its own blocks; the agent changes them at run time
       persona: I plan and assign the work.
       human: {{value: Nobody yet., limit: 2000}}
     blocks: [organization]
@@ -60,7 +60,7 @@ Read the memory block `organization` before you answer. If you do not know somet
 """
 
 WORKFLOW = """\
-# Plan on every pull request, apply on main. Needs the repository secrets LETTA_BASE_URL and LETTA_API_KEY.
+# Runs plan on every pull request and apply on main. Needs the repository secrets LETTA_BASE_URL and LETTA_API_KEY.
 name: lettaform
 on:
   pull_request:
@@ -100,16 +100,16 @@ IGNORED = ".lettaform/"
 NEXT = """
 Next:
   lettaform dev up      start a Letta server on this machine, unless you have one
-  lettaform plan        show what would change
-  lettaform apply       carry it out
+  lettaform plan        show the changes
+  lettaform apply       make the changes
 """
 
 
 @click.command()
-@click.option("--ci", type=click.Choice(["github"]), help="Also write a workflow that plans and applies.")
+@click.option("--ci", type=click.Choice(["github"]), help="Also write a CI workflow that runs plan and apply.")
 @click.pass_obj
 def init(asked: Globals, /, ci: str | None) -> None:
-    """Write a small manifest that works: two agents with a shared memory block. Overwrites nothing."""
+    """Write an example manifest: two agents with a shared memory block. Existing files are not overwritten."""
     from lettaform.manifest.schema import text
 
     folder = asked.directory
@@ -121,16 +121,17 @@ def init(asked: Globals, /, ci: str | None) -> None:
     }
     if ci == "github":
         files[".github/workflows/lettaform.yml"] = WORKFLOW.format(version=__version__)
-    there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
-    if there:
-        message = f"already exists: {', '.join(there)}; nothing was written"
+    existing = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
+    if existing:
+        message = f"these files exist already: {', '.join(existing)}; nothing was written"
         raise LettaformError(message, "choose another folder with -C")
     try:
         for name, content in files.items():
             _write(folder / name, content)
         ignoring = _ignore(folder / ".gitignore")
     except OSError as error:
-        raise LettaformError(f"cannot write {error.filename}: {error.strerror}") from error
+        message = f"cannot write {error.filename}: {error.strerror}"
+        raise LettaformError(message, "make the folder writable, or choose another folder with -C") from error
     written = [*files, *([".gitignore"] if ignoring else [])]
     if asked.json:
         click.echo(json.dumps({"written": written}))
@@ -139,7 +140,7 @@ def init(asked: Globals, /, ci: str | None) -> None:
 
 
 def _stack(folder: Path) -> str:
-    """The name of the folder, with characters that a stack name allows."""
+    """A stack name made from the name of the folder."""
     return re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "fleet"
 
 
@@ -150,7 +151,7 @@ def _write(path: Path, content: str) -> None:
 
 
 def _ignore(path: Path) -> bool:
-    """Add the working folder to .gitignore. Returns False if it is already listed."""
+    """Add lettaform's working files to a .gitignore. Returns False if they are there already."""
     text = path.read_text("utf-8") if path.exists() else ""
     if IGNORED in text.splitlines():
         return False

@@ -71,6 +71,13 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def same(one: Plan, other: Plan) -> bool:
+    """Whether two plans do the same."""
+    return not moved(
+        {"server": {"url": one.url}, "stack": one.stack, "environment": one.environment, **dump(one)}, other
+    )
+
+
 def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
     if name == "fields" and isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from (key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))

@@ -232,7 +232,7 @@ class Run:
         with self.here() as source:
             plan, report = flow.apply(source, self.connection, self.options, notify=hear)
         self.sent = list(self.faulty.shapes)
-        self.said += [repr(data.planned(plan)), text.plan(plan, verbose=True)]
+        self.said += [repr(data.plan_event(plan)), text.plan(plan, verbose=True)]
         if report:
             self.said += [data.dumps(data.summary(report)), text.report(plan, report)]
         return report

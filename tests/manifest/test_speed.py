@@ -48,4 +48,4 @@ def test_loads_nothing_that_it_does_not_need(project: Project) -> None:
         f"print(sorted({heavy!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "ok: 11 objects in the stack big\n[]\n"
+    assert done.stdout == "The manifest is valid: 11 objects in stack big.\n[]\n"

@@ -30,7 +30,7 @@ def of(*changes: Change, **words: Any) -> Plan:
 
 
 def everything() -> Plan:
-    """Every action, every reason, every group."""
+    """A plan with every action, reason and group."""
     place = Place("lettaform.yaml", 41, 5)
     worker, text = at("agents.worker[emea]"), "First.\nSecond.\nThird.\nFourth.\nFifth.\n"
     return of(
@@ -98,7 +98,7 @@ def everything() -> Plan:
 
 
 def hidden() -> Plan:
-    """A Secret wherever one can stand."""
+    """A plan with a Secret in every position."""
     entry = {"KEY": SECRET, "nested": {"list": [SECRET]}}
     changes = (
         Change(

@@ -11,14 +11,14 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
-from lettaform.address import Address
+from lettaform.backend.v1 import state
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import HOLDS, SETTLE
-from lettaform.backend.v1.objects import whole
-from lettaform.backend.v1.relations import brought
+from lettaform.backend.v1.decode import decode
+from lettaform.backend.v1.objects import discovered, whole
 from lettaform.errors import Conflict, NotFound, ServerError, Unavailable, nearest
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Attr, Kind, path_get
+from lettaform.kinds.base import Kind
 from lettaform.model import FORGET, Answer, Live, Mark, Step
 from lettaform.ownership import marks
 from lettaform.values import Item, Patch, Ref, canonical, fill, secrets
@@ -73,7 +73,7 @@ class Sender:
             made = await self._post_below(kind, body, fields["agent"])
         else:
             made = await self._post(step, kind, body)
-        live = marks.read(step.kind, made)
+        live = decode(step.kind, made)
         self._expect(step, kind, body, made)
         parts = {each.get("label"): each["id"] for each in made.get("blocks") or ()}
         return Answer(live.id, live.values, {key: parts[key] for key in step.parts if key in parts})
@@ -92,32 +92,14 @@ class Sender:
         answer: Callable[[Ref], Any],
         now: Mapping[str, Any],
     ) -> None:
-        """Write the mark into a body, over what stands there `now` and stays."""
+        """Put the mark into a body, or leave it out to forget the object."""
         assert step.mark is not None
-        tags, metadata = now.get("tags") or (), now.get("metadata") or {}
-        forget = step.mark == Mark() and not step.fields and step.member == FORGET
-        if kind.tagged():
-            claim = [] if forget else marks.tags(self.stack, step.address)
-            body["tags"] = [*body.get("tags", marks.foreign_tags(tags)), *claim]
-        elif text := kind.worded():
-            self._worded(text, path_get(now, text.read or ""), step.address, body, forget)
-        if kind.roomy():
+        if step.member == FORGET:
+            marks.erase(kind, body, now)
+        else:
             members = {name: _known(value, answer) for name, value in step.mark.members.items()}
-            told = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
-            others = {key: value for key, value in {**metadata, **body.get("metadata", {})}.items() if key != marks.KEY}
-            gone = set(metadata) - set(body["metadata"]) if "metadata" in body else set()
-            others = {key: value for key, value in others.items() if key not in gone}
-            inside = {} if kind.tagged() else {"stack": self.stack, "addr": str(step.address)}
-            body["metadata"] = others | ({} if forget else {marks.KEY: marks.metadata(told) | inside})
-
-    def _worded(self, text: Attr, now: Any, address: Address, body: dict[str, Any], forget: bool) -> None:
-        """Write the mark at the end of a text, unless it stands there and the text stays."""
-        wire, (plain, claim) = text.write or "", marks.unworded(now)
-        if forget:
-            # 0.16.8 takes no "" for the description of a group: it would keep our mark
-            body[wire] = plain or ("" if text.clear == "" else " ")
-        elif wire in body or claim != {"stack": self.stack, "addr": str(address)}:
-            body[wire] = marks.worded(body.get(wire, plain) or "", self.stack, address)
+            mark = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
+            marks.write(kind, body, now, self.stack, step.address, mark)
 
     async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST once. Where the answer is lost, look for our mark before anything is sent again."""
@@ -134,7 +116,7 @@ class Sender:
         name = step.fields.get(kind.name_field)
 
         def mine(found: Mapping[str, Any]) -> bool:
-            live = marks.read(step.kind, found)
+            live = decode(step.kind, found)
             claims = live.stack == self.stack and live.address == step.address
             return claims or (kind.mark == "record" and live.name == name)
 
@@ -188,7 +170,7 @@ class Sender:
 
     def _expect(self, step: Step, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
         """0.16.8 drops unknown and same-labelled blocks without a word: hold the answer against what was asked."""
-        live = marks.read(step.kind, made)
+        live = decode(step.kind, made)
         for line in kind.attrs().values():
             if line.link and line.write and line.write in body:
                 lost = set(body[line.write]) - set(live.values.get(line.name) or ())
@@ -207,8 +189,8 @@ class Sender:
         assert step.member is not None
         name, by = step.member
         bringer = next(kind for kind, table in kinds().items() if step.kind in table.brings)
-        found = await brought(self.client, bringer, fill(by, answer), step.kind)
-        names = [marks.read(step.kind, body).name for body in found]
+        found = await discovered(self.client, bringer, fill(by, answer), step.kind)
+        names = [decode(step.kind, body).name for body in found]
         mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
         if not mine:
             what = f"{step.kind} `{name}`" if name else step.kind
@@ -217,7 +199,7 @@ class Sender:
             near = nearest(name, names)
             raise ServerError(told, f"did you mean `{near}`?" if near else "plan again")
         if step.mark is None:
-            live = marks.read(step.kind, mine[0])
+            live = decode(step.kind, mine[0])
             return Answer(live.id, live.values)
         return await self._update(replace(step, id=mine[0]["id"], member=None), answer)
 
@@ -254,13 +236,13 @@ class Sender:
                     names = ", ".join(still)
                     told = f"{step.address}: the server answered 200 and did not change {names}"
                     raise ServerError(told, "plan again")
-        live = marks.read(step.kind, made)
+        live = decode(step.kind, made)
         return Answer(live.id, live.values)
 
     async def _change(
         self, step: Step, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
-        live = marks.read(step.kind, now)
+        live = decode(step.kind, now)
         fields = {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
@@ -291,7 +273,7 @@ class Sender:
         """What was written and does not stand in the answer, ready to be sent again."""
         if made is None:
             return {}
-        live, lost = marks.read(step.kind, made), {}
+        live, lost = decode(step.kind, made), {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
             if line.read is None or line.write is None or line.additive or line.secret:
@@ -323,7 +305,7 @@ class Sender:
                 raise
         except Conflict:
             # 0.16.8 attaches a folder whose files it is still taking away, and answers 409 all the same
-            now = marks.read(step.kind, await whole(self.client, step.kind, id))
+            now = decode(step.kind, await whole(self.client, step.kind, id))
             if step.op == "unlink" or fill(member, answer) not in (now.values.get(name) or ()):
                 raise
         return Answer(id)
@@ -388,9 +370,9 @@ class Sender:
 
     async def _record_blocks(self) -> list[dict[str, Any]]:
         tags = [marks.stack_tag(self.stack)]
-        params = {"label": marks.KEY, "tags": tags, "show_hidden_blocks": True}
+        params = {"label": marks.MARK, "tags": tags, "show_hidden_blocks": True}
         found: list[dict[str, Any]] = await self.client.pages("/v1/blocks/", **params)
-        return [body for body in found if any(tag.startswith(marks.RECORD) for tag in body["tags"])]
+        return [body for body in found if any(tag.startswith(state.TAG) for tag in body["tags"])]
 
     async def _record(self, step: Step) -> Answer:
         """Write the stack record over what stands there, in as many blocks as it needs."""
@@ -401,7 +383,7 @@ class Sender:
             if body["value"] != text:
                 await self.client.send("PATCH", f"/v1/blocks/{body['id']}", body={"value": text}, overtaken=True)
         for number in range(len(now), len(texts)):
-            tags = [marks.stack_tag(self.stack), f"{marks.RECORD}={number}"]
+            tags = [marks.stack_tag(self.stack), f"{state.TAG}={number}"]
             told = {"label": "lettaform", "value": texts[number], "tags": tags, "hidden": True}
             told |= {
                 "description": f"What lettaform remembers of stack {self.stack}. Not for agents.",
