@@ -91,14 +91,15 @@ def _winner(
     if known := next((live for live in claimants if live.id == recorded), None):
         return known
     open_claims = [live for live in claimants if live.id not in state.duplicates]
-    genuine = [live for live in open_claims if any(_is_part(b, address) for b in attached.get(live.id, ()))]
+    genuine = [live for live in open_claims if any(_is_part(b, address, live.stack) for b in attached.get(live.id, ()))]
     if len(genuine) == 1:
         return genuine[0]
     return open_claims[0] if len(open_claims) == 1 and recorded is None else None
 
 
-def _is_part(block: Live, address: Address) -> bool:
-    return block.address is not None and block.address.parent == address
+def _is_part(block: Live, address: Address, stack: str | None) -> bool:
+    """Whether a block claims to be a part of the object at an address of a stack."""
+    return block.address is not None and block.address.parent == address and block.stack == stack
 
 
 def _doubt(address: Address, claimants: Sequence[Live], state: State) -> Problem | None:
@@ -371,7 +372,7 @@ def with_discovered(
         problem = Problem(f"{address}: {live.id} belongs to stack `{live.stack}`", desired.place, None, str(address))
         return replace(observed, problems=(*observed.problems, problem))
     # an apply that was killed between the marks of both has left them to each other
-    own = {block.address: block for block in blocks if block.address and _is_part(block, address)}
+    own = {block.address: block for block in blocks if block.address and _is_part(block, address, manifest.stack)}
     ids = {block.id for block in own.values()}
     held = {a: tuple(b for b in lives if b.id not in ids) for a, lives in observed.held_elsewhere.items()}
     claimed = live.address or address
