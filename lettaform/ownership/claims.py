@@ -7,7 +7,7 @@ several, it is the one whose attached own blocks carry the marks of that address
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from lettaform.address import Address
@@ -277,18 +277,21 @@ def nested_owners(observed: Observed, manifest: Manifest) -> Iterator[tuple[Addr
 
 def with_nested(observed: Observed, manifest: Manifest, found: Sequence[tuple[Address, Sequence[Live]]]) -> Observed:
     """With the nested objects of the stack. `found`: an address, and everything that lives below its owner."""
-    objects = dict(observed.objects)
+    objects, taken = dict(observed.objects), set(observed.state.ids.values())
     for address, lives in found:
-        mine = _nested(address, manifest.objects.get(address), observed.state, lives)
+        mine = _nested(address, manifest.objects.get(address), observed.state, lives, taken)
         if mine is not None:
+            taken.add(mine.id)
             mark = observed.state.marks.get(address, Mark())
             objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=mark)
     return replace(observed, objects=objects)
 
 
-def _nested(address: Address, desired: Desired | None, state: State, lives: Sequence[Live]) -> Live | None:
-    """The one that the state knows; or, where its creation was intended, the one that is as declared."""
-    id, taken = state.ids.get(address), set(state.ids.values())
+def _nested(
+    address: Address, desired: Desired | None, state: State, lives: Sequence[Live], taken: Collection[str]
+) -> Live | None:
+    """The one that the state knows; or, where its creation was intended, one that is as declared and not `taken`."""
+    id = state.ids.get(address)
     if id is not None and (known := next((live for live in lives if live.id == id), None)):
         return known
     if desired is None:
