@@ -7,7 +7,7 @@ several, it is the one whose attached own blocks carry the marks of that address
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from lettaform.address import Address
@@ -91,14 +91,15 @@ def _winner(
     if known := next((live for live in claimants if live.id == recorded), None):
         return known
     open_claims = [live for live in claimants if live.id not in state.duplicates]
-    genuine = [live for live in open_claims if any(_is_part(b, address) for b in attached.get(live.id, ()))]
+    genuine = [live for live in open_claims if any(_is_part(b, address, live.stack) for b in attached.get(live.id, ()))]
     if len(genuine) == 1:
         return genuine[0]
     return open_claims[0] if len(open_claims) == 1 and recorded is None else None
 
 
-def _is_part(block: Live, address: Address) -> bool:
-    return block.address is not None and block.address.parent == address
+def _is_part(block: Live, address: Address, stack: str | None) -> bool:
+    """Whether a block claims to be a part of the object at an address of a stack."""
+    return block.address is not None and block.address.parent == address and block.stack == stack
 
 
 def _doubt(address: Address, claimants: Sequence[Live], state: State) -> Problem | None:
@@ -276,18 +277,21 @@ def nested_owners(observed: Observed, manifest: Manifest) -> Iterator[tuple[Addr
 
 def with_nested(observed: Observed, manifest: Manifest, found: Sequence[tuple[Address, Sequence[Live]]]) -> Observed:
     """With the nested objects of the stack. `found`: an address, and everything that lives below its owner."""
-    objects = dict(observed.objects)
+    objects, taken = dict(observed.objects), set(observed.state.ids.values())
     for address, lives in found:
-        mine = _nested(address, manifest.objects.get(address), observed.state, lives)
+        mine = _nested(address, manifest.objects.get(address), observed.state, lives, taken)
         if mine is not None:
+            taken.add(mine.id)
             mark = observed.state.marks.get(address, Mark())
             objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=mark)
     return replace(observed, objects=objects)
 
 
-def _nested(address: Address, desired: Desired | None, state: State, lives: Sequence[Live]) -> Live | None:
-    """The one that the state knows; or, where its creation was intended, the one that is as declared."""
-    id, taken = state.ids.get(address), set(state.ids.values())
+def _nested(
+    address: Address, desired: Desired | None, state: State, lives: Sequence[Live], taken: Collection[str]
+) -> Live | None:
+    """The one that the state knows; or, where its creation was intended, one that is as declared and not `taken`."""
+    id = state.ids.get(address)
     if id is not None and (known := next((live for live in lives if live.id == id), None)):
         return known
     if desired is None:
@@ -371,7 +375,7 @@ def with_discovered(
         problem = Problem(f"{address}: {live.id} belongs to stack `{live.stack}`", desired.place, None, str(address))
         return replace(observed, problems=(*observed.problems, problem))
     # an apply that was killed between the marks of both has left them to each other
-    own = {block.address: block for block in blocks if block.address and _is_part(block, address)}
+    own = {block.address: block for block in blocks if block.address and _is_part(block, address, manifest.stack)}
     ids = {block.id for block in own.values()}
     held = {a: tuple(b for b in lives if b.id not in ids) for a, lives in observed.held_elsewhere.items()}
     claimed = live.address or address

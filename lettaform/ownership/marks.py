@@ -77,16 +77,26 @@ def metadata(mark: Mark) -> dict[str, Any]:
 
 
 def from_metadata(own: Any) -> Mark:
-    """The mark that stands under `metadata.lettaform`; an empty one if that was not written by lettaform."""
-    if not isinstance(own, Mapping):
-        return Mark()
-    members = {key: tuple(value) for key, value in (own.get("members") or {}).items()}
-    return Mark(dict(own.get("base") or {}), members, dict(own.get("parts") or {}))
+    """The mark that stands under `metadata.lettaform`, without what cannot be read: anybody can edit metadata."""
+    members = {key: tuple(value) for key, value in _map(own, "members").items() if isinstance(value, list)}
+    parts = {key: dict(base) for key, base in _map(own, "parts").items() if isinstance(base, Mapping)}
+    return Mark(dict(_map(own, "base")), members, parts)
 
 
-def _address(text: str | None) -> Address | None:
+def _map(value: Any, key: str) -> Mapping[str, Any]:
+    """The map under a key; an empty one if there is none."""
+    inner = value.get(key) if isinstance(value, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _claim(stack: Any, address: Any) -> Claim | None:
+    """A claim by its texts; None if no stack is named."""
+    return Claim(stack, _address(address)) if stack and isinstance(stack, str) else None
+
+
+def _address(text: Any) -> Address | None:
     try:
-        return Address.parse(text) if text else None
+        return Address.parse(text) if text and isinstance(text, str) else None
     except ValueError:
         return None
 
@@ -96,25 +106,25 @@ def _address(text: str | None) -> Address | None:
 
 def read(kind: type[Kind], body: Mapping[str, Any], values: dict[str, Any]) -> tuple[Claim | None, Mark]:
     """The claim and the mark in an answer's body. Takes them out of `values`, the object's fields."""
-    own: Any = {}
+    own: Any = None
     if "tags" in values:
         values["tags"] = sorted(foreign_tags(values["tags"] or ()))
     if isinstance(values.get("metadata"), Mapping):
-        own = values["metadata"].get(MARK) or {}
+        own = values["metadata"].get(MARK)
         values["metadata"] = {key: value for key, value in values["metadata"].items() if key != MARK}
     claim = None
     if text := kind.worded():
         values[text.name], claim = _unsigned(values[text.name])
-    elif kind.mark == "inside":
-        claim = Claim(own["stack"], _address(own["addr"])) if {"stack", "addr"} <= own.keys() else None
-    else:
+    elif kind.tagged():
         claim = _tagged(body.get("tags") or ())
-    return claim, from_metadata(own)
+    elif kind.roomy() and isinstance(own, Mapping):
+        claim = _claim(own.get("stack"), own.get("addr"))
+    return claim, from_metadata(own) if kind.roomy() else Mark()
 
 
 def _tagged(all_tags: Iterable[str]) -> Claim | None:
     pairs = dict(tag[len(_PREFIX) :].split("=", 1) for tag in all_tags if tag.startswith(_PREFIX) and "=" in tag)
-    return Claim(pairs["stack"], _address(pairs.get("addr"))) if "stack" in pairs else None
+    return _claim(pairs.get("stack"), pairs.get("addr"))
 
 
 def write(
