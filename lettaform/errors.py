@@ -2,6 +2,7 @@
 
 LettaformError                 the CLI catches only this; anything else is a bug and says how to report it
 ├ ManifestError                the files are wrong; carries all Problems, each with its place and a hint
+├ Interrupted                  the run was interrupted before everything was carried out
 ├ LocalError                   the server on this machine could not be installed, started or stopped
 ├ ServerError                  the server said no: method, path, status, its own words
 │ ├ Unauthorized               401, 403
@@ -14,6 +15,7 @@ LettaformError                 the CLI catches only this; anything else is a bug
   ├ Guarded                    it would destroy something precious; names the flag that consents
   ├ Diverged                   manifest and agent both changed a `merge` value
   ├ Stale                      the saved plan no longer fits what is live
+  ├ UnreadableState            the state of the stack cannot be read; names the page
   └ Locked                     somebody else applies; who, since when, how to release
 """
 
@@ -70,6 +72,12 @@ class ManifestError(LettaformError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.place or Place("", 0, 0)))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class Interrupted(LettaformError):
+    """The run was interrupted before everything was carried out."""
+
+    exit_code = 130
 
 
 class LocalError(LettaformError):
@@ -154,6 +162,10 @@ class Stale(PlanError):
     """The saved plan no longer fits what is live."""
 
     exit_code = 6
+
+
+class UnreadableState(PlanError):
+    """The state of the stack cannot be read. Carries a problem for each fault, with the page it is in."""
 
 
 class Locked(PlanError):

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lettaform.address import Address
-from lettaform.apply import INTERRUPTED, Stop
+from lettaform.apply import INTERRUPTED, LOCK_LOST, Stop
 from lettaform.apply import apply as walk
 from lettaform.backend import Server, connect
-from lettaform.errors import NotFound, PlanError, Problem, Stale, nearest
+from lettaform.errors import Interrupted, Locked, NotFound, PlanError, Problem, Stale, UnreadableState, nearest
 from lettaform.kinds import dependent_kinds, kinds, sections
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
@@ -370,7 +370,7 @@ class Session:
     async def watch(self, stop: Stop) -> None:
         """Without the lock nothing more may be sent."""
         await self.lost.wait()
-        stop.reason = "the lock was lost"
+        stop.reason = LOCK_LOST
 
     async def adopt(self, address: Address, id: str) -> Plan:
         """The plan that writes marks on a living object, and nothing else."""
@@ -403,7 +403,7 @@ class Session:
         return make(self.manifest, observed, PlanOptions(), _marks_alone(draft))
 
     def remark(self, observed: Observed, addresses: Mapping[Address, Address | None]) -> Plan:
-        """The plan that rewrites marks: address to its new one, None forgets. And the record, always."""
+        """The plan that rewrites marks, and always the state: address to its new one, None forgets."""
         self.observed = observed
         steps = remark(observed, self.manifest, addresses)
         return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
@@ -504,7 +504,8 @@ class _Moving(PlanError):
 async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """What is read in several requests; anew where something was born or died between two of them."""
     for _ in range(2):
-        with suppress(NotFound, _Moving):
+        # a large state that was saved between two requests lacks a page
+        with suppress(NotFound, UnreadableState, _Moving):
             return await read()
     return await read()
 
@@ -572,9 +573,17 @@ def _unknown(pattern: str, known: list[str]) -> None:
 
 
 def _raise(report: Report) -> None:
+    """Raise the first error of a report; steps that were skipped are one, too."""
     for outcome in report.outcomes:
         if outcome.error is not None:
             raise outcome.error
+    skipped = list(report.of("skipped"))
+    if not skipped:
+        return
+    message = f"{skipped[0].because}: {len(skipped)} of {len(report.outcomes)} steps were not carried out"
+    if skipped[0].because == LOCK_LOST:
+        raise Locked(message, "run it again once nobody else applies")
+    raise Interrupted(message, "run it again")
 
 
 __all__ += [

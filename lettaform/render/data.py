@@ -196,7 +196,7 @@ def expression(ref: Ref) -> str:
 
 def secrets(step: model.Step) -> Iterator[str]:
     """Every secret text that a Step holds."""
-    return (each.value for each in values.secrets([dict(step.fields), dict(step.parts), step.member]))
+    return (each.value for each in values.secrets(list(model.contents(step))))
 
 
 def is_secret(difference: model.FieldChange) -> bool:
@@ -274,10 +274,18 @@ def plan_schema() -> dict[str, Any]:
                 "unmanaged": _list(_ref("unmanaged"), "What carries the stack's mark and is not declared."),
                 "outputs": {"type": "object", "description": "Known values; `${address.id}` for what is not yet."},
                 "warnings": _list(_ref("problem"), "Given when there are any."),
-                "steps": {"type": "array", "items": {"type": "object"}, "description": "In a saved plan only."},
-                "preconditions": {"type": ["object", "array"], "description": "In a saved plan only."},
+                "options": _saved("object", "What was asked of the plan."),
+                "steps": {**_saved("array", "What is carried out, in order."), "items": _ref("step")},
+                "barriers": {
+                    **_saved("object", "Key of a barrier to the keys of the steps that it waits for."),
+                    "additionalProperties": {"type": "array", "items": _TEXT},
+                },
+                "overwrites": {
+                    **_saved("object", "Address to the digests of the values that are replaced, by path."),
+                    "additionalProperties": {"type": "object"},
+                },
             },
-            optional={"environment", "warnings", "steps", "preconditions"},
+            optional={"environment", "warnings", "options", "steps", "barriers", "overwrites"},
         ),
         "$defs": {
             "change": _object(
@@ -311,6 +319,16 @@ def plan_schema() -> dict[str, Any]:
                 "if": {"properties": {"secret": {"const": True}}},
                 "then": {"properties": {"old": {"type": "null"}, "new": {"type": "null"}}},
             },
+            "step": _object(
+                {
+                    "op": {"enum": list(get_args(model.Operation))},
+                    "key": _TEXT,
+                    "address": _TEXT,
+                    "kind": _TEXT,
+                    "after": _list(_TEXT, "Keys of the steps and barriers that must have succeeded."),
+                    "after_end": _list(_TEXT, "Keys of the steps and barriers that must have ended, well or not."),
+                }
+            ),
             "place": _object({"file": _TEXT, "line": _COUNT, "column": _COUNT}),
             "problem": _object(
                 {name: {"type": ["string", "null"]} for name in ("file", "address", "field", "hint")}
@@ -336,6 +354,10 @@ def _object(properties: dict[str, Any], optional: Iterable[str] = ()) -> dict[st
         "properties": properties,
         "required": [name for name in properties if name not in set(optional)],
     }
+
+
+def _saved(type: str, description: str) -> dict[str, Any]:
+    return {"type": type, "description": f"{description} In a saved plan only."}
 
 
 def _list(items: dict[str, Any], description: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ SYMBOLS: dict[model.Action, tuple[str, Meaning, str]] = {
     "replace": ("-/+", "removed", "will be replaced"),
     "delete": ("-", "removed", "will be destroyed"),
     "adopt": (">", "adopted", "will be adopted"),
-    "record": ("=", "adopted", "only its mark is written"),
+    "mark": ("=", "adopted", "only its mark is written"),
     "forget": ("<", "adopted", "will be forgotten, and stays as it is"),
 }
 
@@ -59,7 +59,9 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
     if not plan and not plan.changes:
         line = paint("No changes.", "strong")
     elif not plan.changes:
-        line = paint("Plan:", "strong") + " nothing to create, change or destroy; only the stack's record is written."
+        line = (
+            paint("Plan:", "strong") + " nothing to create, change or destroy; only the state of the stack is written."
+        )
     else:
         create, change = plan.count("create", "replace"), plan.count("update")
         parts = [f"{create} to create", f"{change} to change", f"{plan.count('delete', 'replace')} to destroy"]
@@ -70,7 +72,7 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
     return line
 
 
-_RARE: dict[model.Action, str] = {"adopt": "adopted", "record": "recorded", "forget": "forgotten"}
+_RARE: dict[model.Action, str] = {"adopt": "adopted", "mark": "marked", "forget": "forgotten"}
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------
@@ -232,7 +234,7 @@ def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
     ]
     words: tuple[tuple[model.Action, str], ...] = (
         ("adopt", "adopted"),
-        ("record", "recorded"),
+        ("mark", "marked"),
         ("forget", "forgotten"),
     )
     parts += [f"{number(action)} {word}" for action, word in words if number(action)]

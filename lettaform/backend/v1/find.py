@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.backend.v1 import capabilities
+from lettaform.backend.v1 import capabilities, state
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.concurrency import together
 from lettaform.backend.v1.objects import body_of, maybe, one
@@ -20,6 +19,7 @@ from lettaform.errors import NotFound, Problem, ServerError, Unsupported, neares
 from lettaform.kinds import kind_of, kinds
 from lettaform.model import Desired, Live, Manifest, Mark, Observed, State
 from lettaform.ownership import marks
+from lettaform.ownership.state import ADDRESS, from_pages, salvage
 
 CORE = ("agent", "block", "tool")
 """What every server has, and every plan must see."""
@@ -28,15 +28,16 @@ CORE = ("agent", "block", "tool")
 async def find(client: Client, manifest: Manifest, *, whole: bool = False) -> Observed:
     """What is live of this stack, and of what it uses. Raises ServerError; doubts are `Observed.problems`.
 
-    `whole`: look for our marks on every kind there is, though neither the manifest nor the record speaks of it.
+    `whole`: look for our marks on every kind there is, though neither the manifest nor the state speaks of it, and
+    keep what can be read of a state that cannot be read whole.
     """
     version = await health(client)
     capabilities.demand(manifest, client.url, version)
     declared = {desired.kind for desired in manifest.objects.values()}
     bodies = await _lists(client, manifest, version, [*CORE, *sorted(declared - set(CORE))])
-    records = [body for body in bodies["block"] if marks.RECORD in _words(body)]
-    record = read_record(records)
-    bodies["block"] = [body for body in bodies["block"] if body not in records]
+    pages = state.texts([body for body in bodies["block"] if state.is_page(body)])
+    record, faults = salvage(pages) if whole else (from_pages(pages), ())
+    bodies["block"] = [body for body in bodies["block"] if body["id"] not in pages]
     known = {kind_of(address) for address in (*record.ids, *record.intents)} - {None}
     bodies |= await _lists(client, manifest, version, [kind for kind in known if kind and kind not in bodies])
     marked = [name for name, table in kinds().items() if table.mark != "record" and name not in bodies]
@@ -55,7 +56,9 @@ async def find(client: Client, manifest: Manifest, *, whole: bool = False) -> Ob
     observed = await _externals(client, manifest, observed, found)
     observed = await below(client, manifest, observed)
     observed = await arrived(client, manifest, observed, {body["id"]: body for body in agents})
-    return await unfinished(client, manifest, observed)
+    observed = await unfinished(client, manifest, observed)
+    unread = tuple(Problem(fault, address=str(ADDRESS)) for fault in faults)
+    return replace(observed, problems=(*observed.problems, *unread))
 
 
 async def _lists(
@@ -103,10 +106,6 @@ def _hide(client: Client, value: Any) -> None:
         client.hide(str(value))
 
 
-def _words(body: Mapping[str, Any]) -> list[str]:
-    return [tag.split("=")[0] for tag in body.get("tags") or ()]
-
-
 async def health(client: Client) -> str:
     """The server's version. ServerError if it is no Letta server."""
     try:
@@ -116,52 +115,6 @@ async def health(client: Client) -> str:
     if not isinstance(answer, Mapping) or "version" not in answer:
         raise ServerError(f"{client.url} answers, but is not a Letta server", "--server or LETTA_BASE_URL name another")
     return str(answer["version"])
-
-
-def read_record(bodies: Sequence[Mapping[str, Any]]) -> State:
-    """The stack record from its blocks. An entry that cannot be read is no entry."""
-    ids: dict[Address, str] = {}
-    kept: dict[Address, Mark] = {}
-    protected: set[Address] = set()
-    copies: set[str] = set()
-    pending: set[Address] = set()
-    carried_over: dict[Address, tuple[str, ...]] = {}
-    intents: dict[Address, str] = {}
-    tombstones: dict[str, Mark] = {}
-    environment: str | None = None
-    key: str | None = None
-    for body in bodies:
-        try:
-            told = json.loads(body["value"])
-            if told["v"] > marks.VERSION:
-                raise ServerError("the stack record was written by a newer lettaform", "use that one")
-            ids |= {Address.parse(text): id for text, id in told["ids"].items()}
-            kept |= {Address.parse(text): marks.from_metadata(own) for text, own in told.get("marks", {}).items()}
-            protected |= {Address.parse(text) for text in told.get("protected", ())}
-            copies |= set(told.get("copies", ()))
-            carried_over |= {
-                Address.parse(text): tuple(blocks) for text, blocks in told.get("carried_over", {}).items()
-            }
-            pending |= {Address.parse(text) for text in told.get("pending", ())}
-            tombstones |= {id: marks.from_metadata(own) for id, own in told.get("tombstones", {}).items()}
-            intents |= {Address.parse(text): str(name) for text, name in told.get("intents", {}).items()}
-            key = key or told.get("key")
-            environment = told.get("environment") or environment
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return State(
-        ids=ids,
-        marks=kept,
-        protected=frozenset(protected),
-        environment=environment,
-        pending=frozenset(pending),
-        carried_over=carried_over,
-        key=key,
-        duplicates=frozenset(copies),
-        intents=intents,
-        tombstones=tombstones,
-        exists=bool(bodies),
-    )
 
 
 async def _missing(client: Client, record: State, found: dict[str, list[Live]]) -> list[dict[str, Any]]:

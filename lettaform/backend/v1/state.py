@@ -1,0 +1,90 @@
+"""The pages of a stack's state, as blocks that no agent has. What the pages say is `lettaform.ownership.state`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from lettaform.backend.v1.client import Client
+from lettaform.errors import NotFound
+from lettaform.ownership import marks
+from lettaform.values import digest
+
+PATH = "/v1/blocks/"
+Post = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Awaitable[Any]]
+"""POST a body to a path once; the parameters list what it may have created, if its answer is lost."""
+
+
+def is_page(body: Mapping[str, Any]) -> bool:
+    """Whether a block holds a page of a state."""
+    return any(tag.split("=")[0] == marks.RECORD for tag in body.get("tags") or ())
+
+
+def texts(bodies: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Id of a block to the page that it holds."""
+    return {body["id"]: body["value"] for body in bodies}
+
+
+async def read_pages(client: Client, stack: str) -> dict[str, str]:
+    """Id of a block to the page that it holds."""
+    return texts(await _blocks(client, stack))
+
+
+async def write_pages(client: Client, stack: str, pages: Sequence[str], post: Post) -> None:
+    """Write pages so that a kill between two requests leaves the old ones whole, or the new ones.
+
+    `pages[0]` is the head. New pages are added, then the head is written, then all other blocks are deleted.
+    """
+    head, rest = pages[0], pages[1:]
+    found = await _blocks(client, stack)
+    heads = [body for body in found if _tag(0) in body["tags"]]
+    present = {body["value"]: body for body in found if body not in heads}
+    for text in rest:
+        if text not in present:
+            await _create(stack, digest(text), text, post)
+    if not heads:
+        await _create(stack, 0, head, post)
+    elif heads[0]["value"] != head:
+        await client.send("PATCH", f"{PATH}{heads[0]['id']}", body={"value": head}, overtaken=True)
+    used = [*heads[:1], *(present[text] for text in rest if text in present)]
+    for body in found:
+        if body not in used:
+            await _delete(client, body)
+
+
+async def delete_pages(client: Client, stack: str, empty: Sequence[str], post: Post) -> None:
+    """Delete all pages. `empty` are the pages of an empty state: written first, where one request deletes not all."""
+    found = await _blocks(client, stack)
+    if len(found) > 1:
+        await write_pages(client, stack, empty, post)
+        found = await _blocks(client, stack)
+    for body in found:
+        await _delete(client, body)
+
+
+async def _blocks(client: Client, stack: str) -> list[dict[str, Any]]:
+    params = {"label": marks.KEY, "tags": [marks.stack_tag(stack)], "show_hidden_blocks": True}
+    return [body for body in await client.pages(PATH, **params) if is_page(body)]
+
+
+async def _create(stack: str, name: int | str, text: str, post: Post) -> None:
+    tags = [marks.stack_tag(stack), _tag(name)]
+    body = {
+        "label": marks.KEY,
+        "value": text,
+        "tags": tags,
+        "hidden": True,
+        "description": f"What lettaform remembers of stack {stack}. Not for agents.",
+        "limit": 1_000_000,
+    }
+    await post(PATH, body, {"tags": tags, "match_all_tags": True, "show_hidden_blocks": True})
+
+
+async def _delete(client: Client, body: Mapping[str, Any]) -> None:
+    with suppress(NotFound):
+        await client.send("DELETE", f"{PATH}{body['id']}")
+
+
+def _tag(name: int | str) -> str:
+    return f"{marks.RECORD}={name}"
