@@ -469,7 +469,7 @@ def _selectors(options: PlanOptions, manifest: Manifest) -> None:
 
 def _environment(manifest: Manifest, observed: Observed) -> None:
     before, now = observed.state.environment, manifest.environment
-    if observed.state.exists and before != now:
+    if observed.state.serial and before != now:  # one that a killed run left empty has no serial
         told = f"stack `{manifest.stack}` was applied with {_named(before)}, and this is {_named(now)}"
         raise PlanError(told, "give the environment a `stack:` of its own, or name the same one with -e")
 

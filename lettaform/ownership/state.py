@@ -452,8 +452,10 @@ def after(planned: State, previous: State, outcomes: Iterable[Outcome]) -> State
     done = [each for each in ended if each.status == "done"]
     undone = [each.step for each in ended if each.status != "done"]
     answers = {each.step.address: each.answer for each in done if _finds(each.step) and each.answer}
-    kept = {step.address: step.id for step in undone if _removes(step) and step.address in previous.ids}
-    ids = {**{address: id for address, id in kept.items() if id}, **planned.ids, **_new_ids(done)}
+    kept = {
+        each: previous.ids[each] for each in (step.address for step in undone if _removes(step)) if each in previous.ids
+    }
+    ids = {**kept, **planned.ids, **_new_ids(done)}
     stale = {step.address for step in undone if _changes_mark(step)}
     new = {a: previous.marks.get(a) if a in stale else settled(mark, answers) for a, mark in planned.marks.items()}
     new = {**{a: previous.marks.get(a) for a in kept}, **new}

@@ -190,7 +190,7 @@ def test_a_lost_lock_stops_the_apply(crowd: Crowd) -> None:
     assert report.exit_code == 5
     assert 1 <= len(crowd.standin.tables.agents) < 5
     assert {outcome.because for outcome in report.of("skipped")} == {"the lock was lost"}
-    assert "record" in {outcome.step.op for outcome in report.of("skipped")}
+    assert "save_state" in {outcome.step.op for outcome in report.of("skipped")}
     crowd.standin.after = lambda ask: None
     ((_, after),) = crowd.run(crowd.apply(manifest))
     assert after is not None

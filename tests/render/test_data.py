@@ -75,7 +75,7 @@ def test_a_plan_is_the_object_of_the_contract() -> None:
             "replace": 0,
             "delete": 0,
             "adopt": 0,
-            "record": 0,
+            "mark": 0,
             "forget": 0,
             "runtime": 0,
             "conflict": 0,

@@ -70,7 +70,7 @@ Not managed:
 Warning: the limit is low  # lettaform.yaml:41
     raise it
 
-Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 to record, 1 to forget. \
+Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 to mark, 1 to forget. \
 AgentChange: 2 values moved by agents, kept.
 """
 
@@ -110,8 +110,8 @@ def test_a_moved_seed_is_told_even_if_nothing_changes() -> None:
 
 
 def test_a_plan_that_only_writes_the_record_does_not_claim_to_do_nothing() -> None:
-    only = of(steps=(step("stack.state", "record", kind="stack"),))
-    assert text.summary(only) == "Plan: nothing to create, change or destroy; only the stack's record is written."
+    only = of(steps=(step("stack.state", "save_state", kind="stack"),))
+    assert text.summary(only) == "Plan: nothing to create, change or destroy; only the state of the stack is written."
 
 
 def test_an_own_block_stands_alone_if_its_agent_does_not_change() -> None:
@@ -165,7 +165,7 @@ def test_a_report_counts_what_the_plan_promised() -> None:
     report = Report(outcomes, 12, 1.44, {"id": "agent-1"})
     assert text.report(plan, report) == (
         'Outputs:\n  id = "agent-1"\n\n'
-        "Applied: 3 created, 3 changed, 2 destroyed, 1 adopted, 1 recorded, 1 forgotten in 1.4 s.\n"
+        "Applied: 3 created, 3 changed, 2 destroyed, 1 adopted, 1 marked, 1 forgotten in 1.4 s.\n"
     )
 
 
@@ -180,7 +180,7 @@ def test_own_blocks_are_born_and_fail_with_their_agent() -> None:
 
 def test_a_change_of_several_steps_counts_once_and_only_if_all_were_done() -> None:
     plan = of(update("agents.a"))
-    attach = step("agents.a", "link", key="agents.a+tools", member=("tools", "tool-1"))
+    attach = step("agents.a", "attach", key="agents.a+tools", field="tools", member="tool-1")
     both = Report((done("agents.a", "update"), Outcome(attach, "failed", error=ServerError("no"))))
     assert "0 changed" in text.report(plan, both)
     assert "1 changed" in text.report(plan, Report((done("agents.a", "update"), Outcome(attach, "done"))))

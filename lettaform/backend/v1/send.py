@@ -398,10 +398,11 @@ class Sender:
     async def _save(self, step: SaveState) -> Answer:
         """Write the state of the stack, or remove it."""
         await self.client.calm(SETTLE)  # or an earlier write could still arrive, and replace this one
+        (empty,) = to_pages(State())
         if step.state is None:
-            await delete_pages(self.client, self.stack, to_pages(State()), self._make)
+            await delete_pages(self.client, self.stack, empty, self._make)
         else:
-            await write_pages(self.client, self.stack, to_pages(step.state), self._make)
+            await write_pages(self.client, self.stack, to_pages(step.state), empty, self._make)
         return Answer("")
 
 

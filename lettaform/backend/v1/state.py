@@ -12,7 +12,7 @@ from lettaform.ownership import marks
 from lettaform.values import digest
 
 PATH = "/v1/blocks/"
-Post = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Awaitable[Any]]
+Post = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Awaitable[dict[str, Any]]]
 """POST a body to a path once; the parameters list what it may have created, if its answer is lost."""
 
 
@@ -31,14 +31,17 @@ async def read_pages(client: Client, stack: str) -> dict[str, str]:
     return texts(await _blocks(client, stack))
 
 
-async def write_pages(client: Client, stack: str, pages: Sequence[str], post: Post) -> None:
+async def write_pages(client: Client, stack: str, pages: Sequence[str], empty: str, post: Post) -> None:
     """Write pages so that a kill between two requests leaves the old ones whole, or the new ones.
 
-    `pages[0]` is the head. New pages are added, then the head is written, then all other blocks are deleted.
+    `pages[0]` is the head. New pages are added, then the head is written, then all other blocks are deleted. `empty` is
+    the head of an empty state: pages are never without a head.
     """
     head, rest = pages[0], pages[1:]
     found = await _blocks(client, stack)
     heads = [body for body in found if _tag(0) in body["tags"]]
+    if rest and not heads:
+        heads = [await _create(stack, 0, empty, post)]
     present = {body["value"]: body for body in found if body not in heads}
     for text in rest:
         if text not in present:
@@ -53,11 +56,11 @@ async def write_pages(client: Client, stack: str, pages: Sequence[str], post: Po
             await _delete(client, body)
 
 
-async def delete_pages(client: Client, stack: str, empty: Sequence[str], post: Post) -> None:
-    """Delete all pages. `empty` are the pages of an empty state: written first, where one request deletes not all."""
+async def delete_pages(client: Client, stack: str, empty: str, post: Post) -> None:
+    """Delete all pages. If there are several, they are replaced by `empty` first: pages are never without a head."""
     found = await _blocks(client, stack)
     if len(found) > 1:
-        await write_pages(client, stack, empty, post)
+        await write_pages(client, stack, [empty], empty, post)
         found = await _blocks(client, stack)
     for body in found:
         await _delete(client, body)
@@ -68,7 +71,7 @@ async def _blocks(client: Client, stack: str) -> list[dict[str, Any]]:
     return [body for body in await client.pages(PATH, **params) if is_page(body)]
 
 
-async def _create(stack: str, name: int | str, text: str, post: Post) -> None:
+async def _create(stack: str, name: int | str, text: str, post: Post) -> dict[str, Any]:
     tags = [marks.stack_tag(stack), _tag(name)]
     body = {
         "label": marks.KEY,
@@ -78,7 +81,7 @@ async def _create(stack: str, name: int | str, text: str, post: Post) -> None:
         "description": f"What lettaform remembers of stack {stack}. Not for agents.",
         "limit": 1_000_000,
     }
-    await post(PATH, body, {"tags": tags, "match_all_tags": True, "show_hidden_blocks": True})
+    return await post(PATH, body, {"tags": tags, "match_all_tags": True, "show_hidden_blocks": True})
 
 
 async def _delete(client: Client, body: Mapping[str, Any]) -> None:
