@@ -211,7 +211,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
     async def run(line: Session) -> None:
         observed, before, after = await line.find(), _address(old), _address(new)
         _ours(observed, before, line.manifest)
-        # a crash between mark and record leaves one object at both
+        # a crash between mark and state leaves one object at both
         if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
             raise PlanError(f"{after} is taken by {observed.objects[after].id}", "`lettaform state rm` lets it go")
         if before.section != after.section or after.parent or before.parent:
@@ -233,14 +233,17 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
 
 
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
-    """Make the stack record again from the marks. Returns how many objects it holds, and what could not be told."""
+    """Make the state again from the marks, and from what can be read of it.
+
+    Returns how many objects it holds, and a line for each that is not certain.
+    """
 
     async def run(line: Session) -> tuple[int, list[str]]:
         observed = await line.server.find(line.manifest, whole=True)
         lost = [problem.message for problem in observed.problems if problem.address]
         marked = {a: live for a, live in observed.objects.items() if live.stack == line.manifest.stack}
         lost += [
-            f"{a} ({live.id}) has lost its mark: kept as the record had it"
+            f"{a} ({live.id}) has lost its mark: kept as the state had it"
             for a, live in marked.items()
             if not live.marked
         ]

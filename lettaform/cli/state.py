@@ -79,7 +79,7 @@ def rm(asked: Globals, /, address: str, patience: float | None) -> None:
 @locking
 @click.pass_obj
 def rebuild(asked: Globals, /, patience: float | None) -> None:
-    """Make the stack's record again from the marks, and name what they cannot tell."""
+    """Make the state again from the marks and what can be read of it, and name what is not certain."""
     from lettaform import flow
     from lettaform.render import data
     from lettaform.render.clean import clean_line

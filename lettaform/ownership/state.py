@@ -365,9 +365,9 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
     return None if unchanged else new
 
 
-def is_empty(state: State, effects: Effects) -> bool:
-    """Whether nothing remains that the state must remember."""
-    return not (state.ids or effects.created or state.duplicates)
+def is_empty(manifest: Manifest, observed: Observed, effects: Effects) -> bool:
+    """Whether nothing will remain that the state must remember."""
+    return not (_remaining(manifest, observed, effects) or effects.created or observed.duplicates)
 
 
 def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
@@ -402,23 +402,26 @@ def _is_ours(address: Address, live: Live, manifest: Manifest) -> bool:
     return live.stack == manifest.stack or adopted
 
 
-def readdressed(stack: str, observed: Observed, addresses: Mapping[Address, Address | None]) -> State:
-    """The state after objects of a stack got other addresses; None as an address forgets the object."""
+def readdressed(manifest: Manifest, observed: Observed, addresses: Mapping[Address, Address | None]) -> State:
+    """The state after objects got other addresses; None as an address forgets the object."""
+    old = observed.state
     ours = {
         new: live
         for address, live in observed.objects.items()
-        if live.stack == stack and (new := new_address(address, addresses))
+        if live.stack == manifest.stack and (new := new_address(address, addresses))
     }
     ids = {address: live.id for address, live in ours.items() if not address.parent}
     return replace(
-        observed.state,
+        old,
+        # a state that was lost does not say which environment it was of
+        environment=old.environment if old.serial else manifest.environment,
         ids=ids,
         marks={address: live.mark for address, live in ours.items() if not holds_mark(live.kind)},
-        protected=frozenset(a for a in (addresses.get(a, a) for a in observed.state.protected) if a in ids),
-        pending=frozenset(new for a in observed.state.pending if (new := new_address(a, addresses))),
+        protected=frozenset(a for a in (addresses.get(a, a) for a in old.protected) if a in ids),
+        pending=frozenset(new for a in old.pending if (new := new_address(a, addresses))),
         duplicates=frozenset(each.id for each in observed.duplicates),
         tombstones={},
-        serial=observed.state.serial + 1,
+        serial=old.serial + 1,
     )
 
 

@@ -85,11 +85,10 @@ def _save(key: str, to_write: State | None, *, last: bool = False) -> SaveState:
 
 def _last(manifest: Manifest, observed: Observed, effects: Effects, destroy: bool) -> Iterator[Step]:
     """The step that writes the state at the end, or removes it."""
-    new = state.planned(manifest, observed, effects)
-    if destroy and state.is_empty(new or observed.state, effects):
+    if destroy and state.is_empty(manifest, observed, effects):
         if observed.state.exists:
             yield _save(LAST, None, last=True)
-    elif new is not None:
+    elif (new := state.planned(manifest, observed, effects)) is not None:
         yield _save(LAST, new, last=True)
 
 
@@ -490,4 +489,4 @@ def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, A
             steps.append(Update(key, address, live.kind, id=live.id, mark=Mark(), forget=True))
         else:
             steps.append(Update(f"{new}{several}", new, live.kind, id=live.id, mark=live.mark))
-    return (*steps, _save(LAST, state.readdressed(manifest.stack, observed, addresses), last=True))
+    return (*steps, _save(LAST, state.readdressed(manifest, observed, addresses), last=True))

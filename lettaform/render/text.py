@@ -362,7 +362,7 @@ def marks(items: Sequence[model.Live], *, color: bool = False) -> str:
 
 def _mark(item: model.Live, paint: Paint) -> list[str]:
     lines = [f"{paint(_name(item), 'strong')}  {clean_line(item.kind)} {_faint_id(item.id, paint)}"]
-    lines.append(f"  marked  {'yes' if item.marked else 'no: the record alone knows it'}")
+    lines.append(f"  marked  {'yes' if item.marked else 'no: only the state knows it'}")
     lines += _mapping("last applied", item.mark.base, paint)
     for name, base in item.mark.parts.items():
         lines += _mapping(f"last applied to {name}", base, paint)

@@ -34,6 +34,7 @@ from lettaform.model import (
 from lettaform.ownership import state as states
 from lettaform.ownership.state import after, from_pages, salvage, to_pages
 from lettaform.values import Digest, Ref, digest
+from tests.plan.samples import living, manifest, observed
 from tests.standin import StandIn
 
 at = Address.parse
@@ -479,3 +480,33 @@ ROWS: dict[str, tuple[State, list[Outcome], State]] = {
 def test_the_state_after_an_apply_is_what_was_done(name: str) -> None:
     planned, outcomes, expected = ROWS[name]
     assert after(planned, BEFORE, outcomes) == expected
+
+
+# --- other addresses -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        ({}, BEFORE.ids),
+        ({A: at("agents.b")}, {at("agents.b"): "agent-1", T: "tool-1"}),
+        ({A: None}, {T: "tool-1"}),
+    ],
+)
+def test_objects_take_their_entries_to_their_new_addresses(
+    addresses: dict[Address, Address | None], expected: dict[Address, str]
+) -> None:
+    lives = living("agents.a", "agent-1"), living("tools.t", "tool-1")
+    state = replace(BEFORE, pending=frozenset({A}), serial=4)
+    new = states.readdressed(manifest(), observed(*lives, state=state), addresses)
+    assert new.ids == expected
+    assert new.pending == {addresses.get(A, A)} - {None}
+    assert new.protected == {T}
+    assert new.serial == 5
+
+
+def test_a_state_that_was_lost_gets_the_environment_of_the_rebuild() -> None:
+    new = states.readdressed(manifest(environment="prod"), observed(state=State()), {})
+    assert new.environment == "prod"
+    kept = replace(FULL, environment="test")
+    assert states.readdressed(manifest(environment="prod"), observed(state=kept), {}).environment == "test"

@@ -157,8 +157,8 @@ def test_contents_come_before_those_that_get_what_contains_them() -> None:
 
 @pytest.mark.slow
 def test_ordering_four_times_the_agents_takes_no_sixteen_times_the_time() -> None:
-    from lettaform.plan import diff, guard
     from lettaform.model import PlanOptions
+    from lettaform.plan import diff, guard
     from lettaform.plan.order import order
 
     spent = []
