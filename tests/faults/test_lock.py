@@ -69,7 +69,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(tmp_path: Path) -> Iterator[Crowd]:
-    with mock.patch("lettaform.backend.v1.send.token_hex", lambda size: "00" * size):
+    with mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size):
         yield Crowd(tmp_path)
 
 
