@@ -2,6 +2,7 @@
 
 LettaformError                 the CLI catches only this; every other exception is a bug and says how to report it
 ├ ManifestError                the manifest is not valid; carries all Problems, each with its place and a hint
+├ Interrupted                  the run was interrupted before everything was carried out
 ├ LocalError                   the server on this machine could not be installed, started or stopped
 ├ ServerError                  the server refused a request: method, path, status, the server's own message
 │ ├ Unauthorized               401, 403
@@ -12,6 +13,7 @@ LettaformError                 the CLI catches only this; every other exception 
 └ PlanError                    the plan cannot be made or applied; carries all Problems
   ├ Guarded                    the plan would destroy a protected object; names the option that allows it
   ├ Stale                      the saved plan no longer matches the server
+  ├ UnreadableState            the state of the stack cannot be read; names the page
   └ Locked                     another apply holds the stack's lock; names the holder and how to release it
 """
 
@@ -68,6 +70,12 @@ class ManifestError(LettaformError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.place or Place("", 0, 0)))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class Interrupted(LettaformError):
+    """The run was interrupted before everything was carried out."""
+
+    exit_code = 130
 
 
 class LocalError(LettaformError):
@@ -144,6 +152,10 @@ class Stale(PlanError):
     """The saved plan no longer matches the server."""
 
     exit_code = 6
+
+
+class UnreadableState(PlanError):
+    """The state of the stack cannot be read. Carries a problem for each fault, with the page it is in."""
 
 
 class Locked(PlanError):

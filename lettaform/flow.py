@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lettaform.address import Address
+from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
-from lettaform.errors import PlanError, Problem, Stale, nearest
+from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nearest
 from lettaform.kinds import kinds, sections
 from lettaform.manifest import load
 from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report
@@ -237,7 +238,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
     async def run(session: Session) -> None:
         observed, before, after = await session.observe(), _address(old), _address(new)
         _check_owned(observed, before, session.manifest)
-        # a crash between mark and record leaves one object at both
+        # a crash between mark and state leaves one object at both
         if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
             raise PlanError(f"{after} is taken by {observed.objects[after].id}", "`lettaform state rm` lets it go")
         if before.section != after.section or after.parent or before.parent:
@@ -259,14 +260,17 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
 
 
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
-    """Make the stack record again from the marks. Returns how many objects it holds, and what could not be told."""
+    """Make the state again from the marks, and from what can be read of it.
+
+    Returns how many objects it holds, and a line for each that is not certain.
+    """
 
     async def run(session: Session) -> tuple[int, list[str]]:
         observed = await observe(session.backend, session.manifest, every_kind=True, lenient=True)
         lost = [problem.message for problem in observed.problems if problem.address]
         marked = {a: live for a, live in observed.objects.items() if live.stack == session.manifest.stack}
         lost += [
-            f"{a} ({live.id}) has lost its mark: kept as the record had it"
+            f"{a} ({live.id}) has lost its mark: kept as the state had it"
             for a, live in marked.items()
             if not live.marked
         ]
@@ -374,6 +378,14 @@ def _check_owned(observed: Observed, address: Address, manifest: Manifest) -> No
 
 
 def _raise(report: Report) -> None:
+    """Raise the first error of a report. Steps that were skipped are an error, too."""
     for outcome in report.outcomes:
         if outcome.error is not None:
             raise outcome.error
+    skipped = list(report.of("skipped"))
+    if not skipped:
+        return
+    message = f"{skipped[0].because}: {len(skipped)} of {len(report.outcomes)} steps were not carried out"
+    if skipped[0].because == LOCK_LOST:
+        raise Locked(message, "run it again when no other apply holds the lock")
+    raise Interrupted(message, "run it again")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, assert_never
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
-from lettaform.kinds.base import Call, Policy
+from lettaform.kinds.base import Call as KindCall
+from lettaform.kinds.base import Policy
 
 # --- wanted ----------------------------------------------------------------------------------------------------------
 
@@ -145,13 +146,13 @@ class Listing:
 
     objects   kind to its objects; all of that kind, or those that claim to be of the stack
     attached  id of an agent to the blocks that are attached to it, whoever created them
-    state     the pages of the stack's state; empty if it has none
+    state     the pages of the stack's state, by name; empty if it has none
     refused   kinds that the server does not list, each with its answer
     """
 
     objects: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
-    state: tuple[str, ...] = ()
+    state: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def __or__(self, other: Listing) -> Listing:
@@ -183,32 +184,37 @@ class Capabilities:
     searchable: frozenset[str] = frozenset()
     listed: frozenset[str] = frozenset()
     nested: frozenset[str] = frozenset()
-    calls: Mapping[str, Call] = field(default_factory=dict)
+    calls: Mapping[str, KindCall] = field(default_factory=dict)
     inline_parts: bool = True
     attach_parts: bool = True
 
 
 @dataclass(frozen=True)
 class State:
-    """The stack's own memory on the server: whose address is which id, and what must outlive the manifest."""
+    """What the server remembers of a stack: which id each address has, and what must outlive the manifest.
+
+    `lettaform.ownership.state` reads it, writes it and says what it will be.
+    """
 
     ids: Mapping[Address, str] = field(default_factory=dict)
     marks: Mapping[Address, Mark] = field(default_factory=dict)
-    """Marks of objects that have no room for one."""
+    """Marks of objects that cannot hold one."""
     protected: frozenset[Address] = frozenset()
     environment: str | None = None
     pending: frozenset[Address] = frozenset()
-    """To whom a call was due (an agent's recompile) as an apply ended: written before the change, taken back after."""
+    """Objects that a call is due to (an agent's recompile): written before the change, removed after the call."""
     carried_over: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
-    """Blocks of an agent that is being replaced: written before it dies, taken back once they hang on its successor."""
+    """Blocks of an agent that is replaced: written before it is deleted, removed once its successor has them."""
     key: str | None = None
-    """With which secrets are digested, so that a saved plan can tell that one was rotated."""
+    """The key of the digests of secrets, with which a saved plan can tell that a secret was rotated."""
     duplicates: frozenset[str] = frozenset()
-    """Ids that claim an address of ours and were told apart from it: never ours until they are imported."""
+    """Ids that claim an address of this stack and are not its object. They stay so until they are imported."""
     tombstones: Mapping[str, Mark] = field(default_factory=dict)
-    """Marks, by id, of what is about to die and has no room for one: it may be found alive all the same."""
+    """Marks, by id, of objects that are about to be deleted and cannot hold one. The deletion may fail."""
     intents: Mapping[Address, str] = field(default_factory=dict)
-    """What is about to be made and will not be found by tags, by name: written before it is, taken back after it."""
+    """Names of objects that are about to be created and cannot be found by tags: written before, removed after."""
+    serial: int = 0
+    """Incremented once by every apply that writes the state."""
     exists: bool = False
 
 
@@ -287,7 +293,7 @@ class PlanOptions:
 
 # --- the difference --------------------------------------------------------------------------------------------------
 
-Action = Literal["create", "update", "replace", "delete", "adopt", "record", "forget"]
+Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
 Reason = Literal["manifest", "drift", "conflict", "seed"]
 
 
@@ -340,38 +346,146 @@ class Unmanaged:
     reason: str
 
 
-FORGET = ("forget", None)
-"""As a Step's member: take our mark off."""
+# --- steps -----------------------------------------------------------------------------------------------------------
 
-Operation = Literal["create", "take", "update", "link", "unlink", "delete", "call", "record"]
+Operation = Literal["create", "discover", "update", "attach", "detach", "delete", "call", "save_state"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One operation on one address. It knows no path and no wire name: the backend turns it into a request.
+class _Step:
+    """One operation on one address. It knows no path and no wire name: the backend turns it into requests.
 
-    fields   what to write, in the manifest's words; may hold slots
-    mark     what our mark shall be afterwards, written in the same request
-    member   for link, unlink and call: what is attached under which field, or what is called; for take: the name
-             under which what is referred to brings it; empty if there is but one
-    parts    own blocks that are born with the object: key to fields
-    after    keys of the steps that must have succeeded
-    behind   keys of the steps that must have ended, well or not
+    after      keys of steps and barriers that must have succeeded
+    after_end  keys of steps and barriers that must have ended, well or not
     """
 
+    op: ClassVar[Operation]
     key: str
-    op: Operation
     address: Address
     kind: str
-    id: str | None = None
+    after: tuple[str, ...] = field(default=(), kw_only=True)
+    after_end: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create(_Step):
+    """Create an object, and its own blocks in the same request.
+
+    fields  what to write, in the manifest's words; may contain Refs, Templates and Secrets
+    mark    the mark of the new object
+    parts   key of an own block to its fields
+    """
+
+    op: ClassVar[Operation] = "create"
+    id: ClassVar[None] = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark = field(default_factory=Mark)
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discover(_Step):
+    """Find an object that the server creates along with another one, and then update it.
+
+    name    its name there; empty if there is only one
+    source  the object that it was created along with: a Ref or an id
+    mark    its mark afterwards; None: nothing is written
+    """
+
+    op: ClassVar[Operation] = "discover"
+    id: ClassVar[None] = None
+    name: str
+    source: Any
     fields: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
-    member: tuple[str, Any] | None = None
-    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    after: tuple[str, ...] = ()
-    behind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update(_Step):
+    """Write fields of an object, and its mark in the same request.
+
+    mark    its mark afterwards; None: it is not written
+    users   number of agents that the server recompiles inside this request; its time grows with them
+    forget  whether to remove the mark instead
+    """
+
+    op: ClassVar[Operation] = "update"
+    id: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark | None = None
     users: int = 0
-    """How many agents the server will recompile inside this request; its time grows with them."""
+    forget: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attach(_Step):
+    """Attach one member to a field of an object. `id` is None if this plan creates the object."""
+
+    op: ClassVar[Operation] = "attach"
+    id: str | None
+    field: str
+    member: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detach(_Step):
+    """Detach one member from a field of an object. `id` is None if this plan creates the object."""
+
+    op: ClassVar[Operation] = "detach"
+    id: str | None
+    field: str
+    member: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete(_Step):
+    """Delete an object."""
+
+    op: ClassVar[Operation] = "delete"
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(_Step):
+    """Send the request that must follow a change of an object. `id` is None if this plan creates the object."""
+
+    op: ClassVar[Operation] = "call"
+    id: str | None
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveState(_Step):
+    """Write the state of the stack.
+
+    state  None removes it
+    last   whether it comes after all other steps, whatever became of them; then it is written as they left it
+    """
+
+    op: ClassVar[Operation] = "save_state"
+    id: ClassVar[None] = None
+    state: State | None
+    last: bool = False
+
+
+Step = Create | Discover | Update | Attach | Detach | Delete | Call | SaveState
+
+
+def contents(step: Step) -> tuple[Any, ...]:
+    """The values that a step sends, in the manifest's words."""
+    match step:
+        case Create():
+            return (step.fields, step.parts)
+        case Discover():
+            return (step.fields, step.source)
+        case Update():
+            return (step.fields,)
+        case Attach() | Detach():
+            return (step.member,)
+        case Delete() | Call() | SaveState():
+            return ()
+        case _:
+            assert_never(step)
 
 
 @dataclass(frozen=True)
@@ -387,6 +501,8 @@ class Plan:
     runtime: tuple[AgentChange, ...] = ()
     unmanaged: tuple[Unmanaged, ...] = ()
     steps: tuple[Step, ...] = ()
+    barriers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Key of a barrier to the keys of the steps that it waits for. A step's `after` may name a barrier."""
     state: State = field(default_factory=State)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
@@ -401,7 +517,7 @@ class Plan:
     @property
     def summary(self) -> dict[str, int]:
         """Counts by action, runtime values kept, and requests to come."""
-        actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "record", "forget")
+        actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "mark", "forget")
         counts: dict[str, int] = {action: self.count(action) for action in actions}
         return counts | {"runtime": len(self.runtime), "conflict": 0, "requests": len(self.steps)}
 

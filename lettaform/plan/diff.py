@@ -229,10 +229,10 @@ class _Diff:
         elif resource.address in self.due:
             pass
         elif remark:
-            action: Action = "record" if live.marked else "adopt"
+            action: Action = "mark" if live.marked else "adopt"
             change = replace(change, action=action, reason=f"moved from {moved}" if moved else "marks only")
         elif not resource.address.parent and resource.address not in self.observed.state.ids:
-            change = replace(change, action="record", reason="not in the stack record")
+            change = replace(change, action="mark", reason="not in the state")
         else:
             return
         self.resources.append(replace(resource, change=change))
@@ -395,7 +395,7 @@ class _Diff:
         taken = {resource.live.id for resource in self.resources if resource.live}
         for address, live in self.observed.orphaned_blocks:
             if live.address != address and live.id not in taken:
-                change = Change(address, live.kind, "record", live.id, f"moved from {live.address}")
+                change = Change(address, live.kind, "mark", live.id, f"moved from {live.address}")
                 self.resources.append(ResourceChange(change, None, live, mark=live.mark, claim=True))
 
     # --- what is in the way

@@ -204,7 +204,7 @@ def ref_expression(ref: Ref) -> str:
 
 def secrets(step: model.Step) -> Iterator[str]:
     """The text of every secret in a Step."""
-    return (each.value for each in values.secrets([dict(step.fields), dict(step.parts), step.member]))
+    return (each.value for each in values.secrets(list(model.contents(step))))
 
 
 def is_secret(field: model.FieldChange) -> bool:
@@ -287,14 +287,18 @@ def plan_schema() -> dict[str, Any]:
                     "description": "Output values; `${address.id}` for an id that is not known yet.",
                 },
                 "warnings": _list(_ref("problem"), "Present if there are any."),
-                "options": {"type": "object", "description": "The options of the plan. In a saved plan only."},
-                "steps": _list({"type": "object"}, "The operations of the apply. In a saved plan only."),
+                "options": _saved("object", "The options of the plan."),
+                "steps": {**_saved("array", "The operations of the apply, in order."), "items": _ref("step")},
+                "barriers": {
+                    **_saved("object", "Key of a barrier to the keys of the steps that it waits for."),
+                    "additionalProperties": {"type": "array", "items": _TEXT},
+                },
                 "overwrites": {
-                    "type": "object",
-                    "description": "Digests of the values that the steps overwrite. In a saved plan only.",
+                    **_saved("object", "Address to the digests of the values that are replaced, by path."),
+                    "additionalProperties": {"type": "object"},
                 },
             },
-            optional={"environment", "warnings", "options", "steps", "overwrites"},
+            optional={"environment", "warnings", "options", "steps", "barriers", "overwrites"},
         ),
         "$defs": {
             "change": _object(
@@ -328,6 +332,16 @@ def plan_schema() -> dict[str, Any]:
                 "if": {"properties": {"secret": {"const": True}}},
                 "then": {"properties": {"old": {"type": "null"}, "new": {"type": "null"}}},
             },
+            "step": _object(
+                {
+                    "op": {"enum": list(get_args(model.Operation))},
+                    "key": _TEXT,
+                    "address": _TEXT,
+                    "kind": _TEXT,
+                    "after": _list(_TEXT, "Keys of the steps and barriers that must have succeeded."),
+                    "after_end": _list(_TEXT, "Keys of the steps and barriers that must have ended, well or not."),
+                }
+            ),
             "place": _object({"file": _TEXT, "line": _COUNT, "column": _COUNT}),
             "problem": _object(
                 {name: {"type": ["string", "null"]} for name in ("file", "address", "field", "hint")}
@@ -356,6 +370,10 @@ def _object(properties: dict[str, Any], optional: Iterable[str] = ()) -> dict[st
         "properties": properties,
         "required": [name for name in properties if name not in set(optional)],
     }
+
+
+def _saved(type: str, description: str) -> dict[str, Any]:
+    return {"type": type, "description": f"{description} In a saved plan only."}
 
 
 def _list(items: dict[str, Any], description: str) -> dict[str, Any]:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from lettaform.model import Event, Operation, Step
+from lettaform.model import (
+    Attach,
+    Call,
+    Create,
+    Delete,
+    Detach,
+    Discover,
+    Event,
+    Operation,
+    SaveState,
+    Step,
+    Update,
+)
 from lettaform.render.clean import clean_line
 from lettaform.render.data import secrets
 from lettaform.render.inline import member_text
@@ -20,23 +32,23 @@ Notify = Callable[[Event], None]
 
 _DONE: dict[Operation, str] = {
     "create": "created",
-    "take": "found",
+    "discover": "found",
     "update": "changed",
-    "link": "attached",
-    "unlink": "detached",
+    "attach": "attached",
+    "detach": "detached",
     "delete": "destroyed",
     "call": "called",
-    "record": "saved",
+    "save_state": "saved",
 }
 _DOING: dict[Operation, str] = {
     "create": "creating",
-    "take": "looking for",
+    "discover": "looking for",
     "update": "changing",
-    "link": "attaching to",
-    "unlink": "detaching from",
+    "attach": "attaching to",
+    "detach": "detaching from",
     "delete": "destroying",
     "call": "calling",
-    "record": "saving",
+    "save_state": "saving",
 }
 _CALLED = {"recompile": "system prompt recompiled", "refresh": "tools listed again"}
 """What a call did, by its name."""
@@ -59,13 +71,16 @@ def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
 
 
 def _what(step: Step) -> str:
-    if step.member is None or step.op == "take":
-        return _DONE[step.op]
-    name, value = step.member
-    if step.op == "call":
-        return _CALLED.get(name, f"{clean_line(name)} done")
-    held = {"link": "added", "unlink": "removed"} if isinstance(value, Item) else _DONE
-    return f"{clean_line(name)} {member_text(value)} {held[step.op]}"
+    match step:
+        case Attach() | Detach():
+            done = {"attach": "added", "detach": "removed"} if isinstance(step.member, Item) else _DONE
+            return f"{clean_line(step.field)} {member_text(step.member)} {done[step.op]}"
+        case Call():
+            return _CALLED.get(step.name, f"{clean_line(step.name)} done")
+        case Create() | Discover() | Update() | Delete() | SaveState():
+            return _DONE[step.op]
+        case _:
+            assert_never(step)
 
 
 @contextmanager

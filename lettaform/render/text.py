@@ -34,21 +34,19 @@ class ActionText:
     applied: tuple[str, str] = ("", "")
 
 
-_MARK = ActionText(
-    "=",
-    "adopted",
-    "only lettaform's mark is written",
-    ("mark to write", "marks to write"),
-    ("mark written", "marks written"),
-)
 ACTIONS: Mapping[str, ActionText] = {
     "create": ActionText("+", "added"),
     "update": ActionText("~", "changed"),
     "replace": ActionText("-/+", "removed", "will be replaced"),
     "delete": ActionText("-", "removed", "will be destroyed"),
     "adopt": ActionText(">", "adopted", "will be adopted", ("to adopt", "to adopt"), ("adopted", "adopted")),
-    "mark": _MARK,
-    "record": _MARK,
+    "mark": ActionText(
+        "=",
+        "adopted",
+        "only lettaform's mark is written",
+        ("mark to write", "marks to write"),
+        ("mark written", "marks written"),
+    ),
     "forget": ActionText(
         "<",
         "adopted",
@@ -111,11 +109,7 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
 def _other_actions(changes: Sequence[model.Change], words: Callable[[ActionText], tuple[str, str]]) -> list[str]:
     """`1 to adopt`, `2 marks to write`: the actions other than create, update, replace and delete."""
     counts: Counter[str] = Counter(change.action for change in changes)
-    return [
-        count(counts[action], *words(ACTIONS[action]))
-        for action in ("adopt", "record", "mark", "forget")
-        if counts[action]
-    ]
+    return [count(counts[action], *words(ACTIONS[action])) for action in ("adopt", "mark", "forget") if counts[action]]
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------

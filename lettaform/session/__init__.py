@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lettaform.address import Address
-from lettaform.apply import Stop
+from lettaform.apply import LOCK_LOST, Stop
 from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
-from lettaform.errors import NotFound, PlanError, Problem
+from lettaform.errors import NotFound, PlanError, Problem, UnreadableState
 from lettaform.kinds import dependent_kinds, kinds
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.ownership import claims
@@ -123,7 +123,7 @@ class Session:
     async def _watch(self, stop: Stop) -> None:
         """Without the lock nothing more may be sent."""
         await self.lost.wait()
-        stop.reason = "the lock was lost"
+        stop.reason = LOCK_LOST
 
     # --- marks alone
 
@@ -175,7 +175,8 @@ class _Moving(PlanError):
 async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """What is read in several requests; read again if something was created or deleted between two of them."""
     for _ in range(2):
-        with suppress(NotFound, _Moving):
+        # a large state that was saved between two requests lacks a page
+        with suppress(NotFound, UnreadableState, _Moving):
             return await read()
     return await read()
 
@@ -221,7 +222,7 @@ def _check_patterns(options: PlanOptions, manifest: Manifest) -> None:
 
 def _check_environment(manifest: Manifest, observed: Observed) -> None:
     before, now = observed.state.environment, manifest.environment
-    if observed.state.exists and before != now:
+    if observed.state.serial and before != now:  # one that a killed apply left empty has no serial
         message = f"stack `{manifest.stack}` was applied with {_named(before)}, and this is {_named(now)}"
         raise PlanError(message, "give the environment a `stack:` of its own, or name the same one with -e")
 

@@ -30,7 +30,7 @@ async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False,
     fields = _fields(manifest)
     listing = await reads.listing(manifest.stack, fields)
     reads.require(manifest, version, listing.refused)
-    known = state.from_pages(listing.state, lenient=lenient)
+    known, faults = state.salvage(listing.state) if lenient else (state.from_pages(listing.state), ())
     more = {kind: () for address in (*known.ids, *known.intents) if (kind := kind_of(address)) and kind not in fields}
     if more:
         listing |= await reads.listing(manifest.stack, more)
@@ -46,7 +46,9 @@ async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False,
     observed = await read_contents(reads, manifest, observed)
     observed = await _externals(reads, manifest, observed, listing)
     observed = await _nested(reads, manifest, observed)
-    return await _discovered(reads, manifest, observed)
+    observed = await _discovered(reads, manifest, observed)
+    unread = tuple(Problem(fault, address=str(state.ADDRESS)) for fault in faults)
+    return replace(observed, problems=(*observed.problems, *unread))
 
 
 def _fields(manifest: Manifest) -> Fields:

@@ -16,7 +16,7 @@ import lettaform
 from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.flow import Connection, Source
-from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, PlanOptions, Report, Step
+from lettaform.model import Answer, Change, Create, Event, FieldChange, Live, Outcome, Plan, PlanOptions, Report
 
 at = Address.parse
 
@@ -24,7 +24,7 @@ at = Address.parse
 def a_plan(*, empty: bool = False, **words: Any) -> Plan:
     address = at("agents.a")
     change = Change(address, "agent", "create", fields_changed=(FieldChange("name", None, "a"),))
-    steps = (Step("agents.a", "create", address, "agent"),)
+    steps = (Create("agents.a", address, "agent"),)
     full: dict[str, Any] = {} if empty else {"changes": (change,), "steps": steps}
     return Plan("support", "http://here", "0.16.8", **full, **words)
 

@@ -243,10 +243,10 @@ def _plain(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return sorted((_plain(each, names) for each in value), key=repr)
     if isinstance(value, str):
-        if value.startswith("{") and '"ids"' in value:  # the stack record
-            record = json.loads(value)
-            marks = {address: _unreferred(address, mark) for address, mark in record.get("marks", {}).items()}
-            return _plain({**record, "key": None, "marks": marks}, names)
+        if value.startswith("{") and '"serial"' in value:  # the state of the stack
+            state = json.loads(value)
+            marks = {address: _unreferred(address, mark) for address, mark in state.get("marks", {}).items()}
+            return _plain({**state, "key": None, "serial": None, "marks": marks}, names)
         return ID.sub(lambda id: names.get(id[0], "‹another›"), value)
     return value
 

@@ -144,7 +144,7 @@ class Story:
                 run.manifest, run.options = self.ends[pair.then]
 
         if pair.then == "prune":  # which leaves the record of the stack, and nothing in it
-            run.beside = lambda block: bool(block["label"] == "lettaform" and not json.loads(block["value"])["ids"])
+            run.beside = lambda block: bool(block["label"] == "lettaform" and not json.loads(block["value"]).get("ids"))
         return self.judged("destroy" if pair.then else pair.phase, run, disturbed)
 
     def judge_chain(self, chain: Chain) -> list[str]:
@@ -217,7 +217,7 @@ class Run:
             self.clock.running(),
             mock.patch.object(flow, "read", return_value=self.manifest),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
-            mock.patch("lettaform.backend.v1.send.token_hex", lambda size: "00" * size),
+            mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size),
         ):
             yield flow.Source(Path(folder))
 

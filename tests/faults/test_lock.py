@@ -69,7 +69,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(tmp_path: Path) -> Iterator[Crowd]:
-    with mock.patch("lettaform.backend.v1.send.token_hex", lambda size: "00" * size):
+    with mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size):
         yield Crowd(tmp_path)
 
 
@@ -190,7 +190,7 @@ def test_a_lost_lock_stops_the_apply(crowd: Crowd) -> None:
     assert report.exit_code == 5
     assert 1 <= len(crowd.standin.tables.agents) < 5
     assert {outcome.because for outcome in report.of("skipped")} == {"the lock was lost"}
-    assert "record" in {outcome.step.op for outcome in report.of("skipped")}
+    assert "save_state" in {outcome.step.op for outcome in report.of("skipped")}
     crowd.standin.after = lambda ask: None
     ((_, after),) = crowd.run(crowd.apply(manifest))
     assert after is not None

@@ -365,9 +365,9 @@ def test_every_file_tells_that_it_has_arrived(library: Fleet) -> None:
     told: list[Event] = []
     flow.apply(library.source, library.connection, notify=told.append)
     done = [
-        event for event in told if event.event == "done" and event.step.op == "link" and event.step.kind == "folder"
+        event for event in told if event.event == "done" and event.step.op == "attach" and event.step.kind == "folder"
     ]
-    names = {event.step.member[1].name for event in done if event.step.member}
+    names = {event.step.member.name for event in done}
     assert names == {"a.md", "deep__b.md", *(f"more__{number:02}.md" for number in range(12))}
     assert all(event.finished <= event.total for event in told)
     assert {file["processing_status"] for file in files(library).values()} == {"completed"}  # it was waited for

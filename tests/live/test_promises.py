@@ -192,7 +192,7 @@ def test_a_clone_is_told_from_the_original_without_the_record(built: Fleet) -> N
             built.raw.delete(f"/v1/blocks/{block['id']}")
     plan = built.plan()
     assert [u.id for u in plan.unmanaged] == [clone]
-    assert {c.action for c in plan.changes} == {"record"}
+    assert {c.action for c in plan.changes} == {"mark"}
     built.apply()
 
 
@@ -418,7 +418,7 @@ def test_the_record_can_be_made_again_from_the_marks(built: Fleet) -> None:
             built.raw.delete(f"/v1/blocks/{block['id']}")
     count, lost = flow.state_rebuild(built.source, built.connection)
     assert (count, lost) == (4, [])
-    assert {change.action for change in built.plan().changes} <= {"record"}
+    assert {change.action for change in built.plan().changes} <= {"mark"}
 
 
 def test_a_moved_entry_keeps_the_agent_and_its_memory(built: Fleet) -> None:
@@ -428,7 +428,7 @@ def test_a_moved_entry_keeps_the_agent_and_its_memory(built: Fleet) -> None:
         + "\n    moved: [{from: agents.boss, to: agents.chief}]\n"
     )
     plan = built.plan()
-    assert {c.action for c in plan.changes} == {"record"}
+    assert {c.action for c in plan.changes} == {"mark"}
     assert {c.reason for c in plan.changes} >= {"moved from agents.boss"}
     built.apply()
     assert built.agent("boss")["id"] == boss["id"]

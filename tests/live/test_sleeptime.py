@@ -255,7 +255,7 @@ def test_it_moves_with_the_first(pair: Pair) -> None:
     pair.build()
     before = pair.everything()
     pair.write(key="bob", more=", name: ann", top="moved: [{from: agents.ann, to: agents.bob}]\n")
-    assert {action for action, _, _ in changes(pair.fleet.plan())} == {"record"}
+    assert {action for action, _, _ in changes(pair.fleet.plan())} == {"mark"}
     pair.fleet.apply()
     assert pair.everything() == before
     assert sorted(str(live.address) for live in pair.fleet.state()) == [

@@ -932,7 +932,7 @@ class _Judge:
                 self.ours[id] = claim
         for body in self.after.values():  # told apart from what stands at its address: nobody's from now on
             if _recorded(body) and f"lettaform:stack={self.stack}" in body["tags"]:
-                for copy in json.loads(body["value"])["copies"]:
+                for copy in json.loads(body["value"]).get("duplicates", ()):
                     self.ours.pop(copy, None)
         self.machine.once |= self.ours.keys()
 
@@ -1061,7 +1061,7 @@ def _nameless(before: Body, state: Body) -> dict[str, list[dict[str, Any]]]:
         told = {key: value for key, value in body.items() if key not in ("created_at", "labels")}
         if _recorded(body):
             record = json.loads(body["value"])
-            told["value"] = {key: record.get(key) for key in ("ids", "marks", "protected", "copies", "environment")}
+            told["value"] = {key: record.get(key) for key in ("ids", "marks", "protected", "duplicates", "environment")}
             for address, mark in (record.get("marks") or {}).items():  # digests of ids
                 for field in fleet.REFERS.get(address.partition(".")[0], {}).keys() & mark.get("base", {}).keys():
                     mark["base"][field] = None

@@ -1,4 +1,4 @@
-"""Manifests and worlds by hand, as short as may be."""
+"""Manifests and observed values by hand, as short as possible."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def manifest(*objects: Desired, **words: Any) -> Manifest:
 
 
 def observed(*lives: Live, **words: Any) -> Observed:
-    """A observed whose record knows every top-level object."""
+    """Observed objects; the state knows each of them that is no part."""
     objects = {live.address: live for live in lives if live.address}
     marks = {a: live.mark for a, live in objects.items() if live.kind == "tool"}
     record = State({a: live.id for a, live in objects.items() if not a.parent}, marks, exists=bool(lives))

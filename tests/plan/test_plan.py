@@ -38,7 +38,7 @@ def test_an_agent_is_born_with_its_blocks_in_one_step_after_what_it_refers_to() 
         "agents.a", **MODEL, blocks=[Ref(at("blocks.org"))], system=Template(("see ", Ref(at("blocks.org"))))
     )
     made = plan(manifest(agent, wanted("agents.a.memory.human", value="h"), ORG), observed())
-    assert keys(made) == ["create blocks.org", "create agents.a", "record record"]
+    assert keys(made) == ["create blocks.org", "create agents.a", "save_state state"]
     born = made.steps[1]
     assert born.after == ("blocks.org",)
     assert born.parts == {"human": {"label": "human", "value": "h"}}
@@ -101,10 +101,10 @@ def test_an_exact_list_spares_what_the_server_puts_there_by_itself() -> None:
     has = {"tools": ["tool-open_files", "tool-whistle"], "folders": ["source-1"]}
     agent = wanted("agents.a", {"tools": "enforce"}, tools=[])
     made = plan(manifest(agent), observed(living("agents.a", "agent-1", **has), foreign=theirs))
-    assert [step.member for step in made.steps if step.op == "unlink"] == [("tools", "tool-whistle")]
+    assert [(s.field, s.member) for s in made.steps if s.op == "detach"] == [("tools", "tool-whistle")]
     has["folders"] = []  # without a folder it is not the server that wants it there
     made = plan(manifest(agent), observed(living("agents.a", "agent-1", **has), foreign=theirs))
-    assert len([step for step in made.steps if step.op == "unlink"]) == 2
+    assert len([step for step in made.steps if step.op == "detach"]) == 2
 
 
 def test_secrets_are_compared_and_neither_shown_nor_digested() -> None:
@@ -149,7 +149,7 @@ def test_a_fixed_field_needs_consent_and_takes_every_block_along() -> None:
         plan(wants, has)
     assert "--allow-destroy 'agents.a'" in str(refused.value.hint)
     made = plan(wants, has, allow_destroy=("agents.a",))
-    assert keys(made) == ["record record-", "delete -agents.a", "create agents.a", "record record"]
+    assert keys(made) == ["save_state state-before", "delete -agents.a", "create agents.a", "save_state state"]
     assert made.steps[2].fields["blocks"] == ["block-2", "block-3"]
     assert made.steps[2].parts == {}
 
@@ -160,16 +160,16 @@ def test_links_wait_for_what_makes_room_for_them_and_one_recompile_follows() -> 
     agent = wanted("agents.a", blocks=[Ref(at("blocks.new"))])
     made = plan(manifest(agent, new), observed(live, LIVE_ORG, attached={"agent-1": (LIVE_ORG,)}))
     assert keys(made) == [
-        "record record-",
-        "unlink agents.a-blocks:block-1",
+        "save_state state-before",
+        "detach agents.a-blocks:block-1",
         "create blocks.new",
-        "link agents.a+blocks:blocks.new",
+        "attach agents.a+blocks:blocks.new",
         "update agents.a",
         "call agents.a!recompile",
-        "record record",
+        "save_state state",
     ]
-    assert set(made.steps[3].after) == {"blocks.new", "agents.a-blocks:block-1", "record-"}
-    assert made.steps[0].fields["pending"] == ["agents.a"]
+    assert set(made.steps[3].after) == {"blocks.new", "agents.a-blocks:block-1", "state-before"}
+    assert made.steps[0].state.pending == {at("agents.a")}
 
 
 def test_a_label_that_the_agent_has_already_is_in_the_way() -> None:
@@ -190,7 +190,7 @@ def test_a_block_that_its_agent_took_off_stays_off_until_reseed() -> None:
     made = plan(wants, has)
     assert not made.steps
     assert [(str(r.address), r.path) for r in made.runtime] == [("agents.a.memory.human", "attached")]
-    assert "link agents.a+blocks:block-2" in keys(plan(wants, has, reseed=("agents.a.memory.human",)))
+    assert "attach agents.a+blocks:block-2" in keys(plan(wants, has, reseed=("agents.a.memory.human",)))
 
 
 def test_a_block_never_given_is_made_and_attached() -> None:
@@ -198,7 +198,7 @@ def test_a_block_never_given_is_made_and_attached() -> None:
     made = plan(manifest(wanted("agents.a"), wanted("agents.a.memory.human", value="h")), observed(live))
     assert keys(made)[1:-1] == [
         "create agents.a.memory.human",
-        "link agents.a+blocks:agents.a.memory.human",
+        "attach agents.a+blocks:agents.a.memory.human",
         "update agents.a",
         "call agents.a!recompile",
     ]
@@ -215,12 +215,13 @@ def test_undeclared_is_listed_and_pruned_after_those_who_use_it() -> None:
         "blocks.org",
     }
     made = plan(manifest(), has, prune=True)
-    assert keys(made)[0] == "record record-"
+    assert keys(made)[0] == "save_state state-before"
     assert {step.key: set(step.after) for step in made.steps if step.op == "delete"} == {
-        "-agents.a": {"record-"},
-        "-agents.a.memory.human": {"record-", "-agents.a"},
-        "-blocks.org": {"record-", "-agents.a"},
+        "-agents.a": {"state-before"},
+        "-agents.a.memory.human": {"state-before", "agents deleted"},
+        "-blocks.org": {"state-before", "agents deleted"},
     }
+    assert made.barriers == {"agents deleted": ("-agents.a",)}
 
 
 def test_what_agents_outside_use_is_kept() -> None:
@@ -249,17 +250,17 @@ def test_moved_rewrites_the_mark_of_an_object_and_its_parts() -> None:
     )
     made = plan(wants, observed(live, own))
     assert {(c.action, str(c.address)) for c in made.changes} == {
-        ("record", "agents.new"),
-        ("record", "agents.new.memory.human"),
+        ("mark", "agents.new"),
+        ("mark", "agents.new.memory.human"),
     }
-    assert keys(made) == ["update agents.new.memory.human", "update agents.new", "record record"]
+    assert keys(made) == ["update agents.new.memory.human", "update agents.new", "save_state state"]
 
 
 def test_removed_without_destroy_forgets() -> None:
     wants = manifest(removed=(Removed(at("blocks.org"), destroy=False, place=HERE),))
     made = plan(wants, observed(LIVE_ORG))
     assert short(made) == [("forget", "blocks.org", [])]
-    assert made.steps[1].member == ("forget", None)
+    assert made.steps[1].forget
 
 
 def test_targets_and_exclusions() -> None:
@@ -276,8 +277,8 @@ def test_targets_and_exclusions() -> None:
 
 def test_a_mark_without_room_on_its_object_goes_into_the_record() -> None:
     made = plan(manifest(wanted("tools.t", name="t", source="s")), observed())
-    record = made.steps[-1]
-    assert record.fields["marks"]["tools.t"].base == {"source": digest("s")}
+    saved = made.steps[-1]
+    assert saved.state.marks[at("tools.t")].base == {"source": digest("s")}
 
 
 def test_what_the_server_puts_into_a_list_by_itself_stays() -> None:
@@ -296,7 +297,7 @@ def test_what_the_server_puts_into_a_list_by_itself_stays() -> None:
 def test_an_own_block_that_cannot_be_born_whole_is_made_before_its_agent() -> None:
     wants = manifest(wanted("agents.a", **MODEL), wanted("agents.a.memory.human", value="h", tags=["t"]))
     made = plan(wants, observed())
-    assert keys(made) == ["create agents.a.memory.human", "create agents.a", "record record"]
+    assert keys(made) == ["create agents.a.memory.human", "create agents.a", "save_state state"]
     assert made.steps[1].fields["blocks"] == [Ref(at("agents.a.memory.human"))]
     assert made.steps[1].parts == {}
 
@@ -326,7 +327,7 @@ def test_a_prompt_that_was_not_compiled_again_is_not_forgotten() -> None:
     made = plan(manifest(wanted("agents.a")), has)
     assert short(made) == [("update", "agents.a", [])]
     assert "before its prompt was compiled again" in made.changes[0].reason
-    assert keys(made) == ["call agents.a!recompile", "record record"]
+    assert keys(made) == ["call agents.a!recompile", "save_state state"]
 
 
 def _replaced(identities: list[Ref], **words: Any) -> Plan:
@@ -344,7 +345,7 @@ def _replaced(identities: list[Ref], **words: Any) -> Plan:
 def test_what_refers_to_something_replaced_is_attached_to_its_successor_in_the_same_plan() -> None:
     made = _replaced([Ref(at("identities.shop"))])
     assert short(made) == [("replace", "identities.shop", ["project_id"]), ("update", "agents.ann", ["identities"])]
-    assert next(key for key in keys(made) if "ann" in key) == "link agents.ann+identities:identities.shop"
+    assert next(key for key in keys(made) if "ann" in key) == "attach agents.ann+identities:identities.shop"
 
 
 def test_who_gives_up_what_is_replaced_does_not_lose_it() -> None:

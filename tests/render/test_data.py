@@ -76,7 +76,7 @@ def test_the_json_of_a_plan() -> None:
             "replace": 0,
             "delete": 0,
             "adopt": 0,
-            "record": 0,
+            "mark": 0,
             "forget": 0,
             "runtime": 0,
             "conflict": 0,

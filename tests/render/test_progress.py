@@ -18,10 +18,10 @@ def event(name: str, made: Step, **words: object) -> Event:
     return Event(name, made, 1, 4, 0.3, outcome)  # type: ignore[arg-type]
 
 
-create, record = step("agents.supervisor"), step("stack.state", "record", kind="stack")
-attach = step("agents.a", "link", id="agent-1", member=("tools", Ref(at("tools.t"))))
-detach = step("agents.a", "unlink", id="agent-1", member=("blocks", "block-1"))
-recompile = step("agents.a", "call", id="agent-1", member=("recompile", None))
+create, save = step("agents.supervisor"), step("stack.state", "save_state", kind="stack")
+attach = step("agents.a", "attach", field="tools", member=Ref(at("tools.t")))
+detach = step("agents.a", "detach", field="blocks", member="block-1")
+recompile = step("agents.a", "call", name="recompile")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ recompile = step("agents.a", "call", id="agent-1", member=("recompile", None))
         (event("done", attach), "agents.a: tools tools.t attached in 0.3 s"),
         (event("done", detach), "agents.a: blocks block-1 detached in 0.3 s"),
         (event("done", recompile), "agents.a: system prompt recompiled in 0.3 s"),
-        (event("done", record), "stack.state: saved in 0.3 s"),
+        (event("done", save), "stack.state: saved in 0.3 s"),
         (event("failed", create, error=ServerError("no", "try")), "agents.supervisor: failed after 0.3 s: no (try)"),
         (event("failed", create, error=KeyError()), "agents.supervisor: failed after 0.3 s: KeyError"),
         (event("skipped", create, because="interrupted"), "agents.supervisor: skipped: interrupted"),

@@ -111,7 +111,7 @@ def test_a_changed_seed_is_reported_even_if_nothing_changes() -> None:
 
 
 def test_a_plan_that_only_saves_the_state_says_so() -> None:
-    only = of(steps=(step("stack.state", "record", kind="stack"),))
+    only = of(steps=(step("stack.state", "save_state", kind="stack"),))
     assert text.summary(only) == "Plan: no object changes; only the state of the stack is saved."
 
 
@@ -181,7 +181,7 @@ def test_memory_blocks_are_created_and_fail_with_their_agent() -> None:
 
 def test_a_change_of_several_steps_counts_once_and_only_if_all_are_done() -> None:
     plan = of(update("agents.a"))
-    attach = step("agents.a", "link", key="agents.a+tools", member=("tools", "tool-1"))
+    attach = step("agents.a", "attach", key="agents.a+tools", field="tools", member="tool-1")
     both = Report((done("agents.a", "update"), Outcome(attach, "failed", error=ServerError("no"))))
     assert "0 changed" in text.report(plan, both)
     assert "1 changed" in text.report(plan, Report((done("agents.a", "update"), Outcome(attach, "done"))))
