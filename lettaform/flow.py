@@ -21,8 +21,8 @@ from lettaform.kinds import dependent_kinds, kinds, sections
 from lettaform.manifest import load
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.plan import Diff, ResourceChange, diff, make, saved
-from lettaform.plan.compare import matches
 from lettaform.plan.order import remark
+from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.snapshot import export
 

@@ -226,7 +226,7 @@ def test_undeclared_is_listed_and_pruned_after_those_who_use_it() -> None:
 def test_what_agents_outside_use_is_kept() -> None:
     made = plan(manifest(), observed(LIVE_ORG, users={"block-1": frozenset({"agent-x"})}), prune=True)
     assert not any(step.op == "delete" for step in made.steps)
-    assert "1 agents outside" in made.unmanaged[0].reason
+    assert "1 agent outside" in made.unmanaged[0].reason
 
 
 def test_protection_outlives_the_manifest() -> None:
@@ -354,5 +354,5 @@ def test_who_gives_up_what_is_replaced_does_not_lose_it() -> None:
 def test_who_would_lose_what_is_replaced_must_be_agreed_to() -> None:
     with pytest.raises(Guarded) as refused:
         _replaced([], others=("agent-2",))
-    assert "1 agents outside this manifest would lose it" in refused.value.problems[0].message
+    assert "1 agent outside this manifest would lose it" in refused.value.problems[0].message
     assert _replaced([], others=("agent-2",), allow_destroy=("identities.shop",)).steps
