@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from lettaform.kinds import kinds
@@ -59,7 +58,8 @@ class Comparison:
 
 def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
     """Compare the declared fields of `desired` with `live`. Each leaf is decided by its policy."""
-    pair = _Pair(lookup, desired, live)
+    reseed = matches(desired.address, lookup.options.reseed)
+    pair = _Pair(lookup, desired, live, kinds()[desired.kind], policies(desired), reseed)
     results = {name: _compare_field(pair, name, value) for name, value in desired.values.items()}
     each = results.values()
     body = {name: value for result in each for name, value in result.body.items()}
@@ -78,23 +78,18 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A declared object and the live object."""
+    """A declared object and the live object.
+
+    owners  the policy of every field
+    reseed  whether `--reseed` names the object
+    """
 
     lookup: Lookup
     desired: Desired
     live: Live
-
-    @cached_property
-    def kind(self) -> type[Kind]:
-        return kinds()[self.desired.kind]
-
-    @cached_property
-    def owners(self) -> Mapping[str, Policy]:
-        return policies(self.desired)
-
-    @cached_property
-    def reseed(self) -> bool:
-        return matches(self.desired.address, self.lookup.options.reseed)
+    kind: type[Kind]
+    owners: Mapping[str, Policy]
+    reseed: bool
 
     def is_exact(self, line: Attr) -> bool:
         """Whether the manifest says `enforce`: then items of others are removed."""

@@ -90,24 +90,30 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
 
 def _kept(lookup: Lookup, resource: ResourceChange) -> Iterator[ResourceChange]:
     """The change, if it does anything, with its mark, its claim, and the action that it is shown as."""
-    live, address = resource.live, resource.address
+    live, address, change = resource.live, resource.address, resource.change
     assert live is not None
     claim = not live.marked or address in lookup.moves.old
     marks = claim or resource.mark != live.mark
-    resource = replace(resource, claim=claim, mark=resource.mark if marks else None)
-    call = lookup.call(resource.change.kind)
-    pending = call is not None and address in lookup.observed.state.pending
-    owes = pending or address in lookup.incomplete_owners  # a call
-    change = replace(resource.change, recompiles=max(resource.change.recompiles, int(owes)))
+    call = lookup.call(change.kind)
+    interrupted = call if call and address in lookup.observed.state.pending else None
+    owes = interrupted is not None or address in lookup.incomplete_owners
     if resource.fields or resource.attach or resource.detach:
-        reason = next((each.reason for each in change.fields_changed), "manifest")
-        yield replace(resource, change=replace(change, reason=reason))
-    elif pending and call:
-        yield replace(resource, change=replace(change, reason=f"interrupted before {call.done}"))
+        shown: tuple[Action, str] | None = ("update", _reason(change))
     elif owes:
-        yield replace(resource, change=replace(change, reason="what it offers is listed again"))
-    elif action := _without_writes(lookup, resource, marks=marks):
-        yield replace(resource, change=replace(change, action=action[0], reason=action[1]))
+        shown = (
+            "update",
+            f"interrupted before {interrupted.done}" if interrupted else "what it offers is listed again",
+        )
+    else:
+        shown = _without_writes(lookup, resource, marks=marks)
+    if shown:
+        action, reason = shown
+        change = replace(change, action=action, reason=reason, recompiles=max(change.recompiles, int(owes)))
+        yield replace(resource, change=change, claim=claim, mark=resource.mark if marks else None)
+
+
+def _reason(change: Change) -> str:
+    return change.fields_changed[0].reason if change.fields_changed else "manifest"
 
 
 def _without_writes(lookup: Lookup, resource: ResourceChange, *, marks: bool) -> tuple[Action, str] | None:
