@@ -69,8 +69,8 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
         members=dict(live.mark.members) | {n: r.members for n, r in results.items() if r.members is not None},
         fields=body | again,
         fields_changed=tuple(change for result in each for change in result.fields_changed),
-        attach=tuple(pair for result in each for pair in result.attach),
-        detach=tuple(pair for result in each for pair in result.detach),
+        attach=tuple(member for result in each for member in result.attach),
+        detach=tuple(member for result in each for member in result.detach),
         agent_changes=tuple(change for result in each for change in result.agent_changes),
         notes=tuple(f"`{name}` is sent again as it is: the server would reset it" for name in again),
     )

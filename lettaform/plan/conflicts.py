@@ -13,7 +13,7 @@ from lettaform.kinds import kinds
 from lettaform.model import Desired, Live
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.update import agents, fixed_fields, replacement_note
+from lettaform.plan.update import agents, fixed_fields, lost_users, replacement_note
 from lettaform.values import Ref, refs
 
 
@@ -304,7 +304,7 @@ def _needed_consent(lookup: Lookup, resource: ResourceChange) -> Iterator[Proble
 
 def _replacement(lookup: Lookup, resource: ResourceChange, desired: Desired) -> Iterator[Problem]:
     """An object is replaced that is protected, holds what cannot be created again, or is used by agents of others."""
-    if kinds()[desired.kind].precious or _is_protected(lookup, desired.address) or lookup.lost_users(desired):
+    if kinds()[desired.kind].precious or _is_protected(lookup, desired.address) or lost_users(lookup, desired):
         first = fixed_fields(resource.change)[0]
         message = f"{desired.address}: {replacement_note(lookup, desired, resource.change)}"
         yield _problem(desired, first, message, f"`--allow-destroy '{desired.address}'` consents")

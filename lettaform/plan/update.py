@@ -45,11 +45,27 @@ def cascades(lookup: Lookup, id: str) -> Iterator[str]:
 
 def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:
     """Why an object is replaced, and what is lost with it."""
-    kind, lost = kinds()[desired.kind], lookup.lost_users(desired)
+    kind, lost = kinds()[desired.kind], lost_users(lookup, desired)
     names = ", ".join(f"`{name}`" for name in sorted(fixed_fields(change)))
     note = f"{names} cannot be changed on an existing {desired.kind}: replaced"
     note += f", {kind.replaced}" if kind.replaced else ""
     return note + (f"; {agents(lost)} outside this manifest would lose it" if lost else "")
+
+
+def lost_users(lookup: Lookup, desired: Desired) -> int:
+    """The number of agents that lose an object when it is replaced.
+
+    These are the agents that use it, except those whose manifest refers to it (they get the new one) and those to
+    which lettaform attached it (the manifest takes it away from them).
+    """
+    live, tables = lookup.live(desired.address), lookup.tables
+    if live is None or not lookup.users(live.id):
+        return 0
+    mine = [desired.address, *tables.created_along.get(desired.address, ())]
+    kept = set[str]().union(*(tables.referrers.get(address, ()) for address in mine))
+    ids = [each.id for address in mine if (each := lookup.live(address))]
+    released = set[str]().union(*(tables.attached_by_us.get(id, ()) for id in ids))
+    return len(lookup.users(live.id) - kept - released)
 
 
 def fixed_fields(change: Change) -> list[str]:

@@ -11,8 +11,6 @@ from lettaform.plan.compare import Comparison, compare
 from lettaform.values import UNREAD, Item, Patch, Ref, Secret, digest
 from tests.plan.samples import at, living, lookup, manifest, observed, plan, short, wanted
 
-X = {"value": "x"}
-
 
 def compared(values: dict[str, Any], live: dict[str, Any], base: dict[str, Any] | None = None) -> Comparison:
     """An agent `a` with these declared values, live values, and values as last applied."""

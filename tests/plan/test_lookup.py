@@ -75,21 +75,6 @@ def test_the_label_of_a_new_block_is_the_declared_one() -> None:
     assert lookup(manifest(wanted("blocks.org", label="o")), observed()).label(Ref(at("blocks.org"))) == "o"
 
 
-@pytest.mark.parametrize(
-    ("identities", "members", "lost"),
-    [
-        pytest.param([], (), 1, id="somebody attached it"),
-        pytest.param([Ref(at("identities.shop"))], (), 0, id="it gets the new one"),
-        pytest.param([], ("identity-1",), 0, id="the manifest takes it away"),
-    ],
-)
-def test_who_loses_what_is_replaced(identities: list[Ref], members: tuple[str, ...], lost: int) -> None:
-    wants = manifest(shop := wanted("identities.shop"), wanted("agents.ann", identities=identities))
-    ann = living("agents.ann", "agent-1", members={"identities": members})
-    users = {"identity-1": frozenset({"agent-1"})}
-    assert lookup(wants, observed(living("identities.shop", "identity-1"), ann, users=users)).lost_users(shop) == lost
-
-
 def test_parts_and_detached_blocks_are_found_by_address() -> None:
     human = wanted("agents.ann.memory.human")
     left = living("agents.ann.memory.human", "block-2")

@@ -9,7 +9,7 @@ import pytest
 
 from lettaform.model import AgentChange, Dependents, Live, Mark, Moved
 from lettaform.plan.changes import Diff, ResourceChange
-from lettaform.plan.update import agents, cascades
+from lettaform.plan.update import agents, cascades, lost_users
 from lettaform.values import Patch, Ref, digest
 from tests.plan.samples import HERE, at, difference, living, lookup, manifest, observed, wanted
 
@@ -158,3 +158,18 @@ def test_up_to_three_dependents_are_named() -> None:
 
 def test_agents_are_counted_in_words() -> None:
     assert [agents(1), agents(2)] == ["1 agent", "2 agents"]
+
+
+@pytest.mark.parametrize(
+    ("identities", "members", "lost"),
+    [
+        pytest.param([], (), 1, id="somebody attached it"),
+        pytest.param([Ref(at("identities.shop"))], (), 0, id="it gets the new one"),
+        pytest.param([], ("identity-1",), 0, id="the manifest takes it away"),
+    ],
+)
+def test_who_loses_what_is_replaced(identities: list[Ref], members: tuple[str, ...], lost: int) -> None:
+    wants = manifest(shop := wanted("identities.shop"), wanted("agents.ann", identities=identities))
+    ann = living("agents.ann", "agent-1", members={"identities": members})
+    users = {"identity-1": frozenset({"agent-1"})}
+    assert lost_users(lookup(wants, observed(living("identities.shop", "identity-1"), ann, users=users)), shop) == lost
