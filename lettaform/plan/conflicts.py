@@ -13,7 +13,7 @@ from lettaform.kinds import kinds
 from lettaform.model import Desired, Live
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.update import agents, fixed_fields, lost_users, replacement_note
+from lettaform.plan.notes import agents, fixed_fields, lost_users, replacement_note
 from lettaform.values import Ref, refs
 
 

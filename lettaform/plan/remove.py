@@ -10,7 +10,7 @@ from lettaform.kinds import companions, kind_of, kinds
 from lettaform.model import Change, Live, Mark, Removed, Unmanaged
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.update import agents, cascades
+from lettaform.plan.notes import agents, cascades
 
 Found = ResourceChange | Unmanaged
 """What this pass returns."""

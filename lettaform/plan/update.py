@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lettaform.kinds import kinds
 from lettaform.model import Action, AgentChange, Change, Desired, FieldChange, Live, Mark
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import compare
 from lettaform.plan.create import create, create_block
 from lettaform.plan.lookup import Lookup
+from lettaform.plan.notes import cascades, fixed_fields, replacement_note
 from lettaform.plan.policy import policies
 from lettaform.plan.selection import matches
 from lettaform.values import Patch, Ref
@@ -19,65 +19,16 @@ from lettaform.values import Patch, Ref
 Found = ResourceChange | AgentChange
 """What this pass returns."""
 
-EXAMPLES = 3
-"""The largest number of dependents that a note names one by one."""
-
 
 def update(lookup: Lookup, desired: Desired, live: Live) -> list[Found]:
     """Change an existing object to what is declared; replace it if a field of it cannot be changed."""
     resource, found = _compared(lookup, desired, live)
     if resource.change.action == "replace":
         return [*found, *create(lookup, desired, resource)]
-    blocks = [_own_block(lookup, desired, live, part) for part in lookup.parts(desired.address)]
+    blocks = [_own_block(lookup, live, part) for part in lookup.parts(desired.address)]
     resource = _with_blocks(lookup, resource, blocks)
     own = (each for block in blocks for each in block.found)
     return [*found, *own, *_kept(lookup, resource)]
-
-
-def cascades(lookup: Lookup, id: str) -> Iterator[str]:
-    """Notes about what the server deletes along with an object and no address of this stack names."""
-    lost = [each for each in lookup.dependents(id).along if each.id not in lookup.tables.addresses]
-    for kind in dict.fromkeys(each.kind for each in lost):
-        ids = sorted(each.id for each in lost if each.kind == kind)
-        number = f"{len(ids)} {kinds()[kind].section.replace('_', ' ')}"
-        yield f"also deletes {', '.join(ids) if len(ids) <= EXAMPLES else number}, not declared in this manifest"
-
-
-def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:
-    """Why an object is replaced, and what is lost with it."""
-    kind, lost = kinds()[desired.kind], lost_users(lookup, desired)
-    names = ", ".join(f"`{name}`" for name in sorted(fixed_fields(change)))
-    note = f"{names} cannot be changed on an existing {desired.kind}: replaced"
-    note += f", {kind.replaced}" if kind.replaced else ""
-    return note + (f"; {agents(lost)} outside this manifest would lose it" if lost else "")
-
-
-def lost_users(lookup: Lookup, desired: Desired) -> int:
-    """The number of agents that lose an object when it is replaced.
-
-    These are the agents that use it, except those whose manifest refers to it (they get the new one) and those to
-    which lettaform attached it (the manifest takes it away from them).
-    """
-    live, tables = lookup.live(desired.address), lookup.tables
-    if live is None or not lookup.users(live.id):
-        return 0
-    mine = [desired.address, *tables.created_along.get(desired.address, ())]
-    kept = set[str]().union(*(tables.referrers.get(address, ()) for address in mine))
-    ids = [each.id for address in mine if (each := lookup.live(address))]
-    released = set[str]().union(*(tables.attached_by_us.get(id, ()) for id in ids))
-    return len(lookup.users(live.id) - kept - released)
-
-
-def fixed_fields(change: Change) -> list[str]:
-    """The changed fields that cannot be changed on an existing object, in the order of the manifest."""
-    lines = kinds()[change.kind].attrs()
-    names = dict.fromkeys(each.path.split(".")[0] for each in change.fields_changed)
-    return [name for name in names if name in lines and lines[name].fixed]
-
-
-def agents(number: int) -> str:
-    """A number of agents, in words."""
-    return f"{number} agent" if number == 1 else f"{number} agents"
 
 
 # --- one object ------------------------------------------------------------------------------------------------------
@@ -161,7 +112,7 @@ class _OwnBlock:
     base: Mapping[str, str] | None = field(default=None)
 
 
-def _own_block(lookup: Lookup, desired: Desired, agent: Live, part: Desired) -> _OwnBlock:
+def _own_block(lookup: Lookup, agent: Live, part: Desired) -> _OwnBlock:
     remembered = agent.mark.parts.get(part.address.child or "")
     block = lookup.live(part.address) or _unmarked_block(lookup, agent, part)
     if block is not None:
