@@ -20,7 +20,7 @@ from lettaform.kinds import kinds, sections
 from lettaform.manifest import load
 from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report
 from lettaform.plan import saved
-from lettaform.plan.compare import matches
+from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session import Notify, Session, unknown
 from lettaform.session.files import write_json

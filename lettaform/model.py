@@ -244,44 +244,44 @@ class Dependents:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is live, as far as a stack is concerned."""
+    """The live objects that concern a stack: its own, and those of others that it uses."""
 
     url: str
     version: str
     state: State = field(default_factory=State)
     objects: Mapping[Address, Live] = field(default_factory=dict)
-    """Ours, and what we use of others': the external ones."""
+    """Objects of the stack, and external objects that it uses."""
     duplicates: tuple[Live, ...] = ()
-    """They claim an address of ours that belongs to another object."""
+    """Objects whose mark claims an address that belongs to another object."""
     detached: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """Own blocks with our mark that hang on no agent."""
+    """Own blocks with our mark that are attached to no agent."""
     held_elsewhere: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """Own blocks with our mark that hang on agents, and on their own no more."""
+    """Own blocks with our mark that are attached to other agents, and no longer to their own."""
     carried_over: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """What an agent that died in the middle of being replaced has left, marked or not."""
+    """Blocks of an agent whose replacement was interrupted after it was deleted, marked or not."""
     foreign: Mapping[tuple[str, str], Live] = field(default_factory=dict)
-    """Kind and unique name to what has it and is not ours."""
+    """Kind and unique name to the object of somebody else that has the name."""
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
-    """Agent id to every block that hangs on it, whoever made it."""
+    """Agent id to all its blocks, whoever created them."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Id of what is shared to the ids of all agents that have it, anybody's; only where it was asked for."""
+    """Id of a shared object to the ids of all agents that use it; only for objects that were asked for."""
     dependents: Mapping[str, Dependents] = field(default_factory=dict)
-    """Id of what would die to what hangs on its life; only where it was asked for."""
+    """Id of an object to its dependents; only for objects that would be deleted."""
     brought: Mapping[Address, str] = field(default_factory=dict)
-    """Address of what another object brings to the id of what it brought."""
+    """Address of what the server creates along with another object to the id of what it created."""
     problems: tuple[Problem, ...] = ()
     capabilities: Capabilities = field(default_factory=Capabilities)
 
     @property
     def orphaned_blocks(self) -> tuple[tuple[Address, Live], ...]:
-        """Own blocks that do not hang on their agent, and what they answer to."""
+        """Own blocks that are not attached to their agent, each with its address."""
         both = (*self.detached.items(), *self.held_elsewhere.items())
         return tuple((address, live) for address, lives in both for live in lives)
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What is asked of a plan. Patterns are addresses with `*`."""
+    """The options of a plan. Patterns are addresses with `*`."""
 
     prune: bool = False
     destroy: bool = False
@@ -299,7 +299,7 @@ Reason = Literal["manifest", "drift", "conflict", "seed"]
 
 @dataclass(frozen=True)
 class FieldChange:
-    """One field that will be written. `old` and `new` may hold slots; a secret's are never shown."""
+    """One field that will be written. `old` and `new` may contain Refs; those of a secret are never shown."""
 
     path: str
     old: Any
@@ -326,7 +326,7 @@ class Change:
 
 @dataclass(frozen=True)
 class AgentChange:
-    """A value that an agent moved while it ran, and that is kept. `seed_moved`: so did the manifest's."""
+    """A value that an agent changed, and that is kept. `seed_moved`: the manifest's value changed, too."""
 
     address: Address
     path: str
@@ -338,7 +338,7 @@ class AgentChange:
 
 @dataclass(frozen=True)
 class Unmanaged:
-    """Something that carries our mark and that this manifest does not answer for."""
+    """An object with the mark of this stack that the manifest does not declare, and that is left as it is."""
 
     kind: str
     id: str

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lettaform import flow
-from lettaform.apply import INTERRUPTED, LOCK_LOST
+from lettaform import flow, session
+from lettaform.apply import INTERRUPTED, LOCK_LOST, Stop
 from lettaform.backend import connect
 from lettaform.errors import Interrupted, LettaformError, Locked
 from lettaform.ownership import state
+from lettaform.session.interrupt import interruptible
 from tests.standin import StandIn
 
 MANIFEST = "stack: s\nblocks: {b: {value: x}, c: {value: x}}\n"
@@ -31,14 +33,14 @@ class Stack:
 
     def stop(self, reason: str) -> None:
         """Every apply is stopped just before its first step."""
-        enter = flow._interruptible.__enter__
 
-        def stopped(self: Any) -> Any:
-            stop = enter(self)
-            stop.reason = reason
-            return stop
+        @contextmanager
+        def stopped() -> Iterator[Stop]:
+            with interruptible() as stop:
+                stop.reason = reason
+                yield stop
 
-        self.monkeypatch.setattr(flow._interruptible, "__enter__", stopped)
+        self.monkeypatch.setattr(session, "interruptible", stopped)
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from lettaform.kinds import dependent_kinds, kinds
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.ownership import claims
 from lettaform.plan import Diff, ResourceChange, diff, make
-from lettaform.plan.compare import matches
 from lettaform.plan.order import remark
+from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible

@@ -229,7 +229,7 @@ def unordered(value: Any) -> Any:
 
 
 def _called(body: Mapping[str, Any]) -> str:
-    tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:record="))]
+    tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:state="))]
     words = (body.get(word) for word in ("name", "server_name", "label", "identifier_key", "description", "summary"))
     return ",".join(tags) or str(next(filter(None, words), None))
 

@@ -76,7 +76,7 @@ class FilesBackend:
         agents = [self._live("agent", path) for path in sorted(self.root.glob("agents/*/agent.json"))]
         attached = {agent.id: self._memory(agent.id) for agent in agents}
         blocks = tuple(block for every in attached.values() for block in every)
-        pages = tuple(path.read_text() for path in sorted(self.root.glob("state/*.txt")))
+        pages = {path.stem: path.read_text() for path in sorted(self.root.glob("state/*.txt"))}
         return Listing({"agent": tuple(agents), "block": blocks}, attached, pages)
 
     def _memory(self, agent: str) -> tuple[Live, ...]:

@@ -126,7 +126,7 @@ def test_an_agent_with_memory_is_not_replaced_without_consent(project: Project) 
 
 def test_shared_blocks_are_an_error_of_the_plan(project: Project) -> None:
     with pytest.raises(Exception, match="lack what the manifest declares"):
-        project.plan("stack: files\nblocks: {org: Shared.}\n")
+        project.plan("stack: files\nblocks: {org: {value: Shared.}}\n")
 
 
 class Killed(BaseException):

@@ -131,10 +131,10 @@ def test_talks_that_others_began_are_named_before_they_die_with_their_agent(talk
         PlanOptions(destroy=True, target=("agents.ann", "conversations.talk"), allow_destroy=("*",)),
     ):
         (dying,) = [change for change in talk.plan(**vars(options)).changes if str(change.address) == "agents.ann"]
-        assert dying.notes == (f"takes along {theirs}, of which this manifest does not speak",)
+        assert dying.notes == (f"also deletes {theirs}, not declared in this manifest",)
     more = [talk.raw.post("/v1/conversations/", params=path, json={}).raise_for_status() for _ in range(3)]
     (dying,) = [change for change in talk.plan(**vars(EVERYTHING)).changes if str(change.address) == "agents.ann"]
-    assert dying.notes == (f"takes along {len(more) + 1} conversations, of which this manifest does not speak",)
+    assert dying.notes == (f"also deletes {len(more) + 1} conversations, not declared in this manifest",)
 
 
 def test_a_snapshot_holds_what_was_said_and_what_was_learnt_there(talk: Fleet) -> None:

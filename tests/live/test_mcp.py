@@ -230,7 +230,7 @@ def test_a_tool_that_is_offered_later_is_found(rig: Rig) -> None:
     rig.write(tools="say add more")
     plan = rig.fleet.plan()
     assert ("update", "mcp_servers.echo", []) in changes(plan)
-    assert "what it brings is listed anew" in text.plan(plan)
+    assert "what it offers is listed again" in text.plan(plan)
     rig.fleet.apply()
     assert rig.of("ann") == {"say", "add", "more"}
     assert {name: rig.tools()[name]["id"] for name in before} == {name: tool["id"] for name, tool in before.items()}
@@ -326,7 +326,7 @@ def test_nobody_outside_loses_a_tool_without_consent(rig: Rig) -> None:
         with pytest.raises(Guarded) as refused:
             rig.fleet.plan()
         (problem,) = refused.value.problems
-        assert "1 agents outside this manifest would lose it" in problem.message
+        assert "1 agent outside this manifest would lose it" in problem.message
         assert problem.hint == "`--allow-destroy 'mcp_servers.echo'` consents"
         rig.fleet.apply(allow_destroy=("mcp_servers.echo",))
         assert rig.of("ann") == {"say", "add"}
@@ -342,7 +342,7 @@ def test_one_that_is_no_longer_declared_stays_while_a_stranger_has_its_tools(rig
         rig.fleet.write("agents: {ann: {include_base_tools: false, tools: []}}")
         plan = rig.fleet.plan(prune=True)
         assert [(str(u.address), u.reason) for u in plan.unmanaged] == [
-            ("mcp_servers.echo", "kept: 1 agents outside this plan use it")
+            ("mcp_servers.echo", "kept: 1 agent outside this plan uses it")
         ]
         flow.apply(rig.fleet.source, rig.fleet.connection, PlanOptions(prune=True))
         assert rig.server()
@@ -359,7 +359,7 @@ def test_a_type_that_nobody_answers_of_changes_into_one_that_does(rig: Rig) -> N
     old = rig.fleet.raw.post("/v1/mcp-servers/", json=told).raise_for_status().json()
     flow.adopt(rig.fleet.source, rig.fleet.connection, "mcp_servers.echo", old["id"])
     plan = rig.fleet.plan()
-    assert "`type` cannot change on a living mcp_server: replaced" in text.plan(plan)
+    assert "`type` cannot be changed on an existing mcp_server: replaced" in text.plan(plan)
     rig.fleet.apply()
     assert (rig.server()["mcp_server_type"], rig.server()["id"] != old["id"], rig.of("ann")) == (
         "stdio",

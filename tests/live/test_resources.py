@@ -126,7 +126,7 @@ def test_an_archive_that_others_use_is_not_pruned(stack: Fleet) -> None:
         stack.raw.patch(f"/v1/agents/{guest}/archives/attach/{the(stack, 'archives.a')}").raise_for_status()
         stack.write("blocks: {b: {value: x}}")
         assert [(str(u.address), u.reason) for u in stack.plan(prune=True).unmanaged] == [
-            ("archives.a", "kept: 1 agents outside this plan use it")
+            ("archives.a", "kept: 1 agent outside this plan uses it")
         ]
     finally:
         stack.raw.delete(f"/v1/agents/{guest}")
@@ -398,7 +398,7 @@ def test_the_leader_of_a_group_of_others_is_an_error_before_anything_dies(stack:
     with pytest.raises(PlanError) as refused:
         flow.apply(stack.source, stack.connection, EVERYTHING)
     (problem,) = refused.value.problems
-    assert problem.message == f"agents.a cannot die before group {group}, which needs it"
+    assert problem.message == f"agents.a cannot be deleted before group {group}, which needs it"
     assert problem.hint == f"delete group {group} first, or keep agents.a"
     assert stack.agent("a")["id"] == agent["id"]
     stack.raw.delete(f"/v1/groups/{group}").raise_for_status()

@@ -244,7 +244,7 @@ class Ground:
             state[body["id"]]["files"] = sorted([each["original_file_name"], each["content"]] for each in files)
         for body in bodies["block"]:  # what has no room for a mark is known by the record alone
             stack = next((tag for tag in body["tags"] if tag.startswith("lettaform:stack=")), "")
-            if stack and any(tag.startswith("lettaform:record") for tag in body["tags"]):
+            if stack and any(tag.startswith("lettaform:state") for tag in body["tags"]):
                 for address, id in json.loads(body["value"]).get("ids", {}).items():
                     if address.partition(".")[0] in SILENT and id in state:
                         state[id]["tags"] = sorted([f"lettaform:addr={address}", stack])

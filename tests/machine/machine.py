@@ -992,7 +992,7 @@ def _last(item: tuple[str, Mapping[str, Any]]) -> tuple[int, str]:
 
 
 def _recorded(body: Mapping[str, Any]) -> bool:
-    return any(tag.startswith("lettaform:record") for tag in body["tags"])
+    return any(tag.startswith("lettaform:state") for tag in body["tags"])
 
 
 def _claim(body: Mapping[str, Any], stack: str) -> str | None:

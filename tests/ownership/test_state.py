@@ -15,7 +15,7 @@ from lettaform import flow
 from lettaform.address import Address
 from lettaform.backend import connect
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.state import delete_pages, read_pages, write_pages
+from lettaform.backend.v1.state import PATH, delete_pages, split, write_pages
 from lettaform.errors import ServerError, Unavailable, UnreadableState
 from lettaform.model import (
     Answer,
@@ -31,6 +31,7 @@ from lettaform.model import (
     Step,
     Update,
 )
+from lettaform.ownership import marks
 from lettaform.ownership import state as states
 from lettaform.ownership.state import after, from_pages, salvage, to_pages
 from lettaform.values import Digest, Ref, digest
@@ -56,6 +57,10 @@ FULL = State(
 
 def named(pages: list[str]) -> dict[str, str]:
     return {f"block-{number}": text for number, text in enumerate(pages)}
+
+
+async def _pages(client: Client, post: Any) -> dict[str, str]:
+    return split(await client.pages(PATH, tags=[marks.stack_tag("s")], show_hidden_blocks=True))[0]
 
 
 def large(count: int = 60, **words: Any) -> State:
@@ -227,7 +232,7 @@ class Blocks:
         self.run(lambda client, post: write_pages(client, "s", to_pages(state), EMPTY, post))
 
     def read(self) -> State:
-        return from_pages(self.run(lambda client, post: read_pages(client, "s")))
+        return from_pages(self.run(_pages))
 
     def delete(self) -> None:
         self.run(lambda client, post: delete_pages(client, "s", EMPTY, post))
