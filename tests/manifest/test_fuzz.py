@@ -17,7 +17,7 @@ from lettaform.errors import ManifestError
 from lettaform.kinds import kinds, sections
 from lettaform.manifest import load
 from lettaform.manifest.language import language
-from lettaform.manifest.node import HOLE
+from lettaform.manifest.node import UNRESOLVED
 from lettaform.model import Manifest
 
 everyday = settings(
@@ -32,7 +32,7 @@ def holes(value: Any) -> bool:
         return any(holes(getattr(value, field.name)) for field in dataclasses.fields(value))
     if isinstance(value, Mapping):
         return any(map(holes, value.values()))
-    return value is HOLE or (isinstance(value, list | tuple) and any(map(holes, value)))
+    return value is UNRESOLVED or (isinstance(value, list | tuple) and any(map(holes, value)))
 
 
 def outcome(data: bytes) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from lettaform.errors import Place
 from lettaform.manifest import text as reader
-from lettaform.manifest.node import HOLE, Node
+from lettaform.manifest.node import UNRESOLVED, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import DEPTH, EXPANDED, parse
 from lettaform.manifest.types import plain
@@ -64,7 +64,7 @@ def test_core_scalars(written: str, meant: Any) -> None:
 def test_numbers_that_need_quotes(written: str) -> None:
     node, said = read(f"v: {written}\n")
     assert node is not None
-    assert node.map["v"].value is HOLE
+    assert node.map["v"].value is UNRESOLVED
     assert len(said) == 1
     assert said[0].startswith("f:1:4: ")
     assert "quotes" in said[0]
