@@ -14,7 +14,7 @@ from lettaform.manifest.expressions import Path
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import suggest
 from lettaform.manifest.references import References
-from lettaform.manifest.scope import SECRET_HINT, Scope
+from lettaform.manifest.scope import TAINTED_HINT, Scope
 from lettaform.manifest.types import flaws
 from lettaform.values import Ref, Secret, fill, tainted
 
@@ -98,7 +98,7 @@ class FieldValues:
         if tainted(value) and not line.secret:
             where = instance.body.at(line.name)
             message = f"{line.name}: a secret cannot be used here"
-            self.problems.add(message, where, SECRET_HINT, field=line.name)
+            self.problems.add(message, where, TAINTED_HINT, field=line.name)
             return UNRESOLVED
         if line.secret:
             return self._secret(value)

@@ -141,7 +141,8 @@ class Items:
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a list."""
         if not isinstance(node.value, list):
-            report_type(node, "a list", path, problems, place)
+            hint = "start each item with `- `" if isinstance(node.value, dict) else None
+            report_type(node, "a list", path, problems, place, hint)
         for index, item in enumerate(node.list):
             self.of.check(item, f"{path}.{index}", problems, item.place)
 

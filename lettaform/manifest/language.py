@@ -26,8 +26,8 @@ EXTERNAL: Mapping[str, Form] = {
 }
 REPEAT: Mapping[str, Form] = {
     "for_each": Many(
-        "Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` refer to "
-        "the current one."
+        "Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the "
+        "key and the value of the current one."
     ),
     "when": Flag("Whether to create the object. Default: true."),
 }

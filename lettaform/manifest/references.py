@@ -154,7 +154,7 @@ class References:
         return address
 
     def _own_object(self, address: Address, words: list[str], where: Place) -> tuple[Address | None, list[str]]:
-        """The own object that the first two words name, and the words after it; else the object itself and all words."""
+        """The own object that the first two words name, and the words after it; otherwise the object and all words."""
         line = self.instances[address].table.attrs().get(words[0]) if words else None
         if line is None or not line.own or len(words) == 1:
             return address, words

@@ -61,12 +61,12 @@ class Objects:
         """One object."""
         where = places(instance.body)
         if instance.external:
-            external = self.external(instance)
-            return Desired(instance.address, instance.kind, {}, instance.place, where, external=external)
+            found = self.external(instance)
+            return Desired(instance.address, instance.kind, {}, instance.place, where, external=found)
         lines, body = instance.table.attrs(), instance.body.map
         if line := next((line for name, line in lines.items() if line.brought and name in body), None):
-            external = self.offered(instance, line)
-            return Desired(instance.address, instance.kind, {}, instance.place, where, external=external)
+            offered = self.offered(instance, line)
+            return Desired(instance.address, instance.kind, {}, instance.place, where, external=offered)
         values = self.values(instance)
         policies, protected = self.ownership(instance)
         if instance.owner:

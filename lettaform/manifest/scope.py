@@ -23,7 +23,7 @@ MAXIMUM_LENGTH = 64_000_000
 MAXIMUM_DEPTH = 150
 """How many lists and maps may be evaluated inside one another, across objects."""
 
-SECRET_HINT = (  # the text, not a secret: noqa: S105
+TAINTED_HINT = (
     "secrets can be used only in secret fields, such as `secrets` of an agent; "
     "to read a value that is not secret from the environment, declare a variable with `env: NAME`"
 )
@@ -82,7 +82,7 @@ class Scope:
         """The value of a node that must not contain secrets or references."""
         value = self.value(node, each)
         if value is not UNRESOLVED and tainted(value):
-            return self._no(f"{path}: a secret cannot be used here", node.place, SECRET_HINT)
+            return self._no(f"{path}: a secret cannot be used here", node.place, TAINTED_HINT)
         if isinstance(value, Ref | Template):
             hint = "use a literal or a variable"
             return self._no(f"{path}: must be known before objects are created", node.place, hint)

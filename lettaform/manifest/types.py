@@ -44,7 +44,7 @@ _FORMS = {".+/.+": "`provider/model`"}
 
 @dataclass(frozen=True)
 class Flaw:
-    """A value that is not of the type that its kind declares. `given`: the value in words, empty if not worth telling."""
+    """A value that is not of the type that its kind declares. `given`: the value in words, or empty."""
 
     path: tuple[str | int, ...]
     expected: str
