@@ -47,7 +47,7 @@ class Address:
 
     @classmethod
     def in_section(cls, section: str, text: str) -> Address:
-        """Read what follows the section in an address: `worker`, `worker[emea]`. Raises ValueError for any other text."""
+        """Read what follows the section in an address: `worker`, `worker[emea]`. ValueError for any other text."""
         return _parse(f"{section}{text}" if text.startswith("[") else f"{section}.{text}")
 
     def __str__(self) -> str:

@@ -68,7 +68,7 @@ class Body:
         if self.short and (node.text is not None or node.tag):
             node = Node(node.place, {self.short: node}, {self.short: node.place})
         if isinstance(node.value, dict):
-            self.check_map(node, path, problems, _address(path))
+            self.check_map(node, path, problems, path)
         elif node.null and self.own:
             expected = "a text or a map" if self.short else "a map"
             hint = "write `!unset` to remove what `defaults` sets"
@@ -76,9 +76,9 @@ class Body:
         elif not node.null:
             report_type(node, "a map", path, problems, place)
 
-    def check_map(self, node: Node, path: str, problems: Problems, address: Address | None) -> None:
-        """Check the members of a map. `address`: the object that it describes."""
-        self.check_settings(node, path, problems, address)
+    def check_map(self, node: Node, path: str, problems: Problems, owner: str) -> None:
+        """Check the members of a map. `owner`: the path of the object whose problems they are."""
+        self.check_settings(node, path, problems, owner)
         typed = {}
         for name, child in node.value.items():
             line = self.fields.get(name)
@@ -86,20 +86,21 @@ class Body:
                 continue
             if child.null:
                 if line.clear is Never:
-                    problems.add(cannot_clear(name), node.at(name), UNMANAGED, address=address, field=name)
+                    problems.add(cannot_clear(name), node.at(name), UNMANAGED, address=_address(owner), field=name)
             elif line.own:
                 self.own_objects(line).check(child, f"{path}.{name}", problems, node.at(name))
             elif line.along and child.map:
-                CompanionFields(line).check(child, f"{path}.{name}", problems, address)
+                CompanionFields(line).check(child, f"{path}.{name}", problems, owner)
             else:
                 typed[name] = without_removed(line, plain(child))
         for flaw in flaws(self.table, typed):
             _, where, deferred = find(node, flaw.path)
             if not deferred:
                 secret = self.fields[str(flaw.path[0])].secret
-                problems.add(flaw.message(secret=secret), where, flaw.hint, address=address, field=flaw.field)
+                message = flaw.message(secret=secret)
+                problems.add(message, where, flaw.hint, address=_address(owner), field=flaw.field)
 
-    def check_settings(self, node: Node, path: str, problems: Problems, address: Address | None) -> None:
+    def check_settings(self, node: Node, path: str, problems: Problems, owner: str) -> None:
         """Check the keys that are not fields."""
         for key, child in node.value.items():
             if key in self.fields:
@@ -109,10 +110,10 @@ class Body:
                     self.settings[key].check(child, f"{path}.{key}", problems, node.at(key))
             elif self.own and key == self.table.name_field:
                 message = f"`{key}` cannot be set: the key of an own {self.kind} is its `{key}`"
-                problems.add(message, node.keys[key], "remove the line", address=address, field=key)
+                problems.add(message, node.keys[key], "remove the line", address=_address(owner), field=key)
             else:
                 hint = suggest(key, [*self.fields, *self.settings])
-                problems.add(f"unknown field `{key}`", node.keys[key], hint, address=address, field=key)
+                problems.add(f"unknown field `{key}`", node.keys[key], hint, address=_address(owner), field=key)
 
     def own_objects(self, line: Attr) -> Entries:
         """The form of a field whose values are objects that are part of this one."""
@@ -164,12 +165,13 @@ class CompanionFields:
         """The form of each of these objects, with the fields that the map may set."""
         return [Body(kind, only=frozenset(names)) for kind, names in companion_fields(self.line).items()]
 
-    def check(self, node: Node, path: str, problems: Problems, owner: Address | None) -> None:
-        """Every key must be a field of one of them. `owner`: the object that has the map."""
+    def check(self, node: Node, path: str, problems: Problems, owner: str) -> None:
+        """Every key must be a field of one of them. `owner`: the path of the object that has the map."""
         known = [name for body in self.bodies for name in body.fields]
         for key in node.map:
             if key not in known:
-                problems.add(f"unknown field `{key}`", node.keys[key], suggest(key, known), address=owner, field=key)
+                hint, address = suggest(key, known), _address(owner)
+                problems.add(f"unknown field `{key}`", node.keys[key], hint, address=address, field=key)
         for body in self.bodies:
             mine = {key: child for key, child in node.map.items() if key in body.fields}
             body.check_map(Node(node.place, mine, node.keys), path, problems, owner)

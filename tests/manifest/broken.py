@@ -1,4 +1,4 @@
-"""Manifests with one thing wrong each, and all that is said about it: line:column, message, hint."""
+"""Manifests with one mistake each, and the problems that `load` reports: line:column, message, hint."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ TOOL = 'def shout(text: str) -> str:\n    """Shout."""\n    return text\n'
 
 @dataclass(frozen=True)
 class Broken:
-    """A manifest, and what `load` must say: `line:column message → hint`, one per problem.
+    """A manifest, and the problems that `load` reports, each as `line:column message → hint`.
 
-    shape   the JSON Schema must reject it, too
+    shape  the JSON Schema rejects it, too
+    files  other files of the project
+    words  arguments of `load`
     """
 
     name: str
     text: str
-    said: tuple[str, ...]
+    reported: tuple[str, ...]
     shape: bool = False
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     words: Mapping[str, Any] = field(default_factory=dict)
 
 
-def broken(name: str, text: str, *said: str, **words: Any) -> Broken:
-    return Broken(name, text, said, **words)
+def broken(name: str, text: str, *reported: str, **words: Any) -> Broken:
+    return Broken(name, text, reported, **words)
 
 
 CASES = (
@@ -156,7 +158,7 @@ CASES = (
         shape=True,
     ),
     broken(
-        "form",
+        "pattern",
         "stack: s\nagents: {a: {model: gpt}}\n",
         "2:21 model: expected a text of the form `provider/model`, got the text 'gpt'",
         shape=True,
@@ -204,7 +206,7 @@ CASES = (
         shape=True,
     ),
     broken(
-        "ignored and owned",
+        "ignore_changes and another policy",
         "stack: s\nblocks:\n  b: {policy: {value: yield}, lifecycle: {ignore_changes: [value]}}\n",
         "3:60 lifecycle.ignore_changes: `value` also has the policy `yield` → remove one of the two",
     ),
@@ -292,7 +294,7 @@ CASES = (
         "4:13 tools: there is no tool `web_serach` → did you mean `web_search`?",
     ),
     broken(
-        "address for a key",
+        "address in place of a key",
         "stack: s\nblocks: {o: {}}\nagents: {a: {blocks: [blocks.o]}}\n",
         "3:23 blocks: there is no block `blocks.o` → did you mean `o`?",
     ),
@@ -302,7 +304,7 @@ CASES = (
         "3:23 blocks: there is no block `b[z]` → did you mean `b[y]`?",
     ),
     broken(
-        "reference twice",
+        "duplicate reference",
         "stack: s\nblocks: {b: {for_each: [x]}}\nagents: {a: {blocks: [b, 'b[x]']}}\n",
         "3:26 blocks: blocks.b[x] is listed twice → remove one",
     ),
@@ -317,12 +319,12 @@ CASES = (
         "4:21 `${agents.boss.nam}`: there is no field `nam` → did you mean `name`?",
     ),
     broken(
-        "object, not a value",
+        "object in place of a value",
         'stack: s\nagents:\n  boss: {}\n  a: {description: "${agents.boss}"}\n',
         "4:21 `${agents.boss}` is an object, not a value → did you mean `${agents.boss.id}`?",
     ),
     broken(
-        "no index",
+        "declaration with for_each without an index",
         'stack: s\nagents: {w: {for_each: [x]}}\noutputs: {o: "${agents.w.id}"}\n',
         "3:15 `agents.w` has `for_each`: add the key of an instance → did you mean `agents.w[x]`?",
     ),
@@ -337,12 +339,12 @@ CASES = (
         "3:15 there is no `agents.w.memory.humn` → did you mean `agents.w.memory.human`?",
     ),
     broken(
-        "left out",
+        "object that is not created",
         'stack: s\nagents: {w: {when: false}}\noutputs: {o: "${agents.w.id}"}\n',
         "3:15 `agents.w` is not created: its `when` is false",
     ),
     broken(
-        "circle",
+        "field cycle",
         "stack: s\n"
         "agents:\n"
         '  a: {description: "${agents.b.description}"}\n'
@@ -351,6 +353,37 @@ CASES = (
             "3:20 these fields take their values from one another: agents.a.description → agents.b.description "
             "→ agents.a.description → set one of them directly"
         ),
+    ),
+    broken(
+        "cycle of references",
+        "stack: s\nagents:\n  a: {system: 'Ask ${agents.b.id}.'}\n  b: {metadata: {boss: '${agents.a.id}'}}\n",
+        (
+            "3:20 cycle of references: agents.a → agents.b → agents.a → remove one of these references, so that "
+            "one object can be created first: agents.a → agents.b at lettaform.yaml:3:20, "
+            "agents.b → agents.a at lettaform.yaml:4:25"
+        ),
+    ),
+    broken(
+        "reference to itself",
+        "stack: s\nagents:\n  a:\n    description: I am ${agents.a.id}\n",
+        (
+            "4:23 agents.a refers to itself: agents.a → agents.a → remove the reference: an object has no ID "
+            "before it is created: agents.a → agents.a at lettaform.yaml:4:23"
+        ),
+    ),
+    broken(
+        "passage with a reference",
+        "stack: s\nagents: {a: {}}\narchives:\n  k: {passages: ['of ${agents.a.id}']}\n",
+        (
+            "4:18 passages.0: references to objects cannot be used here → it is compared by its text, which "
+            "must be known"
+        ),
+    ),
+    broken(
+        "imports as a map",
+        "stack: s\nagents: {a: {}}\nimports: {to: agents.a, id: x}\n",
+        "3:10 imports: expected a list, got a map → start each item with `- `",
+        shape=True,
     ),
     broken(
         "whole map of another object",
@@ -373,7 +406,7 @@ CASES = (
         files={"t.py": TOOL},
     ),
     broken(
-        "label twice",
+        "two blocks with one label",
         "stack: s\n"
         "blocks: {shared: {label: human}}\n"
         "agents:\n"
@@ -387,7 +420,7 @@ CASES = (
         ),
     ),
     broken(
-        "label twice, shared",
+        "two shared blocks with one label",
         "stack: s\nblocks: {one: {label: x}, two: {label: x}}\nagents:\n  a:\n    blocks: [one, two]\n",
         (
             "5:19 two blocks of agents.a have the label `x` → rename or remove one of the two; the other is at "
@@ -395,7 +428,7 @@ CASES = (
         ),
     ),
     broken(
-        "function twice",
+        "two tools with one function",
         "stack: s\ntools:\n  one: {source: t.py}\n  two: {source: t.py}\n",
         (
             "4:3 tools.two and tools.one are the same tool on the server: `shout` → rename or remove one of "
@@ -425,7 +458,7 @@ CASES = (
         "3:13 name: 'a/b' is not a name that the server takes → letters, digits, space, `-`, `_`, `'`",
     ),
     broken(
-        "key that is no name",
+        "key that is not a valid name",
         "stack: s\nagents:\n  a/b: {}\n",
         "3:3 name: 'a/b' is not a name that the server takes → letters, digits, space, `-`, `_`, `'`",
     ),
@@ -515,7 +548,7 @@ CASES = (
         ),
     ),
     broken(
-        "external twice",
+        "external with name and id",
         "stack: s\nblocks: {b: {external: true, name: x, id: y}}\n",
         (
             "2:24 an external object needs exactly one of: `name`; `id`; `stack` and `address` → for example "
@@ -546,12 +579,12 @@ CASES = (
         "2:14 only external objects have `name` → did you mean `label`?",
     ),
     broken(
-        "moved from what is there",
+        "moved from a declared address",
         "stack: s\nagents: {a: {}, b: {}}\nmoved: [{from: agents.a, to: agents.b}]\n",
         "3:16 `agents.a` is still declared → remove it from `agents`, or remove this entry",
     ),
     broken(
-        "moved to nothing",
+        "moved to an address that is not declared",
         "stack: s\nagents: {boss: {}}\nmoved: [{from: agents.a, to: agents.bos}]\n",
         "3:30 `agents.bos` is not declared → did you mean `agents.boss`?",
     ),
@@ -569,7 +602,7 @@ CASES = (
         "3:48 `agents.a` is moved twice → remove one of the two; the other is at lettaform.yaml:3:16",
     ),
     broken(
-        "no address",
+        "not an address",
         "stack: s\nagents: {a: {}}\nimports: [{to: 'agents.a[', id: x}]\n",
         "3:16 `agents.a[` is not an address → write an address such as `agents.supervisor`",
     ),
@@ -610,22 +643,22 @@ CASES = (
         "3:23 `${vars.region}` refers to nothing → did you mean `var`?",
     ),
     broken(
-        "no expression",
+        "not an expression",
         "stack: s\nagents:\n  a: {description: 'x ${1 + 1}'}\n",
         "3:23 `${1 + 1}` is not an expression → write `$${` for a literal `${`",
     ),
     broken(
-        "unclosed",
+        "expression without a closing brace",
         "stack: s\nagents:\n  a: {description: 'x ${var.region'}\n",
         "3:23 `${` without `}` → write `$${` for a literal `${`",
     ),
     broken(
-        "each outside",
+        "each without for_each",
         "stack: s\nagents:\n  a: {description: '${each.key}'}\n",
         "3:21 `${each.key}` can be used only in objects with `for_each` → add `for_each` to the object",
     ),
     broken(
-        "each what",
+        "unknown member of each",
         "stack: s\nagents:\n  a: {for_each: [x], description: '${each.item}'}\n",
         "3:36 `${each.item}` refers to nothing → write `${each.key}` or `${each.value}`",
     ),
@@ -728,7 +761,7 @@ CASES = (
     ),
     # --- variables ---
     broken(
-        "no value",
+        "variable without a value",
         "stack: s\nvariables:\n  region: {env: REGION}\n",
         (
             "3:11 the variable `region` has no value → add a `default`, use --var region=… or --var-file, or "
@@ -784,7 +817,7 @@ CASES = (
     ),
     # --- for_each, when ---
     broken(
-        "for_each twice",
+        "duplicate item of for_each",
         "stack: s\nagents:\n  a: {for_each: [x, x]}\n",
         "3:21 for_each: 'x' is listed twice → each item creates one object: remove one",
     ),
@@ -808,12 +841,12 @@ CASES = (
         "4:17 for_each: expected a list or a map, got the text 'x'",
     ),
     broken(
-        "for_each of what is not made",
+        "for_each of an object",
         "stack: s\nblocks: {b: {}}\nagents:\n  a: {for_each: ['${blocks.b.id}']}\n",
         "4:19 `${blocks.b.id}` is not known here → objects cannot be used here: use a literal or a variable",
     ),
     broken(
-        "when",
+        "when that is not true or false",
         "stack: s\nvariables: {v: {default: x}}\nagents:\n  a: {when: '${var.v}'}\n",
         "4:13 when: expected true or false, got the text 'x'",
     ),
@@ -844,12 +877,12 @@ CASES = (
         "3:15 `/etc/hostname` is an absolute path → write a path relative to this file",
     ),
     broken(
-        "file in nowhere",
+        "file in a missing folder",
         "stack: s\nagents:\n  a: {system: !file nowhere/x.md}\n",
         "3:15 there is no file `nowhere/x.md` → there is no folder `nowhere`",
     ),
     broken(
-        "folder for a file",
+        "folder in place of a file",
         "stack: s\nagents:\n  a: {system: !file prompts}\n",
         "3:15 `prompts` is a folder → name a file inside it",
         files={"prompts/x.md": "x"},
@@ -873,13 +906,13 @@ CASES = (
         files={"x.json": "[1]"},
     ),
     broken(
-        "JSON twice",
+        "duplicate key in JSON",
         "stack: s\nagents:\n  a: {metadata: !json x.json}\n",
         "x.json:1:1 invalid JSON: the key 'a' is defined twice in one object",
         files={"x.json": '{"a": 1, "a": 2}'},
     ),
     broken(
-        "tag where it cannot stand",
+        "tag that is not allowed",
         "stack: !file x\n",
         "1:8 stack: expected letters a-z, digits and `-`; `!file` is not allowed here",
         files={"x": "s"},
@@ -896,14 +929,14 @@ CASES = (
         "2:11 `../*.yaml` matches files outside the project → only files inside the project can be included",
     ),
     broken(
-        "include says it, too",
+        "object defined in two files",
         "stack: s\ninclude: [b.yaml]\nagents: {a: {}}\n",
         "b.yaml:2:3 `agents.a` is already defined at lettaform.yaml:3:10 → remove one of the two",
         files={"b.yaml": "agents:\n  a: {}\n"},
     ),
     # --- YAML ---
     broken(
-        "key twice",
+        "duplicate key",
         "stack: s\nagents:\n  a: {}\n  b: {}\n  a: {}\n",
         "5:3 the key `a` is defined twice: here and in line 3 → remove one of the two",
     ),
@@ -1035,7 +1068,7 @@ CASES = (
         '2:22 the character U+0000 is not allowed in YAML → write it as an escape in a quoted text: "\\x00"',
     ),
     broken(
-        "unset in a list",
+        "unset as an item of a list",
         "stack: s\nagents: {a: {tags: [!unset ]}}\n",
         "2:21 `!unset` removes a field of a map; it cannot be an item of a list",
     ),

@@ -18,7 +18,7 @@ def line(problem: Problem) -> str:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_says_exactly_what_is_wrong(case: Broken, project: Project) -> None:
     project.write(case.text, case.files)
-    assert tuple(map(line, project.problems(**case.words))) == case.said
+    assert tuple(map(line, project.problems(**case.words))) == case.reported
 
 
 def test_names_are_unique() -> None:
