@@ -58,14 +58,15 @@ BAD = "blocks:\n  x:\n    value: y\n   limit: 3\n"
 
 
 def test_ten_problems_are_reported_at_once(project: Project) -> None:
-    """Invalid YAML stops the reading of its own file only: here a file of variables, so that the manifest is checked."""
+    """Invalid YAML stops the reading of its own file only, here a file of variables."""
     project.write(TEN, {"bad.yaml": BAD, "prompts/boss.md": "x"})
     assert list(map(line, project.problems(variable_files=["bad.yaml"]))) == [
         "bad.yaml:4:4 invalid YAML: did not find expected key"
         " → while parsing a block mapping that starts in line 2; check the indentation",
         "2:1 unknown key `agnets` → did you mean `agents`?",
         "8:3 the key `other` is defined twice: here and in line 7 → remove one of the two",
-        "11:17 agent_type: expected one of the allowed values, got the text 'memgpt_agnet' → did you mean `memgpt_agent`?",
+        "11:17 agent_type: expected one of the allowed values, got the text 'memgpt_agnet'"
+        " → did you mean `memgpt_agent`?",
         "12:21 context_window: expected a whole number, got the text 'big'",
         "13:13 there is no variable `modle` → did you mean `model`?",
         "14:13 there is no file `prompts/bos.md` → did you mean `prompts/boss.md`?",
