@@ -90,7 +90,8 @@ def _created_with(address: Address, objects: Mapping[Address, Desired]) -> Addre
 
 def _cycle(graph: Mapping[Address, Uses]) -> list[Address] | None:
     """The objects of one cycle, each needing the next one, starting with the first in the manifest."""
-    known = {address: [each for each in uses if each in graph] for address, uses in graph.items()}
+    # what needs nothing cannot be part of a cycle
+    known = {address: [each for each in uses if graph.get(each)] for address, uses in graph.items() if uses}
     try:
         TopologicalSorter(known).prepare()
     except CycleError as error:

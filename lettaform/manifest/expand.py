@@ -16,7 +16,8 @@ from lettaform.manifest.language import EXTERNAL, REPEAT
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty, merge
 from lettaform.manifest.scope import Each, Scope
 
-MAXIMUM_OBJECTS = 20_000
+MAXIMUM_OBJECTS = 50_000
+"""A limit for mistakes in `for_each`: 10,000 agents with two own blocks each are 30,000 objects."""
 
 
 @dataclass(slots=True)
