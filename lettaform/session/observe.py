@@ -84,7 +84,7 @@ async def _imports(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
         if isinstance(answer, NotFound):
             problem: Problem | None = Problem(answer.message, entry.place, None, str(entry.address))
         else:
-            problem = claims.adoption_problem(manifest, entry.address, answer[0], entry.place)
+            problem = claims.adoption_problem(observed, manifest, entry.address, answer[0], entry.place)
         if problem:
             observed = replace(observed, problems=(*observed.problems, problem))
         elif not isinstance(answer, NotFound):
