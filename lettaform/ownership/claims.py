@@ -213,9 +213,10 @@ def adoption_problem(
     other = next((a for a in owned if a != address and a in manifest.objects), None)
     if other is None:
         return None
-    movable = other.parent is None and other.section == address.section
-    hint = f"`lettaform state mv '{other}' '{address}'` moves it" if movable else None
-    return Problem(f"{live.id} is {other} of this stack", place, hint, str(address))
+    message = f"{live.id} is {other} of this stack"
+    if other.parent or other.section != address.section:
+        return Problem(message, place, None, str(address))
+    return Problem(message, place, f"`lettaform state mv '{other}' '{address}'` moves it", str(address))
 
 
 def adopt(observed: Observed, manifest: Manifest, address: Address, live: Live, blocks: tuple[Live, ...]) -> Observed:

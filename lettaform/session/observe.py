@@ -144,6 +144,7 @@ def _aside(line: Attr) -> bool:
 
 
 async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:
+    """With what the manifest uses of others."""
     wanted = [each for each in manifest.objects.values() if each.external and not each.external.by]
     listed = {kind: lives for kind, lives in listing.objects.items() if kind in reads.capabilities.listed}
     asked = [each for each in wanted if each.kind not in listed]
@@ -151,8 +152,8 @@ async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listi
     found = []
     for desired in wanted:
         choices = listed.get(desired.kind, ())
-        matching = [live for live in choices if claims.matches_external(desired, live)]
-        found.append((desired, answers.get(desired.address, matching), choices))
+        candidates = answers.get(desired.address, choices)
+        found.append((desired, [live for live in candidates if claims.matches_external(desired, live)], choices))
     return claims.with_externals(observed, found)
 
 

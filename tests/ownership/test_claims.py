@@ -42,7 +42,7 @@ def block(id: str, claim: str | None = None, stack: str = "s", **more: Any) -> L
     return live("block", id, claim, stack, **more)
 
 
-def state(ids: Mapping[str, str] = {}, **more: Any) -> State:  # noqa: B006
+def state(ids: Mapping[str, str] = {}, **more: Any) -> State:
     return State({at(text): id for text, id in ids.items()}, exists=True, **more)
 
 
@@ -56,7 +56,7 @@ def desired(text: str, kind: str, **more: Any) -> Desired:
 
 def observe(
     *lives: Live,
-    attached: Mapping[str, Iterable[Live]] = {},  # noqa: B006
+    attached: Mapping[str, Iterable[Live]] = {},
     known: State = State(),  # noqa: B008
     able: Capabilities = V1,
 ) -> Observed:
@@ -228,7 +228,9 @@ def test_of_a_backend_without_claims_the_state_alone_decides() -> None:
     assert observed.objects[A].mark == MARK
     assert observed.objects[HUMAN].mark == Mark({"value": "d"})
     assert all(each.marked and each.stack == "s" for each in observed.objects.values())
-    assert not (observed.duplicates or observed.detached or observed.problems)
+    assert not observed.duplicates
+    assert not observed.detached
+    assert not observed.problems
 
 
 # --- what no list shows ----------------------------------------------------------------------------------------------
