@@ -202,22 +202,37 @@ def with_carried_over(observed: Observed, found: Iterable[tuple[Address, Live | 
 # --- adoption --------------------------------------------------------------------------------------------------------
 
 
-def adoption_problem(manifest: Manifest, address: Address, live: Live, place: Place | None = None) -> Problem | None:
+def adoption_problem(
+    observed: Observed, manifest: Manifest, address: Address, live: Live, place: Place | None = None
+) -> Problem | None:
     """Why an object cannot be adopted under an address; None if it can."""
-    if live.stack in (None, manifest.stack):
+    if live.stack not in (None, manifest.stack):
+        hint = "to use it without owning it, write `external: true` and `id: …`"
+        return Problem(f"{live.id} belongs to stack `{live.stack}`", place, hint, str(address))
+    owned = (a for a, each in observed.objects.items() if each.id == live.id and each.stack == manifest.stack)
+    other = next((a for a in owned if a != address and a in manifest.objects), None)
+    if other is None:
         return None
-    hint = "to use it without owning it, write `external: true` and `id: …`"
-    return Problem(f"{live.id} belongs to stack `{live.stack}`", place, hint, str(address))
+    message = f"{live.id} is {other} of this stack"
+    if other.parent or other.section != address.section:
+        return Problem(message, place, None, str(address))
+    return Problem(message, place, f"`lettaform state mv '{other}' '{address}'` moves it", str(address))
 
 
 def adopt(observed: Observed, manifest: Manifest, address: Address, live: Live, blocks: tuple[Live, ...]) -> Observed:
-    """As if the object were ours at that address, and had no mark yet."""
+    """As if the object were ours at that address, and had no mark yet. This settles who stands there.
+
+    What stood there becomes a duplicate. The object is no duplicate any more.
+    """
+    observed = displaced(observed, address, live.id)
     mine = replace(live, address=address, stack=manifest.stack, marked=False, mark=Mark())
     return replace(
         observed,
         objects={**observed.objects, address: mine},
+        duplicates=tuple(each for each in observed.duplicates if each.id != live.id),
         attached={**observed.attached, live.id: blocks},
         foreign={key: each for key, each in observed.foreign.items() if each.id != live.id},
+        problems=tuple(each for each in observed.problems if each.address != str(address)),
     )
 
 

@@ -138,13 +138,12 @@ class Session:
         if there is not None and there.id != id and not any(each.id == id for each in observed.duplicates):
             raise PlanError(f"{address} is {there.id} already", f"`lettaform state rm '{address}'` forgets that one")
         live, blocks = await self.backend.one(desired.kind, id)
-        if problem := claims.adoption_problem(self.manifest, address, live):
+        if problem := claims.adoption_problem(observed, self.manifest, address, live):
             raise PlanError(problem.message, problem.hint)
         if live.address and live.address != address and observed.objects.get(live.address, live).id == id:
             hint = f"`lettaform state mv '{live.address}' '{address}'` moves it"
             raise PlanError(f"{id} is {live.address} of this stack", hint)
         observed = claims.adopt(observed, self.manifest, address, live, blocks)
-        observed = replace(observed, problems=tuple(p for p in observed.problems if p.address != str(address)))
         self.observed = observed = await read_contents(self.backend, self.manifest, observed)
         difference = diff(self.manifest, observed, PlanOptions(target=(str(address),)))
         return make(self.manifest, observed, PlanOptions(), _marks_alone(difference))

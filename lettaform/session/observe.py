@@ -86,7 +86,7 @@ async def _imports(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
         if isinstance(answer, NotFound):
             problem: Problem | None = Problem(answer.message, entry.place, None, str(entry.address))
         else:
-            problem = claims.adoption_problem(manifest, entry.address, answer[0], entry.place)
+            problem = claims.adoption_problem(observed, manifest, entry.address, answer[0], entry.place)
         if problem:
             observed = replace(observed, problems=(*observed.problems, problem))
         elif not isinstance(answer, NotFound):
@@ -146,6 +146,7 @@ def _aside(line: Attr) -> bool:
 
 
 async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:
+    """With what the manifest uses of others."""
     wanted = [each for each in manifest.objects.values() if each.external and not each.external.by]
     listed = {kind: lives for kind, lives in listing.objects.items() if kind in reads.capabilities.listed}
     asked = [each for each in wanted if each.kind not in listed]
@@ -153,8 +154,8 @@ async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listi
     found = []
     for desired in wanted:
         choices = listed.get(desired.kind, ())
-        matching = [live for live in choices if claims.matches_external(desired, live)]
-        found.append((desired, answers.get(desired.address, matching), choices))
+        candidates = answers.get(desired.address, choices)
+        found.append((desired, [live for live in candidates if claims.matches_external(desired, live)], choices))
     return claims.with_externals(observed, found)
 
 

@@ -14,12 +14,12 @@ from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.concurrency import together
 from lettaform.backend.v1.contents import HOLDS
 from lettaform.backend.v1.decode import decode
-from lettaform.backend.v1.objects import body_of, maybe, one
+from lettaform.backend.v1.objects import body_of, one
 from lettaform.backend.v1.probe import check
 from lettaform.errors import NotFound, Problem, ServerError, Unsupported
 from lettaform.kinds import dependent_kinds, kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.model import Dependents, Desired, Listing, Live, Manifest, Observed
+from lettaform.model import Dependents, Desired, External, Listing, Live, Manifest, Observed
 from lettaform.ownership import marks
 from lettaform.values import Item
 
@@ -82,14 +82,16 @@ class V1Reads:
         return self.client.pages(kind.path, **_search(kind, stack), **include, **kind.listing)
 
     def _decoded(self, kind: str, body: Mapping[str, Any], included: Collection[str] | None = None) -> Live:
-        live = decode(kind, body, included)
-        for name, line in kinds()[kind].attrs().items():
+        return self._hidden(decode(kind, body, included))
+
+    def _hidden(self, live: Live) -> Live:
+        """The object. Its secrets stay out of every trace and error from now on."""
+        for name, line in kinds()[live.kind].attrs().items():
             if line.secret:
                 self._hide(live.values.get(name))
         return live
 
     def _hide(self, value: Any) -> None:
-        """Keep a secret out of every trace and error."""
         if isinstance(value, Mapping):
             for item in value.values():
                 self._hide(item)
@@ -112,7 +114,8 @@ class V1Reads:
         return Listing(objects, attached)
 
     async def one(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
-        return await one(self.client, kind, id)
+        live, blocks = await one(self.client, kind, id)
+        return self._hidden(live), blocks
 
     async def unattached(self, stack: str) -> frozenset[str]:
         # in one page: with this filter 0.16.8 sorts by id, and pages by creation
@@ -124,16 +127,12 @@ class V1Reads:
         kind, external = kinds()[desired.kind], desired.external
         assert external is not None
         if external.id:
-            live = await maybe(self.client, desired.kind, external.id)
-            return [live] if live else []
+            body = await body_of(self.client, desired.kind, external.id)
+            return [self._decoded(desired.kind, body)] if body else []
         relations = kind.relations(())
         include = {"include": relations} if relations else {}
-        if external.stack and external.address:
-            claim = marks.tags(external.stack, external.address)
-            found = await self.client.pages(kind.path, tags=claim, match_all_tags=True, **include)
-        else:
-            found = await self.client.pages(kind.path, **{kind.name_field: external.name}, **include)
-        return [decode(desired.kind, body, relations) for body in found]
+        found = await self.client.pages(kind.path, **_candidates(kind, external), **include, **kind.listing)
+        return [self._decoded(desired.kind, body, relations) for body in found]
 
     # --- what answers do not hold
 
@@ -169,7 +168,7 @@ class V1Reads:
     async def copies(self, live: Live) -> list[Live]:
         if "block" not in kinds()[live.kind].brings:
             return []
-        ids = (await one(self.client, live.kind, live.id))[0].discovered["block"]
+        ids = (await self.one(live.kind, live.id))[0].discovered["block"]
         return list((await self.fetch([("block", id) for id in ids])).objects.get("block", ()))
 
     # --- who uses what
@@ -273,6 +272,16 @@ def _search(kind: type[Kind], stack: str) -> dict[str, Any]:
         return {kind.searched: marks.opening(stack)}
     # all tools: 0.16.8 writes all its built-in tools again before it answers a list without them
     return {"tags": marks.stack_tag(stack)} if kind.tagged() and kind.verb == "POST" else {}
+
+
+def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:
+    """The parameters with which a list shows what an external object may be, and as little else as the server can."""
+    claimed = external.stack and external.address
+    if kind.searched:  # a part of the text: more than it may be found
+        return {kind.searched: marks.opening(external.stack or "") if claimed else external.name}
+    if external.stack and external.address:
+        return {"tags": marks.tags(external.stack, external.address), "match_all_tags": True}
+    return {kind.name_field: external.name}
 
 
 def _blocking(of: Collection[str]) -> Iterator[tuple[str, Attr]]:
