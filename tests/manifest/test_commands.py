@@ -27,7 +27,7 @@ WRONG = "stack: s\nagents:\n  a: {modle: a/b}\n  b: {model: '50%,:'}\n"
 def test_validate(project: Project) -> None:
     project.write("stack: s\nagents: {a: {memory: {human: x}, tools: [web_search]}}\ninclude: ['x/*.yaml']\n")
     done = run("validate")
-    assert (done.exit_code, done.stdout) == (0, "ok: 2 objects in the stack s\n")
+    assert (done.exit_code, done.stdout) == (0, "The manifest is valid: 2 objects in stack s.\n")
     assert "no file matches `x/*.yaml`" in done.stderr
 
 
@@ -129,7 +129,7 @@ def test_init_does_not_overwrite_files(project: Project) -> None:
     (project.folder / "prompts/worker.md").write_text("mine")
     done = run("init", "--ci", "github")
     assert done.exit_code == 1
-    assert "there is already prompts/worker.md" in done.stderr
+    assert "these files exist already: prompts/worker.md" in done.stderr
     assert [name for _, _, names in os.walk(project.folder) for name in names] == ["worker.md"]
 
 

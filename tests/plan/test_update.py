@@ -32,8 +32,8 @@ def test_what_is_as_declared_is_not_in_the_diff() -> None:
     ("words", "state", "action", "reason"),
     [
         pytest.param({"marked": False}, {}, "adopt", "marks only", id="without a mark"),
-        pytest.param({"mark": Mark()}, {}, "record", "marks only", id="with an old mark"),
-        pytest.param({}, {"ids": {}}, "record", "not in the state of the stack", id="not in the state"),
+        pytest.param({"mark": Mark()}, {}, "mark", "marks only", id="with an old mark"),
+        pytest.param({}, {"ids": {}}, "mark", "not in the state of the stack", id="not in the state"),
         pytest.param(
             {},
             {"pending": frozenset({at("agents.ann")})},
@@ -52,7 +52,7 @@ def test_what_is_written_besides_fields(words: Any, state: Any, action: str, rea
 def test_an_object_that_moved_is_marked_again() -> None:
     wants = manifest(wanted("agents.bob", name="ann"), moved=(Moved(at("agents.ann"), at("agents.bob"), HERE),))
     (found,) = difference(wants, observed(ANN)).resources
-    assert (found.change.action, found.change.reason, found.claim) == ("record", "moved from agents.ann", True)
+    assert (found.change.action, found.change.reason, found.claim) == ("mark", "moved from agents.ann", True)
 
 
 # --- own blocks ------------------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_orphaned_blocks_of_a_moved_agent_are_marked_again() -> None:
     wants = manifest(wanted("agents.bob", name="ann"), wanted("agents.bob.memory.human", value="h"), moved=(entry,))
     found = difference(wants, observed(KNOWS_HUMAN, detached={LEFT.address: (LEFT,)}))
     block = next(each for each in found.resources if each.address.parent)
-    assert (str(block.address), block.change.action, block.claim) == ("agents.bob.memory.human", "record", True)
+    assert (str(block.address), block.change.action, block.claim) == ("agents.bob.memory.human", "mark", True)
 
 
 def test_an_orphaned_block_that_is_deleted_is_not_marked_before() -> None:
@@ -121,7 +121,7 @@ def test_an_orphaned_block_that_is_deleted_is_not_marked_before() -> None:
     wants = manifest(wanted("agents.bob", name="ann"), moved=(entry,))
     found = difference(wants, observed(ANN, detached={LEFT.address: (LEFT,)}), prune=True)
     assert [(a, action) for a, action, _ in actions(found)] == [
-        ("agents.bob", "record"),
+        ("agents.bob", "mark"),
         ("agents.bob.memory.human", "delete"),
     ]
 
