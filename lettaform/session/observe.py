@@ -43,10 +43,10 @@ async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False,
     observed = claims.observe(listing, known, manifest, reads.capabilities, reads.url, version)
     observed = await _orphans(reads, manifest, observed)
     observed = await _imports(reads, manifest, observed)
-    observed = await read_contents(reads, manifest, observed)
     observed = await _externals(reads, manifest, observed, listing)
     observed = await _nested(reads, manifest, observed)
-    return await _discovered(reads, manifest, observed)
+    observed = await _discovered(reads, manifest, observed)
+    return await read_contents(reads, manifest, observed)
 
 
 def _fields(manifest: Manifest) -> Fields:
