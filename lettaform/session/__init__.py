@@ -267,7 +267,9 @@ def _marks_alone(difference: Diff) -> Diff:
     taken = {resource.address.child for resource in difference.resources if resource.address.parent and resource.live}
     for resource in difference.resources:
         action = resource.change.action
-        if resource.live is None or action == "create" or (action == "replace" and resource.address.parent):
+        if resource.live is None or action in ("create", "delete", "forget"):
+            continue
+        if action == "replace" and resource.address.parent:
             continue
         differing = {each.path for each in resource.change.fields_changed}
         mark = resource.mark or Mark()

@@ -320,6 +320,16 @@ def test_import_of_a_duplicate_leaves_nothing_to_do(project: Project) -> None:
     assert [live.id for live in observed.duplicates] == [agent["id"]]
 
 
+def test_import_neither_deletes_nor_forgets(project: Project) -> None:
+    project.apply(f"agents: {{a: {{{MODELS}, memory: {{human: hi}}}}}}")
+    (block,) = project.rows("blocks", label="human")
+    before, copied = dict(block), clone(project)
+    project.write(f"agents: {{a: {{{MODELS}}}}}\nremoved: [{{from: agents.a.memory.human}}]")
+    plan = project.flow(lambda: flow.adopt(project.source, project.connection, "agents.a", copied["id"]))
+    assert changes(plan) == [("adopt", "agents.a")]
+    assert block == before
+
+
 # --- external objects ------------------------------------------------------------------------------------------------
 
 
