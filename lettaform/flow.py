@@ -218,7 +218,7 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
 
 
 def state_list(source: Source, connection: Connection) -> list[Live]:
-    """Everything that carries the stack's mark: its objects, copies, surviving memory."""
+    """Everything that carries the stack's mark: its objects, duplicates and orphaned blocks."""
 
     async def run(session: Session) -> list[Live]:
         observed = await session.observe()
@@ -237,7 +237,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
     async def run(session: Session) -> None:
         observed, before, after = await session.observe(), _address(old), _address(new)
         _check_owned(observed, before, session.manifest)
-        # a crash between mark and record leaves one object at both
+        # a crash between the mark and the state leaves one object at both
         if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
             raise PlanError(f"{after} is taken by {observed.objects[after].id}", "`lettaform state rm` lets it go")
         if before.section != after.section or after.parent or before.parent:
@@ -248,30 +248,30 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
 
 
 def state_remove(source: Source, connection: Connection, address: str) -> None:
-    """Forget: take our mark off an object and its parts, and leave them alive."""
+    """Remove the mark from an object and its parts. The objects stay."""
 
     async def run(session: Session) -> None:
-        observed, gone = await session.observe(), _address(address)
-        _check_owned(observed, gone, session.manifest)
-        _raise(await session.apply(session.remark(observed, {gone: None}), parallel=4))
+        observed, forgotten = await session.observe(), _address(address)
+        _check_owned(observed, forgotten, session.manifest)
+        _raise(await session.apply(session.remark(observed, {forgotten: None}), parallel=4))
 
     _run(source, connection, run, lock=True)
 
 
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
-    """Make the stack record again from the marks. Returns how many objects it holds, and what could not be told."""
+    """Write the state again from the marks. Returns the number of its objects, and a line for each that is in doubt."""
 
     async def run(session: Session) -> tuple[int, list[str]]:
         observed = await observe(session.backend, session.manifest, every_kind=True, lenient=True)
         lost = [problem.message for problem in observed.problems if problem.address]
         marked = {a: live for a, live in observed.objects.items() if live.stack == session.manifest.stack}
         lost += [
-            f"{a} ({live.id}) has lost its mark: kept as the record had it"
+            f"{a} ({live.id}) has lost its mark: kept as the state had it"
             for a, live in marked.items()
             if not live.marked
         ]
         lost += [f"{a} ({id}) no longer exists" for a, id in observed.state.ids.items() if a not in observed.objects]
-        lost += [f"{copy.address} is also claimed by {copy.id}, a copy" for copy in observed.duplicates]
+        lost += [f"{each.address} is also claimed by {each.id}, a duplicate" for each in observed.duplicates]
         report = await session.apply(session.remark(replace(observed, problems=()), {}), parallel=1)
         _raise(report)
         return sum(a.parent is None for a in marked), lost
