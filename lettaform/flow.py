@@ -219,7 +219,7 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
 
 
 def state_list(source: Source, connection: Connection) -> list[Live]:
-    """Everything that carries the stack's mark: its objects, copies, surviving memory."""
+    """Everything that carries the stack's mark: its objects, duplicates and orphaned blocks."""
 
     async def run(session: Session) -> list[Live]:
         observed = await session.observe()
@@ -238,7 +238,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
     async def run(session: Session) -> None:
         observed, before, after = await session.observe(), _address(old), _address(new)
         _check_owned(observed, before, session.manifest)
-        # a crash between mark and state leaves one object at both
+        # a crash between the mark and the state leaves one object at both
         if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
             raise PlanError(f"{after} is taken by {observed.objects[after].id}", "`lettaform state rm` lets it go")
         if before.section != after.section or after.parent or before.parent:
@@ -249,12 +249,12 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
 
 
 def state_remove(source: Source, connection: Connection, address: str) -> None:
-    """Forget: take our mark off an object and its parts, and leave them alive."""
+    """Remove the mark from an object and its parts. The objects stay."""
 
     async def run(session: Session) -> None:
-        observed, gone = await session.observe(), _address(address)
-        _check_owned(observed, gone, session.manifest)
-        _raise(await session.apply(session.remark(observed, {gone: None}), parallel=4))
+        observed, forgotten = await session.observe(), _address(address)
+        _check_owned(observed, forgotten, session.manifest)
+        _raise(await session.apply(session.remark(observed, {forgotten: None}), parallel=4))
 
     _run(source, connection, run, lock=True)
 
@@ -275,7 +275,7 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
             if not live.marked
         ]
         lost += [f"{a} ({id}) no longer exists" for a, id in observed.state.ids.items() if a not in observed.objects]
-        lost += [f"{copy.address} is also claimed by {copy.id}, a copy" for copy in observed.duplicates]
+        lost += [f"{each.address} is also claimed by {each.id}, a duplicate" for each in observed.duplicates]
         report = await session.apply(session.remark(replace(observed, problems=()), {}), parallel=1)
         _raise(report)
         return sum(a.parent is None for a in marked), lost

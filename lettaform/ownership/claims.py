@@ -20,23 +20,22 @@ from lettaform.values import Ref, digest
 def missing(listing: Listing, state: State, able: Capabilities) -> list[tuple[str, str]]:
     """Kind and id of what the state knows and no list shows. It may live all the same: its mark may be gone."""
     seen = {live.id for lives in listing.objects.values() for live in lives}
-    found = []
-    for address, id in state.ids.items():
-        kind = kind_of(address)
-        # what is listed whole and not seen is deleted; what is nested is looked for below its owner
-        if kind and id not in seen and kind not in able.listed | able.nested:
-            found.append((kind, id))
-    return found
+    # what is listed whole and not seen is deleted; what is nested is looked for below its owner
+    settled = able.listed | able.nested
+    ids = ((kind_of(address), id) for address, id in state.ids.items())
+    return [(kind, id) for kind, id in ids if kind and id not in seen and kind not in settled]
 
 
 def observe(listing: Listing, state: State, manifest: Manifest, able: Capabilities, url: str, version: str) -> Observed:
-    """What the lists and the state say of a stack: its objects, duplicates, orphaned blocks and foreign objects."""
+    """What the lists and the state say of a stack: its objects, duplicates, orphaned blocks and foreign objects.
+
+    All orphaned blocks are in `detached` until `sort_orphans` tells them apart.
+    """
     lives = [live for every in listing.objects.values() for live in every]
-    claims = _claims(lives, state, manifest.stack, able)
     objects: dict[Address, Live] = {}
     duplicates: list[Live] = []
     problems: list[Problem] = []
-    for address, claimants in claims.items():
+    for address, claimants in _claims(lives, state, manifest.stack, able).items():
         winner = _winner(address, claimants, state, listing.attached)
         if winner is not None:
             objects[address] = _with_mark(winner, address, state, able)
@@ -47,12 +46,12 @@ def observe(listing: Listing, state: State, manifest: Manifest, able: Capabiliti
     orphaned = _place(blocks, objects, listing.attached, state, able)
     ours = {live.id for live in objects.values()}
     return Observed(
-        url,
-        version,
-        state,
-        objects,
-        tuple(duplicates),
-        orphaned,
+        url=url,
+        version=version,
+        state=state,
+        objects=objects,
+        duplicates=tuple(duplicates),
+        detached=orphaned,
         foreign={(live.kind, live.name): live for live in lives if kinds()[live.kind].unique and live.id not in ours},
         attached=listing.attached,
         problems=tuple(problems),

@@ -261,7 +261,9 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _mark(value: Any) -> Mark:
-    if not isinstance(value, Mapping) or not all(isinstance(value.get(name, {}), Mapping) for name in ("base", "members", "parts")):
+    if not isinstance(value, Mapping) or not all(
+        isinstance(value.get(name, {}), Mapping) for name in ("base", "members", "parts")
+    ):
         raise ValueError("not a mark")
     return marks.from_metadata(value)
 

@@ -13,7 +13,7 @@ from lettaform.address import Address
 from lettaform.apply import LOCK_LOST, Stop
 from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
-from lettaform.errors import NotFound, PlanError, Problem, UnreadableState
+from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, nearest
 from lettaform.kinds import dependent_kinds, kinds
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.ownership import claims
@@ -107,8 +107,8 @@ class Session:
     async def apply(self, plan: Plan, notify: Notify = lambda event: None, parallel: int = 8) -> Report:
         """Write a snapshot of what is deleted, then carry out the Steps."""
         assert self.observed is not None, "a plan comes first"
-        if doomed := _doomed(plan, self.observed):
-            await export(self.backend, plan.stack, doomed, self.directory / ".lettaform" / "snapshots")
+        if deleted := _deletions(plan, self.observed):
+            await export(self.backend, plan.stack, deleted, self.directory / ".lettaform" / "snapshots")
         with interruptible() as stop:
             watch = asyncio.create_task(self._watch(stop))
             try:
@@ -117,7 +117,7 @@ class Session:
             finally:
                 watch.cancel()
         with suppress(OSError):  # a report that cannot be written must not undo what was done
-            write_json(self.directory / ".lettaform" / "last-apply.json", _paper(plan, report))
+            write_json(self.directory / ".lettaform" / "last-apply.json", _summary(plan, report))
         return report
 
     async def _watch(self, stop: Stop) -> None:
@@ -157,8 +157,6 @@ class Session:
 
 def unknown(pattern: str, known: list[str]) -> PlanError:
     """The error that nothing has such an address, with the nearest one."""
-    from lettaform.errors import nearest
-
     near = nearest(pattern, known)
     hint = f"did you mean `{near}`?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none'}"
     return PlanError(f"nothing answers to `{pattern}`", hint)
@@ -238,17 +236,17 @@ def _locked(plan: Plan, holder: Lock) -> Problem:
 # --- what an apply leaves --------------------------------------------------------------------------------------------
 
 
-def _doomed(plan: Plan, observed: Observed) -> list[tuple[str, Live]]:
+def _deletions(plan: Plan, observed: Observed) -> list[tuple[str, Live]]:
     """What the plan deletes, and what is deleted along with it: address, empty if it has none, and object."""
     ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
-    doomed = {live.id: (str(address), live) for address, live in _all(observed) if live.id in ids}
-    for id in list(doomed):
+    deleted = {live.id: (str(address), live) for address, live in _all(observed) if live.id in ids}
+    for id in list(deleted):
         for live in observed.dependents[id].along if id in observed.dependents else ():
-            doomed.setdefault(live.id, ("", live))
-    return list(doomed.values())
+            deleted.setdefault(live.id, ("", live))
+    return list(deleted.values())
 
 
-def _paper(plan: Plan, report: Report) -> dict[str, Any]:
+def _summary(plan: Plan, report: Report) -> dict[str, Any]:
     return {"stack": plan.stack, "server": plan.url, "summary": data.summary(report), "steps": data.outcomes(report)}
 
 
@@ -264,15 +262,17 @@ def _ids(observed: Observed) -> frozenset[str]:
 # --- marks alone ------------------------------------------------------------------------------------------------------
 
 
-def _marks_alone(draft: Diff) -> Diff:
-    """The draft without what would change anything but marks."""
+def _marks_alone(difference: Diff) -> Diff:
+    """The difference without what would change anything but marks."""
     resources = []
-    taken = {resource.address.child for resource in draft.resources if resource.address.parent and resource.live}
-    for resource in draft.resources:
+    taken = {resource.address.child for resource in difference.resources if resource.address.parent and resource.live}
+    for resource in difference.resources:
         action = resource.change.action
-        if resource.live is None or action == "create" or (action == "replace" and resource.address.parent):
+        if resource.live is None or action in ("create", "delete", "forget"):
             continue
-        differing = {difference.path for difference in resource.change.fields_changed}
+        if action == "replace" and resource.address.parent:
+            continue
+        differing = {each.path for each in resource.change.fields_changed}
         mark = resource.mark or Mark()
         base = {path: value for path, value in mark.base.items() if path not in differing}
         have = resource.live.values
@@ -281,4 +281,4 @@ def _marks_alone(draft: Diff) -> Diff:
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
         mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
         resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))
-    return replace(draft, resources=tuple(resources), runtime=(), unmanaged=(), guards=())
+    return replace(difference, resources=tuple(resources), runtime=(), unmanaged=(), guards=())

@@ -12,7 +12,7 @@ from lettaform.backend.v1.concurrency import together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.base import Attr
-from lettaform.model import Listing, Live, Manifest, Observed
+from lettaform.model import Import, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, state
 
 CORE = ("agent", "block", "tool")
@@ -31,7 +31,9 @@ async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False,
     listing = await reads.listing(manifest.stack, fields)
     reads.require(manifest, version, listing.refused)
     known, faults = state.salvage(listing.state) if lenient else (state.from_pages(listing.state), ())
-    more = {kind: () for address in (*known.ids, *known.intents) if (kind := kind_of(address)) and kind not in fields}
+    more: Fields = {
+        kind: () for address in (*known.ids, *known.intents) if (kind := kind_of(address)) and kind not in fields
+    }
     if more:
         listing |= await reads.listing(manifest.stack, more)
         reads.require(manifest, version, listing.refused)
@@ -43,10 +45,10 @@ async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False,
     observed = claims.observe(listing, known, manifest, reads.capabilities, reads.url, version)
     observed = await _orphans(reads, manifest, observed)
     observed = await _imports(reads, manifest, observed)
-    observed = await read_contents(reads, manifest, observed)
     observed = await _externals(reads, manifest, observed, listing)
     observed = await _nested(reads, manifest, observed)
     observed = await _discovered(reads, manifest, observed)
+    observed = await read_contents(reads, manifest, observed)
     unread = tuple(Problem(fault, address=str(state.ADDRESS)) for fault in faults)
     return replace(observed, problems=(*observed.problems, *unread))
 
@@ -68,6 +70,7 @@ def _added(listing: Listing, found: Listing) -> Listing:
 
 
 async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+    """With orphaned blocks told apart, and with what agents left that are being replaced."""
     if observed.detached:
         observed = claims.sort_orphans(observed, await reads.unattached(manifest.stack))
     wanted = list(claims.missing_carried_over(observed))
@@ -81,24 +84,25 @@ async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
 async def _imports(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
     """With what `imports:` names, as if it were ours already."""
     wanted = [each for each in manifest.imports if each.address not in observed.objects and kind_of(each.address)]
-    answers = await together(_one(reads, kind_of(each.address) or "", each.id) for each in wanted)
+    answers = await together(_imported(reads, entry) for entry in wanted)
     for entry, answer in zip(wanted, answers, strict=True):
-        if isinstance(answer, NotFound):
-            problem: Problem | None = Problem(answer.message, entry.place, None, str(entry.address))
-        else:
-            problem = claims.adoption_problem(observed, manifest, entry.address, answer[0], entry.place)
-        if problem:
+        if isinstance(answer, Problem):
+            observed = replace(observed, problems=(*observed.problems, answer))
+            continue
+        live, blocks = answer
+        if problem := claims.adoption_problem(observed, manifest, entry.address, live, entry.place):
             observed = replace(observed, problems=(*observed.problems, problem))
-        elif not isinstance(answer, NotFound):
-            observed = claims.adopt(observed, manifest, entry.address, *answer)
+        else:
+            observed = claims.adopt(observed, manifest, entry.address, live, blocks)
     return observed
 
 
-async def _one(reads: Reads, kind: str, id: str) -> tuple[Live, tuple[Live, ...]] | NotFound:
+async def _imported(reads: Reads, entry: Import) -> tuple[Live, tuple[Live, ...]] | Problem:
+    """The object that an entry of `imports:` names, and its blocks; a problem if it does not exist."""
     try:
-        return await reads.one(kind, id)
+        return await reads.one(kind_of(entry.address) or "", entry.id)
     except NotFound as error:
-        return error
+        return Problem(error.message, entry.place, None, str(entry.address))
 
 
 async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
@@ -160,6 +164,7 @@ async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listi
 
 
 async def _nested(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+    """With what is listed below other objects, in one list for each owner and kind."""
     owners = list(claims.nested_owners(observed, manifest))
     asked = list(dict.fromkeys((kind, owner) for _, kind, owner in owners))
     lists = dict(zip(asked, await together(reads.nested(*each) for each in asked), strict=True))

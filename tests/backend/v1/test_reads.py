@@ -126,9 +126,9 @@ def test_relations_that_were_not_asked_for_are_unread(server: Served) -> None:
 
 
 def test_the_pages_of_the_state_are_no_blocks_of_the_stack(server: Served) -> None:
-    server.block("lettaform", value="{}", hidden=True, tags=["lettaform:stack=s", "lettaform:record"])
+    page = server.block("lettaform", value="{}", hidden=True, tags=["lettaform:stack=s", "lettaform:state=0"])
     listing = server.run(lambda reads: reads.listing("s", {"block": ()}))
-    assert (listing.state, listing.objects["block"]) == (("{}",), ())
+    assert (listing.state, listing.objects["block"]) == ({page["id"]: "{}"}, ())
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 501])
