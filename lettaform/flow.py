@@ -258,14 +258,17 @@ def lock_show(source: Source, connection: Connection) -> Lock | None:
     return asyncio.run(_with(source, connection, lambda line: line.server.holder(line.manifest.stack)))
 
 
-def lock_release(source: Source, connection: Connection) -> Lock | None:
-    """Release the lock of the stack, whoever holds it. Returns what was released."""
+def lock_release(source: Source, connection: Connection, lock: Lock | None = None) -> Lock | None:
+    """Release the lock that was shown. Returns what was released. Locked if another run holds it by now.
+
+    Without `lock`: the one that the stack has now, whoever holds it.
+    """
 
     async def run(line: Session) -> Lock | None:
-        lock = await line.server.holder(line.manifest.stack)
-        if lock is not None:
-            await line.server.release(lock)
-        return lock
+        shown = lock or await line.server.holder(line.manifest.stack)
+        if shown is not None:
+            await line.server.release(line.manifest.stack, shown)
+        return shown
 
     return asyncio.run(_with(source, connection, run))
 

@@ -79,8 +79,9 @@ class Server(Protocol):
         """Who holds the lock of a stack."""
         ...
 
-    async def release(self, lock: Lock) -> None:
-        """Delete the lock that was seen, and no other, once the server has done what its holder had under way."""
+    async def release(self, stack: str, lock: Lock) -> None:
+        """Delete the lock that was shown, once the server has finished what its holder sent. Locked if another run has
+        it by now."""
         ...
 
     async def close(self) -> None:

@@ -74,5 +74,5 @@ def release(asked: Globals, /, yes: bool) -> None:
         raise LettaformError("nobody is there to agree", "`lettaform lock release -y` needs no question")
     if not yes and not ask(f"Take the lock from {clean_line(held.holder)}, who has it since {held.since}?"):
         raise LettaformError("nothing was done")
-    flow.lock_release(asked.source(), asked.connection())
+    flow.lock_release(asked.source(), asked.connection(), held)
     click.echo(data.dumps({"released": held.id}) if asked.json else f"Released: {clean_line(held.holder)} held it.")

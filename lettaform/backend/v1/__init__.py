@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from lettaform.backend import Capabilities
 from lettaform.backend.v1 import find, relations
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.contents import HOLDS, SETTLE
+from lettaform.backend.v1.contents import HOLDS
 from lettaform.backend.v1.objects import maybe, one
 from lettaform.backend.v1.probe import check
 from lettaform.backend.v1.send import Sender
@@ -19,16 +19,6 @@ from lettaform.errors import Problem, ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Answer, Dependents, Desired, Live, Lock, Manifest, Observed, Step
 from lettaform.values import Item, Ref
-
-
-@contextmanager
-def _understood(url: str) -> Iterator[None]:
-    """An answer that is JSON, but not what Letta answers, is the server's fault and said so."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError) as error:
-        told = f"{url} answered something that lettaform does not understand ({type(error).__name__}: {error})"
-        raise ServerError(told, "is it a Letta server, and of a version that lettaform knows?") from error
 
 
 class V1:
@@ -45,8 +35,7 @@ class V1:
         return self.client.requests
 
     async def find(self, manifest: Manifest, *, whole: bool = False) -> Observed:
-        with _understood(self.url):
-            return await find.find(self.client, manifest, whole=whole)
+        return await find.find(self.client, manifest, whole=whole)
 
     async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
         return await one(self.client, kind, id)
@@ -59,7 +48,7 @@ class V1:
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
         lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
-        return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
+        return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name, ()) for line in lines}
 
     async def copies(self, live: Live) -> list[Live]:
         if "block" not in kinds()[live.kind].brings:
@@ -76,8 +65,7 @@ class V1:
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         assert self._sender is not None, "begin() comes first"
-        with _understood(self.url):
-            return await self._sender.send(step, answer)
+        return await self._sender.send(step, answer)
 
     async def export(self, live: Live) -> Any:
         home = kinds()[live.kind].home()
@@ -97,9 +85,9 @@ class V1:
     async def holder(self, stack: str) -> Lock | None:
         return await locking.look(self.client, stack)
 
-    async def release(self, lock: Lock) -> None:
-        await asyncio.sleep(SETTLE)
-        await locking.release(self.client, lock)
+    async def release(self, stack: str, lock: Lock) -> None:
+        await asyncio.sleep(self.client.settle)
+        await locking.release(self.client, stack, lock)
 
     async def close(self) -> None:
         await self.client.close()

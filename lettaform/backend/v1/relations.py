@@ -19,7 +19,7 @@ from lettaform.kinds import companions, dependent_kinds, kind_of, kinds
 from lettaform.kinds.base import Attr, path_get
 from lettaform.model import Dependents, Desired, Live, Manifest, Mark, Observed, State
 from lettaform.ownership import marks
-from lettaform.values import Ref, digest
+from lettaform.values import Item, Ref, digest
 
 
 async def attached(client: Client, manifest: Manifest, observed: Observed) -> Observed:
@@ -28,9 +28,16 @@ async def attached(client: Client, manifest: Manifest, observed: Observed) -> Ob
     if not asked:
         return observed
 
+    wanted = {
+        (live.id, name): [each.key for each in value if isinstance(each, Item)]
+        for address, live in observed.objects.items()
+        for name, value in (manifest.objects[address].values if address in manifest.objects else {}).items()
+        if isinstance(value, list | tuple)
+    }
+
     async def read(live: Live, line: Attr) -> list[Any]:
         if line.holds:
-            return list(await HOLDS[line.holds].read(client, live, line.name))
+            return list(await HOLDS[line.holds].read(client, live, line.name, wanted.get((live.id, line.name), ())))
         return [body["id"] for body in await client.pages(line.listed or "", agent_id=live.id)]
 
     told: dict[str, dict[str, Any]] = defaultdict(dict)
