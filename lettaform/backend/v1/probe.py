@@ -51,7 +51,7 @@ async def _reach(client: Client, desired: Desired, observed: Observed) -> list[s
     for secret in secrets(values):
         client.hide(secret.value)
     try:
-        offered = await client.object("POST", trial[0], body=trial[1], keys=())
+        answer = await client.send("POST", trial[0], body=trial[1])
     except (NotFound, Unsupported):
         return None  # such a server says so when the object is created
     except ServerError as error:
@@ -59,6 +59,7 @@ async def _reach(client: Client, desired: Desired, observed: Observed) -> list[s
             raise
         words = error.words or "it does not answer"
         return Problem(f"{address}: the server cannot reach it: {words}", place, None, address)
+    offered = client.as_object(answer, "POST", trial[0], ())
     tools = [client.as_object(each, "POST", trial[0], ("name",)) for each in offered.get("tools") or ()]
     return [str(each["name"]) for each in tools]
 
