@@ -258,19 +258,9 @@ def lock_show(source: Source, connection: Connection) -> Lock | None:
     return asyncio.run(_with(source, connection, lambda line: line.server.holder(line.manifest.stack)))
 
 
-def lock_release(source: Source, connection: Connection, lock: Lock | None = None) -> Lock | None:
-    """Release the lock that was shown. Returns what was released. Locked if another run holds it by now.
-
-    Without `lock`: the one that the stack has now, whoever holds it.
-    """
-
-    async def run(line: Session) -> Lock | None:
-        shown = lock or await line.server.holder(line.manifest.stack)
-        if shown is not None:
-            await line.server.release(line.manifest.stack, shown)
-        return shown
-
-    return asyncio.run(_with(source, connection, run))
+def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
+    """Release the lock that `lock_show` has shown. Locked if another run holds the lock of the stack by now."""
+    asyncio.run(_with(source, connection, lambda line: line.server.release(line.manifest.stack, lock)))
 
 
 # --- the line itself -------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import json
 import re
 import ssl
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -85,6 +86,7 @@ class Client:
         self._verify: ssl.SSLContext | bool = _trusted() if address.scheme == "https" else False
         self._http = self._pool()
         self._replaced: list[httpx.AsyncClient] = []
+        self._busy: Counter[httpx.AsyncClient] = Counter()
 
     def _pool(self) -> httpx.AsyncClient:
         # 0.16.8 closes idle connections after 5 s
@@ -297,6 +299,7 @@ class Client:
         # httpx would write \ud800 as bytes that no server reads; JSON's own escapes are plain ASCII
         content = None if ask.body is None else json.dumps(ask.body).encode()
         headers = {"Content-Type": "application/json"} if ask.body is not None else {}
+        self._busy[pool] += 1
         try:
             # httpx counts the silence between bytes; a server that sends a byte now and then must end, too
             async with asyncio.timeout(ask.within * 1.5):
@@ -319,6 +322,7 @@ class Client:
             ended = not lost.ambiguous
             raise lost from error
         finally:
+            self._busy[pool] -= 1
             # on every way out, also where this task is cancelled: the server does not stop for it
             if writes and not ended:
                 self.doubt = time.monotonic()
@@ -330,7 +334,16 @@ class Client:
         if answer.status_code >= 500 and pool is self._http:
             self._replaced.append(pool)
             self._http = self._pool()
+        await self._close_unused()
         return self._read(ask.method, ask.path, answer)
+
+    async def _close_unused(self) -> None:
+        """Close replaced pools that no request uses. A transport that was passed to the client outlives them."""
+        for pool in [each for each in self._replaced if not self._busy[each]]:
+            self._replaced.remove(pool)
+            del self._busy[pool]
+            if self._transport is None:
+                await pool.aclose()
 
     async def _covered(self, ask: _Request) -> None:
         """Wait until the lock is certainly ours. The next heartbeat moves `until`, either way."""

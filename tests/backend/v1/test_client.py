@@ -173,17 +173,25 @@ def test_after_a_500_the_next_request_has_a_new_connection() -> None:
     assert pools[0] is not pools[1]
 
 
-def test_a_pool_is_replaced_once_however_many_requests_of_it_fail() -> None:
+@pytest.mark.parametrize("pause", [None, 0.001])
+def test_a_pool_is_replaced_once_and_closed_when_no_request_uses_it(pause: float | None) -> None:
+    pools = set[int]()
+
     async def run(client: Client) -> int:
+        async def handler(request: httpx.Request) -> httpx.Response:
+            pools.add(len(client._replaced) + 1)
+            if pause is not None:
+                await asyncio.sleep(pause)
+            return httpx.Response(503)
+
+        client._transport = httpx.MockTransport(handler)
+        client._http = client._pool()
         await asyncio.gather(*(client.get("/v1/x/") for _ in range(40)), return_exceptions=True)
         assert client.requests == 160
         return len(client._replaced)
 
-    async def handler(request: httpx.Request) -> httpx.Response:
-        await asyncio.sleep(0.001)
-        return httpx.Response(503)
-
-    assert ask(handler, run, parallel=64) <= 20  # type: ignore[arg-type]
+    assert ask(lambda request: httpx.Response(200), run, parallel=64) == 0
+    assert max(pools) <= 4
 
 
 def test_every_request_has_user_agent_key_and_parameters() -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from lettaform.backend.v1 import client as client_module
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import HOLDS, SLOWEST_UPLOAD
+from lettaform.backend.v1.send import Sender
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Live, Mark
@@ -183,3 +185,15 @@ def test_the_time_limit_of_an_upload_grows_with_its_size(tmp_path: Path) -> None
     server.run(lambda client: HOLDS["files"].put(client, live, "files", item), timeout=10)
     limit = server.asked[0].extensions["timeout"]["read"]
     assert limit == 10 + 3_000_000 / SLOWEST_UPLOAD
+
+
+def test_a_folder_is_detached_from_all_agents_before_it_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers 50 agents where no limit is asked for."""
+    monkeypatch.setattr(client_module, "PAGE", 25)
+    server = Server()
+    for number in range(60):
+        agent = server.raw.post("/v1/agents/", json={"name": f"a{number}", "model": "openai-proxy/echo"}).json()["id"]
+        server.raw.patch(f"/v1/agents/{agent}/folders/attach/{server.folder}").raise_for_status()
+    assert len(server.raw.get(f"/v1/folders/{server.folder}/agents").json()) == 50
+    server.run(lambda client: Sender(client, "one", frozenset())._let_go(f"/v1/folders/{server.folder}"))
+    assert server.raw.get(f"/v1/folders/{server.folder}/agents").json() == []
