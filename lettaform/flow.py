@@ -288,16 +288,9 @@ def lock_show(source: Source, connection: Connection) -> Lock | None:
     return _run(source, connection, lambda session: session.backend.holder(session.manifest.stack))
 
 
-def lock_release(source: Source, connection: Connection) -> Lock | None:
-    """Release the lock of the stack, whoever holds it. Returns what was released."""
-
-    async def run(session: Session) -> Lock | None:
-        lock = await session.backend.holder(session.manifest.stack)
-        if lock is not None:
-            await session.backend.release(lock)
-        return lock
-
-    return _run(source, connection, run)
+def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
+    """Release the lock that `lock_show` has shown. Locked if another run holds the lock of the stack by now."""
+    _run(source, connection, lambda session: session.backend.release(session.manifest.stack, lock))
 
 
 # --- opening a session -----------------------------------------------------------------------------------------------

@@ -65,8 +65,11 @@ class Reads(Protocol):
         """What an external object may be, by its name, its id, or what it claims."""
         ...
 
-    async def contents(self, wanted: Sequence[tuple[Live, str]]) -> list[list[Any]]:
-        """Fields that answers do not hold: Items that an object contains, or ids of what is attached to it."""
+    async def contents(self, wanted: Sequence[tuple[Live, str, Collection[str]]]) -> list[list[Any]]:
+        """Fields that answers do not hold: Items that an object contains, or ids of what is attached to it.
+
+        Each is asked for by object, field, and the keys of the Items that are declared there.
+        """
         ...
 
     async def nested(self, kind: str, owner: str) -> list[Live]:
@@ -117,8 +120,8 @@ class Locks(Protocol):
         """Who holds the lock of a stack."""
         ...
 
-    async def release(self, lock: Lock) -> None:
-        """Delete this lock and no other, after the server has finished what its holder had sent."""
+    async def release(self, stack: str, lock: Lock) -> None:
+        """Delete this lock, after the server has finished what its holder sent. Locked if another run has it by now."""
         ...
 
 

@@ -81,5 +81,5 @@ def release(asked: Globals, /, yes: bool) -> None:
         raise LettaformError(message, "run `lettaform lock release -y`")
     if not yes and not ask(f"Release the lock that {clean_line(held.holder)} holds since {held.since}?"):
         raise LettaformError("cancelled; the lock was not released")
-    flow.lock_release(asked.source(), asked.connection())
+    flow.lock_release(asked.source(), asked.connection(), held)
     click.echo(data.dumps({"released": held.id}) if asked.json else f"Released the lock of {clean_line(held.holder)}.")

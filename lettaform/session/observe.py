@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from lettaform.address import Address
 from lettaform.backend import Fields, Reads
@@ -14,6 +15,7 @@ from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.base import Attr
 from lettaform.model import Import, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, state
+from lettaform.values import Item
 
 CORE = ("agent", "block", "tool")
 """The kinds that every plan reads, declared or not."""
@@ -107,12 +109,12 @@ async def _imported(reads: Reads, entry: Import) -> tuple[Live, tuple[Live, ...]
 
 async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
     """With the declared fields that answers do not hold. All others stay UNREAD."""
-    wanted = list(dict.fromkeys(_to_read(manifest, observed)))
+    wanted = dict(_to_read(manifest, observed))
     if not wanted:
         return observed
     lives = {live.id: live for live in observed.objects.values()}
     found: dict[str, dict[str, object]] = defaultdict(dict)
-    answers = await reads.contents([(lives[id], field) for id, field in wanted])
+    answers = await reads.contents([(lives[id], field, keys) for (id, field), keys in wanted.items()])
     for (id, field), contents in zip(wanted, answers, strict=True):
         found[id][field] = contents
     objects = {
@@ -122,27 +124,28 @@ async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) ->
     return replace(observed, objects=objects)
 
 
-def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[str, str]]:
-    """Id and field of what is declared and must be read by itself, under the address that an object will have."""
+def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
+    """Id and field of what must be read by itself, and the keys of the Items that the manifest declares there."""
     after = {entry.old: entry.new for entry in manifest.moved}
     for address, live in observed.objects.items():
         lines = kinds()[live.kind].attrs()
-        for name in _declared(manifest, address, after):
+        for name, value in _declared(manifest, address, after).items():
             if _aside(lines[name]):
-                yield live.id, name
+                items = value if isinstance(value, list | tuple) else ()
+                yield (live.id, name), tuple(each.key for each in items if isinstance(each, Item))
 
 
-def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Collection[str]:
+def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Mapping[str, Any]:
     """The declared fields of what stands at an address, or will stand elsewhere because of `moved`."""
-    names: dict[str, None] = {}
+    values: dict[str, Any] = {}
     seen: set[Address] = set()
     at: Address | None = address
     while at is not None and at not in seen:
         seen.add(at)
         if desired := manifest.objects.get(at):
-            names |= dict.fromkeys(desired.values)
+            values = {**desired.values, **values}
         at = after.get(at)
-    return names
+    return values
 
 
 def _aside(line: Attr) -> bool:

@@ -29,7 +29,6 @@ CALLS: dict[str, Callable[[Client], Any]] = {
     "PATCH over others": lambda client: client.send("PATCH", "/v1/blocks/x", body={}, overtaken=True),
     "PATCH with time of its own": lambda client: client.send("PATCH", "/v1/blocks/x", body={}, within=SECONDS),
     "DELETE": lambda client: client.send("DELETE", "/v1/blocks/x"),
-    "a beat": lambda client: client.send("PATCH", "/v1/identities/x", body={}, urgent=True),
     "the lock's holder": lambda client: lock.look(client, "one"),
 }
 

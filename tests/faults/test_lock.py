@@ -141,7 +141,7 @@ def test_what_a_dead_run_had_under_way_is_done_before_its_lock_is_released(
         server = connect(URL, transport=faulty)
         lock = await server.holder("one")
         assert lock is not None
-        await server.release(lock)
+        await server.release("one", lock)
         await server.close()
         return await _through(manifest, faulty, crowd.folder)
 

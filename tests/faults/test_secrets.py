@@ -63,7 +63,7 @@ class Echo(httpx.AsyncBaseTransport):
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_no_echo_is_passed_on(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lettaform.yaml").write_text(MANIFEST % SECRET)
-    monkeypatch.setattr("lettaform.backend.v1.send.SETTLE", 0.0)
+    monkeypatch.setattr("lettaform.backend.v1.client.SETTLE", 0.0)
     transport, said = Echo(ANSWERS[kind]), list[str]()
 
     def hear(event: Event) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, assert_never
@@ -110,7 +110,7 @@ class FilesBackend:
     async def candidates(self, desired: Desired) -> list[Live]:
         return []
 
-    async def contents(self, wanted: Sequence[tuple[Live, str]]) -> list[list[Any]]:
+    async def contents(self, wanted: Sequence[tuple[Live, str, Collection[str]]]) -> list[list[Any]]:
         return [[] for _ in wanted]
 
     async def nested(self, kind: str, owner: str) -> list[Live]:
@@ -197,7 +197,7 @@ class FilesBackend:
     async def holder(self, stack: str) -> Lock | None:
         return Lock("lock", "somebody", "now") if (self.root / "lock.json").exists() else None
 
-    async def release(self, lock: Lock) -> None:
+    async def release(self, stack: str, lock: Lock) -> None:
         (self.root / "lock.json").unlink()
 
     # --- snapshots

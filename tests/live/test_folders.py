@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from lettaform import flow
-from lettaform.backend.v1 import contents as hold
+from lettaform.backend.v1 import client as client_module
+from lettaform.backend.v1 import contents
 from lettaform.errors import ManifestError, PlanError
 from lettaform.model import Event, Plan, PlanOptions
 from lettaform.values import Item
@@ -250,13 +251,13 @@ def test_one_that_the_server_cannot_read_is_named_and_it_alone_is_sent_again(
     library: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document(library, "bad.md", "# Bad\n")
-    read = hold._bytes
+    read = contents._bytes
 
     def spoiled(item: Item) -> bytes:
         return b"a\0b" if item.name == "bad.md" else read(item)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hold, "_bytes", spoiled)
+        patch.setattr(contents, "_bytes", spoiled)
         _, report = flow.apply(library.source, library.connection)
     assert report is not None
     assert report.exit_code == 5
@@ -293,7 +294,7 @@ def test_a_file_whose_successor_fails_is_still_there(library: Fleet, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(httpx.AsyncClient, "request", fail)
-        patch.setattr(hold, "SETTLE", 0.1)
+        patch.setattr(client_module, "SETTLE", 0.1)
         _, report = flow.apply(library.source, library.connection)
     assert report is not None
     assert report.exit_code == 5
@@ -319,7 +320,7 @@ def test_an_upload_that_comes_twice_leaves_one_file(library: Fleet, monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr(httpx.AsyncClient, "request", twice)
-        patch.setattr(hold, "SETTLE", 0.1)
+        patch.setattr(client_module, "SETTLE", 0.1)
         build(library)
     assert len(seen) >= 2
     library.settled()
@@ -339,7 +340,7 @@ def test_an_upload_whose_answer_was_lost_is_there_once(library: Fleet, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(httpx.AsyncClient, "request", lose)
-        patch.setattr(hold, "SETTLE", 0.1)
+        patch.setattr(client_module, "SETTLE", 0.1)
         build(library)
     assert lost
     assert set(files(library)) == {"a.md", "deep__b.md"}
@@ -396,7 +397,7 @@ def test_one_that_somebody_replaced_by_another_of_the_same_size_is_drift(library
 
 def test_a_large_folder_is_compared_by_what_the_mark_says(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     build(library)
-    monkeypatch.setattr(hold, "LOOKED_INTO", 0)
+    monkeypatch.setattr(contents, "LOOKED_INTO", 0)
     library.settled()
     document(library, "a.md", "# Y\n")
     assert changes(library.plan()) == [("update", "folders.manuals", ["files"])]

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,8 @@ import httpx
 
 from lettaform import backend as server
 from lettaform import flow
-from lettaform.backend.v1 import send
-from lettaform.backend.v1.contents import SETTLE
+from lettaform.backend.v1 import client
+from lettaform.backend.v1.client import SETTLE
 from lettaform.model import Manifest
 from tests.live.fleet import ASKING, stranger
 from tests.standin import StandIn
@@ -207,14 +208,16 @@ class Ground:
             return server.connect(url, **options, transport=self.wire)
 
         def run(main: Any) -> Any:
-            with asyncio.Runner(loop_factory=_Hurried if self.hurried else None) as runner:
+            # the heartbeat of the lock has a thread of its own, and goes by real time
+            hurried = self.hurried and threading.current_thread() is threading.main_thread()
+            with asyncio.Runner(loop_factory=_Hurried if hurried else None) as runner:
                 return runner.run(main)
 
         with (
             patch.object(flow, "read", lambda source: self.manifest),
             patch.object(flow, "connect", connect),
             patch.object(flow.asyncio, "run", run),
-            patch.object(send, "SETTLE", 0.0 if self.hurried else 0.3),
+            patch.object(client, "SETTLE", 0.0 if self.hurried else 0.3),
         ):
             yield
 

@@ -216,7 +216,7 @@ def test_fields_of_objects_that_the_server_created_along_with_others_are_read(pr
 def test_an_archive_that_moved_keeps_its_passages(project: Project, before: str, after: str) -> None:
     project.apply(before)
     plan = project.apply(after)
-    assert [change.action for change in plan.changes] == ["record"]
+    assert [change.action for change in plan.changes] == ["mark"]
     assert plan.changes[0].reason.startswith("moved from ")
     assert not plan.changes[0].fields_changed
     assert sorted(row["text"] for row in project.rows("passages")) == ["One fact.", "Two facts."]
@@ -227,7 +227,7 @@ def test_a_folder_that_moved_keeps_its_files(project: Project) -> None:
     folder = "{name: n, embedding: letta/letta-free, files: [a.md]}"
     project.apply(f"folders: {{old: {folder}}}")
     plan = project.apply(f"folders: {{new: {folder}}}\nmoved: [{{from: folders.old, to: folders.new}}]")
-    assert changes(plan) == [("record", "folders.new")]
+    assert changes(plan) == [("mark", "folders.new")]
     assert len(project.rows("files")) == 1
 
 
@@ -235,7 +235,7 @@ def test_an_agent_that_moved_keeps_its_archive(project: Project) -> None:
     archives, agent = "archives: {facts: {embedding: letta/letta-free}}", f"{{name: n, {MODELS}, archive: facts}}"
     project.apply(f"{archives}\nagents: {{old: {agent}}}")
     plan = project.apply(f"{archives}\nagents: {{new: {agent}}}\nmoved: [{{from: agents.old, to: agents.new}}]")
-    assert changes(plan) == [("record", "agents.new")]
+    assert changes(plan) == [("mark", "agents.new")]
 
 
 def test_an_imported_archive_is_compared_with_its_passages(project: Project) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tests.standin import agents, models
 from tests.standin.lists import page
-from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, invalid, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {"name": "str!", "description": "str?", "embedding": "str?", "embedding_config": "dict?"}
@@ -109,11 +111,27 @@ def _passages(server: StandIn, archive: str) -> list[Body]:
 
 @on("POST", "/v1/passages/search")
 def _search(server: StandIn, ask: Ask) -> list[Body]:
-    told = check(ask.body, {"archive_id": "str?", "limit": "int", "query": "str?"})
+    told = check(ask.body, {"archive_id": "str?", "limit": "int", "query": "str?", "start_date": "str?"})
     if told.get("query") or not told.get("archive_id"):
         raise Refusal(501, "the stand-in does not model a search for words")
-    found = _passages(server, told["archive_id"])[: told.get("limit", 50)]
-    return [{"passage": each, "score": 0.0, "metadata": {}} for each in found]
+    limit, start = told.get("limit", 50), told.get("start_date")
+    for wrong, kind, how, bound in ((limit < 1, "greater_than_equal", "greater", 1), (limit > 100, *_AT_MOST, 100)):
+        if wrong:
+            message = f"Input should be {how} than or equal to {bound}"
+            error = {"type": kind, "loc": ("body", "limit"), "msg": message, "input": limit}
+            raise invalid([error | {"ctx": {"ge" if how == "greater" else "le": bound}}])
+    found = _passages(server, told["archive_id"])
+    if start:
+        found = [each for each in found if _time(each["created_at"]) >= _time(start)]
+    found = sorted(found, key=lambda each: (_time(each["created_at"]), each["id"]))
+    return [{"passage": each, "score": 0.0, "metadata": {}} for each in found[:limit]]
+
+
+_AT_MOST = ("less_than_equal", "less")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 @on("DELETE", "/v1/archives/{archive_id}/passages/{passage_id}")

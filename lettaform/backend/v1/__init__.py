@@ -9,7 +9,6 @@ from typing import Any
 
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.contents import SETTLE
 from lettaform.backend.v1.reads import V1Reads
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import ServerError
@@ -51,9 +50,9 @@ class V1(V1Reads):
     async def holder(self, stack: str) -> Lock | None:
         return await locking.look(self.client, stack)
 
-    async def release(self, lock: Lock) -> None:
-        await asyncio.sleep(SETTLE)
-        await locking.release(self.client, lock)
+    async def release(self, stack: str, lock: Lock) -> None:
+        await asyncio.sleep(self.client.settle)
+        await locking.release(self.client, stack, lock)
 
     async def close(self) -> None:
         await self.client.close()

@@ -1,4 +1,4 @@
-"""How many requests may be under way at once: fewer when the server groans, more again when it does not."""
+"""The number of requests at the same time: lower while the server is overloaded, higher when it is not."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 SLOW = 4.0
-"""How many times its usual time a request may take before it counts as a groan."""
+"""How many times its usual time a request may take before it counts as a refusal."""
 FLOOR = 2.0
-"""Seconds that no request is too slow for."""
+"""Seconds up to which no request is slow."""
 
 
 _T = TypeVar("_T")
 
 
-async def together(asked: Iterable[Awaitable[_T]]) -> list[_T]:
-    """All of these at once, answers in their order. Where one fails nobody goes on, and its error is told."""
-    tasks = [asyncio.ensure_future(each) for each in asked]
+async def together(requests: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Run all of these at the same time; returns their results in order. If one fails, the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in requests]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -29,7 +29,8 @@ async def together(asked: Iterable[Awaitable[_T]]) -> list[_T]:
 
 
 class Gate:
-    """Additive increase, multiplicative decrease: halved on a refusal or a slow answer, one more after a good round."""
+    """Additive increase, multiplicative decrease: the limit is halved by a refusal or a slow answer, and grows by one
+    after as many good answers."""
 
     def __init__(self, most: int) -> None:
         self.most, self.limit, self.busy, self.good = most, most, 0, 0
@@ -39,7 +40,7 @@ class Gate:
 
     @asynccontextmanager
     async def passage(self) -> AsyncIterator[None]:
-        """Wait for a place, and give it back."""
+        """Wait until fewer requests than the limit run; count this one while the block runs."""
         async with self._free:
             await self._free.wait_for(lambda: self.busy < self.limit)
             self.busy += 1
@@ -51,14 +52,14 @@ class Gate:
                 self._free.notify_all()
 
     def refused(self) -> None:
-        """409, 429, 503 or silence. Requests that were under way together count once."""
+        """Lower the limit after 409, 429, 503 or silence, at most once a second: requests that ran together are one."""
         now = time.monotonic()
         if now - self._eased > 1.0:
             self._eased, self.good = now, 0
             self.limit = max(1, self.limit // 2)
 
     def answered(self, shape: str, seconds: float) -> None:
-        """An answer to a request of this shape. Far slower than usual is a groan, too."""
+        """Raise the limit after good answers. `shape`: method and path. An answer slower than usual is a refusal."""
         usual = self._usual.get(shape, seconds)
         self._usual[shape] = 0.8 * usual + 0.2 * seconds
         if seconds > max(FLOOR, SLOW * usual):

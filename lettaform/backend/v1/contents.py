@@ -1,37 +1,44 @@
-"""What objects hold by content: passages of archives, files of folders. Read, put in, taken out."""
+"""The contents of archives and folders: their passages and files, read, added and removed."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from lettaform.backend.v1.client import Client
-from lettaform.errors import NotFound, ServerError, Unavailable
+from lettaform.backend.v1.concurrency import together
+from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Live
 from lettaform.values import Item
 
 PAGE = 100
-"""Passages in one answer of a search."""
-SETTLE = 5.0
-"""Seconds after which the server has done what it had heard of an unanswered request: it goes on without the client."""
+"""Passages in one answer of a search. 0.16.8 answers 422 to a larger limit."""
 LOOKED_INTO = 4_000_000
-"""Bytes of ours in one folder up to which the texts themselves are read to compare them."""
+"""Bytes of our files in one folder up to which their texts are read to compare them."""
 PROCESSED = 120.0
-"""Seconds that the server has to read a file: 0.16.8 gives up on an unreachable embedding after 33."""
+"""Seconds that the server has to read a file. 0.16.8 gives up on an unreachable embedding after 33."""
+SLOWEST_UPLOAD = 100_000
+"""Bytes per second that an upload has at least, or it is given up."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """One way of holding: what is there, one more, one less."""
+    """How one kind of content is read, added and removed.
 
-    read: Callable[[Client, Live, str], Awaitable[list[Item]]]
+    read  the contents of an object's field. `wanted`: keys of items that the manifest declares
+    put   add one item
+    drop  remove one item
+    """
+
+    read: Callable[[Client, Live, str, Collection[str]], Awaitable[list[Item]]]
     put: Callable[[Client, Live, str, Item], Awaitable[None]]
     drop: Callable[[Client, Live, str, Item], Awaitable[None]]
 
@@ -39,7 +46,7 @@ class Hold:
 # --- passages --------------------------------------------------------------------------------------------------------
 
 
-async def _passages(client: Client, live: Live, field: str) -> list[Item]:
+async def _passages(client: Client, live: Live, field: str, wanted: Collection[str] = ()) -> list[Item]:
     kind = kinds()[live.kind]
     found: list[Item] = []
     for body in await _search(client, live.id):
@@ -48,30 +55,40 @@ async def _passages(client: Client, live: Live, field: str) -> list[Item]:
     return found
 
 
-async def _search(client: Client, archive: str) -> list[Mapping[str, Any]]:
-    """All passages of an archive: no other route of 0.16.8 lists those that hang on no agent."""
-    limit = PAGE
+async def _search(client: Client, archive: str) -> list[dict[str, Any]]:
+    """All passages of an archive, oldest first. No other route of 0.16.8 lists those that no agent is attached to.
+
+    The route has no cursor: each request begins at the time of the last passage that is known. Of more than PAGE
+    passages that were created in the same microsecond, as by one batch, it can show PAGE; the others are left out.
+    """
+    path, found = "/v1/passages/search", dict[str, dict[str, Any]]()
+    start: str | None = None
     while True:
-        asked = {"archive_id": archive, "limit": limit}
-        found = await client.send("POST", "/v1/passages/search", body=asked, repeatable=True)
-        if len(found) < limit:
-            return [each["passage"] for each in found]
-        limit *= 10
+        asked = {"archive_id": archive, "limit": PAGE} | ({} if start is None else {"start_date": start})
+        page = await client.send("POST", path, body=asked, repeatable=True)
+        if not isinstance(page, list):
+            raise client.unexpected("POST", path, "no list")
+        results = [client.as_object(each, "POST", path, ("passage",)) for each in page]
+        bodies = [client.as_object(each["passage"], "POST", path, ("id", "created_at")) for each in results]
+        fresh = {body["id"]: body for body in bodies if body["id"] not in found}
+        found |= fresh
+        if len(page) < PAGE:
+            return list(found.values())
+        last = str(bodies[-1]["created_at"])
+        start = last if last != start else _later(last)
+
+
+def _later(time: str) -> str:
+    """The microsecond after a time of the server."""
+    return (datetime.fromisoformat(time.replace("Z", "+00:00")) + timedelta(microseconds=1)).isoformat()
 
 
 async def _add_passage(client: Client, live: Live, field: str, item: Item) -> None:
-    for attempt in (1, 2, 3):
-        try:
-            await client.send("POST", f"/v1/archives/{live.id}/passages", body=dict(item.body))
-            return
-        except Unavailable as error:
-            # the server may have it all the same, or be about to
-            if error.ambiguous:
-                await client.calm(SETTLE)
-            if error.ambiguous and item in await _passages(client, live, field):
-                return
-            if attempt == 3:
-                raise
+    async def find_again() -> dict[str, Any] | None:
+        found = await _passages(client, live, field)
+        return next(({"id": each.id} for each in found if each == item), None)
+
+    await client.create(f"/v1/archives/{live.id}/passages", body=dict(item.body), find_again=find_again)
 
 
 async def _drop_passage(client: Client, live: Live, field: str, item: Item) -> None:
@@ -81,33 +98,63 @@ async def _drop_passage(client: Client, live: Live, field: str, item: Item) -> N
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-async def _files(client: Client, live: Live, field: str) -> list[Item]:
-    """By name, size and sha256: of the text that the server has, or else the one that stands in our mark."""
-    marked = [key.rsplit(" ", 2) for key in live.mark.members.get(field, ())]
-    known = {(name, size): sha for name, size, sha in marked}
-    small = sum(int(size) for _, size, _ in marked) <= LOOKED_INTO
-    bodies = await client.pages(f"/v1/folders/{live.id}/files", **({"include_content": True} if small else {}))
+async def _files(client: Client, live: Live, field: str, wanted: Collection[str] = ()) -> list[Item]:
+    """Files by name, size and sha256: the sha256 of the text that the server has, or else the one in our mark.
+
+    Contents are downloaded only of files that carry our mark, if these are small, and of those without a mark whose
+    name and size the manifest declares, because an apply may have ended before it wrote the mark.
+    """
+    path = f"/v1/folders/{live.id}/files"
+    bodies = [client.as_object(body, "GET", path, _FILE) for body in await client.pages(path)]
+    bodies = [body for body in bodies if body["processing_status"] != "error"]  # such a file is uploaded again
+    known = {(name, size): sha for name, size, sha in map(_apart, live.mark.members.get(field, ()))}
+    declared = {(name, size) for name, size, _ in map(_apart, wanted)}
+    ours = [body for body in bodies if _named(body) in known]
+    small = sum(body["file_size"] for body in ours) <= LOOKED_INTO
+    asked = [body for body in bodies if (small if _named(body) in known else _named(body) in declared)]
+    contents = await _contents(client, path, asked, len(asked) == len(bodies))
     found = []
     for body in bodies:
-        name, size = body["original_file_name"], str(body["file_size"])
-        if body["processing_status"] == "error":
-            continue  # it has to come again
-        sha = _read(body) or known.get((name, size))
-        if sha is None:
-            sha = _read(await client.get(f"/v1/folders/{live.id}/files/{body['id']}", include_content=True)) or "?"
+        name, size = _named(body)
+        sha = _sha(contents.get(body["id"], body)) or known.get((name, size)) or "?"
         found.append(Item(f"{name} {size} {sha}", name, {}, body["id"]))
     return found
 
 
-def _read(body: Mapping[str, Any]) -> str | None:
-    """The sha256 of a file by the text that the server has of it; of a PDF that is another than what was sent."""
+_FILE = ("id", "original_file_name", "file_size", "processing_status")
+
+
+def _apart(key: str) -> tuple[str, str, str]:
+    """Name, size and sha256 of a file's key."""
+    name, size, sha = key.rsplit(" ", 2)
+    return name, size, sha
+
+
+def _named(body: Mapping[str, Any]) -> tuple[str, str]:
+    return body["original_file_name"], str(body["file_size"])
+
+
+async def _contents(
+    client: Client, path: str, bodies: list[dict[str, Any]], all_of_them: bool
+) -> dict[str, dict[str, Any]]:
+    """These files with their contents, by id: one list if they are all of a folder, or else one request each."""
+    if all_of_them and len(bodies) > 1:
+        found = await client.pages(path, include_content=True)
+    else:
+        asked = (client.object("GET", f"{path}/{body['id']}", params={"include_content": True}) for body in bodies)
+        found = await together(asked)
+    return {body["id"]: body for body in found}
+
+
+def _sha(body: Mapping[str, Any]) -> str | None:
+    """The sha256 of the text that the server has of a file. None without it: of a PDF it differs from what was sent."""
     content = body.get("content")
     data = content.encode() if isinstance(content, str) else None
-    return None if data is None or len(data) != body["file_size"] else hashlib.sha256(data).hexdigest()
+    return None if data is None or len(data) != body.get("file_size") else hashlib.sha256(data).hexdigest()
 
 
 def _bytes(item: Item) -> bytes:
-    """The file as it was planned."""
+    """The content of a file, which must be what it was when the plan was made."""
     path = Path(item.body["path"])
     try:
         content = path.read_bytes()
@@ -119,53 +166,59 @@ def _bytes(item: Item) -> bytes:
 
 
 async def _upload(client: Client, live: Live, field: str, item: Item) -> None:
-    # 0.16.8 goes by what it is told, and else by the ending: any text is one
+    # 0.16.8 goes by the type that it is given, or else by the ending; it takes any text
     kind = "application/pdf" if item.name.lower().endswith(".pdf") else "text/plain"
-    told = {"file": (item.name, _bytes(item), kind)}
-    path, doubtful = f"/v1/folders/{live.id}", False
-    for attempt in (1, 2, 3):
-        try:
-            # what has its name makes room, so that an upload can be sent again
-            body = await client.send("POST", f"{path}/upload", params={"duplicate_handling": "replace"}, files=told)
-            if body["original_file_name"] != item.name:
-                raise ServerError(f"{item.name}: the server calls it {body['original_file_name']}", "rename it")
-            if doubtful:
-                await _alone(client, path, body)
-            await _read_through(client, live.id, body)
-            return
-        except Unavailable as error:
-            if attempt == 3:
-                raise
-            doubtful |= error.ambiguous
-            await asyncio.sleep(min(error.retry_after or 0.3 * attempt, 30.0))
-            if error.ambiguous:
-                await client.calm(SETTLE)
-        except ServerError:
-            if attempt == 3 or not doubtful:
-                raise  # else its twin was in the way
+    content, path, lost = _bytes(item), f"/v1/folders/{live.id}", False
+
+    async def find_again() -> dict[str, Any] | None:
+        nonlocal lost
+        lost = True
+        found = await client.pages(f"{path}/files", include_content=True)
+        return next((body for body in found if body.get("original_file_name") == item.name and _same(body, item)), None)
+
+    body = await client.create(
+        f"{path}/upload",
+        # an older file of this name is replaced, so that an upload can be sent again
+        params={"duplicate_handling": "replace"},
+        files={"file": (item.name, content, kind)},
+        within=client.timeout + len(content) / SLOWEST_UPLOAD,
+        find_again=find_again,
+    )
+    body = client.as_object(body, "POST", f"{path}/upload", _FILE)
+    if body["original_file_name"] != item.name:
+        raise ServerError(f"{item.name}: the server calls it {body['original_file_name']}", "rename it")
+    if lost:
+        await _delete_others(client, path, body)
+    await _wait_until_read(client, live.id, body)
 
 
-async def _alone(client: Client, path: str, body: Mapping[str, Any]) -> None:
-    """Remove what else has its name: of two uploads that come at once neither makes room for the other (0.16.8)."""
+def _same(body: Mapping[str, Any], item: Item) -> bool:
+    """Whether a file has the content of an item, as far as its text tells."""
+    sha = _sha(body)
+    return sha is not None and item.key.endswith(sha)
+
+
+async def _delete_others(client: Client, path: str, body: Mapping[str, Any]) -> None:
+    """Delete other files of the same name: of two uploads at the same time 0.16.8 keeps both."""
     for each in await client.pages(f"{path}/files"):
-        if each["original_file_name"] == body["original_file_name"] and each["id"] != body["id"]:
+        if each.get("original_file_name") == body["original_file_name"] and each["id"] != body["id"]:
             with suppress(NotFound):
                 await client.send("DELETE", f"{path}/{each['id']}")
 
 
-async def _read_through(client: Client, folder: str, body: Mapping[str, Any]) -> None:
-    """Until the server has read a file, or says that it cannot."""
+async def _wait_until_read(client: Client, folder: str, body: Mapping[str, Any]) -> None:
+    """Wait until the server has read a file. ServerError if it cannot, or takes longer than PROCESSED."""
     until, pause = time.monotonic() + PROCESSED, 0.1
     while body["processing_status"] != "completed":
         if body["processing_status"] == "error":
             # 0.16.8 shows its SQL, and the text
-            why = " ".join(str(body["error_message"]).split("[SQL")[0].split())[:300]
+            why = " ".join(str(body.get("error_message")).split("[SQL")[0].split())[:300]
             raise ServerError(f"{body['original_file_name']}: the server cannot read it: {client.redact(why)}")
         if time.monotonic() > until:
             raise ServerError(f"{body['original_file_name']}: not read within {PROCESSED:.0f} s", "apply again")
         await asyncio.sleep(pause)
         pause = min(2 * pause, 2.0)
-        body = await client.get(f"/v1/folders/{folder}/files/{body['id']}")
+        body = await client.object("GET", f"/v1/folders/{folder}/files/{body['id']}", keys=_FILE)
 
 
 async def _drop_file(client: Client, live: Live, field: str, item: Item) -> None:

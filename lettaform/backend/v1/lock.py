@@ -1,8 +1,9 @@
-"""One apply at a time: an identity with a well-known key, whose creation and deletion are atomic.
+"""The lock of a stack: a stack's name to the right to apply it, one run at a time.
 
-Of 16 creates at once one is answered 200 and fifteen 409 (0.16.8 on Postgres). Whoever made it holds the lock, beats
-while holding, and deletes it. A lock whose beat stood still for a whole lease, on the observer's own clock, is deleted
-by its id, and made anew: that is the compare-and-swap.
+The lock is an identity with a well-known key, whose creation and deletion are atomic: of 16 creates at the same time
+one is answered 200 and fifteen 409 (0.16.8 on Postgres). The run that created it holds the lock, renews its lease with
+heartbeats, and deletes it. Another run that sees no heartbeat for a whole lease, on its own clock, deletes the lock by
+its id and creates it anew: that is the compare-and-swap.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import getpass
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -21,26 +23,33 @@ from secrets import token_hex
 from typing import Any
 
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.contents import SETTLE
 from lettaform.errors import Conflict, Locked, NotFound, ServerError, Unavailable, Unsupported
 from lettaform.model import Lock
 
 PATH = "/v1/identities/"
 LEASE = 15.0
-"""Seconds after which a lock that does not beat is nobody's."""
+"""Seconds after the last heartbeat at which another run may take the lock over."""
 
 
 async def look(client: Client, stack: str) -> Lock | None:
-    """Who holds the lock of a stack; None if nobody does, or this server has no locks."""
+    """Who holds the lock of a stack. None if nobody does, or this server has no locks."""
     try:
         found = await client.items(PATH, identifier_key=_key(stack))
     except (NotFound, Unsupported):
         return None
-    return _read(found[0]) if found else None
+    return _read(client, found[0]) if found else None
 
 
-async def release(client: Client, lock: Lock) -> None:
-    """Delete the lock that was seen, and no other."""
+async def release(client: Client, stack: str, lock: Lock) -> None:
+    """Delete the lock that was shown, by its id. Locked if another run holds the lock of the stack by now."""
+    await _delete(client, lock)
+    now = await look(client, stack)
+    if now is not None and now.id != lock.id:
+        message = f"the lock has changed hands: {now.holder} holds it since {now.since}"
+        raise Locked(message, "`lettaform lock show` shows it; nothing was taken from that run")
+
+
+async def _delete(client: Client, lock: Lock) -> None:
     with suppress(NotFound):
         await client.send("DELETE", f"{PATH}{lock.id}")
 
@@ -53,53 +62,131 @@ async def hold(
     *,
     waiting: Callable[[Lock], None] = lambda lock: None,
 ) -> AsyncIterator[asyncio.Event]:
-    """Hold the lock of a stack; wait `patience` seconds for it, else Locked. Yields an event: the lock is lost.
+    """Hold the lock of a stack. Yields an event that is set when the lock is lost.
 
-    While it holds, the client writes nothing that a beat has not covered lately.
+    Waits `patience` seconds for another holder, then raises Locked. While the lock is held, the client sends no write
+    that the lease does not cover.
     """
     own, taken = await _acquire(client, stack, patience, LEASE, waiting)
     lost = asyncio.Event()
     client.until = time.monotonic() + LEASE * 0.9
-    beating = asyncio.create_task(_beat(client, own, LEASE, lost))
+    heartbeat = Heartbeat(client, own, LEASE, lost)
+    heartbeat.start()
     try:
         if taken:
-            await asyncio.sleep(SETTLE)
+            await asyncio.sleep(client.settle)
         yield lost
     finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating
+        heartbeat.stop()
         client.until = inf
-        if not lost.is_set():
-            await client.calm(SETTLE)
-            with suppress(ServerError):  # it ends by itself, a lease later
-                await release(client, own)
+        # a lock without heartbeats is left to its lease, unless the heartbeat ended by an error of our own
+        if heartbeat.error is not None or not lost.is_set():
+            await client.calm()
+            with suppress(ServerError):
+                await _delete(client, own)
+
+
+class Heartbeat:
+    """Renews the lease in a thread with its own event loop and connection.
+
+    Nothing that the main event loop does can delay it: neither planning, nor a question, nor writing a large file.
+    """
+
+    def __init__(self, client: Client, own: Lock, lease: float, lost: asyncio.Event) -> None:
+        """`client.until` moves with each renewal. `lost` is set, and `until` is -inf, when the lock is lost."""
+        self.client, self.own, self.lease, self.lost = client, own, lease, lost
+        self.error: BaseException | None = None
+        """What ended the heartbeat unexpectedly."""
+        self._main = asyncio.get_running_loop()
+        self._ending = False
+        self._started = threading.Event()
+        self._beat: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
+        self._thread = threading.Thread(target=self._run, name="lettaform heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew. Blocks until the thread runs."""
+        self._thread.start()
+        self._started.wait(1.0)
+
+    def stop(self) -> None:
+        """End the thread. Blocks for the moment that takes."""
+        self._ending = True
+        if self._beat is not None:
+            loop, task = self._beat
+            with suppress(RuntimeError):  # its loop has ended already
+                loop.call_soon_threadsafe(task.cancel)
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._renew_until_lost())
+        except asyncio.CancelledError as error:
+            self.error = None if self._ending else error
+        except BaseException as error:  # whatever it was: there will be no further heartbeat
+            self.error = error
+        if not self._ending:
+            self.client.until = -inf
+            with suppress(RuntimeError):  # the main loop has ended
+                self._main.call_soon_threadsafe(self.lost.set)
+
+    async def _renew_until_lost(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._beat = asyncio.get_running_loop(), task
+        self._started.set()
+        client = self.client.for_thread(self._main)
+        try:
+            await self._renew(client)
+        finally:
+            await client.close()
+
+    async def _renew(self, client: Client) -> None:
+        """Renew three times a lease. Ends when the lock is gone, or was not renewed until the lease is nearly over."""
+        number, last, lease = 0, time.monotonic(), self.lease
+        while not (self._ending or self._main.is_closed()):
+            await asyncio.sleep(max(0.0, min(lease / 3, last + lease * 0.7 - time.monotonic())))
+            number, began = number + 1, time.monotonic()
+            body = {"properties": [{"key": "beat", "value": str(number), "type": "string"}]}
+            try:
+                # until the lease is nearly over; one attempt if this machine was asleep: a lock that can still be
+                # renewed was not taken over
+                async with asyncio.timeout(max(last + lease * 0.7 - began, lease / 5)):
+                    await client.send("PATCH", f"{PATH}{self.own.id}", body=body, within=lease / 3)
+            except NotFound:
+                return
+            except (ServerError, TimeoutError):
+                if time.monotonic() - last > lease * 0.7:
+                    return
+            else:
+                last = began
+                if not self._ending:
+                    self.client.until = began + lease * 0.9
 
 
 async def _acquire(
     client: Client, stack: str, patience: float, lease: float, waiting: Callable[[Lock], None]
 ) -> tuple[Lock, bool]:
-    """The lock, and whether it was taken over from a holder who did not let go."""
+    """The lock, and whether it was taken over from a holder that did not release it."""
     until, seen, since, taken = time.monotonic() + patience, None, 0.0, False
     nonce = token_hex(8)
     while True:
-        if own := await _make(client, stack, nonce):
+        if own := await _create(client, stack, nonce):
             return own, taken
         lock = await look(client, stack)
         now = time.monotonic()
-        if lock is None:  # it went meanwhile; or somebody has the key and hides it
+        if lock is None:  # it was released meanwhile; or somebody has the key and hides it
             if now >= until:
                 raise Locked(f"stack `{stack}` is locked, and the server does not say by whom", "try again later")
             await asyncio.sleep(0.05)
             continue
-        if lock.nonce == nonce:  # our own, of which the answer was lost
+        if lock.nonce == nonce:  # our own, and the answer was lost
             return lock, taken
         if seen is None or (lock.id, lock.beat) != (seen.id, seen.beat):
             if seen is None:
                 waiting(lock)
             seen, since = lock, now
         elif now - since >= lease or _dead(lock):
-            await release(client, lock)
+            await _delete(client, lock)
             taken = True
             continue
         if now >= until:
@@ -108,8 +195,12 @@ async def _acquire(
         await asyncio.sleep(min(1.0, lease / 5))
 
 
-async def _make(client: Client, stack: str, nonce: str) -> Lock | None:
-    told = {
+async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
+    """The lock, if it was created. None if somebody has it, or the answer was lost: `look` tells.
+
+    A POST that can safely be sent again, because the key is unique: `Client.create` is not needed.
+    """
+    properties = {
         "holder": f"{_user()}@{socket.gethostname()} (pid {os.getpid()})",
         "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "run": os.environ.get("CI_JOB_URL") or os.environ.get("GITHUB_RUN_ID") or "",
@@ -122,10 +213,10 @@ async def _make(client: Client, stack: str, nonce: str) -> Lock | None:
         "identifier_key": _key(stack),
         "name": f"lettaform lock of stack {stack}",
         "identity_type": "other",
-        "properties": [{"key": key, "value": value, "type": "string"} for key, value in told.items()],
+        "properties": [{"key": key, "value": value, "type": "string"} for key, value in properties.items()],
     }
     try:
-        return _read(await client.send("POST", PATH, body=body))
+        return _read(client, await client.object("POST", PATH, body=body))
     except Conflict:
         return None
     except (NotFound, Unsupported) as error:
@@ -134,41 +225,22 @@ async def _make(client: Client, stack: str, nonce: str) -> Lock | None:
     except Unavailable as error:
         if not error.ambiguous:
             raise
-        return None  # the look that follows tells
-
-
-async def _beat(client: Client, own: Lock, lease: float, lost: asyncio.Event) -> None:
-    """Beat three times a lease. Lost where it is gone, or where no beat got through until the lease is nearly out."""
-    number, last = 0, time.monotonic()
-    try:
-        while not lost.is_set():
-            await asyncio.sleep(max(0.0, min(lease / 3, last + lease * 0.7 - time.monotonic())))
-            number, began = number + 1, time.monotonic()
-            body = {"properties": [{"key": "beat", "value": str(number), "type": "string"}]}
-            try:
-                # no longer than the lease lasts; one try where this machine slept: what can be patched is still ours
-                async with asyncio.timeout(max(last + lease * 0.7 - began, lease / 5)):
-                    await client.send("PATCH", f"{PATH}{own.id}", body=body, within=lease / 3, urgent=True)
-                last, client.until = began, began + lease * 0.9
-            except NotFound:
-                lost.set()
-            except (ServerError, TimeoutError):
-                if time.monotonic() - last > lease * 0.7:
-                    lost.set()
-    finally:
-        client.until = -inf
+        return None
 
 
 def _key(stack: str) -> str:
     return f"lettaform:lock:{stack}"
 
 
-def _read(body: Any) -> Lock:
-    if not isinstance(body, Mapping) or "id" not in body:
-        raise ServerError(f"{PATH} answered no identity", "is this the address of a Letta server?")
-    told = {each["key"]: str(each["value"]) for each in body.get("properties") or ()}
+def _read(client: Client, body: Any) -> Lock:
+    """A Lock from an identity. ServerError if it is none."""
+    identity = client.as_object(body, "GET", PATH)
+    properties = identity.get("properties") or []
+    if not (isinstance(properties, list) and all(isinstance(each, Mapping) and "key" in each for each in properties)):
+        raise client.unexpected("GET", PATH, "an identity whose `properties` are no list of keys and values")
+    found = {str(each["key"]): str(each.get("value", "")) for each in properties}
     names = ("holder", "since", "run", "machine", "pid", "nonce", "beat")
-    return Lock(body["id"], **{name: told.get(name, "") for name in names})
+    return Lock(identity["id"], **{name: found.get(name, "") for name in names})
 
 
 def _user() -> str:
@@ -179,16 +251,16 @@ def _user() -> str:
 
 
 def _machine() -> str:
-    """This boot of this machine, and this container: where a pid means what it says."""
-    told = [socket.gethostname()]
+    """This boot of this machine, and this container: where a pid is unique. "" if that is not known."""
+    names = [socket.gethostname()]
     with suppress(OSError):
-        told.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        told.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(told) if len(told) == 3 else ""
+        names.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        names.append(os.readlink("/proc/self/ns/pid"))
+    return " ".join(names) if len(names) == 3 else ""
 
 
 def _dead(lock: Lock) -> bool:
-    """Whether its holder ran here and is gone: no need to wait for the lease."""
+    """Whether its holder ran on this machine and has ended: the lease need not be waited for."""
     if not lock.machine or lock.machine != _machine() or not lock.pid.isdigit():
         return False
     try:

@@ -1,10 +1,11 @@
-"""One object, by its kind and id."""
+"""One object: kind and id to a body or a Live."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.concurrency import together
 from lettaform.backend.v1.decode import decode
 from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds
@@ -13,14 +14,14 @@ from lettaform.model import Live
 
 
 async def whole(client: Client, kind: str, id: str) -> dict[str, Any]:
-    """One object with everything that it can be asked for. NotFound if there is none."""
+    """One object with all its relations. NotFound if there is none."""
     table = kinds()[kind]
     relations = table.relations(table.attrs())
-    body: dict[str, Any] = await client.get(f"{table.path}{id}", **({"include": relations} if relations else {}))
-    return body
+    return await client.object("GET", f"{table.path}{id}", params={"include": relations} if relations else {})
 
 
 async def body_of(client: Client, kind: str, id: str) -> dict[str, Any] | None:
+    """One object with all its relations. None if there is none."""
     try:
         return await whole(client, kind, id)
     except NotFound:
@@ -28,19 +29,20 @@ async def body_of(client: Client, kind: str, id: str) -> dict[str, Any] | None:
 
 
 async def maybe(client: Client, kind: str, id: str) -> Live | None:
+    """One object. None if there is none."""
     body = await body_of(client, kind, id)
     return None if body is None else decode(kind, body)
 
 
 async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
-    """One object, whoever's it is, and the blocks that hang on it. NotFound if there is none."""
+    """One object, whoever owns it, and the blocks that are attached to it. NotFound if there is none."""
     try:
         body = await whole(client, kind, id)
     except ServerError as error:
         if error.status not in (404, 422):  # 422: not an id of this kind
             raise
         raise NotFound(f"the server has no {kind} `{id}`", status=404) from error
-    blocks = [await maybe(client, "block", each["id"]) for each in body.get("blocks") or ()]
+    blocks = await together(maybe(client, "block", each["id"]) for each in body.get("blocks") or ())
     return decode(kind, body), tuple(live for live in blocks if live is not None)
 
 

@@ -1,4 +1,4 @@
-"""What only the server can say of a plan: whether it has the models, and what it makes of a tool's source."""
+"""What only the server can check of a plan: its models, the schemas of its tools, and what its objects discover."""
 
 from __future__ import annotations
 
@@ -51,15 +51,17 @@ async def _reach(client: Client, desired: Desired, observed: Observed) -> list[s
     for secret in secrets(values):
         client.hide(secret.value)
     try:
-        told = await client.send("POST", trial[0], body=trial[1])
+        answer = await client.send("POST", trial[0], body=trial[1])
     except (NotFound, Unsupported):
-        return None  # such a server says it when it is told to make it
+        return None  # such a server says so when the object is created
     except ServerError as error:
         if isinstance(error, Unavailable) and error.status != 502 and not error.silent:
             raise
         words = error.words or "it does not answer"
         return Problem(f"{address}: the server cannot reach it: {words}", place, None, address)
-    return [str(each["name"]) for each in told.get("tools") or ()]
+    offered = client.as_object(answer, "POST", trial[0], ())
+    tools = [client.as_object(each, "POST", trial[0], ("name",)) for each in offered.get("tools") or ()]
+    return [str(each["name"]) for each in tools]
 
 
 def _brings(

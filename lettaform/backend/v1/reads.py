@@ -136,17 +136,19 @@ class V1Reads:
 
     # --- what answers do not hold
 
-    async def contents(self, wanted: Sequence[tuple[Live, str]]) -> list[list[Any]]:
-        return await together(self._contents(live, kinds()[live.kind].attrs()[field]) for live, field in wanted)
+    async def contents(self, wanted: Sequence[tuple[Live, str, Collection[str]]]) -> list[list[Any]]:
+        return await together(
+            self._contents(live, kinds()[live.kind].attrs()[field], keys) for live, field, keys in wanted
+        )
 
-    async def _contents(self, live: Live, line: Attr) -> list[Any]:
+    async def _contents(self, live: Live, line: Attr, keys: Collection[str] = ()) -> list[Any]:
         if line.holds:
-            return list(await HOLDS[line.holds].read(self.client, live, line.name))
+            return list(await HOLDS[line.holds].read(self.client, live, line.name, keys))
         return [body["id"] for body in await self.client.pages(line.listed or "", agent_id=live.id)]
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
         lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
-        return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
+        return {line.name: await self._contents(live, line) for line in lines}
 
     async def nested(self, kind: str, owner: str) -> list[Live]:
         table, found, after = kinds()[kind], list[Live](), dict[str, Any]()

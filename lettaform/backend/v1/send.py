@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, assert_never
 
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.contents import HOLDS, SETTLE
+from lettaform.backend.v1.concurrency import together
+from lettaform.backend.v1.contents import HOLDS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import discovered, whole
 from lettaform.backend.v1.state import delete_pages, write_pages
-from lettaform.errors import Conflict, NotFound, ServerError, Unavailable, nearest
+from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
 from lettaform.model import (
@@ -43,7 +42,6 @@ class Sender:
     def __init__(self, client: Client, stack: str, known: frozenset[str]) -> None:
         """`known`: ids that carry our marks already, so that a new one can be told from them."""
         self.client, self.stack, self.known = client, stack, known
-        self.slowest = 0.0
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Carry out one Step. `answer` says what a Ref stands for. Raises ServerError."""
@@ -114,7 +112,7 @@ class Sender:
             marks.write(kind, body, now, self.stack, step.address, mark)
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
-        """POST once. Where the answer is lost, look for our mark before anything is sent again."""
+        """POST an object. If the answer is lost, it is looked for by its mark before anything is sent again."""
         asked = {line.write for line in kind.attrs().values() if line.query}
         query = {key: value for key, value in body.items() if key in asked}
         body = {key: value for key, value in body.items() if key not in asked}
@@ -135,8 +133,8 @@ class Sender:
         return await self._make(kind.path, body, params, mine, query)
 
     async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
-        """What has no mark and no name is sent once: where no answer comes, the next apply looks for what it says."""
-        made = await self.client.send("POST", f"{kind.path}{above}/{kind.below}", body=body)
+        """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
+        made = await self.client.object("POST", f"{kind.path}{above}/{kind.below}", body=body)
         return {**made, "agent_id": above}
 
     async def _make(
@@ -147,38 +145,13 @@ class Sender:
         mine: Callable[[Mapping[str, Any]], bool] = lambda found: True,
         query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """POST; `params` list, and `mine` picks out, what it may have made."""
-        for attempt in (1, 2, 3):
-            started = time.monotonic()
-            try:
-                made: dict[str, Any] = await self.client.send("POST", path, params=query, body=body)
-                self.slowest = max(self.slowest, time.monotonic() - started)
-                return made
-            except Unavailable as error:
-                found = await self._look(path, params, mine) if error.ambiguous else None
-                if found is not None:
-                    return found
-                if attempt == 3 or (error.status == 500 and attempt == 2):
-                    raise
-                await asyncio.sleep(min(error.retry_after or 0.3 * attempt, 30.0))
-        raise AssertionError("unreachable")
+        """POST. If the answer is lost, `params` list what it may have created, and `mine` selects it."""
 
-    async def _look(
-        self, path: str, params: Mapping[str, Any], mine: Callable[[Mapping[str, Any]], bool]
-    ) -> dict[str, Any] | None:
-        """What an unanswered POST has made, if it shows within the settle time. Unavailable if nobody can tell."""
-        until = time.monotonic() + max(SETTLE, 3 * self.slowest)
-        while True:
-            last = time.monotonic() > until
-            try:
-                found: list[dict[str, Any]] = await self.client.pages(path, **params)
-                new = [body for body in found if body["id"] not in self.known and mine(body)]
-                if new or last:
-                    return new[0] if new else None
-            except Unavailable:
-                if last:
-                    raise
-            await asyncio.sleep(0.5)
+        async def find_again() -> Mapping[str, Any] | None:
+            found: list[dict[str, Any]] = await self.client.pages(path, **params)
+            return next((each for each in found if each["id"] not in self.known and mine(each)), None)
+
+        return await self.client.create(path, params=query, body=body, find_again=find_again)
 
     def _expect(self, step: Create, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
         """0.16.8 drops unknown and same-labelled blocks without a word: hold the answer against what was asked."""
@@ -346,11 +319,15 @@ class Sender:
         return Answer(step.id)
 
     async def _let_go(self, path: str) -> None:
-        """0.16.8 leaves agents the tools for files where their last folder is deleted, and not detached before."""
+        """Detach a folder from all agents: 0.16.8 leaves them the tools for files if it is deleted while attached."""
+        folder = path.rpartition("/")[2]
+
+        async def detach(agent: str) -> None:
+            with suppress(NotFound):
+                await self.client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{folder}")
+
         with suppress(NotFound):
-            for agent in await self.client.get(f"{path}/agents"):
-                with suppress(NotFound):
-                    await self.client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{path.rpartition('/')[2]}")
+            await together(detach(agent) for agent in await self.client.pages(f"{path}/agents"))
 
     async def _gone(self, path: str) -> None:
         """DELETE; what is not there is gone, too, maybe by a request of ours whose answer was lost."""
@@ -378,7 +355,7 @@ class Sender:
 
     async def _save(self, step: SaveState) -> Answer:
         """Write the state of the stack, or remove it."""
-        await self.client.calm(SETTLE)  # or an earlier write could still arrive, and replace this one
+        await self.client.calm()  # or an earlier write could still arrive, and replace this one
         (empty,) = to_pages(State())
         if step.state is None:
             await delete_pages(self.client, self.stack, empty, self._make)

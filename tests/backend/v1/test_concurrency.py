@@ -1,4 +1,4 @@
-"""The gate: fewer requests at once when the server groans, more again when it does not."""
+"""The gate: fewer requests at once while the server is overloaded, more when it is not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_refusals_halve_it_once_a_second_down_to_one(clock: list[float]) -> None:
+def test_refusals_halve_the_limit_once_a_second_down_to_one(clock: list[float]) -> None:
     gate = Gate(8)
     gate.refused()
     gate.refused()
@@ -28,7 +28,7 @@ def test_refusals_halve_it_once_a_second_down_to_one(clock: list[float]) -> None
     assert gate.limit == 1
 
 
-def test_good_answers_raise_it_again_up_to_the_most(clock: list[float]) -> None:
+def test_good_answers_raise_the_limit_up_to_the_maximum(clock: list[float]) -> None:
     gate = Gate(4)
     gate.refused()
     assert gate.limit == 2
@@ -40,7 +40,7 @@ def test_good_answers_raise_it_again_up_to_the_most(clock: list[float]) -> None:
     assert gate.limit == 4
 
 
-def test_an_answer_far_slower_than_usual_is_a_groan(clock: list[float]) -> None:
+def test_an_answer_far_slower_than_usual_counts_as_a_refusal(clock: list[float]) -> None:
     gate = Gate(8)
     for _ in range(20):
         gate.answered("POST /v1/agents/", 0.5)
@@ -50,7 +50,7 @@ def test_an_answer_far_slower_than_usual_is_a_groan(clock: list[float]) -> None:
     assert gate.limit == 4
 
 
-def test_no_more_than_the_limit_are_under_way() -> None:
+def test_no_more_requests_than_the_limit_run_at_once() -> None:
     async def run() -> int:
         gate, busy, most = Gate(3), 0, 0
 
