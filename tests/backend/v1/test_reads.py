@@ -248,7 +248,10 @@ def test_contents_in_one_request_for_each_field(server: Served) -> None:
     archive, agent = server.archive("facts"), server.agent("a")
     server.post(f"/v1/archives/{archive['id']}/passages", text="One fact.")
     server.attach(agent["id"], "archives", archive["id"])
-    wanted = [(Live("agent", agent["id"], "a", {}), "archive"), (Live("archive", archive["id"], "", {}), "passages")]
+    wanted = [
+        (Live("agent", agent["id"], "a", {}), "archive", ()),
+        (Live("archive", archive["id"], "", {}), "passages", ()),
+    ]
     ids, passages = server.run(lambda reads: reads.contents(wanted))
     assert (ids, [item.name for item in passages]) == ([archive["id"]], ["One fact."])
     assert server.asked == [f"GET /v1/archives/?agent_id={agent['id']}", "POST /v1/passages/search"]
