@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.face import Face
 from tests.live.conftest import Letta
 from tests.live.conftest import letta as letta
-from tests.live.fleet import stranger
+from tests.live.fleet import raw_client
 from tests.standin import StandIn
 
 _AGENT = {"User-Agent": "conformance/1"}
@@ -25,7 +25,7 @@ def stand_in() -> Face:
 def real(letta: Letta) -> Face:
     """The real server, under names of its own."""
     # 0.16.8 closes the connection after an unhandled error, and not always at once
-    client = stranger(letta.url, letta.password, Connection="close", **_AGENT)
+    client = raw_client(letta.url, letta.password, Connection="close", **_AGENT)
     return Face(client, letta.model, letta.embedding)
 
 

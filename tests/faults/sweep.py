@@ -42,7 +42,7 @@ from lettaform.render import data, text
 from tests.faults.clock import Clock
 from tests.faults.fleet import SECRET, Phase, everything, fields_changed, phases, told, write
 from tests.faults.harness import Chain, Fault, Faulty, Killed, Strike, at, chains, once_each, spend
-from tests.live.fleet import ASKING
+from tests.live.fleet import READ_ONLY_POSTS
 from tests.standin import StandIn
 
 STACK = "sweep"
@@ -277,7 +277,7 @@ class Run:
         if plan:
             changes = [(c.action, str(c.address), c.reason, [d.path for d in c.fields_changed]) for c in plan.changes]
             raise Wrong(f"the plan is not empty: {changes} {[step.key for step in plan.steps]}")
-        if [entry for entry in self.standin.writes[before:] if not entry[1].endswith(ASKING)]:
+        if [entry for entry in self.standin.writes[before:] if not entry[1].endswith(READ_ONLY_POSTS)]:
             raise Wrong("planning wrote")
 
     @property

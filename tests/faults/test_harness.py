@@ -30,7 +30,7 @@ ERRORS: dict[str, type[BaseException]] = {
 }
 
 
-class Wire:
+class RequestLog:
     """A client of a stand-in behind a fault, and a clock."""
 
     def __init__(self, fault: Fault, number: int = 2) -> None:
@@ -49,7 +49,7 @@ class Wire:
 
 @pytest.mark.parametrize("fault", Fault)
 def test_a_fault_falls_once_and_the_rest_is_served(fault: Fault) -> None:
-    wire = Wire(fault)
+    wire = RequestLog(fault)
 
     async def go() -> None:
         assert (await wire.client.post("/v1/blocks/", json=BLOCK)).status_code == 200
@@ -77,7 +77,7 @@ def test_a_fault_falls_once_and_the_rest_is_served(fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.LATE_ACTS_LATER, Fault.KILL_ACTS_LATER])
 def test_a_late_server_acts_after_the_client_has_begun_to_look(fault: Fault) -> None:
-    wire = Wire(fault, 1)
+    wire = RequestLog(fault, 1)
 
     async def go() -> list[int]:
         with pytest.raises(ERRORS[fault.name]):
@@ -96,7 +96,7 @@ def test_a_late_server_acts_after_the_client_has_begun_to_look(fault: Fault) -> 
 
 
 def test_what_a_dead_process_had_under_way_reaches_the_server() -> None:
-    wire = Wire(Fault.KILL_BEFORE)
+    wire = RequestLog(Fault.KILL_BEFORE)
     wire.faulty.latency = 1.0
 
     async def go() -> None:

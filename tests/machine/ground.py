@@ -21,7 +21,7 @@ from lettaform import flow
 from lettaform.backend.v1 import send
 from lettaform.backend.v1.contents import SETTLE
 from lettaform.model import Manifest
-from tests.live.fleet import ASKING, stranger
+from tests.live.fleet import READ_ONLY_POSTS, raw_client
 from tests.standin import StandIn
 
 Body = dict[str, Any]
@@ -78,7 +78,7 @@ KINDS = ("before", "after", "500", "down", "kill before", "kill after")
 
 
 @dataclass
-class Wire(httpx.AsyncBaseTransport):
+class RequestLog(httpx.AsyncBaseTransport):
     """What lies between lettaform and a server: it remembers every request, and breaks where it is told to."""
 
     make: Callable[[], httpx.AsyncBaseTransport]
@@ -109,7 +109,11 @@ class Wire(httpx.AsyncBaseTransport):
     @property
     def writes(self) -> list[tuple[str, str, Any]]:
         """What was no GET, did more than ask, and was not about the lock."""
-        told = (each for each in self.sent if each[0] != "GET" and not each[1].endswith((*ASKING, "mcp/servers/test")))
+        told = (
+            each
+            for each in self.sent
+            if each[0] != "GET" and not each[1].endswith((*READ_ONLY_POSTS, "mcp/servers/test"))
+        )
         return [each for each in told if not self._of_lock(*each)]
 
     def _of_lock(self, method: str, path: str, body: Any) -> bool:
@@ -190,7 +194,7 @@ class Ground:
     def __init__(self, folder: Path, url: str, stacks: tuple[str, ...]) -> None:
         self.folder, self.url, self.stacks = folder, url, stacks
         self.manifest: Manifest | None = None
-        self.wire = Wire(self.transport)
+        self.wire = RequestLog(self.transport)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         raise NotImplementedError
@@ -298,7 +302,7 @@ class OnServer(Ground):
         self.words = tuple(stack.replace("-", "_") for stack in stacks)
         self.known: dict[str, set[str]] = {kind: set() for kind in SECTIONS}
         self.hanging: set[str] = set()
-        self.raw = stranger(self.url, letta.password)
+        self.raw = raw_client(self.url, letta.password)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         limits = httpx.Limits(max_connections=10, keepalive_expiry=4)
