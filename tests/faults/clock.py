@@ -1,4 +1,4 @@
-"""Time that passes only while everybody waits: minutes of leases and retries in milliseconds, the same at each run."""
+"""A clock that advances only while every task waits: minutes of leases and retries take milliseconds, reproducibly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STUCK = 10.0
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is advanced."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -25,25 +25,25 @@ class Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While the block runs, `asyncio.run` and `time.monotonic` go by this clock."""
+        """During the block, `asyncio.run` and `time.monotonic` use this clock."""
         with mock.patch("time.monotonic", self), mock.patch("asyncio.run", self.run):
             yield
 
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
-        """`asyncio.run` on this clock. `stray` collects what asyncio could only log."""
+        """`asyncio.run` on this clock. `stray` collects what asyncio would only log."""
         with asyncio.Runner(loop_factory=self.loop) as runner:
             return runner.run(main)
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.SelectorEventLoop(_Leaping(self))
-        loop.set_exception_handler(self._astray)
+        loop = asyncio.SelectorEventLoop(_AdvancingSelector(self))
+        loop.set_exception_handler(self._record_stray)
         return loop
 
-    def _astray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _record_stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.stray.append(f"{context.get('message')}: {context.get('exception')!r}")
 
 
-class _Leaping(selectors.DefaultSelector):
+class _AdvancingSelector(selectors.DefaultSelector):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock = clock

@@ -78,7 +78,7 @@ KINDS = ("before", "after", "500", "down", "kill before", "kill after")
 
 
 @dataclass
-class RequestLog(httpx.AsyncBaseTransport):
+class RecordingTransport(httpx.AsyncBaseTransport):
     """What lies between lettaform and a server: it remembers every request, and breaks where it is told to."""
 
     make: Callable[[], httpx.AsyncBaseTransport]
@@ -194,7 +194,7 @@ class Ground:
     def __init__(self, folder: Path, url: str, stacks: tuple[str, ...]) -> None:
         self.folder, self.url, self.stacks = folder, url, stacks
         self.manifest: Manifest | None = None
-        self.wire = RequestLog(self.transport)
+        self.wire = RecordingTransport(self.transport)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         raise NotImplementedError

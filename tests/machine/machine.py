@@ -558,7 +558,7 @@ class Machine:
         if deed == "delete":
             ask("DELETE", path)
         elif deed == "lend":
-            self.raw_client(block_ids=[block["id"]])
+            self.create_foreign_agent(block_ids=[block["id"]])
         else:
             ask("PATCH", path, bodies[deed])
         return f"stranger to block {block['label']} {block['id']}: {deed}"
@@ -572,7 +572,7 @@ class Machine:
         elif deed == "delete":
             ask("DELETE", path)
         elif deed == "lend":
-            self.raw_client(tool_ids=[tool["id"]])
+            self.create_foreign_agent(tool_ids=[tool["id"]])
         else:
             tags = {"wipe tags": {"tags": []}, "tag": {"tags": [*tool["tags"], "theirs"]}}
             ask("PATCH", path, tags.get(deed, {"return_char_limit": 555}))
@@ -613,7 +613,7 @@ class Machine:
             ask("PATCH", path, {"agent_ids": body["agent_ids"][:1] if deed == "empty" else body["agent_ids"][::-1]})
         return f"stranger to {kind} {body['id']}: {deed}"
 
-    def raw_client(self, **told: Any) -> None:
+    def create_foreign_agent(self, **told: Any) -> None:
         """An agent that nobody declared, of a name that somebody did."""
         body = {"name": "ann", "model": self.ground.model, "embedding": self.ground.embedding, "system": "Mine."}
         self.ground.ask("POST", "/v1/agents/", {**body, "include_base_tools": False, **told})
@@ -622,7 +622,7 @@ class Machine:
         """Somebody makes something of a name that is ours."""
         ask, stack, what = self.ground.ask, pick(self.stacks), pick(("agent", "block", "tool", "archive", "folder"))
         if what == "agent":
-            self.raw_client(memory_blocks=[{"label": "persona", "value": "mine"}], tags=["x"])
+            self.create_foreign_agent(memory_blocks=[{"label": "persona", "value": "mine"}], tags=["x"])
         elif what == "block":
             ask("POST", "/v1/blocks/", {"label": pick(("org", "persona")), "value": "mine"})
         elif what == "archive":

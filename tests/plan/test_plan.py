@@ -56,10 +56,10 @@ def test_without_what_a_birth_needs_there_is_no_plan() -> None:
 
 
 def test_a_name_that_a_stranger_has_is_not_taken() -> None:
-    raw_client = Live("tool", "tool-9", "shout", {"name": "shout"})
+    stranger = Live("tool", "tool-9", "shout", {"name": "shout"})
     tool = wanted("tools.t", name="shout", source="def shout(): ...")
     with pytest.raises(PlanError, match="belongs to somebody else") as refused:
-        plan(manifest(tool), observed(foreign={("tool", "shout"): raw_client}))
+        plan(manifest(tool), observed(foreign={("tool", "shout"): stranger}))
     assert "lettaform import 'tools.t' tool-9" in str(refused.value.problems[0].hint)
 
 
