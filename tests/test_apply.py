@@ -1,4 +1,4 @@
-"""Walking a plan: what may run together does, what depends on a failure is skipped and named, the record comes last."""
+"""Executing a plan: independent steps run concurrently, dependents of a failed step are skipped, the state is last."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def walk(server: Fake, *steps: Step, stop: Stop | None = None, **words: Any) -> 
     return asyncio.run(apply(plan, server, notify=events.append, stop=stop)), events  # type: ignore[arg-type]
 
 
-def test_each_step_waits_for_those_it_depends_on() -> None:
+def test_step_waits_for_its_dependencies() -> None:
     server = Fake()
     report, events = walk(server, step("blocks.c", "blocks.b"), step("blocks.b", "blocks.a"), step("blocks.a"))
     assert [key for key, _ in server.sent] == ["blocks.a", "blocks.b", "blocks.c"]
@@ -68,7 +68,7 @@ def test_each_step_waits_for_those_it_depends_on() -> None:
     assert [event.event for event in events] == ["start", "done"] * 3
 
 
-def test_what_depends_on_a_failure_is_skipped_and_named_and_the_rest_goes_on() -> None:
+def test_dependents_of_failed_step_are_skipped_and_others_run() -> None:
     server = Fake("blocks.a")
     steps = (step("blocks.a"), step("blocks.b", "blocks.a"), step("blocks.c", "blocks.b"), step("blocks.d"))
     report, _ = walk(server, *steps)
@@ -81,11 +81,11 @@ def test_what_depends_on_a_failure_is_skipped_and_named_and_the_rest_goes_on() -
     assert report.exit_code == 5
 
 
-def test_where_nothing_was_done_the_exit_code_is_1() -> None:
+def test_exit_code_is_1_if_no_step_was_done() -> None:
     assert walk(Fake("blocks.a"), step("blocks.a"))[0].exit_code == 1
 
 
-def test_the_record_comes_last_and_holds_what_was_made_alone() -> None:
+def test_state_is_saved_last_with_created_objects_only() -> None:
     server = Fake("blocks.b")
     ids = record(blocks_a=Ref(at("blocks.a")), blocks_b=Ref(at("blocks.b")), blocks_old="id-old")
     walk(server, ids, step("blocks.a"), step("blocks.b"))
@@ -94,14 +94,14 @@ def test_the_record_comes_last_and_holds_what_was_made_alone() -> None:
     assert fields["ids"] == {"blocks.a": "id-blocks.a", "blocks.old": "id-old"}
 
 
-def test_what_could_not_be_deleted_stays_in_the_record() -> None:
+def test_object_that_could_not_be_deleted_stays_in_state() -> None:
     server = Fake("-blocks.a")
     before = State({at("blocks.a"): "id-a"})
     walk(server, step("-blocks.a", op="delete", id="id-a"), record(), state=before)
     assert server.sent[-1][1]["ids"] == {"blocks.a": "id-a"}
 
 
-def test_an_interruption_finishes_what_is_under_way_and_writes_the_record() -> None:
+def test_interrupt_finishes_running_steps_and_saves_state() -> None:
     stop = Stop()
 
     def interrupt(done: Step) -> None:
@@ -115,7 +115,7 @@ def test_an_interruption_finishes_what_is_under_way_and_writes_the_record() -> N
     assert report.exit_code == 130
 
 
-def test_without_the_lock_not_even_the_record_is_written() -> None:
+def test_state_is_not_saved_without_lock() -> None:
     stop = Stop()
     stop.reason = "the lock was lost"
     server = Fake()
@@ -124,12 +124,12 @@ def test_without_the_lock_not_even_the_record_is_written() -> None:
     assert report.exit_code == 1
 
 
-def test_outputs_are_told_once_they_are_known() -> None:
+def test_outputs_are_reported_once_known() -> None:
     report, _ = walk(Fake(), step("blocks.a"), outputs={"a": Ref(at("blocks.a")), "b": Ref(at("blocks.gone")), "c": 3})
     assert report.outputs == {"a": "id-blocks.a", "b": None, "c": 3}
 
 
-def test_what_takes_long_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_step_reports_progress_periodically(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lettaform.apply.PATIENCE", 0.01)
 
     class Slow(Fake):
@@ -145,7 +145,7 @@ def test_what_takes_long_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -
     assert events[-1].event == "done"
 
 
-def test_what_must_have_ended_may_have_failed() -> None:
+def test_step_after_failed_step_runs_if_it_only_waits_for_its_end() -> None:
     server = Fake("blocks.a")
     report, _ = walk(server, step("blocks.a"), step("blocks.b", behind=("blocks.a",)))
     assert [outcome.status for outcome in report.outcomes] == ["failed", "done"]
