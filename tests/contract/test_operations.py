@@ -85,7 +85,7 @@ def test_cloud_only_kinds_are_not_described() -> None:
 def test_cloud_kind_that_becomes_self_hosted_is_reported() -> None:
     assert described_here(CloudOnly, api()) is None
     assert described_here(CloudOnly, _with(("POST", "/v1/agents/{}/dreams"))) == (
-        "Clouded: POST /v1/agents/{}/dreams exists here, too; take `cloud` off it, so that its lines are held to it"
+        "CloudOnly: POST /v1/agents/{}/dreams exists here, too; take `cloud` off it, so that its lines are held to it"
     )
 
 
