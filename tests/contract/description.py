@@ -9,6 +9,7 @@ python -m tests.contract.description http://localhost:8283 > tests/contract/open
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,10 @@ class Api:
     def answers(self, path: str) -> Mapping[str, str]:
         """The properties of one object, with their types."""
         return self.types.get(("GET", path, "answers"), {})
+
+    def asks(self, path: str) -> Mapping[str, str]:
+        """The query parameters of a GET, with their types, bounds and defaults: `integer >=1 <=1000 =50`."""
+        return self.types.get(("GET", path, "asks"), {})
 
     def writes(self) -> list[tuple[str, str]]:
         """The operations that write, or could."""
@@ -112,13 +117,21 @@ def _rows(document: Mapping[str, Any]) -> Iterator[Row]:
             if verb.upper() in WRITES:
                 sent = _fields(document, _schema(operation.get("requestBody")))
                 yield from (Row(path, verb.upper(), "sends", *each) for each in _merged(document, sent))
-                query = [
-                    (each["name"], each["schema"]) for each in operation.get("parameters", ()) if each["in"] == "query"
-                ]
-                yield from (Row(path, verb.upper(), "asks", *each) for each in _merged(document, query))
-            elif verb == "get" and made:
-                answered = _fields(document, _schema(operation["responses"].get("200")))
+                yield from (Row(path, verb.upper(), "asks", *each) for each in _merged(document, _query(operation)))
+            elif verb == "get":
+                yield from (Row(path, "GET", "asks", *each) for each in _with_defaults(document, _query(operation)))
+                answered = _fields(document, _schema(operation["responses"].get("200"))) if made else iter(())
                 yield from (Row(path, "GET", "answers", *each) for each in _merged(document, answered))
+
+
+def _query(operation: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(each["name"], each["schema"]) for each in operation.get("parameters", ()) if each["in"] == "query"]
+
+
+def _with_defaults(document: Mapping[str, Any], parameters: list[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    for name, schema in parameters:
+        default = schema.get("default")
+        yield name, _spelled(document, schema) + ("" if default is None else f" ={json.dumps(default)}")
 
 
 def _schema(body: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -497,7 +497,8 @@ def _of_agent(server: StandIn, ask: Ask) -> list[Body]:
 @on("GET", "/v1/agents/{agent_id}/core-memory/blocks")
 def _memory(server: StandIn, ask: Ask) -> list[Body]:
     # here their tags are shown
-    return [server.tables.blocks[id] for id in find(server, ask.names["agent_id"])["_blocks"]]
+    attached = [server.tables.blocks[id] for id in find(server, ask.names["agent_id"])["_blocks"]]
+    return page(ask, attached, all_ids=list(server.tables.blocks), order="desc", limit=100)
 
 
 def _labelled(server: StandIn, ask: Ask) -> Body:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from tests.standin import agents, models
 from tests.standin.lists import page
 from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, on, taken
@@ -74,7 +76,9 @@ def _users(server: StandIn, archive: Body) -> list[Body]:
 
 @on("GET", "/v1/archives/{archive_id}/agents")
 def _agents(server: StandIn, ask: Ask) -> list[Body]:
-    return [agents.show(server, agent, ()) for agent in _users(server, find(server, ask.names["archive_id"]))]
+    found = _users(server, find(server, ask.names["archive_id"]))
+    paged = page(ask, found, all_ids=list(server.tables.agents), order="desc")
+    return [agents.show(server, agent, ()) for agent in paged]
 
 
 @on("PATCH", "/v1/agents/{agent_id}/archives/attach/{archive_id}")
@@ -114,11 +118,19 @@ def _passages(server: StandIn, archive: str) -> list[Body]:
 
 @on("POST", "/v1/passages/search")
 def _search(server: StandIn, ask: Ask) -> list[Body]:
-    body = check(ask.body, {"archive_id": "str?", "limit": "int", "query": "str?"})
+    fields = {"archive_id": "str?", "limit": "int:1:100", "query": "str?", "start_date": "str?"}
+    body = check(ask.body, fields)
     if body.get("query") or not body.get("archive_id"):
         raise Refusal(501, "the stand-in does not model a search for words")
-    found = _passages(server, body["archive_id"])[: body.get("limit", 50)]
-    return [{"passage": each, "score": 0.0, "metadata": {}} for each in found]
+    found = _passages(server, body["archive_id"])
+    if start := body.get("start_date"):
+        found = [each for each in found if _time(each["created_at"]) >= _time(start)]
+    found = sorted(found, key=lambda each: (_time(each["created_at"]), each["id"]))
+    return [{"passage": each, "score": 0.0, "metadata": {}} for each in found[: body.get("limit", 50)]]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 @on("DELETE", "/v1/archives/{archive_id}/passages/{passage_id}")

@@ -6,7 +6,7 @@ from email import message_from_bytes
 
 from tests.standin import agents, models
 from tests.standin.lists import page
-from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, missing, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {"name": "str!", "description": "str?", "instructions": "str?", "metadata": "dict?", "embedding": "str?"}
@@ -75,7 +75,10 @@ def _delete(server: StandIn, ask: Ask) -> None:
 @on("GET", "/v1/folders/{source_id}/agents")
 def _agents(server: StandIn, ask: Ask) -> list[str]:
     id = find(server, ask.names["source_id"])["id"]
-    return [agent["id"] for agent in server.tables.agents.values() if id in agent["_folders"]]
+    found = [agent for agent in server.tables.agents.values() if id in agent["_folders"]]
+    if (after := ask.query.get("after")) and after not in server.tables.agents:
+        raise missing("Agent", id=after)
+    return [agent["id"] for agent in page(ask, found, all_ids=list(server.tables.agents), order="desc")]
 
 
 @on("PATCH", "/v1/agents/{agent_id}/folders/attach/{source_id}")

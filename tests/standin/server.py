@@ -130,6 +130,12 @@ def on(method: str, path: str) -> Callable[[Handler], Handler]:
     return register
 
 
+def get_routes() -> list[str]:
+    """The paths that answer GET, with `{}` for each id."""
+    patterns = [pattern.pattern for method, pattern, _ in _routes if method == "GET"]
+    return sorted(re.sub(r"\(\?P<\w+>\[\^/\]\+\)", "{}", pattern).removesuffix("$") for pattern in patterns)
+
+
 @dataclass
 class Tables:
     """The stored objects. Every table keeps the order of creation."""
