@@ -1,9 +1,9 @@
-"""A fleet through lettaform, and the same requests sent bare, in one run: requests per agent and ratios of wall time.
+"""Measure an apply: requests per agent, and the ratio of its wall time to that of the same requests in a plain loop.
 
     python bench/fleet.py [--agents 200] [--rounds 3] [--server URL]
 
-Without --server it starts a real Letta server of its own and stops it again. Each round applies the fleet to an empty
-stack, plans again, destroys it, and sends what the apply had sent with a plain loop at the same concurrency.
+Without --server, it starts a real Letta server and stops it at the end. Each round applies the fleet to an empty stack,
+plans again, destroys the stack, and sends the requests of the apply again in a plain loop with the same concurrency.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def bench_tool_{n}(text: str) -> str:
 
 
 def write(folder: Path, agents: int) -> None:
-    """A fleet of agents, each with 2 own blocks, 3 shared blocks, 2 custom tools and tags."""
+    """Write the manifest: agents with 2 own blocks, 3 shared blocks, 2 custom tools and 2 tags each."""
     fleet: dict[str, Any] = {
         "stack": "bench",
         "blocks": {f"shared{n}": {"value": "What all of us know. " * 20} for n in range(3)},
@@ -63,32 +63,32 @@ def write(folder: Path, agents: int) -> None:
     (folder / "lettaform.yaml").write_text(json.dumps(fleet, indent=1))
 
 
-class Tape:
-    """What lettaform writes, and what it was answered, in order."""
+class Recorder:
+    """Record the creating requests of lettaform with their answers, in order, and count all requests."""
 
     def __init__(self) -> None:
         self.writes: list[tuple[str, str, Any, Any]] = []
         self.requests = 0
-        once, tape = Client._once, self
+        once, recorder = Client._once, self
 
         async def record(client: Client, ask: Any) -> Any:
             answer = await once(client, ask)
-            tape.requests += 1
-            made = ask.path in ("/v1/agents/", "/v1/blocks/", "/v1/tools/") and ask.method in ("POST", "PUT")
-            if made:
-                tape.writes.append((ask.method, ask.path, ask.body, answer))
+            recorder.requests += 1
+            creates = ask.path in ("/v1/agents/", "/v1/blocks/", "/v1/tools/") and ask.method in ("POST", "PUT")
+            if creates:
+                recorder.writes.append((ask.method, ask.path, ask.body, answer))
             return answer
 
         Client._once = record  # type: ignore[method-assign]
 
-    def rewind(self) -> None:
+    def reset(self) -> None:
         self.writes, self.requests = [], 0
 
 
-async def bare(url: str, tape: list[tuple[str, str, Any, Any]]) -> float:
-    """Send the same bodies with a plain loop; ids follow what is made. Returns seconds, and cleans up after itself."""
+async def bare(url: str, writes: list[tuple[str, str, Any, Any]]) -> float:
+    """Send the same bodies in a plain loop, with the ids of the new objects. Returns seconds. Deletes the objects."""
     ids: dict[str, str] = {}
-    made: list[tuple[str, Any]] = []
+    created: list[tuple[str, Any]] = []
     gate = asyncio.Semaphore(PARALLEL)
     limits = httpx.Limits(max_connections=PARALLEL, keepalive_expiry=4)
     async with httpx.AsyncClient(base_url=url, headers={"User-Agent": "bare/1"}, limits=limits, timeout=60) as http:
@@ -102,11 +102,11 @@ async def bare(url: str, tape: list[tuple[str, str, Any, Any]]) -> float:
             new = answer.raise_for_status().json()
             if not path.startswith("/v1/agents"):
                 ids[old["id"]] = new["id"]
-            made.append((path, new))
+            created.append((path, new))
 
         started = time.perf_counter()
         for agents in (False, True):
-            batch = [write for write in tape if write[1].startswith("/v1/agents") == agents]
+            batch = [write for write in writes if write[1].startswith("/v1/agents") == agents]
             await asyncio.gather(*(send(*write) for write in batch))
         seconds = time.perf_counter() - started
 
@@ -116,21 +116,21 @@ async def bare(url: str, tape: list[tuple[str, str, Any, Any]]) -> float:
                 for block in body.get("blocks") or ():
                     await http.delete(f"/v1/blocks/{block['id']}")
 
-        await asyncio.gather(*(remove(path, body) for path, body in made))
+        await asyncio.gather(*(remove(path, body) for path, body in created))
     return seconds
 
 
-def spent(tape: Tape, run: Any) -> tuple[float, int, Any]:
-    """Seconds, requests, and what came of it."""
-    tape.rewind()
+def measure(recorder: Recorder, run: Any) -> tuple[float, int, Any]:
+    """Call `run`. Returns seconds, number of requests, and the result."""
+    recorder.reset()
     started = time.perf_counter()
     result = run()
-    return time.perf_counter() - started, tape.requests, result
+    return time.perf_counter() - started, recorder.requests, result
 
 
 def fleet(url: str, agents: int, rounds: int) -> None:
-    """Print the figures of each round, and their medians."""
-    tape = Tape()
+    """Print the measurements of each round, and their medians."""
+    recorder = Recorder()
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -146,20 +146,20 @@ def fleet(url: str, agents: int, rounds: int) -> None:
                 seconds.append(report.seconds)
                 return plan
 
-            whole, requests, _ = spent(tape, run)
-            writes = list(tape.writes)
-            noop, reads, plan = spent(tape, lambda: flow.plan(source, connection))
+            whole, requests, _ = measure(recorder, run)
+            writes = list(recorder.writes)
+            noop, reads, plan = measure(recorder, lambda: flow.plan(source, connection))
             assert not plan.steps, "the plan after the apply is not empty"
             flow.apply(source, connection, PlanOptions(destroy=True), parallel=PARALLEL)
-            floor = asyncio.run(bare(url, writes))
+            seconds_bare = asyncio.run(bare(url, writes))
             row = {
                 "requests of apply": requests,
                 "requests per agent": requests / agents,
                 "apply, s": report_seconds[0],
                 "plan and apply, s": whole,
-                "bare, s": floor,
-                "apply / bare": report_seconds[0] / floor,
-                "plan and apply / bare": whole / floor,
+                "bare, s": seconds_bare,
+                "apply / bare": report_seconds[0] / seconds_bare,
+                "plan and apply / bare": whole / seconds_bare,
                 "requests of a no-op plan": reads,
                 "no-op plan, s": noop,
             }
@@ -171,7 +171,7 @@ def fleet(url: str, agents: int, rounds: int) -> None:
 
 
 def commands(agents: int) -> None:
-    """Print how long the commands take that need no server: medians of 10, warm."""
+    """Print the times of the commands that need no server: medians of 10 runs with warm caches."""
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), agents)
         for words in (["--help"], ["validate"]):
@@ -187,19 +187,19 @@ def commands(agents: int) -> None:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--agents", type=int, default=200)
-    words.add_argument("--rounds", type=int, default=3)
-    words.add_argument("--server", help="a server to use instead of one of our own")
-    asked = words.parse_args()
-    commands(asked.agents)
-    if asked.server:
-        fleet(asked.server, asked.agents, asked.rounds)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agents", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--server", help="URL of a running server; default: start one")
+    options = parser.parse_args()
+    commands(options.agents)
+    if options.server:
+        fleet(options.server, options.agents, options.rounds)
         return
     with tempfile.TemporaryDirectory() as name:
         server = local.up(0, Path(name) / "data", progress=lambda line: print(f"  {line}", file=sys.stderr))
         try:
-            fleet(server.url, asked.agents, asked.rounds)
+            fleet(server.url, options.agents, options.rounds)
         finally:
             local.down(data=server.data, purge=True)
 

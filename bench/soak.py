@@ -1,11 +1,10 @@
-"""Random edits and applies under faults on a real server, for as long as asked.
+"""Run edits, plans and applies on a real server for a long time, while a share of all requests fails.
 
     python bench/soak.py [--agents 200] [--minutes 30] [--faults 0.05] [--server URL] [--seed N]
 
-Each round, agents and other users edit objects, a person edits the manifest and applies it while that share of all
-requests is cut, refused or killed, until the apply is done. Then every promise is checked, and a second apply finds
-nothing to do.
-Prints rounds, requests, faults, and the memory of this process; exit 1 if a promise was broken.
+Each round changes live objects and the manifest, and applies the manifest until the apply succeeds, while a share of
+all requests is cut, answered with 500, or kills the run. Then it checks every guarantee, and that a second apply has
+nothing to do. Prints the number of rounds and faults, and the memory of this process. Exit 1 if a guarantee fails.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ KINDS = ("before", "after", "500", "before", "after", "500", "before", "after", 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the server is, and the handles of a model and of an embedding that it has."""
+    """The URL of the server, and the handles of a model and an embedding that it has."""
 
     url: str
     model: str
@@ -45,7 +44,7 @@ class Place:
 
 
 def fleet(agents: int) -> Spec:
-    """The machine's first fleet, with so many agents."""
+    """The first fleet of the state machine, with this number of agents."""
     spec = initial()
     one = spec["agents"].pop("bob")
     spec["agents"] |= {f"worker{number}": copy.deepcopy(one) for number in range(max(0, agents - 1))}
@@ -53,7 +52,7 @@ def fleet(agents: int) -> Spec:
 
 
 def memory() -> float:
-    """Resident memory of this process, in MB; where it cannot be told, the most that it ever was."""
+    """Resident memory of this process in MB; without /proc, its maximum so far."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * resource.getpagesize() / 1e6
@@ -62,7 +61,7 @@ def memory() -> float:
 
 
 class Soak:
-    """Rounds on one server, and what they came to."""
+    """Rounds on one server, and their counters."""
 
     def __init__(self, place: Place, folder: Path, agents: int, faults: float, seed: int) -> None:
         name = f"soak-{uuid4().hex[:6]}"
@@ -81,7 +80,7 @@ class Soak:
         return self.random.choice(KINDS) if self.random.random() < self.share else None
 
     def round(self) -> None:
-        """One round; AssertionError if a promise was broken."""
+        """Run one round. Raises AssertionError if a guarantee fails."""
         self.log.clear()
         for _ in range(self.random.randint(1, 3 + self.agents // 20)):
             self.machine.edit_by_others(self.picks())
@@ -103,10 +102,10 @@ class Soak:
         self.samples.append(memory())
 
     def run(self, minutes: float) -> bool:
-        """Round after round. Whether every promise was kept."""
+        """Run rounds for this time. Returns whether every guarantee held."""
         start, began = memory(), time.monotonic()
         self.machine.apply_and_check(self.stack, PlanOptions())
-        print(f"{self.agents} agents made in {time.monotonic() - began:.1f} s", flush=True)
+        print(f"{self.agents} agents created in {time.monotonic() - began:.1f} s", flush=True)
         until, failures = time.monotonic() + minutes * 60, 0
         try:
             while time.monotonic() < until:
@@ -131,31 +130,34 @@ class Soak:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--agents", type=int, default=200)
-    words.add_argument("--minutes", type=float, default=30)
-    words.add_argument("--faults", type=float, default=0.05, help="the share of requests that break")
-    words.add_argument("--seed", type=int, default=random.randrange(10_000))
-    words.add_argument("--server", help="a server to use instead of one of our own")
-    words.add_argument("--model", default=local.MODELS[True][0], help="of the agents, where --server is given")
-    words.add_argument("--embedding", default=local.MODELS[True][1], help="of the agents, where --server is given")
-    asked = words.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agents", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--faults", type=float, default=0.05, help="share of the requests that fail")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000))
+    parser.add_argument("--server", help="URL of a running server; default: start one")
+    parser.add_argument("--model", default=local.MODELS[True][0], help="used with --server")
+    parser.add_argument("--embedding", default=local.MODELS[True][1], help="used with --server")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        if asked.server:
-            sys.exit(not soak(Place(asked.server, asked.model, asked.embedding), Path(name), asked))
+        if options.server:
+            sys.exit(not soak(Place(options.server, options.model, options.embedding), Path(name), options))
         server = local.up(
             0, Path(name) / "data", echo_model=True, progress=lambda line: print(f"  {line}", file=sys.stderr)
         )
         try:
-            kept = soak(Place(server.url, server.model, server.embedding, server.password), Path(name), asked)
+            kept = soak(Place(server.url, server.model, server.embedding, server.password), Path(name), options)
         finally:
             local.down(data=server.data, purge=True)
         sys.exit(not kept)
 
 
-def soak(place: Place, folder: Path, asked: argparse.Namespace) -> bool:
-    print(f"{asked.agents} agents, {asked.minutes:g} minutes, {asked.faults:.0%} faults, seed {asked.seed}", flush=True)
-    return Soak(place, folder, asked.agents, asked.faults, asked.seed).run(asked.minutes)
+def soak(place: Place, folder: Path, options: argparse.Namespace) -> bool:
+    print(
+        f"{options.agents} agents, {options.minutes:g} minutes, {options.faults:.0%} faults, seed {options.seed}",
+        flush=True,
+    )
+    return Soak(place, folder, options.agents, options.faults, options.seed).run(options.minutes)
 
 
 if __name__ == "__main__":

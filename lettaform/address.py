@@ -45,6 +45,11 @@ class Address:
         """Read the only accepted spelling of an address. Raises ValueError for any other text."""
         return _parse(text)
 
+    @classmethod
+    def in_section(cls, section: str, text: str) -> Address:
+        """Read what follows the section in an address: `worker`, `worker[emea]`. ValueError for any other text."""
+        return _parse(f"{section}{text}" if text.startswith("[") else f"{section}.{text}")
+
     def __str__(self) -> str:
         return _spell(self)
 
@@ -82,6 +87,11 @@ class Address:
     def parent(self) -> Address | None:
         """The object that this one is a part of: the agent of an own block."""
         return Address(self.path[:-1]) if len(self.path) > 1 else None
+
+    @property
+    def without_section(self) -> str:
+        """What follows the section in the address, as written in lists of references: `worker[emea]`."""
+        return _spell(self)[len(self.section) :].removeprefix(".")
 
     # --- building
 

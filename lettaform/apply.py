@@ -1,4 +1,4 @@
-"""A Plan to a Report: walk the Steps, as many at once as may; decide nothing."""
+"""A Plan to a Report: carry out the Steps, as many at once as they allow; decide nothing."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from lettaform.address import Address
-from lettaform.backend import Server
-from lettaform.errors import LettaformError, ServerError, Unavailable
-from lettaform.model import FORGET, Answer, Event, Mark, Outcome, Plan, Report, Step
+from lettaform.backend import Backend
+from lettaform.errors import LettaformError, Unavailable
+from lettaform.model import Answer, Create, Discover, Event, Outcome, Plan, Report, SaveState, Step
+from lettaform.ownership.state import after
+from lettaform.plan.order import sorter
 from lettaform.values import Ref, settle
 
 Notify = Callable[[Event], None]
 INTERRUPTED = "interrupted"
+LOCK_LOST = "the lock was lost"
+FAULT = "an unexpected error"
 PATIENCE = 10.0
-"""Seconds after which a step that still runs says so, and says so again."""
+"""Seconds after which a step that is still running reports progress, and reports it again."""
 
 
 class Stop:
-    """Why nothing more shall be begun; None while nobody minds."""
+    """Why no further step may begin; None while none minds."""
 
     reason: str | None = None
 
 
 async def apply(
     plan: Plan,
-    server: Server,
+    server: Backend,
     *,
     known: frozenset[str] = frozenset(),
     parallel: int = 8,
@@ -37,11 +41,13 @@ async def apply(
 ) -> Report:
     """Carry out every Step that its predecessors allow. `known`: ids that carry our mark already.
 
-    Once `stop` has a reason nothing more is begun; what is under way is finished, and the stack record written.
+    Once `stop` has a reason no further step begins. What is under way is finished, and the state is saved, unless the
+    lock was lost. An unexpected error, also one of `notify`, does the same and is raised in the end. A cancelled apply
+    saves the state, too. PlanError, before anything is sent, if steps wait for each other.
     """
     started, before = time.monotonic(), server.requests
-    server.begin(plan.stack, known)
     walk = _Walk(plan, server, asyncio.Semaphore(parallel), notify, stop or Stop())
+    server.begin(plan.stack, known)
     await walk.run()
     outcomes = tuple(walk.outcomes[step.key] for step in plan.steps)
     outputs = {name: _shown(settle(value, walk.known)) for name, value in plan.outputs.items()}
@@ -50,44 +56,69 @@ async def apply(
 
 
 class _Walk:
-    def __init__(self, plan: Plan, server: Server, gate: asyncio.Semaphore, notify: Notify, stop: Stop) -> None:
+    def __init__(self, plan: Plan, server: Backend, gate: asyncio.Semaphore, notify: Notify, stop: Stop) -> None:
         self.plan, self.server, self.gate, self.notify, self.stop = plan, server, gate, notify, stop
+        self.steps = {step.key: step for step in plan.steps if not _is_last(step)}
+        self.last = [step for step in plan.steps if isinstance(step, SaveState) and step.last]
+        self.graph = sorter(self.steps.values(), plan.barriers)
         self.outcomes: dict[str, Outcome] = {}
+        self.begun: set[str] = set()
+        self.blocked: dict[str, str] = {}
+        """Key of each step and barrier that did not succeed, to the key of the step that failed, or another reason."""
         self.answers: dict[Address, Answer] = {}
-        self.started = time.monotonic()
+        self.fault: Exception | None = None
 
     async def run(self) -> None:
-        """Every step waits for its own predecessors alone; the record comes last, whatever happened."""
-        last = [step for step in self.plan.steps if step.key == "record"]
-        done = {step.key: asyncio.Event() for step in self.plan.steps}
-        async with asyncio.TaskGroup() as group:
-            for step in self.plan.steps:
-                if step not in last:
-                    group.create_task(self.one(step, done))
-        for step in last:
-            if step.op == "delete" and any(outcome.status != "done" for outcome in self.outcomes.values()):
-                self.end(Outcome(step, "skipped", because="something of the stack is left"))
-            else:
-                await self.one(replace(step, fields=self.recordable(step)), done, always=True)
-                self.outcomes[step.key] = replace(self.outcomes[step.key], step=step)
-
-    async def one(self, step: Step, done: dict[str, asyncio.Event], always: bool = False) -> None:
+        """Every step waits for its own predecessors alone. The state is saved last, whatever happened."""
         try:
-            for key in (*step.after, *step.behind):
-                if key in done:
-                    await done[key].wait()
-            async with self.gate:
-                self.end(await self.outcome(step, always))
+            await self.walk()
         finally:
-            done[step.key].set()
+            # what a cancelled apply leaves open
+            for step in self.steps.values():
+                if step.key not in self.outcomes:
+                    self.end(_open(step, step.key in self.begun))
+            for save in self.last:
+                await self.save(save)
+        if self.fault is not None:
+            raise self.fault
 
-    async def outcome(self, step: Step, always: bool) -> Outcome:
-        lacking = [key for key in step.after if key in self.outcomes and self.outcomes[key].status != "done"]
-        if lacking:
-            first = self.outcomes[lacking[0]]
-            return Outcome(step, "skipped", because=first.because if first.status == "skipped" else lacking[0])
-        if self.stop.reason and not (always and self.stop.reason == INTERRUPTED):
-            return Outcome(step, "skipped", because=self.stop.reason)
+    async def walk(self) -> None:
+        ended: asyncio.Queue[str] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            while self.graph.is_active():
+                for key in self.graph.get_ready():
+                    if key in self.steps:
+                        group.create_task(self.one(self.steps[key], ended))
+                    else:
+                        self.block(key, self.plan.barriers[key])
+                        ended.put_nowait(key)
+                self.graph.done(await ended.get())
+
+    async def one(self, step: Step, ended: asyncio.Queue[str]) -> None:
+        async with self.gate:
+            self.block(step.key, step.after)
+            self.end(await self.outcome(step, self.blocked.get(step.key) or self.stop.reason))
+        ended.put_nowait(step.key)
+
+    def block(self, key: str, after: tuple[str, ...]) -> None:
+        """Note what keeps a step or barrier from succeeding."""
+        because = next((self.blocked[each] for each in after if each in self.blocked), None)
+        if because is not None:
+            self.blocked[key] = because
+
+    async def save(self, step: SaveState) -> None:
+        """Write the state as the outcomes leave it. It is not removed while something of the stack is left."""
+        stopped = self.stop.reason if self.stop.reason not in (None, INTERRUPTED, FAULT) else None
+        if stopped is None and step.state is None and any(each.status != "done" for each in self.outcomes.values()):
+            stopped = "something of the stack is left"
+        now = step.state and after(step.state, self.plan.state, self.outcomes.values())
+        outcome = await self.outcome(replace(step, state=now), stopped)
+        self.end(replace(outcome, step=step))
+
+    async def outcome(self, step: Step, stopped: str | None) -> Outcome:
+        if stopped is not None:
+            return Outcome(step, "skipped", because=stopped)
+        self.begun.add(step.key)
         self.tell("start", step)
         started = time.monotonic()
         watch = asyncio.create_task(self.watch(step, started))
@@ -95,20 +126,23 @@ class _Walk:
             answer = await self.server.send(step, self.answer)
         except (LettaformError, LookupError) as error:
             return Outcome(step, "failed", error=error, seconds=time.monotonic() - started)
+        except Exception as error:
+            self.fail(error)
+            return replace(_open(step, begun=True), seconds=time.monotonic() - started)
         finally:
             watch.cancel()
-        if step.op in ("create", "take"):
+        if isinstance(step, Create | Discover):
             self.answers[step.address] = answer
         return Outcome(step, "done", answer, seconds=time.monotonic() - started)
 
     async def watch(self, step: Step, started: float) -> None:
-        """A word now and then about what takes long: a file that is being read, a block that hangs on many agents."""
+        """Report now and then what takes long: a file that is being read, a block that many agents have."""
         while True:
             await asyncio.sleep(PATIENCE)
             self.tell("progress", step, seconds=time.monotonic() - started)
 
     def answer(self, ref: Ref) -> Any:
-        """What a Ref stands for. LookupError if it was not made."""
+        """What a Ref stands for. LookupError if it was not created."""
         answer = self.answers[ref.address]
         return answer.id if ref.path == "id" else answer.values[ref.path]
 
@@ -118,52 +152,43 @@ class _Walk:
         except LookupError:
             return ref
 
-    def recordable(self, step: Step) -> dict[str, Any]:
-        """The record's fields, without what was not made, and with what was not deleted."""
-        fields = dict(step.fields)
-        ids = {address: settle(id, self.known) for address, id in fields.get("ids", {}).items()}
-        alive = {
-            str(o.step.address): o.step.id
-            for o in self.outcomes.values()
-            if (o.step.op == "delete" or o.step.member == FORGET) and o.status != "done"
-        }
-        known = {str(address): id for address, id in self.plan.state.ids.items()}
-        ids |= {
-            address: id
-            for address, id in alive.items()
-            if address in known and isinstance(ids.get(address), Ref | None)
-        }
-        failed = [o.step for o in self.outcomes.values() if o.status != "done"]
-        undone = {str(step.address) for step in failed if step.mark is not None or step.op in ("link", "unlink")}
-        before = {str(address): mark for address, mark in self.plan.state.marks.items()}
-        marks = {a: before.get(a) if a in undone else self.settled(mark) for a, mark in fields.get("marks", {}).items()}
-        ids = {address: id for address, id in ids.items() if isinstance(id, str)}
-        called = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "call" and o.status == "done"}
-        pending = [address for address in fields.get("pending", ()) if address in ids and address not in called]
-        born = {str(o.step.address) for o in self.outcomes.values() if o.step.op == "create" and o.status == "done"}
-        left = {address: blocks for address, blocks in fields.get("carried_over", {}).items() if address not in born}
-        marks = {address: mark for address, mark in marks.items() if mark is not None and address in ids}
-        lost = {str(o.step.address) for o in self.outcomes.values() if o.error and _perhaps_made(o.error)}
-        intents = {address: name for address, name in fields.get("intents", {}).items() if address in lost}
-        return fields | {"ids": ids, "pending": pending, "carried_over": left, "marks": marks, "intents": intents}
-
-    def settled(self, mark: Mark) -> Mark:
-        return replace(mark, base=settle(dict(mark.base), self.known))
-
     def end(self, outcome: Outcome) -> None:
-        self.outcomes[outcome.step.key] = outcome
+        key = outcome.step.key
+        self.outcomes[key] = outcome
+        if outcome.status != "done":
+            self.blocked[key] = outcome.because or key
         self.tell(outcome.status, outcome.step, outcome)
 
-    def tell(self, event: Any, step: Step, outcome: Outcome | None = None, seconds: float = 0.0) -> None:
+    def tell(
+        self,
+        event: Literal["start", "done", "failed", "skipped", "progress"],
+        step: Step,
+        outcome: Outcome | None = None,
+        seconds: float = 0.0,
+    ) -> None:
         seconds = outcome.seconds if outcome else seconds
-        self.notify(Event(event, step, len(self.outcomes), len(self.plan.steps), seconds, outcome))
+        try:
+            self.notify(Event(event, step, len(self.outcomes), len(self.plan.steps), seconds, outcome))
+        except Exception as error:  # whoever watches must not cost the state
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """No further step begins, and the first such error is raised in the end."""
+        self.fault = self.fault or error
+        self.stop.reason = self.stop.reason or FAULT
 
 
-def _perhaps_made(error: Exception) -> bool:
-    """Whether the server may have acted, for all that is known: unless it refused, or was never reached."""
-    if isinstance(error, Unavailable):
-        return error.ambiguous
-    return isinstance(error, ServerError) and not 400 <= (error.status or 0) < 500
+def _is_last(step: Step) -> bool:
+    return isinstance(step, SaveState) and step.last
+
+
+def _open(step: Step, begun: bool) -> Outcome:
+    """The outcome of a step that has none: the server may have done what was begun."""
+    if not begun:
+        return Outcome(step, "skipped", because=INTERRUPTED)
+    error = Unavailable(f"{step.address}: ended before the server answered", "apply again")
+    error.ambiguous = True
+    return Outcome(step, "failed", error=error)
 
 
 def _shown(value: Any) -> Any:

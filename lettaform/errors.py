@@ -1,20 +1,20 @@
-"""Everything that can go wrong, as one tree.
+"""The exceptions of lettaform, as one tree.
 
-LettaformError                 the CLI catches only this; anything else is a bug and says how to report it
-├ ManifestError                the files are wrong; carries all Problems, each with its place and a hint
+LettaformError                 the CLI catches only this; every other exception is a bug and says how to report it
+├ ManifestError                the manifest is not valid; carries all Problems, each with its place and a hint
+├ Interrupted                  the run was interrupted before everything was carried out
 ├ LocalError                   the server on this machine could not be installed, started or stopped
-├ ServerError                  the server said no: method, path, status, its own words
+├ ServerError                  the server refused a request: method, path, status, the server's own message
 │ ├ Unauthorized               401, 403
 │ ├ NotFound                   404
 │ ├ Conflict                   409
-│ ├ Unavailable                no answer: refused, cut, timed out, 429, 5xx
-│ └ Unsupported                this server lacks what is asked
-└ PlanError                    the manifest and the observed do not go together
-  ├ Ambiguous                  several live objects answer to one address; lists their ids
-  ├ Guarded                    it would destroy something precious; names the flag that consents
-  ├ Diverged                   manifest and agent both changed a `merge` value
-  ├ Stale                      the saved plan no longer fits what is live
-  └ Locked                     somebody else applies; who, since when, how to release
+│ ├ Unavailable                no usable answer: connection refused or lost, timeout, 429, 5xx
+│ └ Unsupported                this server lacks a feature that the manifest needs
+└ PlanError                    the plan cannot be made or applied; carries all Problems
+  ├ Guarded                    the plan would destroy a protected object; names the option that allows it
+  ├ Stale                      the saved plan no longer matches the server
+  ├ UnreadableState            the state of the stack cannot be read; names the page
+  └ Locked                     another apply holds the stack's lock; names the holder and how to release it
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where something was written. Lines and columns count from 1."""
+    """A position in a file. Lines and columns count from 1."""
 
     file: str
     line: int
@@ -38,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, where, and what would be right."""
+    """One problem: what is wrong, where, and a hint how to fix it."""
 
     message: str
     place: Place | None = None
@@ -53,7 +53,7 @@ class Problem:
 
 
 class LettaformError(Exception):
-    """What lettaform tells a person, in one message; `hint` says what to do about it, `problems` each thing apart."""
+    """An error for the user. `hint` says what to do; `problems` lists the single problems, if there are any."""
 
     exit_code = 1
     problems: tuple[Problem, ...] = ()
@@ -65,11 +65,17 @@ class LettaformError(Exception):
 
 
 class ManifestError(LettaformError):
-    """The files are wrong. Carries every problem that was found, sorted by place."""
+    """The manifest is not valid. Carries every problem that was found, sorted by place."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.place or Place("", 0, 0)))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+class Interrupted(LettaformError):
+    """The run was interrupted before everything was carried out."""
+
+    exit_code = 130
 
 
 class LocalError(LettaformError):
@@ -77,7 +83,7 @@ class LocalError(LettaformError):
 
 
 class ServerError(LettaformError):
-    """The server refused a request. `words` are its own, redacted."""
+    """The server refused a request. `words` is the server's own message, redacted."""
 
     def __init__(
         self,
@@ -98,19 +104,19 @@ class Unauthorized(ServerError):
 
 
 class NotFound(ServerError):
-    """404, and the 400 with which Letta answers the deletion of a missing tool."""
+    """404, or the 400 that Letta answers when a tool to delete does not exist."""
 
 
 class Conflict(ServerError):
-    """409: a unique value that is taken, or a write that another write overtook."""
+    """409: a unique value is already in use, or another request changed the object first."""
 
 
 class Unavailable(ServerError):
-    """No usable answer: refused, cut, timed out, 429, 5xx.
+    """No usable answer: connection refused or lost, timeout, 429, 5xx.
 
-    ambiguous    the server may have acted all the same
-    silent       it has not answered in time
-    retry_after  seconds that the server asks us to wait; None if it says nothing
+    ambiguous    whether the server may have carried out the request
+    silent       whether the server did not answer in time
+    retry_after  seconds that the server asks us to wait; None if it does not say
     """
 
     ambiguous = False
@@ -119,45 +125,41 @@ class Unavailable(ServerError):
 
 
 class Unsupported(ServerError):
-    """This server cannot do what the manifest asks for. Carries a problem for each thing that it lacks."""
+    """This server lacks a feature that the manifest needs. Carries a problem for each missing feature."""
 
-    def __init__(self, message: str, hint: str | None = None, *, problems: Sequence[Problem] = (), **told: Any) -> None:
-        super().__init__(message, hint, **told)
+    def __init__(
+        self, message: str, hint: str | None = None, *, problems: Sequence[Problem] = (), **request: Any
+    ) -> None:
+        super().__init__(message, hint, **request)
         self.problems = tuple(problems)
 
 
 class PlanError(LettaformError):
-    """The manifest and the observed do not go together. Carries every problem that was found."""
+    """The plan cannot be made or applied. Carries every problem that was found."""
 
     def __init__(self, message: str, hint: str | None = None, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message, hint)
         self.problems = tuple(problems)
 
 
-class Ambiguous(PlanError):
-    """Several live objects answer to one address."""
-
-
 class Guarded(PlanError):
-    """It would destroy something precious; the hint names the flag that consents."""
+    """The plan would destroy a protected object. The hint names the option that allows it."""
 
     exit_code = 7
 
 
-class Diverged(PlanError):
-    """Manifest and agent both changed a value whose policy is `merge`."""
-
-    exit_code = 4
-
-
 class Stale(PlanError):
-    """The saved plan no longer fits what is live."""
+    """The saved plan no longer matches the server."""
 
     exit_code = 6
 
 
+class UnreadableState(PlanError):
+    """The state of the stack cannot be read. Carries a problem for each fault, with the page it is in."""
+
+
 class Locked(PlanError):
-    """Somebody else applies."""
+    """Another apply holds the stack's lock."""
 
     exit_code = 8
 

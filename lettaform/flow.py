@@ -1,43 +1,60 @@
-"""The whole of lettaform as a straight line: load, find, diff, order, apply."""
+"""One function for each verb: read the manifest, open a session, observe, plan, apply."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lettaform.address import Address
-from lettaform.apply import INTERRUPTED, Stop
-from lettaform.apply import apply as walk
-from lettaform.backend import Server, connect
-from lettaform.errors import NotFound, PlanError, Problem, Stale, nearest
-from lettaform.kinds import dependent_kinds, kinds, sections
+from lettaform.apply import LOCK_LOST
+from lettaform.backend import Backend, connect
+from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nearest
+from lettaform.kinds import kinds, sections
 from lettaform.manifest import load
-from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
-from lettaform.plan import Diff, ResourceChange, diff, make, saved
-from lettaform.plan.compare import matches
-from lettaform.plan.order import remark
+from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report
+from lettaform.plan import saved
+from lettaform.plan.selection import matches
 from lettaform.render import data
-from lettaform.snapshot import export
+from lettaform.session import Notify, Session, unknown
+from lettaform.session.files import write_json
+from lettaform.session.observe import observe
+
+__all__ = [
+    "Connection",
+    "PlanOptions",
+    "Source",
+    "adopt",
+    "apply",
+    "apply_saved",
+    "lock_release",
+    "lock_show",
+    "plan",
+    "read",
+    "save",
+    "show",
+    "state_list",
+    "state_move",
+    "state_rebuild",
+    "state_remove",
+]
 
 _T = TypeVar("_T")
 DEFAULT_URL = "http://localhost:8283"
 
 Consent = Callable[[Plan], bool]
-Notify = Callable[[Event], None]
-
-__all__ = ["Connection", "PlanOptions", "Source", "adopt", "apply", "plan", "read", "show"]
+"""Shown a plan, whether to carry it out."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the manifest is, and what fills its variables."""
+    """Where the manifest is, and the values of its variables."""
 
     directory: Path = field(default_factory=Path)
     files: tuple[Path, ...] = ()
@@ -48,10 +65,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach the server. Without `url`: the manifest's, then LETTA_BASE_URL, then Letta's own port here.
+    """How to reach the server.
 
-    `timeout` in seconds for one request; `patience` in seconds for the stack's lock, None goes without it; `trace` is
-    told one redacted line per request.
+    url       the server; if not given, the manifest's, then LETTA_BASE_URL, then Letta's default port on this machine
+    timeout   seconds for one request
+    patience  seconds to wait for the lock of the stack; None goes without the lock
+    trace     called with one redacted line for each request
     """
 
     url: str | None = None
@@ -78,7 +97,7 @@ def read(source: Source) -> Manifest:
 
 def plan(source: Source, connection: Connection, options: PlanOptions | None = None) -> Plan:
     """What would change. Sends nothing that writes."""
-    return asyncio.run(_with(source, connection, lambda line: line.plan(options or PlanOptions())))
+    return _run(source, connection, lambda session: session.plan(options or PlanOptions()))
 
 
 def apply(
@@ -87,42 +106,57 @@ def apply(
     options: PlanOptions | None = None,
     *,
     consent: Consent = lambda plan: True,
+    interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
 ) -> tuple[Plan, Report | None]:
-    """Plan, ask `consent`, carry out. The Report is None where nothing was to do, or consent was refused."""
+    """Plan, ask for consent, carry out. The Report is None if there was nothing to do, or consent was refused.
 
-    async def run(line: Session) -> tuple[Plan, Report | None]:
-        plan = await line.plan(options or PlanOptions())
-        if not plan and not line.held:
-            return plan, None  # nothing to do is nothing to lock, either; unless a dead run left its lock behind
-        async with line.locked():
-            plan = await line.plan(options or PlanOptions())
-            if not plan or not consent(plan):
-                return plan, None
-            return plan, await line.apply(plan, notify, parallel)
+    interactive  False: the lock is taken first, and the server is read once. True: a person is asked, without the lock,
+                 who may take as long as they want. The plan is then made again under the lock; if it would do something
+                 else, the person is asked again.
+    """
+    run = _Apply(options or PlanOptions(), consent, notify, parallel)
+    return _Opened(read(source), source, connection, parallel).apply(run, interactive)
 
-    return asyncio.run(_with(source, connection, run, parallel))
+
+@dataclass(frozen=True)
+class _Apply:
+    """One apply: what is asked of the plan, who consents, and who is told."""
+
+    options: PlanOptions
+    consent: Consent
+    notify: Notify
+    parallel: int
+    saved: Mapping[str, Any] | None = None
+    """A saved plan that the plan must equal."""
+
+    async def plan(self, session: Session) -> Plan:
+        """The plan; Stale if it is not the saved one any more."""
+        plan = await session.plan(self.options)
+        if lines := saved.moved(self.saved, plan) if self.saved else []:
+            problems = tuple(Problem(each) for each in lines)
+            raise Stale("the saved plan no longer fits what is live", "plan again and review", problems)
+        return plan
+
+    async def unlocked(self, session: Session) -> tuple[Plan, bool]:
+        """The plan, and whether somebody holds the lock: a run that was killed may have left it."""
+        return await self.plan(session), session.locked_by_others
+
+    async def locked(self, agreed: Plan | None, session: Session) -> tuple[Plan, Report | None]:
+        """Plan under the lock and carry it out; not if it would do something else than the plan that was agreed to."""
+        async with session.locked():
+            plan = await self.plan(session)
+            consented = saved.same(agreed, plan) if agreed is not None else plan and self.consent(plan)
+            return plan, await session.apply(plan, self.notify, self.parallel) if plan and consented else None
 
 
 def save(plan: Plan, path: Path) -> None:
     """Write a plan for `apply_saved`: complete or not at all, readable by its owner alone."""
     try:
-        _write(path, {**data.plan(plan), **saved.dump(plan)})
+        write_json(path, {**data.plan(plan), **saved.dump(plan)})
     except OSError as error:
         raise PlanError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _write(path: Path, told: Mapping[str, Any]) -> None:
-    """JSON that its owner alone can read, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def apply_saved(
@@ -131,32 +165,23 @@ def apply_saved(
     connection: Connection,
     *,
     consent: Consent = lambda plan: True,
+    interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
 ) -> tuple[Plan, Report | None]:
-    """Carry out a saved plan, if planning again gives the very same Steps; else Stale names what moved."""
-    told, asked = _saved(path)
-
-    async def run(line: Session) -> tuple[Plan, Report | None]:
-        async with line.locked():
-            plan = await line.plan(asked)
-            if lines := saved.moved(told, plan):
-                problems = tuple(Problem(each) for each in lines)
-                raise Stale(f"{path} no longer fits what is live", "plan again and review", problems)
-            if not plan or not consent(plan):
-                return plan, None
-            return plan, await line.apply(plan, notify, parallel)
-
-    pinned = replace(connection, url=connection.url or (told.get("server") or {}).get("url"))
-    return asyncio.run(_with(source, pinned, run, parallel))
+    """Carry out a saved plan if planning again gives the very same Steps. Otherwise, Stale names what moved."""
+    before, options = _saved(path)
+    pinned = replace(connection, url=connection.url or (before.get("server") or {}).get("url"))
+    run = _Apply(options, consent, notify, parallel, before)
+    return _Opened(read(source), source, pinned, parallel).apply(run, interactive)
 
 
 def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(told, dict) or told.get("format_version") != saved.FORMAT:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict) or value.get("format_version") != saved.FORMAT:
             raise ValueError("format")
-        return told, saved.options(told)
+        return value, saved.options(value)
     except OSError as error:
         raise PlanError(f"cannot read {path}: {error.strerror}", "`lettaform plan -o FILE` writes one") from error
     except (ValueError, TypeError, RecursionError) as error:
@@ -164,252 +189,146 @@ def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
 
 
 def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan:
-    """Take a living object in under an address of the manifest. Writes our mark, and nothing else."""
+    """Adopt a living object under an address of the manifest. Writes its mark, and nothing else."""
 
-    async def run(line: Session) -> Plan:
-        plan = await line.adopt(_address(address), id)
-        _raise(await line.apply(plan, lambda event: None, 1))
+    async def run(session: Session) -> Plan:
+        plan = await session.adopt(_address(address), id)
+        _raise(await session.apply(plan, parallel=1))
         return plan
 
-    return asyncio.run(_with(source, connection, run, lock=True))
+    return _run(source, connection, run, lock=True)
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
-    """What is live of the stack, and the external things that it uses."""
+    """What is live of the stack, and the external objects that it uses."""
 
-    async def run(line: Session) -> list[Live]:
-        observed = await line.find()
-        lives = [replace(live, address=a) for a, live in sorted(observed.objects.items(), key=lambda item: item[0])]
+    async def run(session: Session) -> list[Live]:
+        objects = (await session.observe()).objects
+        lives = [replace(live, address=a) for a, live in sorted(objects.items(), key=lambda item: item[0])]
         if address is None:
             return lives
         found = [live for live in lives if live.address and matches(live.address, (address,))]
         if not found:
-            _unknown(address, [str(live.address) for live in lives])
+            raise unknown(address, [str(live.address) for live in lives])
         return found
 
-    return asyncio.run(_with(source, connection, run))
+    return _run(source, connection, run)
 
 
-# --- the stack's own memory ------------------------------------------------------------------------------------------
+# --- state and lock --------------------------------------------------------------------------------------------------
 
 
 def state_list(source: Source, connection: Connection) -> list[Live]:
-    """Everything that carries the stack's mark: its objects, copies, surviving memory."""
+    """Everything that carries the stack's mark: its objects, duplicates and orphaned blocks."""
 
-    async def run(line: Session) -> list[Live]:
-        observed = await line.find()
-        ours = [replace(live, address=a) for a, live in observed.objects.items() if live.stack == line.manifest.stack]
+    async def run(session: Session) -> list[Live]:
+        observed = await session.observe()
+        ours = [
+            replace(live, address=a) for a, live in observed.objects.items() if live.stack == session.manifest.stack
+        ]
         left = [replace(live, address=a) for a, live in observed.orphaned_blocks]
         return sorted([*ours, *observed.duplicates, *left], key=lambda live: (str(live.address), live.id))
 
-    return asyncio.run(_with(source, connection, run))
+    return _run(source, connection, run)
 
 
 def state_move(source: Source, connection: Connection, old: str, new: str) -> None:
     """Give a living object, and its parts, another address."""
 
-    async def run(line: Session) -> None:
-        observed, before, after = await line.find(), _address(old), _address(new)
-        _ours(observed, before, line.manifest)
-        # a crash between mark and record leaves one object at both
+    async def run(session: Session) -> None:
+        observed, before, after = await session.observe(), _address(old), _address(new)
+        _check_owned(observed, before, session.manifest)
+        # a crash between the mark and the state leaves one object at both
         if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
             raise PlanError(f"{after} is taken by {observed.objects[after].id}", "`lettaform state rm` lets it go")
         if before.section != after.section or after.parent or before.parent:
             raise PlanError(f"{before} cannot become {after}", "an address moves within its section, parts with it")
-        _raise(await line.apply(line.remark(observed, {before: after}), lambda event: None, 4))
+        _raise(await session.apply(session.remark(observed, {before: after}), parallel=4))
 
-    asyncio.run(_with(source, connection, run, lock=True))
+    _run(source, connection, run, lock=True)
 
 
 def state_remove(source: Source, connection: Connection, address: str) -> None:
-    """Forget: take our mark off an object and its parts, and leave them alive."""
+    """Remove the mark from an object and its parts. The objects stay."""
 
-    async def run(line: Session) -> None:
-        observed, gone = await line.find(), _address(address)
-        _ours(observed, gone, line.manifest)
-        _raise(await line.apply(line.remark(observed, {gone: None}), lambda event: None, 4))
+    async def run(session: Session) -> None:
+        observed, forgotten = await session.observe(), _address(address)
+        _check_owned(observed, forgotten, session.manifest)
+        _raise(await session.apply(session.remark(observed, {forgotten: None}), parallel=4))
 
-    asyncio.run(_with(source, connection, run, lock=True))
+    _run(source, connection, run, lock=True)
 
 
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
-    """Make the stack record again from the marks. Returns how many objects it holds, and what could not be told."""
+    """Make the state again from the marks, and from what can be read of it.
 
-    async def run(line: Session) -> tuple[int, list[str]]:
-        observed = await line.server.find(line.manifest, whole=True)
+    Returns how many objects it holds, and a line for each that is not certain.
+    """
+
+    async def run(session: Session) -> tuple[int, list[str]]:
+        observed = await observe(session.backend, session.manifest, every_kind=True, lenient=True)
         lost = [problem.message for problem in observed.problems if problem.address]
-        marked = {a: live for a, live in observed.objects.items() if live.stack == line.manifest.stack}
+        marked = {a: live for a, live in observed.objects.items() if live.stack == session.manifest.stack}
         lost += [
-            f"{a} ({live.id}) has lost its mark: kept as the record had it"
+            f"{a} ({live.id}) has lost its mark: kept as the state had it"
             for a, live in marked.items()
             if not live.marked
         ]
         lost += [f"{a} ({id}) no longer exists" for a, id in observed.state.ids.items() if a not in observed.objects]
-        lost += [f"{copy.address} is also claimed by {copy.id}, a copy" for copy in observed.duplicates]
-        report = await line.apply(line.remark(replace(observed, problems=()), {}), lambda event: None, 1)
+        lost += [f"{each.address} is also claimed by {each.id}, a duplicate" for each in observed.duplicates]
+        report = await session.apply(session.remark(replace(observed, problems=()), {}), parallel=1)
         _raise(report)
         return sum(a.parent is None for a in marked), lost
 
-    return asyncio.run(_with(source, connection, run, lock=True))
+    return _run(source, connection, run, lock=True)
 
 
 def lock_show(source: Source, connection: Connection) -> Lock | None:
     """Who holds the lock of the stack."""
-    return asyncio.run(_with(source, connection, lambda line: line.server.holder(line.manifest.stack)))
+    return _run(source, connection, lambda session: session.backend.holder(session.manifest.stack))
 
 
 def lock_release(source: Source, connection: Connection) -> Lock | None:
     """Release the lock of the stack, whoever holds it. Returns what was released."""
 
-    async def run(line: Session) -> Lock | None:
-        lock = await line.server.holder(line.manifest.stack)
+    async def run(session: Session) -> Lock | None:
+        lock = await session.backend.holder(session.manifest.stack)
         if lock is not None:
-            await line.server.release(lock)
+            await session.backend.release(lock)
         return lock
 
-    return asyncio.run(_with(source, connection, run))
+    return _run(source, connection, run)
 
 
-# --- the line itself -------------------------------------------------------------------------------------------------
+# --- opening a session -----------------------------------------------------------------------------------------------
 
 
-class Session:
-    """One manifest and one server, for one run."""
+class _Opened:
+    """A manifest that was read, and where it is applied: runs coroutines, each with a session of its own."""
 
-    def __init__(self, manifest: Manifest, server: Server, directory: Path, patience: float | None = None) -> None:
-        self.manifest, self.server, self.directory, self.patience = manifest, server, directory, patience
-        self.observed: Observed | None = None
-        self.lost = asyncio.Event()
-        self.alone = self.held = False
-        self.checked: set[tuple[Address, frozenset[str]]] = set()
-        """What the server had nothing against; the manifest is the same for the whole run."""
+    def __init__(self, manifest: Manifest, source: Source, connection: Connection, parallel: int = 8) -> None:
+        self.manifest, self.source, self.connection, self.parallel = manifest, source, connection, parallel
 
-    @asynccontextmanager
-    async def locked(self) -> AsyncIterator[None]:
-        """Alone on the stack, unless that was waived."""
-        if self.patience is None:
-            yield
-            return
-        async with self.server.lock(self.manifest.stack, self.patience) as self.lost:
-            self.alone = True
-            yield
+    def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
+        async def inside() -> _T:
+            async with _connected(self.manifest, self.connection, self.parallel) as backend:
+                return await run(Session(self.manifest, backend, self.source.directory, self.connection.patience))
 
-    async def holder(self) -> Lock | None:
-        """Who else may be applying."""
-        return None if self.alone else await self.server.holder(self.manifest.stack)
+        return asyncio.run(inside())
 
-    async def find(self) -> Observed:
-        """What is live; doubts are errors."""
-        observed = await _steady(lambda: self.server.find(self.manifest))
-        if observed.problems:
-            raise PlanError("the observed is not clear", problems=observed.problems)
-        self.observed = observed
-        return observed
-
-    async def plan(self, options: PlanOptions) -> Plan:
-        """load is done; find, diff, check, order."""
-        _selectors(options, self.manifest)
-        observed, draft = await _steady(lambda: self.draft(options))
-        holder = await self.holder()
-        self.held, self.observed = holder is not None, observed
-        written = [(d.desired, _written(d.change)) for d in draft.resources if d.desired and _unsure(d)]
-        unseen = [(desired, fields) for desired, fields in written if (desired.address, fields) not in self.checked]
-        problems = await self.server.check(unseen, observed) if unseen else []
-        self.checked |= set() if problems else {(desired.address, fields) for desired, fields in unseen}
-        plan = make(self.manifest, observed, options, replace(draft, problems=(*draft.problems, *problems)))
-        if holder is None:
-            return plan
-        told = f"stack `{plan.stack}` is locked by {holder.holder} since {holder.since}: this may be out of date soon"
-        return replace(plan, warnings=(*plan.warnings, Problem(told, severity="warning")))
-
-    async def draft(self, options: PlanOptions) -> tuple[Observed, Diff]:
-        """find, diff; and again, once it is known whom that would touch."""
-        observed = await self.server.find(self.manifest)
-        _environment(self.manifest, observed)
-        draft = diff(self.manifest, observed, options)
-        asked, tied = _usage(draft, observed), _tied(draft)
-        if not (asked or tied):
-            return observed, draft
-        observed = replace(
-            observed, users=await self.server.users(asked), dependents=await self.server.dependents(tied)
-        )
-        seen = _ids(observed)
-        for each in (each for tie in observed.dependents.values() for each in (*tie.along, *tie.before)):
-            if each.stack == self.manifest.stack and each.id not in seen:
-                told = f"{each.address} came to be while the server was read: {each.id}"
-                raise _Moving(told, "plan again; if that does not help, `lettaform state rebuild`")
-        return observed, diff(self.manifest, observed, options)
-
-    async def apply(self, plan: Plan, notify: Notify, parallel: int) -> Report:
-        """A snapshot of what dies; then the Steps."""
-        assert self.observed is not None
-        ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
-        doomed = {live.id: (str(address), live) for address, live in _all(self.observed) if live.id in ids}
-        for tie in (self.observed.dependents[id] for id in list(doomed) if id in self.observed.dependents):
-            doomed |= {live.id: ("", live) for live in tie.along if live.id not in doomed}
-        if doomed:
-            await export(self.server, plan.stack, list(doomed.values()), self.directory / ".lettaform" / "snapshots")
-        with _interruptible() as stop:
-            watch = asyncio.create_task(self.watch(stop))
-            try:
-                report = await walk(
-                    plan, self.server, known=_ids(self.observed), parallel=parallel, notify=notify, stop=stop
-                )
-            finally:
-                watch.cancel()
-        told = {
-            "stack": plan.stack,
-            "server": plan.url,
-            "summary": data.summary(report),
-            "steps": data.outcomes(report),
-        }
-        with suppress(OSError):  # a report that cannot be kept must not undo what was done
-            _write(self.directory / ".lettaform" / "last-apply.json", told)
-        return report
-
-    async def watch(self, stop: Stop) -> None:
-        """Without the lock nothing more may be sent."""
-        await self.lost.wait()
-        stop.reason = "the lock was lost"
-
-    async def adopt(self, address: Address, id: str) -> Plan:
-        """The plan that writes marks on a living object, and nothing else."""
-        desired = self.manifest.objects.get(address)
-        if desired is None or desired.external or address.parent:
-            _unknown(str(address), [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)])
-            raise AssertionError
-        observed = await self.server.find(replace(self.manifest, imports=()))
-        holder = observed.objects.get(address)
-        if holder is not None and holder.id != id and not any(copy.id == id for copy in observed.duplicates):
-            raise PlanError(f"{address} is {holder.id} already", f"`lettaform state rm '{address}'` lets it go")
-        live, attached = await self.server.live(desired.kind, id)
-        if live.stack not in (None, self.manifest.stack):
-            raise PlanError(f"{id} belongs to stack `{live.stack}`", "use it with `external: {id: …}`")
-        if live.address and live.address != address and observed.objects.get(live.address, live).id == id:
-            raise PlanError(
-                f"{id} is {live.address} of this stack", f"`lettaform state mv '{live.address}' '{address}'`"
-            )
-        mine = replace(live, address=address, stack=self.manifest.stack, marked=False, mark=Mark())
-        problems = tuple(p for p in observed.problems if p.address != str(address))
-        observed = replace(
-            observed,
-            objects={**observed.objects, address: mine},
-            attached={**observed.attached, id: attached},
-            foreign={key: each for key, each in observed.foreign.items() if each.id != id},
-            problems=problems,
-        )
-        draft = diff(self.manifest, observed, PlanOptions(target=(str(address),)))
-        self.observed = observed
-        return make(self.manifest, observed, PlanOptions(), _marks_alone(draft))
-
-    def remark(self, observed: Observed, addresses: Mapping[Address, Address | None]) -> Plan:
-        """The plan that rewrites marks: address to its new one, None forgets. And the record, always."""
-        self.observed = observed
-        steps = remark(observed, self.manifest, addresses)
-        return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
+    def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
+        """Carry out an apply; ask first, outside of the lock and of the event loop, if a person is there."""
+        while interactive:
+            agreed, locked = self.run(run.unlocked)
+            if not (agreed or locked) or (agreed and not run.consent(agreed)):
+                return agreed, None
+            plan, report = self.run(partial(run.locked, agreed))
+            if report is not None or not plan:
+                return plan, report
+        return self.run(partial(run.locked, None))
 
 
-async def _with(
+def _run(
     source: Source,
     connection: Connection,
     run: Callable[[Session], Coroutine[Any, Any, _T]],
@@ -418,134 +337,26 @@ async def _with(
     lock: bool = False,
 ) -> _T:
     """Read the manifest, connect, hold the lock if asked to, and run."""
-    manifest = read(source)
-    async with _connected(manifest, connection, parallel) as server:
-        line = Session(manifest, server, source.directory, connection.patience)
-        if not lock:
-            return await run(line)
-        async with line.locked():
-            return await run(line)
+
+    async def locked(session: Session) -> _T:
+        async with session.locked():
+            return await run(session)
+
+    return _Opened(read(source), source, connection, parallel).run(locked if lock else run)
 
 
 @asynccontextmanager
-async def _connected(manifest: Manifest, connection: Connection, parallel: int) -> AsyncIterator[Server]:
+async def _connected(manifest: Manifest, connection: Connection, parallel: int) -> AsyncIterator[Backend]:
     url = connection.url or manifest.url or os.environ.get("LETTA_BASE_URL") or DEFAULT_URL
     token = connection.token or os.environ.get("LETTA_API_KEY")
     project = connection.project or os.environ.get("LETTA_PROJECT")
-    server = connect(
+    backend = connect(
         url, token=token, project=project, timeout=connection.timeout, parallel=parallel, trace=connection.trace
     )
     try:
-        yield server
+        yield backend
     finally:
-        await server.close()
-
-
-class _interruptible:
-    """SIGINT once: begin nothing more. Twice: stop."""
-
-    def __enter__(self) -> Stop:
-        self.stop = Stop()
-        self.loop = asyncio.get_running_loop()
-        with suppress(NotImplementedError, RuntimeError, ValueError):  # not in a thread, not on Windows
-            self.loop.add_signal_handler(signal.SIGINT, self.interrupt)
-        return self.stop
-
-    def interrupt(self) -> None:
-        self.stop.reason = INTERRUPTED
-        self.loop.remove_signal_handler(signal.SIGINT)
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            self.loop.remove_signal_handler(signal.SIGINT)
-
-
-def _selectors(options: PlanOptions, manifest: Manifest) -> None:
-    """A pattern that fits nothing is a mistake, not an empty plan. What may be undeclared is left to the guard."""
-    for pattern in (*options.target, *options.exclude, *options.reseed):
-        if not any(matches(address, (pattern,)) for address in manifest.objects):
-            _unknown(pattern, [str(address) for address in manifest.objects])
-
-
-def _environment(manifest: Manifest, observed: Observed) -> None:
-    before, now = observed.state.environment, manifest.environment
-    if observed.state.exists and before != now:
-        told = f"stack `{manifest.stack}` was applied with {_named(before)}, and this is {_named(now)}"
-        raise PlanError(told, "give the environment a `stack:` of its own, or name the same one with -e")
-
-
-def _named(environment: str | None) -> str:
-    return f"environment `{environment}`" if environment else "no environment"
-
-
-def _usage(draft: Diff, observed: Observed) -> list[Live]:
-    """Of which shared objects everybody's agents must be known: what would be deleted, rewritten or adopted."""
-    asked = []
-    for resource in draft.resources:
-        live, change = resource.live, resource.change
-        if live is None or not kinds()[live.kind].shared:
-            continue
-        rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
-        if change.action in ("delete", "replace") or rewritten or (not live.marked and resource.address.parent):
-            asked.append(live)
-    return asked
-
-
-def _tied(draft: Diff) -> list[Live]:
-    """Of what it must be known what hangs on its life: it would die."""
-    dying = [d.live for d in draft.resources if d.live and d.change.action in ("delete", "replace")]
-    return [live for live in dying if live.kind in kinds()[live.kind].brings or dependent_kinds(live.kind)]
-
-
-class _Moving(PlanError):
-    """Something of ours was born between two requests, as a killed run may have asked for."""
-
-
-async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """What is read in several requests; anew where something was born or died between two of them."""
-    for _ in range(2):
-        with suppress(NotFound, _Moving):
-            return await read()
-    return await read()
-
-
-def _unsure(resource: ResourceChange) -> bool:
-    """Whether only the server can say if what is planned can be."""
-    change = resource.change
-    return bool(change.fields_changed or change.recompiles or (resource.desired and resource.desired.external))
-
-
-def _written(change: Change) -> frozenset[str]:
-    return frozenset(difference.path.split(".")[0] for difference in change.fields_changed)
-
-
-def _marks_alone(draft: Diff) -> Diff:
-    """The draft without what would change anything but marks."""
-    resources = []
-    taken = {resource.address.child for resource in draft.resources if resource.address.parent and resource.live}
-    for resource in draft.resources:
-        action = resource.change.action
-        if resource.live is None or action == "create" or (action == "replace" and resource.address.parent):
-            continue
-        differing = {difference.path for difference in resource.change.fields_changed}
-        mark = resource.mark or Mark()
-        base = {path: value for path, value in mark.base.items() if path not in differing}
-        have = resource.live.values
-        members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
-        parts = {key: value for key, value in mark.parts.items() if key in taken}
-        change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
-        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
-        resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))
-    return replace(draft, resources=tuple(resources), runtime=(), unmanaged=(), guards=())
-
-
-def _all(observed: Observed) -> list[tuple[Address, Live]]:
-    return [*observed.objects.items(), *observed.orphaned_blocks]
-
-
-def _ids(observed: Observed) -> frozenset[str]:
-    """Of everything that carries our mark."""
-    return frozenset(live.id for _, live in _all(observed)) | {copy.id for copy in observed.duplicates}
+        await backend.close()
 
 
 def _address(text: str) -> Address:
@@ -559,31 +370,22 @@ def _address(text: str) -> Address:
     return address
 
 
-def _ours(observed: Observed, address: Address, manifest: Manifest) -> None:
+def _check_owned(observed: Observed, address: Address, manifest: Manifest) -> None:
     live = observed.objects.get(address)
     if live is None or live.stack != manifest.stack:
-        _unknown(str(address), [str(a) for a, live in observed.objects.items() if live.stack == manifest.stack])
-
-
-def _unknown(pattern: str, known: list[str]) -> None:
-    near = nearest(pattern, known)
-    hint = f"did you mean `{near}`?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none'}"
-    raise PlanError(f"nothing answers to `{pattern}`", hint)
+        owned = [str(a) for a, live in observed.objects.items() if live.stack == manifest.stack]
+        raise unknown(str(address), owned)
 
 
 def _raise(report: Report) -> None:
+    """Raise the first error of a report. Steps that were skipped are an error, too."""
     for outcome in report.outcomes:
         if outcome.error is not None:
             raise outcome.error
-
-
-__all__ += [
-    "apply_saved",
-    "lock_release",
-    "lock_show",
-    "save",
-    "state_list",
-    "state_move",
-    "state_rebuild",
-    "state_remove",
-]
+    skipped = list(report.of("skipped"))
+    if not skipped:
+        return
+    message = f"{skipped[0].because}: {len(skipped)} of {len(report.outcomes)} steps were not carried out"
+    if skipped[0].because == LOCK_LOST:
+        raise Locked(message, "run it again when no other apply holds the lock")
+    raise Interrupted(message, "run it again")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, assert_never
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
+from lettaform.kinds.base import Call as KindCall
 from lettaform.kinds.base import Policy
 
 # --- wanted ----------------------------------------------------------------------------------------------------------
@@ -117,7 +118,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class Live:
-    """An object as the server has it. `values` holds every readable field, in the manifest's words."""
+    """An object as the server has it.
+
+    values      every field that can be read, in the manifest's names; UNREAD for a field that was not asked for
+    address     what its mark claims, or where the state has it; None if nothing says that it is ours
+    stack       the stack that owns it; "" if another program's object is used as external
+    mark        what lettaform keeps with it
+    marked      whether the object itself carries the claim
+    discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not asked
+                for is missing
+    """
 
     kind: str
     id: str
@@ -127,29 +137,84 @@ class Live:
     stack: str | None = None
     mark: Mark = field(default_factory=Mark)
     marked: bool = False
+    discovered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a backend lists of a stack.
+
+    objects   kind to its objects; all of that kind, or those that claim to be of the stack
+    attached  id of an agent to the blocks that are attached to it, whoever created them
+    state     the pages of the stack's state, by name; empty if it has none
+    refused   kinds that the server does not list, each with its answer
+    """
+
+    objects: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
+    attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
+    state: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def __or__(self, other: Listing) -> Listing:
+        """Both: a kind that `other` lists, too, is taken from there."""
+        return Listing(
+            {**self.objects, **other.objects},
+            {**self.attached, **other.attached},
+            self.state or other.state,
+            {**self.refused, **other.refused},
+        )
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do, by kind. `plan` and `ownership` ask it, and know nothing else about a backend.
+
+    claims        kinds whose objects can carry the stack and the address that they belong to
+    marks         kinds whose objects have room for the digests of what was applied
+    searchable    kinds of which the claims of a stack are found by one search
+    listed        kinds of which one list shows all objects, whoever owns them
+    nested        kinds that are listed below their owner, one request each
+    calls         kind to what must be called after its objects change
+    inline_parts  whether own blocks are created in the request that creates their agent
+    attach_parts  whether an own block that is created by itself must be attached; otherwise it is created in place
+    """
+
+    claims: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
+    searchable: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
+    nested: frozenset[str] = frozenset()
+    calls: Mapping[str, KindCall] = field(default_factory=dict)
+    inline_parts: bool = True
+    attach_parts: bool = True
 
 
 @dataclass(frozen=True)
 class State:
-    """The stack's own memory on the server: whose address is which id, and what must outlive the manifest."""
+    """What the server remembers of a stack: which id each address has, and what must outlive the manifest.
+
+    `lettaform.ownership.state` reads it, writes it and says what it will be.
+    """
 
     ids: Mapping[Address, str] = field(default_factory=dict)
     marks: Mapping[Address, Mark] = field(default_factory=dict)
-    """Marks of objects that have no room for one."""
+    """Marks of objects that cannot hold one."""
     protected: frozenset[Address] = frozenset()
     environment: str | None = None
     pending: frozenset[Address] = frozenset()
-    """To whom a call was due (an agent's recompile) as an apply ended: written before the change, taken back after."""
+    """Objects that a call is due to (an agent's recompile): written before the change, removed after the call."""
     carried_over: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
-    """Blocks of an agent that is being replaced: written before it dies, taken back once they hang on its successor."""
+    """Blocks of an agent that is replaced: written before it is deleted, removed once its successor has them."""
     key: str | None = None
-    """With which secrets are digested, so that a saved plan can tell that one was rotated."""
+    """The key of the digests of secrets, with which a saved plan can tell that a secret was rotated."""
     duplicates: frozenset[str] = frozenset()
-    """Ids that claim an address of ours and were told apart from it: never ours until they are imported."""
+    """Ids that claim an address of this stack and are not its object. They stay so until they are imported."""
     tombstones: Mapping[str, Mark] = field(default_factory=dict)
-    """Marks, by id, of what is about to die and has no room for one: it may be found alive all the same."""
+    """Marks, by id, of objects that are about to be deleted and cannot hold one. The deletion may fail."""
     intents: Mapping[Address, str] = field(default_factory=dict)
-    """What is about to be made and will not be found by tags, by name: written before it is, taken back after it."""
+    """Names of objects that are about to be created and cannot be found by tags: written before, removed after."""
+    serial: int = 0
+    """Incremented once by every apply that writes the state."""
     exists: bool = False
 
 
@@ -179,43 +244,44 @@ class Dependents:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is live, as far as a stack is concerned."""
+    """The live objects that concern a stack: its own, and those of others that it uses."""
 
     url: str
     version: str
     state: State = field(default_factory=State)
     objects: Mapping[Address, Live] = field(default_factory=dict)
-    """Ours, and what we use of others': the external ones."""
+    """Objects of the stack, and external objects that it uses."""
     duplicates: tuple[Live, ...] = ()
-    """They claim an address of ours that belongs to another object."""
+    """Objects whose mark claims an address that belongs to another object."""
     detached: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """Own blocks with our mark that hang on no agent."""
+    """Own blocks with our mark that are attached to no agent."""
     held_elsewhere: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """Own blocks with our mark that hang on agents, and on their own no more."""
+    """Own blocks with our mark that are attached to other agents, and no longer to their own."""
     carried_over: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """What an agent that died in the middle of being replaced has left, marked or not."""
+    """Blocks of an agent whose replacement was interrupted after it was deleted, marked or not."""
     foreign: Mapping[tuple[str, str], Live] = field(default_factory=dict)
-    """Kind and unique name to what has it and is not ours."""
+    """Kind and unique name to the object of somebody else that has the name."""
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
-    """Agent id to every block that hangs on it, whoever made it."""
+    """Agent id to all its blocks, whoever created them."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Id of what is shared to the ids of all agents that have it, anybody's; only where it was asked for."""
+    """Id of a shared object to the ids of all agents that use it; only for objects that were asked for."""
     dependents: Mapping[str, Dependents] = field(default_factory=dict)
-    """Id of what would die to what hangs on its life; only where it was asked for."""
+    """Id of an object to its dependents; only for objects that would be deleted."""
     brought: Mapping[Address, str] = field(default_factory=dict)
-    """Address of what another object brings to the id of what it brought."""
+    """Address of what the server creates along with another object to the id of what it created."""
     problems: tuple[Problem, ...] = ()
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
     @property
     def orphaned_blocks(self) -> tuple[tuple[Address, Live], ...]:
-        """Own blocks that do not hang on their agent, and what they answer to."""
+        """Own blocks that are not attached to their agent, each with its address."""
         both = (*self.detached.items(), *self.held_elsewhere.items())
         return tuple((address, live) for address, lives in both for live in lives)
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What is asked of a plan. Patterns are addresses with `*`."""
+    """The options of a plan. Patterns are addresses with `*`."""
 
     prune: bool = False
     destroy: bool = False
@@ -227,13 +293,13 @@ class PlanOptions:
 
 # --- the difference --------------------------------------------------------------------------------------------------
 
-Action = Literal["create", "update", "replace", "delete", "adopt", "record", "forget"]
+Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
 Reason = Literal["manifest", "drift", "conflict", "seed"]
 
 
 @dataclass(frozen=True)
 class FieldChange:
-    """One field that will be written. `old` and `new` may hold slots; a secret's are never shown."""
+    """One field that will be written. `old` and `new` may contain Refs; those of a secret are never shown."""
 
     path: str
     old: Any
@@ -260,7 +326,7 @@ class Change:
 
 @dataclass(frozen=True)
 class AgentChange:
-    """A value that an agent moved while it ran, and that is kept. `seed_moved`: so did the manifest's."""
+    """A value that an agent changed, and that is kept. `seed_moved`: the manifest's value changed, too."""
 
     address: Address
     path: str
@@ -272,7 +338,7 @@ class AgentChange:
 
 @dataclass(frozen=True)
 class Unmanaged:
-    """Something that carries our mark and that this manifest does not answer for."""
+    """An object with the mark of this stack that the manifest does not declare, and that is left as it is."""
 
     kind: str
     id: str
@@ -280,38 +346,146 @@ class Unmanaged:
     reason: str
 
 
-FORGET = ("forget", None)
-"""As a Step's member: take our mark off."""
+# --- steps -----------------------------------------------------------------------------------------------------------
 
-Operation = Literal["create", "take", "update", "link", "unlink", "delete", "call", "record"]
+Operation = Literal["create", "discover", "update", "attach", "detach", "delete", "call", "save_state"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One operation on one address. It knows no path and no wire name: the backend turns it into a request.
+class _Step:
+    """One operation on one address. It knows no path and no wire name: the backend turns it into requests.
 
-    fields   what to write, in the manifest's words; may hold slots
-    mark     what our mark shall be afterwards, written in the same request
-    member   for link, unlink and call: what is attached under which field, or what is called; for take: the name
-             under which what is referred to brings it; empty if there is but one
-    parts    own blocks that are born with the object: key to fields
-    after    keys of the steps that must have succeeded
-    behind   keys of the steps that must have ended, well or not
+    after      keys of steps and barriers that must have succeeded
+    after_end  keys of steps and barriers that must have ended, well or not
     """
 
+    op: ClassVar[Operation]
     key: str
-    op: Operation
     address: Address
     kind: str
-    id: str | None = None
+    after: tuple[str, ...] = field(default=(), kw_only=True)
+    after_end: tuple[str, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create(_Step):
+    """Create an object, and its own blocks in the same request.
+
+    fields  what to write, in the manifest's words; may contain Refs, Templates and Secrets
+    mark    the mark of the new object
+    parts   key of an own block to its fields
+    """
+
+    op: ClassVar[Operation] = "create"
+    id: ClassVar[None] = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark = field(default_factory=Mark)
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discover(_Step):
+    """Find an object that the server creates along with another one, and then update it.
+
+    name    its name there; empty if there is only one
+    source  the object that it was created along with: a Ref or an id
+    mark    its mark afterwards; None: nothing is written
+    """
+
+    op: ClassVar[Operation] = "discover"
+    id: ClassVar[None] = None
+    name: str
+    source: Any
     fields: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
-    member: tuple[str, Any] | None = None
-    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    after: tuple[str, ...] = ()
-    behind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update(_Step):
+    """Write fields of an object, and its mark in the same request.
+
+    mark    its mark afterwards; None: it is not written
+    users   number of agents that the server recompiles inside this request; its time grows with them
+    forget  whether to remove the mark instead
+    """
+
+    op: ClassVar[Operation] = "update"
+    id: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    mark: Mark | None = None
     users: int = 0
-    """How many agents the server will recompile inside this request; its time grows with them."""
+    forget: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attach(_Step):
+    """Attach one member to a field of an object. `id` is None if this plan creates the object."""
+
+    op: ClassVar[Operation] = "attach"
+    id: str | None
+    field: str
+    member: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detach(_Step):
+    """Detach one member from a field of an object. `id` is None if this plan creates the object."""
+
+    op: ClassVar[Operation] = "detach"
+    id: str | None
+    field: str
+    member: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete(_Step):
+    """Delete an object."""
+
+    op: ClassVar[Operation] = "delete"
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(_Step):
+    """Send the request that must follow a change of an object. `id` is None if this plan creates the object."""
+
+    op: ClassVar[Operation] = "call"
+    id: str | None
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveState(_Step):
+    """Write the state of the stack.
+
+    state  None removes it
+    last   whether it comes after all other steps, whatever became of them; then it is written as they left it
+    """
+
+    op: ClassVar[Operation] = "save_state"
+    id: ClassVar[None] = None
+    state: State | None
+    last: bool = False
+
+
+Step = Create | Discover | Update | Attach | Detach | Delete | Call | SaveState
+
+
+def contents(step: Step) -> tuple[Any, ...]:
+    """The values that a step sends, in the manifest's words."""
+    match step:
+        case Create():
+            return (step.fields, step.parts)
+        case Discover():
+            return (step.fields, step.source)
+        case Update():
+            return (step.fields,)
+        case Attach() | Detach():
+            return (step.member,)
+        case Delete() | Call() | SaveState():
+            return ()
+        case _:
+            assert_never(step)
 
 
 @dataclass(frozen=True)
@@ -327,6 +501,8 @@ class Plan:
     runtime: tuple[AgentChange, ...] = ()
     unmanaged: tuple[Unmanaged, ...] = ()
     steps: tuple[Step, ...] = ()
+    barriers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Key of a barrier to the keys of the steps that it waits for. A step's `after` may name a barrier."""
     state: State = field(default_factory=State)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
@@ -341,7 +517,7 @@ class Plan:
     @property
     def summary(self) -> dict[str, int]:
         """Counts by action, runtime values kept, and requests to come."""
-        actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "record", "forget")
+        actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "mark", "forget")
         counts: dict[str, int] = {action: self.count(action) for action in actions}
         return counts | {"runtime": len(self.runtime), "conflict": 0, "requests": len(self.steps)}
 

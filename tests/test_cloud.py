@@ -240,7 +240,7 @@ def test_release_without_block_tags_is_too_old(stack: CloudStack, version: str) 
     stack.write("")
     refused = at_version(stack, version)
     assert str(refused) == f"Letta {version} at http://localhost:8283 is too old for lettaform"
-    assert (refused.hint or "").startswith("0.16.5 is the first")
+    assert (refused.hint or "").startswith("use 0.16.5 or newer")
 
 
 def test_release_without_a_kind_is_reported_with_place_and_first_release(

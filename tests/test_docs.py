@@ -1,4 +1,4 @@
-"""The documents match the code: tests that they name exist, commands that exist are documented."""
+"""The documents are correct: the tests that they name exist, and they name every verb and every term."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lettaform.cli import VERBS
+from lettaform.manifest import load
 from lettaform.render.fields import page
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +26,7 @@ def test_every_test_named_in_docs_exists(document: str, file: str, test: str) ->
 
 
 def _rows(page: str) -> list[str]:
-    """The rows of a page's tables, without the heads."""
+    """The rows of the tables of a page, without their headings."""
     lines = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
     heads = {number - 1 for number, line in enumerate(lines) if line.startswith("|---")}
     return [line for number, line in enumerate(lines) if number not in heads and not line.startswith("|---")]
@@ -38,7 +39,7 @@ def test_every_row_names_a_test(page: str, least: int) -> None:
 
 
 NUMBERS = {"F-": 26, "D-": 12, "C-": 9, "V-": 7, "S-": 6, "X-": 6, "": 25}
-"""Failures by letter: numbers from 1 to how many."""
+"""The letter of a failure, or "" for a reported problem, to the highest number."""
 
 
 @pytest.mark.parametrize("letter", NUMBERS)
@@ -50,6 +51,52 @@ def test_failures_page_has_every_number(letter: str) -> None:
 
 def test_fields_page_is_current() -> None:
     assert (ROOT / "docs/fields.md").read_text() == page(), "lettaform schema fields > docs/fields.md"
+
+
+TERMS = (
+    *("additive list", "address", "adopt", "agent file", "apply", "attach", "backend", "barrier", "base", "block"),
+    *("capability", "carried-over block", "cascade", "changed by agents", "conversation", "create", "delete"),
+    *("dependents", "destroy", "discovered object", "drift", "duplicate", "enforce", "environment"),
+    *("external object", "field", "foreign object", "forget", "ignore", "import", "intent", "kind", "lease"),
+    *("live object", "lock", "manifest", "mark", "member", "object", "orphaned block", "own block", "owner", "plan"),
+    *("policy", "prevent_destroy", "prune", "recompile", "replace", "saved plan", "seed", "serial", "shared block"),
+    *("snapshot", "stack", "state", "step", "tombstone", "unmanaged", "update", "yield"),
+)
+"""The terms of the project, each of which the glossary defines once, in alphabetical order."""
+
+
+def test_glossary_defines_each_term_once_in_alphabetical_order() -> None:
+    defined = [row.split("|")[1].strip() for row in _rows("glossary.md")]
+    assert defined == sorted(TERMS)
+
+
+def test_glossary_rows_name_both_equivalents() -> None:
+    assert [row for row in _rows("glossary.md") if len(row.split(" | ")) != 4 or "||" in row] == []
+
+
+def test_layout_names_every_package() -> None:
+    packages = {path.stem for path in (ROOT / "lettaform").iterdir() if path.suffix in ("", ".py")}
+    layout = set(re.findall(r"^\| \d+ \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    assert layout == {name for name in packages if not name.startswith("_")}
+
+
+def test_readme_links_glossary() -> None:
+    assert "(docs/glossary.md)" in (ROOT / "README.md").read_text()
+
+
+def test_manifest_in_readme_is_valid(tmp_path: Path) -> None:
+    manifest = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert manifest is not None
+    files = {
+        "lettaform.yaml": manifest[1],
+        "tools/weather.py": 'def get_weather(city: str) -> str:\n    """Return the weather."""\n    return city\n',
+        "prompts/supervisor.md": "You are a supervisor.\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    loaded = load(tmp_path, variables={"weather_key": "secret"})
+    assert (loaded.stack, loaded.warnings) == ("support", ())
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

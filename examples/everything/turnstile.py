@@ -1,4 +1,4 @@
-"""The museum's turnstile as an MCP server over stdio: JSON-RPC, a line each, out of the standard library alone."""
+"""An MCP server over stdio for the turnstile of the museum: one JSON-RPC message per line, standard library only."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def result(method, params):
 
 
 for request in map(json.loads, sys.stdin):
-    if "id" in request:  # a notification has none, and wants no answer
-        told = result(request["method"], request.get("params") or {})
-        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": told}) + "\n")
+    if "id" in request:  # a notification has no id and gets no answer
+        answer = result(request["method"], request.get("params") or {})
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": answer}) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""An MCP server over stdio, out of the standard library alone: two tools that know what time it is."""
+"""An MCP server over stdio with two tools that return the time and the day. Standard library only."""
 
 import json
 import sys
@@ -14,13 +14,13 @@ def tool(function):
 
 @tool
 def what_time():
-    """Tells the time of day, in UTC."""
+    """Return the time of day, in UTC."""
     return datetime.now(UTC).strftime("%H:%M")
 
 
 @tool
 def what_day(days: int = 0):
-    """Tells the day of the week, so many days from now."""
+    """Return the day of the week, this number of days from now."""
     return (datetime.now(UTC) + timedelta(days=days)).strftime("%A")
 
 
@@ -30,20 +30,20 @@ def offer(function):
     return {"name": function.__name__, "description": function.__doc__, "inputSchema": schema}
 
 
-def answer(method, told):
+def answer(method, params):
     if method == "initialize":
         server = {"name": "clock", "version": "1"}
-        return {"protocolVersion": told["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
+        return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
     if method == "tools/list":
         return {"tools": [offer(each) for each in TOOLS.values()]}
     if method == "tools/call":
-        return {"content": [{"type": "text", "text": TOOLS[told["name"]](**told.get("arguments", {}))}]}
+        return {"content": [{"type": "text", "text": TOOLS[params["name"]](**params.get("arguments", {}))}]}
     return {}
 
 
 for line in sys.stdin:
     request = json.loads(line)
-    if "id" in request:  # what has none is a notification
-        told = answer(request["method"], request.get("params") or {})
-        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": told}) + "\n")
+    if "id" in request:  # a notification has no id
+        result = answer(request["method"], request.get("params") or {})
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Arguments to a verb, its result to an exit code. One file per verb, imported when it is called."""
+"""Command line arguments to a verb, and its result to an exit code. Each verb is a module, imported on use."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lettaform.errors import LettaformError
 if TYPE_CHECKING:
     from lettaform.flow import Connection, Source
 
-# --- what every verb is told -----------------------------------------------------------------------------------------
+# --- global options ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Globals:
-    """The global options, wherever on the line they stood. `color`: stdout is a terminal that wants it."""
+    """The values of the global options. `color`: whether output is coloured."""
 
     directory: Path = field(default_factory=Path)
     files: tuple[Path, ...] = ()
@@ -40,13 +40,13 @@ class Globals:
     debug: bool = False
 
     def source(self) -> Source:
-        """Where the manifest is."""
+        """The files and variables of the manifest."""
         from lettaform.flow import Source
 
         return Source(self.directory, self.files, self.environment, self.variables, self.variable_files)
 
     def connection(self, patience: float | None = 60.0) -> Connection:
-        """How to reach the server. -v and --debug: with a line per request on stderr."""
+        """How to reach the server. With -v or --debug, each request is printed on stderr."""
         from lettaform.flow import Connection
 
         return Connection(
@@ -59,11 +59,11 @@ class Globals:
 
 
 _now: ContextVar[Globals | None] = ContextVar("globals", default=None)
-"""What is known when something goes wrong."""
+"""The global options read so far, for whoever reports an error."""
 
 
 def remember(now: Globals) -> Globals:
-    """Report errors in this form from here on."""
+    """Use these options for reports of errors from now on."""
     _now.set(now)
     return now
 
@@ -74,12 +74,17 @@ def _trace(line: str) -> None:
     click.echo(clean_line(line), err=True)
 
 
-def _colorful() -> bool:
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
+def _wants_color() -> bool:
+    """Whether output is coloured. NO_COLOR wins over FORCE_COLOR, and both over what stdout is."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 
 def _put(name: str, value: Any, now: Globals) -> Globals:
-    """`now` with one more option. What can be said several times adds up; the last word wins otherwise."""
+    """`now` with one more option. Repeatable options are collected; of others, the last value counts."""
     if name == "no_color":
         return replace(now, color=False)
     if name == "variables":
@@ -93,12 +98,12 @@ def _put(name: str, value: Any, now: Globals) -> Globals:
 def _assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise click.BadParameter("write it as name=value", param_hint="--var")
+        raise click.BadParameter("expected NAME=VALUE, for example --var model=letta/letta-free", param_hint="--var")
     return name, value
 
 
 class GlobalOption(click.Option):
-    """An option that may stand before the verb and after it. A verb's own help does not repeat it."""
+    """An option that may be given before and after the verb. The help of a verb lists only its name."""
 
     about: str
 
@@ -107,7 +112,7 @@ class GlobalOption(click.Option):
         self.about, self.shown = about, shown
 
     def take(self, context: click.Context, _: click.Parameter, value: Any) -> Any:
-        """Put it where the verb, and whoever reports an error, will look."""
+        """Store the value for the verb and for reports of errors."""
         if context.get_parameter_source(self.name or "") is ParameterSource.COMMANDLINE:
             context.obj = remember(_put(self.about, value, context.obj))
         return value
@@ -120,33 +125,51 @@ def _options(names: Iterable[str], *, shown: bool = False) -> list[GlobalOption]
     folder = click.Path(file_okay=False, exists=True, path_type=Path)
     file = click.Path(dir_okay=False, path_type=Path)
     words: dict[str, tuple[list[str], dict[str, Any]]] = {
-        "directory": (["-C", "--directory"], {"type": folder, "metavar": "DIR", "help": "Folder of the manifest."}),
+        "directory": (
+            ["-C", "--directory"],
+            {"type": folder, "metavar": "DIR", "help": "Folder of the manifest. Default: the current folder."},
+        ),
         "files": (
             ["-f", "--file"],
-            {"type": file, "multiple": True, "help": "Read this manifest instead of lettaform.yaml; may be repeated."},
+            {"type": file, "multiple": True, "help": "Manifest file to read instead of lettaform.yaml. Repeatable."},
         ),
-        "environment": (["-e", "--environment"], {"metavar": "ENV", "help": "Lay this environment over the rest."}),
+        "environment": (
+            ["-e", "--environment"],
+            {"metavar": "ENV", "help": "Environment of the manifest to apply on top of the rest."},
+        ),
         "variables": (
             ["--var"],
-            {"metavar": "NAME=VALUE", "multiple": True, "help": "Set a variable; may be repeated."},
+            {"metavar": "NAME=VALUE", "multiple": True, "help": "Value of a variable. Repeatable."},
         ),
         "variable_files": (
             ["--var-file"],
-            {"type": file, "multiple": True, "help": "Set variables from a YAML or JSON file; may be repeated."},
+            {"type": file, "multiple": True, "help": "YAML or JSON file with values of variables. Repeatable."},
         ),
         "server": (
             ["--server"],
-            {"metavar": "URL", "help": "The Letta server; before the manifest's and LETTA_BASE_URL."},
+            {
+                "metavar": "URL",
+                "help": "URL of the Letta server. Default: the manifest's, LETTA_BASE_URL, or http://localhost:8283.",
+            },
         ),
-        "json": (["--json"], {"is_flag": True, "help": "Print JSON for machines."}),
-        "no_color": (["--no-color"], {"is_flag": True, "help": "No colours; NO_COLOR does the same."}),
-        "verbose": (["-v", "--verbose"], {"is_flag": True, "help": "Whole texts, kept values, and each request."}),
-        "debug": (["--debug"], {"is_flag": True, "help": "Each request, and where in the code an error arose."}),
+        "json": (["--json"], {"is_flag": True, "help": "Print JSON instead of text."}),
+        "no_color": (
+            ["--no-color"],
+            {
+                "is_flag": True,
+                "help": "Print without colours, as with NO_COLOR=1. FORCE_COLOR=1 also colours pipes.",
+            },
+        ),
+        "verbose": (
+            ["-v", "--verbose"],
+            {"is_flag": True, "help": "Print whole texts, the values that agents changed, and each request."},
+        ),
+        "debug": (["--debug"], {"is_flag": True, "help": "Print each request, and the traceback of an error."}),
     }
     return [GlobalOption(name, words[name][0], shown=shown, **words[name][1]) for name in names]
 
 
-# --- the verbs -------------------------------------------------------------------------------------------------------
+# --- the verbs --------------------------------------------------------------------------------------------------------
 
 _MANIFEST = ("directory", "files", "environment", "variables", "variable_files")
 _ALWAYS = ("no_color", "debug")
@@ -155,7 +178,7 @@ _ALL = (*_MANIFEST, "server", "json", "verbose", *_ALWAYS)
 
 @dataclass(frozen=True)
 class Verb:
-    """Where a verb lives, what `--help` says about it, and which global options mean something to it."""
+    """A verb: module and function, its line in `lettaform --help`, and the global options it accepts."""
 
     place: str
     help: str
@@ -163,24 +186,24 @@ class Verb:
 
 
 VERBS: Mapping[str, Verb] = {
-    "init": Verb("init:init", "Write a small fleet that works.", ("directory", "json", *_ALWAYS)),
-    "validate": Verb("validate:validate", "Name all problems of the manifest.", (*_MANIFEST, "json", *_ALWAYS)),
-    "plan": Verb("plan:plan", "Show what would change."),
-    "apply": Verb("apply:apply", "Make it so: show the plan, ask, carry it out."),
-    "destroy": Verb("destroy:destroy", "Delete everything that carries this stack's mark."),
-    "show": Verb("show:show", "Show what is live."),
-    "state": Verb("state:state", "What the server remembers of this stack: list, show, mv, rm, rebuild."),
-    "import": Verb("import_:import_", "Adopt a living object under an address."),
-    "lock": Verb("lock:lock", "Who applies right now: show, release."),
-    "dev": Verb("dev:dev", "A real Letta server on this machine.", ("json", *_ALWAYS)),
-    "schema": Verb("schema:schema", "Print the JSON Schema of manifests, or of plans.", _ALWAYS),
-    "completion": Verb("completion:completion", "Print the script that completes lettaform in a shell.", _ALWAYS),
+    "init": Verb("init:init", "Write an example manifest.", ("directory", "json", *_ALWAYS)),
+    "validate": Verb("validate:validate", "Check the manifest without a server.", (*_MANIFEST, "json", *_ALWAYS)),
+    "plan": Verb("plan:plan", "Show the changes that apply would make."),
+    "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
+    "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
+    "show": Verb("show:show", "Show the live objects of the stack."),
+    "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
+    "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
+    "lock": Verb("lock:lock", "Show or release the lock of the stack."),
+    "dev": Verb("dev:dev", "Run a Letta server on this machine: up, down, status, logs.", ("json", *_ALWAYS)),
+    "schema": Verb("schema:schema", "Print a JSON Schema, or the reference of all fields.", _ALWAYS),
+    "completion": Verb("completion:completion", "Print the completion script of a shell.", _ALWAYS),
     "version": Verb("version:version", "Print the version.", ("json", *_ALWAYS)),
 }
 
 
 class Shell(click.Group):
-    """The verbs, loaded when called; and the one place where errors become words and exit codes."""
+    """The verbs, loaded on use. Errors are reported and turned into exit codes here only."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -203,20 +226,22 @@ class Shell(click.Group):
             from lettaform.errors import nearest
 
             near = nearest(args[0], list(VERBS))
-            ctx.fail(f"there is no verb `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""))
+            ctx.fail(f"unknown verb `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""))
         name, command, rest = super().resolve_command(ctx, args)
         for option in self.params:
             given = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
             if given and isinstance(option, GlobalOption) and option.about not in VERBS[name or ""].takes:
-                ctx.fail(f"`{name}` takes no {option.opts[-1]}")
+                ctx.fail(f"`{name}` does not accept {option.opts[-1]}")
         return name, command, rest
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **words: Any) -> Any:  # type: ignore[override]
-        """Run a line of arguments; ends the process with its exit code unless `standalone_mode` is False."""
+        """Run the arguments. Ends the process with the exit code, or returns it if `standalone_mode` is False."""
         arguments = list(sys.argv[1:] if args is None else args)
         standalone = words.pop("standalone_mode", True)
-        _tolerate()
-        words.setdefault("obj", remember(Globals(color=_colorful())))
+        _replace_unencodable()
+        color = _wants_color()
+        words.setdefault("obj", remember(Globals(color=color)))
+        words.setdefault("color", color or None)  # click removes colours from pipes unless it is told not to
         try:
             result = super().main(arguments, prog_name, standalone_mode=False, **words)
             code = result if isinstance(result, int) else 0
@@ -229,71 +254,80 @@ class Shell(click.Group):
 
 
 def _with_globals(command: click.Command, takes: Sequence[str]) -> click.Command:
-    """The command, and all below it, with the global options that it takes. Its own options come first."""
+    """The command and its subcommands with the global options that they accept, after their own options."""
     taken = {spelling for option in command.params for spelling in (*option.opts, *option.secondary_opts)}
     new = [option for option in _options(takes) if not taken & set(option.opts)]
     command.params = [*command.params, *new]
     if new and not command.epilog:
-        command.epilog = f"Global options (`lettaform --help`): {' '.join(option.opts[0] for option in new)}"
+        command.epilog = (
+            f"Global options, described by `lettaform --help`: {' '.join(option.opts[0] for option in new)}"
+        )
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _with_globals(inner, takes)
     return command
 
 
-# --- when something goes wrong ---------------------------------------------------------------------------------------
+# --- reports of errors ------------------------------------------------------------------------------------------------
 
 
-def _tolerate() -> None:
-    """A terminal that cannot show a character gets its number instead of a crash."""
+_NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What click 8.2 and later raise, with the help as message, for a group without a verb. Older ones print the help."""
+
+
+def _replace_unencodable() -> None:
+    """Print the code of a character that the encoding of the terminal cannot represent."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _exit_code(error: BaseException, arguments: Sequence[str]) -> int:
-    """Tell the user what happened, once, in the form that was asked for; the code that the process ends with."""
+    """Report the error once, as text or JSON. Returns the exit code."""
     try:
-        return _tell(error, arguments)
+        return _report(error, arguments)
     except BrokenPipeError:
-        return _muted()
+        return _close_output()
     finally:
         try:
             sys.stdout.flush()
         except BrokenPipeError:
-            _muted()
+            _close_output()
 
 
-def _tell(error: BaseException, arguments: Sequence[str]) -> int:
+def _report(error: BaseException, arguments: Sequence[str]) -> int:
     now = _now.get() or Globals()
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:  # from a TaskGroup
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:  # raised in a TaskGroup
         error = error.exceptions[0]
-    if isinstance(error, BrokenPipeError):  # whoever read us has gone
-        return _muted()
+    if isinstance(error, BrokenPipeError):  # the reader of the pipe ended
+        return _close_output()
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     if isinstance(error, KeyboardInterrupt | click.Abort):
         click.echo("Interrupted.", err=True)
         return 130
     json = now.json or (isinstance(error, click.UsageError) and "--json" in arguments)
+    if isinstance(error, _NO_ARGUMENTS):
+        click.echo(error.message, color=now.color or None)
+        return 0
     if isinstance(error, LettaformError):
-        _say_error(error, now, json)
+        _report_error(error, now, json)
         return error.exit_code
     if isinstance(error, click.ClickException):
-        _say_refusal(error, json)
+        _report_usage(error, json)
         return 1
-    _say_bug(error, now, json)
+    _report_bug(error, now, json)
     return 1
 
 
-def _muted() -> int:
-    """Nobody reads stdout any more: what is left in its buffer must not complain at exit."""
+def _close_output() -> int:
+    """Discard the rest of stdout, because its reader ended. Otherwise Python reports an error at exit."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
-def _say_error(error: LettaformError, now: Globals, json: bool) -> None:
+def _report_error(error: LettaformError, now: Globals, json: bool) -> None:
     if json:
         from lettaform.render import data
 
@@ -301,18 +335,19 @@ def _say_error(error: LettaformError, now: Globals, json: bool) -> None:
     else:
         from lettaform.render import problems
 
-        click.echo(problems.error(error, color=now.color and sys.stderr.isatty()), err=True, nl=False)
+        color = now.color and (sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR")))
+        click.echo(problems.error(error, color=color), err=True, nl=False, color=color or None)
     if now.debug:
-        _say_traceback(error, now)
+        _print_traceback(error, now)
 
 
-def _say_refusal(error: click.ClickException, json: bool) -> None:
-    """A line of arguments that click cannot make sense of."""
+def _report_usage(error: click.ClickException, json: bool) -> None:
+    """Arguments that click cannot parse."""
     from lettaform.render.clean import clean_line
 
     context = error.ctx if isinstance(error, click.UsageError) else None
-    message = clean_line(error.format_message())
-    hint = f"{context.command_path} --help" if context else None
+    message = clean_line(" ".join(error.format_message().split()))  # click lists choices on several lines
+    hint = f"run `{context.command_path} --help`" if context else None
     if json:
         from json import dumps
 
@@ -321,10 +356,10 @@ def _say_refusal(error: click.ClickException, json: bool) -> None:
     click.echo(f"Error: {message}" + (f"\n  → {hint}" if hint else ""), err=True)
 
 
-def _say_bug(error: BaseException, now: Globals, json: bool) -> None:
-    """Not a LettaformError: our fault. Its message might hold anything, so that only --debug shows it."""
+def _report_bug(error: BaseException, now: Globals, json: bool) -> None:
+    """An exception that is not a LettaformError. Its message may contain secrets, so only --debug prints it."""
     message = f"lettaform has a bug: {type(error).__name__}{_where(error)}"
-    hint = "please report it: what you ran, `lettaform version`, and what the same command prints with --debug"
+    hint = "please report the command, the output of `lettaform version`, and what the command prints with --debug"
     if json:
         from json import dumps
 
@@ -332,19 +367,19 @@ def _say_bug(error: BaseException, now: Globals, json: bool) -> None:
     else:
         click.echo(f"Error: {message}\n  → {hint}", err=True)
     if now.debug:
-        _say_traceback(error, now)
+        _print_traceback(error, now)
 
 
 def _where(error: BaseException) -> str:
-    """The last line of ours that it passed."""
+    """The last line of lettaform in the traceback."""
     import traceback
 
     root = Path(__file__).parent.parent
-    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(root)]
-    return f" in {Path(ours[-1].filename).relative_to(root.parent)}:{ours[-1].lineno}" if ours else ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(root)]
+    return f" in {Path(frames[-1].filename).relative_to(root.parent)}:{frames[-1].lineno}" if frames else ""
 
 
-def _say_traceback(error: BaseException, now: Globals) -> None:
+def _print_traceback(error: BaseException, now: Globals) -> None:
     import traceback
 
     from lettaform.render.clean import clean, redact
@@ -354,14 +389,14 @@ def _say_traceback(error: BaseException, now: Globals) -> None:
     click.echo(clean(redact("".join(traceback.format_exception(error)), secrets)), err=True, nl=False)
 
 
-# --- what verbs share ------------------------------------------------------------------------------------------------
+# --- shared by the verbs ----------------------------------------------------------------------------------------------
 
 
 def ask(question: str) -> bool:
-    """A question on the terminal; anything but yes is no. Call it only where `can_ask()`."""
+    """Ask on the terminal. Only `y` and `yes` agree. Call it only if `can_ask()`."""
     before = None
     with suppress(ValueError):  # not in the main thread
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's would wait for the answer
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's own waits for the answer
     try:
         click.echo(f"{question} [y/N] ", err=True, nl=False)
         answer = sys.stdin.readline()
@@ -374,12 +409,12 @@ def ask(question: str) -> bool:
 
 
 def can_ask() -> bool:
-    """Whether somebody is there to answer."""
+    """Whether a user at a terminal can answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def until_nobody_reads(write: Callable[[str], None]) -> Callable[[str], None]:
-    """`write`, and silence after a broken pipe: what is under way must not die of it."""
+def until_closed(write: Callable[[str], None]) -> Callable[[str], None]:
+    """`write`, which does nothing once its pipe is broken, so that a running apply continues."""
     broken = False
 
     def written(text: str) -> None:
@@ -389,26 +424,54 @@ def until_nobody_reads(write: Callable[[str], None]) -> Callable[[str], None]:
                 write(text)
             except BrokenPipeError:
                 broken = True
-                _muted()
+                _close_output()
 
     return written
+
+
+def _print_version(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given:
+        from lettaform.cli.version import line
+
+        click.echo(line())
+        context.exit()
+
+
+_VERSION = click.Option(
+    ["--version"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
 
 
 @click.command(
     cls=Shell,
     subcommand_metavar="VERB [ARGS]...",
-    params=[*_options(_ALL, shown=True)],
+    params=[*_options(_ALL, shown=True), _VERSION],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 def cli() -> None:
-    """Terraform for Letta agents: declare agents, shared memory and tools in YAML; plan, apply, converge.
+    """Manage Letta agents, memory blocks and tools from a YAML manifest.
 
-    Exit codes: 0 fine, 1 error, 2 changes (with --detailed-exitcode), 4 conflict, 5 partly applied, 6 stale plan,
-    7 refused by a policy, 8 locked, 130 interrupted.
+    Write a manifest, run `lettaform plan` to see the changes, and `lettaform apply` to make them.
+
+    \b
+    Exit codes:
+      0    success; with --detailed-exitcode: no changes
+      1    error, also in the arguments or in the manifest
+      2    with --detailed-exitcode: there are changes
+      5    partly applied: at least one step failed or was skipped
+      6    the saved plan is stale
+      7    the plan would destroy a protected object
+      8    the stack is locked
+      130  interrupted
     """
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Entry point of the console script."""
     cli.main(prog_name="lettaform")
-    raise AssertionError  # never: a standalone main exits
+    raise AssertionError  # not reached: cli.main ends the process

@@ -1,7 +1,8 @@
-"""`lettaform apply`: the plan, asked for, then done."""
+"""`lettaform apply`: show the plan, ask for confirmation, carry it out."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lettaform.cli import Globals, ask, can_ask, until_nobody_reads
+from lettaform.cli import Globals, ask, can_ask, until_closed
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, narrowing, prune
 
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from lettaform.model import Plan, Report
     from lettaform.render.progress import Notify
 
-yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 parallel = click.option(
-    "--parallel", type=click.IntRange(1, 64), default=8, show_default=True, metavar="N", help="Requests at a time."
+    "--parallel",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of concurrent requests.",
 )
 
 Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]"]
-"""An apply that is told whom to ask and whom to tell."""
+"""Runs an apply. Calls the first argument for consent, and the second for each event."""
 
 
 @click.command()
@@ -39,7 +45,11 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 def apply(
     asked: Globals, /, saved: Path | None, yes: bool, parallel: int, patience: float | None, **options: Any
 ) -> int:
-    """Show the plan, ask, carry it out. With PLAN, a file of `plan -o`: exactly that, or nothing."""
+    """Create, update and replace objects to match the manifest. Shows the plan and asks for confirmation.
+
+    With PLAN, a file written by `lettaform plan -o FILE`, exactly that plan is applied. If the server or the manifest
+    has changed since, nothing is applied and the exit code is 6.
+    """
     from lettaform import flow
 
     source, connection = asked.source(), asked.connection(patience)
@@ -48,59 +58,68 @@ def apply(
             asked,
             yes,
             "Apply",
+            "lettaform apply -y",
             lambda consent, notify: flow.apply(
-                source, connection, flow.PlanOptions(**options), consent=consent, notify=notify, parallel=parallel
+                source,
+                connection,
+                flow.PlanOptions(**options),
+                consent=consent,
+                interactive=not yes,
+                notify=notify,
+                parallel=parallel,
             ),
         )
     if given := [name for name, value in options.items() if value]:
-        raise click.UsageError(f"a saved plan has decided that already: --{given[0].replace('_', '-')}")
+        raise click.UsageError(
+            f"--{given[0].replace('_', '-')} cannot be combined with a saved plan; give it to `lettaform plan -o FILE`"
+        )
     return carry_out(
         asked,
         yes,
         "Apply",
+        f"lettaform apply -y {shlex.quote(str(saved))}",
         lambda consent, notify: flow.apply_saved(
-            saved, source, connection, consent=consent, notify=notify, parallel=parallel
+            saved, source, connection, consent=consent, interactive=not yes, notify=notify, parallel=parallel
         ),
     )
 
 
-def carry_out(asked: Globals, yes: bool, verb: str, run: Run) -> int:
-    """Show, ask, run, tell; the exit code. Also for `destroy`."""
+def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run) -> int:
+    """Show the plan, ask, run, print the report. Returns the exit code. Also used by `destroy`."""
     from lettaform.render import data, text
 
     if asked.json and not yes:
-        raise click.UsageError("--json cannot ask; add -y")
-    write = until_nobody_reads(click.echo)
-    session = _Session(asked, yes, verb, write)
+        raise click.UsageError("--json cannot ask for confirmation; add -y")
+    write = until_closed(click.echo)
+    confirmation = _Confirmation(asked, yes, verb, command, write)
     with _watch(asked, write) as notify:
-        plan, report = run(session.consent, notify)
-    session.show(plan)
+        plan, report = run(confirmation.consent, notify)
+    if confirmation.shown is None:
+        confirmation.show(plan)
     if asked.json:
         write(data.dumps(data.summary(report)))
     elif report is not None:
         write("\n" + text.report(plan, report, color=asked.color).removesuffix("\n"))
-    if report is None and session.refused:
-        click.echo(session.refused, err=True)
+    if report is None and confirmation.refused:
+        click.echo(confirmation.refused, err=True)
         return 1
     return report.exit_code if report is not None else 0
 
 
-class _Session:
-    """One plan: shown once, asked about once."""
+class _Confirmation:
+    """Shows each plan and asks for consent to it. `command` runs the same without a question."""
 
-    def __init__(self, asked: Globals, yes: bool, verb: str, write: Callable[[str], None]) -> None:
-        self.asked, self.yes, self.verb, self.write = asked, yes, verb, write
-        self.shown = False
+    def __init__(self, asked: Globals, yes: bool, verb: str, command: str, write: Callable[[str], None]) -> None:
+        self.asked, self.yes, self.verb, self.command, self.write = asked, yes, verb, command, write
+        self.shown: Plan | None = None
         self.refused = ""
 
     def show(self, plan: Plan) -> None:
         from lettaform.render import data, text
 
-        if self.shown:
-            return
-        self.shown = True
+        self.shown = plan
         if self.asked.json:
-            self.write(data.dumps(data.planned(plan)))
+            self.write(data.dumps(data.plan_event(plan)))
             click.echo(text.notices(plan), err=True, nl=False)
         else:
             self.write(text.plan(plan, color=self.asked.color, verbose=self.asked.verbose).removesuffix("\n"))
@@ -110,7 +129,9 @@ class _Session:
         if self.yes:
             return True
         if not can_ask():
-            self.refused = f"Error: nobody is there to agree; `lettaform {self.verb.lower()} -y` needs no question"
+            self.refused = (
+                f"Error: confirmation is needed, but there is no terminal to ask on\n  → run `{self.command}`"
+            )
             return False
         number = len(plan.changes)
         what = "this change" if number == 1 else f"these {number} changes" if number else "this plan"
@@ -119,12 +140,12 @@ class _Session:
         click.echo(err=True)
         agreed = ask(f"{self.verb} {what}?")
         if not agreed:
-            self.refused = "Nothing was done."
+            self.refused = "Cancelled. Nothing was changed."
         return agreed
 
 
 def _watch(asked: Globals, write: Callable[[str], None]) -> AbstractContextManager[Notify]:
-    """Who is told what happens: machines a line of JSON, a terminal a bar, a pipe a line of text."""
+    """How events are shown: as JSON lines with --json, as a progress bar on a terminal, otherwise as lines of text."""
     from lettaform.render import data, progress
 
     if asked.json:

@@ -1,4 +1,4 @@
-"""`lettaform destroy`: everything that carries this stack's mark."""
+"""`lettaform destroy`: delete all objects of the stack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from lettaform.cli.plan import allow_destroy
 @locking
 @click.pass_obj
 def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[str, ...], patience: float | None) -> int:
-    """Delete everything that carries this stack's mark, after a snapshot. Nothing else is touched."""
+    """Delete all objects of the stack. Shows them and asks for confirmation. No other object is changed.
+
+    Their values and agent files are written to .lettaform/snapshots first.
+    """
     from lettaform import flow
 
     options = flow.PlanOptions(destroy=True, allow_destroy=allow_destroy)
@@ -25,7 +28,14 @@ def destroy(asked: Globals, /, yes: bool, parallel: int, allow_destroy: tuple[st
         asked,
         yes,
         "Destroy",
+        "lettaform destroy -y",
         lambda consent, notify: flow.apply(
-            asked.source(), asked.connection(patience), options, consent=consent, notify=notify, parallel=parallel
+            asked.source(),
+            asked.connection(patience),
+            options,
+            consent=consent,
+            interactive=not yes,
+            notify=notify,
+            parallel=parallel,
         ),
     )

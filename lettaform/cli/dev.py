@@ -1,4 +1,4 @@
-"""`lettaform dev`: a real Letta server on this machine."""
+"""`lettaform dev`: run a Letta server on this machine."""
 
 from __future__ import annotations
 
@@ -17,27 +17,40 @@ _port = click.option(
     type=click.IntRange(0, 65535),
     default=local.DEFAULT_PORT,
     show_default=True,
-    help="Where it listens, on 127.0.0.1.",
+    help="Port on 127.0.0.1 that the server listens on.",
 )
 _data = click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), help="Folder of its data (one per port by default)."
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the server's data. Default: one folder per port.",
 )
 
 
 @click.group()
 def dev() -> None:
-    """A real Letta server on this machine, from PyPI, with its own PostgreSQL; no Docker, no key."""
+    """Run a Letta server on this machine, installed from PyPI, with its own PostgreSQL.
+
+    Docker and API keys are not needed.
+    """
 
 
 @dev.command()
 @_port
 @_data
 @click.option(
-    "--letta", metavar="RELEASE", help=f"An older one than {local.LETTA}, as 0.16.2; data keep the one that made them."
+    "--letta",
+    metavar="RELEASE",
+    help=f"Letta release to install, for example 0.16.2. Default: {local.LETTA}, or the release that created the data.",
 )
-@click.option("--echo-model", is_flag=True, help="Give it a model that needs no key and repeats what it hears.")
-@click.option("--password", help="Ask every request for this bearer token.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds to get healthy.")
+@click.option("--echo-model", is_flag=True, help="Add a model that needs no API key and repeats its input.")
+@click.option("--password", help="Bearer token that every request must send.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=120,
+    show_default=True,
+    help="Maximum number of seconds until the server is ready.",
+)
 @click.pass_obj
 def up(
     asked: Globals,
@@ -49,7 +62,7 @@ def up(
     password: str | None,
     timeout: float,
 ) -> None:
-    """Start it, or find it running. The first time, it is installed. Port 0 means a free one."""
+    """Start the server, unless it is running. The first start installs it. Port 0 selects a free port."""
     server = local.up(
         port,
         data,
@@ -63,45 +76,48 @@ def up(
         names = ("url", "version", "model", "embedding", "data", "pid")
         click.echo(json.dumps({name: getattr(server, name) for name in names}, default=str))
         return
-    click.echo(f"Letta {server.version} runs at {server.url}")
+    click.echo(f"Letta {server.version} is running at {server.url}")
     click.echo(f"  model      {server.model}")
     click.echo(f"  embedding  {server.embedding}")
     click.echo(f"  log        {server.log}")
-    click.echo(f"  stop it    lettaform dev down --port {server.url.rpartition(':')[2]}")
+    click.echo(f"  stop       lettaform dev down --port {server.url.rpartition(':')[2]}")
 
 
 @dev.command()
-@click.option("--port", type=click.IntRange(1, 65535), help=f"[default: {local.DEFAULT_PORT}]")
+@click.option("--port", type=click.IntRange(1, 65535), help=f"Port of the server. Default: {local.DEFAULT_PORT}.")
 @_data
-@click.option("--purge", is_flag=True, help="Delete its data, too.")
-@click.option("--all", "everything", is_flag=True, help="All servers that were started here.")
+@click.option("--purge", is_flag=True, help="Also delete the server's data.")
+@click.option("--all", "everything", is_flag=True, help="Stop all servers that were started on this machine.")
 @click.pass_obj
 def down(asked: Globals, /, port: int | None, data: Path | None, purge: bool, everything: bool) -> None:
-    """Stop it. Its data stay, unless --purge."""
+    """Stop the server. Its data is kept unless --purge is given."""
     if everything and (port is not None or data is not None):
-        raise LocalError("--all goes without --port and --data")
+        raise LocalError("--all cannot be combined with --port or --data")
     folders = [known.data for known in local.status()] if everything else [data]
-    told = []
+    stopped = []
     for folder in folders:
         ran = local.down(port or local.DEFAULT_PORT, folder, purge=purge)
         name = f"the server of {folder}" if folder else f"the server on port {port or local.DEFAULT_PORT}"
-        told.append({"server": name, "ran": ran, "purged": purge})
+        stopped.append({"server": name, "ran": ran, "purged": purge})
     if asked.json:
-        click.echo(json.dumps({"stopped": told}))
+        click.echo(json.dumps({"stopped": stopped}))
         return
-    for each in told:
-        line = f"stopped {each['server']}" if each["ran"] else f"{each['server']} did not run"
+    for each in stopped:
+        line = f"stopped {each['server']}" if each["ran"] else f"{each['server']} was not running"
         click.echo(line + (", data deleted" if purge else ""))
-    if not told:
-        click.echo("nothing to stop")
+    if not stopped:
+        click.echo("no server to stop")
 
 
 @dev.command()
-@click.option("--port", type=click.IntRange(1, 65535), help="Only this one; all by default.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the server. Default: all servers.")
 @_data
 @click.pass_obj
 def status(asked: Globals, /, port: int | None, data: Path | None) -> None:
-    """What runs, what was stopped, and where its data are."""
+    """List the servers on this machine.
+
+    Columns: URL, condition, Letta release, folder of the data.
+    """
     found = local.status(port, data)
     if asked.json:
         names = ("url", "condition", "version", "model", "embedding", "data", "pid")
@@ -111,18 +127,20 @@ def status(asked: Globals, /, port: int | None, data: Path | None) -> None:
     for known in found:
         click.echo(f"{known.url}  {known.condition:8}  Letta {known.version}  {known.data}")
     if not found:
-        click.echo("no server here; `lettaform dev up` starts one")
+        click.echo("no server on this machine; `lettaform dev up` starts one")
 
 
 @dev.command()
 @_port
 @_data
-@click.option("-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="How many lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until Ctrl-C.")
-@click.option("--postgres", is_flag=True, help="That of its PostgreSQL.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(min=0), default=50, show_default=True, help="Number of lines to print."
+)
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they are written, until Ctrl-C.")
+@click.option("--postgres", is_flag=True, help="Print the log of the server's PostgreSQL.")
 @click.pass_obj
 def logs(asked: Globals, /, port: int, data: Path | None, lines: int, follow: bool, postgres: bool) -> None:
-    """The end of its log."""
+    """Print the last lines of the server's log."""
     of: Literal["letta", "postgres"] = "postgres" if postgres else "letta"
     for line in local.logs(port, data, lines=lines, follow=follow, of=of):
         click.echo(json.dumps({"line": line}) if asked.json else line)

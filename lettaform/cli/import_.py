@@ -1,4 +1,4 @@
-"""`lettaform import`: adopt what lives already."""
+"""`lettaform import`: manage an existing object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from lettaform.cli.lock import locking
 @locking
 @click.pass_obj
 def import_(asked: Globals, /, address: str, id: str, patience: float | None) -> None:
-    """Adopt the living object ID under ADDRESS of the manifest. Only its mark is written; `plan` shows what differs."""
+    """Manage the existing object ID under ADDRESS of the manifest.
+
+    Only lettaform's mark is written to the object. `lettaform plan` then shows the values that differ.
+    """
     from lettaform import flow
     from lettaform.render import data, text
 

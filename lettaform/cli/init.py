@@ -1,4 +1,4 @@
-"""`lettaform init`: a small fleet that works."""
+"""`lettaform init`: write an example manifest."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MANIFEST = """\
 stack: {stack}
 
 variables:
-  model:     {{default: letta/letta-free, description: The model of every agent.}}
-  embedding: {{default: letta/letta-free, description: The model that embeds for every agent.}}
+  model:     {{default: letta/letta-free, description: Model of all agents.}}
+  embedding: {{default: letta/letta-free, description: Embedding model of all agents.}}
 
 defaults:
   agents:
@@ -26,15 +26,15 @@ defaults:
     embedding: "${{var.embedding}}"
 
 blocks:
-  organization:                      # one block, seen by both agents
+  organization:                      # one block, shared by both agents
     value: We answer questions about our product.
-    description: What everybody in the team must know.
+    description: What the whole team must know.
 
 agents:
   supervisor:
     system: !file prompts/supervisor.md
-    memory:                          # its own; it rewrites them while it runs
-      persona: I plan the work and hand it out.
+    memory:                          # its own blocks; the agent changes them at run time
+      persona: I plan and assign the work.
       human: {{value: Nobody yet., limit: 2000}}
     blocks: [organization]
     tools: [conversation_search, memory_insert, memory_replace]
@@ -49,18 +49,18 @@ agents:
 SUPERVISOR = """\
 You are the supervisor of a small team.
 
-Patch what you learn about the person you talk to in the memory block `human`,
-and what the whole team must know in `organization`.
+Write what you learn about the person you talk to into the memory block `human`.
+Write what the whole team must know into the block `organization`.
 """
 
 WORKER = """\
 You are a worker in a small team.
 
-Read the memory block `organization` before you answer. Say so when you do not know something.
+Read the memory block `organization` before you answer. If you do not know something, say so.
 """
 
 WORKFLOW = """\
-# Plans on every pull request, applies on main. Secrets of the repository: LETTA_BASE_URL, LETTA_API_KEY.
+# Runs plan on every pull request and apply on main. Needs the repository secrets LETTA_BASE_URL and LETTA_API_KEY.
 name: lettaform
 on:
   pull_request:
@@ -99,17 +99,17 @@ IGNORED = ".lettaform/"
 
 NEXT = """
 Next:
-  lettaform dev up      a Letta server on this machine, unless you have one
-  lettaform plan        what would change
-  lettaform apply       make it so
+  lettaform dev up      start a Letta server on this machine, unless you have one
+  lettaform plan        show the changes
+  lettaform apply       make the changes
 """
 
 
 @click.command()
-@click.option("--ci", type=click.Choice(["github"]), help="Also write a workflow that plans and applies.")
+@click.option("--ci", type=click.Choice(["github"]), help="Also write a CI workflow that runs plan and apply.")
 @click.pass_obj
 def init(asked: Globals, /, ci: str | None) -> None:
-    """Write a small fleet that works: two agents around a shared memory. Overwrites nothing."""
+    """Write an example manifest: two agents with a shared memory block. Existing files are not overwritten."""
     from lettaform.manifest.schema import text
 
     folder = asked.directory
@@ -121,16 +121,17 @@ def init(asked: Globals, /, ci: str | None) -> None:
     }
     if ci == "github":
         files[".github/workflows/lettaform.yml"] = WORKFLOW.format(version=__version__)
-    there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
-    if there:
-        message = f"there is already {', '.join(there)}; nothing was written"
+    existing = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
+    if existing:
+        message = f"these files exist already: {', '.join(existing)}; nothing was written"
         raise LettaformError(message, "choose another folder with -C")
     try:
         for name, content in files.items():
             _write(folder / name, content)
         ignoring = _ignore(folder / ".gitignore")
     except OSError as error:
-        raise LettaformError(f"{error.filename} cannot be written: {error.strerror}") from error
+        message = f"cannot write {error.filename}: {error.strerror}"
+        raise LettaformError(message, "make the folder writable, or choose another folder with -C") from error
     written = [*files, *([".gitignore"] if ignoring else [])]
     if asked.json:
         click.echo(json.dumps({"written": written}))
@@ -139,7 +140,7 @@ def init(asked: Globals, /, ci: str | None) -> None:
 
 
 def _stack(folder: Path) -> str:
-    """The folder's name, as far as a stack can be called so."""
+    """A stack name made from the name of the folder."""
     return re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "fleet"
 
 
@@ -150,7 +151,7 @@ def _write(path: Path, content: str) -> None:
 
 
 def _ignore(path: Path) -> bool:
-    """Have git ignore our working files. What the file says already stays; False if it says this, too."""
+    """Add lettaform's working files to a .gitignore. Returns False if they are there already."""
     text = path.read_text("utf-8") if path.exists() else ""
     if IGNORED in text.splitlines():
         return False

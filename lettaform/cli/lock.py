@@ -1,4 +1,4 @@
-"""`lettaform lock`: who applies right now. And the options of the verbs that hold it."""
+"""`lettaform lock`: show and release the lock of the stack. Also the options of the verbs that take the lock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lettaform.errors import LettaformError
 
 
 def locking(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """A verb that is alone on its stack; it gets `patience`: seconds, or None without a lock."""
+    """Add the lock options to a verb. It gets `patience`: seconds to wait for the lock, or None to go without it."""
 
     @click.option(
         "--lock-timeout",
@@ -21,9 +21,13 @@ def locking(verb: Callable[..., Any]) -> Callable[..., Any]:
         default=60,
         show_default=True,
         metavar="SECONDS",
-        help="Wait so long for another apply to end; a dead one is noticed within 15.",
+        help="How long to wait for the lock of the stack. The lock of a crashed run is taken over within 15 seconds.",
     )
-    @click.option("--no-lock", is_flag=True, help="Go without the lock, where nobody else can apply meanwhile.")
+    @click.option(
+        "--no-lock",
+        is_flag=True,
+        help="Do not take the lock. Use it only if no other run can change the stack at the same time.",
+    )
     @wraps(verb)
     def wrapped(*words: Any, lock_timeout: float, no_lock: bool, **named: Any) -> Any:
         return verb(*words, patience=None if no_lock else lock_timeout, **named)
@@ -33,34 +37,36 @@ def locking(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def lock() -> None:
-    """Who applies right now: one at a time holds the stack's lock."""
+    """Show or release the lock of the stack. Only one run at a time can change a stack."""
 
 
 @lock.command()
 @click.pass_obj
 def show(asked: Globals, /) -> None:
-    """Show who holds the lock, since when."""
+    """Show who holds the lock, and since when."""
     from lettaform import flow
     from lettaform.render import data
     from lettaform.render.clean import clean_line
 
     held = flow.lock_show(asked.source(), asked.connection())
     if asked.json:
-        told = {"holder": held.holder, "since": held.since, "run": held.run, "id": held.id} if held else None
-        click.echo(data.dumps({"lock": told}))
+        shown = {"holder": held.holder, "since": held.since, "run": held.run, "id": held.id} if held else None
+        click.echo(data.dumps({"lock": shown}))
     elif held is None:
-        click.echo("Nobody holds the lock.")
+        click.echo("The stack is not locked.")
     else:
-        click.echo(clean_line(f"{held.holder} since {held.since}" + (f", run {held.run}" if held.run else "")))
+        click.echo(
+            clean_line(f"Locked by {held.holder} since {held.since}" + (f", run {held.run}" if held.run else ""))
+        )
 
 
 @lock.command()
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def release(asked: Globals, /, yes: bool) -> None:
-    """Take the lock from whoever holds it. Only for a run that is dead: a living one stops at its next beat.
+    """Release the lock of a run that has ended without releasing it. A run that is still active stops.
 
-    Takes some seconds: a dead run may have sent what the server has not done yet, and nobody may begin before that.
+    This takes some seconds, because the server may still be carrying out the last requests of that run.
     """
     from lettaform import flow
     from lettaform.cli import ask, can_ask
@@ -69,10 +75,11 @@ def release(asked: Globals, /, yes: bool) -> None:
 
     held = flow.lock_show(asked.source(), asked.connection())
     if held is None:
-        raise LettaformError("nobody holds the lock")
+        raise LettaformError("the stack is not locked", "there is nothing to release")
     if not yes and not can_ask():
-        raise LettaformError("nobody is there to agree", "`lettaform lock release -y` needs no question")
-    if not yes and not ask(f"Take the lock from {clean_line(held.holder)}, who has it since {held.since}?"):
-        raise LettaformError("nothing was done")
+        message = "confirmation is needed, but there is no terminal to ask on"
+        raise LettaformError(message, "run `lettaform lock release -y`")
+    if not yes and not ask(f"Release the lock that {clean_line(held.holder)} holds since {held.since}?"):
+        raise LettaformError("cancelled; the lock was not released")
     flow.lock_release(asked.source(), asked.connection())
-    click.echo(data.dumps({"released": held.id}) if asked.json else f"Released: {clean_line(held.holder)} held it.")
+    click.echo(data.dumps({"released": held.id}) if asked.json else f"Released the lock of {clean_line(held.holder)}.")

@@ -1,7 +1,8 @@
-"""`lettaform plan`: what would change."""
+"""`lettaform plan`: show the changes that apply would make."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,25 +14,37 @@ from lettaform.cli import Globals, remember
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-prune = click.option("--prune", is_flag=True, help="Delete what carries the stack's mark and is no longer declared.")
+prune = click.option(
+    "--prune", is_flag=True, help="Also delete the objects of the stack that the manifest no longer declares."
+)
 allow_destroy = click.option(
     "--allow-destroy",
     metavar="PATTERN",
     multiple=True,
-    help="Consent to lose what is protected or must be replaced: an address, with * for any text; may be repeated.",
+    help="Allow protected objects at these addresses to be deleted or replaced; * stands for any text. Repeatable.",
 )
 
 
 def narrowing(command: F) -> F:
     """--target, --exclude and --reseed."""
     options = [
-        click.option("--target", metavar="PATTERN", multiple=True, help="Only these addresses; may be repeated."),
-        click.option("--exclude", metavar="PATTERN", multiple=True, help="Not these addresses; may be repeated."),
+        click.option(
+            "--target",
+            metavar="PATTERN",
+            multiple=True,
+            help="Change only these addresses; * stands for any text. Repeatable.",
+        ),
+        click.option(
+            "--exclude",
+            metavar="PATTERN",
+            multiple=True,
+            help="Do not change these addresses; * stands for any text. Repeatable.",
+        ),
         click.option(
             "--reseed",
             metavar="ADDRESS",
             multiple=True,
-            help="Write the manifest's seed over what the agent made of it; may be repeated.",
+            help="Overwrite the values that agents changed at this address with the manifest's values. Repeatable.",
         ),
     ]
     for option in reversed(options):
@@ -40,9 +53,14 @@ def narrowing(command: F) -> F:
 
 
 @click.command()
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `apply FILE`.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), help="text unless --json is given.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save the plan to a file, for `lettaform apply FILE`.",
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there are changes.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), help="Output format. Default: text.")
 @narrowing
 @prune
 @allow_destroy
@@ -55,12 +73,12 @@ def plan(
     form: str | None,
     **options: Any,
 ) -> int:
-    """Show what would change. Writes nothing to the server."""
+    """Show the changes that `lettaform apply` would make. Nothing is written to the server."""
     from lettaform import flow
     from lettaform.render import data, text
 
     if asked.json and form == "text":
-        raise click.UsageError("--json and --format text contradict each other")
+        raise click.UsageError("--json cannot be combined with --format text")
     asked = remember(replace(asked, json=asked.json or form == "json"))
     found = flow.plan(asked.source(), asked.connection(), flow.PlanOptions(**options))
     if asked.json:
@@ -70,5 +88,7 @@ def plan(
         click.echo(text.plan(found, color=asked.color, verbose=asked.verbose), nl=False)
     if out is not None:
         flow.save(found, out)
-        click.echo(f"Saved. `lettaform apply {out}` carries out exactly this.", err=True)
+        click.echo(
+            f"Saved the plan. To apply exactly this plan, run `lettaform apply {shlex.quote(str(out))}`.", err=True
+        )
     return 2 if detailed_exitcode and found else 0

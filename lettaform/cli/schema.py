@@ -1,4 +1,4 @@
-"""`lettaform schema`: what a manifest, or a plan, may look like, and what every field is."""
+"""`lettaform schema`: print a JSON Schema, or the reference of all fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("what", type=click.Choice(["manifest", "plan", "fields"]), default="manifest")
 def schema(what: str) -> None:
-    """Print the JSON Schema of manifests, for editors, or of plans, for programs; or all fields, for people."""
+    """Print the JSON Schema of manifests or of plans, or the reference of all fields in Markdown."""
     if what == "fields":
         from lettaform.render.fields import page
 

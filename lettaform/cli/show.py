@@ -1,4 +1,4 @@
-"""`lettaform show`: what is live."""
+"""`lettaform show`: show live objects."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lettaform.cli import Globals
 @click.argument("address", required=False)
 @click.pass_obj
 def show(asked: Globals, /, address: str | None) -> None:
-    """Show what is live of this stack, as the server has it now: all of it, or what answers to ADDRESS."""
+    """Show the live objects of the stack with their current values. With ADDRESS, only that object."""
     from lettaform import flow
-    from lettaform.render import data, text
+    from lettaform.render import data, objects
 
     found = flow.show(asked.source(), asked.connection(), address)
     if asked.json:
         click.echo(data.dumps({"objects": [data.live(item) for item in found]}, indent=2))
     else:
-        click.echo(text.objects(found, color=asked.color), nl=False)
+        click.echo(objects.objects(found, color=asked.color), nl=False)

@@ -1,4 +1,4 @@
-"""`lettaform state`: what the server remembers of this stack."""
+"""`lettaform state`: inspect and change the state of the stack."""
 
 from __future__ import annotations
 
@@ -11,41 +11,51 @@ from lettaform.errors import LettaformError
 
 @click.group()
 def state() -> None:
-    """What the server remembers of this stack: which object is which address, and what was last applied."""
+    """Inspect and change the state of the stack: the address of each object, and digests of the values last applied.
+
+    The state is stored on the server.
+    """
 
 
 @state.command("list")
 @click.pass_obj
 def list_(asked: Globals, /) -> None:
-    """List everything that carries this stack's mark, copies and left-over memory included."""
+    """List all objects of the stack.
+
+    The list includes duplicates (other objects with the same mark) and orphaned memory blocks.
+    """
     from lettaform import flow
-    from lettaform.render import data, text
+    from lettaform.render import data, objects
 
     found = flow.state_list(asked.source(), asked.connection())
     if asked.json:
         click.echo(data.dumps({"objects": [data.live(item, values=False) for item in found]}, indent=2))
     else:
-        click.echo(text.table(found, color=asked.color), nl=False)
+        click.echo(objects.table(found, color=asked.color), nl=False)
 
 
 @state.command()
 @click.argument("address")
 @click.pass_obj
 def show(asked: Globals, /, address: str) -> None:
-    """Show what is remembered of ADDRESS: digests of what was last applied, members that lettaform attached."""
+    """Show the state of ADDRESS.
+
+    The state holds digests of the values last applied, and the members that lettaform attached.
+    """
     from lettaform import flow
     from lettaform.errors import nearest
-    from lettaform.render import data, text
+    from lettaform.render import data, objects
 
     everything = flow.state_list(asked.source(), asked.connection())
     found = [item for item in everything if str(item.address) == address]
     if not found:
         near = nearest(address, [str(item.address) for item in everything])
-        raise LettaformError(f"nothing of this stack answers to `{address}`", near and f"did you mean `{near}`?")
+        hint = f"did you mean `{near}`?" if near else "`lettaform state list` lists all addresses"
+        raise LettaformError(f"the stack has no object `{address}`", hint)
     if asked.json:
         click.echo(data.dumps({"objects": [data.live(item, values=False, mark=True) for item in found]}, indent=2))
     else:
-        click.echo(text.marks(found, color=asked.color), nl=False)
+        click.echo(objects.marks(found, color=asked.color), nl=False)
 
 
 @state.command()
@@ -54,12 +64,12 @@ def show(asked: Globals, /, address: str) -> None:
 @locking
 @click.pass_obj
 def mv(asked: Globals, /, old: str, new: str, patience: float | None) -> None:
-    """Give the object at OLD the address NEW, and its own blocks with it."""
+    """Change the address of an object from OLD to NEW. The addresses of its memory blocks change with it."""
     from lettaform import flow
     from lettaform.render import data
 
     flow.state_move(asked.source(), asked.connection(patience), old, new)
-    click.echo(data.dumps({"moved": {"from": old, "to": new}}) if asked.json else f"Moved: {old} is now {new}.")
+    click.echo(data.dumps({"moved": {"from": old, "to": new}}) if asked.json else f"Moved {old} to {new}.")
 
 
 @state.command()
@@ -67,28 +77,32 @@ def mv(asked: Globals, /, old: str, new: str, patience: float | None) -> None:
 @locking
 @click.pass_obj
 def rm(asked: Globals, /, address: str, patience: float | None) -> None:
-    """Forget ADDRESS: the object stays as it is, and is no longer this stack's."""
+    """Stop managing ADDRESS. The object itself is kept on the server."""
     from lettaform import flow
     from lettaform.render import data
 
     flow.state_remove(asked.source(), asked.connection(patience), address)
-    click.echo(data.dumps({"forgotten": address}) if asked.json else f"Forgotten: {address}. The object stays.")
+    click.echo(
+        data.dumps({"forgotten": address})
+        if asked.json
+        else f"{address} is no longer managed. The object still exists."
+    )
 
 
 @state.command()
 @locking
 @click.pass_obj
 def rebuild(asked: Globals, /, patience: float | None) -> None:
-    """Make the stack's record again from the marks, and name what they cannot tell."""
+    """Rebuild the state of the stack from the marks on its objects. Lists what cannot be recovered."""
     from lettaform import flow
     from lettaform.render import data
     from lettaform.render.clean import clean_line
-    from lettaform.render.spell import count
+    from lettaform.render.inline import count
 
     number, lost = flow.state_rebuild(asked.source(), asked.connection(patience))
     if asked.json:
         click.echo(data.dumps({"recorded": number, "lost": lost}))
         return
-    click.echo(f"Recorded: {count(number, 'object')}.")
+    click.echo(f"Rebuilt the state: {count(number, 'object')}.")
     for line in lost:
         click.echo(f"  {clean_line(line)}")

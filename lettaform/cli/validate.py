@@ -1,4 +1,4 @@
-"""`lettaform validate`: every problem of the manifest, without a network."""
+"""`lettaform validate`: check the manifest without a server."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ FORMATS = ("text", "json", "sarif", "github")
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(FORMATS), help="text unless --json is given.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Output format. Default: text.")
 @click.pass_obj
 def validate(asked: Globals, /, form: str | None) -> int:
-    """Name all problems of the manifest, each with its place and a remedy. Asks no server."""
+    """Check the manifest and print every problem with its place and a hint. No server is contacted."""
     if asked.json and form not in (None, "json"):
-        raise click.UsageError(f"--json and --format {form} contradict each other")
+        raise click.UsageError(f"--json cannot be combined with --format {form}")
     form = form or ("json" if asked.json else "text")
     try:
         manifest = _load(asked)
     except ManifestError as error:
         if form == "text":
             raise
-        click.echo(_told(error.problems, form), nl=False)
+        click.echo(_formatted(error.problems, form), nl=False)
         return error.exit_code
     if form != "text":
-        click.echo(_told(manifest.warnings, form), nl=False)
+        click.echo(_formatted(manifest.warnings, form), nl=False)
         return 0
     if manifest.warnings:
         from lettaform.render import problems
 
         click.echo(problems.problems(manifest.warnings, color=asked.color), err=True)
-    click.echo(f"ok: {_counted(manifest)} in the stack {manifest.stack}")
+    click.echo(f"The manifest is valid: {_counted(manifest)} in stack {manifest.stack}.")
     return 0
 
 
@@ -56,11 +56,12 @@ def _load(asked: Globals) -> Manifest:
 
 
 def _counted(manifest: Manifest) -> str:
-    count = sum(desired.external is None for desired in manifest.objects.values())
-    return f"{count} object" if count == 1 else f"{count} objects"
+    from lettaform.render.inline import count
+
+    return count(sum(desired.external is None for desired in manifest.objects.values()), "object")
 
 
-def _told(problems: Sequence[Problem], form: str) -> str:
+def _formatted(problems: Sequence[Problem], form: str) -> str:
     if form == "github":
         return "".join(f"{_annotation(problem)}\n" for problem in problems)
     return json.dumps(_sarif(problems) if form == "sarif" else _data(problems), indent=2, ensure_ascii=False) + "\n"
@@ -77,15 +78,15 @@ def _annotation(problem: Problem) -> str:
     place = problem.place
     where = {"file": place.file, "line": place.line, "col": place.column} if place else {}
     about = ",".join(f"{key}={_escaped(str(value), property=True)}" for key, value in where.items())
-    return f"::{problem.severity}{' ' if about else ''}{about}::{_escaped(_words(problem))}"
+    return f"::{problem.severity}{' ' if about else ''}{about}::{_escaped(_message(problem))}"
 
 
-def _words(problem: Problem) -> str:
+def _message(problem: Problem) -> str:
     return problem.message + (f" ({problem.hint})" if problem.hint else "")
 
 
 def _escaped(text: str, *, property: bool = False) -> str:
-    """`text` so that nothing in it begins another command."""
+    """`text` with escapes, so that it cannot start another workflow command."""
     pairs = [("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), *([(":", "%3A"), (",", "%2C")] if property else [])]
     for character, escape in pairs:
         text = text.replace(character, escape)
@@ -93,13 +94,13 @@ def _escaped(text: str, *, property: bool = False) -> str:
 
 
 def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
-    """SARIF 2.1.0, which code scanning of GitHub and others read."""
+    """SARIF 2.1.0, the format of GitHub code scanning."""
     from lettaform import __version__
 
     driver = {
         "name": "lettaform",
         "version": __version__,
-        "rules": [{"id": "manifest", "shortDescription": {"text": "The manifest is wrong here."}}],
+        "rules": [{"id": "manifest", "shortDescription": {"text": "Problem in the manifest"}}],
     }
     run = {
         "tool": {"driver": driver},
@@ -112,7 +113,7 @@ def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
 def _result(problem: Problem) -> dict[str, Any]:
     from urllib.parse import quote
 
-    result: dict[str, Any] = {"ruleId": "manifest", "level": problem.severity, "message": {"text": _words(problem)}}
+    result: dict[str, Any] = {"ruleId": "manifest", "level": problem.severity, "message": {"text": _message(problem)}}
     if problem.place:
         region = {"startLine": problem.place.line, "startColumn": problem.place.column}
         location = {"artifactLocation": {"uri": quote(problem.place.file)}, "region": region}

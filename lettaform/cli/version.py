@@ -1,4 +1,4 @@
-"""`lettaform version`."""
+"""`lettaform version`: print the version."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from lettaform.cli import Globals
 @click.command()
 @click.pass_obj
 def version(asked: Globals, /) -> None:
-    """Print the version, of lettaform and of what it runs on."""
-    told = {"version": __version__, "python": platform.python_version(), "system": platform.system()}
+    """Print the versions of lettaform and Python, and the operating system."""
     if asked.json:
-        click.echo(json.dumps(told))
+        versions = {"version": __version__, "python": platform.python_version(), "system": platform.system()}
+        click.echo(json.dumps(versions))
     else:
-        click.echo(f"lettaform {told['version']} (Python {told['python']}, {told['system']})")
+        click.echo(line())
+
+
+def line() -> str:
+    """Name and version of lettaform, version of Python, and operating system."""
+    return f"lettaform {__version__} (Python {platform.python_version()}, {platform.system()})"

@@ -232,7 +232,8 @@ class Kind(BaseModel):
     @classmethod
     def relations(cls, fields: Collection[str]) -> list[str]:
         """What answers must be asked for, where these fields are spoken of."""
-        lines = (cls.attrs()[name] for name in fields if name in cls.attrs())
+        # what the server puts into a field because of another one cannot be told without that one
+        lines = (line for line in cls.attrs().values() if line.name in fields or {*(line.entails or ())} & {*fields})
         return list(dict.fromkeys([*cls.include, *(line.include for line in lines if line.include)]))
 
     @classmethod

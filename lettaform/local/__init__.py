@@ -1,4 +1,6 @@
-"""A real Letta server on this machine, from PyPI: its own Python environment, its own PostgreSQL, no Docker, no key.
+"""A release of Letta to a real server on this machine, installed from PyPI.
+
+The server has its own Python environment and its own PostgreSQL. It needs neither Docker nor an API key.
 
     from lettaform import local
 
@@ -6,15 +8,16 @@
     print(server.url, server.model, server.embedding)
     local.down(data=server.data, purge=True)
 
-`up` installs what is missing, starts, and returns when the server is healthy; what already runs is found, not started
-again. `down` stops it. `status` lists what is known, `logs` yields lines. Everything listens on 127.0.0.1 only.
-Nothing here prints: `up` reports through `progress`. Whatever a person can cause is a `LocalError`.
+`up` installs what is missing, starts the server, and returns when it is healthy. If the server already runs, `up`
+returns it. `down` stops it. `status` lists all known servers, `logs` yields the lines of a log. Every port is on
+127.0.0.1. Nothing here prints: `up` reports its progress through `progress`. A `LocalError` is an error that the user
+can cause.
 
-`up(letta="0.16.4")` runs an older release, in an environment and on data of its own; LETTAFORM_LETTA names one for
-whoever does not say.
+`up(letta="0.16.4")` runs an older release, with its own environment and its own data. LETTAFORM_LETTA is the default
+of `letta`.
 
-Where things lie: the environments in the user's cache folder, the data of a server in the user's data folder under
-`dev/PORT`. `LETTAFORM_HOME` moves both.
+The environments are in the cache folder of the user. The data of a server are in the data folder of the user, under
+`dev/PORT`. `LETTAFORM_HOME` replaces both folders.
 """
 
 from __future__ import annotations

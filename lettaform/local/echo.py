@@ -1,12 +1,12 @@
-"""A model that needs no key: an OpenAI-compatible endpoint on loopback that repeats what it hears.
+"""An OpenAI-compatible endpoint on loopback whose model repeats the last message of the user. It needs no key.
 
     python -m lettaform.local.echo --port 8484
 
-The same question gets the same answer. A line `call NAME {"argument": 1}` in the last message of the user makes it call
-that tool, if it is offered; several such lines, one after the other. Once the tool has answered, it says what it said.
-Embeddings are made of the words in the text: texts that share words are close to one another.
+Equal requests get equal answers. A line `call NAME {"argument": 1}` in the last message of the user makes the model
+call that tool, if the request offers it; several such lines make it call several tools in turn. After that, it repeats
+the last result. Embeddings are computed from the words of a text: texts with common words are close to each other.
 
-Standard library alone, so that it starts at once and in any Python.
+This file uses only the standard library, so that it starts quickly and in any Python.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CALL = re.compile(r"^[ \t]*call[ \t]+([\w.-]+)[ \t]*(\{.*\})?[ \t]*$", re.MULTIL
 
 
 def models() -> Json:
-    """Letta 0.16.8 makes a chat model of everything listed here, so that the embeddings are not."""
+    """The list of models. It has no embeddings, because Letta 0.16.8 makes a chat model of every entry."""
     return {
         "object": "list",
         "data": [
@@ -43,9 +43,9 @@ def models() -> Json:
 
 
 def embeddings(request: Json) -> Json:
-    """Unit vectors, as lists of numbers or in base64."""
+    """The answer to a request for embeddings: vectors of length one, as lists of numbers or in base64."""
     given = request.get("input", "")
-    # A text, a list of texts, a list of tokens, or a list of lists of tokens.
+    # `input` is a text, a list of texts, a list of tokens, or a list of lists of tokens.
     single = isinstance(given, str) or (isinstance(given, list) and bool(given) and isinstance(given[0], int))
     texts = [given] if single else list(given)
     model = str(request.get("model", ""))
@@ -63,7 +63,7 @@ def embeddings(request: Json) -> Json:
 
 
 def vector(text: str, size: int) -> list[float]:
-    """Every word adds or takes away one at eight places that its digest names; the sum is brought to length one."""
+    """The vector of a text: every word adds or subtracts one at eight indexes of its digest; scaled to length one."""
     sums = [0.0] * size
     for word in re.findall(r"\w+", text.lower()) or [text]:
         seed = hashlib.sha256(word.encode()).digest()
@@ -77,16 +77,16 @@ def vector(text: str, size: int) -> list[float]:
 
 
 def chat(request: Json) -> Json:
-    """The whole answer to a request for a chat completion."""
+    """The answer to a request for a chat completion."""
     messages = list(request.get("messages") or [])
-    spoken, call = reply(messages, request.get("tools") or [], request.get("tool_choice"))
-    message: Json = {"role": "assistant", "content": spoken}
+    content, call = reply(messages, request.get("tools") or [], request.get("tool_choice"))
+    message: Json = {"role": "assistant", "content": content}
     identity = hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()[:24]
     if call is not None:
         name, arguments = call
         function = {"name": name, "arguments": json.dumps(arguments, separators=(",", ":"))}
         message["tool_calls"] = [{"id": f"call_{identity}", "type": "function", "function": function}]
-    heard, said = _tokens(messages), _tokens(spoken or call)
+    prompt, completion = _tokens(messages), _tokens(content or call)
     return {
         "id": f"chatcmpl-{identity}",
         "object": "chat.completion",
@@ -95,12 +95,12 @@ def chat(request: Json) -> Json:
         "choices": [
             {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop", "logprobs": None}
         ],
-        "usage": {"prompt_tokens": heard, "completion_tokens": said, "total_tokens": heard + said},
+        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
     }
 
 
 def streamed(request: Json) -> Iterator[Json]:
-    """The same answer in pieces, word by word."""
+    """The same answer as a stream of chunks, word by word."""
     whole = chat(request)
     message, finish = whole["choices"][0]["message"], whole["choices"][0]["finish_reason"]
     head = {key: whole[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
@@ -114,8 +114,8 @@ def streamed(request: Json) -> Iterator[Json]:
     for index, call in enumerate(message.get("tool_calls", [])):
         arguments = call["function"]["arguments"]
         yield piece({"tool_calls": [{**call, "index": index, "function": {**call["function"], "arguments": ""}}]})
-        # As small as a real model's, but cut at these places: 0.16.8 drops the message of an agent that speaks through
-        # send_message unless `message":"` comes in one piece, and the comma before it in an earlier one.
+        # As small as those of a real model, but cut at these places: 0.16.8 drops the message of an agent that answers
+        # by send_message unless `message":"` comes in one chunk, and the comma before it in an earlier one.
         for part in PIECES.findall(arguments):
             yield piece({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
     yield piece({}, finish)
@@ -124,10 +124,10 @@ def streamed(request: Json) -> Iterator[Json]:
 
 
 def reply(messages: list[Json], tools: list[Json], choice: object) -> tuple[str | None, tuple[str, Json] | None]:
-    """What it says, or the tool it calls with its arguments."""
+    """The text of the answer, or the tool that it calls with its arguments."""
     offered = {tool["function"]["name"]: tool["function"] for tool in tools if "function" in tool}
-    heard, results = _last_turn(messages)
-    wanted = CALL.findall(heard)[len(results) :]
+    message, results = _last_turn(messages)
+    wanted = CALL.findall(message)[len(results) :]
     if wanted:
         name, written = wanted[0]
         arguments = _arguments(written)
@@ -135,15 +135,15 @@ def reply(messages: list[Json], tools: list[Json], choice: object) -> tuple[str 
             return None, (name, _completed(offered[name], arguments))
         wrong = f"I cannot read these arguments: {written}" if name in offered else f"I have no tool named {name}."
         return _say(wrong, offered, choice)
-    return _say(results[-1] if results else heard or "…", offered, choice)
+    return _say(results[-1] if results else message or "…", offered, choice)
 
 
 def _say(words: str, offered: dict[str, Json], choice: object) -> tuple[str | None, tuple[str, Json] | None]:
-    """As plain content, unless the agent speaks through a tool or has to call one."""
+    """The text as plain content, unless the agent answers by calling a tool or is required to call one."""
     forced = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
     if choice == "none" or not offered:
         return words, None
-    # The agents before `letta_v1_agent` speak by calling send_message.
+    # Agents of the types before `letta_v1_agent` answer by calling send_message.
     if forced is None and "send_message" in offered:
         forced = "send_message"
     if forced is None and choice == "required":
@@ -155,7 +155,7 @@ def _say(words: str, offered: dict[str, Json], choice: object) -> tuple[str | No
 
 
 def _last_turn(messages: list[Json]) -> tuple[str, list[str]]:
-    """What the user said last, and what the tools that were called since then have answered."""
+    """The last message of the user, and the results of the tools that were called since then."""
     results: list[str] = []
     names: dict[str, str] = {}
     for message in messages:
@@ -167,7 +167,7 @@ def _last_turn(messages: list[Json]) -> tuple[str, list[str]]:
             results.insert(0, f"{name} answered: {_unwrapped(_text(message))[0]}")
         elif message.get("role") == "user":
             words, kind = _unwrapped(_text(message))
-            # Letta lets an agent that wants to go on think by a user's message of this type.
+            # Letta sends a user message of this type to an agent that wants to continue.
             if kind != "heartbeat":
                 return words, results
     return "", results
@@ -181,7 +181,7 @@ def _text(message: Json) -> str:
 
 
 def _unwrapped(text: str) -> tuple[str, str]:
-    """Letta wraps messages and results in JSON with their time; the message in it, and its type."""
+    """The text and the type of a message or result, which Letta wraps in JSON with the time."""
     try:
         wrapped = json.loads(text)
     except ValueError:
@@ -204,24 +204,24 @@ def _required(function: Json) -> list[str]:
 
 
 def _completed(function: Json, given: Json) -> Json:
-    """What was asked for, plus something for each required argument that was not: the thoughts Letta asks for, say."""
+    """The given arguments, and a value for each required one that is missing, such as `thinking`."""
     properties = (function.get("parameters") or {}).get("properties") or {}
     empty = {"string": MODEL, "integer": 0, "number": 0, "boolean": True, "array": [], "object": {}}
     missing = [name for name in _required(function) if name not in given]
-    made = {name: empty.get((properties.get(name) or {}).get("type", "string"), MODEL) for name in missing}
-    # With it the older agents come back after the tool has answered, instead of falling silent.
+    filled = {name: empty.get((properties.get(name) or {}).get("type", "string"), MODEL) for name in missing}
+    # Agents of the older types continue after the result of the tool only if this is set.
     if "request_heartbeat" in properties and "request_heartbeat" not in given:
-        made["request_heartbeat"] = True
-    return {**made, **given}
+        filled["request_heartbeat"] = True
+    return {**filled, **given}
 
 
-def _tokens(said: object) -> int:
-    """About as many as a real model would count, and never none."""
-    return max(1, len(said if isinstance(said, str) else json.dumps(said)) // 4)
+def _tokens(value: object) -> int:
+    """About as many tokens as a real model would count; at least one."""
+    return max(1, len(value if isinstance(value, str) else json.dumps(value)) // 4)
 
 
 class Answers(BaseHTTPRequestHandler):
-    """The endpoint itself."""
+    """The HTTP interface of the endpoint."""
 
     protocol_version = "HTTP/1.1"
 
@@ -271,11 +271,11 @@ class Answers(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Be silent: what agents say is nobody's business, and the log would grow for ever."""
+        """Log nothing: messages of agents are private, and the log would grow without limit."""
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Takes many connections at once: Letta embeds files in parallel."""
+    """Accepts many connections at the same time, because Letta embeds files in parallel."""
 
     daemon_threads = True
     request_queue_size = 128

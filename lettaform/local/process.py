@@ -1,4 +1,4 @@
-"""Processes that outlive us: started, known again by pid and birth, and ended with all they started."""
+"""Background processes: start them, identify them by pid and start time, end them with their descendants."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Process:
-    """A pid alone is soon somebody else's; together with the time of its birth it is not."""
+    """A process, identified by its pid and start time. The system reuses a pid, but not together with the time."""
 
     pid: int
-    born: str
+    started: str
 
     def alive(self) -> bool:
-        return birth(self.pid) == self.born
+        return start_time(self.pid) == self.started
 
 
-def birth(pid: int) -> str | None:
-    """When the kernel says that it was started; None if there is no such process, or only its zombie."""
+def start_time(pid: int) -> str | None:
+    """The start time of a process, in the form of the kernel. None if there is no such process, or only a zombie."""
     _reap(pid)
     if not PROC.is_dir():
-        return _birth_by_ps(pid)
+        return _start_time_by_ps(pid)
     fields = _fields(pid)
     return None if fields is None or fields[0] in "ZX" else fields[19]
 
 
 def _fields(pid: int) -> list[str] | None:
-    """/proc/PID/stat from its third field on: state, parent, … The second is a name that may hold anything."""
+    """The fields of /proc/PID/stat from the third on: state, parent, … The second one is a name with any characters."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
 
 
-def _birth_by_ps(pid: int) -> str | None:
+def _start_time_by_ps(pid: int) -> str | None:
     found = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, born = found.stdout.strip().partition(" ")
-    return None if not born or state.startswith("Z") else born.strip()
+    state, _, started = found.stdout.strip().partition(" ")
+    return None if not started or state.startswith("Z") else started.strip()
 
 
 def command(pid: int) -> str:
-    """Its command line, as far as anybody may see it."""
+    """The command line of a process; empty if it cannot be read."""
     if not PROC.is_dir():
         return subprocess.run(
             ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
@@ -61,7 +61,7 @@ def command(pid: int) -> str:
 
 
 def _reap(pid: int) -> None:
-    # Somebody else's child is reaped by its own parent, or by init.
+    # Only a child can be reaped here. Other processes are reaped by their parent, or by init.
     with contextlib.suppress(OSError):
         os.waitpid(pid, os.WNOHANG)
 
@@ -69,7 +69,7 @@ def _reap(pid: int) -> None:
 def start(
     command: Sequence[str | Path], *, log: Path, folder: Path, environment: Mapping[str, str], user: str | None = None
 ) -> Process:
-    """Start it in a session of its own, so that no Ctrl-C meant for us reaches it; output goes to the end of `log`."""
+    """Start a process in its own session, so that Ctrl-C does not reach it. Its output is appended to `log`."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     group: dict[str, object] = {}
     if user is not None:
@@ -89,14 +89,14 @@ def start(
         )
     finally:
         os.close(descriptor)
-    process = Process(child.pid, birth(child.pid) or "")
-    # It is meant to outlive this object, which otherwise complains when it is collected; `birth` reaps instead.
+    process = Process(child.pid, start_time(child.pid) or "")
+    # The process outlives this object, which would otherwise warn when it is collected. `start_time` reaps the process.
     child.returncode = 0
     return process
 
 
 def descendants(pids: Iterable[int]) -> set[int]:
-    """All that these processes started and that still hang below them."""
+    """The pids of all children of these processes, of their children, and so on."""
     children: dict[int, list[int]] = {}
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
@@ -121,10 +121,10 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
 
 
-def residents(home: Path) -> set[int]:
-    """All processes whose HOME is this folder: whatever a server of ours started, even if its parents are gone.
+def with_home(home: Path) -> set[int]:
+    """The pids of all processes whose HOME is this folder: all processes of a server, even if their parents have ended.
 
-    Where there is no /proc, this finds nobody, and `descendants` has to do.
+    Without /proc, the result is empty, and `descendants` finds fewer of them.
     """
     wanted = b"HOME=" + os.fsencode(home)
     found = set()
@@ -133,18 +133,18 @@ def residents(home: Path) -> set[int]:
             environment = (PROC / str(pid) / "environ").read_bytes()
         except OSError:
             continue
-        if wanted in environment.split(b"\0") and birth(pid):
+        if wanted in environment.split(b"\0") and start_time(pid):
             found.add(pid)
     return found - {os.getpid()}
 
 
 def end(pids: Iterable[int], first: signal.Signals = signal.SIGTERM, grace: float = 10.0) -> None:
-    """Ask with `first`, wait up to `grace` seconds, then SIGKILL; return when all of them are gone."""
-    left = {pid: born for pid in pids if (born := birth(pid))}
-    for attempt in (first, signal.SIGKILL):
+    """Send `first`, wait up to `grace` seconds, send SIGKILL. Returns when all processes have ended."""
+    left = {pid: started for pid in pids if (started := start_time(pid))}
+    for each in (first, signal.SIGKILL):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, attempt)
+                os.kill(pid, each)
         left = _wait(left, grace)
         if not left:
             return
@@ -153,6 +153,6 @@ def end(pids: Iterable[int], first: signal.Signals = signal.SIGTERM, grace: floa
 def _wait(left: dict[int, str], grace: float) -> dict[int, str]:
     deadline = time.monotonic() + grace
     while left and time.monotonic() < deadline:
-        left = {pid: born for pid, born in left.items() if birth(pid) == born}
+        left = {pid: started for pid, started in left.items() if start_time(pid) == started}
         time.sleep(0.05 if left else 0)
     return left

@@ -1,4 +1,4 @@
-"""A local server: started, found, ended. `up` and `down` say how; the other files say with what."""
+"""Start, find, list and stop local servers."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ MODELS = {
     False: ("letta/letta-free", "letta/letta-free"),
     True: ("openai-proxy/echo", "openai/text-embedding-3-small"),
 }
-"""The handles of a model and an embedding that are there from the start, without and with the echo model."""
+"""Whether the server has the echo model, to the handles of a model and an embedding that every new server has."""
 
 ECHO_SINCE = (0, 16, 2)
-"""Whose agents take `openai-proxy/echo`: 0.15.1, 0.16.0 and 0.16.1 list it and answer 400 to it."""
+"""The first release whose agents accept `openai-proxy/echo`: 0.15.1, 0.16.0 and 0.16.1 list it and answer 400."""
 
 MODEL_KEYS = (
     *("ANTHROPIC_", "AZURE_", "BASETEN_", "DEEPSEEK_", "FIREWORKS_", "GEMINI_", "GOOGLE_", "GROQ_", "LMSTUDIO_"),
     *("MINIMAX_", "MISTRAL_", "OLLAMA_", "OPENAI_", "OPENLLM_", "OPENROUTER_", "SGLANG_", "TOGETHER_", "VLLM_", "XAI_"),
     *("ZAI_", "BEDROCK_"),
 )
-"""How the names of the variables begin in which Letta looks for models. Not AWS_: those open far more than a model."""
+"""Prefixes of the variables in which Letta looks for keys of models. Not AWS_: those keys give access to far more."""
 
-SURROUNDINGS = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
 NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
 OURS = ("home", "postgres", "run", "tools", "letta.log", "postgres.log", "echo.log", "openapi_letta.json", "dev.json")
-"""All that a data folder of ours holds, but for the lock: what `purge` deletes, and not a file more."""
+"""Everything in a data folder except the lock. `purge` deletes exactly this."""
 LOCK = "dev.lock"
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that is healthy. `pid` is Letta's own process; `password` is the one that was given, if any."""
+    """A healthy server. `pid` is the process of Letta; `password` is the one given to `up`, if any."""
 
     url: str
     version: str
@@ -63,7 +63,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Known:
-    """A server that was once started here. `broken`: some of its processes are gone, or it does not answer."""
+    """A server that was started on this machine. `broken`: a process of it has ended, or it does not answer."""
 
     url: str
     condition: Literal["running", "broken", "stopped"]
@@ -84,19 +84,24 @@ def up(
     timeout: float = 120,
     progress: Progress | None = None,
 ) -> Running:
-    """Start a server, or find the one that already runs there. Port 0 means a free one.
+    """Start a server, or return the one that already runs on this port or with these data.
 
-    `data` is the folder that keeps everything between runs. `letta` is the release: unless given, the one that made the
-    data, or the one that LETTAFORM_LETTA names, or 0.16.8. With `echo_model` agents answer without a key, by a small
-    model that repeats what it hears; without it, the model keys in the environment are passed on. With `password` every
-    request has to carry it as a bearer token. `timeout` is in seconds and counts from the end of an installation, which
-    happens once. Raises LocalError, after stopping whatever it had started.
+    port        the port on 127.0.0.1; 0 chooses a free one
+    data        the folder that keeps everything between runs; default: one folder for each port
+    letta       the release; default: the release that created the data, then LETTAFORM_LETTA, then 0.16.8
+    echo_model  gives agents a model that repeats the last message and needs no key; without it, the keys of models in
+                the environment are passed on
+    password    the bearer token that every request needs; default: none
+    timeout     seconds until the server must be healthy, counted from the end of the installation
+    progress    receives one line of text for each stage
+
+    Raises LocalError after it has stopped everything that it started.
     """
     tell = progress or _silent
     if os.name != "posix":
         raise LocalError("a local server needs Linux or macOS", "on Windows, run lettaform inside WSL")
     if not 0 <= port <= 65535:
-        raise LocalError(f"{port} is not a port", "ports are 1 to 65535; 0 means a free one")
+        raise LocalError(f"{port} is not a port", "use 1 to 65535, or 0 for a free port")
     folder = _folder(port, data)
     if folder is None:
         port = _free_port()
@@ -106,11 +111,14 @@ def up(
         before = state.read(folder)
         release = _release(before, letta, folder)
         if echo_model and environment.number(release) < ECHO_SINCE:
-            raise LocalError(f"Letta {release} lists the echo model and refuses it", "leave it out; 0.16.2 takes it")
+            raise LocalError(
+                f"Letta {release} does not support the echo model",
+                "use 0.16.2 or later, or start it without the echo model",
+            )
         if before is not None and before.processes:
             if _whole(before) and _healthy(before, patience=30):
                 return _found(before, folder, port, echo_model, password)
-            tell("the last server here did not end well; clearing up after it")
+            tell("the last server of these data was not stopped; cleaning up")
             _end(folder, before)
         port = port or _free_port()
         _require_free(port)
@@ -120,12 +128,12 @@ def up(
 
 
 def down(port: int | None = 8283, data: Path | str | None = None, *, purge: bool = False) -> bool:
-    """Stop the server of this data folder, or of this port; whether anything ran. With `purge` its data go, too."""
+    """Stop the server of this data folder or port. `purge` deletes its data. Returns whether a process was running."""
     folder = _folder(port or 0, data)
     if folder is None:
-        raise LocalError("which server?", "name it with --port or --data")
+        raise LocalError("no server is chosen", "choose it with --port or --data")
     if not folder.is_dir():
-        places.forget(folder)
+        places.forget_ports(folder)
         return False
     with _held(folder, _silent):
         known = state.read(folder)
@@ -139,9 +147,9 @@ def down(port: int | None = 8283, data: Path | str | None = None, *, purge: bool
 
 
 def status(port: int | None = None, data: Path | str | None = None) -> tuple[Known, ...]:
-    """All servers known here, or the one of this port or this data folder."""
+    """All servers that were started on this machine, or the one of this port or data folder."""
     if port is None and data is None:
-        folders = {noted for _, noted in places.noted_ports()}
+        folders = {folder for _, folder in places.saved_ports()}
     else:
         folder = _folder(port or 0, data)
         folders = {folder} if folder is not None else set()
@@ -157,11 +165,11 @@ def logs(
     follow: bool = False,
     of: Literal["letta", "postgres"] = "letta",
 ) -> Iterator[str]:
-    """The last lines of the server's log, or of its PostgreSQL's; with `follow` also those to come, for ever."""
+    """The last lines of the log of Letta or PostgreSQL. With `follow`, also every new line, without end."""
     folder = _folder(port, data)
     file = (folder or Path()) / f"{of}.log"
     if folder is None or not file.is_file():
-        raise LocalError(f"no server was started on port {port} yet" if data is None else f"there is no log in {data}")
+        raise LocalError(f"no server was started on port {port}" if data is None else f"there is no log in {data}")
     with file.open(errors="replace") as opened:
         yield from [line.rstrip("\n") for line in deque(opened, maxlen=lines)]
         rest = ""
@@ -179,23 +187,23 @@ def _silent(_: str) -> None:
 
 
 def _folder(port: int, data: Path | str | None) -> Path | None:
-    """Named by `data`; else whatever the port was last used with, while that lives; else the port's own."""
+    """The data folder: `data`, else the one last used with the port if it exists, else the default of the port."""
     if data is not None:
         return Path(data).expanduser().resolve()
     if port == 0:
         return None
-    noted = places.noted(port)
-    own = places.default_data(port)
-    if noted is None or noted == own:
-        return own
-    known = state.read(noted)
-    return noted if known is not None and known.port == port else own
+    saved = places.data_of_port(port)
+    default = places.default_data(port)
+    if saved is None or saved == default:
+        return default
+    known = state.read(saved)
+    return saved if known is not None and known.port == port else default
 
 
 @contextlib.contextmanager
 def _held(folder: Path, tell: Progress) -> Iterator[None]:
-    """Keep everybody else away from this folder. A full disk, or a file of another user, becomes a LocalError."""
-    with places.locked(folder / LOCK, lambda: tell("another lettaform is busy with this server; waiting")):
+    """Hold the lock of a data folder. An OSError, such as a full disk, becomes a LocalError."""
+    with places.locked(folder / LOCK, lambda: tell("waiting: another lettaform starts or stops this server")):
         try:
             yield
         except OSError as error:
@@ -203,30 +211,30 @@ def _held(folder: Path, tell: Progress) -> Iterator[None]:
 
 
 def _claim(folder: Path) -> None:
-    """Refuse a folder with other things in it: `purge` could not tell them from ours."""
+    """Refuse a folder that contains other files, because `purge` could delete them."""
     if not state.file_of(folder).exists() and any(entry.name != LOCK for entry in folder.iterdir()):
         (folder / LOCK).unlink()
-        raise LocalError(f"{folder} holds other things", "name an empty folder, or one that does not exist yet")
+        raise LocalError(f"{folder} contains other files", "choose an empty folder, or one that does not exist")
 
 
 def _release(before: State | None, asked: str | None, folder: Path) -> str:
-    """The release to run. Tables fit the one that made them: no wheel knows how to migrate them."""
-    made = before.version if before else ""
-    if asked and made and asked != made:
+    """The release to run. Data work only with the release that created them: no wheel contains migrations."""
+    created_by = before.version if before else ""
+    if asked and created_by and asked != created_by:
         raise LocalError(
-            f"the data in {folder} are those of Letta {made}, which {asked} cannot read",
-            "choose another --port or --data, or delete them with `dev down --purge`",
+            f"Letta {created_by} created the data in {folder}; Letta {asked} cannot read them",
+            "choose another --port or --data, or delete the data with `dev down --purge`",
         )
-    return asked or made or os.environ.get("LETTAFORM_LETTA") or environment.LETTA
+    return asked or created_by or os.environ.get("LETTAFORM_LETTA") or environment.LETTA
 
 
 def _found(known: State, folder: Path, port: int, echo_model: bool, password: str | None) -> Running:
     if port not in (0, known.port):
         raise LocalError(f"the server of {folder} already runs on port {known.port}", "stop it first with `dev down`")
     if echo_model and known.echo_port is None:
-        raise LocalError(f"{known.url} already runs, without the echo model", "stop it first with `dev down`")
+        raise LocalError(f"{known.url} already runs without the echo model", "stop it first with `dev down`")
     if state.digest(password) != known.password:
-        raise LocalError(f"{known.url} already runs, with another password or none", "stop it first with `dev down`")
+        raise LocalError(f"{known.url} already runs with another password or none", "stop it first with `dev down`")
     return _running(known, folder, password)
 
 
@@ -244,13 +252,13 @@ def _known(folder: Path, known: State) -> Known:
 
 
 def _whole(known: State) -> bool:
-    """Whether nothing died. Letta starts last: without it, an `up` was killed on the way."""
+    """Whether all processes run. Letta starts last: if it is missing, an `up` was killed before it had finished."""
     return "letta" in known.processes and all(each.alive() for each in known.processes.values())
 
 
 def _planned(before: State | None, release: str, port: int, echo_model: bool, password: str | None) -> State:
     model, embedding = MODELS[echo_model]
-    # An agent keeps the address of its model's endpoint for life: the echo model has to come back on the same port.
+    # An agent keeps the address of the endpoint of its model: the echo model must always use the same port.
     echo_port = (before and before.echo_port) or _free_port()
     return State(
         port=port,
@@ -269,7 +277,7 @@ def _start(python: Path, folder: Path, planned: State, password: str | None, tim
         sockets = postgres.place_sockets(folder)
         current = replace(current, sockets=None if sockets.parent == folder else str(sockets))
         state.write(folder, current)
-        places.remember(current.port, folder)
+        places.save_port(current.port, folder)
         base = _base_environment(folder)
 
         database = postgres.start(python, folder, sockets, base, tell)
@@ -281,14 +289,14 @@ def _start(python: Path, folder: Path, planned: State, password: str | None, tim
         postgres.wait(database, folder, deadline)
 
         log = folder / "letta.log"
-        said = log.stat().st_size if log.is_file() else 0
+        offset = log.stat().st_size if log.is_file() else 0
         tell(f"starting Letta {current.version} on port {current.port}")
         command = [str(python), str(Path(__file__).with_name("serve.py")), str(current.port)]
         variables = {**base, **letta_environment(folder, python, sockets, current, password)}
         letta = process.start(command, log=log, folder=folder, environment=variables)
         current = current.with_process("letta", letta)
         state.write(folder, current)
-        version = _wait(current, log, said, deadline, password)
+        version = _wait(current, log, offset, deadline, password)
         current = replace(current, version=version)
         state.write(folder, current)
     except BaseException:
@@ -298,10 +306,10 @@ def _start(python: Path, folder: Path, planned: State, password: str | None, tim
 
 
 def _base_environment(folder: Path) -> dict[str, str]:
-    """The same for all processes. HOME is also the mark by which `process.residents` knows ours."""
+    """The variables of all processes. `process.with_home` finds them by HOME."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    kept = {name: os.environ[name] for name in SURROUNDINGS if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {"PATH": os.defpath, **kept, "HOME": str(home)}
 
 
@@ -331,16 +339,16 @@ def letta_environment(
 
 
 def _network() -> dict[str, str]:
-    """The way to the models outside, with loopback spared from any proxy."""
-    spelled = [*NETWORK, *(name.lower() for name in NETWORK)]
-    kept = {name: os.environ[name] for name in spelled if os.environ.get(name)}
+    """The proxy settings of the user, with loopback excluded from every proxy."""
+    names = [*NETWORK, *(name.lower() for name in NETWORK)]
+    kept = {name: os.environ[name] for name in names if os.environ.get(name)}
     direct = [os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "", "127.0.0.1", "localhost"]
-    spared = ",".join(filter(None, direct))
-    return {**kept, "NO_PROXY": spared, "no_proxy": spared}
+    excluded = ",".join(filter(None, direct))
+    return {**kept, "NO_PROXY": excluded, "no_proxy": excluded}
 
 
 def _start_echo(python: Path, folder: Path, current: State, base: dict[str, str]) -> State:
-    """Several attempts: between finding a free port and taking it, somebody else may."""
+    """Start the echo model, in up to three attempts: another program may take the port that was found to be free."""
     script = Path(__file__).with_name("echo.py")
     for _ in range(3):
         port = current.echo_port if _is_free(current.echo_port or 0) else _free_port()
@@ -358,8 +366,8 @@ def _start_echo(python: Path, folder: Path, current: State, base: dict[str, str]
     raise LocalError("the echo model does not start", f"its log is {folder / 'echo.log'}")
 
 
-def _wait(current: State, log: Path, said: int, deadline: float, password: str | None) -> str:
-    """The version, once it is healthy. Raises LocalError with the end of its log."""
+def _wait(current: State, log: Path, offset: int, deadline: float, password: str | None) -> str:
+    """Wait until Letta is healthy. Returns its version. Raises LocalError with the log from `offset` on."""
     letta = current.processes["letta"]
     while time.monotonic() < deadline and letta.alive():
         version = _health(current.port, timeout=2)
@@ -368,15 +376,15 @@ def _wait(current: State, log: Path, said: int, deadline: float, password: str |
         time.sleep(0.2)
     why = "does not become healthy in time" if letta.alive() else "ended before it was healthy"
     with log.open(errors="replace") as opened:
-        opened.seek(said)
+        opened.seek(offset)
         tail = "".join(opened.readlines()[-15:]).strip()
     if password:
         tail = tail.replace(password, "‹password›")
-    raise LocalError(f"Letta {why}. The end of its log:\n{tail}", f"all of it is in {log}")
+    raise LocalError(f"Letta {why}. The end of its log:\n{tail}", f"the whole log is {log}")
 
 
 def _healthy(known: State, patience: float) -> bool:
-    """Whether it answers. A server that is busy may need a while to."""
+    """Whether the server answers within `patience` seconds. A busy server may need some time."""
     deadline = time.monotonic() + patience
     while not (answer := _health(known.port, timeout=patience)) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -384,11 +392,11 @@ def _healthy(known: State, patience: float) -> bool:
 
 
 def _health(port: int, timeout: float) -> str | None:
-    """The version of the Letta that answers on this port."""
+    """The version of the Letta that answers on this port, or None."""
     import httpx
 
     with contextlib.suppress(httpx.HTTPError, ValueError, AttributeError, TypeError):
-        # No proxy from the environment may come between us and loopback.
+        # Requests to loopback must not use a proxy from the environment.
         with httpx.Client(trust_env=False, timeout=timeout) as client:
             answer = client.get(f"http://127.0.0.1:{port}/v1/health/")
         if answer.status_code == 200 and answer.json().get("status") == "ok":
@@ -400,13 +408,13 @@ def _require_free(port: int) -> None:
     if _is_free(port):
         return
     version = _health(port, timeout=2)
-    who = f"a Letta {version} that was not started here" if version else "another program"
-    raise LocalError(f"port {port} is taken by {who}", "choose another with --port; --port 0 takes any free one")
+    who = f"a Letta {version} that lettaform did not start" if version else "another program"
+    raise LocalError(f"port {port} is taken by {who}", "choose another port with --port; --port 0 chooses a free one")
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers themselves do: a connection that has just ended does not block the port.
+        # As the servers do: a connection that has just ended does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -416,13 +424,13 @@ def _is_free(port: int) -> bool:
 
 
 def _free_port() -> int:
-    """Below those that the system hands out by itself, and not one whose data folder already exists."""
-    chosen = random.Random()  # noqa: S311 - two of us at once shall not choose alike; nothing is kept secret
+    """A free port below the range of the system, whose default data folder does not exist."""
+    chosen = random.Random()  # noqa: S311 - only keeps two simultaneous runs from the same choice
     for _ in range(1000):
         port = chosen.randrange(20000, 32000)
         if _is_free(port) and not places.default_data(port).exists():
             return port
-    raise LocalError("no free port could be found", "name one with --port")
+    raise LocalError("no free port was found", "choose one with --port")
 
 
 def _connects(port: int) -> bool:
@@ -432,20 +440,20 @@ def _connects(port: int) -> bool:
 
 
 def _end(folder: Path, known: State) -> bool:
-    """End all of its processes, whatever they started, and whatever outlived a crash; whether there were any."""
+    """End all processes of a server, also those left by a crash. Returns whether there were any."""
     alive = {name: each.pid for name, each in known.processes.items() if each.alive()}
     postmaster = postgres.running(postgres.cluster(folder))
     home = folder / "home"
-    ran = bool(alive or postmaster or process.residents(home))
+    ran = bool(alive or postmaster or process.with_home(home))
 
-    # Letta ends what it started if it is asked to; tools and MCP servers that it does not end are ended after it.
+    # Letta ends most processes that it started. Tools and MCP servers that it does not end are ended after it.
     started = process.descendants([alive["letta"]]) if "letta" in alive else set()
     process.end(_only(alive.get("letta")), grace=8)
     process.end(started | set(_only(alive.get("echo"))), grace=2)
-    # SIGINT: PostgreSQL closes its connections and ends cleanly. On SIGTERM it would wait for them.
+    # On SIGINT, PostgreSQL closes its connections and ends cleanly. On SIGTERM, it waits for them.
     process.end(_only(alive.get("postgres")) + _only(postmaster), signal.SIGINT, grace=20)
-    for _ in range(5):  # what is ended may start another while it ends
-        process.end(process.residents(home), grace=2)
+    for _ in range(5):  # a process may start another one while it ends
+        process.end(process.with_home(home), grace=2)
 
     shutil.rmtree(folder / "run", ignore_errors=True)
     if known.sockets:
@@ -468,7 +476,7 @@ def _purge(folder: Path) -> None:
                 entry.unlink(missing_ok=True)
         except OSError as error:
             raise LocalError(f"cannot delete {error.filename or entry}: {error.strerror}") from error
-    places.forget(folder)
+    places.forget_ports(folder)
     (folder / LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        folder.rmdir()  # a folder with somebody else's files in it stays
+        folder.rmdir()  # a folder with other files stays

@@ -1,9 +1,9 @@
-"""Run by the Python of Letta's own environment: an empty PostgreSQL in, a Letta server out.
+"""A PostgreSQL database to a running Letta server; run by the Python of the environment of Letta.
 
     python serve.py PORT
 
-The rest comes from the environment variables that Letta reads. Nothing of lettaform can be imported here.
-Tables and server share one process, since importing Letta takes longer than everything else.
+All other settings come from the environment variables that Letta reads. This file cannot import lettaform. The tables
+are created in the process of the server, because importing Letta takes longer than everything else.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 
-async def make_tables() -> None:
-    """Make what is missing. The wheel of 0.16.8 has no migrations; its tables are in its object mapping."""
-    import letta.orm  # type: ignore[import-not-found]  # noqa: F401 - to fill Base.metadata
+async def create_tables() -> None:
+    """Create the missing tables. The wheel of 0.16.8 contains no migrations, so they come from its object mapping."""
+    import letta.orm  # type: ignore[import-not-found]  # noqa: F401 - fills Base.metadata
     from letta.orm.base import Base  # type: ignore[import-not-found]
     from letta.server.db import engine  # type: ignore[import-not-found]
     from sqlalchemy import text  # type: ignore[import-not-found]
@@ -25,42 +25,42 @@ async def make_tables() -> None:
     async with engine.begin() as connection:
         await connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
         await connection.run_sync(Base.metadata.create_all)
-        # 0.16.8: only a migration makes this sequence, and without it every creation of an agent is a 500.
+        # 0.16.8: only a migration creates this sequence. Without it, every creation of an agent answers 500.
         await connection.execute(text("CREATE SEQUENCE IF NOT EXISTS message_seq_id"))
         await connection.execute(
             text("ALTER TABLE messages ALTER COLUMN sequence_id SET DEFAULT nextval('message_seq_id')")
         )
-    # Connections belong to the event loop that opened them, and the server brings its own.
+    # Connections belong to the event loop that opened them, and the server runs another one.
     await engine.dispose()
 
 
-def hasten() -> None:
-    """Take two delays out of the start that change nothing in what the server does."""
+def shorten_start() -> None:
+    """Remove two delays from the start that have no effect on the behaviour of the server."""
     import nltk  # type: ignore[import-not-found]
     import typeguard  # type: ignore[import-not-found]
 
-    # 0.16.8 imports inflect, which has every function of its own rewritten to check its types: three seconds.
+    # 0.16.8 imports inflect, which rewrites each of its functions to check types: three seconds.
     typeguard.typechecked = unchecked
 
-    # 0.16.8 waits at every start for this download, without a limit: for ever where the network swallows packets.
-    fetch = nltk.download
+    # 0.16.8 waits for this download at every start, without a time limit: for ever if the network drops packets.
+    download = nltk.download
 
-    def fetch_aside(*arguments: Any, **options: Any) -> bool:
-        threading.Thread(target=fetch, args=arguments, kwargs=options, daemon=True).start()
+    def download_in_background(*arguments: Any, **options: Any) -> bool:
+        threading.Thread(target=download, args=arguments, kwargs=options, daemon=True).start()
         return True
 
-    nltk.download = fetch_aside
+    nltk.download = download_in_background
 
 
 def unchecked(target: Callable[..., Any] | None = None, **_: Any) -> Callable[..., Any]:
-    """typeguard.typechecked, bare or called, without the checks."""
+    """Replaces `typeguard.typechecked`, with or without arguments, and checks nothing."""
     return unchecked if target is None else target
 
 
 def main() -> None:
     port = int(sys.argv[1])
-    hasten()
-    asyncio.run(make_tables())
+    shorten_start()
+    asyncio.run(create_tables())
     from letta.server.rest_api.app import start_server  # type: ignore[import-not-found]
 
     start_server(port=port, host="127.0.0.1")

@@ -1,4 +1,4 @@
-"""What is known about the server of one data folder, kept in its `dev.json`."""
+"""The state of the server of one data folder, stored in its `dev.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class State:
-    """How the server was started last, and the processes it consists of; none when it was stopped."""
+    """How the server was last started, and its processes. A stopped server has none."""
 
     port: int
     version: str = ""
@@ -25,11 +25,11 @@ class State:
     embedding: str = ""
     echo_port: int | None = None
     password: str | None = None
-    """A digest: enough to see whether a second `up` means the same one."""
+    """The digest of the password, which shows whether a second `up` gives the same one."""
     sockets: str | None = None
-    """The folder of PostgreSQL's socket, if it had to lie outside of the data folder."""
+    """The folder of the socket of PostgreSQL, if it is outside the data folder."""
     processes: Mapping[str, Process] = field(default_factory=dict)
-    """`postgres`, `echo` and `letta`, in the order in which they start."""
+    """The processes `postgres`, `echo` and `letta`, in the order in which they start."""
 
     @property
     def url(self) -> str:
@@ -51,24 +51,27 @@ def digest(password: str | None) -> str | None:
 
 
 def read(data: Path) -> State | None:
-    """None if no server was ever started in this folder. A file that is not ours is an error."""
+    """The state, or None if no server was ever started in this folder. Raises LocalError for an unreadable file."""
     file = file_of(data)
     try:
         written = json.loads(file.read_text())
         if written.pop("format") != FORMAT:
-            raise LocalError(
-                f"{file} was written by another version of lettaform", "stop that server with that version"
-            )
-        processes = {name: Process(**process) for name, process in written.pop("processes").items()}
+            raise LocalError(f"{file} was written by another version of lettaform", "stop the server with that version")
+        processes = {name: _process(**stored) for name, stored in written.pop("processes").items()}
         return State(**written, processes=processes)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise LocalError(f"cannot read {file}: {error}", "delete the file if it is broken; the data stay") from error
+        raise LocalError(f"cannot read {file}: {error}", "delete the file if it is damaged; the data stay") from error
+
+
+def _process(pid: int, started: str = "", born: str = "") -> Process:
+    """`born`: the name of `started` in files of an earlier version."""
+    return Process(pid, started or born)
 
 
 def write(data: Path, state: State) -> None:
-    """Replace the file in one step: a reader sees the old state or the new one. It is for its owner's eyes only."""
+    """Replace the file in one step, so that a reader sees either the old state or the new one. Mode 0600."""
     file = file_of(data)
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

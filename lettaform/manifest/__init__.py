@@ -1,4 +1,4 @@
-"""WANTED: YAML files to a Manifest, resolved and checked, with the place of every value."""
+"""Manifest files to a Manifest: the desired state, checked, with the place of every value."""
 
 from lettaform.manifest.load import load
 

@@ -1,4 +1,4 @@
-"""What a manifest says beside its objects: what moved, what is adopted, what is gone, what it tells the outside."""
+"""The sections that are not objects, to values: `moved`, `imports`, `removed`, `outputs` and `server.url`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import sections
 from lettaform.manifest.expand import Expanded
-from lettaform.manifest.node import HOLE, UNSET, Node, described, empty
+from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope
 from lettaform.model import Desired, Import, Moved, Removed
 from lettaform.values import tainted
 
 
-def address(node: Node, problems: Problems) -> Address | None:
-    """An address that was written as a text."""
+def parse_address(node: Node, problems: Problems) -> Address | None:
+    """The address in a text; None, and a problem, if it is not an address of a known section."""
     if node.text is None:
         return None
     try:
         address = Address.parse(node.text)
     except ValueError:
-        problems.add(f"`{node.text}` is not an address", node.place, "as in agents.supervisor")
+        problems.add(f"`{node.text}` is not an address", node.place, "write an address such as `agents.supervisor`")
         return None
     if address.section not in sections():
         hint = suggest(address.section, sections())
@@ -32,112 +32,128 @@ def address(node: Node, problems: Problems) -> Address | None:
     return address
 
 
-class Beside:
-    """The parts of a manifest that are no objects."""
+class Declarations:
+    """Reads the sections that are not objects."""
 
     def __init__(self, root: Node, expanded: Expanded, scope: Scope) -> None:
         self.root, self.expanded, self.scope = root, expanded, scope
         self.instances, self.problems = expanded.instances, scope.problems
 
+    # --- sections
+
     def moved(self) -> Iterator[Moved]:
-        sources: dict[Address, Node] = {}
+        """Renamed addresses, one for each instance of a renamed `for_each`."""
         entries = list(self._entries("moved"))
-        chained = {address for node in entries for address in self._pair(node, "from")}
+        renamed_again = {address for node in entries if (address := self._address(node, "from"))}
+        first: dict[Address, Place] = {}
         for node in entries:
-            old, new = self._pair(node, "from", "to")
+            old, new = self._address(node, "from"), self._address(node, "to")
             if old is None or new is None:
                 continue
-            if old in sources:
-                message = f"`{old}` moves twice"
-                self.problems.add(message, node.map["from"].place, f"the other stands at {sources[old].place}")
-            sources[old] = node.map["from"]
+            here, there = node.map["from"].place, node.map["to"].place
+            if old in first:
+                hint = f"remove one of the two; the other is at {first[old]}"
+                self.problems.add(f"`{old}` is moved twice", here, hint)
+            first[old] = here
             if (old.section, old.field) != (new.section, new.field):
-                self.problems.add(f"`{old}` cannot become `{new}`: they are different kinds", node.map["to"].place)
+                hint = "an object can be moved only within its section"
+                self.problems.add(f"`{old}` cannot be moved to `{new}`: they are of different kinds", there, hint)
             elif new in self.expanded.repeated and old.index is None:
-                yield from (_with_index(old, one, node) for one in self.expanded.all_of(new))
-            elif self._gone(old, node.map["from"]) and (new in chained or self._declared(new, node.map["to"])):
+                for instance in self.expanded.instances_of(new):
+                    yield Moved(old.instance(instance.index), instance, node.place)
+            elif self._check_not_declared(old, node.map["from"]) and (
+                new in renamed_again or self._check_declared(new, node.map["to"])
+            ):
                 yield Moved(old, new, node.place)
 
     def imports(self, objects: Mapping[Address, Desired]) -> Iterator[Import]:
-        seen: dict[str, Place] = {}
+        """Existing objects that the stack takes over."""
+        first: dict[str, Place] = {}
         for node in self._entries("imports"):
-            (address,) = self._pair(node, "to")
-            said = node.map.get("id")
-            id = None if said is None else self.scope.text(said, None, "id") if said.open else said.text
-            if id == "" and said is not None:
-                self.problems.add("id: is empty", said.place)
-            if address is None or not id or not self._declared(address, node.map["to"]):
+            address, id = self._address(node, "to"), self._id(node)
+            if address is None or not id or not self._check_declared(address, node.map["to"]):
                 continue
+            where = node.map["to"].place
             if address in objects and objects[address].external is not None:
-                message = f"`{address}` is external: it is used, and never ours"
-                self.problems.add(message, node.map["to"].place, "take `external` away, or this line")
-            for what, where in ((str(address), node.map["to"].place), (id, node.map["id"].place)):
-                if what in seen:
-                    self.problems.add(f"`{what}` is imported twice", where, f"the other stands at {seen[what]}")
-                seen[what] = where
+                message = f"`{address}` is external and cannot be imported"
+                self.problems.add(message, where, "remove `external`, or remove this import")
+            for text, place in ((str(address), where), (id, node.map["id"].place)):
+                if text in first:
+                    hint = f"remove one of the two; the other is at {first[text]}"
+                    self.problems.add(f"`{text}` is imported twice", place, hint)
+                first[text] = place
             yield Import(address, id, node.place)
 
     def removed(self) -> Iterator[Removed]:
+        """Addresses that are no longer declared."""
         for node in self._entries("removed"):
-            (address,) = self._pair(node, "from")
-            said = node.map.get("destroy")
-            destroy = self.scope.plain(said, None, "destroy") if said is not None else False
-            if said is not None and said.open and destroy is not HOLE and not isinstance(destroy, bool):
-                self.problems.add(f"destroy: expected true or false, got {described(destroy)}", said.place)
-            if address is not None and self._gone(address, node.map["from"]):
+            address, flag = self._address(node, "from"), node.map.get("destroy")
+            destroy = self.scope.plain(flag, None, "destroy") if flag is not None else False
+            if flag is not None and flag.deferred and destroy is not UNRESOLVED and not isinstance(destroy, bool):
+                self.problems.add(f"destroy: expected true or false, got {described(destroy)}", flag.place)
+            if address is not None and self._check_not_declared(address, node.map["from"]):
                 yield Removed(address, destroy is True, node.place)
 
     def outputs(self) -> Mapping[str, Any]:
-        """What is told to the outside; never a secret."""
+        """Values for plans and reports. Secrets are rejected."""
         node = self.root.map.get("outputs") or empty(self.root.place)
         found = {}
         for key, child in node.map.items():
             if child.tag == UNSET:
                 continue
             value = self.scope.value(child)
-            if value is not HOLE and tainted(value):
-                self.problems.add(f"outputs.{key}: a secret cannot stand here", node.at(key), "outputs are shown")
+            if value is not UNRESOLVED and tainted(value):
+                hint = "remove it: outputs are shown to everybody who runs a plan"
+                self.problems.add(f"outputs.{key}: a secret cannot be used here", node.at(key), hint)
             found[key] = value
         return found
 
     def url(self) -> str | None:
-        """The server that the manifest is for."""
+        """The URL of the server; None if the manifest does not set it."""
         server = self.root.map.get("server") or empty(self.root.place)
         node = server.map.get("url")
         if node is None or node.tag == UNSET:
             return None
-        if not node.open:
+        if not node.deferred:
             return node.text
         url = self.scope.text(node, None, "server.url")
         if url is not None and not url.startswith(("http://", "https://")):
             self.problems.add(f"server.url: expected an http(s) URL, got {described(url)}", node.place)
         return url
 
-    def _entries(self, key: str) -> Iterator[Node]:
-        if key in self.root.map:
-            yield from (node for node in self.root.map[key].list if node.map)
+    # --- entries
 
-    def _pair(self, node: Node, *keys: str) -> list[Address | None]:
-        return [address(node.map[key], self.problems) if key in node.map else None for key in keys]
+    def _entries(self, section: str) -> Iterator[Node]:
+        if section in self.root.map:
+            yield from (node for node in self.root.map[section].list if node.map)
 
-    def _declared(self, address: Address, node: Node) -> bool:
-        """Whether the manifest makes this; a problem if it does not."""
-        told = address.instance(None) in self.expanded.unusable
-        if address in self.instances or told or self.problems.unread:
+    def _address(self, node: Node, key: str) -> Address | None:
+        return parse_address(node.map[key], self.problems) if key in node.map else None
+
+    def _id(self, node: Node) -> str | None:
+        text = node.map.get("id")
+        if text is None:
+            return None
+        id = self.scope.text(text, None, "id") if text.deferred else text.text
+        if id == "":
+            self.problems.add("id: must not be empty", text.place)
+        return id
+
+    def _check_declared(self, address: Address, node: Node) -> bool:
+        """Whether the manifest declares the object; reports a problem if it does not."""
+        unusable = address.instance(None) in self.expanded.unusable
+        if address in self.instances or unusable or self.problems.incomplete:
             return True
-        choices = [str(one) for one in self.instances]
-        self.problems.add(f"nothing is declared at `{address}`", node.place, suggest(str(address), choices[:2000]))
+        choices = [str(each) for each in self.instances if each.section == address.section]
+        hint = self.problems.suggest(str(address), "addresses", choices)
+        self.problems.add(f"`{address}` is not declared", node.place, hint or f"declare it in `{address.section}`")
         return False
 
-    def _gone(self, address: Address, node: Node) -> bool:
-        """Whether the manifest makes this no more; a problem if it does."""
+    def _check_not_declared(self, address: Address, node: Node) -> bool:
+        """Whether the manifest does not declare the object; reports a problem if it does."""
         repeated = address.index is None and address in self.expanded.repeated
         if address not in self.instances and not repeated:
             return True
-        message = f"`{address}` is still declared"
-        self.problems.add(message, node.place, f"take it out of `{address.section}`, or this line away")
+        hint = f"remove it from `{address.section}`, or remove this entry"
+        self.problems.add(f"`{address}` is still declared", node.place, hint)
         return False
-
-
-def _with_index(old: Address, new: Address, node: Node) -> Moved:
-    return Moved(old.instance(new.index), new, node.place)

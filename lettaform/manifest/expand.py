@@ -1,34 +1,33 @@
-"""What files say to single objects: the environment laid over, defaults underneath, one instance per `for_each`."""
+"""A manifest to Instances: one per object, with defaults merged in and `for_each` and `when` applied."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import companions, kinds, sections
-from lettaform.kinds.base import Kind
-from lettaform.manifest.form import said_of
-from lettaform.manifest.language import EXTERNAL, ONCE, REPEAT
-from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described, empty, merge
-from lettaform.manifest.problems import Problems, suggest
+from lettaform.kinds.base import Attr, Kind
+from lettaform.manifest.bodies import companion_fields
+from lettaform.manifest.language import EXTERNAL, REPEAT
+from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty, merge
 from lettaform.manifest.scope import Each, Scope
 
-MOST = 20_000
-"""Objects that one manifest may make."""
+MAXIMUM_OBJECTS = 50_000
+"""A limit for mistakes in `for_each`: 10,000 agents with two own blocks each are 30,000 objects."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Instance:
-    """One object, its fields as they were written and merged, and the round of the `for_each` that makes it.
+    """One object: its fields as written, and the `for_each` item that it is created for.
 
-    name     what it is called unless it says so itself
-    along    the object along with which the server makes it
-    values   fields that are known already
-    sources  fields whose text was read from a file: the path
+    name     its name unless the fields set one
+    owner    the object together with which the server creates it
+    values   fields that have been evaluated
+    sources  fields whose text was read from a file, with the path
     """
 
     address: Address
@@ -38,7 +37,7 @@ class Instance:
     name: str
     each: Each | None = None
     external: bool = False
-    along: Address | None = None
+    owner: Address | None = None
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -50,11 +49,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Expanded:
-    """Every object that the manifest makes, and how its keys were written.
+    """All objects of a manifest.
 
-    keys      section to keys, those with no instance, too
-    repeated  keys with `for_each`: they are addressed with an index
-    unusable  keys whose instances cannot be told; the reason has been
+    keys      section to the keys in it, also of declarations without instances
+    repeated  declarations with `for_each`: their objects are addressed with an index
+    unusable  declarations whose instances cannot be determined; the problem has been reported
     """
 
     instances: Mapping[Address, Instance]
@@ -63,232 +62,204 @@ class Expanded:
     unusable: set[Address] = field(default_factory=set)
 
     @cached_property
-    def indexed(self) -> Mapping[Address, list[Address]]:
-        """Keys with `for_each` to their instances."""
+    def _by_declaration(self) -> Mapping[Address, list[Address]]:
         found: dict[Address, list[Address]] = {}
         for address in self.instances:
             if address.index is not None and not address.field:
                 found.setdefault(address.instance(None), []).append(address)
         return found
 
-    def all_of(self, address: Address) -> list[Address]:
-        """The instances of a key; none if its `when` is false."""
-        if address in self.repeated:
-            return self.indexed.get(address, [])
-        return [address] if address in self.instances else []
-
-
-def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
-    """The root with the chosen environment laid over it."""
-    root = _spelled_out(root)
-    if environment is None:
-        return root
-    environments = root.map.get("environments") or empty(root.place)
-    chosen = environments.map.get(environment)
-    if chosen is None:
-        if not problems.unread:
-            place = root.keys.get("environments")
-            problems.add(f"there is no environment `{environment}`", place, suggest(environment, environments.map))
-        return root
-    above = _sparse(_spelled_out(chosen), 2)
-    fields = {key: node for key, node in above.map.items() if key not in ONCE}
-    return merge(root, Node(above.place, fields, above.keys)) if fields else root
-
-
-def _sparse(node: Node, depth: int) -> Node:
-    """`node` without empty sections and objects: an empty line must not wipe out what lies below."""
-    if depth == 0 or not node.map:
-        return node
-    members = {key: _sparse(child, depth - 1) for key, child in node.map.items() if not child.null}
-    return Node(node.place, members, node.keys)
+    def instances_of(self, declaration: Address) -> list[Address]:
+        """The objects of a declaration; none if its `when` is false."""
+        if declaration in self.repeated:
+            return self._by_declaration.get(declaration, [])
+        return [declaration] if declaration in self.instances else []
 
 
 def expand(root: Node, scope: Scope) -> Expanded:
-    """Every object of every section, parts of objects included."""
-    sectioned = {section: root.map.get(section) or empty(root.place) for section in sections()}
-    keys = {
-        section: {key: objects.keys[key] for key, node in objects.map.items() if key and node.tag != UNSET}
-        for section, objects in sectioned.items()
-    }
-    found: dict[Address, Instance] = {}
-    others: list[Instance] = []
-    expanded = Expanded(found, keys)
-    below = root.map.get("defaults") or empty(root.place)
-    for section, kind in sections().items():
-        for key, place in keys[section].items():
-            address = Address.of(section, key)
-            body = _body(sectioned[section].map[key], below.map.get(section))
-            rounds = None if body is None else _rounds(body, address, scope)
-            if body is None or rounds is None:
-                expanded.unusable.add(address)
+    """All objects of all sections, with their own objects and companions."""
+    return _Expansion(root, scope).run()
+
+
+class _Expansion:
+    def __init__(self, root: Node, scope: Scope) -> None:
+        self.scope, self.problems = scope, scope.problems
+        self.sections = {section: root.map.get(section) or empty(root.place) for section in sections()}
+        self.defaults = root.map.get("defaults") or empty(root.place)
+        self.keys = {
+            section: {key: objects.keys[key] for key, node in objects.map.items() if key and node.tag != UNSET}
+            for section, objects in self.sections.items()
+        }
+        self.found: dict[Address, Instance] = {}
+        self.companions: list[Instance] = []
+        self.expanded = Expanded(self.found, self.keys)
+
+    def run(self) -> Expanded:
+        for section, kind in sections().items():
+            for key, place in self.keys[section].items():
+                self.declaration(Address.of(section, key), kind, self.sections[section].map[key], place)
+                if len(self.found) + len(self.companions) > MAXIMUM_OBJECTS:
+                    hint = "split the manifest into several stacks"
+                    self.problems.add(f"the manifest declares more than {MAXIMUM_OBJECTS} objects", place, hint)
+                    return self.expanded
+        for companion in self.companions:
+            self.add_companion(companion)
+        return self.expanded
+
+    def declaration(self, address: Address, kind: str, node: Node, place: Place) -> None:
+        """Add the instances of one key of a section."""
+        body = _with_defaults(node, self.defaults.map.get(address.section))
+        items = None if body is None else self.items(body, address)
+        if body is None or items is None:
+            self.expanded.unusable.add(address)
+            return
+        if "for_each" in body.map:
+            self.expanded.repeated.add(address)
+        external = _is_external(body)
+        self.check_keys(kind, body, address, external)
+        for each in items:
+            here = address if each is None else address.instance(each.key)
+            if not self.is_wanted(body, each, here):
                 continue
-            if "for_each" in body.map:
-                expanded.repeated.add(address)
-            for instance in _instances(address, kind, body, place, rounds, scope):
-                found[instance.address] = instance
-                found |= {part.address: part for part in _parts(instance)}
-                others += _company(instance, scope)
-                if len(found) + len(others) > MOST:
-                    scope.problems.add(f"more than {MOST} objects", place)
-                    return expanded
-    for instance in others:
-        address, top = instance.address, instance.address.instance(None)
-        if address in found:
-            told = f"{address} is what the server makes along with {instance.along}"
-            scope.problems.add(told, found[address].place, "give this one another key", address=address)
-            continue
-        found |= {each.address: each for each in (instance, *_born_with(instance))}
-        keys[top.section].setdefault(top.key, instance.place)
+            name = address.key if each is None else f"{address.key}-{each.key}"
+            instance = Instance(here, kind, body, place, name, each, external)
+            self.found[here] = instance
+            if not external:
+                self.found |= {part.address: part for part in _own_objects(instance)}
+                self.companions += self.companions_of(instance)
+
+    def is_wanted(self, body: Node, each: Each | None, address: Address) -> bool:
+        """The value of `when`. True if it cannot be determined."""
+        node = body.map.get("when")
+        if node is None or node.tag == UNSET:
+            return True
+        wanted = self.scope.plain(node, each, "when")
+        if wanted is not UNRESOLVED and not isinstance(wanted, bool) and node.deferred:
+            message = f"when: expected true or false, got {described(wanted)}"
+            self.problems.add(message, node.place, address=address)
+        return wanted is not False
+
+    def check_keys(self, kind: str, body: Node, address: Address, external: bool) -> None:
+        """Report fields that external objects cannot have, and keys that only they can have."""
+        known = kinds()[kind].attrs()
+        for key, node in body.map.items():
+            if node.tag == UNSET:
+                continue
+            if external and (key in known or key in ("policy", "lifecycle")) and key not in {**EXTERNAL, **REPEAT}:
+                hint = "remove the line; an external object has only `name`, `id`, or `stack` and `address`"
+                message = f"`{key}` cannot be set: external objects are never changed"
+                self.problems.add(message, body.keys[key], hint, address=address)
+            if not external and key in EXTERNAL and key != "external" and key not in known:
+                hint = f"did you mean `{kinds()[kind].name_field}`?" if key == "name" else "add `external: true`"
+                self.problems.add(f"only external objects have `{key}`", body.keys[key], hint, address=address)
+
+    # --- for_each
+
+    def items(self, body: Node, address: Address) -> Sequence[Each | None] | None:
+        """The items of `for_each`; a single None without it; None, and a problem, if they cannot be determined."""
+        node = body.map.get("for_each")
+        if node is None or node.tag == UNSET:
+            return [None]
+        items = self.scope.plain(node, None, "for_each")
+        if isinstance(items, list):
+            return self.list_items(items, node, address)
+        if isinstance(items, dict) and "" not in items:
+            return [Each(key, value) for key, value in items.items()]
+        if isinstance(items, dict):
+            self.problems.add("for_each: a key must not be empty", node.place, address=address)
+        elif items is not UNRESOLVED and node.deferred:
+            message = f"for_each: expected a list or a map, got {described(items)}"
+            self.problems.add(message, node.place, address=address)
+        return None
+
+    def list_items(self, items: list[Any], node: Node, address: Address) -> Sequence[Each | None] | None:
+        found: dict[str, Each] = {}
+        valid = True
+        for index, item in enumerate(items):
+            where = node.list[index].place if index < len(node.list) else node.place
+            usable = isinstance(item, str | int) and not isinstance(item, bool) and item != ""
+            if usable and str(item) not in found:
+                found[str(item)] = Each(str(item), item)
+                continue
+            valid = False
+            if usable:
+                message, hint = f"for_each: {str(item)!r} is listed twice", "each item creates one object: remove one"
+            else:
+                message = f"for_each: expected a text or a whole number, got {described(item)}"
+                hint = "for other values use a map: its keys become the indexes"
+            self.problems.add(message, where, hint, address=address)
+        return list(found.values()) if valid else None
+
+    # --- companions
+
+    def companions_of(self, instance: Instance) -> Iterator[Instance]:
+        """What the server creates together with an object. Its key is that of the object and of the field."""
+        if instance.kind not in _kinds_with_companions():
+            return
+        for name, kind, address in companions(instance.address):
+            field = instance.body.map.get(name)
+            if field is None or field.null or field.tag == UNSET:
+                continue
+            if field.map or self.scope.plain(field, instance.each, name) is True:
+                names = companion_fields(instance.table.attrs()[name])[kind]
+                fields = {key: node for key, node in field.map.items() if key in names}
+                body, place = Node(field.place, fields, field.keys), instance.body.keys[name]
+                yield Instance(address, kind, body, place, address.key, instance.each, owner=instance.address)
+
+    def add_companion(self, instance: Instance) -> None:
+        address, declaration = instance.address, instance.address.instance(None)
+        if address in self.found:
+            message = f"{address} is also the address of what the server creates together with {instance.owner}"
+            hint = f"rename `{address.key}`"
+            self.problems.add(message, self.found[address].place, hint, address=address)
+            return
+        self.found |= {each.address: each for each in (instance, *_discovered_parts(instance))}
+        self.keys[declaration.section].setdefault(declaration.key, instance.place)
         if address.index is not None:
-            expanded.repeated.add(top)
-    return expanded
+            self.expanded.repeated.add(declaration)
 
 
-def _body(node: Node, below: Node | None) -> Node | None:
-    """The fields of an object over the defaults of its section; None if there are no fields to speak of."""
+def _with_defaults(node: Node, defaults: Node | None) -> Node | None:
+    """The fields of an object merged over the defaults of its section; None if the object is not a map."""
     if node.null:
         node = empty(node.place)
     if not isinstance(node.value, dict):
         return None
-    external = node.map.get("external")
-    if external is not None and external.value is True:
+    if _is_external(node):
         return node
-    return merge(below if below is not None and below.map else empty(node.place), node)
+    # merging also removes `!unset` fields
+    return merge(defaults if defaults is not None and defaults.map else empty(node.place), node)
 
 
-def _instances(
-    address: Address, kind: str, body: Node, place: Place, rounds: Sequence[Each | None], scope: Scope
-) -> Iterator[Instance]:
-    external = "external" in body.map and body.map["external"].value is True
-    _misplaced(kind, body, str(address), external, scope.problems)
-    for each in rounds:
-        name = address.key if each is None else f"{address.key}-{each.key}"
-        here = address if each is None else address.instance(each.key)
-        when = body.map.get("when")
-        if when is not None and when.tag != UNSET:
-            wanted = scope.plain(when, each, "when")
-            if wanted is not HOLE and not isinstance(wanted, bool) and when.open:
-                scope.problems.add(f"when: expected true or false, got {described(wanted)}", when.place, address=here)
-            if wanted is False:
-                continue
-        yield Instance(here, kind, body, place, name, each, external)
+def _is_external(body: Node) -> bool:
+    return "external" in body.map and body.map["external"].value is True
 
 
-def _misplaced(kind: str, body: Node, address: str, external: bool, problems: Problems) -> None:
-    """Fields that only others' objects have, and those that others' objects cannot have."""
-    known = kinds()[kind].attrs()
-    for key, node in body.map.items():
-        if node.tag == UNSET:
-            continue
-        if external and key not in EXTERNAL and key not in REPEAT and (key in known or key in ("policy", "lifecycle")):
-            hint = "it is found by name, by id, or by stack and address"
-            problems.add(f"`{key}` of an external object is never written", body.keys[key], hint, address=address)
-        if not external and key in EXTERNAL and key != "external" and key not in known:
-            name = kinds()[kind].name_field
-            hint = f"did you mean `{name}`?" if key == "name" else "or add `external: true`"
-            problems.add(f"only an external object has `{key}`", body.keys[key], hint, address=address)
-
-
-def _rounds(body: Node, address: Address, scope: Scope) -> list[Each | None] | None:
-    """The rounds of a `for_each`; a single empty one without it; None, and a problem, if they cannot be told."""
-    node = body.map.get("for_each")
-    if node is None or node.tag == UNSET:
-        return [None]
-    items = scope.plain(node, None, "for_each")
-    if isinstance(items, dict) and "" not in items:
-        return [Each(key, value) for key, value in items.items()]
-    if isinstance(items, dict):
-        scope.problems.add("for_each: a key is empty", node.place, address=address)
-    elif isinstance(items, list):
-        return _list_rounds(items, node, address, scope.problems)
-    elif items is not HOLE and node.open:
-        message = f"for_each: expected a list or a map, got {described(items)}"
-        scope.problems.add(message, node.place, address=address)
-    return None
-
-
-def _list_rounds(items: list[Any], node: Node, address: Address, problems: Problems) -> list[Each | None] | None:
-    rounds: dict[str, Each] = {}
-    sound = True
-    for index, item in enumerate(items):
-        where = node.list[index].place if index < len(node.list) else node.place
-        text = isinstance(item, str | int) and not isinstance(item, bool) and item != ""
-        if text and str(item) not in rounds:
-            rounds[str(item)] = Each(str(item), item)
-            continue
-        sound = False
-        if text:
-            problems.add(f"for_each: {str(item)!r} stands twice", where, "each item makes one object", address=address)
-        else:
-            hint = "use a map, whose keys become the indexes, for anything else"
-            problems.add(f"for_each: expected texts in the list, got {described(item)}", where, hint, address=address)
-    return list(rounds.values()) if sound else None
-
-
-def _parts(instance: Instance) -> Iterator[Instance]:
-    """The own objects of an object: one per entry of a field whose values are parts of it."""
-    if instance.external:
-        return
-    for name, line in instance.table.attrs().items():
-        field = instance.body.map.get(name)
-        if not line.own or field is None:
+def _own_objects(instance: Instance) -> Iterator[Instance]:
+    """The objects that are part of an object: the entries of its fields that hold own objects."""
+    for line in own_lines(instance.kind):
+        field = instance.body.map.get(line.name)
+        if field is None:
             continue
         for key, node in field.map.items():
             if key and isinstance(node.value, dict):
-                address = instance.address.part(name, key)
-                yield Instance(address, line.own, node, field.keys[key], key, instance.each)
+                address = instance.address.part(line.name, key)
+                yield Instance(address, line.own or "", node, field.keys[key], key, instance.each)
 
 
-def _company(instance: Instance, scope: Scope) -> Iterator[Instance]:
-    """What the server makes along with an object; their keys are its own and the field's that asks for them."""
-    for name, kind, address in companions(instance.address):
-        field = instance.body.map.get(name)
-        if instance.external or field is None or field.null or field.tag == UNSET:
-            continue
-        if field.map or scope.plain(field, instance.each, name) is True:
-            names = said_of(instance.table.attrs()[name])[kind]
-            fields = {key: node for key, node in field.map.items() if key in names}
-            body, place = Node(field.place, fields, field.keys), instance.body.keys[name]
-            yield Instance(address, kind, body, place, address.key, instance.each, along=instance.address)
-
-
-def _born_with(instance: Instance) -> Iterator[Instance]:
-    """The parts that such an object has from birth."""
+def _discovered_parts(instance: Instance) -> Iterator[Instance]:
+    """The own objects that the server creates together with a companion."""
     for name, key in instance.table.born_with.items():
         own = instance.table.attrs()[name].own or ""
         yield Instance(instance.address.part(name, key), own, empty(instance.place), instance.place, key, instance.each)
 
 
-def _spelled_out(root: Node) -> Node:
-    """The root with every own object written as a map, so that defaults and environments merge with it."""
-    members = dict(root.map)
-    for section, kind in sections().items():
-        owns = {name: line.own for name, line in kinds()[kind].attrs().items() if line.own and kinds()[line.own].short}
-        if not owns:
-            continue
-        if section in members:
-            objects = members[section]
-            wholes = {key: _whole(node, owns) for key, node in objects.map.items()}
-            members[section] = Node(objects.place, wholes, objects.keys) if objects.map else objects
-        defaults = members.get("defaults")
-        if defaults is not None and section in defaults.map:
-            lower = {**defaults.map, section: _whole(defaults.map[section], owns)}
-            members["defaults"] = Node(defaults.place, lower, defaults.keys)
-    return Node(root.place, members, root.keys)
+@cache
+def own_lines(kind: str) -> Sequence[Attr]:
+    """The fields of a kind that hold own objects."""
+    return [line for line in kinds()[kind].attrs().values() if line.own]
 
 
-def _whole(body: Node, owns: Mapping[str, str]) -> Node:
-    """An object whose short own objects are maps."""
-    members = dict(body.map)
-    for name, kind in owns.items():
-        field = members.get(name)
-        if field is not None and field.map:
-            parts = {key: _long(node, kinds()[kind].short or "") for key, node in field.map.items()}
-            members[name] = Node(field.place, parts, field.keys, field.tag)
-    return Node(body.place, members, body.keys, body.tag) if body.map else body
-
-
-def _long(node: Node, field: str) -> Node:
-    if node.tag in (FILE, JSON) or node.text is not None:
-        return Node(node.place, {field: node}, {field: node.place})
-    return node
+@cache
+def _kinds_with_companions() -> frozenset[str]:
+    return frozenset(name for name, kind in kinds().items() if any(line.along for line in kind.attrs().values()))

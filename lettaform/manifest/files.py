@@ -1,4 +1,4 @@
-"""Paths to text: what is read lies inside the project, is plain UTF-8 and not too large."""
+"""Paths in a manifest to the content of files: inside the project, in UTF-8 and of limited size."""
 
 from __future__ import annotations
 
@@ -7,42 +7,43 @@ import json
 import os
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lettaform.errors import Place
-from lettaform.manifest.node import HOLE
+from lettaform.manifest.node import UNRESOLVED
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.text import DEPTH, decode
 from lettaform.values import Item
 
 MEGABYTE = 1_000_000
 ONE, ALL = 10 * MEGABYTE, 64 * MEGABYTE
-"""How large one file, and all that are read, may be."""
+"""The maximum size in bytes of one file, and of all files that are read."""
 
 MEBIBYTE = 1_048_576
 UPLOAD = 50 * MEBIBYTE
-"""How large a file of a folder may be: 0.16.8 takes a larger one, and then fails to read it."""
+"""The maximum size in bytes of a file of a folder: 0.16.8 accepts a larger one, and then fails to read it."""
 
-_WILD = re.compile(r"[*?\[]")
+WILDCARD = re.compile(r"[*?\[]")
 _BINARY = frozenset(
     {
         *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".ico", ".tif", ".tiff", ".mp3", ".mp4", ".wav", ".mov"),
         *(".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".zip", ".gz", ".tar", ".7z", ".bin", ".exe"),
     }
 )
-"""Endings of what 0.16.8 cannot read, whatever is in it. Of other files their content tells."""
+"""Suffixes that 0.16.8 cannot read, whatever the content. Other files are judged by their content."""
 _RENAMED = re.compile(r'^[.\s]|[\x00-\x1f\x7f\\/:*?"<>|]|[ .]$')
 _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "clock$", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
 )
-"""Names, without endings, that 0.16.8 does not keep as they are: it calls such a file otherwise, or fails."""
-_LONE = re.compile("[\ud800-\udfff]")
+"""Names without suffix that 0.16.8 changes, or fails on."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Files:
-    """The files of one project. Each is read once."""
+    """The files of one project. Each file is read once."""
 
     def __init__(self, directory: Path, problems: Problems) -> None:
         self.directory = Path(os.path.abspath(directory))
@@ -50,165 +51,176 @@ class Files:
         self.problems = problems
         self._paths: dict[str, Path] = {}
         self._texts: dict[Path, str | None] = {}
-        self._read = 0
+        self._bytes_read = 0
 
     def shown(self, path: Path) -> str:
-        """The path as people are told it: relative to where they stand, if it lies below."""
+        """The path as shown to users: relative to the working directory if it is inside it."""
         path = Path(os.path.abspath(path))
         try:
-            spelled = path.relative_to(Path.cwd()).as_posix()
+            shown = path.relative_to(Path.cwd()).as_posix()
         except (ValueError, OSError):
-            spelled = path.as_posix()
-        self._paths.setdefault(spelled, path)
-        return spelled
+            shown = path.as_posix()
+        self._paths.setdefault(shown, path)
+        return shown
 
-    def beside(self, place: Place) -> Path:
-        """The folder of the file that `place` lies in."""
+    def folder_of(self, place: Place) -> Path:
+        """The folder that contains the file of `place`."""
         return self._paths[place.file].parent if place.file in self._paths else self.directory
 
     def inside(self, path: Path) -> Path | None:
-        """`path` with its symlinks resolved, or None if that lies outside the project or nowhere."""
+        """`path` with its symlinks resolved; None if it is outside the project or cannot be resolved."""
         try:
             real = path.resolve()
         except (OSError, RuntimeError, ValueError):
             return None
         return real if real.is_relative_to(self.root) else None
 
-    def named(self, spelled: str, place: Place) -> Path | None:
-        """The file that a manifest names at `place`; None, and a problem, unless it may be read."""
-        if not spelled.strip() or "\0" in spelled or _LONE.search(spelled):
-            self.problems.add(f"{spelled!r} is not a path", place)
+    # --- one file
+
+    def named(self, written: str, place: Place) -> Path | None:
+        """The file that a manifest names at `place`; None, and a problem, if it does not exist or is not allowed."""
+        if not written.strip() or "\0" in written or _SURROGATE.search(written):
+            self.problems.add(f"{written!r} is not a path", place)
             return None
-        path = self.beside(place) / spelled
-        if os.path.isabs(spelled):
-            self.problems.add(f"`{spelled}` is an absolute path", place, "write it relative to this file")
+        path = self.folder_of(place) / written
+        if os.path.isabs(written):
+            self.problems.add(f"`{written}` is an absolute path", place, "write a path relative to this file")
         elif not Path(os.path.abspath(path)).is_relative_to(self.directory) or self.inside(path) is None:
-            hint = "move it into the project, or run with -C on the folder that holds both"
-            self.problems.add(f"`{spelled}` lies outside the project", place, hint)
+            hint = "move the file into the project, or use -C with a folder that contains both"
+            self.problems.add(f"`{written}` is outside the project", place, hint)
         elif os.path.isdir(path):
-            self.problems.add(f"`{spelled}` is a folder", place, "name a file in it")
-        elif not self._there(path):
-            self.problems.add(f"there is no file `{spelled}`", place, self._similar(path, spelled))
+            self.problems.add(f"`{written}` is a folder", place, "name a file inside it")
+        elif not _is_file(path):
+            self.problems.add(f"there is no file `{written}`", place, self._similar(path, written))
         else:
             return path
         return None
 
-    def matching(self, pattern: str, place: Place) -> Iterator[Item]:
-        """The files that a pattern names, by content: called after what follows its fixed part, `a/b` as `a__b`."""
-        fixed = pattern
-        while _WILD.search(fixed):
-            fixed = os.path.dirname(fixed)
-        if fixed == pattern:
-            path = self.named(pattern, place)
-            paths = {path.name: path} if path else {}
-        elif os.path.isabs(pattern) or ".." in Path(pattern).parts:
-            self.problems.add(f"`{pattern}` may lie outside the project", place, "write it relative to this file")
-            return
-        else:
-            folder = self.beside(place) / fixed
-            tail = pattern[len(fixed) :].lstrip("/")
-            there = sorted(each for each in folder.glob(tail) if self._there(each))
-            paths = {each.relative_to(folder).as_posix().replace("/", "__"): each for each in there}
-            if not paths:
-                self.problems.add(f"no file fits `{pattern}`", place)
-        for name, path in paths.items():
-            if item := self._content(name, path, place):
-                yield item
-
-    def _content(self, name: str, path: Path, place: Place) -> Item | None:
-        """A file of a folder; None, and a problem, if the server would not take it as it is."""
-        file = self.shown(path)
-        base = os.path.splitext(name)[0]
-        try:
-            if self.inside(path) is None:
-                self.problems.add(f"`{file}` lies outside the project", place, "move it into the project")
-            elif path.suffix.lower() in _BINARY:
-                hint = f"leave out `*{path.suffix}`"
-                self.problems.add(f"`{file}`: the server takes text, code and PDF", place, hint)
-            elif _RENAMED.search(base) or base.split(".")[0].lower() in _RESERVED or len(name.encode()) > 255:
-                self.problems.add(f"`{file}`: the server would not keep the name `{name}`", place, "rename it")
-            elif (size := path.stat().st_size) > UPLOAD:
-                message = f"`{file}` is larger than {UPLOAD // MEBIBYTE} MB, and the server takes no more"
-                self.problems.add(message, place)
-            elif sha := _sha(path, text=path.suffix.lower() != ".pdf"):
-                return Item(f"{name} {size} {sha}", name, {"path": str(path)})
-            else:
-                told = f"`{file}` is no text in UTF-8: the server takes text, code and PDF"
-                self.problems.add(told, place, "leave it out, or save it as UTF-8")
-        except OSError as error:
-            self.problems.add(f"`{file}` cannot be read: {error.strerror}", place)
-        return None
-
     def text(self, path: Path, place: Place | None) -> str | None:
-        """The text of a file; None, and a problem, if it cannot be had. `place`: who asked, None if a person did."""
+        """The text of a file; None, and a problem, if it cannot be read. `place`: where the manifest names it."""
         path = Path(os.path.abspath(path))
         if path not in self._texts:
             self._texts[path] = self._load(path, place)
         return self._texts[path]
 
     def data(self, path: Path, place: Place) -> Any:
-        """The data of a JSON file; HOLE, and a problem, if there is none."""
+        """The data of a JSON file; UNRESOLVED, and a problem, if it cannot be read."""
         text = self.text(path, place)
         if text is None:
-            return HOLE
+            return UNRESOLVED
+        where = Place(self.shown(path), 1, 1)
         try:
-            data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+            data = json.loads(text, parse_constant=_reject_constant, object_pairs_hook=_unique_keys)
         except json.JSONDecodeError as error:
-            where = Place(self.shown(path), error.lineno, error.colno)
-            self.problems.add(f"not JSON: {error.msg}", where)
+            self.problems.add(f"invalid JSON: {error.msg}", Place(where.file, error.lineno, error.colno))
+            return UNRESOLVED
         except (ValueError, RecursionError) as error:
-            words = "too deep" if isinstance(error, RecursionError) else str(error)
-            self.problems.add(f"not JSON that lettaform takes: {words}", Place(self.shown(path), 1, 1))
+            flaw: str | None = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         else:
             flaw = _flaw(data, DEPTH)
-            if flaw is None:
-                return data
-            self.problems.add(f"not JSON that lettaform takes: {flaw}", Place(self.shown(path), 1, 1))
-        return HOLE
-
-    def _there(self, path: Path) -> bool:
-        try:
-            return path.is_file()
-        except (OSError, ValueError):
-            return False
-
-    def _similar(self, path: Path, spelled: str) -> str | None:
-        """The nearest file of the folder, spelled as the missing one was."""
-        folder = self.inside(path.parent)
-        try:
-            names = sorted(os.listdir(folder)) if folder else []
-        except OSError:
-            return f"there is no folder `{Path(spelled).parent}`"
-        hint = suggest(path.name, names)
-        if hint is None or not hint.startswith("did you mean"):
-            return hint
-        return hint.replace("`", f"`{spelled[: -len(path.name)]}", 1) if spelled.endswith(path.name) else hint
+        if flaw is None:
+            return data
+        self.problems.add(f"invalid JSON: {flaw}", where)
+        return UNRESOLVED
 
     def _load(self, path: Path, place: Place | None) -> str | None:
         file = self.shown(path)
         start = Place(file, 1, 1)
         try:
-            if not path.is_file():  # a pipe would never end
+            if not path.is_file():  # reading a pipe would block
                 self.problems.add(f"there is no file `{file}`", place)
                 return None
             with path.open("rb") as stream:
                 data = stream.read(ONE + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            self.problems.add(f"`{file}` cannot be read: {reason}", place or start)
+            self.problems.add(f"cannot read `{file}`: {reason}", place or start)
             return None
-        self._read += len(data)
+        self._bytes_read += len(data)
         if len(data) > ONE:
             self.problems.add(f"`{file}` is larger than {ONE // MEGABYTE} MB", place or start)
-        elif self._read > ALL:
-            self.problems.add(f"the project's files are larger than {ALL // MEGABYTE} MB together", place or start)
+        elif self._bytes_read > ALL:
+            self.problems.add(f"the files of the project are larger than {ALL // MEGABYTE} MB", place or start)
         else:
             return decode(data, file, self.problems)
         return None
 
+    def _similar(self, path: Path, written: str) -> str | None:
+        """A hint that names the nearest file of the same folder."""
+        folder = self.inside(path.parent)
+        try:
+            names = sorted(os.listdir(folder)) if folder else []
+        except OSError:
+            return f"there is no folder `{Path(written).parent}`"
+        base = written[: -len(path.name)] if written.endswith(path.name) else ""
+        return suggest(path.name, names, lambda name: f"{base}{name}")
 
-def _sha(path: Path, *, text: bool) -> str | None:
-    """The sha256 of a file; None where it shall be a text, and is none: 0.16.8 would lose what it cannot decode."""
+    # --- the files of a folder on the server
+
+    def matching(self, pattern: str, place: Place) -> Iterator[Item]:
+        """The files that match a pattern, as Items with the digest of their content.
+
+        The name of an Item is the path below the fixed part of the pattern, with `__` for `/`.
+        """
+        for name, path in self._paths_matching(pattern, place).items():
+            if item := self._item(name, path, place):
+                yield item
+
+    def _paths_matching(self, pattern: str, place: Place) -> Mapping[str, Path]:
+        fixed = pattern
+        while WILDCARD.search(fixed):
+            fixed = os.path.dirname(fixed)
+        if fixed == pattern:
+            path = self.named(pattern, place)
+            return {path.name: path} if path else {}
+        if os.path.isabs(pattern) or ".." in Path(pattern).parts:
+            hint = "write a path relative to this file, without `..`"
+            self.problems.add(f"`{pattern}` may match files outside the project", place, hint)
+            return {}
+        folder = self.folder_of(place) / fixed
+        paths = sorted(path for path in folder.glob(pattern[len(fixed) :].lstrip("/")) if _is_file(path))
+        if not paths:
+            self.problems.add(f"no file matches `{pattern}`", place)
+        return {path.relative_to(folder).as_posix().replace("/", "__"): path for path in paths}
+
+    def _item(self, name: str, path: Path, place: Place) -> Item | None:
+        """A file of a folder; None, and a problem, if the server would reject or change it."""
+        file = self.shown(path)
+        try:
+            message, hint = self._unusable(name, path, file)
+            if not message:
+                if digest := _sha256(path, text=path.suffix.lower() != ".pdf"):
+                    return Item(f"{name} {path.stat().st_size} {digest}", name, {"path": str(path)})
+                message = f"`{file}` is not UTF-8 text: the server accepts text, code and PDF"
+                hint = "exclude it, or save it as UTF-8"
+        except OSError as error:
+            message, hint = f"cannot read `{file}`: {error.strerror}", None
+        self.problems.add(message, place, hint)
+        return None
+
+    def _unusable(self, name: str, path: Path, file: str) -> tuple[str, str | None]:
+        """Why the server would not keep the file, apart from its content; an empty message if it would."""
+        base = os.path.splitext(name)[0]
+        if self.inside(path) is None:
+            return f"`{file}` is outside the project", "move it into the project"
+        if path.suffix.lower() in _BINARY:
+            return f"`{file}`: the server accepts text, code and PDF", f"exclude `*{path.suffix}`"
+        if _RENAMED.search(base) or base.split(".")[0].lower() in _RESERVED or len(name.encode()) > 255:
+            return f"`{file}`: the server would change the name `{name}`", "rename the file"
+        if path.stat().st_size > UPLOAD:
+            return f"`{file}` is larger than {UPLOAD // MEBIBYTE} MB, the maximum of the server", None
+        return "", None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _sha256(path: Path, *, text: bool) -> str | None:
+    """The sha256 of a file; None if `text` and it is not UTF-8: 0.16.8 drops what it cannot decode."""
     sha, decoder = hashlib.sha256(), getincrementaldecoder("utf-8")()
     with path.open("rb") as stream:
         while part := stream.read(MEBIBYTE):
@@ -225,25 +237,24 @@ def _sha(path: Path, *, text: bool) -> str | None:
     return sha.hexdigest()
 
 
-def _no_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not a number that JSON knows")
+def _reject_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not a number in JSON")
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twin = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twin!r} stands twice in one object")
+        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {key!r} is defined twice in one object")
     return data
 
 
 def _flaw(data: Any, depth: int) -> str | None:
-    """What in `data` no server would take."""
+    """Why a server would reject `data`; None if it would not."""
     if depth == 0:
-        return f"more than {DEPTH} lists and maps inside one another"
+        return f"lists and maps are nested more than {DEPTH} levels deep"
     if isinstance(data, str):
-        return "a text holds half of a surrogate pair" if _LONE.search(data) else None
+        return "a text contains a lone surrogate" if _SURROGATE.search(data) else None
     if isinstance(data, float):
         return "a number is too large" if data in (float("inf"), float("-inf")) else None
     items = [*data, *data.values()] if isinstance(data, dict) else data if isinstance(data, list) else ()

@@ -1,4 +1,4 @@
-"""The language as a whole: what may stand where, beside what the kinds say."""
+"""The language: the form of a whole manifest, from the kinds and the keys that belong to no kind."""
 
 from __future__ import annotations
 
@@ -6,41 +6,48 @@ from collections.abc import Mapping
 from functools import cache
 
 from lettaform.kinds import kinds, sections
-from lettaform.manifest.form import Anything, Body, Entries, Fields, Flag, Form, Items, Many, Text, ownership
+from lettaform.manifest.bodies import Body, ownership
+from lettaform.manifest.form import Anything, Entries, Fields, Flag, Form, Items, Many, Text
 
 TYPES = ("string", "number", "bool", "list", "map")
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
-ONCE = ("include", "environments")
-"""What an environment cannot say."""
+NOT_IN_ENVIRONMENTS = ("include", "environments")
 
 EXTERNAL: Mapping[str, Form] = {
-    "external": Flag("Somebody else's: used, never written. Found by name, by id, or by stack and address.", False),
-    "name": Text("The name of what is used.", expressions=True),
-    "id": Text("The id of what is used.", expressions=True),
-    "stack": Text("The stack that owns what is used.", expressions=True),
-    "address": Text("Its address in that stack, as `blocks.organization`."),
+    "external": Flag(
+        "Whether the object is managed elsewhere. It is used and never changed. Give `name`, `id`, or both `stack` and "
+        "`address` to identify it. Default: false.",
+        False,
+    ),
+    "name": Text("The name of the external object.", expressions=True),
+    "id": Text("The ID of the external object.", expressions=True),
+    "stack": Text("The stack that manages the external object.", expressions=True),
+    "address": Text("The address of the external object in its stack, for example `blocks.organization`."),
 }
 REPEAT: Mapping[str, Form] = {
-    "for_each": Many("Make one per item of a list, or per entry of a map: `${each.key}`, `${each.value}`."),
-    "when": Flag("Left out where this is false."),
+    "for_each": Many(
+        "Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the "
+        "key and the value of the current one."
+    ),
+    "when": Flag("Whether to create the object. Default: true."),
 }
 
 VARIABLE = Fields(
     {
-        "type": Text("How --var and the environment are read; string unless given.", TYPES),
-        "default": Anything("Its value where nobody gives one; no expressions."),
-        "description": Text("What it is for."),
-        "secret": Flag("Never shown; fills only fields that are secret.", False),
-        "env": Text("The environment variable that it is read from.", pattern="^[^=]+$", says="a name"),
+        "type": Text("How values from --var and from environment variables are parsed. Default: string.", TYPES),
+        "default": Anything("The value if none is given. Must not contain expressions."),
+        "description": Text("A description of the variable."),
+        "secret": Flag("Whether to hide the value. A secret can only be used in secret fields. Default: false.", False),
+        "env": Text("The environment variable to read the value from.", pattern="^[^=]+$", expected="a name"),
     },
-    "One variable.",
-    nothing=True,
+    "A variable.",
+    nullable=True,
 )
 
 
 @cache
 def objects() -> Mapping[str, Form]:
-    """Every section, with the bodies of its objects."""
+    """The form of every section of objects."""
     forms: dict[str, Form] = {}
     for section, kind in sections().items():
         body = Body(kind, {**EXTERNAL, **REPEAT, **ownership(kind)}, kind)
@@ -50,43 +57,54 @@ def objects() -> Mapping[str, Form]:
 
 @cache
 def language() -> Fields:
-    """A whole manifest."""
+    """The form of a whole manifest."""
     anywhere = _anywhere()
-    overlay = {name: form for name, form in anywhere.items() if name not in ONCE}
+    overlay = {name: form for name, form in anywhere.items() if name not in NOT_IN_ENVIRONMENTS}
     environments = Entries(
-        Fields(overlay, "What is different in this environment.", nothing=True),
-        "Overlays, chosen with -e: laid over the rest, key by key.",
+        Fields(overlay, "What differs in this environment.", nullable=True),
+        "Environments. The one selected with -e is merged over the rest of the manifest, key by key.",
     )
-    return Fields(
-        {**anywhere, "environments": environments}, "Letta agents, their shared memory and their tools.", ("stack",)
-    )
+    description = "Letta agents, their shared memory and their tools."
+    return Fields({**anywhere, "environments": environments}, description, ("stack",))
 
 
 def _anywhere() -> dict[str, Form]:
-    address = Text("An address, as `agents.supervisor`.", pattern=r"^[a-z_]+[.\[]", says="an address")
+    """The forms of the top-level keys, except `environments`."""
+    address = Text("An address, for example `agents.supervisor`.", pattern=r"^[a-z_]+[.\[]", expected="an address")
     defaults = {section: Body(kind, ownership(kind), f"{kind}_defaults") for section, kind in sections().items()}
     moved = {"from": address, "to": address}
+    imports: Mapping[str, Form] = {"to": address, "id": Text("The ID of the existing object.", expressions=True)}
+    destroy = Flag("Whether to delete the object from the server. Default: false, which only stops managing it.")
+    url = Text("The URL of the server.", pattern=r"^https?://.", expected="an http(s) URL", expressions=True)
     return {
-        "stack": Text("Who owns what this makes.", pattern=r"^[a-z0-9-]+$", says="letters a-z, digits and `-`"),
-        "server": Fields(
-            {"url": Text("Its address.", pattern=r"^https?://.", says="an http(s) URL", expressions=True)},
-            "The Letta server; flags and the environment win.",
-            nothing=True,
+        "stack": Text(
+            "The name of the stack, which owns the objects of this manifest on the server.",
+            pattern=r"^[a-z0-9-]+$",
+            expected="letters a-z, digits and `-`",
         ),
-        "variables": Entries(VARIABLE, "What can be different from run to run.", NAME, "be a name like `region`"),
-        "include": Items(Text("A path, or a pattern."), "Other files of the same stack, inside this folder."),
-        "defaults": Fields(dict(defaults), "What objects say unless they say otherwise, by section.", nothing=True),
+        "server": Fields({"url": url}, "The Letta server. --server and LETTA_BASE_URL take precedence.", nullable=True),
+        "variables": Entries(
+            VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"
+        ),
+        "include": Items(
+            Text("A path or a pattern, for example `teams/*.yaml`."),
+            "Other files of this stack, inside the project folder.",
+        ),
+        "defaults": Fields(
+            dict(defaults), "Default values of fields, by section. Objects override them.", nullable=True
+        ),
         **objects(),
-        "moved": Items(Fields(moved, "One.", ("from", "to")), "Addresses that were renamed."),
+        "moved": Items(
+            Fields(moved, "A renamed address.", ("from", "to")),
+            "Addresses that were renamed. The objects are kept.",
+        ),
         "imports": Items(
-            Fields({"to": address, "id": Text("The object's id.", expressions=True)}, "One.", ("to", "id")),
-            "Living objects that addresses shall adopt.",
+            Fields(imports, "An object to import.", ("to", "id")),
+            "Existing objects of the server that this stack takes over.",
         ),
         "removed": Items(
-            Fields(
-                {"from": address, "destroy": Flag("Destroy the object, too; false unless given.")}, "One.", ("from",)
-            ),
-            "Addresses that are no longer declared, and what becomes of their objects.",
+            Fields({"from": address, "destroy": destroy}, "A removed address.", ("from",)),
+            "Addresses that are no longer declared, and whether to delete their objects.",
         ),
-        "outputs": Entries(Anything("Any value."), "What a plan and an apply tell the outside."),
+        "outputs": Entries(Anything("Any value."), "Values that plan and apply report."),
     }

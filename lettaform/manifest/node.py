@@ -1,4 +1,4 @@
-"""A value of a manifest that remembers where it was written."""
+"""Node: a value of a manifest together with the place where it was written."""
 
 from __future__ import annotations
 
@@ -10,86 +10,92 @@ from lettaform.errors import Place
 
 FILE, JSON, UNSET = "!file", "!json", "!unset"
 TAGS: Mapping[str, str] = {
-    FILE: "The UTF-8 text of a file, whose path is relative to this one.",
-    JSON: "The data of a JSON file, whose path is relative to this one.",
-    UNSET: "Back to silence: whatever the defaults or the file below say, the field is not managed.",
+    FILE: "The content of a UTF-8 text file. The path is relative to the file that contains the tag.",
+    JSON: "The content of a JSON file. The path is relative to the file that contains the tag.",
+    UNSET: "Remove what `defaults` or the environment below set, so that the field is unmanaged.",
 }
 
 
-class _Hole:
-    """What stands where a value could not be found out; the reason has been told."""
+class _Unresolved:
+    """The type of UNRESOLVED."""
 
     def __repr__(self) -> str:
-        return "HOLE"
+        return "UNRESOLVED"
 
 
-HOLE = _Hole()
+UNRESOLVED = _Unresolved()
+"""Stands for a value that could not be determined. The problem has already been reported."""
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A scalar, a list of Nodes, or a mapping of text to Nodes.
+    """A scalar, a list of Nodes, or a map from text to Nodes.
 
-    keys    where each key of a mapping stands
-    tag     `!file`, `!json`, `!unset` or nothing
-    inset   how many columns after `place` a one-line text begins; None where that cannot be said
+    keys         the place of each key of a map
+    tag          `!file`, `!json`, `!unset` or empty
+    text_offset  columns between `place` and the first character of a one-line text (1 after a quote);
+                 None if the columns of the text cannot be computed from `place`
     """
 
     place: Place
     value: Any
     keys: Mapping[str, Place] = field(default_factory=dict)
     tag: str = ""
-    inset: int | None = None
+    text_offset: int | None = None
 
     @property
     def map(self) -> Mapping[str, Node]:
-        """The members, if this is a mapping; none otherwise."""
-        return self.value if isinstance(self.value, dict) else {}
+        """The members of a map; empty for other values."""
+        return self.value if isinstance(self.value, dict) else _EMPTY
 
     @property
     def list(self) -> list[Node]:
-        """The items, if this is a list; none otherwise."""
+        """The items of a list; empty for other values."""
         return self.value if isinstance(self.value, list) else []
 
     @property
     def text(self) -> str | None:
-        """The text, if this is one that stands for itself."""
+        """The text, if the value is an untagged text."""
         return self.value if isinstance(self.value, str) and not self.tag else None
 
     @property
     def null(self) -> bool:
-        """Whether `null`, or nothing at all, was written."""
+        """Whether the value is `null` or empty."""
         return self.value is None and not self.tag
 
     @property
-    def open(self) -> bool:
-        """Whether the value is only known once expressions and files have been read."""
-        return self.value is HOLE or self.tag in (FILE, JSON) or (isinstance(self.value, str) and "${" in self.value)
+    def deferred(self) -> bool:
+        """Whether the value is known only after expressions are evaluated and files are read."""
+        value = self.value
+        return value is UNRESOLVED or self.tag in (FILE, JSON) or (isinstance(value, str) and "${" in value)
 
     def at(self, key: str) -> Place:
-        """Where a problem with the member `key` is best shown: its value, unless that begins on another line."""
-        value, where = self.map[key].place, self.keys[key]
-        return value if (value.file, value.line) == (where.file, where.line) else where
+        """Where to show a problem with the member `key`: its value, or its key if the value is on another line."""
+        value, where = self.value[key].place, self.keys[key]
+        return value if (value.line, value.file) == (where.line, where.file) else where
+
+
+_EMPTY: Mapping[str, Node] = {}
 
 
 def empty(place: Place) -> Node:
-    """A mapping without members."""
+    """A map without members."""
     return Node(place, {})
 
 
-def merge(below: Node, above: Node) -> Node:
-    """`above` laid over `below`: maps merge key by key, everything else replaces, `!unset` takes away."""
-    if not isinstance(below.value, dict) or not isinstance(above.value, dict):
-        return above
-    members, keys = dict(below.value), dict(below.keys)
-    for key, node in above.value.items():
+def merge(lower: Node, upper: Node) -> Node:
+    """`upper` merged over `lower`: maps merge key by key, other values replace, `!unset` removes."""
+    if not isinstance(lower.value, dict) or not isinstance(upper.value, dict):
+        return upper
+    members, keys = dict(lower.value), dict(lower.keys)
+    for key, node in upper.value.items():
         if node.tag == UNSET:
             members.pop(key, None)
             keys.pop(key, None)
             continue
         members[key] = merge(members[key], node) if key in members else node
-        keys[key] = above.keys[key]
-    return Node(above.place, members, keys)
+        keys[key] = upper.keys[key]
+    return Node(upper.place, members, keys)
 
 
 def plural(number: int, word: str) -> str:
@@ -98,7 +104,7 @@ def plural(number: int, word: str) -> str:
 
 
 def described(value: Any) -> str:
-    """A value in plain words, short enough for a message."""
+    """A value in words, at most about 50 characters."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -110,4 +116,4 @@ def described(value: Any) -> str:
         return f"the text {shown!r}"
     if isinstance(value, Mapping):
         return "a map"
-    return "a list" if isinstance(value, list | tuple) else "something else"
+    return "a list" if isinstance(value, list | tuple) else "another value"

@@ -1,21 +1,29 @@
-"""What is wrong, collected while everything else goes on."""
+"""Problems: errors and warnings about a manifest, collected while loading continues."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Literal
 
 from lettaform.errors import Place, Problem, nearest
 
+COMPARISONS = 50_000
+"""How many keys one load compares with unknown keys; about 1 s. Later unknown keys get no suggestion."""
+_SHORTEST_SECRET = 4
+"""Shorter secrets would also redact unrelated parts of messages."""
+
 
 class Problems:
-    """Every problem so far, each once, however often the same line is read."""
+    """All problems of one load. The same message at the same place is recorded once."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place | None, str], Problem] = {}
         self._secrets: set[str] = set()
-        self.unread = False
-        """A file could not be read as a whole: what seems to be undeclared may stand in it."""
+        self._suggestions: dict[tuple[str, str], str | None] = {}
+        self._comparisons = 0
+        self.incomplete = False
+        """A file could not be read. Names that appear to be undeclared may be declared in it."""
 
     def add(
         self,
@@ -27,36 +35,65 @@ class Problems:
         field: str | None = None,
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        """Note a problem. Values of secrets are struck out of its words."""
-        message, hint = self._redacted(message), hint and self._redacted(hint)
-        spelled = None if address is None else str(address)
-        self._found.setdefault((place, message), Problem(message, place, hint, spelled, field, severity))
+        """Record a problem."""
+        if (place, message) not in self._found:
+            spelled = None if address is None else str(address)
+            self._found[place, message] = Problem(message, place, hint, spelled, field, severity)
 
     def conceal(self, value: str) -> None:
-        """Never show `value`. Shorter ones are no more than coincidences in a message."""
-        if len(value) >= 4:
+        """Redact `value` in all messages and hints."""
+        if len(value) >= _SHORTEST_SECRET:
             self._secrets.add(value)
 
-    def _redacted(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "‹secret›")
-        return text
+    def suggest(
+        self, word: str, section: str, keys: Collection[str], spelled: Callable[[str], str] = str
+    ) -> str | None:
+        """The key of `section` nearest to `word`, as a hint. `spelled` writes the key as the user has to.
+
+        The result is cached by word. The total number of comparisons is limited, so that a large manifest with
+        many unknown keys loads in reasonable time.
+        """
+        if (word, section) not in self._suggestions:
+            self._comparisons += len(keys)
+            within = self._comparisons <= max(COMPARISONS, len(keys))
+            self._suggestions[word, section] = suggest(word, keys, spelled) if within else None
+        return self._suggestions[word, section]
 
     @property
     def errors(self) -> list[Problem]:
-        """What makes the manifest unusable."""
-        return [problem for problem in self._found.values() if problem.severity == "error"]
+        """The problems that make the manifest unusable."""
+        return self._redacted("error")
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is only worth a look."""
-        return tuple(problem for problem in self._found.values() if problem.severity == "warning")
+        """The problems that do not."""
+        return tuple(self._redacted("warning"))
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the manifest is unusable."""
+        return any(problem.severity == "error" for problem in self._found.values())
+
+    def _redacted(self, severity: str) -> list[Problem]:
+        found = [problem for problem in self._found.values() if problem.severity == severity]
+        texts = self._without_secrets([text for each in found for text in (each.message, each.hint or "")])
+        return [
+            replace(each, message=message, hint=each.hint and hint)
+            for each, message, hint in zip(found, texts[::2], texts[1::2], strict=True)
+        ]
+
+    def _without_secrets(self, texts: list[str]) -> list[str]:
+        # searched in all texts at once: there may be thousands of secrets and of problems
+        joined = "\n".join(texts)
+        for secret in sorted((each for each in self._secrets if each in joined), key=len, reverse=True):
+            texts = [text.replace(secret, "‹secret›") for text in texts]
+        return texts
 
 
-def suggest(word: str, words: Iterable[str]) -> str | None:
-    """The nearest right word as a hint; all of them if none is near and they are few."""
+def suggest(word: str, words: Iterable[str], spelled: Callable[[str], str] = str) -> str | None:
+    """The nearest of `words` as a hint; all of them if none is near and there are at most 12."""
     choices = list(dict.fromkeys(words))
     near = nearest(word, choices) or next((choice for choice in choices if choice.lower() == word.lower()), None)
     if near is not None:
-        return f"did you mean `{near}`?"
-    return f"one of: {', '.join(choices)}" if 0 < len(choices) <= 12 else None
+        return f"did you mean `{spelled(near)}`?"
+    return f"one of: {', '.join(map(spelled, choices))}" if 0 < len(choices) <= 12 else None

@@ -1,7 +1,8 @@
-"""Keys and expressions to the objects that they name."""
+"""Keys in lists of references, and expressions, to the addresses of the objects that they name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from lettaform.address import Address
@@ -9,140 +10,176 @@ from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
 from lettaform.manifest.expand import Expanded, Instance
-from lettaform.manifest.node import HOLE, Node, described, plural
+from lettaform.manifest.expressions import Path
+from lettaform.manifest.node import UNRESOLVED, Node, plural
 from lettaform.manifest.problems import Problems, suggest
-from lettaform.manifest.scope import Path
 from lettaform.model import Desired, External
 from lettaform.values import Ref
 
 
 class References:
-    """Who names whom.
+    """Finds the objects that keys and expressions name.
 
-    implied   objects of the server's own that somebody uses
+    built_in  built-in objects of the server that the manifest uses
     """
 
     def __init__(self, expanded: Expanded, problems: Problems) -> None:
         self.expanded, self.problems = expanded, problems
         self.instances = expanded.instances
-        self.implied: dict[Address, Desired] = {}
+        self.built_in: dict[Address, Desired] = {}
+
+    # --- keys in fields that refer to objects
 
     def members(self, instance: Instance, line: Attr, node: Node, value: Any) -> Any:
-        """Keys of another section as Refs; all instances of what has `for_each`."""
+        """The value of a field that refers to objects, with Refs in place of keys.
+
+        The key of a declaration with `for_each` stands for all its instances.
+        """
         if value is None:
             return None
         if not isinstance(value, list):
-            where = instance.body.at(line.name)
-            found = self._member(instance, line, value, where)
-            if found is HOLE or len(found) == 1:
-                return found if found is HOLE else found[0]
-            message = f"{line.name}: `{value}` is {plural(len(found), line.to or '')}, and it takes one"
-            self.problems.add(message, where, address=instance.address, field=line.name)
-            return HOLE
+            return self._single(instance, line, value, instance.body.at(line.name))
         targets: list[Any] = []
+        seen: set[Ref] = set()
         broken = False
         for index, item in enumerate(value):
             where = node.list[index].place if index < len(node.list) else instance.body.at(line.name)
-            found = self._member(instance, line, item, where)
-            if found is HOLE:
+            found = self._targets(instance, line, item, where)
+            if found is UNRESOLVED:
                 broken = True
                 continue
             for target in found:
-                if target in targets:
-                    shown = target.address if isinstance(target, Ref) else described(target)
-                    message = f"{line.name}: {shown} stands twice"
-                    self.problems.add(message, where, "leave one out", address=instance.address, field=line.name)
-                else:
-                    targets.append(target)
-        return HOLE if broken else targets
+                if isinstance(target, Ref) and target in seen:
+                    message = f"{line.name}: {target.address} is listed twice"
+                    self.problems.add(message, where, "remove one", address=instance.address, field=line.name)
+                    continue
+                if isinstance(target, Ref):
+                    seen.add(target)
+                targets.append(target)
+        return UNRESOLVED if broken else targets
 
-    def _member(self, instance: Instance, line: Attr, item: Any, where: Place) -> Any:
+    def _single(self, instance: Instance, line: Attr, value: Any, where: Place) -> Any:
+        found = self._targets(instance, line, value, where)
+        if found is UNRESOLVED or len(found) == 1:
+            return found if found is UNRESOLVED else found[0]
+        message = f"{line.name}: `{value}` stands for {plural(len(found), line.to or '')}; expected one"
+        self.problems.add(message, where, address=instance.address, field=line.name)
+        return UNRESOLVED
+
+    def _targets(self, instance: Instance, line: Attr, item: Any, where: Place) -> Any:
         """The Refs that one item stands for."""
-        kind = line.to or ""
-        section = kinds()[kind].section
+        table = kinds()[line.to or ""]
+        section = table.section
         if isinstance(item, Ref):
             if (item.address.section, item.path) == (section, "id"):
                 return [item]
-            self.problems.add(f"{line.name}: {item.address} is none of {section}", where, address=instance.address)
-            return HOLE
+            message = f"{line.name}: expected an object of `{section}`, got {item.address}"
+            self.problems.add(message, where, address=instance.address)
+            return UNRESOLVED
         if not isinstance(item, str):
-            return [item]  # of a wrong type, which is told elsewhere
-        declared = self.expanded.keys[section]
-        if item in declared:
-            whole = Address.of(section, item)
-            return [Ref(address) for address in self.expanded.all_of(whole)]
-        one = self._one_of(section, item)
-        if one is not None and one in self.instances:
-            return [Ref(one)]
-        if one is not None and Address.of(section, one.key) in self.expanded.unusable:
-            return HOLE
-        if item in kinds()[kind].built_in:
-            return [Ref(self._built_in(kind, section, item, where))]
-        if self.problems.unread:
-            return HOLE
-        return self._unknown(instance, line, section, item, where)
+            return [item]  # of a wrong type, which is reported elsewhere
+        if item in self.expanded.keys[section]:
+            return [Ref(address) for address in self.expanded.instances_of(Address.of(section, item))]
+        address = _in_section(section, item)
+        if address is not None and address in self.instances:
+            return [Ref(address)]
+        if address is not None and Address.of(section, address.key) in self.expanded.unusable:
+            return UNRESOLVED
+        if item in table.built_in:
+            return [Ref(self._built_in(line.to or "", Address.of(section, item), where))]
+        if not self.problems.incomplete:
+            self._report_unknown(instance, line, item, address, where)
+        return UNRESOLVED
 
-    def _one_of(self, section: str, item: str) -> Address | None:
-        """`worker[emea]` as an address."""
-        try:
-            return Address.parse(f"{section}{'' if item.startswith('[') else '.'}{item}")
-        except ValueError:
-            return None
-
-    def _built_in(self, kind: str, section: str, name: str, where: Place) -> Address:
-        address = Address.of(section, name)
-        if address not in self.implied:
-            self.implied[address] = Desired(address, kind, {}, where, external=External(name=name))
+    def _built_in(self, kind: str, address: Address, where: Place) -> Address:
+        if address not in self.built_in:
+            self.built_in[address] = Desired(address, kind, {}, where, external=External(name=address.key))
         return address
 
-    def _unknown(self, instance: Instance, line: Attr, section: str, item: str, where: Place) -> Any:
-        declared = self.expanded.keys[section]
-        one = self._one_of(section, item)
-        whole = Address.of(section, one.key) if one is not None and one.index is not None else None
-        words = [*declared, *(kinds()[line.to].built_in if line.to else ())]
-        hint = suggest(item, words)
+    def _report_unknown(self, instance: Instance, line: Attr, item: str, address: Address | None, where: Place) -> None:
+        """`address`: `item` read as the address of an object of the section, if it can be."""
+        table = kinds()[line.to or ""]
+        section, declared = table.section, self.expanded.keys[table.section]
+        whole = Address.of(section, address.key) if address is not None and address.index is not None else None
+        full = _parsed(item)
         if whole is not None and whole in self.expanded.repeated:
-            hint = suggest(item, [str(address).partition(".")[2] for address in self.expanded.all_of(whole)])
-        elif item.startswith(f"{section}.") and item.partition(".")[2] in declared:
-            hint = f"did you mean `{item.partition('.')[2]}`?"
-        elif hint is None or not declared:
+            hint = self._suggest_instance(item, whole, short=True)
+        elif full is not None and full.section == section and full.key in declared:
+            hint = f"did you mean `{full.without_section}`?"
+        else:
+            hint = self.problems.suggest(item, section, [*declared, *table.built_in])
             hint = hint or f"declare it in `{section}`"
         message = f"{line.name}: there is no {line.to} `{item}`"
         self.problems.add(message, where, hint, address=instance.address, field=line.name)
-        return HOLE
+
+    def _suggest_instance(self, word: str, declaration: Address, *, short: bool = False) -> str | None:
+        found = self.expanded.instances_of(declaration)
+        keys = [address.without_section if short else str(address) for address in found]
+        return self.problems.suggest(word, str(declaration), keys)
+
+    # --- expressions
 
     def object(self, path: Path, where: Place) -> tuple[Address | None, list[str]]:
-        """The object that an expression names, and what of it."""
+        """The object that an expression names, and the steps after it; None, and a problem, if there is none."""
         section, steps = path.head, list(path.steps)
         if not steps:
-            return self._no(f"`${{{path.text}}}` names no object", where, f"${{{section}.key.id}}")
+            return self._no(f"`${{{path.text}}}` names no object", where, f"write `${{{section}.KEY.id}}`")
         key, _ = steps.pop(0)
-        address = Address.of(section, key)
+        address: Address | None = Address.of(section, key)
+        assert address is not None
         declared = self.expanded.keys[section]
-        if address in self.expanded.unusable or (key not in declared and self.problems.unread):
+        if address in self.expanded.unusable or (key not in declared and self.problems.incomplete):
             return None, []
         if key not in declared:
-            choices = [str(Address.of(section, known)) for known in declared]
-            return self._no(f"there is no `{address}`", where, suggest(str(address), choices))
+            hint = self.problems.suggest(key, f"${{{section}}}", declared, lambda near: str(Address.of(section, near)))
+            return self._no(f"there is no `{address}`", where, hint)
         if address in self.expanded.repeated:
-            choices = [str(one) for one in self.expanded.all_of(address)]
-            if not steps or not steps[0][1]:
-                message = f"`{address}` is made by `for_each`: name one of them"
-                return self._no(message, where, suggest(str(address), choices))
-            address = Address.of(section, key, steps.pop(0)[0])
-            if address not in self.instances:
-                return self._no(f"there is no `{address}`", where, suggest(str(address), choices))
+            address = self._instance(address, steps, where)
+            if address is None:
+                return None, []
         if address not in self.instances:
-            return self._no(f"`{address}` is left out by its `when`", where)
-        words = [word for word, _ in steps]
+            return self._no(f"`{address}` is not created: its `when` is false", where)
+        return self._own_object(address, [word for word, _ in steps], where)
+
+    def _instance(self, declaration: Address, steps: list[tuple[str, bool]], where: Place) -> Address | None:
+        """The instance of a declaration with `for_each` that the first step names. Removes the step."""
+        if not steps or not steps[0][1]:
+            hint = self._suggest_instance(str(declaration), declaration)
+            self._no(f"`{declaration}` has `for_each`: add the key of an instance", where, hint)
+            return None
+        address = declaration.instance(steps.pop(0)[0])
+        if address not in self.instances:
+            self._no(f"there is no `{address}`", where, self._suggest_instance(str(address), declaration))
+            return None
+        return address
+
+    def _own_object(self, address: Address, words: list[str], where: Place) -> tuple[Address | None, list[str]]:
+        """The own object that the first two words name, and the words after it; otherwise the object and all words."""
         line = self.instances[address].table.attrs().get(words[0]) if words else None
-        if line is not None and line.own and len(words) > 1:
-            address, words = address.part(words[0], words[1]), words[2:]
-            if address not in self.instances:
-                parts = [str(part) for part in self.instances if part.field and part.parent == address.parent]
-                return self._no(f"there is no `{address}`", where, suggest(str(address), parts))
-        return address, words
+        if line is None or not line.own or len(words) == 1:
+            return address, words
+        part = address.part(words[0], words[1])
+        if part not in self.instances:
+            field = self.instances[address].body.map.get(words[0])
+            parts: Iterable[Address] = (address.part(words[0], key) for key in (field.map if field else ()))
+            return self._no(f"there is no `{part}`", where, suggest(str(part), map(str, parts)))
+        return part, words[2:]
 
     def _no(self, message: str, where: Place, hint: str | None = None) -> tuple[None, list[str]]:
         self.problems.add(message, where, hint)
         return None, []
+
+
+def _in_section(section: str, text: str) -> Address | None:
+    """`worker[emea]` as an address."""
+    try:
+        return Address.in_section(section, text)
+    except ValueError:
+        return None
+
+
+def _parsed(text: str) -> Address | None:
+    try:
+        return Address.parse(text)
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""The language and the kinds, to the JSON Schema by which editors complete and check manifests."""
+"""The language to the JSON Schema with which editors complete and check manifests."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a manifest. `!file` and `!json` stand for a text and for the data of a file."""
+    """The JSON Schema of a manifest. Editors see `!file path` and `!json path` as texts."""
     definitions: Definitions = {}
     root = language().schema(definitions)
-    del root["required"]  # an included file leaves `stack` to the one that includes it
+    del root["required"]  # included files do not contain `stack`
     return {"$schema": DIALECT, "title": "lettaform manifest", **root, "$defs": definitions}
 
 
 def text() -> str:
-    """The schema as the file `schemas/manifest.schema.json` holds it."""
+    """The content of `schemas/manifest.schema.json`."""
     return json.dumps(schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

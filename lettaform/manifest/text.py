@@ -1,7 +1,7 @@
-"""YAML text to a Node, strictly: the core scalars of YAML 1.2, no second meanings, no bombs.
+"""The text of a YAML file to a Node.
 
-What YAML leaves open is closed here: duplicate keys, merge keys, several documents and unknown tags are problems;
-`no`, `on`, `1:30` and dates are texts; `012` must be quoted.
+Accepts a strict subset of YAML 1.2 with its core scalars: `no`, `on`, `1:30` and dates are texts. Duplicate keys, merge
+keys, several documents, unknown tags and numbers such as `012` are problems. Depth and alias expansion are limited.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from lettaform.errors import Place
-from lettaform.manifest.node import FILE, HOLE, JSON, TAGS, UNSET, Node
+from lettaform.manifest.node import FILE, JSON, TAGS, UNRESOLVED, UNSET, Node
 from lettaform.manifest.problems import Problems, suggest
 
 DEPTH = 100
+"""How deeply lists and maps may be nested."""
 EXPANDED = 100_000
 """How many values all aliases of a file may stand for."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
-_FOREIGN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TEXT_TAGS = (None, "!", f"{_CORE}str")
+_NOT_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that YAML 1.2 allows only as escapes."""
 
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -34,67 +37,77 @@ _WORDS: dict[str, bool | None] = {
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _OCTAL = re.compile(r"[-+]?0[0-9]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NO_JSON_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def decode(data: bytes, file: str, problems: Problems) -> str | None:
-    """Bytes of a file as text; None, and one problem, if they are not plain UTF-8."""
+    """The text of a file; None, and one problem, if the bytes are not UTF-8 without a byte order mark."""
     start = Place(file, 1, 1)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        problems.add("the file is UTF-16", start, "save it as UTF-8")
+        problems.add("the file is encoded in UTF-16", start, "save the file as UTF-8")
     elif data.startswith(b"\xef\xbb\xbf"):
-        problems.add("the file begins with a byte order mark", start, "save it as UTF-8 without BOM")
+        problems.add("the file starts with a byte order mark", start, "save the file as UTF-8 without BOM")
     else:
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError as error:
             before = data[: error.start].decode("utf-8", "replace")
-            problems.add(f"byte 0x{data[error.start]:02x} is not UTF-8", _place(before, file), "save the file as UTF-8")
+            message = f"the byte 0x{data[error.start]:02x} is not valid UTF-8"
+            problems.add(message, _end(before, file), "save the file as UTF-8")
     return None
 
 
 def parse(text: str, file: str, problems: Problems) -> Node | None:
-    """The one document in `text`; None, and at least one problem, if there is none that can be used."""
-    foreign = _FOREIGN.search(text)
-    if foreign:
-        where = _place(text[: foreign.start()], file)
-        problems.add(f"the character U+{ord(foreign[0]):04X} may not stand in YAML", where, "write it as an escape")
+    """The only document in `text`; None, and at least one problem, if it cannot be used."""
+    character = _NOT_PRINTABLE.search(text)
+    if character:
+        where = _end(text[: character.start()], file)
+        message = f"the character U+{ord(character[0]):04X} is not allowed in YAML"
+        problems.add(message, where, 'write it as an escape in a quoted text: "\\x00"')
         return None
     try:
-        return _Reading(file, problems).document(yaml.parse(text, _LOADER))
+        return _Reader(file, problems).document(_events(text))
     except _Stop:
         return None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark else (0, 0)
-        problems.add(f"not YAML: {error.problem}", Place(file, line + 1, column + 1), _remedy(text, line, error))
+        problems.add(f"invalid YAML: {error.problem}", Place(file, line + 1, column + 1), _remedy(text, line, error))
     except yaml.YAMLError as error:
-        problems.add(f"not YAML: {error}", Place(file, 1, 1))
+        problems.add(f"invalid YAML: {error}", Place(file, 1, 1))
     return None
 
 
 def scalar(text: str) -> Any:
-    """What a plain scalar means. ValueError, whose words are a message, if that is not certain."""
+    """The value of a plain scalar. Raises ValueError, with a message for users, if readers disagree about it."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
         return text
     if _OCTAL.fullmatch(text):
-        raise ValueError(f"`{text}` is eight-based to some readers and ten-based to others")
-    if _NO_NUMBER.fullmatch(text):
-        raise ValueError(f"`{text}` is not a number that JSON knows")
+        raise ValueError(f"`{text}` is ambiguous: YAML 1.1 reads it as octal, YAML 1.2 as decimal")
+    if _NO_JSON_NUMBER.fullmatch(text):
+        raise ValueError(f"`{text}` is not a valid number in JSON")
     number: float | None = None
     if _INT.fullmatch(text):
         number = int(text, 0) if len(text) <= 25 else math.inf
     elif _FLOAT.fullmatch(text):
         number = float(text)
     if (isinstance(number, int) and abs(number) >= 2**63) or number in (math.inf, -math.inf):
-        raise ValueError(f"`{text[:30]}` is too large a number")
+        raise ValueError(f"the number `{text[:30]}` is too large")
     return text if number is None else number
 
 
-def _place(before: str, file: str) -> Place:
-    """The place right after the text `before`."""
+def _events(text: str) -> Iterator[Any]:
+    loader = _LOADER(text)
+    try:
+        yield from iter(loader.get_event, None)
+    finally:
+        loader.dispose()
+
+
+def _end(before: str, file: str) -> Place:
+    """The place that follows the text `before`."""
     return Place(file, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
 
 
@@ -102,91 +115,126 @@ def _remedy(text: str, line: int, error: yaml.MarkedYAMLError) -> str:
     lines = text.splitlines()
     indent = re.match(r"\s*", lines[line]) if line < len(lines) else None
     if indent and "\t" in indent[0]:
-        return "YAML is indented with spaces; this line begins with a tab"
+        return "indent with spaces; this line is indented with a tab"
     context, mark = error.context, error.context_mark
     if context and mark and mark.line != line:
-        return f"{context}, which begins in line {mark.line + 1}; check the indentation"
-    return "check brackets, quotes and indentation here and in the line above; quote a text that holds `: ` or ` #`"
+        return f"{context} that starts in line {mark.line + 1}; check the indentation"
+    return "check brackets, quotes and indentation in this line and the previous one; quote texts with `: ` or ` #`"
 
 
 class _Stop(Exception):
-    """The rest of the file means nothing any more; the reason has been told."""
+    """Raised when the rest of a file cannot be understood. The problem has already been reported."""
 
 
 @dataclass(slots=True)
-class _Frame:
-    """A list or mapping that is still open."""
+class _Collection:
+    """A list or map whose end has not been read.
+
+    anchor    its YAML anchor
+    seen      number of values that were read before it
+    height    depth of the deepest list or map inside it
+    unusable  it has an invalid tag: its members are checked and dropped
+    key       the key whose value comes next
+    """
 
     node: Node
+    mapping: bool
     anchor: str | None
     seen: int
-    deepest: int
+    height: int = 0
     unusable: bool = False
     key: str | None = None
     key_place: Place | None = None
     keys: dict[str, Place] = field(default_factory=dict)
 
 
-class _Reading:
-    """The events of one document, one by one, without recursion."""
+@dataclass(slots=True)
+class _Anchor:
+    """What an alias refers to. `node` is None until its end has been read."""
+
+    node: Node | None = None
+    size: int = 0
+    height: int = 0
+
+
+class _Reader:
+    """Builds the Nodes of one document from its YAML events, without recursion."""
 
     def __init__(self, file: str, problems: Problems) -> None:
         self.file, self.problems = file, problems
-        self.stack: list[_Frame] = []
-        self.anchors: dict[str, tuple[Node, int, int] | None] = {}
-        self.seen = self.expanded = 0
+        self.stack: list[_Collection] = []
+        self.anchors: dict[str, _Anchor] = {}
+        self.seen = self.expanded = self.documents = 0
         self.root: Node | None = None
 
     def document(self, events: Iterator[Any]) -> Node | None:
-        documents = 0
+        """The root of the document."""
+        stack, scalar_event = self.stack, yaml.ScalarEvent
+        actions = {
+            yaml.MappingStartEvent: self.start,
+            yaml.SequenceStartEvent: self.start,
+            yaml.MappingEndEvent: self.end,
+            yaml.SequenceEndEvent: self.end,
+            yaml.AliasEvent: self.alias,
+            yaml.DocumentStartEvent: self.start_document,
+        }
         for event in events:
-            if isinstance(event, yaml.ScalarEvent) and self.expects_key():
-                self.key(self.stack[-1], event)
-            elif isinstance(event, yaml.ScalarEvent):
-                self.put(self.scalar(event), event, 1, 0)
-            elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-                self.start(event)
-            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-                self.end(event)
-            elif isinstance(event, yaml.AliasEvent):
-                self.alias(event)
-            elif isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    hint = "one file, one document; put the rest into another file and name it in `include`"
-                    self.stop("a second document begins here", self.place(event), hint)
+            kind = type(event)
+            if kind is scalar_event:
+                collection = stack[-1] if stack else None
+                if collection is not None and collection.mapping and collection.key is None:
+                    self.key(collection, event)
+                else:
+                    self.add(self.scalar(event), 1, 0, event.anchor)
+            elif kind in actions:
+                actions[kind](event)
         if self.root is None or self.root.null:
-            self.stop("the file is empty", Place(self.file, 1, 1), "a manifest begins with `stack: NAME`")
+            self.stop("the file is empty", Place(self.file, 1, 1), "a manifest starts with `stack: NAME`")
         return self.root
 
     def place(self, event: Any) -> Place:
         mark = event.start_mark
         return Place(self.file, mark.line + 1, mark.column + 1)
 
-    def stop(self, message: str, place: Place, hint: str | None = None) -> None:
+    def stop(self, message: str, place: Place, hint: str | None = None) -> NoReturn:
         self.problems.add(message, place, hint)
         raise _Stop
 
+    def start_document(self, event: Any) -> None:
+        self.documents += 1
+        if self.documents > 1:
+            hint = "a file contains one document; move the rest to another file and list it under `include`"
+            self.stop("a second document starts here", self.place(event), hint)
+
+    # --- scalars
+
     def scalar(self, event: Any) -> Node:
-        place, text = self.place(event), event.value
-        tag, value, inset = event.tag, text, None
-        start, stop = event.start_mark, event.end_mark
-        if start.line == stop.line and not tag:
+        text = event.value
+        if event.tag is not None:
+            return self.tagged(event.tag, text, self.place(event))
+        start, end = event.start_mark, event.end_mark
+        place = Place(self.file, start.line + 1, start.column + 1)
+        offset = None
+        if start.line == end.line:
             quotes = 1 if event.style in ("'", '"') else 0
-            inset = quotes if stop.column - start.column == len(text) + 2 * quotes else None
-        if tag is None or tag in ("!", f"{_CORE}str"):
-            if event.implicit[0] and tag is None:
-                try:
-                    value = scalar(text)
-                except ValueError as error:
-                    self.problems.add(str(error), place, f'put it in quotes if it is a text: "{text[:30]}"')
-                    value = HOLE
-            return Node(place, value, inset=inset)
+            # the columns differ if the text contains escapes
+            offset = quotes if end.column - start.column == len(text) + 2 * quotes else None
+        if not event.implicit[0]:
+            return Node(place, text, text_offset=offset)
+        try:
+            return Node(place, scalar(text), text_offset=offset)
+        except ValueError as error:
+            self.problems.add(str(error), place, f'if it is a text, quote it: "{text[:30]}"')
+            return Node(place, UNRESOLVED)
+
+    def tagged(self, tag: str, text: str, place: Place) -> Node:
+        if tag in _TEXT_TAGS:
+            return Node(place, text)
         if tag in (FILE, JSON) and not text:
-            self.problems.add(f"`{tag}` needs a path", place, f"{tag} path/to/file")
-            return Node(place, HOLE)
+            self.problems.add(f"`{tag}` needs a path", place, f"write `{tag} path/to/file`")
+            return Node(place, UNRESOLVED)
         if tag == UNSET and text:
-            self.problems.add("`!unset` stands alone", place, "nothing may follow it")
+            self.problems.add("`!unset` takes no value", place, "remove what follows it")
             return Node(place, None, tag=UNSET)
         if tag in TAGS:
             return Node(place, None if tag == UNSET else text, tag=tag)
@@ -194,96 +242,98 @@ class _Reading:
 
     def unknown_tag(self, tag: str, place: Place) -> Node:
         shown = "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
-        self.problems.add(f"the tag `{shown}` means nothing here", place, suggest(shown, TAGS))
-        return Node(place, HOLE)
+        self.problems.add(f"unknown tag `{shown}`", place, suggest(shown, TAGS))
+        return Node(place, UNRESOLVED)
+
+    # --- lists and maps
 
     def start(self, event: Any) -> None:
-        if len(self.stack) >= DEPTH:
-            self.stop(f"more than {DEPTH} lists and maps inside one another", self.place(event))
         place, mapping = self.place(event), isinstance(event, yaml.MappingStartEvent)
-        frame = _Frame(Node(place, {} if mapping else []), event.anchor, self.seen, 0)
+        if len(self.stack) >= DEPTH:
+            self.stop(f"lists and maps are nested more than {DEPTH} levels deep", place)
+        collection = _Collection(Node(place, {} if mapping else []), mapping, event.anchor, self.seen)
         if event.tag not in (None, "!", f"{_CORE}map" if mapping else f"{_CORE}seq"):
-            frame.unusable = True
+            collection.unusable = True
             if event.tag in TAGS:
-                self.problems.add(f"`{event.tag}` takes no list and no map", place)
+                self.problems.add(f"`{event.tag}` cannot be used with a list or a map", place)
             else:
                 self.unknown_tag(event.tag, place)
         if event.anchor:
-            self.anchors[event.anchor] = None
+            self.anchors[event.anchor] = _Anchor()
         if self.expects_key():
-            self.stop("a key must be a plain text", place)
-        self.stack.append(frame)
+            self.stop("a key must be a text", place)
+        self.stack.append(collection)
 
     def end(self, event: Any) -> None:
-        frame = self.stack.pop()
-        if isinstance(frame.node.value, dict):
-            frame.node.keys = frame.keys
-        if frame.unusable:
-            frame.node.value = HOLE
-        if frame.anchor:
-            self.anchors[frame.anchor] = (frame.node, self.seen - frame.seen + 1, frame.deepest + 1)
-        self.put(frame.node, None, 1, frame.deepest + 1)
+        collection = self.stack.pop()
+        node = collection.node
+        node.keys = collection.keys
+        if collection.unusable:
+            node.value = UNRESOLVED
+        if collection.anchor:
+            size = self.seen - collection.seen + 1
+            self.anchors[collection.anchor] = _Anchor(node, size, collection.height + 1)
+        self.add(node, 1, collection.height + 1)
 
     def alias(self, event: Any) -> None:
-        place = self.place(event)
+        place, name = self.place(event), event.anchor
         if self.expects_key():
-            self.stop("a key must be a plain text", place)
-        if event.anchor not in self.anchors:
-            hint = suggest(event.anchor, self.anchors) or "quote a text that begins with `*`"
-            self.stop(f"`*{event.anchor}` refers to nothing above", place, hint)
-        known = self.anchors[event.anchor]
-        if known is None:
-            self.stop(f"`*{event.anchor}` stands inside what it refers to", place)
-            return
-        node, size, height = known
-        self.expanded += size
+            self.stop("a key must be a text", place)
+        if name not in self.anchors:
+            hint = suggest(name, self.anchors) or "a text that starts with `*` must be quoted"
+            self.stop(f"the alias `*{name}` has no anchor `&{name}` before it", place, hint)
+        anchor = self.anchors[name]
+        if anchor.node is None:
+            self.stop(f"the alias `*{name}` is inside the value that it refers to", place)
+        self.expanded += anchor.size
         if self.expanded > EXPANDED:
-            self.stop(f"aliases stand for more than {EXPANDED} values", place)
-        if len(self.stack) + height > DEPTH:
-            self.stop(f"more than {DEPTH} lists and maps inside one another", place)
-        self.put(node, None, size, height)
+            self.stop(f"the aliases of this file stand for more than {EXPANDED} values", place)
+        if len(self.stack) + anchor.height > DEPTH:
+            self.stop(f"lists and maps are nested more than {DEPTH} levels deep", place)
+        self.add(anchor.node, anchor.size, anchor.height)
 
     def expects_key(self) -> bool:
-        """Whether what comes now is a key of a mapping."""
-        frame = self.stack[-1] if self.stack else None
-        return frame is not None and isinstance(frame.node.value, dict) and frame.key is None
+        """Whether the next event must be the key of a map."""
+        return bool(self.stack) and self.stack[-1].mapping and self.stack[-1].key is None
 
-    def put(self, node: Node, event: Any, size: int, height: int) -> None:
-        """Hang a finished value where it belongs."""
+    def add(self, node: Node, size: int, height: int, anchor: str | None = None) -> None:
+        """Add a complete value to the list or map that contains it. `size`: the number of values in it."""
         self.seen += size
-        if event is not None and event.anchor:
-            self.anchors[event.anchor] = (node, 1, 0)
+        if anchor:
+            self.anchors[anchor] = _Anchor(node, 1, 0)
         if not self.stack:
             self.root = node
             return
-        frame = self.stack[-1]
-        frame.deepest = max(frame.deepest, height)
-        if isinstance(frame.node.value, list):
-            if node.tag == UNSET:
-                self.problems.add("`!unset` takes away a field, not an item of a list", node.place)
-                return
-            frame.node.value.append(node)
-        elif frame.key is not None:
-            self.member(frame, frame.key, node)
+        collection = self.stack[-1]
+        if height > collection.height:
+            collection.height = height
+        if collection.mapping:
+            self.member(collection, node)
+        elif node.tag == UNSET:
+            self.problems.add("`!unset` removes a field of a map; it cannot be an item of a list", node.place)
+        else:
+            collection.node.value.append(node)
 
-    def key(self, frame: _Frame, event: Any) -> None:
-        """A key is the text that stands there, whatever it would mean as a value."""
-        frame.key, frame.key_place = event.value, self.place(event)
-        if event.tag not in (None, "!", f"{_CORE}str"):
-            self.problems.add("a key takes no tag", frame.key_place)
+    def key(self, collection: _Collection, event: Any) -> None:
+        """A key is its text as written: `1`, `true` and `~` are texts."""
+        collection.key, collection.key_place = event.value, self.place(event)
+        if event.tag not in _TEXT_TAGS:
+            self.problems.add("a key cannot have a tag", collection.key_place)
         if event.anchor:
-            self.anchors[event.anchor] = (Node(frame.key_place, event.value), 1, 0)
+            self.anchors[event.anchor] = _Anchor(Node(collection.key_place, event.value), 1, 0)
 
-    def member(self, frame: _Frame, key: str, node: Node) -> None:
-        place = frame.key_place or node.place
-        frame.key = None
-        first = frame.keys.get(key)
+    def member(self, collection: _Collection, node: Node) -> None:
+        key, place = collection.key, collection.key_place
+        assert key is not None
+        assert place is not None
+        collection.key = None
+        first = collection.keys.get(key)
         if first is not None:
-            hint = "keep one of the two"
-            self.problems.add(f"the key `{key}` stands twice: here and in line {first.line}", place, hint)
+            message = f"the key `{key}` is defined twice: here and in line {first.line}"
+            self.problems.add(message, place, "remove one of the two")
         elif key == "<<":
-            hint = "write the fields out, or say them once in `defaults`"
+            hint = "write the fields out, or set them under `defaults`"
             self.problems.add("merge keys (`<<`) are not part of YAML 1.2", place, hint)
         else:
-            frame.node.value[key] = node
-            frame.keys[key] = place
+            collection.node.value[key] = node
+            collection.keys[key] = place

@@ -1,9 +1,9 @@
-"""A kind's types held against values: what is wrong, in plain words, and exactly where."""
+"""Values to the flaws that the types of a kind find in them, with paths and plain words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lettaform.errors import Place
 from lettaform.kinds.base import Kind
-from lettaform.manifest.node import FILE, HOLE, JSON, UNSET, Node, described
+from lettaform.manifest.node import FILE, JSON, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import suggest
 
 _EXPECTED = {
@@ -44,7 +44,7 @@ _FORMS = {".+/.+": "`provider/model`"}
 
 @dataclass(frozen=True)
 class Flaw:
-    """A value that its kind does not take. `given`: the value, in words."""
+    """A value that is not of the type that its kind declares. `given`: the value in words, or empty."""
 
     path: tuple[str | int, ...]
     expected: str
@@ -57,13 +57,13 @@ class Flaw:
         return ".".join(map(str, self.path))
 
     def message(self, *, secret: bool = False) -> str:
-        """What is wrong; of a secret value only that it is."""
+        """The problem for users. `secret`: do not show the value."""
         got = "" if secret or not self.given else f", got {self.given}"
         return f"{self.field}: {self.expected}{got}"
 
 
 def flaws(kind: type[Kind], values: Mapping[str, Any]) -> list[Flaw]:
-    """Everything in `values` that is not of the types that `kind` declares."""
+    """Every value that is not of the type that `kind` declares, one Flaw per path."""
     try:
         kind.model_validate(values)
     except ValidationError as error:
@@ -76,13 +76,13 @@ def flaws(kind: type[Kind], values: Mapping[str, Any]) -> list[Flaw]:
     return []
 
 
-def _told(step: Any) -> bool:
-    """Whether a step of a path is one of pydantic's, about which of several types was tried."""
+def _names_a_type(step: Any) -> bool:
+    """Whether a step of a path was added by pydantic to name the member of a union that it tried."""
     return isinstance(step, str) and (step in ("str", "bool") or step.startswith(("dict[", "list[")))
 
 
 def _flaw(error: Any) -> Flaw:
-    path = tuple(step for step in error["loc"] if not _told(step))
+    path = tuple(step for step in error["loc"] if not _names_a_type(step))
     about, given = error.get("ctx") or {}, error.get("input")
     name, got = error["type"], described(given)
     if name in _EXPECTED:
@@ -90,26 +90,26 @@ def _flaw(error: Any) -> Flaw:
     if name == "literal_error":
         choices = re.findall(r"'([^']*)'", about["expected"])
         hint = suggest(given, choices) if isinstance(given, str) else None
-        return Flaw(path, "expected one of its values", got, hint or f"one of: {', '.join(choices)}")
+        return Flaw(path, "expected one of the allowed values", got, hint or f"one of: {', '.join(choices)}")
     if name == "string_too_short" and about["min_length"] == 1:
-        return Flaw(path, "expected a text that is not empty", got)
+        return Flaw(path, "expected a non-empty text", got)
     if name in _BOUNDS:
         key, words = _BOUNDS[name]
         return Flaw(path, f"expected {words.format(_FORMS.get(str(about[key]), about[key]))}", got)
     if name == "extra_forbidden":
         return Flaw(path, "unknown field", "")
     if name == "missing":
-        return Flaw(path, "must be given", "")
+        return Flaw(path, "is required", "")
     return Flaw(path, str(error["msg"]), got)
 
 
 def _remedy(expected: str, given: Any) -> str | None:
     if expected == "a text" and isinstance(given, bool | int | float):
-        return "put it in quotes"
+        return "quote the value"
     if expected == "a list" and isinstance(given, str):
-        return f"write a list: [{given[:40]}]"
+        return f"write a list: `[{given[:40]}]`"
     if isinstance(given, str) and given.strip() and expected in ("a whole number", "a number", "true or false"):
-        return "write it without quotes" if re.fullmatch(r"[-+]?\d[\d.]*|true|false", given.strip()) else None
+        return "remove the quotes" if re.fullmatch(r"[-+]?\d[\d.]*|true|false", given.strip()) else None
     return None
 
 
@@ -117,20 +117,20 @@ def _remedy(expected: str, given: Any) -> str | None:
 
 
 def plain(node: Node) -> Any:
-    """The value as it stands there: expressions are texts still, and what is unset is not there."""
+    """The value as written: expressions are texts, `!unset` fields are left out, `!file` is an empty text."""
     value = node.value
     if isinstance(value, dict):
         return {key: plain(child) for key, child in value.items() if child.tag != UNSET}
     if isinstance(value, list):
         return [plain(child) for child in value]
-    return "" if value is HOLE or node.tag in (FILE, JSON) else value
+    return "" if value is UNRESOLVED or node.tag in (FILE, JSON) else value
 
 
 def find(body: Node, path: Sequence[str | int]) -> tuple[Node, Place, bool]:
-    """The value at `path` or the nearest around it, where to show it, and whether it is still open."""
+    """The value at `path`, or the innermost value around it; where to show it; and whether it is deferred."""
     node, place = body, body.place
     for step in path:
-        if node.open:
+        if node.deferred:
             break
         if isinstance(step, int) and step < len(node.list):
             node = node.list[step]
@@ -140,15 +140,26 @@ def find(body: Node, path: Sequence[str | int]) -> tuple[Node, Place, bool]:
             node = node.map[str(step)]
         else:
             break
-    return node, place, node.open
+    return node, place, node.deferred
 
 
-def places(body: Node, prefix: str = "") -> Iterator[tuple[str, Place]]:
-    """Where every field, entry and item inside `body` was written: its key, or the item itself."""
-    for key, child in body.map.items():
-        if child.tag != UNSET:
-            yield f"{prefix}{key}", body.keys[key]
-            yield from places(child, f"{prefix}{key}.")
-    for index, child in enumerate(body.list):
-        yield f"{prefix}{index}", child.place
-        yield from places(child, f"{prefix}{index}.")
+def places(body: Node) -> dict[str, Place]:
+    """The path of every field, entry and item inside `body`, to the place of its key, or of the item itself."""
+    found: dict[str, Place] = {}
+    _add_places(body, "", found)
+    return found
+
+
+def _add_places(node: Node, prefix: str, found: dict[str, Place]) -> None:
+    value = node.value
+    if isinstance(value, dict):
+        for key, child in value.items():
+            if child.tag != UNSET:
+                found[path := prefix + key] = node.keys[key]
+                if isinstance(child.value, dict | list):
+                    _add_places(child, f"{path}.", found)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            found[path := f"{prefix}{index}"] = child.place
+            if isinstance(child.value, dict | list):
+                _add_places(child, f"{path}.", found)

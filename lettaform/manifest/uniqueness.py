@@ -1,12 +1,14 @@
-"""What concerns several objects at once: names that the server, or an agent, can hear only once."""
+"""Desired objects to the problems of names that must be unique: on the server, or among the members of an object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
+from lettaform.kinds.base import Attr
 from lettaform.manifest.expand import Instance
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.types import find
@@ -14,50 +16,59 @@ from lettaform.model import Desired
 from lettaform.values import Ref, Secret, Template
 
 
-def names_are_unique(objects: Mapping[Address, Desired], problems: Problems) -> None:
-    """Where the server knows objects by name, two of one name are one."""
+def check_unique_names(objects: Mapping[Address, Desired], problems: Problems) -> None:
+    """Report objects of one kind with the same name, if the server identifies that kind by name."""
     first: dict[tuple[str, str], Desired] = {}
     for desired in objects.values():
+        if not kinds()[desired.kind].unique:
+            continue
         name = _name(desired)
-        if not kinds()[desired.kind].unique or name is None:
+        if name is None:
             continue
         other = first.setdefault((desired.kind, name), desired)
         if other is not desired:
-            message = f"{desired.address} and {other.address} are one {desired.kind}, `{name}`, on the server"
-            problems.add(message, desired.place, f"the other stands at {other.place}", address=desired.address)
+            message = f"{desired.address} and {other.address} are the same {desired.kind} on the server: `{name}`"
+            hint = f"rename or remove one of the two; the other is at {other.place}"
+            problems.add(message, desired.place, hint, address=desired.address)
 
 
-def members_are_unique(instance: Instance, objects: Mapping[Address, Desired], problems: Problems) -> None:
-    """An agent sees what it has by name: no two of a kind may share one."""
+def check_names_of_members(instance: Instance, objects: Mapping[Address, Desired], problems: Problems) -> None:
+    """Report members of an object with the same name, such as two blocks of an agent with the same label."""
     first: dict[tuple[str, str], tuple[Address, Place]] = {}
     for kind, member, where in _members(instance, objects):
         name = _name(member)
         if name is None:
             continue
-        known, other = first.setdefault((kind, name), (member.address, where))
-        if known != member.address:
+        address, other = first.setdefault((kind, name), (member.address, where))
+        if address != member.address:
             label = kinds()[kind].name_field
             message = f"two {kind}s of {instance.address} have the {label} `{name}`"
-            hint = f"the other stands at {other}"
+            hint = f"rename or remove one of the two; the other is at {other}"
             problems.add(message, where, hint, address=instance.address)
 
 
 def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator[tuple[str, Desired, Place]]:
+    """The objects that belong to an object or that it refers to: kind, object, and the place of the reference."""
     desired = objects[instance.address]
     if desired.external is not None:
         return
-    for name, line in instance.table.attrs().items():
-        if line.own and name in instance.body.map:
-            parts = (desired.address.part(name, key) for key in instance.body.map[name].map)
+    body = instance.body
+    for line in _lines_with_members(instance.kind):
+        if line.own and line.name in body.map:
+            parts = (desired.address.part(line.name, key) for key in body.map[line.name].map)
             yield from ((line.own, objects[part], objects[part].place) for part in parts if part in objects)
-        elif line.to:
-            value = desired.values.get(name)
+        elif line.to and (value := desired.values.get(line.name)) is not None:
             for index, item in enumerate(value if isinstance(value, list) else [value]):
                 if isinstance(item, Ref) and item.address in objects:
-                    yield line.to, objects[item.address], find(instance.body, [name, index])[1]
+                    yield line.to, objects[item.address], find(body, [line.name, index])[1]
+
+
+@cache
+def _lines_with_members(kind: str) -> Sequence[Attr]:
+    return [line for line in kinds()[kind].attrs().values() if line.own or line.to]
 
 
 def _name(desired: Desired) -> str | None:
-    """What the server knows it by, if that can be told from here."""
+    """The name on the server; None if it is not known before an apply."""
     name = desired.external.name if desired.external else desired.values.get(kinds()[desired.kind].name_field)
     return None if isinstance(name, Ref | Template | Secret) else name

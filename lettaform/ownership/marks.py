@@ -1,122 +1,178 @@
-"""Whose an object is: our mark, as the v1 API lets us keep it, in tags and metadata."""
+"""A mark to and from what a server keeps with an object: tags, metadata, or the end of a text.
+
+The mark says which stack and address the object belongs to (its claim), and what was last applied to it. Where it
+stands, the kind says: `Kind.mark`. This module alone reads and writes it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.kinds import kinds
-from lettaform.kinds.base import Kind, path_get
-from lettaform.model import Live, Mark
+from lettaform.kinds.base import Attr, Kind, path_get
+from lettaform.model import Mark
 
 MARK = "lettaform"
 """The word with which everything begins that lettaform leaves on a server."""
 VERSION = 1
-KEY = MARK
-PREFIX = f"{MARK}:"
-RECORD = f"{MARK}:record"
+_PREFIX = f"{MARK}:"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a mark says about the owner of an object. `address` is None where it cannot be read."""
+
+    stack: str
+    address: Address | None
+
+
+# --- in text ---------------------------------------------------------------------------------------------------------
 
 
 def stack_tag(stack: str) -> str:
     """The tag that every object of a stack carries."""
-    return f"{PREFIX}stack={stack}"
+    return f"{_PREFIX}stack={stack}"
 
 
 def tags(stack: str, address: Address) -> list[str]:
     """The tags that claim an address."""
-    return [stack_tag(stack), f"{PREFIX}addr={address}"]
+    return [stack_tag(stack), f"{_PREFIX}addr={address}"]
 
 
 def foreign_tags(all_tags: Iterable[str]) -> list[str]:
-    """Tags that are not a mark."""
-    return [tag for tag in all_tags if not tag.startswith(PREFIX)]
+    """The tags that are no part of a mark."""
+    return [tag for tag in all_tags if not tag.startswith(_PREFIX)]
 
 
-def metadata(mark: Mark) -> dict[str, Any]:
-    """A mark as it stands under `metadata.lettaform`; empty parts are left out."""
-    parts = {key: dict(base) for key, base in mark.parts.items()}
-    members = {key: list(value) for key, value in mark.members.items()}
-    told = {"base": dict(mark.base), "members": members, "parts": parts}
-    return {"v": VERSION, **{key: value for key, value in told.items() if value}}
+def opening(stack: str) -> str:
+    """How a claim begins that stands at the end of a text."""
+    return f"[{MARK} {stack} "
 
 
-def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
-    """Leave the mark as it stands, in a body that replaces what is around it."""
-    text = kind.worded()
-    if text and text.write in body and (claim := unworded(path_get(now, text.read or ""))[1]):
-        body[text.write] = worded(body[text.write] or "", claim["stack"], Address.parse(claim["addr"]))
-    if "tags" in body:
-        body["tags"] = [*body["tags"], *(tag for tag in now.get("tags") or () if tag.startswith(PREFIX))]
-    if "metadata" in body and KEY in (now.get("metadata") or {}):
-        body["metadata"] = {**body["metadata"], KEY: now["metadata"][KEY]}
-
-
-def worded(text: str, stack: str, address: Address) -> str:
+def _signed(text: str, stack: str, address: Address) -> str:
     """A text that ends in a claim."""
     return f"{text}\n{opening(stack)}{address}]" if text else f"{opening(stack)}{address}]"
 
 
-def opening(stack: str) -> str:
-    """How a claim begins that stands in a text."""
-    return f"[{MARK} {stack} "
-
-
-def unworded(text: str | None) -> tuple[str | None, dict[str, str]]:
+def _unsigned(text: str | None) -> tuple[str | None, Claim | None]:
     """A text without the claim in which it ends, and the claim."""
-    found = _WORDED.search(text or "")
+    found = _SIGNATURE.search(text or "")
     if found is None:
-        return text, {}
-    return (text or "")[: found.start()] or None, {"stack": found[1], "addr": found[2]}
+        return text, None
+    return (text or "")[: found.start()] or None, Claim(found[1], _address(found[2]))
 
 
-_WORDED = re.compile(rf"\n?\[{MARK} ([a-z0-9-]+) ([^\n]+)\]\Z")
+_SIGNATURE = re.compile(rf"\n?\[{MARK} ([a-z0-9-]+) ([^\n]+)\]\Z")
 
 
-def read(kind: str, body: Mapping[str, Any]) -> Live:
-    """An answer's body as Live, in the manifest's words. `address` and `stack` are what the mark claims."""
-    table = kinds()[kind]
-    body = table.decode(body)
-    values = {name: path_get(body, line.read) for name, line in table.attrs().items() if line.read}
-    if "tags" in values:
-        values["tags"] = foreign_tags(values["tags"] or ())
-    for name, line in table.attrs().items():
-        if line.unordered and isinstance(values.get(name), list):  # 0.16.8 tells them in any order
-            values[name] = sorted(values[name], key=repr)
-    own: Any = {}
-    if isinstance(values.get("metadata"), Mapping):
-        own = values["metadata"].get(KEY) or {}
-        values["metadata"] = {key: value for key, value in values["metadata"].items() if key != KEY}
-    claims = dict(
-        tag[len(PREFIX) :].split("=", 1) for tag in body.get("tags") or () if tag.startswith(PREFIX) and "=" in tag
-    )
-    if table.mark == "inside":
-        claims = {"stack": own["stack"], "addr": own["addr"]} if {"stack", "addr"} <= own.keys() else {}
-    elif text := table.worded():
-        values[text.name], claims = unworded(values[text.name])
-    return Live(
-        kind=kind,
-        id=body["id"],
-        name=str(values.get(table.name_field) or ""),
-        values=values,
-        address=_address(claims.get("addr")),
-        stack=claims.get("stack"),
-        mark=from_metadata(own),
-        marked="stack" in claims and "addr" in claims,
-    )
+def metadata(mark: Mark) -> dict[str, Any]:
+    """A mark as it stands under `metadata.lettaform`. Empty parts are left out."""
+    parts = {key: dict(base) for key, base in mark.parts.items()}
+    members = {key: list(value) for key, value in mark.members.items()}
+    every = {"base": dict(mark.base), "members": members, "parts": parts}
+    return {"v": VERSION, **{key: value for key, value in every.items() if value}}
 
 
 def from_metadata(own: Any) -> Mark:
-    """A mark from what stands under `metadata.lettaform`; nothing where that is not ours."""
-    if not isinstance(own, Mapping):
-        return Mark()
-    members = {key: tuple(value) for key, value in (own.get("members") or {}).items()}
-    return Mark(dict(own.get("base") or {}), members, dict(own.get("parts") or {}))
+    """The mark that stands under `metadata.lettaform`, without what cannot be read: anybody can edit metadata."""
+    members = {key: tuple(value) for key, value in _map(own, "members").items() if isinstance(value, list)}
+    parts = {key: dict(base) for key, base in _map(own, "parts").items() if isinstance(base, Mapping)}
+    return Mark(dict(_map(own, "base")), members, parts)
 
 
-def _address(text: str | None) -> Address | None:
+def _map(value: Any, key: str) -> Mapping[str, Any]:
+    """The map under a key; an empty one if there is none."""
+    inner = value.get(key) if isinstance(value, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _claim(stack: Any, address: Any) -> Claim | None:
+    """A claim by its texts; None if no stack is named."""
+    return Claim(stack, _address(address)) if stack and isinstance(stack, str) else None
+
+
+def _address(text: Any) -> Address | None:
     try:
-        return Address.parse(text) if text else None
+        return Address.parse(text) if text and isinstance(text, str) else None
     except ValueError:
         return None
+
+
+# --- in the body of an object ----------------------------------------------------------------------------------------
+
+
+def read(kind: type[Kind], body: Mapping[str, Any], values: dict[str, Any]) -> tuple[Claim | None, Mark]:
+    """The claim and the mark in an answer's body. Takes them out of `values`, the object's fields."""
+    own: Any = None
+    if "tags" in values:
+        values["tags"] = sorted(foreign_tags(values["tags"] or ()))
+    if isinstance(values.get("metadata"), Mapping):
+        own = values["metadata"].get(MARK)
+        values["metadata"] = {key: value for key, value in values["metadata"].items() if key != MARK}
+    claim = None
+    if text := kind.worded():
+        values[text.name], claim = _unsigned(values[text.name])
+    elif kind.tagged():
+        claim = _tagged(body.get("tags") or ())
+    elif kind.roomy() and isinstance(own, Mapping):
+        claim = _claim(own.get("stack"), own.get("addr"))
+    return claim, from_metadata(own) if kind.roomy() else Mark()
+
+
+def _tagged(all_tags: Iterable[str]) -> Claim | None:
+    pairs = dict(tag[len(_PREFIX) :].split("=", 1) for tag in all_tags if tag.startswith(_PREFIX) and "=" in tag)
+    return _claim(pairs.get("stack"), pairs.get("addr"))
+
+
+def write(
+    kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any], stack: str, address: Address, mark: Mark
+) -> None:
+    """Put claim and mark into the body of a request, over what the object holds `now` and keeps."""
+    if kind.tagged():
+        kept = body.get("tags", foreign_tags(now.get("tags") or ()))
+        body["tags"] = [*kept, *tags(stack, address)]
+    elif text := kind.worded():
+        plain, claim = _unsigned(path_get(now, text.read or ""))
+        if text.write in body or claim != Claim(stack, address):
+            body[text.write or ""] = _signed(body.get(text.write or "", plain) or "", stack, address)
+    if kind.roomy():
+        inside = {} if kind.tagged() else {"stack": stack, "addr": str(address)}
+        body["metadata"] = _others(body, now) | {MARK: metadata(mark) | inside}
+
+
+def erase(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
+    """Leave claim and mark out of the body of a request: the object is forgotten."""
+    if kind.tagged():
+        body["tags"] = body.get("tags", foreign_tags(now.get("tags") or ()))
+    elif text := kind.worded():
+        plain = _unsigned(path_get(now, text.read or ""))[0]
+        body[text.write or ""] = plain or _nothing(text)
+    if kind.roomy():
+        body["metadata"] = _others(body, now)
+
+
+def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
+    """Leave claim and mark as they are, in a body that replaces what is around them."""
+    text = kind.worded()
+    if text and text.write in body:
+        claim = _unsigned(path_get(now, text.read or ""))[1]
+        if claim and claim.address:
+            body[text.write] = _signed(body[text.write] or "", claim.stack, claim.address)
+    if "tags" in body:
+        body["tags"] = [*body["tags"], *(tag for tag in now.get("tags") or () if tag.startswith(_PREFIX))]
+    if "metadata" in body and MARK in (now.get("metadata") or {}):
+        body["metadata"] = {**body["metadata"], MARK: now["metadata"][MARK]}
+
+
+def _others(body: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `metadata` that are no mark, as they will be."""
+    new = body["metadata"] if "metadata" in body else now.get("metadata") or {}
+    return {key: value for key, value in new.items() if key != MARK}
+
+
+def _nothing(text: Attr) -> str:
+    # 0.16.8 does not accept "" for the description of a group: it would keep the mark
+    return "" if text.clear == "" else " "

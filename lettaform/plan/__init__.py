@@ -1,16 +1,33 @@
-"""The difference, pure: a Manifest and a Observed to a Plan."""
+"""The difference, pure: a Manifest and an Observed to a Plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
-from lettaform.model import Change, Manifest, Mark, Observed, Plan, PlanOptions, Step
+from lettaform.model import (
+    Attach,
+    Call,
+    Change,
+    Create,
+    Delete,
+    Detach,
+    Discover,
+    Manifest,
+    Mark,
+    Observed,
+    Plan,
+    PlanOptions,
+    SaveState,
+    Step,
+    Update,
+)
+from lettaform.ownership.state import ADDRESS
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.diff import diff
 from lettaform.plan.guard import guard
-from lettaform.plan.order import RECORD, order
+from lettaform.plan.order import order
 from lettaform.values import Ref, settle
 
 __all__ = ["Diff", "ResourceChange", "diff", "guard", "make"]
@@ -30,9 +47,9 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Di
         return live.id if ref.path == "id" else live.values.get(ref.path)
 
     changes = tuple(resource.change for resource in draft.resources)
-    steps = tuple(_settled(step, known) for step in order(draft.resources, manifest, observed, destroy=options.destroy))
+    steps, barriers = order(draft.resources, manifest, observed, destroy=options.destroy)
     if steps and not changes:
-        changes = (Change(RECORD, "stack", "record", reason="what the stack remembers of itself"),)
+        changes = (Change(ADDRESS, "stack", "mark", reason="what the stack remembers of itself"),)
     return Plan(
         stack=manifest.stack,
         url=observed.url,
@@ -42,7 +59,8 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Di
         changes=changes,
         runtime=draft.runtime,
         unmanaged=draft.unmanaged,
-        steps=steps,
+        steps=tuple(_settled(step, known) for step in steps),
+        barriers=barriers,
         state=observed.state,
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         warnings=manifest.warnings,
@@ -50,13 +68,26 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Di
 
 
 def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
-    def told(mark: Mark) -> Mark:
-        return replace(mark, base=settle(dict(mark.base), known))
+    """The step with what is known of its Refs."""
 
-    fields = settle(dict(step.fields), known)
-    if step.op == "record":
-        fields |= {"marks": {address: told(mark) for address, mark in fields["marks"].items()}}
-    mark, member = step.mark and told(step.mark), step.member
-    if member is not None and step.op == "take":  # what brings it may live already
-        member = (member[0], settle(member[1], known))
-    return replace(step, fields=fields, parts=settle(dict(step.parts), known), mark=mark, member=member)
+    def fields(values: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(settle(dict(values), known))
+
+    def mark(planned: Mark) -> Mark:
+        return replace(planned, base=settle(dict(planned.base), known))
+
+    match step:
+        case Create():
+            return replace(step, fields=fields(step.fields), parts=fields(step.parts), mark=mark(step.mark))
+        case Discover():
+            source = settle(step.source, known)
+            return replace(step, fields=fields(step.fields), source=source, mark=step.mark and mark(step.mark))
+        case Update():
+            return replace(step, fields=fields(step.fields), mark=step.mark and mark(step.mark))
+        case SaveState():
+            marks = {address: mark(each) for address, each in step.state.marks.items()} if step.state else {}
+            return replace(step, state=step.state and replace(step.state, marks=marks))
+        case Attach() | Detach() | Delete() | Call():
+            return step
+        case _:
+            assert_never(step)

@@ -1,4 +1,4 @@
-"""What must not happen unasked, and what cannot happen at all: a Diff, or an error with every problem."""
+"""A Diff to the same Diff, or to an error that carries every problem of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from lettaform.plan.changes import Diff
 
 
 def guard(draft: Diff) -> Diff:
-    """Hand the draft on, or refuse it. Exit 7 where only consent is missing, 1 where it cannot be done."""
+    """Return the Diff if it can be carried out.
+
+    Raises PlanError (exit code 1) if it cannot, and Guarded (exit code 7) if only consent is missing.
+    """
     problems = (*draft.problems, *draft.guards)
     if draft.problems:
         raise PlanError(f"{len(problems)} problems" if len(problems) > 1 else problems[0].message, problems=problems)

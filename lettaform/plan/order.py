@@ -1,210 +1,279 @@
-"""Deltas to Steps: one operation each, with what must come before."""
+"""Resource changes to Steps: one operation each, with what must come before, in an order in which they could run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from itertools import zip_longest
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.kinds import companions, kind_of, kinds, sections
-from lettaform.model import FORGET, Live, Manifest, Mark, Observed, State, Step
+from lettaform.errors import PlanError, Problem
+from lettaform.kinds import companions, kinds, sections
+from lettaform.model import (
+    Attach,
+    Call,
+    Create,
+    Delete,
+    Desired,
+    Detach,
+    Discover,
+    Manifest,
+    Mark,
+    Observed,
+    SaveState,
+    State,
+    Step,
+    Update,
+    contents,
+)
+from lettaform.ownership import state
+from lettaform.ownership.state import ADDRESS, Effects, call_of, findable, holds_claim, holds_mark
 from lettaform.plan.changes import ResourceChange
 from lettaform.values import Item, Ref, refs
 
-RECORD = Address.of("stack", "record")
-"""Where the stack record stands among the addresses."""
+BEFORE = "state-before"
+"""Key of the step that writes the state before anything else."""
+LAST = "state"
+"""Key of the step that writes the state after everything else."""
+
+Barriers = Mapping[str, tuple[str, ...]]
+"""Key of a barrier to the keys of the steps that it waits for."""
 
 
 def order(
     resources: tuple[ResourceChange, ...], manifest: Manifest, observed: Observed, *, destroy: bool = False
-) -> tuple[Step, ...]:
-    """The Steps of a plan, in an order in which they could run one by one."""
-    # what another object brought goes with it
-    doomed = [d for d in resources if d.change.action in ("delete", "replace") and (not d.discover or d.address.parent)]
-    forgotten = {
-        resource.address for resource in resources if resource.change.action in ("delete", "replace", "forget")
-    }
-    # what is made again in place of what somebody deleted: a crash must not make a copy of it
-    forgotten |= {d.address for d in resources if d.change.action == "create" and d.address in observed.state.ids}
-    inline = _inline(resources)
-    steps = {step.key: step for resource in resources for step in _steps(resource, inline)}
-    steps |= {
-        step.key: step
-        for resource in doomed
-        for step in _death(resource, resources, bool(forgotten & observed.state.ids.keys()))
-    }
-    pending = frozenset(step.address for step in steps.values() if step.op == "call")
-    linked = [_after(step, steps, observed, doomed, pending) for step in _behind(steps, observed)]
-    # whose agent lives has them again, and what is gone is nobody's
-    gone = {resource.live.id for resource in doomed if resource.live}
-    carried_over = {
-        address: tuple(live.id for live in lives if live.id not in gone)
-        for address, lives in observed.carried_over.items()
-    } | {
-        resource.address: tuple(id for id in resource.reused.values() if isinstance(id, str))
-        for resource in resources
-        if resource.change.action == "replace"
-    }
-    due = replace(
-        observed.state,
-        environment=manifest.environment,
-        duplicates=frozenset(copy.id for copy in observed.duplicates),
-        pending=observed.state.pending | pending,
-        carried_over={address: ids for address, ids in carried_over.items() if ids},
-        intents=_intents(resources),
+) -> tuple[tuple[Step, ...], Barriers]:
+    """The Steps of a plan in an order in which they could run one by one, and the barriers that they name.
+
+    PlanError if steps wait for each other; it names them with their places.
+    """
+    # what the server creates along with an object is deleted with it
+    deleted = [each for each in resources if _deletes(each) and (not each.discover or each.address.parent)]
+    parts = _inline_parts(resources)
+    steps: dict[str, Step] = {}
+    for resource in resources:
+        for step in _steps(resource, parts.get(resource.address, {})):
+            steps[step.key] = step
+    effects = _effects(resources, deleted, steps.values(), observed)
+    lookups = _Lookups.of(resources, deleted, steps, observed)
+    for resource in deleted:
+        step = _delete(resource, lookups)
+        steps[step.key] = step
+    before = state.before(manifest, observed, effects)
+    barriers = {key: waited for key, waited in lookups.barriers.items() if waited}
+    known = {*steps, *barriers} | ({BEFORE} if before else set())
+    linked = [_linked(step, steps, lookups, effects, known, observed) for step in steps.values()]
+    used = {key for step in linked for key in step.after}
+    barriers = {key: waited for key, waited in barriers.items() if key in used}
+    return (
+        (
+            *([_save(BEFORE, before)] if before else []),
+            *_arranged(linked, barriers, manifest),
+            *_last(manifest, observed, effects, destroy),
+        ),
+        barriers,
     )
-    before = _forewarn(forgotten, due, manifest, observed)
-    last = _record(resources, manifest, observed, forgotten, due, destroy=destroy)
-    return (*before, *_sorted(linked), *last)
 
 
-def _intents(resources: tuple[ResourceChange, ...]) -> dict[Address, str]:
-    """What will be made and could not be found again by tags, were its answer lost."""
-    born = [
-        each for each in resources if each.change.action in ("create", "replace") and each.desired and not each.discover
-    ]
-    named = {each.address: each.fields.get(kinds()[each.change.kind].name_field, "") for each in born}
-    return {each.address: str(named[each.address]) for each in born if not kinds()[each.change.kind].tagged()}
+def _save(key: str, to_write: State | None, *, last: bool = False) -> SaveState:
+    return SaveState(key, ADDRESS, "stack", state=to_write, last=last)
 
 
-def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, Address | None]) -> tuple[Step, ...]:
-    """The Steps that give objects, and their parts, another address, or (None) let them go. And the record."""
-    steps: list[Step] = []
-    ids: dict[str, Any] = {}
-    marks: dict[Address, Mark] = {}
-    for old, new in [*addresses.items()]:  # what the server made along with it goes where it goes
-        others = [each for _, _, each in companions(new)] if new else []
-        pairs = zip_longest((each for _, _, each in companions(old)), others)
-        addresses = {**addresses, **{o: n for o, n in pairs if o in observed.objects}}
-    # a block that its agent took off goes where its agent goes
-    free = observed.orphaned_blocks
-    for address, live in (*observed.objects.items(), *free):
-        if live.stack != manifest.stack:
-            continue
-        top, again = address.parent or address, f" {live.id}" if (address, live) in free else ""
-        if top not in addresses:
-            ids |= {} if address.parent else {str(address): live.id}
-            marks |= {} if kinds()[live.kind].roomy() else {address: live.mark}
-            continue
-        new, silent = addresses[top], kinds()[live.kind].mark == "record"
-        if new is None:
-            if silent:
-                continue
-            steps.append(Step(f"{address}{again}", "update", address, live.kind, live.id, mark=Mark(), member=FORGET))
-            continue
-        moved = new.part(address.field or "", address.child or "") if address.parent else new
-        ids |= {} if moved.parent else {str(moved): live.id}
-        marks |= {} if kinds()[live.kind].roomy() else {moved: live.mark}
-        if not silent:
-            steps.append(Step(f"{moved}{again}", "update", moved, live.kind, live.id, mark=live.mark))
-    protected = frozenset(addresses.get(a, a) or a for a in observed.state.protected)
-    protected &= {Address.parse(a) for a in ids}
-    record = replace(
-        observed.state,
-        protected=protected,
-        duplicates=frozenset(copy.id for copy in observed.duplicates),
-        tombstones={},
+def _last(manifest: Manifest, observed: Observed, effects: Effects, destroy: bool) -> Iterator[Step]:
+    """The step that writes the state at the end, or removes it."""
+    if destroy and state.is_empty(manifest, observed, effects):
+        if observed.state.exists:
+            yield _save(LAST, None, last=True)
+    elif (new := state.planned(manifest, observed, effects)) is not None:
+        yield _save(LAST, new, last=True)
+
+
+def _deletes(resource: ResourceChange) -> bool:
+    return resource.change.action in ("delete", "replace")
+
+
+def _creates(resource: ResourceChange) -> bool:
+    return resource.change.action in ("create", "replace")
+
+
+# --- what the state must know ----------------------------------------------------------------------------------------
+
+
+def _effects(
+    resources: Iterable[ResourceChange], deleted: Iterable[ResourceChange], steps: Iterable[Step], observed: Observed
+) -> Effects:
+    removed, created, marks, carried_over, intents = set(), set(), {}, {}, {}
+    for resource in resources:
+        address, change = resource.address, resource.change
+        # what is created again in place of what somebody deleted: a crash must not make a duplicate of it
+        again = change.action == "create" and address in observed.state.ids
+        if _deletes(resource) or change.action == "forget" or again:
+            removed.add(address)
+        if _creates(resource) and address.parent is None and resource.mark is not None:
+            created.add(address)
+        if resource.mark is not None and change.action != "forget" and not holds_mark(change.kind):
+            marks[address] = resource.mark
+        if change.action == "replace":
+            carried_over[address] = tuple(id for id in resource.reused.values() if isinstance(id, str))
+        if _creates(resource) and resource.desired and not resource.discover and not findable(change.kind):
+            intents[address] = str(resource.fields.get(kinds()[change.kind].name_field, ""))
+    return Effects(
+        frozenset(removed),
+        frozenset(created),
+        marks,
+        frozenset(step.address for step in steps if isinstance(step, Call)),
+        carried_over,
+        intents,
+        frozenset(each.live.id for each in deleted if each.live),
     )
-    return (*steps, Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)))
 
 
-def _inline(resources: tuple[ResourceChange, ...]) -> Mapping[Address, Mapping[str, Mapping[str, Any]]]:
-    """Own blocks that are born with their agent: one request instead of three."""
-    found: dict[Address, dict[str, Mapping[str, Any]]] = {}
+# --- the steps of one resource ---------------------------------------------------------------------------------------
+
+
+def _inline_parts(resources: Iterable[ResourceChange]) -> dict[Address, dict[str, Mapping[str, Any]]]:
+    """Own blocks that are created with their agent: one request instead of three."""
+    found: dict[Address, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for resource in resources:
         address, wanted = resource.address, resource.desired
         if address.parent and address.child and wanted and resource.live is None and resource.mark is None:
             values = {name: value for name, value in wanted.values.items() if value is not None}
-            found.setdefault(address.parent, {})[address.child] = values
+            found[address.parent][address.child] = values
     return found
 
 
-def _steps(resource: ResourceChange, inline: Mapping[Address, Mapping[str, Mapping[str, Any]]]) -> Iterator[Step]:
-    change, address = resource.change, str(resource.address)
-    if change.action == "delete":
+def _steps(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+    """What must be done to one object, except deleting it."""
+    action = resource.change.action
+    if action == "delete":
         return
-    if change.action in ("create", "replace"):
-        yield from _arrival(resource) if resource.discover else _birth(resource, inline.get(resource.address, {}))
-        for name, member in resource.attach:
-            key = f"{address}+{name}:{_named(member)}"
-            yield Step(key, "link", resource.address, change.kind, member=(name, member), after=(address,))
-        return
-    if resource.live is None:
-        return
-    if resource.desired is None and resource.address.parent:  # of those there may be several
-        address = f"{address} {resource.live.id}"
-    if change.action == "forget":
-        if kinds()[change.kind].mark == "record":
-            return
-        yield Step(
-            address, "update", resource.address, change.kind, resource.live.id, mark=resource.mark, member=FORGET
+    if _creates(resource):
+        yield from _discovered(resource) if resource.discover else _created(resource, parts)
+    elif resource.live is not None:
+        yield from _forgotten(resource) if action == "forget" else _updated(resource)
+
+
+def _created(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+    address, kind, key = resource.address, resource.change.kind, str(resource.address)
+    if resource.mark is not None:  # else it is an own block that is created with its agent
+        fields = dict(resource.fields)
+        if resource.reused:
+            fields["blocks"] = [*fields.get("blocks", ()), *resource.reused.values()]
+        after = (f"-{address}",) if resource.change.action == "replace" else ()
+        yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, after=after)
+        call = call_of(kind)
+        if call and call.born:
+            yield from _called(resource, (key,))
+    yield from _attached(resource)
+
+
+def _discovered(resource: ResourceChange) -> Iterator[Step]:
+    """What the server creates along with another object, once that exists and was told to create it."""
+    assert resource.discover is not None
+    (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
+    call = call_of(sections()[source.address.section])
+    after = (str(source.address), f"{source.address}!{call.name}") if call and call.born else (str(source.address),)
+    fields, mark = resource.fields, resource.mark
+    yield Discover(key, resource.address, kind, name=name, source=source, fields=fields, mark=mark, after=after)
+    if resource.attach or kinds()[kind].compiled & resource.fields.keys():
+        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)))
+    yield from _attached(resource)
+
+
+def _attached(resource: ResourceChange) -> Iterator[Step]:
+    """What is attached to an object after it was created."""
+    key = str(resource.address)
+    for name, member in resource.attach:
+        link = _attach_key(key, name, member)
+        yield Attach(
+            link, resource.address, resource.change.kind, id=None, field=name, member=member, after=(str(key),)
         )
-        return
+
+
+def _forgotten(resource: ResourceChange) -> Iterator[Step]:
+    assert resource.live is not None
+    if holds_claim(resource.change.kind):
+        key, id, kind = _key(resource), resource.live.id, resource.change.kind
+        yield Update(key, resource.address, kind, id=id, mark=resource.mark, forget=True)
+
+
+def _updated(resource: ResourceChange) -> Iterator[Step]:
+    assert resource.live is not None
+    key, change, live = _key(resource), resource.change, resource.live
     waits: list[str] = []
-    held = {item.name: f"{address}+{name}:{_named(item)}" for name, item in resource.attach if isinstance(item, Item)}
-    for verb, sign, members in (("unlink", "-", resource.detach), ("link", "+", resource.attach)):
-        for name, member in members:
-            key = f"{address}{sign}{name}:{_named(member)}"
-            before = () if verb == "unlink" else tuple(waits)
-            # what is held comes in any order; but what another takes the place of goes once that is there
-            if isinstance(member, Item):
-                before = (held[member.name],) if verb == "unlink" and member.name in held else ()
-            yield Step(key, verb, resource.address, change.kind, resource.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
-            waits.append(key)
-    room = kinds()[change.kind].roomy()
-    claim = resource.claim and kinds()[change.kind].mark != "record"
-    if resource.fields or claim or (resource.mark is not None and room):
-        users = 0 if kinds()[change.kind].call else change.recompiles
-        fields = resource.fields
-        yield Step(
-            address,
-            "update",
+    after: tuple[str, ...]
+    attached = {item.name: _attach_key(key, name, item) for name, item in resource.attach if isinstance(item, Item)}
+    for name, member in resource.detach:
+        # an item is removed once the one that takes its place is there
+        after = (attached[member.name],) if isinstance(member, Item) and member.name in attached else ()
+        waits.append(_detach_key(key, name, member))
+        yield Detach(waits[-1], resource.address, change.kind, id=live.id, field=name, member=member, after=after)
+    for name, member in resource.attach:
+        after = () if isinstance(member, Item) else tuple(waits)
+        waits.append(_attach_key(key, name, member))
+        yield Attach(waits[-1], resource.address, change.kind, id=live.id, field=name, member=member, after=after)
+    claim = resource.claim and holds_claim(change.kind)
+    if resource.fields or claim or (resource.mark is not None and holds_mark(change.kind)):
+        yield Update(
+            key,
             resource.address,
             change.kind,
-            resource.live.id,
-            fields,
-            resource.mark,
+            id=live.id,
+            fields=resource.fields,
+            mark=resource.mark,
+            users=0 if call_of(change.kind) else change.recompiles,
             after=tuple(waits),
-            users=users,
         )
-        waits.append(address)
+        waits.append(key)
     if change.recompiles or resource.attach or resource.detach:
-        yield from _call(resource, tuple(waits))
+        yield from _called(resource, tuple(waits))
 
 
-def _call(resource: ResourceChange, after: tuple[str, ...]) -> Iterator[Step]:
-    """What must be told after a change, or nothing follows from it."""
-    call, change = kinds()[resource.change.kind].call, resource.change
+def _called(resource: ResourceChange, after: tuple[str, ...]) -> Iterator[Step]:
+    """The request that must follow a change, or it has no effect."""
+    call = call_of(resource.change.kind)
     if call is not None:
-        key, id = (
-            f"{resource.address}!{call.name}",
-            resource.live.id if resource.live and change.action == "update" else None,
-        )
-        yield Step(key, "call", resource.address, change.kind, id, member=(call.name, None), after=after)
+        key = f"{resource.address}!{call.name}"
+        id = resource.live.id if resource.live and not _creates(resource) else None
+        yield Call(key, resource.address, resource.change.kind, id=id, name=call.name, after=after)
 
 
-def _arrival(resource: ResourceChange) -> Iterator[Step]:
-    """What another object brings, once that is there and was told to bring it."""
-    assert resource.discover is not None
-    by, key = resource.discover[1].address, str(resource.address)
-    call = kinds()[sections()[by.section]].call
-    after = (str(by), f"{by}!{call.name}") if call and call.born else (str(by),)
-    kind = kinds()[resource.change.kind]
-    yield Step(
-        key,
-        "take",
-        resource.address,
-        resource.change.kind,
-        None,
-        resource.fields,
-        resource.mark,
-        member=resource.discover,
-        after=after,
-    )
-    if resource.attach or kind.compiled & resource.fields.keys():
-        yield from _call(resource, (key, *(f"{key}+{name}:{_named(member)}" for name, member in resource.attach)))
+def _delete(resource: ResourceChange, lookups: _Lookups) -> Delete:
+    """Groups first, then agents, then what they used; and only once no object of ours has it any more.
+
+    What the server creates along with an object is deleted after that object. Before it, a crash would leave a part
+    that nobody could tell from a duplicate.
+    """
+    live, address = resource.live, resource.address
+    assert live is not None
+    after = [BEFORE]
+    if resource.discover:  # its successor has taken over its value
+        after.append(str(address))
+    if address in lookups.owners:
+        after.append(f"-{lookups.owners[address]}")
+    else:
+        after += lookups.barriers_before[live.kind]
+        after += lookups.detaches.get(live.id, ())
+    return Delete(f"-{address}", address, live.kind, id=live.id, after=tuple(after))
+
+
+def _key(resource: ResourceChange) -> str:
+    """The key of the step that changes a live object."""
+    # of own blocks that are not declared there may be several at one address
+    several = resource.desired is None and resource.address.parent and resource.live
+    return f"{resource.address} {resource.live.id}" if several and resource.live else str(resource.address)
+
+
+def _attach_key(key: str, name: str, member: Any) -> str:
+    return f"{key}+{name}:{_named(member)}"
+
+
+def _detach_key(key: str, name: str, member: Any) -> str:
+    return f"{key}-{name}:{_named(member)}"
 
 
 def _named(member: Any) -> str:
@@ -213,213 +282,211 @@ def _named(member: Any) -> str:
     return str(member.address) if isinstance(member, Ref) else str(member)
 
 
-def _birth(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
-    if resource.mark is None:  # an own block that is born with its agent
-        return
-    fields = dict(resource.fields)
-    if resource.reused:
-        fields["blocks"] = [*fields.get("blocks", ()), *resource.reused.values()]
-    before = (f"-{resource.address}",) if resource.change.action == "replace" else ()
-    kind = resource.change.kind
-    yield Step(
-        str(resource.address), "create", resource.address, kind, None, fields, resource.mark, parts=parts, after=before
-    )
-    call = kinds()[kind].call
-    if call and call.born:
-        yield from _call(resource, (str(resource.address),))
+# --- what comes before what ------------------------------------------------------------------------------------------
 
 
-def _death(resource: ResourceChange, resources: tuple[ResourceChange, ...], recorded: bool) -> Iterator[Step]:
-    """Groups first, then agents, then what they used; and only once nobody of ours holds it any more.
+@dataclass(frozen=True)
+class _Lookups:
+    """What the order of all steps follows from, computed once.
 
-    What the server made along with an object goes where that goes: taken apart before, a crash would leave a part that
-    nobody could tell from a copy.
+    addresses        id of a live object to the key of the step that would change it
+    owners           what is deleted with another object, to that object
+    barriers         key of a barrier to the deletions that it waits for: those of all objects of a kind
+    barriers_before  kind to the barriers that its deletions wait for: those of the kinds that refer to it
+    detaches         id to the steps that detach it
+    labels           object to the deletions of its parts, which make room for labels
+    items            object to the steps that add or remove what it contains
     """
-    along = {part: d.address for d in resources if d.change.action == "delete" for _, _, part in companions(d.address)}
-    before = ["record-"] if recorded else []
-    live = resource.live
-    assert live is not None
-    if resource.discover:  # its successor has taken over what it said
-        before.append(str(resource.address))
-    users = {name for name, kind in kinds().items() if any(live.kind in (a.to, a.own) for a in kind.attrs().values())}
-    if resource.address in along:
-        before.append(f"-{along[resource.address]}")
-    elif users:
-        before += [
-            f"-{each.address}"
+
+    addresses: Mapping[str, str]
+    owners: Mapping[Address, Address]
+    barriers: Barriers
+    barriers_before: Mapping[str, tuple[str, ...]]
+    detaches: Mapping[str, list[str]]
+    labels: Mapping[Address, list[str]]
+    items: Mapping[str, list[str]]
+
+    @classmethod
+    def of(
+        cls,
+        resources: Iterable[ResourceChange],
+        deleted: Iterable[ResourceChange],
+        steps: Mapping[str, Step],
+        observed: Observed,
+    ) -> _Lookups:
+        owners = {
+            part: each.address
             for each in resources
-            if each.change.action in ("delete", "replace") and each.change.kind in users
-            if not each.discover and each.address not in along
-        ]
-        before += [
-            f"{each.address}-{name}:{member}" for each in resources for name, member in each.detach if member == live.id
-        ]
-    yield Step(f"-{resource.address}", "delete", resource.address, live.kind, live.id, after=tuple(before))
+            if each.change.action == "delete"
+            for _, _, part in companions(each.address)
+        }
+        waited: dict[str, list[str]] = defaultdict(list)
+        detaches: dict[str, list[str]] = defaultdict(list)
+        for each in resources:
+            if _deletes(each) and not each.discover and each.address not in owners:
+                waited[each.change.kind].append(f"-{each.address}")
+            for name, member in each.detach:
+                if isinstance(member, str):
+                    detaches[member].append(_detach_key(str(each.address), name, member))
+        labels: dict[Address, list[str]] = defaultdict(list)
+        for each in deleted:
+            if each.address.parent:
+                labels[each.address.parent].append(f"-{each.address}")
+        items: dict[str, list[str]] = defaultdict(list)
+        for step in steps.values():
+            if isinstance(step, Attach | Detach) and isinstance(step.member, Item):
+                items[str(step.address)].append(step.key)
+        return cls(
+            {live.id: str(address) for address, live in observed.objects.items()},
+            owners,
+            {_barrier(kind): tuple(keys) for kind, keys in waited.items()},
+            {kind: tuple(map(_barrier, _users(kind))) for kind in kinds()},
+            detaches,
+            labels,
+            items,
+        )
 
 
-def _after(
-    step: Step, steps: Mapping[str, Step], observed: Observed, doomed: list[ResourceChange], pending: frozenset[Address]
+def _barrier(kind: str) -> str:
+    return f"{kinds()[kind].section} deleted"
+
+
+def _users(kind: str) -> Iterator[str]:
+    """The kinds whose objects refer to objects of this kind, or own them."""
+    for name, user in kinds().items():
+        if name != kind and any(kind in (line.to, line.own) for line in user.attrs().values()):
+            yield name
+
+
+def _linked(
+    step: Step, steps: Mapping[str, Step], lookups: _Lookups, effects: Effects, known: set[str], observed: Observed
 ) -> Step:
-    """Refer to the steps that make or change what this one speaks of, or make room for it."""
-    alive = {live.id: str(address) for address, live in observed.objects.items()}
-    members = dict(step.mark.members) if step.mark else {}
-    named = [str(ref.address) for ref in refs([dict(step.fields), step.member, dict(step.parts), members])]
-    named += [alive[m] for m in _members(step) if m in alive]
-    before = [
-        key for key in named if key in steps and key != step.key and steps[key].op in ("create", "take", "update")
-    ]
-    # a cycle could only come from an update that waits for its own links
-    before = [key for key in before if step.op in ("create", "link") or steps[key].op in ("create", "take")]
-    if step.op == "link":  # a label is free once the block that has it is gone
-        before += [f"-{resource.address}" for resource in doomed if resource.address.parent == step.address]
-    noted = step.address in observed.state.ids or not kinds()[step.kind].tagged()
-    if step.address in pending or (step.op == "create" and noted):
-        before.append("record-")
-    return replace(step, after=tuple(dict.fromkeys((*step.after, *before))))
+    """The step with all that must come before it: what it refers to, what makes room for it, and the state."""
+    sent = list(contents(step))
+    inside = [lookups.addresses[each] for each in _ids(step) if each in lookups.addresses]
+    named = [*(str(ref.address) for ref in refs([sent, _members(step)])), *inside]
+    # an update waits for what is created alone: it could wait for its own attachments otherwise
+    waited = (Create, Discover, Update) if isinstance(step, Create | Attach) else (Create, Discover)
+    after = [key for key in named if isinstance(steps.get(key), waited) and (key != step.key or _needs_itself(step))]
+    if isinstance(step, Attach):
+        after += lookups.labels.get(step.address, ())
+    noted = step.address in observed.state.ids or not findable(step.kind)
+    if step.address in effects.called or (isinstance(step, Create) and noted):
+        after.append(BEFORE)
+    # 0.16.8 fails to read a file while an agent gets its folder: contents first
+    outside = [*(str(ref.address) for ref in refs(_spoken(step))), *inside] if lookups.items else []
+    after_end = [key for name in outside if name != str(step.address) for key in lookups.items.get(name, ())]
+    return replace(
+        step,
+        after=tuple(key for key in dict.fromkeys((*step.after, *after)) if key in known),
+        after_end=tuple(dict.fromkeys(after_end)),
+    )
 
 
-def _behind(steps: Mapping[str, Step], observed: Observed) -> Iterator[Step]:
-    """What is held comes before who has its holder: 0.16.8 fails to read a file while an agent gets its folder."""
-    held: dict[str, list[str]] = {}
-    for step in steps.values():
-        if step.member and isinstance(step.member[1], Item):
-            held.setdefault(str(step.address), []).append(step.key)
-    alive = {live.id: str(address) for address, live in observed.objects.items()} if held else {}
-    for step in steps.values():
-        named = [str(ref.address) for ref in refs([dict(step.fields), step.member])] if held else []
-        named += [alive[member] for member in _members(step) if member in alive]
-        keys = (key for name in named if name != str(step.address) for key in held.get(name, ()))
-        yield replace(step, behind=tuple(dict.fromkeys(keys)))
+def _needs_itself(step: Step) -> bool:
+    """Whether what is sent to create an object contains a value that only the object has."""
+    return isinstance(step, Create) and any(ref.address == step.address for ref in refs(list(contents(step))))
 
 
 def _members(step: Step) -> list[Any]:
-    listed = [item for value in step.fields.values() if isinstance(value, list) for item in value]
-    return [m for m in (*listed, step.member[1] if step.member else None) if isinstance(m, str)]
+    mark = step.mark if isinstance(step, Create | Discover | Update) else None
+    return list(mark.members.values()) if mark else []
 
 
-def _forewarn(forgotten: set[Address], due: State, manifest: Manifest, observed: Observed) -> tuple[Step, ...]:
-    """What a crash must not hide, written before anything else.
-
-    What will die leaves the record first, or a stranger that took its place could pass for it. Whose prompt must be
-    compiled again is noted, or nobody would know that it was not; and what hung on an agent that is replaced.
-    """
-    noted = due.pending == observed.state.pending and due.carried_over.items() <= observed.state.carried_over.items()
-    noted = noted and due.intents.items() <= observed.state.intents.items()
-    if noted and not forgotten & observed.state.ids.keys():
-        return ()
-    # what the record alone knows stays in it until it is dead
-    silent = {a for a in forgotten if (kind := kind_of(a)) and kinds()[kind].mark == "record"}
-    ids = {str(a): id for a, id in observed.state.ids.items() if a not in forgotten - silent}
-    # an apply that died had made it and could not say so: once this is written, its intent is gone
-    kept = _kept(manifest, observed, forgotten)
-    ids |= {str(a): kept[a].id for a in observed.state.intents if a in kept}
-    marks = {a: mark for a, mark in observed.state.marks.items() if a not in forgotten}
-    tombstones = {
-        observed.state.ids[a]: mark
-        for a, mark in observed.state.marks.items()
-        if a in forgotten & {*observed.state.ids}
-    }
-    told = _fields(ids, replace(due, tombstones={**observed.state.tombstones, **tombstones}), marks)
-    return (Step("record-", "record", RECORD, "stack", fields=told),)
+def _spoken(step: Step) -> list[Any]:
+    """What a step sends, without the own blocks that are created with an agent."""
+    return [step.fields] if isinstance(step, Create) else list(contents(step))
 
 
-def _record(
-    resources: tuple[ResourceChange, ...],
-    manifest: Manifest,
-    observed: Observed,
-    forgotten: set[Address],
-    due: State,
-    *,
-    destroy: bool,
-) -> tuple[Step, ...]:
-    born = {
-        resource.address
-        for resource in resources
-        if resource.change.action in ("create", "replace")
-        and resource.address.parent is None
-        and resource.mark is not None
-    }
-    kept = _kept(manifest, observed, forgotten)
-    ids: dict[str, Any] = {str(a): live.id for a, live in kept.items()} | {str(a): Ref(a) for a in born}
-    marks = _marks(resources, kept, observed)
-    declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
-    protected = declared | {a for a in observed.state.protected if a not in manifest.objects and a in kept}
-    record = replace(due, protected=frozenset(protected), tombstones={})
-    if destroy and not ids and not record.duplicates:
-        return (Step("record", "delete", RECORD, "stack"),) if observed.state.exists else ()
-    told = record.pending or record.intents or observed.state.intents or observed.state.tombstones
-    rewritten = bool(
-        forgotten & observed.state.ids.keys() or told or record.carried_over != observed.state.carried_over
-    )
-    same = (
-        not rewritten
-        and ids == {str(a): id for a, id in observed.state.ids.items()}
-        and protected == observed.state.protected
-    )
-    if (
-        same
-        and marks == dict(observed.state.marks)
-        and record.environment == observed.state.environment
-        and (observed.state.exists or not ids)
+def _ids(step: Step) -> Iterator[str]:
+    """The texts in the lists that a step sends, and what it attaches or detaches: some are ids."""
+    match step:
+        case Create() | Discover() | Update():
+            lists = (value for value in step.fields.values() if isinstance(value, list))
+            yield from (each for value in lists for each in value if isinstance(each, str))
+        case Attach() | Detach() if isinstance(step.member, str):
+            yield step.member
+        case _:
+            return
+
+
+# --- one order -------------------------------------------------------------------------------------------------------
+
+
+def sorter(steps: Iterable[Step], barriers: Barriers) -> TopologicalSorter[str]:
+    """The graph of the steps and barriers, prepared. PlanError if some of them wait for each other."""
+    found = list(steps)
+    return _prepared(_graph(found, barriers), found, {})
+
+
+def _graph(steps: Iterable[Step], barriers: Barriers) -> dict[str, tuple[str, ...]]:
+    """Key of each step and barrier to the keys that it waits for."""
+    waits = {step.key: (*step.after, *step.after_end) for step in steps} | dict(barriers)
+    return {key: tuple(each for each in waited if each in waits) for key, waited in waits.items()}
+
+
+def _prepared(
+    graph: Mapping[str, Sequence[str]], steps: Iterable[Step], objects: Mapping[Address, Desired]
+) -> TopologicalSorter[str]:
+    found = TopologicalSorter(graph)
+    try:
+        found.prepare()
+    except CycleError as error:
+        by_key = {step.key: step for step in steps}
+        cycle = [by_key[key].address for key in reversed(error.args[1]) if key in by_key]
+        around = [address for address, before in zip(cycle, [None, *cycle], strict=False) if address != before]
+        around = around if len(around) > 1 else [*around, *around]
+        places = {address: objects[address].place if address in objects else None for address in around}
+        problems = [
+            Problem(f"{one} needs {other} first", places[one], None, str(one)) for one, other in pairwise(around)
+        ]
+        message = f"objects refer to each other in a circle: {' → '.join(map(str, around))}"
+        raise PlanError(message, "remove one of the references", problems) from None
+    return found
+
+
+def _arranged(steps: Sequence[Step], barriers: Barriers, manifest: Manifest) -> list[Step]:
+    """What a step waits for stands before it; otherwise the order is that of the manifest."""
+    graph, by_key = _graph(steps, barriers), {step.key: step for step in steps}
+    ready = _prepared(graph, steps, manifest.objects)
+    rank = {key: position for position, key in enumerate(graph)}
+    first = dict(rank)
+    # as early as the first step that waits for it
+    for key in reversed([*TopologicalSorter(graph).static_order()]):
+        for waited in graph[key]:
+            first[waited] = min(first[waited], first[key])
+    found: list[Step] = []
+    heap = [(first[key], rank[key], key) for key in ready.get_ready()]
+    heapify(heap)
+    while heap:
+        _, _, key = heappop(heap)
+        if key in by_key:
+            found.append(by_key[key])
+        ready.done(key)
+        for each in ready.get_ready():
+            heappush(heap, (first[each], rank[each], each))
+    return found
+
+
+# --- marks alone -----------------------------------------------------------------------------------------------------
+
+
+def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, Address | None]) -> tuple[Step, ...]:
+    """The Steps that give objects, and their parts, another address, or (None) forget them. They write the state."""
+    addresses = state.with_companions(observed, addresses)
+    steps: list[Step] = []
+    # an own block that its agent detached goes where its agent goes
+    orphaned = observed.orphaned_blocks
+    for address, live, several in (
+        *((address, live, "") for address, live in observed.objects.items()),
+        *((address, live, f" {live.id}") for address, live in orphaned),
     ):
-        return ()
-    return (Step("record", "record", RECORD, "stack", fields=_fields(ids, record, marks)),)
-
-
-def _marks(
-    resources: tuple[ResourceChange, ...], kept: Mapping[Address, Live], observed: Observed
-) -> dict[Address, Mark]:
-    """Marks of what has no room for one on itself: as they were, and as they will be."""
-    marks = {a: mark for a, mark in observed.state.marks.items() if a in kept}
-    for resource in resources:
-        if (
-            resource.mark is not None
-            and not kinds()[resource.change.kind].roomy()
-            and resource.change.action != "forget"
-        ):
-            marks[resource.address] = resource.mark
-    return marks
-
-
-def _kept(manifest: Manifest, observed: Observed, forgotten: set[Address]) -> dict[Address, Live]:
-    """What lives, is ours, and stays so."""
-    return {a: live for a, live in observed.objects.items() if _ours(a, live, manifest) and a not in forgotten}
-
-
-def _ours(address: Address, live: Live, manifest: Manifest) -> bool:
-    adopted = address in manifest.objects and manifest.objects[address].external is None
-    return address.parent is None and (live.stack == manifest.stack or adopted)
-
-
-def _fields(ids: Mapping[str, Any], record: State, marks: Mapping[Address, Mark]) -> dict[str, Any]:
-    protected = sorted(map(str, record.protected))
-    told = {str(address): mark for address, mark in sorted(marks.items(), key=lambda item: item[0])}
-    return {
-        "ids": dict(sorted(ids.items())),
-        "marks": told,
-        "protected": protected,
-        "copies": sorted(record.duplicates),
-        "pending": sorted(map(str, record.pending)),
-        "carried_over": {str(address): list(ids) for address, ids in record.carried_over.items()},
-        "intents": {str(address): name for address, name in record.intents.items()},
-        "tombstones": dict(record.tombstones),
-        "environment": record.environment,
-        "key": record.key,
-    }
-
-
-def _sorted(steps: list[Step]) -> list[Step]:
-    """Depth first, stable: what a step waits for stands before it."""
-    by_key, done = {step.key: step for step in steps}, dict[str, Step]()
-    stack = [(step, False) for step in reversed(steps)]
-    while stack:
-        step, ready = stack.pop()
-        if step.key in done:
+        if live.stack != manifest.stack or (address.parent or address) not in addresses or not holds_claim(live.kind):
             continue
-        if ready:
-            done[step.key] = step
-            continue
-        stack.append((step, True))
-        before = reversed((*step.after, *step.behind))
-        stack += [(by_key[key], False) for key in before if key in by_key and key not in done]
-    return list(done.values())
+        new = state.new_address(address, addresses)
+        if new is None:
+            key = f"{address}{several}"
+            steps.append(Update(key, address, live.kind, id=live.id, mark=Mark(), forget=True))
+        else:
+            steps.append(Update(f"{new}{several}", new, live.kind, id=live.id, mark=live.mark))
+    return (*steps, _save(LAST, state.readdressed(manifest, observed, addresses), last=True))

@@ -1,12 +1,13 @@
-"""Who owns a value: three ways of looking at it, and what follows."""
+"""A policy and three digests of a value to a Decision: who owns the value, and what becomes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Policy
+from lettaform.kinds.base import Kind, Policy
 from lettaform.model import Desired, Reason
 
 
@@ -14,9 +15,9 @@ from lettaform.model import Desired, Reason
 class Decision:
     """What becomes of one leaf.
 
-    write       the manifest's value is written, for this reason
-    runtime     the live value moved by itself, and is kept
-    seed_moved  the manifest's value moved, and is not written
+    write       the reason to write the manifest's value; None: it is not written
+    runtime     the live value was changed by an agent or somebody else, and is kept
+    seed_moved  the manifest's value changed, and is not written
     base        the digest to remember; None: nothing is remembered
     """
 
@@ -52,7 +53,11 @@ def decide(policy: Policy, base: object, want: object, live: object, *, reseed: 
 
 
 def policies(desired: Desired) -> Mapping[str, Policy]:
-    """Every field's policy: the line's, then what follows from the values, then what the manifest says."""
+    """The policy of every field: the kind's default, what follows from the values, and what the manifest says."""
     kind = kinds()[desired.kind]
-    lines: dict[str, Policy] = {name: line.policy for name, line in kind.attrs().items()}
-    return lines | dict(kind.policies(desired.values, desired.policies)) | dict(desired.policies)
+    return {**_defaults(kind), **kind.policies(desired.values, desired.policies), **desired.policies}
+
+
+@cache
+def _defaults(kind: type[Kind]) -> Mapping[str, Policy]:
+    return {name: line.policy for name, line in kind.attrs().items()}

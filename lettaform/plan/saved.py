@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.model import Mark, Plan, PlanOptions, Step
+from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step
 from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, digest, keyed
 
 FORMAT = "1.0"
@@ -23,6 +23,7 @@ def dump(plan: Plan) -> dict[str, Any]:
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan.options).items()
         },
         "steps": [_step(step, plan.state.key) for step in plan.steps],
+        "barriers": spell(plan.barriers, None),
         "overwrites": {
             str(change.address): {d.path: digest(spell(d.old, None)) for d in change.fields_changed if not d.secret}
             for change in plan.changes
@@ -52,9 +53,9 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
         if old != new:
             lines.append(f"{name}: planned for {old}, and this is {new}")
     fresh = dump(plan)
-    # what the record will hold follows from the rest
-    before = {step.get("key"): step for step in saved.get("steps") or () if step.get("op") != "record"}
-    now = {step["key"]: step for step in fresh["steps"] if step["op"] != "record"}
+    # the state and the barriers follow from the other steps
+    before = {step.get("key"): step for step in saved.get("steps") or () if step.get("op") != SaveState.op}
+    now = {step["key"]: step for step in fresh["steps"] if step["op"] != SaveState.op}
     for key in dict.fromkeys((*before, *now)):
         if key not in now:
             lines.append(f"{before[key].get('address')}: {before[key].get('op')} is no longer needed")
@@ -71,6 +72,13 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def same(one: Plan, other: Plan) -> bool:
+    """Whether two plans do the same."""
+    return not moved(
+        {"server": {"url": one.url}, "stack": one.stack, "environment": one.environment, **dump(one)}, other
+    )
+
+
 def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
     if name == "fields" and isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from (key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))
@@ -79,7 +87,10 @@ def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _step(step: Step, key: str | None) -> dict[str, Any]:
-    return {field.name: spell(getattr(step, field.name), key) for field in fields(step)}
+    told = {"op": step.op, **{field.name: getattr(step, field.name) for field in fields(step)}}
+    if isinstance(step, SaveState):  # it holds the key of all digests of secrets
+        del told["state"]
+    return {name: spell(value, key) for name, value in told.items()}
 
 
 def spell(value: Any, key: str | None) -> Any:

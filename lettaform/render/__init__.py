@@ -1,4 +1,4 @@
-"""A Plan, a Report, live objects and problems, for people (text, progress, problems) and for machines (data).
+"""Plans, reports, live objects and problems to text for people (text, objects, progress, problems) or JSON (data).
 
-Whatever came from a server or a manifest passes through `clean` before a person sees it; a Secret passes nowhere.
+Text from a server or a manifest passes through `clean` before it is printed. Secrets are never printed.
 """

@@ -1,4 +1,4 @@
-"""A Plan, an Event, a Report, live objects and errors, to JSON values. The contract: `schemas/plan.schema.json`."""
+"""Plans, events, reports, live objects and errors to JSON values. `schemas/plan.schema.json` describes the plan."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lettaform.errors import LettaformError, ManifestError, Place, Problem, Serv
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Policy
 from lettaform.render.clean import redact
-from lettaform.values import Item, Patch, Ref, Secret, Template, tainted
+from lettaform.values import UNREAD, Item, Patch, Ref, Secret, Template, tainted
 
 FORMAT_VERSION = "1.0"
-"""Of the plan object. The second number grows when something is added, the first when something breaks."""
+"""Version of the plan object. The second number grows with a new key, the first with an incompatible change."""
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """JSON in ASCII: no terminal, log or pipe can stumble over it."""
+    """JSON in ASCII, so that every terminal, log and pipe can show it."""
     return json.dumps(value, indent=indent, allow_nan=False)
 
 
 def plan(plan: model.Plan) -> dict[str, Any]:
-    """The object that `plan --json` prints. Keys that say something rare are there only when they say it."""
+    """The object that `plan --json` prints. Optional keys are left out where they have no value."""
     return {
         "format_version": FORMAT_VERSION,
         "lettaform_version": __version__,
@@ -35,14 +35,14 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         "summary": dict(plan.summary),
         "changes": [_change(change) for change in plan.changes],
         "runtime": [
-            {"address": str(moved.address), "path": moved.path} | ({"seed_moved": True} if moved.seed_moved else {})
-            for moved in plan.runtime
+            {"address": str(kept.address), "path": kept.path} | ({"seed_moved": True} if kept.seed_moved else {})
+            for kept in plan.runtime
         ],
         "unmanaged": [
             {"kind": item.kind, "id": item.id, "address": str(item.address), "reason": item.reason}
             for item in plan.unmanaged
         ],
-        "outputs": {name: plain(value) for name, value in plan.outputs.items()},
+        "outputs": {name: to_json(value) for name, value in plan.outputs.items()},
         **({"warnings": [problem(warning) for warning in plan.warnings]} if plan.warnings else {}),
     }
 
@@ -61,38 +61,38 @@ def event(event: model.Event) -> dict[str, Any]:
         "seconds": round(event.seconds, 3),
     }
     if outcome and outcome.error is not None:
-        line["error"] = cause(outcome.error, secrets(step))
+        line["error"] = exception(outcome.error, secrets(step))
     if outcome and outcome.because is not None:
         line["because"] = outcome.because
     return line
 
 
 def outcomes(report: model.Report) -> list[dict[str, Any]]:
-    """What became of every step, for who comes after."""
-    told = []
+    """The outcome of every step, for `.lettaform/last-apply.json`."""
+    lines = []
     for outcome in report.outcomes:
         line: dict[str, Any] = {"address": str(outcome.step.address), "op": outcome.step.op, "status": outcome.status}
         if outcome.error is not None:
-            line["error"] = cause(outcome.error, secrets(outcome.step))
+            line["error"] = exception(outcome.error, secrets(outcome.step))
         if outcome.because is not None:
             line["because"] = outcome.because
-        told.append(line)
-    return told
+        lines.append(line)
+    return lines
 
 
-def planned(value: model.Plan) -> dict[str, Any]:
+def plan_event(value: model.Plan) -> dict[str, Any]:
     """The first line of `apply --json`."""
     return {"event": "plan", "plan": plan(value)}
 
 
 def summary(report: model.Report | None) -> dict[str, Any]:
-    """The last line of `apply --json`. None: there was nothing to do."""
+    """The last line of `apply --json`. `report` is None if nothing was applied."""
     report = report or model.Report()
     line = {"event": "summary"} | {
         name: sum(1 for _ in report.of(status))
         for name, status in (("applied", "done"), ("failed", "failed"), ("skipped", "skipped"))
     }
-    outputs = {name: plain(value) for name, value in report.outputs.items()}
+    outputs = {name: to_json(value) for name, value in report.outputs.items()}
     return {
         **line,
         "requests": report.requests,
@@ -103,7 +103,7 @@ def summary(report: model.Report | None) -> dict[str, Any]:
 
 
 def live(item: model.Live, *, values: bool = True, mark: bool = False) -> dict[str, Any]:
-    """A living object; secrets are null. `mark`: with what lettaform keeps about it."""
+    """A live object. Secrets are null; fields that were not read are left out. `mark`: with lettaform's mark on it."""
     shown: dict[str, Any] = {
         "address": str(item.address) if item.address else None,
         "kind": item.kind,
@@ -113,24 +113,26 @@ def live(item: model.Live, *, values: bool = True, mark: bool = False) -> dict[s
         "marked": item.marked,
     }
     if values:
-        hidden = secret_fields(item.kind)
-        shown["values"] = {name: plain(value, hidden=name in hidden) for name, value in item.values.items()}
+        secret = secret_fields(item.kind)
+        shown["values"] = {
+            name: to_json(value, secret=name in secret) for name, value in item.values.items() if value is not UNREAD
+        }
     if mark:
         shown["mark"] = {
             "base": dict(item.mark.base),
-            "members": {name: plain(members) for name, members in item.mark.members.items()},
+            "members": {name: to_json(members) for name, members in item.mark.members.items()},
             "parts": {name: dict(base) for name, base in item.mark.parts.items()},
         }
     return shown
 
 
 def problems(error: ManifestError) -> dict[str, Any]:
-    """What is wrong with the files."""
+    """All problems of a manifest."""
     return {"problems": [problem(item) for item in error.problems]}
 
 
 def problem(problem: Problem) -> dict[str, Any]:
-    """One thing that is wrong."""
+    """One problem."""
     place = problem.place
     return {
         "file": place.file if place else None,
@@ -145,17 +147,17 @@ def problem(problem: Problem) -> dict[str, Any]:
 
 
 def error(error: LettaformError) -> dict[str, Any]:
-    """Any error, as `--json` prints it."""
+    """An error, as `--json` prints it."""
     if isinstance(error, ManifestError):
         return problems(error)
-    shown: dict[str, Any] = {"error": cause(error)}
+    shown: dict[str, Any] = {"error": exception(error)}
     if error.problems:
         shown["problems"] = [problem(item) for item in error.problems]
     return shown
 
 
-def cause(error: BaseException, secrets: Iterable[str] = ()) -> dict[str, Any]:
-    """What went wrong, without `secrets`."""
+def exception(error: BaseException, secrets: Iterable[str] = ()) -> dict[str, Any]:
+    """An exception, with `secrets` redacted."""
     hidden = tuple(secrets)
     shown: dict[str, Any] = {
         "type": type(error).__name__,
@@ -168,45 +170,51 @@ def cause(error: BaseException, secrets: Iterable[str] = ()) -> dict[str, Any]:
     return shown
 
 
-def plain(value: Any, *, hidden: bool = False) -> Any:
-    """`value` as JSON can say it: a Ref as `${address.id}`, a Secret as null. `hidden`: all of it is secret."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item, hidden=hidden) for key, item in value.items()}
-    if hidden or isinstance(value, Secret):
-        return None
-    if isinstance(value, Ref):
-        return expression(value)
-    if isinstance(value, Item):
-        return value.name
-    if isinstance(value, Template):
-        return "".join(part if isinstance(part, str) else expression(part) for part in value.parts)
-    if isinstance(value, Patch):
-        return _keep(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+def to_json(value: Any, *, secret: bool = False) -> Any:
+    """`value` in JSON. A Ref is `${address.id}`, a Secret is null. `secret`: every value inside is secret."""
+    match value:
+        case Mapping():
+            return {str(key): to_json(item, secret=secret) for key, item in value.items()}
+        case _ if secret:
+            return None
+        case Secret():
+            return None
+        case Ref():
+            return ref_expression(value)
+        case Template():
+            return "".join(part if isinstance(part, str) else ref_expression(part) for part in value.parts)
+        case Patch():
+            return _patch(value)
+        case Item():
+            return value.name
+        case list() | tuple() | set() | frozenset():
+            return [to_json(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | str() | bool() | int() | float():
+            return value
+        case _:
+            return str(value)
 
 
-def expression(ref: Ref) -> str:
-    """A Ref as people write it."""
+def ref_expression(ref: Ref) -> str:
+    """A Ref as it is written in a manifest."""
     return f"${{{ref.address}.{ref.path}}}"
 
 
 def secrets(step: model.Step) -> Iterator[str]:
-    """Every secret text that a Step holds."""
-    return (each.value for each in values.secrets([dict(step.fields), dict(step.parts), step.member]))
+    """The text of every secret in a Step."""
+    return (each.value for each in values.secrets(list(model.contents(step))))
 
 
-def is_secret(difference: model.FieldChange) -> bool:
-    """Whether neither side of it may be shown."""
-    return difference.secret or tainted(difference.old) or tainted(difference.new)
+def is_secret(field: model.FieldChange) -> bool:
+    """Whether the old and the new value must not be shown."""
+    return field.secret or tainted(field.old) or tainted(field.new)
 
 
 @cache
 def secret_fields(kind: str) -> frozenset[str]:
-    """The fields of a kind that are never shown."""
+    """The fields of a kind whose values are secret."""
     found = kinds().get(kind)
     return frozenset(name for name, line in found.attrs().items() if line.secret) if found else frozenset()
 
@@ -218,22 +226,22 @@ def _change(change: model.Change) -> dict[str, Any]:
         "id": change.id,
         "action": change.action,
         "reason": change.reason,
-        "fields": [_difference(difference) for difference in change.fields_changed],
+        "fields": [_field_change(field) for field in change.fields_changed],
         "recompiles": change.recompiles,
         "place": _place(change.place) if change.place else None,
         **({"notes": list(change.notes)} if change.notes else {}),
     }
 
 
-def _difference(difference: model.FieldChange) -> dict[str, Any]:
-    hidden = is_secret(difference)
+def _field_change(field: model.FieldChange) -> dict[str, Any]:
+    secret = is_secret(field)
     return {
-        "path": difference.path,
-        "policy": difference.policy,
-        "reason": difference.reason,
-        "old": None if hidden else plain(difference.old),
-        "new": None if hidden else plain(difference.new),
-        "secret": hidden,
+        "path": field.path,
+        "policy": field.policy,
+        "reason": field.reason,
+        "old": None if secret else to_json(field.old),
+        "new": None if secret else to_json(field.new),
+        "secret": secret,
     }
 
 
@@ -241,56 +249,69 @@ def _place(place: Place) -> dict[str, Any]:
     return {"file": place.file, "line": place.line, "column": place.column}
 
 
-def _keep(keep: Patch) -> dict[str, Any]:
-    drop = {"remove": [plain(item) for item in keep.drop]} if keep.drop else {}
-    if keep.entries is not None:
-        return {"set": {key: plain(value) for key, value in keep.entries}} | drop
-    return {"add": [plain(item) for item in keep.put]} | drop
+def _patch(patch: Patch) -> dict[str, Any]:
+    removed = {"remove": [to_json(item) for item in patch.drop]} if patch.drop else {}
+    if patch.entries is not None:
+        return {"set": {key: to_json(value) for key, value in patch.entries}} | removed
+    return {"add": [to_json(item) for item in patch.put]} | removed
 
 
-# --- the contract ----------------------------------------------------------------------------------------------------
+# --- the JSON Schema of a plan ----------------------------------------------------------------------------------------
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
 
 
 def plan_schema() -> dict[str, Any]:
-    """JSON Schema of the plan object. More keys may come within format_version 1; none of these goes."""
+    """JSON Schema of the plan object. Within format_version 1, keys may be added and none is removed."""
     actions = list(get_args(model.Action))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "lettaform plan",
-        "description": "What `lettaform plan --json` prints and `plan -o` saves. Secrets are never in it.",
+        "description": "What `lettaform plan --json` prints and `lettaform plan -o FILE` saves. Contains no secrets.",
         **_object(
             {
                 "format_version": {"type": "string", "pattern": r"^1\.[0-9]+$"},
                 "lettaform_version": _TEXT,
                 "stack": _TEXT,
                 "server": _object({"url": _TEXT, "version": _TEXT}),
-                "environment": _TEXT | {"description": "Given when an environment was asked for."},
+                "environment": _TEXT | {"description": "Present if an environment was selected with -e."},
                 "summary": _object(dict.fromkeys([*actions, "runtime", "conflict", "requests"], _COUNT)),
-                "changes": _list(_ref("change"), "Objects with nothing to do are not listed."),
-                "runtime": _list(_ref("runtime"), "Values that agents moved while they ran; kept."),
-                "unmanaged": _list(_ref("unmanaged"), "What carries the stack's mark and is not declared."),
-                "outputs": {"type": "object", "description": "Known values; `${address.id}` for what is not yet."},
-                "warnings": _list(_ref("problem"), "Given when there are any."),
-                "steps": {"type": "array", "items": {"type": "object"}, "description": "In a saved plan only."},
-                "preconditions": {"type": ["object", "array"], "description": "In a saved plan only."},
+                "changes": _list(_ref("change"), "The objects that will change. Unchanged objects are not listed."),
+                "runtime": _list(_ref("runtime"), "Values that agents changed. They are kept."),
+                "unmanaged": _list(
+                    _ref("unmanaged"), "Objects with the stack's mark that the manifest does not manage."
+                ),
+                "outputs": {
+                    "type": "object",
+                    "description": "Output values; `${address.id}` for an id that is not known yet.",
+                },
+                "warnings": _list(_ref("problem"), "Present if there are any."),
+                "options": _saved("object", "The options of the plan."),
+                "steps": {**_saved("array", "The operations of the apply, in order."), "items": _ref("step")},
+                "barriers": {
+                    **_saved("object", "Key of a barrier to the keys of the steps that it waits for."),
+                    "additionalProperties": {"type": "array", "items": _TEXT},
+                },
+                "overwrites": {
+                    **_saved("object", "Address to the digests of the values that are replaced, by path."),
+                    "additionalProperties": {"type": "object"},
+                },
             },
-            optional={"environment", "warnings", "steps", "preconditions"},
+            optional={"environment", "warnings", "options", "steps", "barriers", "overwrites"},
         ),
         "$defs": {
             "change": _object(
                 {
                     "address": _TEXT,
                     "kind": _TEXT,
-                    "id": {"type": ["string", "null"], "description": "null: it does not exist yet."},
+                    "id": {"type": ["string", "null"], "description": "null if the object does not exist yet."},
                     "action": {"enum": actions},
                     "reason": _TEXT,
-                    "fields": _list(_ref("field"), "Exactly the fields that will be written."),
-                    "recompiles": _COUNT | {"description": "Agents whose prompt the server compiles again."},
+                    "fields": _list(_ref("field"), "The fields that will be written, and no others."),
+                    "recompiles": _COUNT | {"description": "Number of agents whose system prompt is recompiled."},
                     "place": {"anyOf": [_ref("place"), {"type": "null"}]},
-                    "notes": {"type": "array", "items": _TEXT, "description": "Given when there are any."},
+                    "notes": {"type": "array", "items": _TEXT, "description": "Present if there are any."},
                 },
                 optional={"notes"},
             ),
@@ -300,17 +321,27 @@ def plan_schema() -> dict[str, Any]:
                         "path": _TEXT,
                         "policy": {"enum": list(get_args(Policy))},
                         "reason": {"enum": list(get_args(model.Reason))},
-                        "old": {"description": "As it is on the server."},
+                        "old": {"description": "The value on the server."},
                         "new": {
-                            "description": "As it will be. Where foreign members are kept, `{add, remove}` of a list "
-                            "and `{set, remove}` of a map; the id of an object to come is `${address.id}`."
+                            "description": "The value after the apply. `{add, remove}` for a list and `{set, remove}` "
+                            "for a map whose other members are kept. `${address.id}` for an id that is not known yet."
                         },
-                        "secret": {"type": "boolean", "description": "Then `old` and `new` are null."},
+                        "secret": {"type": "boolean", "description": "If true, `old` and `new` are null."},
                     }
                 ),
                 "if": {"properties": {"secret": {"const": True}}},
                 "then": {"properties": {"old": {"type": "null"}, "new": {"type": "null"}}},
             },
+            "step": _object(
+                {
+                    "op": {"enum": list(get_args(model.Operation))},
+                    "key": _TEXT,
+                    "address": _TEXT,
+                    "kind": _TEXT,
+                    "after": _list(_TEXT, "Keys of the steps and barriers that must have succeeded."),
+                    "after_end": _list(_TEXT, "Keys of the steps and barriers that must have ended, well or not."),
+                }
+            ),
             "place": _object({"file": _TEXT, "line": _COUNT, "column": _COUNT}),
             "problem": _object(
                 {name: {"type": ["string", "null"]} for name in ("file", "address", "field", "hint")}
@@ -321,7 +352,10 @@ def plan_schema() -> dict[str, Any]:
                 {
                     "address": _TEXT,
                     "path": _TEXT,
-                    "seed_moved": {"const": True, "description": "The manifest's value moved, too: see --reseed."},
+                    "seed_moved": {
+                        "const": True,
+                        "description": "The manifest's value changed, too; `--reseed` writes it.",
+                    },
                 },
                 optional={"seed_moved"},
             ),
@@ -336,6 +370,10 @@ def _object(properties: dict[str, Any], optional: Iterable[str] = ()) -> dict[st
         "properties": properties,
         "required": [name for name in properties if name not in set(optional)],
     }
+
+
+def _saved(type: str, description: str) -> dict[str, Any]:
+    return {"type": type, "description": f"{description} In a saved plan only."}
 
 
 def _list(items: dict[str, Any], description: str) -> dict[str, Any]:

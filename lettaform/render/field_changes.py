@@ -1,143 +1,150 @@
-"""One field that will be written, to the lines that show how."""
+"""A field change to the lines that show it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from lettaform.render.clean import clean, clean_line
-from lettaform.render.data import plain
+from lettaform.render.data import to_json
+from lettaform.render.inline import count, member_text, template_text, to_text
 from lettaform.render.paint import Paint
-from lettaform.render.spell import count, joined, member, spell
 from lettaform.render.texts import unified, words
 from lettaform.values import Patch, Secret, Template
 
 SHORT = 60
-"""Characters up to which a value stands on the line of its name."""
+"""Maximum number of characters of a value that is shown on the line of its name."""
 FIRST_LINES = 3
-"""How much is shown of a long text at birth, where there is nothing to compare it with."""
+"""Number of lines that are shown of a long text in an object to create."""
 
 
 class Absent:
-    """Nothing was there, or will be: less than null."""
+    """A missing key or member. It differs from null."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """`sign name  beside`, and `below` that, indented."""
+class Row:
+    """One field: `sign name  value`, and the lines of `details` below it."""
 
     sign: Literal["+", "-", "~"]
     name: str
-    beside: str = ""
-    below: tuple[str, ...] = ()
+    value: str = ""
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Style:
-    """How much and how colourful. `limit`: how many characters the text may have. `birth`: there is no old side."""
+    """How a value is shown.
+
+    whole     whether long texts are shown in full
+    creating  whether the object does not exist yet, so that there is no old value
+    limit     maximum number of characters of the text; None if there is no limit
+    """
 
     paint: Paint
     whole: bool = False
-    birth: bool = False
+    creating: bool = False
     limit: int | None = None
 
 
-def show(name: str, old: Any, new: Any, style: Style, *, secret: bool = False) -> Shown:
-    """What changes, as small as it can be said: a word, a line, a member, a key."""
-    old, new = (joined(side) if isinstance(side, Template) else side for side in (old, new))
-    sign: Literal["+", "-", "~"] = (
-        "+" if _nothing(old) and not _nothing(new) else "-" if _nothing(new) and not _nothing(old) else "~"
-    )
-    beside, below = _secret(old, new, style) if secret else _sides(old, new, style)
-    return Shown(sign, clean_line(name), beside, tuple(below))
+def row(name: str, old: Any, new: Any, style: Style, *, secret: bool = False) -> Row:
+    """The change from `old` to `new`, reduced to what differs: words, lines, members or keys."""
+    old, new = (template_text(side) if isinstance(side, Template) else side for side in (old, new))
+    sign: Literal["+", "-", "~"] = "~"
+    if _is_nothing(old) is not _is_nothing(new):
+        sign = "+" if _is_nothing(old) else "-"
+    value, details = _secret(old, new, style) if secret else _change(old, new, style)
+    return Row(sign, clean_line(name), value, tuple(details))
 
 
-def _nothing(value: Any) -> bool:
+def _is_nothing(value: Any) -> bool:
     return value is None or value is Absent
 
 
-def _sides(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
+def _change(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
     if isinstance(new, Patch):
         return _members(old, new, style)
-    if old is Absent or style.birth:
-        return _one(new, style)
+    if old is Absent or style.creating:
+        return _single(new, style)
     if new is Absent:
-        return _one(old, style)
+        return _single(old, style)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return "", lay(list(_entries(old, new, style)), style.paint)
+        return "", layout(_entries(old, new, style), style.paint)
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        return "", _items([member(item) for item in old], [member(item) for item in new], style.paint)
+        return "", _items([member_text(item) for item in old], [member_text(item) for item in new], style.paint)
     if isinstance(old, str | None) and isinstance(new, str | None) and not old == new is None:
         return _texts(old, new, style)
-    return f"{spell(old)} → {spell(new)}", []
+    return f"{to_text(old)} → {to_text(new)}", []
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
 
 
 def _secret(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
-    """The names of entries are no secret; all else is."""
+    """The keys of a map are shown. Its values, and all other values, are hidden."""
     if isinstance(new, Patch):
-        put = [f"+{clean_line(name)}=‹secret›" for name, _ in new.entries or ()] or ["+‹secret›" for _ in new.put]
-        return " ".join([*put, *(f"-{clean_line(name)}" for name in new.drop)]), []
-    if isinstance(new, Mapping) and style.birth:
+        added = [f"+{clean_line(name)}=‹secret›" for name, _ in new.entries or ()] or ["+‹secret›" for _ in new.put]
+        return " ".join([*added, *(f"-{clean_line(name)}" for name in new.drop)]), []
+    if isinstance(new, Mapping) and style.creating:
         return " ".join(f"{clean_line(str(name))}=‹secret›" for name in new), []
     if isinstance(new, Mapping):
-        kept = old if isinstance(old, Mapping) else {}
-        gone = [f"-{clean_line(str(name))}" for name in kept if name not in new]
-        return " ".join([f"+{clean_line(str(name))}=‹secret›" for name in new] + gone), []
-    if style.birth or old is Absent:
-        return spell(Secret("", "")), []
-    return " → ".join("null" if _nothing(side) else "‹secret›" for side in (old, new)), []
+        before = old if isinstance(old, Mapping) else {}
+        removed = [f"-{clean_line(str(name))}" for name in before if name not in new]
+        return " ".join([f"+{clean_line(str(name))}=‹secret›" for name in new] + removed), []
+    if style.creating or old is Absent:
+        return "‹secret›", []
+    return " → ".join("null" if _is_nothing(side) else "‹secret›" for side in (old, new)), []
 
 
-# --- one side: birth -------------------------------------------------------------------------------------------------
+# --- values without a counterpart -------------------------------------------------------------------------------------
 
 
-def _one(value: Any, style: Style) -> tuple[str, list[str]]:
+def _single(value: Any, style: Style) -> tuple[str, list[str]]:
     if isinstance(value, str) and ("\n" in value.rstrip("\n") or len(value) > SHORT):
         return _size(None, value, style), _beginning(value, style)
-    if isinstance(value, Mapping) and value and len(spell(value)) > SHORT:
-        shown = [show(str(key), Absent, item, style, secret=isinstance(item, Secret)) for key, item in value.items()]
-        return "", lay(shown, style.paint, signs=False)
-    if isinstance(value, list | tuple) and len(spell(value)) > SHORT:
-        return "", [f"- {member(item)}" for item in value]
+    if isinstance(value, Mapping) and value and len(to_text(value)) > SHORT:
+        rows = [row(str(key), Absent, item, style, secret=isinstance(item, Secret)) for key, item in value.items()]
+        return "", layout(rows, style.paint, signs=False)
+    if isinstance(value, list | tuple) and len(to_text(value)) > SHORT:
+        return "", [f"- {member_text(item)}" for item in value]
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(member, value))}]", []
-    return spell(value), []
+        return f"[{', '.join(map(member_text, value))}]", []
+    return to_text(value), []
 
 
 def _beginning(text: str, style: Style) -> list[str]:
+    """The first lines of `text`, or all of them in verbose output."""
     lines = [clean(line).replace("\t", "    ") for line in text.removesuffix("\n").split("\n")]
     if style.whole:
         return [f"| {line}".rstrip() for line in lines]
-    cut = [line if len(line) <= 100 else f"{line[:99]}…" for line in lines[:FIRST_LINES]]
-    rest = len(lines) - len(cut)
+    first = [line if len(line) <= 100 else f"{line[:99]}…" for line in lines[:FIRST_LINES]]
+    rest = len(lines) - len(first)
     more = [style.paint(f"… {count(rest, 'more line')}", "faint")] if rest else []
-    return [f"| {line}".rstrip() for line in cut] + more
+    return [f"| {line}".rstrip() for line in first] + more
 
 
 # --- collections -----------------------------------------------------------------------------------------------------
 
 
-def _members(old: Any, keep: Patch, style: Style) -> tuple[str, list[str]]:
-    """What is added to and taken from a collection that others write to as well."""
-    if keep.entries is not None:
-        had = old if isinstance(old, Mapping) else {}
-        shown = [
-            show(key, had.get(key, Absent), new, style, secret=isinstance(new, Secret)) for key, new in keep.entries
+def _members(old: Any, patch: Patch, style: Style) -> tuple[str, list[str]]:
+    """The members that are added to and removed from a list or map. Its other members are kept."""
+    if patch.entries is not None:
+        before = old if isinstance(old, Mapping) else {}
+        rows = [
+            row(key, before.get(key, Absent), new, style, secret=isinstance(new, Secret)) for key, new in patch.entries
         ]
-        shown += [show(key, had.get(key, None), Absent, style) for key in keep.drop]
-        return "", lay(shown, style.paint)
-    put = [style.paint(f"+{member(item)}", "added") for item in keep.put]
-    drop = [style.paint(f"-{member(item)}", "removed") for item in keep.drop]
-    both = put + drop
-    return (" ".join(both), []) if len(" ".join(both)) <= 2 * SHORT else ("", both)
+        rows += [row(key, before.get(key), Absent, style) for key in patch.drop]
+        return "", layout(rows, style.paint)
+    added = [style.paint(f"+{member_text(item)}", "added") for item in patch.put]
+    removed = [style.paint(f"-{member_text(item)}", "removed") for item in patch.drop]
+    line = " ".join([*added, *removed])
+    return (line, []) if len(line) <= 2 * SHORT else ("", [*added, *removed])
 
 
 def _items(old: list[str], new: list[str], paint: Paint) -> list[str]:
+    """The items that differ between two lists."""
     lines = []
     for tag, i, i_end, j, j_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag != "equal":
@@ -146,34 +153,42 @@ def _items(old: list[str], new: list[str], paint: Paint) -> list[str]:
     return lines
 
 
-def _entries(old: Mapping[str, Any], new: Mapping[str, Any], style: Style) -> Iterator[Shown]:
-    """Only what differs; inside of nested maps and lists, too."""
-    nested = any(isinstance(item, Mapping | list | tuple) for side in (old, new) for item in side.values())
-    if not nested:
-        for key in dict.fromkeys([*old, *new]):
-            before, after = old.get(key, Absent), new.get(key, Absent)
-            if before != after:
-                secret = isinstance(before, Secret) or isinstance(after, Secret)
-                yield show(str(key), before, after, style, secret=secret)
-        return
-    from deepdiff import DeepDiff  # 0.3 s: only here
+def _entries(old: Mapping[str, Any], new: Mapping[str, Any], style: Style) -> list[Row]:
+    """The keys that differ between two maps, including those of nested maps and lists."""
+    values = [*old.values(), *new.values()]
+    if any(isinstance(value, Mapping | list | tuple) for value in values):
+        return _nested_entries(old, new, style)
+    rows = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key, Absent), new.get(key, Absent)
+        if before != after:
+            secret = isinstance(before, Secret) or isinstance(after, Secret)
+            rows.append(row(str(key), before, after, style, secret=secret))
+    return rows
+
+
+def _nested_entries(old: Mapping[str, Any], new: Mapping[str, Any], style: Style) -> list[Row]:
+    from deepdiff import DeepDiff  # imported here because the import takes 0.3 s
     from deepdiff.helper import NotPresent
 
-    found = DeepDiff(plain(old), plain(new), view="tree", threshold_to_diff_deeper=0, verbose_level=2)
-    leaves = [leaf for leaves in found.values() for leaf in leaves]
-    paths = [leaf.path(output_format="list") for leaf in leaves]
-    for path, leaf in sorted(zip(paths, leaves, strict=True), key=lambda found: [_rank(step) for step in found[0]]):
+    found = DeepDiff(to_json(old), to_json(new), view="tree", threshold_to_diff_deeper=0, verbose_level=2)
+    leaves = [(leaf.path(output_format="list"), leaf) for leaves in found.values() for leaf in leaves]
+    leaves.sort(key=lambda each: [_sort_key(part) for part in each[0]])
+    rows = []
+    for path, leaf in leaves:
         before, after = (Absent if isinstance(side, NotPresent) else side for side in (leaf.t1, leaf.t2))
-        yield show(_path(path), before, after, style)
+        rows.append(row(_path(path), before, after, style))
+    return rows
 
 
-def _rank(step: int | str) -> tuple[str, int]:
-    return ("", step) if isinstance(step, int) else (step, 0)
+def _sort_key(part: int | str) -> tuple[str, int]:
+    """Indexes sort as numbers, keys as texts."""
+    return ("", part) if isinstance(part, int) else (part, 0)
 
 
-def _path(steps: list[Any]) -> str:
-    spelled = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return spelled.removeprefix(".")
+def _path(parts: list[Any]) -> str:
+    """`a.b[1].c`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
@@ -186,7 +201,7 @@ def _texts(old: str | None, new: str | None, style: Style) -> tuple[str, list[st
     if len(before) > SHORT or len(after) > SHORT:
         return _size(old, new, style), words(before, after, style.paint)
     size = "" if style.limit is None else f"  {_size(old, new, style)}"
-    return f"{spell(old)} → {spell(new)}{size}", []
+    return f"{to_text(old)} → {to_text(new)}{size}", []
 
 
 def _size(old: str | None, new: str | None, style: Style) -> str:
@@ -201,16 +216,15 @@ def _size(old: str | None, new: str | None, style: Style) -> str:
 # --- layout ----------------------------------------------------------------------------------------------------------
 
 
-def lay(shown: list[Shown], paint: Paint, *, signs: bool = True) -> list[str]:
-    """Names in a column, values beside them, the rest below."""
-    width = min(max((len(item.name) for item in shown if item.beside), default=0), 32)
+def layout(rows: list[Row], paint: Paint, *, signs: bool = True) -> list[str]:
+    """The lines of `rows`: names in one column, values in the next, details below."""
+    width = min(max((len(each.name) for each in rows if each.value), default=0), 32)
     lines = []
-    for item in shown:
+    for each in rows:
         meaning: Literal["added", "removed", "changed"] = (
-            "added" if item.sign == "+" else "removed" if item.sign == "-" else "changed"
+            "added" if each.sign == "+" else "removed" if each.sign == "-" else "changed"
         )
-        sign = paint(item.sign, meaning) + " " if signs else ""
-        name = f"{item.name:<{width}}  {item.beside}" if item.beside else item.name
-        lines.append(f"{sign}{name}")
-        lines += [f"    {line}" if line else "" for line in item.below]
+        sign = paint(each.sign, meaning) + " " if signs else ""
+        lines.append(sign + (f"{each.name:<{width}}  {each.value}" if each.value else each.name))
+        lines += [f"    {line}" if line else "" for line in each.details]
     return lines

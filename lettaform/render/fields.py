@@ -1,4 +1,4 @@
-"""The kinds to a page of Markdown: what each of their fields is, what can be done with it, and what nobody manages."""
+"""The kinds to a Markdown page: every field with its type and operations, and the API operations without a field."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 
 _HEAD = """# Every kind, every field
 
-Made by `lettaform schema fields` from the lines in `lettaform/kinds/`; a test keeps it current. Each of these lines is
-held against Letta's own description of its API (`tests/contract`) and tried on a real server (`tests/live`): made,
-read, changed, drifted, cleared. Known to work with self-hosted Letta 0.16.8.
+`lettaform schema fields` generates this page from the definitions in `lettaform/kinds/`; a test keeps it current.
+Every field is compared with Letta's OpenAPI document (`tests/contract`) and tested on a real server (`tests/live`):
+create, read, update, drift, clear. Tested with self-hosted Letta 0.16.8.
 
-- **make**: *must* be given when the object is made, or may be.
-- **read**: compared with what is live; `-` can be written and not read back.
-- **change**: *writes* it · *attaches* what it refers to, one by one · *replaces* the object · `-`: at birth alone.
-- **clear**: `null` makes it empty.
-- **since**: the first release of a server of one's own that has it; older ones than that of most fields cannot be used.
-- **policy**: who owns it unless the manifest says otherwise; *additive* lists keep what others put there.
+- **create**: whether the field is *required* or *optional* when the object is created.
+- **read**: whether the value is read from the server and compared. `-`: it can be written, but not read.
+- **update**: a change *writes* the value, *attaches* the objects it refers to, or *replaces* the object. `-`: it is
+  written only when the object is created.
+- **clear**: whether `null` clears the value.
+- **policy**: who owns the value, unless the manifest sets another policy. *additive*: members that others added to the
+  list or map are kept.
+- **since**: the first release of a self-hosted server that supports the field. Servers older than that of most fields
+  are not supported.
 
-What else can be written on a server, and why no field says it, stands at the end.
+The last section lists the write operations of Letta's API that no field uses, and the reasons.
 """
 
-_ALONE = """## Left alone
+_UNUSED = """## Operations that are not used
 
-Operations of Letta's API that write and that no kind has: verb and path, `*` for any verb and any part of a path.
-`tests/contract` knows every operation that writes: it is a kind's, or stands here.
+Write operations of Letta's API that no kind uses: method and path; `*` stands for any method and any part of a path.
+`tests/contract` checks that every write operation is used by a kind or listed here.
 """
 
 
 def page() -> str:
-    """All kinds, by section, and what is left alone."""
+    """All kinds by section, and the operations that are not used."""
     parts = (_kind(kind) for kind in sorted(kinds().values(), key=lambda kind: kind.section))
-    return "\n".join([_HEAD, *parts, _ALONE, *_alone()])
+    return "\n".join([_HEAD, *parts, _UNUSED, *_unused()])
 
 
-def _alone() -> Iterator[str]:
+def _unused() -> Iterator[str]:
     for why, operations in UNMANAGED_OPERATIONS.items():
         yield f"- {why}"
         yield from (f"  - `{each}`" for each in operations)
@@ -47,29 +50,29 @@ def _alone() -> Iterator[str]:
 
 
 def _kind(kind: type[Kind]) -> str:
-    told = [f"## {kind.section}\n", f"{kind.__doc__}\n", *_remarks(kind)]
-    told += [
-        "| field | type | make | read | change | clear | policy | since | |",
+    lines = [f"## {kind.section}\n", f"{kind.__doc__}\n", *_remarks(kind)]
+    lines += [
+        "| field | type | create | read | update | clear | policy | since | description |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    told += [_row(kind, line) for line in kind.attrs().values()]
+    lines += [_row(kind, line) for line in kind.attrs().values()]
     if kind.unmanaged:
-        told += ["", "Left to the server, knowingly:", ""]
-        told += [f"- `{name}`: {why}" for name, why in sorted(kind.unmanaged.items())]
-    return "\n".join(told) + "\n"
+        lines += ["", "Not managed:", ""]
+        lines += [f"- `{name}`: {why}" for name, why in sorted(kind.unmanaged.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _remarks(kind: type[Kind]) -> Iterator[str]:
     if kind.unique:
-        yield f"Known on the server by its `{kind.name_field}`, which nobody else may have.\n"
+        yield f"The `{kind.name_field}` is unique on the server.\n"
     if kind.cloud is not None:
         yield (
-            "Letta Cloud alone has it: built to its documented contract, not tried there.\n"
+            "Available only on Letta Cloud. Implemented from its documentation; not tested there.\n"
             if kind.cloud
-            else "Letta Cloud has it no more.\n"
+            else "No longer available on Letta Cloud.\n"
         )
     if kind.precious:
-        yield "Replaced with consent alone: `--allow-destroy ADDRESS`.\n"
+        yield "Replaced only with `--allow-destroy ADDRESS`.\n"
 
 
 def _row(kind: type[Kind], line: Attr) -> str:
@@ -77,13 +80,13 @@ def _row(kind: type[Kind], line: Attr) -> str:
     cells = [
         f"`{line.name}`",
         _type(kind.model_fields[line.name].annotation, line),
-        "must" if line.birth else "may" if line.write or line.attached() else "",
+        "required" if line.birth else "optional" if line.write or line.attached() else "",
         "yes" if line.read or line.listed or line.holds else "-",
         _change(line),
         "yes" if line.clear is not Never else "-",
         policy,
         "Cloud" if kind.cloud else line.since or kind.since or oldest(),
-        line.doc + (" A secret." if line.secret else ""),
+        line.doc + (" Secret." if line.secret else ""),
     ]
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
@@ -99,7 +102,7 @@ def _change(line: Attr) -> str:
 def _type(annotation: Any, line: Attr) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return ", ".join(f"`{each}`" for each in inner) if len(inner) < 8 else f"one of {len(inner)} words"
+        return ", ".join(f"`{each}`" for each in inner) if len(inner) < 8 else f"one of {len(inner)} values"
     if line.own:
         return f"map of {kinds()[line.own].section}"
     if origin is list:

@@ -1,4 +1,4 @@
-"""A word and what it means, to the word in its colour; or the word alone."""
+"""Text and its meaning to coloured text, or to plain text."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CODES: dict[Meaning, str] = {
     "strong": "1",
     "title": "1;4",
     "alarm": "1;31",
-    "old word": "1;9;31",  # struck through and underlined, too: not everybody tells red from green
+    "old word": "1;9;31",  # also struck through and underlined, for readers who cannot tell red from green
     "new word": "1;4;32",
 }
 
 
 @dataclass(frozen=True)
 class Paint:
-    """Colours text for a terminal if `on`, and leaves it alone otherwise. Give it clean text only."""
+    """Colours text if `on`, and returns it unchanged otherwise. The text must be clean."""
 
     on: bool = False
 

@@ -1,4 +1,4 @@
-"""Problems and errors, to text: the line, a caret under what is wrong, and what would be right."""
+"""Problems and errors to text: the message, the source line with a caret, and a hint."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from lettaform.render.clean import clean, clean_line
 from lettaform.render.paint import Paint
 
 MOST = 50
-"""Problems that are shown; a file with more is wrong as a whole."""
+"""Maximum number of problems that are shown."""
 _LARGEST = 10_000_000
+"""Size in bytes of the largest file from which lines are shown."""
 
 Read = Callable[[str], Sequence[str] | None]
-"""The lines of a file, None if it cannot be read."""
+"""A file to its lines; None if it cannot be read."""
 
 
 def error(error: LettaformError, *, color: bool = False, read: Read | None = None) -> str:
-    """An error with all its problems, each with its source frame where the file can be read."""
+    """An error with its problems, each with its source lines if the file can be read."""
     paint = Paint(color)
     found = error.problems
     shown = problems(found, color=color, read=read)
@@ -29,18 +30,18 @@ def error(error: LettaformError, *, color: bool = False, read: Read | None = Non
         return shown + (f"\n{paint(f'{errors} problems.', 'strong')}\n" if errors > 1 else "")
     if len(found) == 1 and error.message in (found[0].message, str(found[0])):
         return shown
-    said = {problem.hint for problem in found}
+    hints = {problem.hint for problem in found}
     lines = [f"{paint('Error:', 'alarm')} {paint(clean(error.message), 'strong')}"]
-    if found and not any(problem.place for problem in found):  # a list, then, and no frames
+    if found and not any(problem.place for problem in found):  # a list, because there are no source lines
         lines += [f"  - {clean_line(str(problem))}" for problem in found[:MOST]]
         lines += [f"  … and {len(found) - MOST} more"] if len(found) > MOST else []
         shown = ""
-    lines += [_hint(error.hint, paint)] if error.hint and error.hint not in said else []
+    lines += [_hint(error.hint, paint)] if error.hint and error.hint not in hints else []
     return "\n".join(lines) + "\n" + (f"\n{shown}" if shown else "")
 
 
 def problems(problems: Sequence[Problem], *, color: bool = False, read: Read | None = None) -> str:
-    """Up to 50 problems, an empty line between them; then how many more there are."""
+    """Up to 50 problems with empty lines between them, and the number of the others."""
     lines_of = read or cache(_lines)
     shown = [problem(each, color=color, read=lines_of) for each in problems[:MOST]]
     more = len(problems) - MOST
@@ -48,7 +49,7 @@ def problems(problems: Sequence[Problem], *, color: bool = False, read: Read | N
 
 
 def problem(problem: Problem, *, color: bool = False, read: Read | None = None) -> str:
-    """One problem: message, place, frame, hint."""
+    """One problem: message, place, source lines, hint."""
     paint = Paint(color)
     title = paint("Error:", "alarm") if problem.severity == "error" else paint("Warning:", "changed")
     lines = [f"{title} {paint(clean_line(problem.message), 'strong')}"]
@@ -64,12 +65,12 @@ def _hint(hint: str, paint: Paint) -> str:
 
 
 def _frame(place: Place, source: Sequence[str] | None, paint: Paint) -> list[str]:
-    """The line with its neighbours, and a caret. Only the place if there is no such line."""
+    """The source line with its neighbours and a caret. Only the place if the line does not exist."""
     where = f"  {paint(clean_line(f'at {place}'), 'faint')}"
     if not source or not 1 <= place.line <= len(source):
         return [where]
     first, last = max(place.line - 1, 1), min(place.line + 1, len(source))
-    last -= last == len(source) > place.line and not source[-1]  # nothing comes after the last newline
+    last -= last == len(source) > place.line and not source[-1]  # the last newline does not start a line
     width = len(str(last))
     before = _spaced(source[place.line - 1][: max(place.column - 1, 0)])
     start = max(len(before) - _WIDEST // 2, 0) if len(before) > _WIDEST - 20 else 0
@@ -96,12 +97,12 @@ def _spaced(line: str) -> str:
 
 
 def _columns(text: str) -> int:
-    """How wide a terminal shows it."""
+    """The width of `text` on a terminal."""
     return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def _lines(file: str) -> Sequence[str] | None:
-    """A file that a Place names, in lines as an editor counts them."""
+    """The lines of a file, numbered as an editor numbers them."""
     path = Path(file)
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:

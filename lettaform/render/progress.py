@@ -1,16 +1,28 @@
-"""Events of an apply, to a calm bar on a terminal, or to a line each in a pipe."""
+"""The events of an apply to a progress bar on a terminal, or to one line each in a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from lettaform.model import Event, Operation, Step
+from lettaform.model import (
+    Attach,
+    Call,
+    Create,
+    Delete,
+    Detach,
+    Discover,
+    Event,
+    Operation,
+    SaveState,
+    Step,
+    Update,
+)
 from lettaform.render.clean import clean_line
 from lettaform.render.data import secrets
-from lettaform.render.spell import member
-from lettaform.render.text import said, seconds, why
+from lettaform.render.inline import member_text
+from lettaform.render.text import message_and_hint, seconds, skip_reason
 from lettaform.values import Item
 
 if TYPE_CHECKING:
@@ -20,28 +32,30 @@ Notify = Callable[[Event], None]
 
 _DONE: dict[Operation, str] = {
     "create": "created",
-    "take": "found",
+    "discover": "found",
     "update": "changed",
-    "link": "attached",
-    "unlink": "detached",
+    "attach": "attached",
+    "detach": "detached",
     "delete": "destroyed",
     "call": "called",
-    "record": "recorded",
+    "save_state": "saved",
 }
 _DOING: dict[Operation, str] = {
     "create": "creating",
-    "take": "looking for",
+    "discover": "looking for",
     "update": "changing",
-    "link": "attaching to",
-    "unlink": "detaching from",
+    "attach": "attaching to",
+    "detach": "detaching from",
     "delete": "destroying",
     "call": "calling",
-    "record": "recording",
+    "save_state": "saving",
 }
+_CALLED = {"recompile": "system prompt recompiled", "refresh": "tools listed again"}
+"""What a call did, by its name."""
 
 
 def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
-    """What an event has to say in a log; nothing for the beginning of a step. `failed`: keys of steps to addresses."""
+    """The line of an event in a log; None for an event that is not logged. `failed` maps keys of steps to addresses."""
     step, outcome, took = event.step, event.outcome, seconds(event.seconds)
     address = clean_line(str(step.address))
     if event.event == "done":
@@ -49,35 +63,38 @@ def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
         shown = f" ({clean_line(id)})" if id and step.op in ("create", "update", "delete") else ""
         return f"{address}: {_what(step)}{shown} in {took}"
     if event.event == "failed":
-        message, hint = said(outcome.error if outcome else None, secrets(step))
+        message, hint = message_and_hint(outcome.error if outcome else None, secrets(step))
         return f"{address}: failed after {took}: {message}" + (f" ({hint})" if hint else "")
     if event.event == "skipped":
-        return f"{address}: skipped{why(outcome.because if outcome else None, failed or {})}"
+        return f"{address}: skipped{skip_reason(outcome.because if outcome else None, failed or {})}"
     return f"{address}: still {_DOING[step.op]} after {took}" if event.event == "progress" else None
 
 
 def _what(step: Step) -> str:
-    if step.member is None or step.op == "take":
-        return _DONE[step.op]
-    name, value = step.member
-    if step.op == "call":
-        return f"{clean_line(name)} done"
-    held = {"link": "added", "unlink": "removed"} if isinstance(value, Item) else _DONE
-    return f"{clean_line(name)} {member(value)} {held[step.op]}"
+    match step:
+        case Attach() | Detach():
+            done = {"attach": "added", "detach": "removed"} if isinstance(step.member, Item) else _DONE
+            return f"{clean_line(step.field)} {member_text(step.member)} {done[step.op]}"
+        case Call():
+            return _CALLED.get(step.name, f"{clean_line(step.name)} done")
+        case Create() | Discover() | Update() | Delete() | SaveState():
+            return _DONE[step.op]
+        case _:
+            assert_never(step)
 
 
 @contextmanager
 def lines(write: Callable[[str], None]) -> Iterator[Notify]:
-    """A line for whatever ends; an empty one before the first."""
+    """A line for every step that ends, with an empty line before the first."""
     failed: dict[str, str] = {}
-    apart = iter([""])
+    empty_line = iter([""])
 
     def notify(event: Event) -> None:
         if event.event == "failed":
             failed[event.step.key] = str(event.step.address)
         text = line(event, failed)
         if text is not None:
-            for gap in apart:
+            for gap in empty_line:
                 write(gap)
             write(text)
 
@@ -86,7 +103,7 @@ def lines(write: Callable[[str], None]) -> Iterator[Notify]:
 
 @contextmanager
 def bar(console: Console | None = None) -> Iterator[Notify]:
-    """A bar on stderr: how many of how many, what is at work, how long it will take. It leaves nothing behind."""
+    """A progress bar on stderr: finished and total steps, times, running steps. It is erased at the end."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -110,7 +127,7 @@ def bar(console: Console | None = None) -> Iterator[Notify]:
     task = progress.add_task("apply", total=None, working="")
 
     def notify(event: Event) -> None:
-        progress.start()  # now, and not before the plan was shown and agreed to
+        progress.start()  # started here, because the plan is shown and confirmed before the first event
         if event.event == "start":
             working[event.step.key] = clean_line(str(event.step.address))
         elif event.event != "progress":

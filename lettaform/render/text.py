@@ -1,51 +1,83 @@
-"""A Plan, a Report and live objects, to text that a person enjoys. Every string comes out clean."""
+"""Plans and reports to text for people. The text is clean and contains no secrets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from lettaform import model
 from lettaform.address import Address
 from lettaform.errors import LettaformError, Place
 from lettaform.render.clean import clean_line, redact
-from lettaform.render.data import is_secret, secret_fields, secrets
-from lettaform.render.field_changes import Shown, Style, lay, show
+from lettaform.render.data import is_secret, secrets
+from lettaform.render.field_changes import Row, Style, layout, row
+from lettaform.render.inline import count, to_text
 from lettaform.render.paint import Meaning, Paint
-from lettaform.render.spell import count, spell
-from lettaform.values import Ref
 
-SYMBOLS: dict[model.Action, tuple[str, Meaning, str]] = {
-    "create": ("+", "added", ""),
-    "update": ("~", "changed", ""),
-    "replace": ("-/+", "removed", "will be replaced"),
-    "delete": ("-", "removed", "will be destroyed"),
-    "adopt": (">", "adopted", "will be adopted"),
-    "record": ("=", "adopted", "only its mark is written"),
-    "forget": ("<", "adopted", "will be forgotten, and stays as it is"),
+
+@dataclass(frozen=True)
+class ActionText:
+    """How an action is shown.
+
+    symbol   before the address, with this `meaning` as colour
+    phrase   after the address; empty if the symbol says enough
+    planned  after the number of changes, in the summary of a plan: singular and plural
+    applied  the same, in the summary of a report
+    """
+
+    symbol: str
+    meaning: Meaning
+    phrase: str = ""
+    planned: tuple[str, str] = ("", "")
+    applied: tuple[str, str] = ("", "")
+
+
+ACTIONS: Mapping[str, ActionText] = {
+    "create": ActionText("+", "added"),
+    "update": ActionText("~", "changed"),
+    "replace": ActionText("-/+", "removed", "will be replaced"),
+    "delete": ActionText("-", "removed", "will be destroyed"),
+    "adopt": ActionText(">", "adopted", "will be adopted", ("to adopt", "to adopt"), ("adopted", "adopted")),
+    "mark": ActionText(
+        "=",
+        "adopted",
+        "only lettaform's mark is written",
+        ("mark to write", "marks to write"),
+        ("mark written", "marks written"),
+    ),
+    "forget": ActionText(
+        "<",
+        "adopted",
+        "will no longer be managed; the object is kept",
+        ("to stop managing", "to stop managing"),
+        ("no longer managed", "no longer managed"),
+    ),
 }
 
 _FIELD_REASONS: dict[model.Reason, str] = {
     "manifest": "",
-    "drift": "changed outside: will be written back",
-    "conflict": "changed here and outside: the manifest's is written",
-    "seed": "reseeded: what the agent made of it is lost",
+    "drift": "changed outside lettaform; the manifest's value is restored",
+    "conflict": "changed in the manifest and outside lettaform; the manifest's value is written",
+    "seed": "--reseed: the agent's value is overwritten",
 }
-_PLAIN_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
-"""Of a change: what its symbol, its phrase or its fields say already."""
+_EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
+"""Reasons of a change that its symbol, its phrase or its fields already show."""
 _STEP = "    "
 
 
 def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str:
-    """What will be done, and in one last line how much of it. `verbose`: whole texts, and the values kept."""
+    """What will change, and a summary. `verbose`: with whole texts and the values that agents changed."""
     paint = Paint(color)
     drift = [change for change in plan.changes if _is_drift(change)]
+    others = [change for change in plan.changes if not _is_drift(change)]
     groups = [
-        _changes([change for change in plan.changes if not _is_drift(change)], paint, verbose),
-        _titled("Changed outside, will be written back", _changes(drift, paint, verbose, drifted=True), paint),
-        _titled("Kept, as agents have made it", _runtime(plan, paint) if verbose else [], paint),
+        _changes(others, paint, verbose),
+        _titled("Changed outside lettaform, will be restored", _changes(drift, paint, verbose, drifted=True), paint),
+        _titled("Changed by agents, kept", _agent_changes(plan, paint) if verbose else [], paint),
         _notices(plan, paint),
-        _titled("Not managed", _unmanaged(plan, paint), paint),
+        _titled("Not managed by this manifest", _unmanaged(plan, paint), paint),
         _warnings(plan, paint),
     ]
     filled = [group for group in groups if group]
@@ -54,23 +86,30 @@ def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str
 
 
 def summary(plan: model.Plan, paint: Paint | None = None) -> str:
-    """The last line of a plan."""
+    """The last line of a plan: how many objects will change, and how."""
     paint = paint or Paint()
     if not plan and not plan.changes:
         line = paint("No changes.", "strong")
     elif not plan.changes:
-        line = paint("Plan:", "strong") + " nothing to create, change or destroy; only the stack's record is written."
+        line = paint("Plan:", "strong") + " no object changes; only the state of the stack is saved."
     else:
-        create, change = plan.count("create", "replace"), plan.count("update")
-        parts = [f"{create} to create", f"{change} to change", f"{plan.count('delete', 'replace')} to destroy"]
-        parts += [f"{plan.count(action)} to {action}" for action in _RARE if plan.count(action)]
+        created, updated, destroyed = (
+            plan.count("create", "replace"),
+            plan.count("update"),
+            plan.count("delete", "replace"),
+        )
+        parts = [f"{created} to create", f"{updated} to change", f"{destroyed} to destroy"]
+        parts += _other_actions(plan.changes, lambda action: action.planned)
         line = paint("Plan:", "strong") + f" {', '.join(parts)}."
     if plan.runtime:
-        line += f" AgentChange: {count(len(plan.runtime), 'value')} moved by agents, kept."
+        line += f" {count(len(plan.runtime), 'value')} changed by agents, kept."
     return line
 
 
-_RARE: dict[model.Action, str] = {"adopt": "adopted", "record": "recorded", "forget": "forgotten"}
+def _other_actions(changes: Sequence[model.Change], words: Callable[[ActionText], tuple[str, str]]) -> list[str]:
+    """`1 to adopt`, `2 marks to write`: the actions other than create, update, replace and delete."""
+    counts: Counter[str] = Counter(change.action for change in changes)
+    return [count(counts[action], *words(ACTIONS[action])) for action in ("adopt", "mark", "forget") if counts[action]]
 
 
 # --- changes ---------------------------------------------------------------------------------------------------------
@@ -88,7 +127,7 @@ def _is_drift(change: model.Change) -> bool:
 
 
 def _changes(changes: Sequence[model.Change], paint: Paint, verbose: bool, *, drifted: bool = False) -> list[str]:
-    """Each on its own; own blocks right after and inside of their agent."""
+    """The changes, one after the other. The memory blocks of an agent are indented below it."""
     parts: dict[Address, list[model.Change]] = {}
     heads = {change.address for change in changes}
     for change in changes:
@@ -103,45 +142,46 @@ def _changes(changes: Sequence[model.Change], paint: Paint, verbose: bool, *, dr
             _indented(_change(part, paint, verbose, drifted), "  " + _STEP) for part in parts.get(change.address, ())
         ]
     lines: list[str] = []
-    for before, block in zip([[], *blocks], blocks, strict=False):  # what says it in one line needs no air
+    for before, block in zip([[], *blocks], blocks, strict=False):  # no empty line between two changes of one line
         lines += [""] * (bool(before) and len(before) + len(block) > 2) + block
     return lines
 
 
 def _change(change: model.Change, paint: Paint, verbose: bool, drifted: bool) -> list[str]:
-    symbol, meaning, phrase = SYMBOLS[change.action]
-    reason = "" if change.reason in _PLAIN_REASONS else clean_line(change.reason)
-    said = ": ".join(part for part in (phrase, reason) if part)
+    action = ACTIONS[change.action]
+    reason = "" if change.reason in _EVIDENT_REASONS else clean_line(change.reason)
+    phrase = ": ".join(part for part in (action.phrase, reason) if part)
     head = [
-        f"{paint(symbol, meaning)} {paint(clean_line(str(change.address)), 'strong')}",
-        _faint_id(change.id or "", paint),
-        paint(said, meaning),
-        paint(f"# {_where(change.place)}", "faint") if change.place else "",
+        f"{paint(action.symbol, action.meaning)} {paint(clean_line(str(change.address)), 'strong')}",
+        _faint(change.id or "", paint),
+        paint(phrase, action.meaning),
+        paint(f"# {_location(change.place)}", "faint") if change.place else "",
     ]
-    birth = change.action == "create"
-    fields = [_field(difference, change, paint, verbose, drifted) for difference in change.fields_changed]
-    lines = lay(fields, paint, signs=not birth)
+    rows = [_field(field, change, paint, verbose, drifted) for field in change.fields_changed]
+    lines = layout(rows, paint, signs=change.action != "create")
     if change.recompiles > 1:
-        lines.append(paint(f"recompiles {count(change.recompiles, 'agent')}", "changed"))
+        agents = count(change.recompiles, "agent")
+        lines.append(paint(f"recompiles the system prompts of {agents}", "changed"))
     lines += [paint(f"note: {clean_line(note)}", "faint") for note in change.notes]
     return ["  ".join(part for part in head if part), *_indented(lines, _STEP)]
 
 
-def _field(difference: model.FieldChange, change: model.Change, paint: Paint, verbose: bool, drifted: bool) -> Shown:
-    birth = change.action == "create"
-    style = Style(paint, whole=verbose, birth=birth, limit=_limit(difference, change))
-    hidden = is_secret(difference) if not birth else difference.secret  # at birth a Secret hides itself alone
-    shown = show(difference.path, difference.old, difference.new, style, secret=hidden)
-    why = "" if drifted else _FIELD_REASONS[difference.reason]
-    if not why:
+def _field(field: model.FieldChange, change: model.Change, paint: Paint, verbose: bool, drifted: bool) -> Row:
+    creating = change.action == "create"
+    style = Style(paint, whole=verbose, creating=creating, limit=_limit(field, change))
+    # in an object to create, only the Secrets inside of a value are hidden
+    secret = field.secret if creating else is_secret(field)
+    shown = row(field.path, field.old, field.new, style, secret=secret)
+    reason = "" if drifted else _FIELD_REASONS[field.reason]
+    if not reason:
         return shown
-    beside = "  ".join(part for part in (shown.beside, paint(f"({why})", "changed")) if part)
-    return Shown(shown.sign, shown.name, beside, shown.below)
+    value = "  ".join(part for part in (shown.value, paint(f"({reason})", "changed")) if part)
+    return Row(shown.sign, shown.name, value, shown.details)
 
 
-def _limit(difference: model.FieldChange, change: model.Change) -> int | None:
-    """How long a block's text may be, where the change says so."""
-    before, _, name = difference.path.rpartition(".")
+def _limit(field: model.FieldChange, change: model.Change) -> int | None:
+    """The maximum length of a block's value, if the same change sets it."""
+    before, _, name = field.path.rpartition(".")
     if name != "value":
         return None
     path = f"{before}.limit" if before else "limit"
@@ -151,29 +191,31 @@ def _limit(difference: model.FieldChange, change: model.Change) -> int | None:
     return None
 
 
-def _where(place: Place) -> str:
+def _location(place: Place) -> str:
     return clean_line(f"{place.file}:{place.line}")
 
 
-# --- what is not changed ---------------------------------------------------------------------------------------------
+# --- what does not change --------------------------------------------------------------------------------------------
 
 
-def _runtime(plan: model.Plan, paint: Paint) -> list[str]:
-    return [f"  {clean_line(f'{moved.address}.{moved.path}')}  {_faint_id(moved.id, paint)}" for moved in plan.runtime]
+def _agent_changes(plan: model.Plan, paint: Paint) -> list[str]:
+    return [f"  {clean_line(f'{kept.address}.{kept.path}')}  {_faint(kept.id, paint)}" for kept in plan.runtime]
 
 
 def _notices(plan: model.Plan, paint: Paint) -> list[str]:
-    return [
-        paint("! ", "changed")
-        + clean_line(f"{moved.address}.{moved.path}: the manifest's seed moved; `--reseed {moved.address}` writes it")
-        for moved in plan.runtime
-        if moved.seed_moved
-    ]
+    """The values of the manifest that changed and are not written, because an agent changed them, too."""
+    lines = []
+    for kept in plan.runtime:
+        if kept.seed_moved:
+            command = f"lettaform apply --reseed {shlex.quote(str(kept.address))}"
+            message = f"{kept.address}.{kept.path}: the manifest's value changed, but the agent's value is kept."
+            lines.append(paint("! ", "changed") + clean_line(f"{message} `{command}` overwrites it."))
+    return lines
 
 
 def _unmanaged(plan: model.Plan, paint: Paint) -> list[str]:
     return [
-        f"  {clean_line(str(item.address))}  {_faint_id(item.id, paint)}  {clean_line(item.reason)}"
+        f"  {clean_line(str(item.address))}  {_faint(item.id, paint)}  {clean_line(item.reason)}"
         for item in plan.unmanaged
     ]
 
@@ -181,14 +223,14 @@ def _unmanaged(plan: model.Plan, paint: Paint) -> list[str]:
 def _warnings(plan: model.Plan, paint: Paint) -> list[str]:
     lines = []
     for warning in plan.warnings:
-        where = f"  # {_where(warning.place)}" if warning.place else ""
+        where = f"  # {_location(warning.place)}" if warning.place else ""
         lines.append(paint("Warning: ", "changed") + clean_line(warning.message) + paint(where, "faint"))
         lines += [f"{_STEP}{clean_line(warning.hint)}"] if warning.hint else []
     return lines
 
 
 def notices(plan: model.Plan, *, color: bool = False) -> str:
-    """What nobody may miss, for those who asked for JSON and look at the terminal: seeds that moved, warnings."""
+    """Changed manifest values that are not written, and warnings. Printed on stderr beside JSON output."""
     lines = _notices(plan, Paint(color)) + _warnings(plan, Paint(color))
     return "".join(f"{line}\n" for line in lines)
 
@@ -197,8 +239,8 @@ def _titled(title: str, lines: list[str], paint: Paint) -> list[str]:
     return [paint(f"{title}:", "title"), *lines] if lines else []
 
 
-def _faint_id(id: str, paint: Paint) -> str:
-    return paint(clean_line(id), "faint")
+def _faint(text: str, paint: Paint) -> str:
+    return paint(clean_line(text), "faint")
 
 
 def _paragraphs(groups: Iterable[list[str]]) -> str:
@@ -213,7 +255,7 @@ def _indented(lines: Iterable[str], by: str) -> list[str]:
 
 
 def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> str:
-    """What was done, what was not and why, and in one last line how much of each."""
+    """What failed, what was skipped, the outputs, and a summary."""
     paint = Paint(color)
     groups = [_failures(report, paint), _skipped(plan, report, paint), _outputs(report, paint)]
     return _paragraphs([*groups, [_applied(plan, report, paint)]])
@@ -230,12 +272,7 @@ def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
         f"{number('update')} changed",
         f"{number('delete', 'replace')} destroyed",
     ]
-    words: tuple[tuple[model.Action, str], ...] = (
-        ("adopt", "adopted"),
-        ("record", "recorded"),
-        ("forget", "forgotten"),
-    )
-    parts += [f"{number(action)} {word}" for action, word in words if number(action)]
+    parts += _other_actions(done, lambda action: action.applied)
     failed, skipped = (sum(1 for _ in report.of(status)) for status in ("failed", "skipped"))
     title: tuple[str, Meaning] = ("Applied:", "strong")
     if report.interrupted:
@@ -245,11 +282,11 @@ def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
     line = f"{paint(*title)} {', '.join(parts)} in {seconds(report.seconds)}."
     if failed or skipped:
         line += f" {count(failed, 'step')} failed, {skipped} skipped."
-    return line + (" Apply again to go on." if failed or skipped or report.interrupted else "")
+    return line + (" Run the same command again to continue." if failed or skipped or report.interrupted else "")
 
 
 def _is_done(change: model.Change, report: model.Report) -> bool:
-    """Every step of it was done: its own, or its agent's for what is born and dies with an agent."""
+    """Whether all steps of the change were done. Blocks without steps of their own are part of their agent's steps."""
     own = [each for each in report.outcomes if each.step.address == change.address] or [
         each
         for each in report.outcomes
@@ -265,7 +302,7 @@ def _any_undone(report: model.Report) -> bool:
 def _failures(report: model.Report, paint: Paint) -> list[str]:
     lines = []
     for outcome in report.of("failed"):
-        message, hint = said(outcome.error, secrets(outcome.step))
+        message, hint = message_and_hint(outcome.error, secrets(outcome.step))
         lines.append(f"{paint('Failed:', 'alarm')} {paint(clean_line(str(outcome.step.address)), 'strong')}: {message}")
         lines += [f"{_STEP}{hint}"] if hint else []
     return lines
@@ -274,14 +311,14 @@ def _failures(report: model.Report, paint: Paint) -> list[str]:
 def _skipped(plan: model.Plan, report: model.Report, paint: Paint) -> list[str]:
     addresses = {step.key: str(step.address) for step in plan.steps}
     skipped = [
-        f"{paint('Skipped:', 'changed')} {clean_line(str(each.step.address))}{why(each.because, addresses)}"
+        f"{paint('Skipped:', 'changed')} {clean_line(str(each.step.address))}{skip_reason(each.because, addresses)}"
         for each in report.of("skipped")
     ]
     return list(dict.fromkeys(skipped))
 
 
-def why(because: str | None, addresses: Mapping[str, str]) -> str:
-    """The end of a sentence about what was skipped. `addresses`: of steps, by their keys."""
+def skip_reason(because: str | None, addresses: Mapping[str, str]) -> str:
+    """The end of a sentence about a skipped step. `addresses` maps keys of steps to addresses."""
     if not because:
         return ""
     failed = addresses.get(because)
@@ -290,12 +327,12 @@ def why(because: str | None, addresses: Mapping[str, str]) -> str:
 
 def _outputs(report: model.Report, paint: Paint) -> list[str]:
     return _titled(
-        "Outputs", [f"  {clean_line(name)} = {spell(value)}" for name, value in report.outputs.items()], paint
+        "Outputs", [f"  {clean_line(name)} = {to_text(value)}" for name, value in report.outputs.items()], paint
     )
 
 
-def said(error: BaseException | None, secrets: Iterable[str] = ()) -> tuple[str, str]:
-    """An error's message, or what it is if it says nothing; and its hint. Clean, and without `secrets`."""
+def message_and_hint(error: BaseException | None, secrets: Iterable[str] = ()) -> tuple[str, str]:
+    """The message of an error (its type if it has none) and its hint. Clean, with `secrets` redacted."""
     hidden = tuple(secrets)
     message = error.message if isinstance(error, LettaformError) else str(error or "") or type(error).__name__
     hint = error.hint if isinstance(error, LettaformError) else None
@@ -307,72 +344,3 @@ def seconds(value: float) -> str:
     if value < 10:
         return f"{value:.1f} s"
     return f"{value:.0f} s" if value < 120 else f"{int(value // 60)} min {int(value % 60)} s"
-
-
-# --- what is live ----------------------------------------------------------------------------------------------------
-
-
-def objects(items: Sequence[model.Live], *, color: bool = False) -> str:
-    """Living objects with all that can be read of them; what one of them is, is shown as its address."""
-    paint = Paint(color)
-    known = {item.id: Ref(item.address) for item in items if item.address}
-    return (
-        "\n\n".join("\n".join(_object(item, known, paint)) for item in items) + "\n" if items else "Nothing is live.\n"
-    )
-
-
-def _object(item: model.Live, known: Mapping[str, Ref], paint: Paint) -> list[str]:
-    hidden = secret_fields(item.kind)
-    style = Style(paint, whole=True, birth=True)
-    fields = []
-    for name, value in item.values.items():
-        named = [known.get(str(each), each) for each in value] if isinstance(value, list) else value
-        if named not in (None, [], {}):
-            fields.append(show(name, None, named, style, secret=name in hidden))
-    head = f"{paint(_name(item), 'strong')}  {clean_line(item.kind)} {_faint_id(item.id, paint)}"
-    return [head, *_indented(lay(fields, paint, signs=False), _STEP)]
-
-
-def table(items: Sequence[model.Live], *, color: bool = False) -> str:
-    """A line per object: address, kind, id, name. Two that claim one address are told apart."""
-    if not items:
-        return "Nothing carries this stack's mark.\n"
-    paint = Paint(color)
-    claims: dict[Address | None, int] = {}
-    for item in items:
-        claims[item.address] = claims.get(item.address, 0) + 1
-    rows = [(_name(item), clean_line(item.kind), clean_line(item.id), clean_line(item.name)) for item in items]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = []
-    for item, row in zip(items, rows, strict=True):
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        shared = item.address is not None and claims[item.address] > 1
-        lines.append("  ".join([paint(cells[0], "strong"), cells[1], paint(cells[2], "faint"), row[3]]).rstrip())
-        lines += [f"  {paint('claims the same address as another object', 'changed')}"] if shared else []
-    return "\n".join(lines) + "\n"
-
-
-def marks(items: Sequence[model.Live], *, color: bool = False) -> str:
-    """What lettaform keeps about objects: the digests last applied, and the members that it attached."""
-    paint = Paint(color)
-    return "\n\n".join("\n".join(_mark(item, paint)) for item in items) + "\n"
-
-
-def _mark(item: model.Live, paint: Paint) -> list[str]:
-    lines = [f"{paint(_name(item), 'strong')}  {clean_line(item.kind)} {_faint_id(item.id, paint)}"]
-    lines.append(f"  marked  {'yes' if item.marked else 'no: the record alone knows it'}")
-    lines += _mapping("last applied", item.mark.base, paint)
-    for name, base in item.mark.parts.items():
-        lines += _mapping(f"last applied to {name}", base, paint)
-    for name, members in item.mark.members.items():
-        lines.append(f"  {clean_line(name)} attached by lettaform: {spell(list(members))}")
-    return lines
-
-
-def _mapping(title: str, values: Mapping[str, Any], paint: Paint) -> list[str]:
-    rows = [f"    {clean_line(path)}  {paint(clean_line(str(value)), 'faint')}" for path, value in values.items()]
-    return [f"  {clean_line(title)}:", *rows] if rows else []
-
-
-def _name(item: model.Live) -> str:
-    return clean_line(str(item.address) if item.address else item.name)

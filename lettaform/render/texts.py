@@ -1,4 +1,4 @@
-"""Two texts, to the lines that show how one becomes the other."""
+"""Two texts to the lines that show how they differ."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from lettaform.render.clean import clean, clean_spaces
 from lettaform.render.paint import Meaning, Paint
 
 CONTEXT = 3
-"""Unchanged lines shown around a change."""
-_KEPT = 40
-"""Characters shown around a change inside of a long line."""
+"""Number of unchanged lines around a change."""
+_NEAR = 40
+"""Number of characters that are shown around a change inside a long line."""
 _END = "\\ No newline at end"
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
-_TOO_MANY = 4_000_000
-"""Pairs of words that are not compared any more: it would take seconds."""
+_MOST_PAIRS = 4_000_000
+"""Number of word pairs above which words are not compared, because it would take seconds."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One side of a Piece."""
+    """The old or the new text of a Piece."""
 
     changed: bool
     text: str
@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of words that changed, or that did not."""
+    """Consecutive words that all changed, or all stayed the same."""
 
     changed: bool
     old: str
@@ -40,7 +40,7 @@ class Piece:
 
 
 def unified(old: str, new: str, paint: Paint) -> list[str]:
-    """Hunks with three lines of context. A change of the last newline, of tabs and of trailing spaces can be seen."""
+    """A unified diff with three lines of context. Changed tabs, trailing spaces and final newlines are visible."""
     ends = bool(old) and bool(new) and old.endswith("\n") is not new.endswith("\n")
     before, after = _lines(old, ends), _lines(new, ends)
     matcher = SequenceMatcher(None, before, after, autojunk=max(len(before), len(after)) > 2000)
@@ -58,20 +58,20 @@ def unified(old: str, new: str, paint: Paint) -> list[str]:
 
 
 def words(old: str, new: str, paint: Paint) -> list[str]:
-    """One long line, word by word; far stretches that stay the same are left out."""
+    """A word diff of one long line. Unchanged text far from a change is left out."""
     pieces = _pieces(old, new)
     if pieces is None:
         return [line for line in _hunk([old] if old else [], [new] if new else [], paint, ends=False) if line]
     shown = []
     for index, piece in enumerate(pieces):
         if not piece.changed:
-            shown.append(_stretch(_inside(piece.old), first=index == 0, last=index == len(pieces) - 1))
+            shown.append(_shortened(_inside(piece.old), first=index == 0, last=index == len(pieces) - 1))
             continue
-        gone, come = clean_spaces(piece.old), clean_spaces(piece.new)
-        if gone:
-            shown.append(paint(gone, "old word") if paint.on else f"[-{gone}-]")
-        if come:
-            shown.append(paint(come, "new word") if paint.on else f"{{+{come}+}}")
+        removed, added = clean_spaces(piece.old), clean_spaces(piece.new)
+        if removed:
+            shown.append(paint(removed, "old word") if paint.on else f"[-{removed}-]")
+        if added:
+            shown.append(paint(added, "new word") if paint.on else f"{{+{added}+}}")
     return ["".join(shown)]
 
 
@@ -79,7 +79,7 @@ def words(old: str, new: str, paint: Paint) -> list[str]:
 
 
 def _lines(text: str, ends: bool) -> list[str]:
-    """Cut at newlines only: other characters that Python takes for the end of a line are text."""
+    """Split at newlines only. Other characters that `str.splitlines` splits at are part of the text."""
     lines = re.findall(r"[^\n]*\n|[^\n]+", text)
     return lines if ends else [_bare(line) for line in lines]
 
@@ -98,12 +98,12 @@ def _range(start: int, end: int) -> str:
 
 
 def _hunk(old: list[str], new: list[str], paint: Paint, ends: bool) -> list[str]:
-    """Lines that go, then lines that come; the words that differ stand out where colour can say so."""
-    alike = paint.on and len(old) == len(new)
-    pairs = [_pieces(_bare(a), _bare(b)) for a, b in zip(old, new, strict=True)] if alike else []
-    gone = [[Run(piece.changed, piece.old) for piece in pieces] if pieces else None for pieces in pairs]
-    come = [[Run(piece.changed, piece.new) for piece in pieces] if pieces else None for pieces in pairs]
-    return _signed("-", old, gone, paint, ends) + _signed("+", new, come, paint, ends)
+    """The removed lines, then the added lines. With colours, the words that differ are emphasized."""
+    paired = paint.on and len(old) == len(new)
+    pairs = [_pieces(_bare(a), _bare(b)) for a, b in zip(old, new, strict=True)] if paired else []
+    removed = [[Run(piece.changed, piece.old) for piece in pieces] if pieces else None for pieces in pairs]
+    added = [[Run(piece.changed, piece.new) for piece in pieces] if pieces else None for pieces in pairs]
+    return _signed("-", old, removed, paint, ends) + _signed("+", new, added, paint, ends)
 
 
 def _signed(
@@ -122,7 +122,7 @@ def _signed(
 
 
 def _inside(text: str) -> str:
-    """A stretch of a line: spaces at its end are not the line's."""
+    """A part of a line. Spaces at its end are not marked, because the line continues."""
     return clean_spaces(f"{text}.")[:-1]
 
 
@@ -130,9 +130,9 @@ def _inside(text: str) -> str:
 
 
 def _pieces(old: str, new: str) -> list[Piece] | None:
-    """None if the two have too little in common to be read as one."""
+    """None if the texts have too little in common for a word diff."""
     before, after = _WORDS.findall(old), _WORDS.findall(new)
-    if len(before) * len(after) > _TOO_MANY:
+    if len(before) * len(after) > _MOST_PAIRS:
         return None
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     if matcher.ratio() < 0.5:
@@ -142,17 +142,17 @@ def _pieces(old: str, new: str) -> list[Piece] | None:
         piece = Piece(tag != "equal", "".join(before[i:i_end]), "".join(after[j:j_end]))
         last = pieces[-1] if pieces else None
         between = piece.old.isspace() and (i_end, j_end) != (len(before), len(after))
-        if last and last.changed and (piece.changed or between):  # a space between two changes belongs to them
+        if last and last.changed and (piece.changed or between):  # a space between two changes is part of them
             pieces[-1] = Piece(True, last.old + piece.old, last.new + piece.new)
         else:
             pieces.append(piece)
     return pieces
 
 
-def _stretch(text: str, *, first: bool, last: bool) -> str:
-    """What lies far from any change gives way to `…`, at a space if there is one near."""
-    if len(text) <= 2 * _KEPT + 3:
+def _shortened(text: str, *, first: bool, last: bool) -> str:
+    """Unchanged text with its middle replaced by `…`, cut at spaces where possible."""
+    if len(text) <= 2 * _NEAR + 3:
         return text
-    head, tail = text[:_KEPT], text[-_KEPT:]
-    head, tail = head[: head.rfind(" ", _KEPT // 2)] if " " in head[_KEPT // 2 :] else head, tail[tail.find(" ") + 1 :]
+    head, tail = text[:_NEAR], text[-_NEAR:]
+    head, tail = head[: head.rfind(" ", _NEAR // 2)] if " " in head[_NEAR // 2 :] else head, tail[tail.find(" ") + 1 :]
     return ("" if first else head) + ("… " if first else " …" if last else " … ") + ("" if last else tail)

@@ -1,4 +1,4 @@
-"""Agent files: what an agent was, kept outside the server."""
+"""Live objects to files on this machine, so that deleted objects are not lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is about to be deleted, kept as files: an agent file per agent and conversation, and every block as it was."""
+"""Live objects to files: an agent file per agent and conversation, and the values of all other objects."""
 
 from __future__ import annotations
 
@@ -10,51 +10,52 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lettaform.backend import Server
+from lettaform.backend import Backend
 from lettaform.errors import LettaformError, NotFound
 from lettaform.kinds import kinds
 from lettaform.model import Live
-from lettaform.values import Item
+from lettaform.values import UNREAD, Item
 
 
-async def export(server: Server, stack: str, lives: Sequence[tuple[str, Live]], directory: Path) -> Path:
-    """Write `lives`, each with its address if it has one, into a new folder below `directory`. Returns the folder.
+async def export(server: Backend, stack: str, lives: Sequence[tuple[str, Live]], directory: Path) -> Path:
+    """Write `lives`, pairs of address (empty if there is none) and object, to a new folder below `directory`.
 
-    Only its owner may read it.
+    Returns the folder. Only its owner can read it. LettaformError if it cannot be written.
     """
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     folder = directory / f"{stack}-{moment}"
-    told: dict[str, Any] = {"format_version": "1.0", "stack": stack, "objects": []}
+    snapshot: dict[str, Any] = {"format_version": "1.0", "stack": stack, "objects": []}
     files: dict[str, Any] = {}
     for address, live in lives:
         entry: dict[str, Any] = {"address": address or None, "kind": live.kind, "id": live.id, "name": live.name}
-        with suppress(NotFound):  # it has died meanwhile
+        with suppress(NotFound):  # it was deleted in the meantime
             filed = kinds()[live.kind].filed
-            if filed != "":  # an agent's file has all of it
-                entry["values"] = _told(live, await server.held(live))
-                entry["copies"] = [_told(block, {}) for block in await server.copies(live)]
+            if filed != "":  # an agent file contains the values
+                entry["values"] = _values(live, await server.held(live))
+                entry["copies"] = [_values(block, {}) for block in await server.copies(live)]
             if filed is not None:
                 body = await server.export(live)
-                entry["file"] = f"{len(files) + 1:03}-{_plain(live.name) or live.kind}.af"
+                entry["file"] = f"{len(files) + 1:03}-{_file_name(live.name) or live.kind}.af"
                 files[entry["file"]] = body
-            told["objects"].append(entry)
+            snapshot["objects"].append(entry)
     try:
         folder.mkdir(parents=True, mode=0o700)
-        for name, body in (*files.items(), ("snapshot.json", told)):
+        for name, body in (*files.items(), ("snapshot.json", snapshot)):
             _write(folder / name, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise LettaformError(f"cannot write the snapshot {folder}: {error.strerror}", "nothing was changed") from error
+        message = f"cannot write the snapshot {folder}: {error.strerror}"
+        raise LettaformError(message, "make the folder writable; nothing was changed on the server") from error
     return folder
 
 
-def _told(live: Live, held: Mapping[str, Sequence[Item]]) -> dict[str, Any]:
-    """An object's values, but for its secrets, and what it holds."""
-    lines = kinds()[live.kind].attrs()
-    values = {name: value for name, value in live.values.items() if not lines[name].secret}
+def _values(live: Live, held: Mapping[str, Sequence[Item]]) -> dict[str, Any]:
+    """The values of an object and the items it contains, without secrets and without fields that were not read."""
+    fields = kinds()[live.kind].attrs()
+    values = {name: value for name, value in live.values.items() if value is not UNREAD and not fields[name].secret}
     return values | {name: [dict(item.body) or item.key for item in items] for name, items in held.items()}
 
 
-def _plain(name: str) -> str:
+def _file_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name)[:60]
 
 

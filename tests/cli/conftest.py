@@ -1,4 +1,4 @@
-"""A flow that does what a test says, and remembers what it was asked."""
+"""A fake of lettaform.flow that returns what a test sets and records its calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import lettaform
 from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.flow import Connection, Source
-from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, PlanOptions, Report, Step
+from lettaform.model import Answer, Change, Create, Event, FieldChange, Live, Outcome, Plan, PlanOptions, Report
 
 at = Address.parse
 
@@ -24,19 +24,19 @@ at = Address.parse
 def a_plan(*, empty: bool = False, **words: Any) -> Plan:
     address = at("agents.a")
     change = Change(address, "agent", "create", fields_changed=(FieldChange("name", None, "a"),))
-    steps = (Step("agents.a", "create", address, "agent"),)
+    steps = (Create("agents.a", address, "agent"),)
     full: dict[str, Any] = {} if empty else {"changes": (change,), "steps": steps}
     return Plan("support", "http://here", "0.16.8", **full, **words)
 
 
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", *_STATE)
-"""What the command line calls."""
+"""The functions of lettaform.flow that the command line calls."""
 
 
 @dataclass
 class Flow:
-    """`raises` at once; else `planned`, and a step that ends with `status`."""
+    """Raises `raises`, or returns `planned` and a report with one step of the given `status`."""
 
     planned: Plan = field(default_factory=a_plan)
     raises: BaseException | None = None
@@ -58,13 +58,29 @@ class Flow:
         return self.planned
 
     def apply(
-        self, source: Any, connection: Any, options: Any, *, consent: Any, notify: Any, parallel: int = 8
+        self,
+        source: Any,
+        connection: Any,
+        options: Any,
+        *,
+        consent: Any,
+        notify: Any,
+        interactive: bool = False,
+        parallel: int = 8,
     ) -> tuple[Plan, Report | None]:
         self.note("apply", source, connection, options, parallel)
         return self.carry_out(consent, notify)
 
     def apply_saved(
-        self, path: Path, source: Any, connection: Any, *, consent: Any, notify: Any, parallel: int = 8
+        self,
+        path: Path,
+        source: Any,
+        connection: Any,
+        *,
+        consent: Any,
+        notify: Any,
+        interactive: bool = False,
+        parallel: int = 8,
     ) -> tuple[Plan, Report | None]:
         self.note("apply_saved", source, connection, path, parallel)
         return self.carry_out(consent, notify)
@@ -127,7 +143,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(flow: Flow) -> Run:
-    """Run a line of arguments; nobody sits at the terminal."""
+    """Run the command line with these arguments, without a terminal."""
 
     def run(*arguments: str, input: str | None = None) -> Result:
         return CliRunner().invoke(cli, list(arguments), input=input)

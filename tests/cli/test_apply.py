@@ -36,7 +36,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "can_ask", lambda: True)
 
 
-def test_with_consent_given_there_is_no_question(run: Run, flow: Flow) -> None:
+def test_yes_applies_without_a_question(run: Run, flow: Flow) -> None:
     result = run("apply", "-y")
     assert result.exit_code == 0
     assert result.stdout == APPLIED
@@ -50,10 +50,10 @@ def test_the_question(answer: str, code: int, run: Run, flow: Flow) -> None:
     assert result.exit_code == code
     assert "Apply this change? [y/N]" in result.stderr
     assert flow.consents == [code == 0]
-    assert ("Nothing was done." in result.stderr) is (code == 1)
+    assert ("Cancelled. Nothing was changed." in result.stderr) is (code == 1)
 
 
-def test_a_question_that_nobody_hears_is_an_error(run: Run, flow: Flow) -> None:
+def test_without_a_terminal_the_question_is_an_error(run: Run, flow: Flow) -> None:
     result = run("apply")
     assert result.exit_code == 1
     assert "`lettaform apply -y`" in result.stderr
@@ -62,13 +62,13 @@ def test_a_question_that_nobody_hears_is_an_error(run: Run, flow: Flow) -> None:
 
 
 @pytest.mark.parametrize("line", [["apply"], ["apply", "-y"], ["destroy"]])
-def test_with_nothing_to_do_there_is_no_question(line: list[str], run: Run, flow: Flow) -> None:
+def test_without_changes_there_is_no_question(line: list[str], run: Run, flow: Flow) -> None:
     flow.planned = a_plan(empty=True)
     result = run(*line)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "No changes.\n", "")
 
 
-def test_events_for_machines(run: Run, flow: Flow) -> None:
+def test_events_in_json(run: Run, flow: Flow) -> None:
     result = run("apply", "--json", "-y")
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert [event["event"] for event in events] == ["plan", "start", "done", "summary"]
@@ -87,14 +87,14 @@ def test_events_for_machines(run: Run, flow: Flow) -> None:
     assert result.stderr == ""
 
 
-def test_events_with_nothing_to_do(run: Run, flow: Flow) -> None:
+def test_events_in_json_without_changes(run: Run, flow: Flow) -> None:
     flow.planned = a_plan(empty=True)
     events = [json.loads(line) for line in run("apply", "--json", "-y").stdout.splitlines()]
     assert [event["event"] for event in events] == ["plan", "summary"]
     assert events[1]["exit_code"] == 0
 
 
-def test_json_cannot_ask(run: Run, flow: Flow) -> None:
+def test_json_needs_yes(run: Run, flow: Flow) -> None:
     result = run("apply", "--json")
     assert result.exit_code == 1
     assert "add -y" in json.loads(result.stdout)["error"]["message"]
@@ -114,13 +114,13 @@ def test_a_failed_step_fails_the_run(json_: bool, run: Run, flow: Flow) -> None:
         assert "Failed: agents.a: refused\n    mend it\n" in result.stdout
 
 
-def test_the_exit_code_is_the_reports(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exit_code_is_that_of_the_report(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     for code in (5, 130):
         monkeypatch.setattr(Report, "exit_code", code)
         assert run("apply", "-y").exit_code == code
 
 
-def test_what_is_asked_of_the_flow(run: Run, flow: Flow) -> None:
+def test_options_are_passed_on(run: Run, flow: Flow) -> None:
     run("apply", "-y", "--parallel", "3", "--prune", "--target", "agents.a", "--allow-destroy", "agents.b")
     name, _, _, options, parallel = flow.calls[0]
     assert (name, options.prune, options.target, options.allow_destroy, parallel) == (
@@ -136,12 +136,13 @@ def test_a_saved_plan(run: Run, flow: Flow, tmp_path: Path) -> None:
     assert run("apply", str(file), "-y").exit_code == 0
     assert flow.calls[0][0] == "apply_saved"
     assert flow.calls[0][3] == file
+    assert f"run `lettaform apply -y {file}`" in run("apply", str(file)).stderr
     flow.raises = Stale("it moved")
     assert run("apply", str(file), "-y").exit_code == 6
 
 
 @pytest.mark.parametrize("option", [["--prune"], ["--target", "a.b"], ["--reseed", "a.b"], ["--allow-destroy", "a.b"]])
-def test_a_saved_plan_cannot_be_wished_otherwise(option: list[str], run: Run, flow: Flow, tmp_path: Path) -> None:
+def test_a_saved_plan_accepts_no_plan_options(option: list[str], run: Run, flow: Flow, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.write_text("{}")
     result = run("apply", str(file), "-y", *option)
@@ -158,11 +159,11 @@ def test_destroy(run: Run, flow: Flow) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
-def test_destroy_asks_in_its_own_words(run: Run) -> None:
+def test_the_question_of_destroy(run: Run) -> None:
     assert "Destroy this object? [y/N]" in run("destroy", input="n\n").stderr
 
 
-def test_a_reader_that_goes_away_does_not_stop_an_apply(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_pipe_does_not_stop_an_apply(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Any] = []
 
     def echo(text: str = "", **words: Any) -> None:
@@ -171,12 +172,12 @@ def test_a_reader_that_goes_away_does_not_stop_an_apply(run: Run, flow: Flow, mo
             raise BrokenPipeError
 
     monkeypatch.setattr(click, "echo", echo)
-    monkeypatch.setattr("lettaform.cli._muted", lambda: 1)
+    monkeypatch.setattr("lettaform.cli._close_output", lambda: 1)
     assert run("apply", "-y").exit_code == 0
     assert len(written) == 3
 
 
-def test_with_a_terminal_there_is_a_bar(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_a_progress_bar(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from lettaform.cli import Globals
     from lettaform.render import progress
 

@@ -13,7 +13,7 @@ from lettaform.render.data import plan_schema
 from .conftest import Flow, Run, a_plan, at
 
 
-def test_a_plan_for_people(run: Run) -> None:
+def test_a_plan_as_text(run: Run) -> None:
     assert run("plan").stdout == (
         "Stack support · http://here · Letta 0.16.8\n\n"
         '  + agents.a\n      name  "a"\n\n'
@@ -22,19 +22,19 @@ def test_a_plan_for_people(run: Run) -> None:
 
 
 @pytest.mark.parametrize("line", [["plan", "--json"], ["plan", "--format", "json"], ["--json", "plan"]])
-def test_a_plan_for_machines(line: list[str], run: Run) -> None:
+def test_a_plan_as_json(line: list[str], run: Run) -> None:
     result = run(*line)
     jsonschema.validate(json.loads(result.stdout), plan_schema())
     assert result.stderr == ""
 
 
-def test_what_nobody_may_miss_is_told_beside_the_json(run: Run, flow: Flow) -> None:
+def test_notices_and_warnings_are_printed_on_stderr_beside_json(run: Run, flow: Flow) -> None:
     moved = AgentChange(at("agents.a.memory.b"), "value", "block-1", seed_moved=True)
     flow.planned = a_plan(empty=True, runtime=(moved,), warnings=(Problem("careful"),))
     result = run("plan", "--json", "--detailed-exitcode")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["changes"] == []
-    assert "`--reseed agents.a.memory.b` writes it" in result.stderr
+    assert "`lettaform apply --reseed agents.a.memory.b` overwrites it" in result.stderr
     assert "Warning: careful" in result.stderr
 
 
@@ -47,7 +47,7 @@ def test_detailed_exitcode_and_complete_output(empty: bool, code: int, run: Run,
     assert json.loads(result.stdout)["stack"] == "support"
 
 
-def test_the_wish(run: Run, flow: Flow) -> None:
+def test_options_are_passed_on(run: Run, flow: Flow) -> None:
     run(
         *("plan", "--prune", "--target", "agents.*", "--target", "blocks.a", "--exclude", "agents.b"),
         *("--reseed", "agents.a.memory.x", "--allow-destroy", "agents.c"),
@@ -61,14 +61,14 @@ def test_the_wish(run: Run, flow: Flow) -> None:
     assert options.allow_destroy == ("agents.c",)
 
 
-def test_saving(run: Run, tmp_path: Path) -> None:
+def test_saving_a_plan(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     result = run("plan", "-o", str(file), "--json")
     assert file.read_text() == "saved"
     json.loads(result.stdout)
-    assert "carries out exactly this" in result.stderr
+    assert "To apply exactly this plan, run `lettaform apply" in result.stderr
 
 
-def test_contradicting_formats(run: Run, flow: Flow) -> None:
+def test_contradicting_formats_are_an_error(run: Run, flow: Flow) -> None:
     assert run("plan", "--json", "--format", "text").exit_code == 1
     assert flow.calls == []

@@ -68,11 +68,26 @@ def test_python_dash_m() -> None:
     assert done.stdout.startswith("lettaform ")
 
 
-def test_a_wrong_verb_is_answered_with_the_nearest(run: Run) -> None:
+def test_an_unknown_verb_suggests_a_similar_one(run: Run) -> None:
     result = run("aply")
     assert result.exit_code == 1
-    assert "there is no verb `aply`; did you mean `apply`?" in result.stderr
+    assert "unknown verb `aply`; did you mean `apply`?" in result.stderr
     assert run("--aply").exit_code == 1
+
+
+@pytest.mark.parametrize("line", [[], ["dev"], ["state"], ["lock"], ["completion"]])
+def test_a_command_without_a_verb_prints_its_help(line: list[str], run: Run) -> None:
+    result = run(*line)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(f"Usage: cli {' '.join(line)}".rstrip())
+    assert result.stdout == run(*line, "--help").stdout
+
+
+def test_the_help_lists_every_exit_code_on_a_line_of_its_own(run: Run) -> None:
+    codes = {error.exit_code for error, _ in CODES if isinstance(error, errors.LettaformError)}
+    lines = run("--help").stdout.splitlines()
+    listed = {int(line.split()[0]) for line in lines if line.strip()[:1].isdigit()}
+    assert listed == codes | {0, 2, 5, 130}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -96,7 +111,7 @@ def test_the_fake_flow_is_like_the_real_one() -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_global_options_may_stand_on_both_sides_of_the_verb(
+def test_global_options_are_accepted_before_and_after_the_verb(
     after: bool, run: Run, flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LETTA_API_KEY", "token")
@@ -116,7 +131,7 @@ def test_global_options_may_stand_on_both_sides_of_the_verb(
     assert "GET /v1/agents/ 200 0.1 s ␛[2J" in result.stderr
 
 
-def test_both_sides_add_up_and_the_verb_has_the_last_word(run: Run, flow: Flow) -> None:
+def test_options_after_the_verb_extend_and_override_those_before(run: Run, flow: Flow) -> None:
     run("--var", "x=1", "--var", "y=1", "-e", "test", "-f", "a", "plan", "--var", "x=2", "-e", "prod", "-f", "b")
     source = flow.calls[0][1]
     assert source.variables == {"x": "2", "y": "1"}
@@ -124,7 +139,7 @@ def test_both_sides_add_up_and_the_verb_has_the_last_word(run: Run, flow: Flow) 
     assert source.files == (Path("a"), Path("b"))
 
 
-def test_nothing_given_means_nothing(run: Run, flow: Flow) -> None:
+def test_without_global_options_the_defaults_hold(run: Run, flow: Flow) -> None:
     run("plan")
     _, source, connection, _ = flow.calls[0]
     assert (source.files, source.environment, dict(source.variables)) == ((), None, {})
@@ -134,37 +149,49 @@ def test_nothing_given_means_nothing(run: Run, flow: Flow) -> None:
 @pytest.mark.parametrize(
     "line", [["version", "--var", "x=1"], ["--var", "x=1", "version"], ["completion", "bash", "--json"]]
 )
-def test_an_option_that_would_do_nothing_is_refused(line: list[str], run: Run) -> None:
+def test_a_global_option_that_has_no_effect_is_an_error(line: list[str], run: Run) -> None:
     assert run(*line).exit_code == 1
 
 
 def test_a_variable_needs_a_value(run: Run, flow: Flow) -> None:
     result = run("plan", "--var", "x")
     assert result.exit_code == 1
-    assert "name=value" in result.stderr
+    assert "NAME=VALUE" in result.stderr
     assert flow.calls == []
 
 
-def test_variables_do_not_show_in_the_repr() -> None:
+def test_the_repr_hides_variables() -> None:
     assert "hunter2" not in repr(Globals(variables={"key": "hunter2"}))
 
 
-def test_every_global_option_is_taken_by_some_verb() -> None:
+def test_every_global_option_is_accepted_by_some_verb() -> None:
     taken = {name for verb in VERBS.values() for name in verb.takes}
     assert {option.about for option in cli.params if isinstance(option, GlobalOption)} == taken
 
 
-def test_colour_only_on_a_terminal_that_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colours_are_printed_only_on_a_terminal_that_supports_them(monkeypatch: pytest.MonkeyPatch) -> None:
     from lettaform import cli as shell
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert shell._colorful()
+    assert shell._wants_color()
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            assert not shell._colorful()
+            assert not shell._wants_color()
+
+
+def test_force_color_colours_a_pipe(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[32m+\x1b[0m" in run("plan").stdout
+    assert "\x1b" not in run("plan", "--no-color").stdout
+    flow.raises = errors.Stale("changed")
+    assert "\x1b[1;31mError:\x1b[0m" in run("plan").stderr
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("plan").stderr
+    flow.raises = None
+    assert "\x1b" not in run("plan").stdout
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -173,6 +200,7 @@ PROBLEM = errors.Problem("no such block", errors.Place("lettaform.yaml", 2, 3), 
 CODES: list[tuple[BaseException, int]] = [
     (errors.LettaformError("words", "hint"), 1),
     (errors.ManifestError([PROBLEM]), 1),
+    (errors.Interrupted("words", "run it again"), 130),
     (errors.LocalError("words"), 1),
     (errors.ServerError("words", status=500, method="GET", path="/v1/"), 1),
     (errors.Unauthorized("words"), 1),
@@ -181,15 +209,14 @@ CODES: list[tuple[BaseException, int]] = [
     (errors.Unavailable("words"), 1),
     (errors.Unsupported("words"), 1),
     (errors.PlanError("words"), 1),
-    (errors.Ambiguous("words"), 1),
+    (errors.UnreadableState("words", "hint", [PROBLEM]), 1),
     (errors.Guarded("words", "--allow-destroy", [PROBLEM]), 7),
-    (errors.Diverged("words"), 4),
     (errors.Stale("words"), 6),
     (errors.Locked("words"), 8),
 ]
 
 
-def test_no_error_class_is_forgotten() -> None:
+def test_every_error_class_is_listed() -> None:
     classes = {cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.LettaformError)}
     assert {type(error) for error, _ in CODES} == classes
 
@@ -232,7 +259,7 @@ def test_a_manifest_error_shows_the_line(run: Run, flow: Flow, tmp_path: Path, m
     )
 
 
-def test_an_error_out_of_a_task_group_is_still_that_error(run: Run, flow: Flow) -> None:
+def test_an_error_raised_in_a_task_group_is_unwrapped(run: Run, flow: Flow) -> None:
     flow.raises = ExceptionGroup("tasks", [ExceptionGroup("inner", [errors.Stale("it moved")])])
     assert run("plan").exit_code == 6
     flow.raises = ExceptionGroup("tasks", [errors.Stale("it moved"), ValueError("no")])
@@ -247,18 +274,18 @@ def test_interrupted(run: Run, flow: Flow) -> None:
         assert "Traceback" not in result.output
 
 
-def test_a_bug_is_owned_up_to_without_its_words(run: Run, flow: Flow) -> None:
+def test_a_bug_is_reported_without_its_message(run: Run, flow: Flow) -> None:
     flow.raises = RuntimeError("hunter2")
     result = run("plan", "--var", "key=hunter2")
     assert result.exit_code == 1
     assert "lettaform has a bug: RuntimeError in lettaform/cli/plan.py:" in result.stderr
-    assert "please report it" in result.stderr
+    assert "please report" in result.stderr
     assert "Traceback" not in result.stderr
     assert "hunter2" not in result.stderr
     assert json.loads(run("plan", "--json").stdout)["error"]["type"] == "Bug"
 
 
-def test_debug_shows_where_and_still_no_secret(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_prints_the_traceback_without_secrets(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTA_API_KEY", "token-hunter")
     monkeypatch.setenv("LETTAFORM_VAR_key", "variable-hunter")
     for error in (RuntimeError, errors.ServerError):
@@ -271,7 +298,7 @@ def test_debug_shows_where_and_still_no_secret(run: Run, flow: Flow, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "line", [["plan", "--bogus"], ["plan", "surplus"], ["import"], ["plan", "--format", "html"], ["--bogus"], ["state"]]
+    "line", [["plan", "--bogus"], ["plan", "surplus"], ["import"], ["plan", "--format", "html"], ["--bogus"]]
 )
 def test_usage_errors_exit_with_1(line: list[str], run: Run, flow: Flow) -> None:
     result = run(*line)
@@ -285,17 +312,23 @@ def test_usage_errors_in_json(run: Run) -> None:
     assert json.loads(result.stdout)["error"]["type"] == "Usage"
 
 
-def test_hostile_arguments_are_clean(run: Run) -> None:
+def test_a_usage_error_is_one_line(run: Run) -> None:
+    message, hint = run("import").stderr.splitlines()
+    assert message.startswith("Error: Missing argument")
+    assert hint == "  → run `cli import --help`"
+
+
+def test_hostile_arguments_are_cleaned(run: Run) -> None:
     assert "\x1b" not in run("\x1b[2J").output
 
 
-def test_what_a_terminal_cannot_show_does_not_crash() -> None:
+def test_characters_outside_the_encoding_of_the_terminal_are_escaped() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-m", "lettaform", "x"], capture_output=True, text=True, env=environment)
-    assert done.stderr == "Error: there is no verb `x`\n  \\u2192 lettaform --help\n"
+    assert done.stderr == "Error: unknown verb `x`\n  \\u2192 run `lettaform --help`\n"
 
 
-def test_a_reader_that_goes_away_is_no_news() -> None:
+def test_a_broken_pipe_is_not_an_error() -> None:
     script = "import time, click\nfrom lettaform.cli import cli\n"
     script += "@cli.command()\ndef much():\n  for _ in range(100000): click.echo('x' * 100)\n"
     script += "from lettaform import cli as shell\n"

@@ -27,7 +27,7 @@ def test_show(run: Run, flow: Flow) -> None:
 
 
 def test_list(run: Run, flow: Flow) -> None:
-    assert run("state", "list").stdout == "Nothing carries this stack's mark.\n"
+    assert run("state", "list").stdout == "This stack has no objects on the server.\n"
     flow.lives = [BOSS]
     assert run("state", "list").stdout == "agents.boss  agent  agent-1  boss\n"
     (shown,) = json.loads(run("state", "list", "--json").stdout)["objects"]
@@ -52,18 +52,18 @@ def test_state_show(run: Run, flow: Flow) -> None:
 
 
 def test_mv_and_rm(run: Run, flow: Flow) -> None:
-    assert run("state", "mv", "agents.a", "agents.b").stdout == "Moved: agents.a is now agents.b.\n"
+    assert run("state", "mv", "agents.a", "agents.b").stdout == "Moved agents.a to agents.b.\n"
     assert json.loads(run("state", "mv", "agents.a", "agents.b", "--json").stdout) == {
         "moved": {"from": "agents.a", "to": "agents.b"}
     }
-    assert run("state", "rm", "agents.a").stdout == "Forgotten: agents.a. The object stays.\n"
+    assert run("state", "rm", "agents.a").stdout == "agents.a is no longer managed. The object still exists.\n"
     assert json.loads(run("state", "rm", "agents.a", "--json").stdout) == {"forgotten": "agents.a"}
     assert [call[0] for call in flow.calls] == ["state_move", "state_move", "state_remove", "state_remove"]
     assert flow.calls[0][3:] == ("agents.a", "agents.b")
 
 
 def test_rebuild(run: Run) -> None:
-    assert run("state", "rebuild").stdout == "Recorded: 3 objects.\n  agents.a␛ is gone\n"
+    assert run("state", "rebuild").stdout == "Rebuilt the state: 3 objects.\n  agents.a␛ is gone\n"
     assert json.loads(run("state", "rebuild", "--json").stdout) == {"recorded": 3, "lost": ["agents.a\x1b is gone"]}
 
 
@@ -80,3 +80,4 @@ def test_version(run: Run) -> None:
 
     assert run("version").stdout.startswith(f"lettaform {__version__} (Python 3.")
     assert json.loads(run("--json", "version").stdout)["version"] == __version__
+    assert run("--version").stdout == run("version").stdout

@@ -1,4 +1,4 @@
-"""At a real terminal: the question, Ctrl-C, colours, the bar."""
+"""The command line on a pseudo-terminal: the question, Ctrl-C, colours, the progress bar."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ cli.main(["apply"], prog_name="lettaform")
 
 
 class Terminal:
-    """What a process shows, and a keyboard for it."""
+    """The screen and the keyboard of a process."""
 
     def __init__(self, handle: int, process: subprocess.Popen[bytes]) -> None:
         self.handle, self.process, self.seen = handle, process, ""
@@ -97,7 +97,7 @@ def terminal(folder: str, **environment: str) -> Iterator[Terminal]:
 HERE = os.path.dirname(__file__)
 
 
-def test_yes_and_a_bar_that_leaves_no_trace() -> None:
+def test_after_yes_a_progress_bar_is_shown_and_erased() -> None:
     with terminal(HERE) as screen:
         screen.until("Apply this change? [y/N] ")
         screen.type("y\n")
@@ -109,7 +109,7 @@ def test_yes_and_a_bar_that_leaves_no_trace() -> None:
         assert "created (agent-1)" not in screen.seen
 
 
-def test_ctrl_c_at_the_question_ends_it_at_once() -> None:
+def test_ctrl_c_at_the_question_ends_the_process() -> None:
     with terminal(HERE) as screen:
         screen.until("[y/N] ")
         screen.type("\x03")
@@ -121,7 +121,7 @@ def test_ctrl_c_at_the_question_ends_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_colour_where_none_is_wanted(variables: dict[str, str]) -> None:
+def test_no_colours_with_no_color_or_a_dumb_terminal(variables: dict[str, str]) -> None:
     with terminal(HERE, **variables) as screen:
         screen.until("[y/N] ")
         screen.type("n\n")

@@ -231,7 +231,7 @@ def unordered(value: Any) -> Any:
 
 
 def _display_name(body: Mapping[str, Any]) -> str:
-    tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:record="))]
+    tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:state="))]
     words = (body.get(word) for word in ("name", "server_name", "label", "identifier_key", "description", "summary"))
     return ",".join(tags) or str(next(filter(None, words), None))
 
@@ -245,12 +245,12 @@ def _without_ids(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return sorted((_without_ids(each, names) for each in value), key=repr)
     if isinstance(value, str):
-        if value.startswith("{") and '"ids"' in value:  # the stack's state
-            record = json.loads(value)
+        if value.startswith("{") and '"serial"' in value:  # the state of the stack
+            state = json.loads(value)
             marks = {
-                address: _without_reference_digests(address, mark) for address, mark in record.get("marks", {}).items()
+                address: _without_reference_digests(address, mark) for address, mark in state.get("marks", {}).items()
             }
-            return _without_ids({**record, "key": None, "marks": marks}, names)
+            return _without_ids({**state, "key": None, "serial": None, "marks": marks}, names)
         return ID.sub(lambda id: names.get(id[0], "‹another›"), value)
     return value
 

@@ -156,7 +156,9 @@ class Scenario:
                 run.manifest, run.options = self.ends[pair.then]
 
         if pair.then == "prune":  # the empty state of the stack remains
-            run.is_ignored = lambda block: bool(block["label"] == "lettaform" and not json.loads(block["value"])["ids"])
+            run.is_ignored = lambda block: bool(
+                block["label"] == "lettaform" and not json.loads(block["value"]).get("ids")
+            )
         return self.problems_after("destroy" if pair.then else pair.phase, run, interrupted)
 
     def check_chain(self, chain: Chain) -> list[str]:
@@ -229,7 +231,7 @@ class Run:
             self.clock.running(),
             mock.patch.object(flow, "read", return_value=self.manifest),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
-            mock.patch("lettaform.backend.v1.send.token_hex", lambda size: "00" * size),
+            mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size),
         ):
             yield flow.Source(Path(folder))
 
@@ -244,7 +246,7 @@ class Run:
         with self.here() as source:
             plan, report = flow.apply(source, self.connection, self.options, notify=record_event)
         self.sent = list(self.faulty.shapes)
-        self.output += [repr(data.planned(plan)), text.plan(plan, verbose=True)]
+        self.output += [repr(data.plan_event(plan)), text.plan(plan, verbose=True)]
         if report:
             self.output += [data.dumps(data.summary(report)), text.report(plan, report)]
         return report

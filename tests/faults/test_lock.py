@@ -69,7 +69,7 @@ class ConcurrentRuns:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[ConcurrentRuns]:
-    with mock.patch("lettaform.backend.v1.send.token_hex", lambda size: "00" * size):
+    with mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size):
         yield ConcurrentRuns(tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_lost_lock_stops_apply(runs: ConcurrentRuns) -> None:
     assert report.exit_code == 5
     assert 1 <= len(runs.standin.tables.agents) < 5
     assert {outcome.because for outcome in report.of("skipped")} == {"the lock was lost"}
-    assert "record" in {outcome.step.op for outcome in report.of("skipped")}
+    assert "save_state" in {outcome.step.op for outcome in report.of("skipped")}
     runs.standin.after = lambda ask: None
     ((_, after),) = runs.run(runs.apply(manifest))
     assert after is not None

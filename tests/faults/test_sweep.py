@@ -38,6 +38,7 @@ def _check(scenario: Scenario, cases: list[RequestFault]) -> None:
     assert not failed, "\n".join(f"python -m tests.faults.sweep --pair {case}: {why}" for case, why in failed.items())
 
 
+@pytest.mark.thorough
 def test_sample_of_request_faults(scenario: Scenario) -> None:
     _check(scenario, random.Random(5).sample(list(scenario.request_faults()), 90))
 
@@ -53,6 +54,7 @@ def test_giving_up_after_interrupted_apply_leaves_nothing(
     _check(scenario, [RequestFault(phase, number, Fault.KILL_AFTER, 0, then) for number in numbers])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "chain", [each for each in chains(("build", "change", "destroy")) if each.fault.kills], ids=str
 )

@@ -365,9 +365,9 @@ def test_apply_reports_each_uploaded_file(library: Fleet) -> None:
     events: list[Event] = []
     flow.apply(library.source, library.connection, notify=events.append)
     done = [
-        event for event in events if event.event == "done" and event.step.op == "link" and event.step.kind == "folder"
+        event for event in events if event.event == "done" and event.step.op == "attach" and event.step.kind == "folder"
     ]
-    names = {event.step.member[1].name for event in done if event.step.member}
+    names = {event.step.member.name for event in done}
     assert names == {"a.md", "deep__b.md", *(f"more__{number:02}.md" for number in range(12))}
     assert all(event.finished <= event.total for event in events)
     assert {file["processing_status"] for file in files(library).values()} == {"completed"}  # lettaform waited for it

@@ -233,7 +233,7 @@ def test_plan_finds_tool_offered_later(stack: McpStack) -> None:
     stack.write(tools="say add more")
     plan = stack.fleet.plan()
     assert ("update", "mcp_servers.echo", []) in changes(plan)
-    assert "what it brings is listed anew" in text.plan(plan)
+    assert "what it offers is listed again" in text.plan(plan)
     stack.fleet.apply()
     assert stack.tools_of("ann") == {"say", "add", "more"}
     assert {name: stack.tools()[name]["id"] for name in before} == {name: tool["id"] for name, tool in before.items()}
@@ -336,7 +336,7 @@ def test_replace_takes_tools_from_foreign_agents_only_with_consent(stack: McpSta
         with pytest.raises(Guarded) as refused:
             stack.fleet.plan()
         (problem,) = refused.value.problems
-        assert "1 agents outside this manifest would lose it" in problem.message
+        assert "1 agent outside this manifest would lose it" in problem.message
         assert problem.hint == "`--allow-destroy 'mcp_servers.echo'` consents"
         stack.fleet.apply(allow_destroy=("mcp_servers.echo",))
         assert stack.tools_of("ann") == {"say", "add"}
@@ -352,7 +352,7 @@ def test_prune_keeps_server_whose_tools_foreign_agents_use(stack: McpStack) -> N
         stack.fleet.write("agents: {ann: {include_base_tools: false, tools: []}}")
         plan = stack.fleet.plan(prune=True)
         assert [(str(u.address), u.reason) for u in plan.unmanaged] == [
-            ("mcp_servers.echo", "kept: 1 agents outside this plan use it")
+            ("mcp_servers.echo", "kept: 1 agent outside this plan uses it")
         ]
         flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True))
         assert stack.server()
@@ -369,7 +369,7 @@ def test_unreachable_server_is_replaced_by_working_type(stack: McpStack) -> None
     old = stack.fleet.raw.post("/v1/mcp-servers/", json=body).raise_for_status().json()
     flow.adopt(stack.fleet.source, stack.fleet.connection, "mcp_servers.echo", old["id"])
     plan = stack.fleet.plan()
-    assert "`type` cannot change on a living mcp_server: replaced" in text.plan(plan)
+    assert "`type` cannot be changed on an existing mcp_server: replaced" in text.plan(plan)
     stack.fleet.apply()
     assert (stack.server()["mcp_server_type"], stack.server()["id"] != old["id"], stack.tools_of("ann")) == (
         "stdio",

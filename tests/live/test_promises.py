@@ -190,7 +190,7 @@ def test_copy_is_distinguished_from_original_without_state(stack: Fleet) -> None
             stack.raw.delete(f"/v1/blocks/{block['id']}")
     plan = stack.plan()
     assert [u.id for u in plan.unmanaged] == [clone]
-    assert {c.action for c in plan.changes} == {"record"}
+    assert {c.action for c in plan.changes} == {"mark"}
     stack.apply()
 
 
@@ -419,7 +419,7 @@ def test_state_rebuild_restores_state_from_marks(stack: Fleet) -> None:
             stack.raw.delete(f"/v1/blocks/{block['id']}")
     count, lost = flow.state_rebuild(stack.source, stack.connection)
     assert (count, lost) == (4, [])
-    assert {change.action for change in stack.plan().changes} <= {"record"}
+    assert {change.action for change in stack.plan().changes} <= {"mark"}
 
 
 def test_moved_keeps_agent_and_memory(stack: Fleet) -> None:
@@ -429,7 +429,7 @@ def test_moved_keeps_agent_and_memory(stack: Fleet) -> None:
         + "\n    moved: [{from: agents.boss, to: agents.chief}]\n"
     )
     plan = stack.plan()
-    assert {c.action for c in plan.changes} == {"record"}
+    assert {c.action for c in plan.changes} == {"mark"}
     assert {c.reason for c in plan.changes} >= {"moved from agents.boss"}
     stack.apply()
     assert stack.agent("boss")["id"] == boss["id"]

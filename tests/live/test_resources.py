@@ -126,7 +126,7 @@ def test_prune_keeps_archive_used_by_foreign_agent(stack: Fleet) -> None:
         stack.raw.patch(f"/v1/agents/{guest}/archives/attach/{object_id(stack, 'archives.a')}").raise_for_status()
         stack.write("blocks: {b: {value: x}}")
         assert [(str(u.address), u.reason) for u in stack.plan(prune=True).unmanaged] == [
-            ("archives.a", "kept: 1 agents outside this plan use it")
+            ("archives.a", "kept: 1 agent outside this plan uses it")
         ]
     finally:
         stack.raw.delete(f"/v1/agents/{guest}")
@@ -400,7 +400,7 @@ def test_plan_refuses_delete_of_agent_that_manages_foreign_group(stack: Fleet, a
     with pytest.raises(PlanError) as refused:
         flow.apply(stack.source, stack.connection, DESTROY_ALL)
     (problem,) = refused.value.problems
-    assert problem.message == f"agents.a cannot die before group {group}, which needs it"
+    assert problem.message == f"agents.a cannot be deleted before group {group}, which needs it"
     assert problem.hint == f"delete group {group} first, or keep agents.a"
     assert stack.agent("a")["id"] == agent["id"]
     stack.raw.delete(f"/v1/groups/{group}").raise_for_status()

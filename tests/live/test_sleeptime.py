@@ -267,7 +267,7 @@ def test_moved_renames_sleeptime_agent_with_primary(stack: SleeptimeStack) -> No
     stack.build()
     before = stack.all_paths()
     stack.write(key="bob", more=", name: ann", top="moved: [{from: agents.ann, to: agents.bob}]\n")
-    assert {action for action, _, _ in changes(stack.fleet.plan())} == {"record"}
+    assert {action for action, _, _ in changes(stack.fleet.plan())} == {"mark"}
     stack.fleet.apply()
     assert stack.all_paths() == before
     assert sorted(str(live.address) for live in stack.fleet.state()) == [

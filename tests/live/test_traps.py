@@ -7,7 +7,7 @@ import pytest
 from lettaform import flow
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import Guarded, LettaformError, PlanError
-from lettaform.model import Answer, Plan, Step
+from lettaform.model import Answer, Call, Plan
 from tests.live.fleet import TOOL, Fleet, RequestLog, changes
 
 
@@ -45,7 +45,7 @@ def test_apply_recompiles_prompt_left_by_interrupted_apply(fleet: Fleet, monkeyp
     fleet.write("agents: {a: {system: The second prompt.}}")
     call = Sender._call
 
-    async def killed(sender: Sender, step: Step) -> Answer:
+    async def killed(sender: Sender, step: Call) -> Answer:
         raise LettaformError("the process died here")
 
     monkeypatch.setattr(Sender, "_call", killed)

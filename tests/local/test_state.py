@@ -20,19 +20,19 @@ STARTED = state.State(
 ).with_process("letta", Process(12, "345"))
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_read_returns_what_was_written(tmp_path: Path) -> None:
     state.write(tmp_path, STARTED)
     assert state.read(tmp_path) == STARTED
 
 
-def test_only_the_owner_can_read_it_and_it_has_no_password(tmp_path: Path) -> None:
+def test_the_file_is_private_and_contains_no_password(tmp_path: Path) -> None:
     state.write(tmp_path, STARTED)
     assert stat.S_IMODE(state.file_of(tmp_path).stat().st_mode) == 0o600
     assert "open sesame" not in state.file_of(tmp_path).read_text()
     assert [file.name for file in tmp_path.iterdir()] == ["dev.json"]
 
 
-def test_there_is_none_where_nothing_was_started(tmp_path: Path) -> None:
+def test_a_folder_without_a_server_has_no_state(tmp_path: Path) -> None:
     assert state.read(tmp_path) is None
 
 
@@ -48,13 +48,13 @@ def test_there_is_none_where_nothing_was_started(tmp_path: Path) -> None:
         '{"format": 1, "processes": {}, "unknown": 1}',
     ],
 )
-def test_a_broken_file_is_said_to_be_broken(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_is_an_error(tmp_path: Path, text: str) -> None:
     state.file_of(tmp_path).write_text(text)
     with pytest.raises(LocalError, match="cannot read"):
         state.read(tmp_path)
 
 
-def test_a_file_of_another_format_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_an_error(tmp_path: Path) -> None:
     state.file_of(tmp_path).write_text('{"format": 2}')
     with pytest.raises(LocalError, match="another version"):
         state.read(tmp_path)

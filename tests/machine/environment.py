@@ -248,8 +248,8 @@ class Environment:
             state[body["id"]]["files"] = sorted([each["original_file_name"], each["content"]] for each in files)
         for body in bodies["block"]:  # only the state names objects without room for a mark
             stack = next((tag for tag in body["tags"] if tag.startswith("lettaform:stack=")), "")
-            if stack and any(tag.startswith("lettaform:record") for tag in body["tags"]):
-                for address, id in json.loads(body["value"])["ids"].items():
+            if stack and any(tag.startswith("lettaform:state") for tag in body["tags"]):
+                for address, id in json.loads(body["value"]).get("ids", {}).items():
                     if address.partition(".")[0] in WITHOUT_MARK and id in state:
                         state[id]["tags"] = sorted([f"lettaform:addr={address}", stack])
         return state

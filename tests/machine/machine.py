@@ -983,7 +983,7 @@ class _RunChecker:
                 self.ours[id] = claim
         for body in self.after.values():  # a copy of the object at its address belongs to no stack
             if _is_state(body) and f"lettaform:stack={self.stack}" in body["tags"]:
-                for copy in json.loads(body["value"])["copies"]:
+                for copy in json.loads(body["value"]).get("duplicates", ()):
                     self.ours.pop(copy, None)
         self.machine.ever_ours |= self.ours.keys()
 
@@ -1047,7 +1047,7 @@ def _delete_order(item: tuple[str, Mapping[str, Any]]) -> tuple[int, str]:
 
 
 def _is_state(body: Mapping[str, Any]) -> bool:
-    return any(tag.startswith("lettaform:record") for tag in body["tags"])
+    return any(tag.startswith("lettaform:state") for tag in body["tags"])
 
 
 def _claim(body: Mapping[str, Any], stack: str) -> str | None:
@@ -1117,7 +1117,7 @@ def _with_names_for_ids(before: Objects, state: Objects) -> dict[str, list[dict[
         if _is_state(body):
             state_body = json.loads(body["value"])
             fields["value"] = {
-                key: state_body.get(key) for key in ("ids", "marks", "protected", "copies", "environment")
+                key: state_body.get(key) for key in ("ids", "marks", "protected", "duplicates", "environment")
             }
             for address, mark in (state_body.get("marks") or {}).items():  # digests of ids
                 for field in fleet.REFERS.get(address.partition(".")[0], {}).keys() & mark.get("base", {}).keys():

@@ -72,6 +72,7 @@ def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> 
         machine.clear()
 
 
+@pytest.mark.thorough
 @cases(40, 8)
 def test_promises_hold_for_random_histories(start: Start, history: list[Call]) -> None:
     in_memory(start, history)

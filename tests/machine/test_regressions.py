@@ -85,7 +85,7 @@ def test_move_onto_existing_object_is_refused(machine: Machine) -> None:
     spec = machine.specs[A]
     spec["agents"]["bob"] = spec["agents"].pop("ann")
     spec["moved"] = [["agents.ann", "agents.bob"]]
-    assert "agents.ann cannot become agents.bob: both are alive" in refused_message(machine, PlanOptions(prune=True))
+    assert "agents.ann cannot become agents.bob: both exist" in refused_message(machine, PlanOptions(prune=True))
 
 
 @pytest.mark.parametrize("at", range(1, 14))
@@ -137,7 +137,7 @@ def test_block_held_by_other_agent_is_listed_kept_and_unmarked_by_destroy(machin
     plan = machine.plan(A, PlanOptions(prune=True)).plan
     assert plan is not None
     assert [(u.id, u.reason) for u in plan.unmanaged] == [
-        (human, "its agent let it go, and another agent has it: kept")
+        (human, "its agent detached it, and another agent has it: kept")
     ]
     assert not plan
     machine.apply(A, PlanOptions(destroy=True, allow_destroy=("*",)))

@@ -1,4 +1,4 @@
-"""Manifests with one thing wrong each, and all that is said about it: line:column, message, hint."""
+"""Manifests with one mistake each, and the problems that `load` reports: line:column, message, hint."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ TOOL = 'def shout(text: str) -> str:\n    """Shout."""\n    return text\n'
 
 @dataclass(frozen=True)
 class Broken:
-    """A manifest, and what `load` must say: `line:column message → hint`, one per problem.
+    """A manifest, and the problems that `load` reports, each as `line:column message → hint`.
 
-    shape   the JSON Schema must reject it, too
+    shape  the JSON Schema rejects it, too
+    files  other files of the project
+    words  arguments of `load`
     """
 
     name: str
     text: str
-    said: tuple[str, ...]
+    reported: tuple[str, ...]
     shape: bool = False
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     words: Mapping[str, Any] = field(default_factory=dict)
 
 
-def broken(name: str, text: str, *said: str, **words: Any) -> Broken:
-    return Broken(name, text, said, **words)
+def broken(name: str, text: str, *reported: str, **words: Any) -> Broken:
+    return Broken(name, text, reported, **words)
 
 
 CASES = (
@@ -75,7 +77,7 @@ CASES = (
     broken(
         "no stack",
         "agents: {}\n",
-        "1:1 `stack` is missing → add `stack: …`",
+        "1:1 `stack` is required → add `stack: …`",
     ),
     broken(
         "stack",
@@ -86,7 +88,7 @@ CASES = (
     broken(
         "stack is a number",
         "stack: 5\n",
-        "1:8 stack: expected letters a-z, digits and `-`, got the number 5 → put it in quotes",
+        "1:8 stack: expected letters a-z, digits and `-`, got the number 5 → quote the value",
         shape=True,
     ),
     broken(
@@ -110,25 +112,25 @@ CASES = (
     broken(
         "number where a text is wanted",
         "stack: s\nblocks: {b: {value: 12}}\n",
-        "2:21 value: expected a text, got the number 12 → put it in quotes",
+        "2:21 value: expected a text, got the number 12 → quote the value",
         shape=True,
     ),
     broken(
         "text where a list is wanted",
         "stack: s\nblocks: {o: {}}\nagents: {a: {blocks: o}}\n",
-        "3:22 blocks: expected a list, got the text 'o' → write a list: [o]",
+        "3:22 blocks: expected a list, got the text 'o' → write a list: `[o]`",
         shape=True,
     ),
     broken(
         "quoted number",
         'stack: s\nblocks: {b: {limit: "500"}}\n',
-        "2:21 limit: expected a whole number, got the text '500' → write it without quotes",
+        "2:21 limit: expected a whole number, got the text '500' → remove the quotes",
         shape=True,
     ),
     broken(
         "quoted bool",
         'stack: s\nblocks: {b: {read_only: "true"}}\n',
-        "2:25 read_only: expected true or false, got the text 'true' → write it without quotes",
+        "2:25 read_only: expected true or false, got the text 'true' → remove the quotes",
         shape=True,
     ),
     broken(
@@ -146,7 +148,7 @@ CASES = (
     broken(
         "type in a map",
         "stack: s\nagents: {a: {secrets: {KEY: 12345}}}\n",
-        "2:29 secrets.KEY: expected a text → put it in quotes",
+        "2:29 secrets.KEY: expected a text → quote the value",
         shape=True,
     ),
     broken(
@@ -156,7 +158,7 @@ CASES = (
         shape=True,
     ),
     broken(
-        "form",
+        "pattern",
         "stack: s\nagents: {a: {model: gpt}}\n",
         "2:21 model: expected a text of the form `provider/model`, got the text 'gpt'",
         shape=True,
@@ -164,19 +166,22 @@ CASES = (
     broken(
         "empty label",
         'stack: s\nblocks: {b: {label: ""}}\n',
-        "2:21 label: expected a text that is not empty, got the text ''",
+        "2:21 label: expected a non-empty text, got the text ''",
         shape=True,
     ),
     broken(
         "enum",
         "stack: s\nagents: {a: {agent_type: memgpt_agnet}}\n",
-        ("2:26 agent_type: expected one of its values, got the text 'memgpt_agnet' → did you mean `memgpt_agent`?"),
+        (
+            "2:26 agent_type: expected one of the allowed values, got the text 'memgpt_agnet' → did you mean "
+            "`memgpt_agent`?"
+        ),
         shape=True,
     ),
     broken(
         "policy",
         "stack: s\nblocks: {b: {policy: {value: sede}}}\n",
-        "2:30 blocks.b.policy.value: expected one of its values, got the text 'sede' → did you mean `seed`?",
+        "2:30 blocks.b.policy.value: expected one of the allowed values, got the text 'sede' → did you mean `seed`?",
         shape=True,
     ),
     broken(
@@ -188,29 +193,29 @@ CASES = (
     broken(
         "policy of own blocks",
         "stack: s\nagents: {a: {policy: {memory: seed}}}\n",
-        ("2:23 agents.a.policy: unknown key `memory` → each of them says it for itself: `memory: {KEY: {policy: …}}`"),
+        "2:23 agents.a.policy: unknown key `memory` → set the policy of each entry: `memory: {KEY: {policy: …}}`",
         shape=True,
     ),
     broken(
         "ignored field",
         "stack: s\nagents: {a: {lifecycle: {ignore_changes: [descripton]}}}\n",
         (
-            "2:43 agents.a.lifecycle.ignore_changes.0: expected one of its values, got the text 'descripton'"
-            " → did you mean `description`?"
+            "2:43 agents.a.lifecycle.ignore_changes.0: expected one of the allowed values, got the text "
+            "'descripton' → did you mean `description`?"
         ),
         shape=True,
     ),
     broken(
-        "ignored and owned",
+        "ignore_changes and another policy",
         "stack: s\nblocks:\n  b: {policy: {value: yield}, lifecycle: {ignore_changes: [value]}}\n",
-        "3:60 lifecycle.ignore_changes: `value` has the policy `yield`, too → keep one of the two",
+        "3:60 lifecycle.ignore_changes: `value` also has the policy `yield` → remove one of the two",
     ),
     broken(
         "variable type",
         "stack: s\nvariables: {v: {type: int, default: 1}}\n",
         (
-            "2:23 variables.v.type: expected one of its values, got the text 'int' → one of: string, number,"
-            " bool, list, map"
+            "2:23 variables.v.type: expected one of the allowed values, got the text 'int' → one of: string, "
+            "number, bool, list, map"
         ),
         shape=True,
     ),
@@ -218,8 +223,8 @@ CASES = (
         "null that clears nothing",
         "stack: s\nagents:\n  a: {model: null}\n",
         (
-            "3:14 `model` cannot be cleared on the server → leave the line out, or write `!unset`, to leave "
-            "the field unmanaged"
+            "3:14 `model` cannot be null: the server cannot clear it → remove the line, or write `!unset`, to "
+            "leave the field unmanaged"
         ),
         shape=True,
     ),
@@ -227,22 +232,24 @@ CASES = (
         "memory null",
         "stack: s\nagents:\n  a: {memory: null}\n",
         (
-            "3:15 `memory` cannot be cleared on the server → leave the line out, or write `!unset`, to leave"
-            " the field unmanaged"
+            "3:15 `memory` cannot be null: the server cannot clear it → remove the line, or write `!unset`, to "
+            "leave the field unmanaged"
         ),
         shape=True,
     ),
     broken(
         "own block null",
         "stack: s\nagents:\n  a: {memory: {human: null}}\n",
-        "3:23 agents.a.memory.human: expected a text or a map, got null"
-        " → `!unset` takes back what stands in the defaults",
+        (
+            "3:23 agents.a.memory.human: expected a text or a map, got null → write `!unset` to remove what "
+            "`defaults` sets"
+        ),
         shape=True,
     ),
     broken(
         "label of an own block",
         "stack: s\nagents:\n  a: {memory: {human: {label: x}}}\n",
-        "3:24 the key of an own block is its `label` → leave the line out",
+        "3:24 `label` cannot be set: the key of an own block is its `label` → remove the line",
         shape=True,
     ),
     broken(
@@ -254,7 +261,7 @@ CASES = (
     broken(
         "moved without to",
         "stack: s\nmoved: [{from: agents.a}]\n",
-        "2:9 `to` is missing in moved.0 → add `to: …`",
+        "2:9 `to` is required in moved.0 → add `to: …`",
         shape=True,
     ),
     broken(
@@ -287,7 +294,7 @@ CASES = (
         "4:13 tools: there is no tool `web_serach` → did you mean `web_search`?",
     ),
     broken(
-        "address for a key",
+        "address in place of a key",
         "stack: s\nblocks: {o: {}}\nagents: {a: {blocks: [blocks.o]}}\n",
         "3:23 blocks: there is no block `blocks.o` → did you mean `o`?",
     ),
@@ -297,9 +304,9 @@ CASES = (
         "3:23 blocks: there is no block `b[z]` → did you mean `b[y]`?",
     ),
     broken(
-        "reference twice",
+        "duplicate reference",
         "stack: s\nblocks: {b: {for_each: [x]}}\nagents: {a: {blocks: [b, 'b[x]']}}\n",
-        "3:26 blocks: blocks.b[x] stands twice → leave one out",
+        "3:26 blocks: blocks.b[x] is listed twice → remove one",
     ),
     broken(
         "unknown object",
@@ -309,17 +316,17 @@ CASES = (
     broken(
         "unknown field of an object",
         'stack: s\nagents:\n  boss: {}\n  a: {description: "${agents.boss.nam}"}\n',
-        "4:21 `${agents.boss.nam}`: there is no `nam` → did you mean `name`?",
+        "4:21 `${agents.boss.nam}`: there is no field `nam` → did you mean `name`?",
     ),
     broken(
-        "object, not a value",
+        "object in place of a value",
         'stack: s\nagents:\n  boss: {}\n  a: {description: "${agents.boss}"}\n',
-        "4:21 `${agents.boss}` names an object, not a value → ${agents.boss.id}",
+        "4:21 `${agents.boss}` is an object, not a value → did you mean `${agents.boss.id}`?",
     ),
     broken(
-        "no index",
+        "declaration with for_each without an index",
         'stack: s\nagents: {w: {for_each: [x]}}\noutputs: {o: "${agents.w.id}"}\n',
-        "3:15 `agents.w` is made by `for_each`: name one of them → did you mean `agents.w[x]`?",
+        "3:15 `agents.w` has `for_each`: add the key of an instance → did you mean `agents.w[x]`?",
     ),
     broken(
         "wrong index",
@@ -332,40 +339,74 @@ CASES = (
         "3:15 there is no `agents.w.memory.humn` → did you mean `agents.w.memory.human`?",
     ),
     broken(
-        "left out",
+        "object that is not created",
         'stack: s\nagents: {w: {when: false}}\noutputs: {o: "${agents.w.id}"}\n',
-        "3:15 `agents.w` is left out by its `when`",
+        "3:15 `agents.w` is not created: its `when` is false",
     ),
     broken(
-        "circle",
+        "field cycle",
         "stack: s\n"
         "agents:\n"
         '  a: {description: "${agents.b.description}"}\n'
         '  b: {description: "${agents.a.description}"}\n',
         (
-            "3:20 fields that are taken from one another: agents.a.description → agents.b.description → "
-            "agents.a.description"
+            "3:20 these fields take their values from one another: agents.a.description → agents.b.description "
+            "→ agents.a.description → set one of them directly"
         ),
+    ),
+    broken(
+        "cycle of references",
+        "stack: s\nagents:\n  a: {system: 'Ask ${agents.b.id}.'}\n  b: {metadata: {boss: '${agents.a.id}'}}\n",
+        (
+            "3:20 cycle of references: agents.a → agents.b → agents.a → remove one of these references, so that "
+            "one object can be created first: agents.a → agents.b at lettaform.yaml:3:20, "
+            "agents.b → agents.a at lettaform.yaml:4:25"
+        ),
+    ),
+    broken(
+        "reference to itself",
+        "stack: s\nagents:\n  a:\n    description: I am ${agents.a.id}\n",
+        (
+            "4:23 agents.a refers to itself: agents.a → agents.a → remove the reference: an object has no ID "
+            "before it is created: agents.a → agents.a at lettaform.yaml:4:23"
+        ),
+    ),
+    broken(
+        "passage with a reference",
+        "stack: s\nagents: {a: {}}\narchives:\n  k: {passages: ['of ${agents.a.id}']}\n",
+        (
+            "4:18 passages.0: references to objects cannot be used here → it is compared by its text, which "
+            "must be known"
+        ),
+    ),
+    broken(
+        "imports as a map",
+        "stack: s\nagents: {a: {}}\nimports: {to: agents.a, id: x}\n",
+        "3:10 imports: expected a list, got a map → start each item with `- `",
+        shape=True,
     ),
     broken(
         "whole map of another object",
         'stack: s\nagents:\n  a: {metadata: {x: 1}}\n  b: {metadata: {y: "${agents.a.metadata}"}}\n',
-        "4:22 `${agents.a.metadata}` is a map → only texts, numbers and truth values can be taken from another object",
+        (
+            "4:22 `${agents.a.metadata}` is a map, which cannot be taken from another object → refer to a "
+            "text, a number, true or false inside it"
+        ),
     ),
     broken(
         "empty id",
         "stack: s\nagents: {a: {}}\nblocks: {b: {external: true, id: ''}}\nimports: [{to: agents.a, id: ''}]\n",
-        "3:34 id: is empty",
-        "4:30 id: is empty",
+        "3:34 id: must not be empty",
+        "4:30 id: must not be empty",
     ),
     broken(
         "reference to another kind",
         'stack: s\ntools: {t: {source: t.py}}\nagents: {a: {blocks: ["${tools.t.id}"]}}\n',
-        "3:23 blocks: tools.t is none of blocks",
+        "3:23 blocks: expected an object of `blocks`, got tools.t",
         files={"t.py": TOOL},
     ),
     broken(
-        "label twice",
+        "two blocks with one label",
         "stack: s\n"
         "blocks: {shared: {label: human}}\n"
         "agents:\n"
@@ -373,31 +414,43 @@ CASES = (
         "    memory:\n"
         "      human: x\n"
         "    blocks: [shared]\n",
-        "7:14 two blocks of agents.a have the label `human` → the other stands at lettaform.yaml:6:7",
+        (
+            "7:14 two blocks of agents.a have the label `human` → rename or remove one of the two; the other "
+            "is at lettaform.yaml:6:7"
+        ),
     ),
     broken(
-        "label twice, shared",
+        "two shared blocks with one label",
         "stack: s\nblocks: {one: {label: x}, two: {label: x}}\nagents:\n  a:\n    blocks: [one, two]\n",
-        "5:19 two blocks of agents.a have the label `x` → the other stands at lettaform.yaml:5:14",
+        (
+            "5:19 two blocks of agents.a have the label `x` → rename or remove one of the two; the other is at "
+            "lettaform.yaml:5:14"
+        ),
     ),
     broken(
-        "function twice",
+        "two tools with one function",
         "stack: s\ntools:\n  one: {source: t.py}\n  two: {source: t.py}\n",
-        ("4:3 tools.two and tools.one are one tool, `shout`, on the server → the other stands at lettaform.yaml:3:3"),
+        (
+            "4:3 tools.two and tools.one are the same tool on the server: `shout` → rename or remove one of "
+            "the two; the other is at lettaform.yaml:3:3"
+        ),
         files={"t.py": TOOL},
     ),
     broken(
         "reserved tag",
         "stack: s\nblocks: {b: {tags: [x, 'lettaform:stack=s']}}\n",
         (
-            "2:24 tags: 'lettaform:stack=s' begins with `lettaform:`, which is reserved → it is where "
-            "lettaform keeps its marks"
+            "2:24 tags: 'lettaform:stack=s' starts with `lettaform:`, which is reserved → lettaform uses it to "
+            "mark the objects that it manages: choose another one"
         ),
     ),
     broken(
         "reserved metadata",
         "stack: s\nagents: {a: {metadata: {lettaform: 1}}}\n",
-        "2:36 metadata: the key `lettaform` is reserved → it is where lettaform keeps its marks",
+        (
+            "2:36 metadata: the key `lettaform` is reserved → lettaform uses it to mark the objects that it "
+            "manages: choose another one"
+        ),
     ),
     broken(
         "name that the server refuses",
@@ -405,7 +458,7 @@ CASES = (
         "3:13 name: 'a/b' is not a name that the server takes → letters, digits, space, `-`, `_`, `'`",
     ),
     broken(
-        "key that is no name",
+        "key that is not a valid name",
         "stack: s\nagents:\n  a/b: {}\n",
         "3:3 name: 'a/b' is not a name that the server takes → letters, digits, space, `-`, `_`, `'`",
     ),
@@ -423,31 +476,31 @@ CASES = (
     broken(
         "tool without source",
         "stack: s\ntools:\n  t: {tags: [x]}\n",
-        "3:3 `source` is missing",
+        "3:3 `source` is required → add `source: …`",
     ),
     broken(
         "tool with a schema alone",
         "stack: s\ntools:\n  t: {json_schema: {}}\n",
-        "3:3 `source` is missing",
+        "3:3 `source` is required → add `source: …`",
     ),
     broken(
         "schema without a name",
         "stack: s\ntools:\n  t: {source: t.ts, json_schema: {description: x}}\n",
-        "3:3 `source` and `json_schema` give it no name",
+        "3:3 no name can be derived from `source` and `json_schema` → add `name` to the schema",
         files={"t.ts": "export const x = 1\n"},
     ),
     broken(
         "tool with a name",
         "stack: s\ntools:\n  t: {name: x, source: t.py}\n",
-        "3:7 name: is read from the object's other fields → leave the line out",
+        "3:7 name: cannot be set: the server derives it from `source` and `json_schema` → remove the line",
         files={"t.py": TOOL},
     ),
     broken(
         "source of one line",
         "stack: s\ntools:\n  t: {source: get_weather}\n",
         (
-            "3:15 source: the text 'get_weather' is no path that ends in .py or .ts, and no text of several "
-            "lines → write a path, or the text itself after `source: |`"
+            "3:15 source: expected a path that ends in .py or .ts, or a text of several lines; got the text "
+            "'get_weather' → write a path, or the text itself after `source: |`"
         ),
     ),
     broken(
@@ -489,57 +542,69 @@ CASES = (
     broken(
         "external without a name",
         "stack: s\nblocks: {b: {external: true}}\n",
-        "2:24 an external object is found by exactly one of: name; id; stack and address",
+        (
+            "2:24 an external object needs exactly one of: `name`; `id`; `stack` and `address` → for example "
+            "`{external: true, name: NAME}`"
+        ),
     ),
     broken(
-        "external twice",
+        "external with name and id",
         "stack: s\nblocks: {b: {external: true, name: x, id: y}}\n",
-        "2:24 an external object is found by exactly one of: name; id; stack and address",
+        (
+            "2:24 an external object needs exactly one of: `name`; `id`; `stack` and `address` → for example "
+            "`{external: true, name: NAME}`"
+        ),
     ),
     broken(
         "external with a value",
         "stack: s\nblocks: {b: {external: true, name: x, value: y}}\n",
-        ("2:39 `value` of an external object is never written → it is found by name, by id, or by stack and address"),
+        (
+            "2:39 `value` cannot be set: external objects are never changed → remove the line; an external "
+            "object has only `name`, `id`, or `stack` and `address`"
+        ),
     ),
     broken(
         "external at no address",
         "stack: s\nblocks: {b: {external: true, stack: t, address: blocks..b}}\n",
-        "2:49 `blocks..b` is not an address → as in agents.supervisor",
+        "2:49 `blocks..b` is not an address → write an address such as `agents.supervisor`",
     ),
     broken(
         "id without external",
         "stack: s\nblocks: {b: {id: block-1}}\n",
-        "2:14 only an external object has `id` → or add `external: true`",
+        "2:14 only external objects have `id` → add `external: true`",
     ),
     broken(
         "name for a label",
         "stack: s\nblocks: {b: {name: x}}\n",
-        "2:14 only an external object has `name` → did you mean `label`?",
+        "2:14 only external objects have `name` → did you mean `label`?",
     ),
     broken(
-        "moved from what is there",
+        "moved from a declared address",
         "stack: s\nagents: {a: {}, b: {}}\nmoved: [{from: agents.a, to: agents.b}]\n",
-        "3:16 `agents.a` is still declared → take it out of `agents`, or this line away",
+        "3:16 `agents.a` is still declared → remove it from `agents`, or remove this entry",
     ),
     broken(
-        "moved to nothing",
+        "moved to an address that is not declared",
         "stack: s\nagents: {boss: {}}\nmoved: [{from: agents.a, to: agents.bos}]\n",
-        "3:30 nothing is declared at `agents.bos` → did you mean `agents.boss`?",
+        "3:30 `agents.bos` is not declared → did you mean `agents.boss`?",
     ),
     broken(
         "moved to another kind",
         "stack: s\nblocks: {b: {}}\nmoved: [{from: agents.a, to: blocks.b}]\n",
-        "3:30 `agents.a` cannot become `blocks.b`: they are different kinds",
+        (
+            "3:30 `agents.a` cannot be moved to `blocks.b`: they are of different kinds → an object can be "
+            "moved only within its section"
+        ),
     ),
     broken(
         "moved twice",
         "stack: s\nagents: {b: {}}\nmoved: [{from: agents.a, to: agents.b}, {from: agents.a, to: agents.b}]\n",
-        "3:48 `agents.a` moves twice → the other stands at lettaform.yaml:3:16",
+        "3:48 `agents.a` is moved twice → remove one of the two; the other is at lettaform.yaml:3:16",
     ),
     broken(
-        "no address",
+        "not an address",
         "stack: s\nagents: {a: {}}\nimports: [{to: 'agents.a[', id: x}]\n",
-        "3:16 `agents.a[` is not an address → as in agents.supervisor",
+        "3:16 `agents.a[` is not an address → write an address such as `agents.supervisor`",
     ),
     broken(
         "no such section",
@@ -549,17 +614,17 @@ CASES = (
     broken(
         "imported twice",
         "stack: s\nagents: {a: {}, b: {}}\nimports: [{to: agents.a, id: x}, {to: agents.b, id: x}]\n",
-        "3:53 `x` is imported twice → the other stands at lettaform.yaml:3:30",
+        "3:53 `x` is imported twice → remove one of the two; the other is at lettaform.yaml:3:30",
     ),
     broken(
         "imported external",
         "stack: s\nagents: {a: {external: true, id: x}}\nimports: [{to: agents.a, id: x}]\n",
-        "3:16 `agents.a` is external: it is used, and never ours → take `external` away, or this line",
+        "3:16 `agents.a` is external and cannot be imported → remove `external`, or remove this import",
     ),
     broken(
         "removed but declared",
         "stack: s\nagents: {a: {}}\nremoved: [{from: agents.a}]\n",
-        "3:18 `agents.a` is still declared → take it out of `agents`, or this line away",
+        "3:18 `agents.a` is still declared → remove it from `agents`, or remove this entry",
     ),
     # --- expressions ---
     broken(
@@ -575,27 +640,27 @@ CASES = (
     broken(
         "unknown head",
         "stack: s\nagents:\n  a: {description: 'x ${vars.region}'}\n",
-        "3:23 `${vars.region}` means nothing → did you mean `var`?",
+        "3:23 `${vars.region}` refers to nothing → did you mean `var`?",
     ),
     broken(
-        "no expression",
+        "not an expression",
         "stack: s\nagents:\n  a: {description: 'x ${1 + 1}'}\n",
-        "3:23 `${1 + 1}` is not an expression → write `$${` for the two characters themselves",
+        "3:23 `${1 + 1}` is not an expression → write `$${` for a literal `${`",
     ),
     broken(
-        "unclosed",
+        "expression without a closing brace",
         "stack: s\nagents:\n  a: {description: 'x ${var.region'}\n",
-        "3:23 `${` without `}` after it → write `$${` for the two characters themselves",
+        "3:23 `${` without `}` → write `$${` for a literal `${`",
     ),
     broken(
-        "each outside",
+        "each without for_each",
         "stack: s\nagents:\n  a: {description: '${each.key}'}\n",
-        "3:21 `${each.key}` has a meaning only beside `for_each`",
+        "3:21 `${each.key}` can be used only in objects with `for_each` → add `for_each` to the object",
     ),
     broken(
-        "each what",
+        "unknown member of each",
         "stack: s\nagents:\n  a: {for_each: [x], description: '${each.item}'}\n",
-        "3:36 `${each.item}` means nothing → ${each.key} or ${each.value}",
+        "3:36 `${each.item}` refers to nothing → write `${each.key}` or `${each.value}`",
     ),
     broken(
         "each field",
@@ -605,12 +670,12 @@ CASES = (
     broken(
         "list in a text",
         "stack: s\nvariables: {l: {type: list, default: [a]}}\nagents:\n  a: {description: 'x ${var.l}'}\n",
-        "4:23 `${var.l}` is a list, which does not fit into a text → it can only stand alone",
+        "4:23 `${var.l}` is a list, which cannot be part of a text → use the expression as the whole value",
     ),
     broken(
         "environment",
         "stack: s\nagents:\n  a: {description: 'x ${environment}'}\n",
-        "3:23 `${environment}` is not known: none was chosen → choose one with -e",
+        "3:23 `${environment}` has no value: no environment is selected → select one with -e",
     ),
     broken(
         "unset environment variable",
@@ -625,7 +690,7 @@ CASES = (
     broken(
         "type inside an expression",
         "stack: s\nvariables: {v: {type: list, default: [a, 1]}}\nagents:\n  a: {tags: '${var.v}'}\n",
-        "4:13 tags.1: expected a text, got the number 1 → put it in quotes",
+        "4:13 tags.1: expected a text, got the number 1 → quote the value",
     ),
     broken(
         "id for a number",
@@ -644,8 +709,9 @@ CASES = (
         "environment outside a secret",
         "stack: s\nagents:\n  a: {description: 'x ${env.TOKEN}'}\n",
         (
-            "3:20 description: a secret cannot stand here → secrets may only fill fields that are secret; "
-            "for a plain value, declare a variable with `env: NAME`"
+            "3:20 description: a secret cannot be used here → secrets can be used only in secret fields, such "
+            "as `secrets` of an agent; to read a value that is not secret from the environment, declare a "
+            "variable with `env: NAME`"
         ),
         words={"environ": {"TOKEN": "hunter22"}},
     ),
@@ -653,81 +719,87 @@ CASES = (
         "secret variable outside a secret",
         "stack: s\nvariables: {k: {secret: true, default: hunter22}}\nblocks:\n  b: {value: '${var.k}'}\n",
         (
-            "4:14 value: a secret cannot stand here → secrets may only fill fields that are secret; for a "
-            "plain value, declare a variable with `env: NAME`"
+            "4:14 value: a secret cannot be used here → secrets can be used only in secret fields, such as "
+            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
+            "variable with `env: NAME`"
         ),
     ),
     broken(
         "secret in an output",
         "stack: s\nvariables: {k: {secret: true, default: hunter22}}\noutputs: {o: '${var.k}'}\n",
-        "3:14 outputs.o: a secret cannot stand here → outputs are shown",
+        "3:14 outputs.o: a secret cannot be used here → remove it: outputs are shown to everybody who runs a plan",
     ),
     broken(
         "secret in for_each",
         "stack: s\nvariables: {k: {secret: true, default: hunter22}}\nagents: {a: {for_each: ['${var.k}']}}\n",
         (
-            "3:24 for_each: a secret cannot stand here → secrets may only fill fields that are secret; for a"
-            " plain value, declare a variable with `env: NAME`"
+            "3:24 for_each: a secret cannot be used here → secrets can be used only in secret fields, such as "
+            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
+            "variable with `env: NAME`"
         ),
     ),
     broken(
         "secret in a path",
         "stack: s\nagents: {a: {system: !file '${env.TOKEN}'}}\n",
         (
-            "2:22 !file: a secret cannot stand here → secrets may only fill fields that are secret; for a "
-            "plain value, declare a variable with `env: NAME`"
+            "2:22 !file: a secret cannot be used here → secrets can be used only in secret fields, such as "
+            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
+            "variable with `env: NAME`"
         ),
         words={"environ": {"TOKEN": "hunter22"}},
     ),
     broken(
         "secret list",
         "stack: s\nvariables: {k: {secret: true, type: list, default: [hunter22]}}\n",
-        "2:16 variables.k: a secret is a string → leave out its `type`",
+        "2:16 variables.k: a secret variable must be a string → remove its `type`",
     ),
     broken(
         "secret and reference",
         "stack: s\nblocks: {b: {}}\nagents:\n  a: {secrets: {K: '${env.TOKEN} ${blocks.b.id}'}}\n",
-        "4:20 a secret and a reference cannot stand in one text",
+        "4:20 a text cannot contain both a secret and a reference to an object → use two fields or two texts",
         words={"environ": {"TOKEN": "hunter22"}},
     ),
     # --- variables ---
     broken(
-        "no value",
+        "variable without a value",
         "stack: s\nvariables:\n  region: {env: REGION}\n",
-        ("3:11 the variable `region` has no value → --var region=…, a --var-file, or LETTAFORM_VAR_region, or REGION"),
+        (
+            "3:11 the variable `region` has no value → add a `default`, use --var region=… or --var-file, or "
+            "set LETTAFORM_VAR_region or REGION"
+        ),
     ),
     broken(
         "unknown --var",
         "stack: s\nvariables: {region: {default: x}}\n",
-        "--var regoin: no such variable is declared → did you mean `region`?",
+        "--var regoin: there is no variable `regoin` → did you mean `region`?",
         words={"variables": {"regoin": "y"}},
     ),
     broken(
         "--var of a wrong type",
         "stack: s\nvariables: {n: {type: number, default: 1}}\n",
-        "the variable `n` from --var: expected a number, got the text 'many' → as in 5",
+        "the variable `n` from --var: expected a number, got the text 'many' → write a value such as `5`",
         words={"variables": {"n": "many"}},
     ),
     broken(
         "--var list",
         "stack: s\nvariables: {n: {type: list, default: []}}\n",
-        "the variable `n` from --var: expected a list, got the text 'a, b' → as in [a, b]",
+        "the variable `n` from --var: expected a list, got the text 'a, b' → write a value such as `[a, b]`",
         words={"variables": {"n": "a, b"}},
     ),
     broken(
         "default of a wrong type",
         "stack: s\nvariables: {n: {default: [a]}}\n",
-        "2:26 the variable `n`: expected a text, got a list → declare it: `type: list`",
+        "2:26 the variable `n`: expected a text, got a list → declare the type: `type: list`",
     ),
     broken(
         "default with an expression",
         "stack: s\nvariables: {n: {default: 'x ${var.m}'}, m: {default: y}}\n",
-        "2:26 the default of `n` holds an expression; it cannot → `$${` for the characters themselves",
+        "2:26 the default of `n` must not contain an expression → write `$${` for a literal `${`",
     ),
     broken(
         "var-file with an unknown name",
         "stack: s\nvariables: {region: {default: x}}\n",
-        "v.json:1:12 no variable `regoin` is declared → did you mean `region`?",
+        "v.json:1:12 there is no variable `regoin` → did you mean `region`?",
         files={"v.json": '{"regoin": 1}'},
         words={"variable_files": ["v.json"]},
     ),
@@ -745,16 +817,16 @@ CASES = (
     ),
     # --- for_each, when ---
     broken(
-        "for_each twice",
+        "duplicate item of for_each",
         "stack: s\nagents:\n  a: {for_each: [x, x]}\n",
-        "3:21 for_each: 'x' stands twice → each item makes one object",
+        "3:21 for_each: 'x' is listed twice → each item creates one object: remove one",
     ),
     broken(
         "for_each of lists",
         "stack: s\nagents:\n  a: {for_each: [[x]]}\n",
         (
-            "3:18 for_each: expected texts in the list, got a list → use a map, whose keys become the "
-            "indexes, for anything else"
+            "3:18 for_each: expected a text or a whole number, got a list → for other values use a map: its "
+            "keys become the indexes"
         ),
     ),
     broken(
@@ -769,12 +841,12 @@ CASES = (
         "4:17 for_each: expected a list or a map, got the text 'x'",
     ),
     broken(
-        "for_each of what is not made",
+        "for_each of an object",
         "stack: s\nblocks: {b: {}}\nagents:\n  a: {for_each: ['${blocks.b.id}']}\n",
-        "4:19 `${blocks.b.id}` is not known here → nothing has been made yet",
+        "4:19 `${blocks.b.id}` is not known here → objects cannot be used here: use a literal or a variable",
     ),
     broken(
-        "when",
+        "when that is not true or false",
         "stack: s\nvariables: {v: {default: x}}\nagents:\n  a: {when: '${var.v}'}\n",
         "4:13 when: expected true or false, got the text 'x'",
     ),
@@ -795,36 +867,36 @@ CASES = (
         "file outside",
         "stack: s\nagents:\n  a: {system: !file ../secret.md}\n",
         (
-            "3:15 `../secret.md` lies outside the project → move it into the project, or run with -C on the "
-            "folder that holds both"
+            "3:15 `../secret.md` is outside the project → move the file into the project, or use -C with a "
+            "folder that contains both"
         ),
     ),
     broken(
         "absolute file",
         "stack: s\nagents:\n  a: {system: !file /etc/hostname}\n",
-        "3:15 `/etc/hostname` is an absolute path → write it relative to this file",
+        "3:15 `/etc/hostname` is an absolute path → write a path relative to this file",
     ),
     broken(
-        "file in nowhere",
+        "file in a missing folder",
         "stack: s\nagents:\n  a: {system: !file nowhere/x.md}\n",
         "3:15 there is no file `nowhere/x.md` → there is no folder `nowhere`",
     ),
     broken(
-        "folder for a file",
+        "folder in place of a file",
         "stack: s\nagents:\n  a: {system: !file prompts}\n",
-        "3:15 `prompts` is a folder → name a file in it",
+        "3:15 `prompts` is a folder → name a file inside it",
         files={"prompts/x.md": "x"},
     ),
     broken(
         "file that is not text",
         "stack: s\nagents:\n  a: {system: !file x.md}\n",
-        "x.md:1:4 byte 0xff is not UTF-8 → save the file as UTF-8",
+        "x.md:1:4 the byte 0xff is not valid UTF-8 → save the file as UTF-8",
         files={"x.md": b"abc\xff"},
     ),
     broken(
         "not JSON",
         "stack: s\nagents:\n  a: {metadata: !json x.json}\n",
-        "x.json:2:6 not JSON: Expecting ':' delimiter",
+        "x.json:2:6 invalid JSON: Expecting ':' delimiter",
         files={"x.json": '{"a": 1,\n "b" 2}'},
     ),
     broken(
@@ -834,15 +906,15 @@ CASES = (
         files={"x.json": "[1]"},
     ),
     broken(
-        "JSON twice",
+        "duplicate key in JSON",
         "stack: s\nagents:\n  a: {metadata: !json x.json}\n",
-        "x.json:1:1 not JSON that lettaform takes: the key 'a' stands twice in one object",
+        "x.json:1:1 invalid JSON: the key 'a' is defined twice in one object",
         files={"x.json": '{"a": 1, "a": 2}'},
     ),
     broken(
-        "tag where it cannot stand",
+        "tag that is not allowed",
         "stack: !file x\n",
-        "1:8 stack: `!file` cannot stand here, expected letters a-z, digits and `-`",
+        "1:8 stack: expected letters a-z, digits and `-`; `!file` is not allowed here",
         files={"x": "s"},
     ),
     broken(
@@ -854,25 +926,25 @@ CASES = (
     broken(
         "include outside",
         "stack: s\ninclude: ['../*.yaml']\n",
-        "2:11 `../*.yaml` leads outside the project → only files inside the project are included",
+        "2:11 `../*.yaml` matches files outside the project → only files inside the project can be included",
     ),
     broken(
-        "include says it, too",
+        "object defined in two files",
         "stack: s\ninclude: [b.yaml]\nagents: {a: {}}\n",
-        "b.yaml:2:3 `agents.a` is already defined at lettaform.yaml:3:10 → keep one of the two",
+        "b.yaml:2:3 `agents.a` is already defined at lettaform.yaml:3:10 → remove one of the two",
         files={"b.yaml": "agents:\n  a: {}\n"},
     ),
     # --- YAML ---
     broken(
-        "key twice",
+        "duplicate key",
         "stack: s\nagents:\n  a: {}\n  b: {}\n  a: {}\n",
-        "5:3 the key `a` stands twice: here and in line 3 → keep one of the two",
+        "5:3 the key `a` is defined twice: here and in line 3 → remove one of the two",
     ),
     broken(
         "indentation",
         "stack: s\nagents:\n  a:\n    name: x\n   model: a/b\n",
         (
-            "5:4 not YAML: did not find expected key → while parsing a block mapping, which begins in line "
+            "5:4 invalid YAML: did not find expected key → while parsing a block mapping that starts in line "
             "3; check the indentation"
         ),
     ),
@@ -880,124 +952,124 @@ CASES = (
         "tab",
         "stack: s\nagents:\n\ta: {}\n",
         (
-            "3:1 not YAML: found character that cannot start any token → YAML is indented with spaces; this "
-            "line begins with a tab"
+            "3:1 invalid YAML: found character that cannot start any token → indent with spaces; this line is "
+            "indented with a tab"
         ),
     ),
     broken(
         "unclosed list",
         "stack: s\nagents: {a: {tags: [x, y}}\n",
         (
-            "2:25 not YAML: did not find expected ',' or ']' → check brackets, quotes and indentation here "
-            "and in the line above; quote a text that holds `: ` or ` #`"
+            "2:25 invalid YAML: did not find expected ',' or ']' → check brackets, quotes and indentation in "
+            "this line and the previous one; quote texts with `: ` or ` #`"
         ),
     ),
     broken(
         "colon in a text",
         "stack: s\nagents: {}\noutputs:\n  o: a: b\n",
         (
-            "4:7 not YAML: mapping values are not allowed in this context → check brackets, quotes and "
-            "indentation here and in the line above; quote a text that holds `: ` or ` #`"
+            "4:7 invalid YAML: mapping values are not allowed in this context → check brackets, quotes and "
+            "indentation in this line and the previous one; quote texts with `: ` or ` #`"
         ),
     ),
     broken(
         "octal",
         "stack: s\nagents:\n  a: {metadata: {zip: 01234}}\n",
         (
-            "3:23 `01234` is eight-based to some readers and ten-based to others → put it in quotes if it is"
-            ' a text: "01234"'
+            "3:23 `01234` is ambiguous: YAML 1.1 reads it as octal, YAML 1.2 as decimal → if it is a text, "
+            'quote it: "01234"'
         ),
     ),
     broken(
         "infinite",
         "stack: s\nagents: {a: {metadata: {x: .inf, y: 1e999, z: 123456789012345678901234567890}}}\n",
-        '2:28 `.inf` is not a number that JSON knows → put it in quotes if it is a text: ".inf"',
-        '2:37 `1e999` is too large a number → put it in quotes if it is a text: "1e999"',
+        '2:28 `.inf` is not a valid number in JSON → if it is a text, quote it: ".inf"',
+        '2:37 the number `1e999` is too large → if it is a text, quote it: "1e999"',
         (
-            "2:47 `123456789012345678901234567890` is too large a number → put it in quotes if it is a text:"
-            ' "123456789012345678901234567890"'
+            "2:47 the number `123456789012345678901234567890` is too large → if it is a text, quote it: "
+            '"123456789012345678901234567890"'
         ),
     ),
     broken(
         "unknown tag",
         "stack: s\nagents: {a: {system: !fiel x.md}}\n",
-        "2:22 the tag `!fiel` means nothing here → did you mean `!file`?",
+        "2:22 unknown tag `!fiel` → did you mean `!file`?",
     ),
     broken(
         "Python tag",
         "stack: !!python/object/apply:os.system [id]\n",
-        "1:8 the tag `!!python/object/apply:os.system` means nothing here → one of: !file, !json, !unset",
+        "1:8 unknown tag `!!python/object/apply:os.system` → one of: !file, !json, !unset",
     ),
     broken(
         "merge key",
         "stack: s\nx: &x {}\nagents: {a: {<<: *x}}\n",
         "2:1 unknown key `x`",
-        "3:14 merge keys (`<<`) are not part of YAML 1.2 → write the fields out, or say them once in `defaults`",
+        "3:14 merge keys (`<<`) are not part of YAML 1.2 → write the fields out, or set them under `defaults`",
     ),
     broken(
         "two documents",
         "stack: s\n---\nstack: t\n",
         (
-            "2:1 a second document begins here → one file, one document; put the rest into another file and "
-            "name it in `include`"
+            "2:1 a second document starts here → a file contains one document; move the rest to another file "
+            "and list it under `include`"
         ),
     ),
     broken(
         "key that is a list",
         "stack: s\n? [a]\n: b\n",
-        "2:3 a key must be a plain text",
+        "2:3 a key must be a text",
     ),
     broken(
         "unknown alias",
         "stack: s\nagents: *agents\n",
-        "2:9 `*agents` refers to nothing above → quote a text that begins with `*`",
+        "2:9 the alias `*agents` has no anchor `&agents` before it → a text that starts with `*` must be quoted",
     ),
     broken(
         "alias of itself",
         "stack: s\nagents: &a {b: *a}\n",
-        "2:16 `*a` stands inside what it refers to",
+        "2:16 the alias `*a` is inside the value that it refers to",
     ),
     broken(
         "empty",
         "",
-        "1:1 the file is empty → a manifest begins with `stack: NAME`",
+        "1:1 the file is empty → a manifest starts with `stack: NAME`",
     ),
     broken(
         "comment only",
         "# nothing\n",
-        "1:1 the file is empty → a manifest begins with `stack: NAME`",
+        "1:1 the file is empty → a manifest starts with `stack: NAME`",
     ),
     broken(
         "a text",
         "hello\n",
-        "1:1 expected a map of sections, got the text 'hello' → begin with `stack: NAME`",
+        "1:1 expected a map of sections, got the text 'hello' → a manifest starts with `stack: NAME`",
     ),
     broken(
         "UTF-16",
         "stack: s\n",
-        "1:1 the file is UTF-16 → save it as UTF-8",
+        "1:1 the file is encoded in UTF-16 → save the file as UTF-8",
         files={"lettaform.yaml": b"\xff\xfes\x00t\x00a\x00c\x00k\x00:\x00 \x00s\x00\n\x00"},
     ),
     broken(
         "byte order mark",
         "stack: s\n",
-        "1:1 the file begins with a byte order mark → save it as UTF-8 without BOM",
+        "1:1 the file starts with a byte order mark → save the file as UTF-8 without BOM",
         files={"lettaform.yaml": b"\xef\xbb\xbfstack: s\n"},
     ),
     broken(
         "Latin-1",
         "stack: s\n",
-        "2:21 byte 0xfc is not UTF-8 → save the file as UTF-8",
+        "2:21 the byte 0xfc is not valid UTF-8 → save the file as UTF-8",
         files={"lettaform.yaml": b"stack: s\nblocks: {b: {value: \xfcber}}\n"},
     ),
     broken(
         "NUL",
         "stack: s\nblocks: {b: {value: a\x00b}}\n",
-        "2:22 the character U+0000 may not stand in YAML → write it as an escape",
+        '2:22 the character U+0000 is not allowed in YAML → write it as an escape in a quoted text: "\\x00"',
     ),
     broken(
-        "unset in a list",
+        "unset as an item of a list",
         "stack: s\nagents: {a: {tags: [!unset ]}}\n",
-        "2:21 `!unset` takes away a field, not an item of a list",
+        "2:21 `!unset` removes a field of a map; it cannot be an item of a list",
     ),
 )

@@ -1,4 +1,4 @@
-"""A project in a folder of its own, in which the test stands."""
+"""A project in a temporary folder, which is the working directory of the test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lettaform.model import Manifest
 
 
 class Project:
-    """Files, and what loading them gives."""
+    """The files of a project, and the result of loading them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What is wrong is said exactly: where, what, and what would be right; nothing else is said beside it."""
+"""Every mistake is reported exactly once, with its place, a message and a hint."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def line(problem: Problem) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_says_exactly_what_is_wrong(case: Broken, project: Project) -> None:
+def test_reports_exactly_these_problems(case: Broken, project: Project) -> None:
     project.write(case.text, case.files)
-    assert tuple(map(line, project.problems(**case.words))) == case.said
+    assert tuple(map(line, project.problems(**case.words))) == case.reported
 
 
-def test_names_are_unique() -> None:
+def test_case_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-def test_time_zone(project: Project) -> None:
+def test_a_misspelled_time_zone_gets_a_suggestion(project: Project) -> None:
     project.write("stack: s\nagents: {a: {timezone: Europe/Berln}}\n")
     (problem,) = project.problems()
     assert problem.hint == "Europe/Berlin"
@@ -57,39 +57,41 @@ variables:
 BAD = "blocks:\n  x:\n    value: y\n   limit: 3\n"
 
 
-def test_all_ten_at_once(project: Project) -> None:
-    """A file that is no YAML ends its own reading alone; so it is the variables' here."""
+def test_ten_problems_are_reported_at_once(project: Project) -> None:
+    """Invalid YAML stops the reading of its own file only, here a file of variables."""
     project.write(TEN, {"bad.yaml": BAD, "prompts/boss.md": "x"})
     assert list(map(line, project.problems(variable_files=["bad.yaml"]))) == [
-        "bad.yaml:4:4 not YAML: did not find expected key"
-        " → while parsing a block mapping, which begins in line 2; check the indentation",
+        "bad.yaml:4:4 invalid YAML: did not find expected key"
+        " → while parsing a block mapping that starts in line 2; check the indentation",
         "2:1 unknown key `agnets` → did you mean `agents`?",
-        "8:3 the key `other` stands twice: here and in line 7 → keep one of the two",
-        "11:17 agent_type: expected one of its values, got the text 'memgpt_agnet' → did you mean `memgpt_agent`?",
+        "8:3 the key `other` is defined twice: here and in line 7 → remove one of the two",
+        "11:17 agent_type: expected one of the allowed values, got the text 'memgpt_agnet'"
+        " → did you mean `memgpt_agent`?",
         "12:21 context_window: expected a whole number, got the text 'big'",
         "13:13 there is no variable `modle` → did you mean `model`?",
         "14:13 there is no file `prompts/bos.md` → did you mean `prompts/boss.md`?",
-        "15:18 `../secret.md` lies outside the project"
-        " → move it into the project, or run with -C on the folder that holds both",
-        "17:14 two blocks of agents.a have the label `human` → the other stands at lettaform.yaml:16:14",
+        "15:18 `../secret.md` is outside the project"
+        " → move the file into the project, or use -C with a folder that contains both",
+        "17:14 two blocks of agents.a have the label `human`"
+        " → rename or remove one of the two; the other is at lettaform.yaml:16:14",
         "19:14 blocks: there is no block `organisation` → did you mean `organization`?",
     ]
 
 
-def test_what_an_unread_file_may_hold_is_not_missed(project: Project) -> None:
+def test_what_may_be_in_an_unreadable_file_is_not_reported_as_undeclared(project: Project) -> None:
     project.write(TEN + "include: [bad.yaml]\n", {"bad.yaml": BAD, "prompts/boss.md": "x"})
-    said = set(map(line, project.problems()))
-    assert len(said) == 8
-    assert not [words for words in said if "modle" in words or "organisation" in words]
+    found = set(map(line, project.problems()))
+    assert len(found) == 8
+    assert not [text for text in found if "modle" in text or "organisation" in text]
 
 
-def test_problems_name_address_and_field(project: Project) -> None:
+def test_problems_have_address_and_field(project: Project) -> None:
     project.write("stack: s\nagents:\n  a:\n    tool_rules: [{}, x]\n    memory: {human: {limt: 1}}\n")
-    told = [(problem.address, problem.field) for problem in project.problems()]
-    assert told == [("agents.a", "tool_rules.1"), ("agents.a.memory.human", "limt")]
+    found = [(problem.address, problem.field) for problem in project.problems()]
+    assert found == [("agents.a", "tool_rules.1"), ("agents.a.memory.human", "limt")]
 
 
-def test_secrets_are_never_told(project: Project) -> None:
+def test_secrets_are_never_shown(project: Project) -> None:
     project.write(
         """
         stack: s

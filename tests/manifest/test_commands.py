@@ -1,4 +1,4 @@
-"""validate, schema, init: options and words."""
+"""The commands validate, schema and init."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ WRONG = "stack: s\nagents:\n  a: {modle: a/b}\n  b: {model: '50%,:'}\n"
 def test_validate(project: Project) -> None:
     project.write("stack: s\nagents: {a: {memory: {human: x}, tools: [web_search]}}\ninclude: ['x/*.yaml']\n")
     done = run("validate")
-    assert (done.exit_code, done.stdout) == (0, "ok: 2 objects in the stack s\n")
-    assert "matches no file" in done.stderr
+    assert (done.exit_code, done.stdout) == (0, "The manifest is valid: 2 objects in stack s.\n")
+    assert "no file matches `x/*.yaml`" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_validate_as_json(arguments: list[str], project: Project) -> None:
     project.write(WRONG)
     done = run(*arguments)
     assert done.exit_code == 1
-    told = json.loads(done.stdout)["problems"]
-    assert told[0] == {
+    problems = json.loads(done.stdout)["problems"]
+    assert problems[0] == {
         "file": "lettaform.yaml",
         "line": 3,
         "column": 7,
@@ -49,7 +49,7 @@ def test_validate_as_json(arguments: list[str], project: Project) -> None:
         "hint": "did you mean `model`?",
         "severity": "error",
     }
-    assert len(told) == 2
+    assert len(problems) == 2
     project.write("stack: s\n")
     assert json.loads(run(*arguments).stdout) == {"problems": []}
 
@@ -65,7 +65,7 @@ def test_validate_for_github(project: Project) -> None:
     ]
 
 
-def test_no_workflow_command_can_be_smuggled_in(project: Project) -> None:
+def test_a_manifest_cannot_inject_workflow_commands(project: Project) -> None:
     project.write('stack: s\nagents: {"a\\n::set-output x": {modle: a/b}}\n')
     lines = run("validate", "--format", "github").stdout.splitlines()
     assert lines
@@ -124,12 +124,12 @@ def test_init(project: Project) -> None:
     assert (project.folder / ".gitignore").read_text() == ".lettaform/\n"
 
 
-def test_init_overwrites_nothing(project: Project) -> None:
+def test_init_does_not_overwrite_files(project: Project) -> None:
     (project.folder / "prompts").mkdir()
     (project.folder / "prompts/worker.md").write_text("mine")
     done = run("init", "--ci", "github")
     assert done.exit_code == 1
-    assert "there is already prompts/worker.md" in done.stderr
+    assert "these files exist already: prompts/worker.md" in done.stderr
     assert [name for _, _, names in os.walk(project.folder) for name in names] == ["worker.md"]
 
 

@@ -1,4 +1,4 @@
-"""Each example is a manifest without problems that needs no input."""
+"""Every example is valid and needs no input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.mark.parametrize(
     "folder", sorted(path.parent for path in EXAMPLES.glob("*/lettaform.yaml")), ids=lambda p: p.name
 )
-def test_needs_nothing(folder: Path) -> None:
+def test_is_valid_without_input(folder: Path) -> None:
     manifest = load(folder, environ={})
     assert manifest.objects
     assert manifest.warnings == ()
@@ -31,6 +31,6 @@ def test_shared_memory_is_shared() -> None:
     assert "secret" not in str(manifest.outputs)
 
 
-def test_tool_rules_speak_of_the_functions() -> None:
+def test_tool_rules_refer_to_the_functions() -> None:
     values = load(EXAMPLES / "tools", environ={}).objects[Address.of("agents", "meteorologist")].values
     assert [rule["tool_name"] for rule in values["tool_rules"]] == ["convert_temperature", "advise_clothes"]

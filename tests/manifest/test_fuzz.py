@@ -1,4 +1,4 @@
-"""Whatever a file holds, what comes back is a Manifest or a ManifestError, and a Manifest has no holes."""
+"""For any file, `load` returns a Manifest without UNRESOLVED values or raises ManifestError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lettaform.errors import ManifestError
 from lettaform.kinds import kinds, sections
 from lettaform.manifest import load
 from lettaform.manifest.language import language
-from lettaform.manifest.node import HOLE
+from lettaform.manifest.node import UNRESOLVED
 from lettaform.model import Manifest
 
 everyday = settings(
@@ -27,12 +27,12 @@ everyday = settings(
 )
 
 
-def holes(value: Any) -> bool:
+def has_unresolved(value: Any) -> bool:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return any(holes(getattr(value, field.name)) for field in dataclasses.fields(value))
+        return any(has_unresolved(getattr(value, field.name)) for field in dataclasses.fields(value))
     if isinstance(value, Mapping):
-        return any(map(holes, value.values()))
-    return value is HOLE or (isinstance(value, list | tuple) and any(map(holes, value)))
+        return any(map(has_unresolved, value.values()))
+    return value is UNRESOLVED or (isinstance(value, list | tuple) and any(map(has_unresolved, value)))
 
 
 def outcome(data: bytes) -> None:
@@ -48,7 +48,7 @@ def outcome(data: bytes) -> None:
         assert found.problems
         assert "secret-value" not in str(found)
     else:
-        assert not holes(found)
+        assert not has_unresolved(found)
 
 
 @everyday
@@ -98,7 +98,7 @@ values = st.recursive(scalars, nested, max_leaves=12)
 
 
 def bodies(kind: str) -> st.SearchStrategy[Any]:
-    """Objects that are nearly right: their fields exist, and their values are anything."""
+    """Objects with existing fields and arbitrary values."""
     fields = st.sampled_from([*FIELDS[kind], "for_each", "when", "policy", "external", "name", "id"])
     return st.dictionaries(fields, values, max_size=4)
 

@@ -1,4 +1,4 @@
-"""What a good manifest means."""
+"""Valid manifests to the values that `load` returns."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_own_blocks_are_objects(project: Project) -> None:
     )
 
 
-def test_every_value_remembers_its_place(project: Project) -> None:
+def test_every_value_has_its_place(project: Project) -> None:
     project.write(
         "stack: s\nagents:\n  a:\n    tool_rules:\n      - {type: run_first, tool_name: x}\n    tags: [x, y]\n"
     )
@@ -80,7 +80,7 @@ def test_every_value_remembers_its_place(project: Project) -> None:
     assert desired.place_of("name") == desired.place
 
 
-def test_silence_and_null(project: Project) -> None:
+def test_fields_that_are_not_set_and_null(project: Project) -> None:
     project.write("stack: s\nagents: {a: {description: null, metadata: {gone: null, kept: 1}, secrets: {K: null}}}\n")
     assert values(project.load(), "agents.a") == {
         "name": "a",
@@ -144,7 +144,7 @@ def test_references(project: Project) -> None:
     assert at("blocks.never") not in manifest.objects
 
 
-def test_what_is_declared_comes_before_what_the_server_has(project: Project) -> None:
+def test_declared_tools_take_precedence_over_built_in_ones(project: Project) -> None:
     project.write("stack: s\ntools: {web_search: {external: true, id: tool-1}}\nagents: {a: {tools: [web_search]}}\n")
     assert project.load().objects[at("tools.web_search")].external == External(id="tool-1")
 
@@ -172,7 +172,7 @@ def test_references_in_texts(project: Project) -> None:
     assert a["timezone"] == Ref(at("agents.boss"), "timezone")
 
 
-def test_joined_texts_are_flat(project: Project) -> None:
+def test_templates_are_not_nested(project: Project) -> None:
     project.write(
         """
         stack: s
@@ -186,31 +186,31 @@ def test_joined_texts_are_flat(project: Project) -> None:
 
 
 def chain(field: str, length: int) -> str:
-    """Agents that each take something from the next; `field` says what, with N for the next one's number."""
+    """Agents that each refer to the next one. `field`: their fields, with N for the number of the next one."""
     agents = "".join(f"  a{n}: {field.replace('N', str(n + 1))}\n" for n in range(length))
     return f"stack: s\nagents:\n{agents}  a{length}: {{description: {'x' * 100}}}\n"
 
 
-def test_a_long_way_from_object_to_object_ends(project: Project) -> None:
-    """Each is deep, and asks the next: no stack would do."""
+def test_deeply_nested_values_across_objects_are_rejected(project: Project) -> None:
+    """Each value is nested deeply and refers to the next: evaluating them all would overflow the stack."""
     project.write(chain("{metadata: " + "{x: " * 90 + '"${agents.aN.metadata.x}"' + "}" * 90 + "}", 50))
-    assert any("lists and maps are needed to tell this" in problem.message for problem in project.problems())
+    assert any("nested lists and maps" in problem.message for problem in project.problems())
 
 
-def test_many_steps_from_object_to_object_end(project: Project) -> None:
+def test_long_chains_of_fields_are_rejected(project: Project) -> None:
     project.write(chain('{description: "${agents.aN.description}"}', 20))
     assert values(project.load(), "agents.a0")["description"] == "x" * 100
     project.write(chain('{description: "${agents.aN.description}"}', 500))
-    assert any("taken from one another" in problem.message for problem in project.problems())
+    assert any("take their values from one another" in problem.message for problem in project.problems())
 
 
-def test_texts_do_not_double_for_ever(project: Project) -> None:
+def test_texts_that_grow_exponentially_are_rejected(project: Project) -> None:
     project.write(chain('{description: "${agents.aN.description}${agents.aN.description}"}', 25))
     (problem,) = project.problems()
-    assert problem.message == "expressions make texts of more than 64000000 characters"
+    assert problem.message == "the expressions produce more than 64000000 characters"
 
 
-def test_a_number_that_is_not_known_yet(project: Project) -> None:
+def test_a_number_that_is_known_after_apply(project: Project) -> None:
     project.write('stack: s\nagents: {a: {}, b: {context_window: "${agents.a.context_window}"}}\n')
     assert values(project.load(), "agents.b")["context_window"] == Ref(at("agents.a"), "context_window")
 
@@ -332,7 +332,7 @@ def test_environments(project: Project) -> None:
     assert at("agents.extra") in prod.objects
 
 
-def test_an_empty_line_in_an_environment_wipes_nothing_out(project: Project) -> None:
+def test_an_empty_line_in_an_environment_removes_nothing(project: Project) -> None:
     project.write(
         """
         stack: s
@@ -411,7 +411,7 @@ def test_variables_from_the_command_line(project: Project) -> None:
     }
 
 
-def test_which_value_of_a_variable_wins(project: Project, tmp_path: Path) -> None:
+def test_precedence_of_the_values_of_a_variable(project: Project, tmp_path: Path) -> None:
     project.write("stack: s\nvariables: {v: {env: V, default: default}}\nblocks: {b: {value: '${var.v}'}}\n")
     (tmp_path / "one.yaml").write_text("v: first file\n")
     (tmp_path / "two.json").write_text('{"v": "second file"}')
@@ -431,7 +431,7 @@ def test_a_misspelled_variable_of_the_environment_is_a_warning(project: Project)
     project.write("stack: s\nvariables: {region: {default: x}}\n")
     environ = {"LETTAFORM_VAR_regoin": "y", "LETTAFORM_VAR_of_somebody_else": "z"}
     (warning,) = project.load(environ=environ).warnings
-    assert warning.message == "LETTAFORM_VAR_regoin is set, but no such variable is declared"
+    assert warning.message == "LETTAFORM_VAR_regoin is set, but there is no variable `regoin`"
     assert warning.severity == "warning"
 
 
@@ -479,7 +479,7 @@ def test_json(project: Project) -> None:
     assert values(project.load(), "agents.a")["metadata"] == {"a": [1, 2.5, None, "${x}"]}
 
 
-# --- beside the objects ---
+# --- sections that are not objects ---
 
 
 def test_moved_imports_removed_outputs(project: Project) -> None:
@@ -538,7 +538,7 @@ def test_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_file_outside_the_project(tmp_path: Path) -> None:
     (tmp_path / "out.yaml").write_text("stack: s\n")
     (tmp_path / "project").mkdir()
-    with pytest.raises(ManifestError, match="lies outside the project"):
+    with pytest.raises(ManifestError, match="is outside the project"):
         load(tmp_path / "project", [tmp_path / "out.yaml"])
 
 
@@ -568,32 +568,36 @@ def test_include(project: Project) -> None:
 
 def test_an_include_that_matches_nothing_is_a_warning(project: Project) -> None:
     (warning,) = project.write("stack: s\ninclude: [teams/*.yaml]\n").load().warnings
-    assert warning.message == "`teams/*.yaml` matches no file"
+    assert warning.message == "no file matches `teams/*.yaml`"
 
 
 @pytest.mark.parametrize("how", ["system: !file link.md", "metadata: !json link.md"])
-def test_symlinks_lead_nowhere_outside(how: str, project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_symlinks_to_files_outside_the_project_are_rejected(
+    how: str, project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     outside = tmp_path_factory.mktemp("outside") / "secret.md"
     outside.write_text("{}")
     project.write(f"stack: s\nagents:\n  a: {{{how}}}\n")
     (project.folder / "link.md").symlink_to(outside)
     (problem,) = project.problems()
-    assert problem.message == "`link.md` lies outside the project"
+    assert problem.message == "`link.md` is outside the project"
 
 
-def test_includes_follow_no_symlink_outside(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_includes_do_not_follow_symlinks_outside_the_project(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (outside / "x.yaml").write_text("stack: s\n")
     project.write("stack: s\ninclude: [teams/*.yaml, 'link/*.yaml']\n", {"teams/a.yaml": "agents: {}\n"})
     (project.folder / "teams/b.yaml").symlink_to(outside / "x.yaml")
     (project.folder / "link").symlink_to(outside)
     assert [problem.message for problem in project.problems()] == [
-        "`teams/*.yaml` leads outside the project",
-        "`link/*.yaml` leads outside the project",
+        "`teams/*.yaml` matches files outside the project",
+        "`link/*.yaml` matches files outside the project",
     ]
 
 
-def test_places_are_relative_to_where_people_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_are_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fleet").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "fleet/lettaform.yaml").write_text("stack: s\nagents: {a: {}}\n")

@@ -1,4 +1,4 @@
-"""A kind is a file: with it the language, its checks and its schema know the new section."""
+"""A new kind needs one file: it adds a section to the language, to its checks and to the schema."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_its_problems(project: Project) -> None:
     )
     assert list(map(line, project.problems())) == [
         "5:5 unknown field `ownr` → did you mean `owner`?",
-        "6:12 owner: `a` is 2 agents, and it takes one",
+        "6:12 owner: `a` stands for 2 agents; expected one",
         "7:13 weight: expected a number, got the text 'heavy'",
         "8:18 shelves.tall.parts.top: expected a map, got the text 'text'",
         "8:30 unknown field `wieght` → did you mean `weight`?",

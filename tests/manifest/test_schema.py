@@ -1,4 +1,4 @@
-"""The JSON Schema: current, true to the kinds, and never stricter than the loader."""
+"""The JSON Schema: up to date, complete, and never stricter than `load`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def validator() -> Draft202012Validator:
 
 
 def seen(node: Node) -> Any:
-    """A manifest as an editor sees it: tags are texts, or nothing."""
+    """A manifest as an editor sees it: the values of tags are texts or null."""
     if node.tag in (FILE, JSON, UNSET):
         return None if node.tag == UNSET else node.value
     if isinstance(node.value, dict):
@@ -53,14 +53,14 @@ def test_is_a_schema() -> None:
     assert {reference.removeprefix("#/$defs/") for reference in references} == set(schema()["$defs"])
 
 
-def test_says_every_line_of_every_kind() -> None:
+def test_describes_every_field_of_every_kind() -> None:
     for name, kind in kinds().items():
         properties = schema()["$defs"][name]["properties"]
         for field, line in kind.attrs().items():
             assert properties[field]["description"] == line.doc
 
 
-def test_nothing_unknown_is_allowed() -> None:
+def test_unknown_properties_are_not_allowed() -> None:
     def open_objects(part: Any, path: str, names: bool = False) -> list[str]:
         """`names`: its keys are fields, and one may be called `properties`."""
         if isinstance(part, list):
@@ -75,7 +75,7 @@ def test_nothing_unknown_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
-def test_takes_the_examples(example: Path) -> None:
+def test_accepts_the_examples(example: Path) -> None:
     source = example.read_text("utf-8")
     assert rejected(source) == []
     comment = source.splitlines()[0].removeprefix("# yaml-language-server: $schema=")
@@ -83,8 +83,8 @@ def test_takes_the_examples(example: Path) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.shape], ids=lambda case: case.name)
-def test_rejects_what_is_wrong_in_shape(case: Broken) -> None:
-    """The loader rejects these, too: `test_broken` says with which words."""
+def test_rejects_mistakes_of_form(case: Broken) -> None:
+    """`load` rejects these, too: see `test_broken`."""
     assert rejected(case.text)
 
 
@@ -112,7 +112,7 @@ agents:
 """
 
 
-def test_takes_expressions_wherever_the_loader_does() -> None:
+def test_accepts_expressions_where_load_does() -> None:
     assert rejected(EXPRESSIONS) == []
 
 

@@ -1,4 +1,4 @@
-"""YAML, strictly."""
+"""The strict subset of YAML that manifests are written in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 from lettaform.errors import Place
 from lettaform.manifest import text as reader
-from lettaform.manifest.node import HOLE, Node
+from lettaform.manifest.node import UNRESOLVED, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import DEPTH, EXPANDED, parse
 from lettaform.manifest.types import plain
@@ -61,13 +61,13 @@ def test_core_scalars(written: str, meant: Any) -> None:
 
 
 @pytest.mark.parametrize("written", ["012", "-012", "00", "9223372036854775808", "1e999", ".nan", "-.INF", "9" * 5000])
-def test_numbers_that_need_quotes(written: str) -> None:
+def test_ambiguous_numbers_need_quotes(written: str) -> None:
     node, said = read(f"v: {written}\n")
     assert node is not None
-    assert node.map["v"].value is HOLE
+    assert node.map["v"].value is UNRESOLVED
     assert len(said) == 1
     assert said[0].startswith("f:1:4: ")
-    assert "quotes" in said[0]
+    assert "quote it" in said[0]
 
 
 def test_keys_are_texts_as_written() -> None:
@@ -84,22 +84,22 @@ def test_aliases() -> None:
     assert not said
 
 
-def test_an_alias_bomb_is_refused_at_once() -> None:
+def test_exponential_aliases_are_rejected_quickly() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     before = time.process_time()
     node, said = read("\n".join(lines))
     assert time.process_time() - before < 1
     assert node is None
-    assert said == [f"f:5:45: aliases stand for more than {EXPANDED} values"]
+    assert said == [f"f:5:45: the aliases of this file stand for more than {EXPANDED} values"]
 
 
-def test_aliases_do_not_add_up_to_depth() -> None:
-    """Each step is shallow; together they would be deeper than any stack."""
+def test_aliases_cannot_exceed_the_depth_limit() -> None:
+    """Each alias is nested only 40 levels deep; together they would overflow the stack."""
     lines = ["a0: &a0 []"] + [f"a{n}: &a{n} " + "[" * 40 + f"*a{n - 1}" + "]" * 40 for n in range(1, 200)]
     _, said = read("\n".join(lines))
     assert len(said) == 1
-    assert said[0].endswith(f"more than {DEPTH} lists and maps inside one another")
+    assert said[0].endswith(f"lists and maps are nested more than {DEPTH} levels deep")
 
 
 @pytest.mark.parametrize(("open", "close"), [("[", "]"), ("{a: ", "}")])
@@ -107,7 +107,7 @@ def test_aliases_do_not_add_up_to_depth() -> None:
 def test_depth(open: str, close: str, deep: int) -> None:
     node, said = read(open * deep + close * deep)
     assert node is None
-    assert said == [f"f:1:{1 + len(open) * DEPTH}: more than {DEPTH} lists and maps inside one another"]
+    assert said == [f"f:1:{1 + len(open) * DEPTH}: lists and maps are nested more than {DEPTH} levels deep"]
     node, said = read(open * DEPTH + "1" + close * DEPTH)
     assert node is not None
     assert not said
@@ -135,8 +135,8 @@ def test_places() -> None:
 @pytest.mark.parametrize(
     "text", ["a: 1\nb: [x, {y: z}]\n", "a: b\n c: d\n", "a: !!python/name:os.system\n", "&x a: *x\n", ""]
 )
-def test_the_loader_in_python_says_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where PyYAML was built without libyaml, the words of its errors may differ, and their places too."""
+def test_the_pure_python_parser_gives_the_same_result(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without libyaml, PyYAML reports other messages and other places."""
 
     def seen() -> Any:
         node, said = read(text)

@@ -1,4 +1,4 @@
-"""Manifests and worlds by hand, as short as may be."""
+"""Hand-made manifests and observed values, and the passes of a plan over them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds, sections
 from lettaform.model import Desired, Live, Manifest, Mark, Observed, Plan, PlanOptions, State
-from lettaform.plan import make
+from lettaform.plan import Diff, diff, make
+from lettaform.plan.diff import look_up
+from lettaform.plan.lookup import Lookup
+from lettaform.plan.moves import move
 from lettaform.values import digest
 
 HERE = Place("lettaform.yaml", 1, 1)
@@ -47,7 +50,7 @@ def manifest(*objects: Desired, **words: Any) -> Manifest:
 
 
 def observed(*lives: Live, **words: Any) -> Observed:
-    """A observed whose record knows every top-level object."""
+    """Observed objects; the state knows each of them that is no part."""
     objects = {live.address: live for live in lives if live.address}
     marks = {a: live.mark for a, live in objects.items() if live.kind == "tool"}
     record = State({a: live.id for a, live in objects.items() if not a.parent}, marks, exists=bool(lives))
@@ -65,3 +68,20 @@ def short(made: Plan) -> list[tuple[str, str, list[str]]]:
 
 def keys(made: Plan) -> list[str]:
     return [f"{step.op} {step.key}" for step in made.steps]
+
+
+def lookup(wants: Manifest, has: Observed, **options: Any) -> Lookup:
+    """What the passes look things up in."""
+    chosen = PlanOptions(**options)
+    return look_up(wants, move(wants, has, chosen), chosen)
+
+
+def difference(wants: Manifest, has: Observed, **options: Any) -> Diff:
+    """The Diff, with its problems and guards."""
+    return diff(wants, has, PlanOptions(**options))
+
+
+def messages(wants: Manifest, has: Observed, **options: Any) -> list[str]:
+    """The messages of all problems and guards."""
+    found = difference(wants, has, **options)
+    return [problem.message for problem in (*found.problems, *found.guards)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
@@ -17,7 +17,10 @@ at = Address.parse
 
 
 def step(address: str, op: Any = "create", **words: Any) -> Step:
-    return Step(words.pop("key", address), op, at(address), words.pop("kind", "agent"), **words)
+    given = {"id": "agent-1"} if op in ("update", "attach", "detach", "delete", "call") else {}
+    given |= {"state": None} if op == "save_state" else {}
+    kinds: dict[str, Any] = {each.op: each for each in get_args(Step)}
+    return kinds[op](words.pop("key", address), at(address), words.pop("kind", "agent"), **given | words)
 
 
 def update(address: str = "agents.a", *fields_changed: FieldChange, **words: Any) -> Change:
@@ -30,7 +33,7 @@ def of(*changes: Change, **words: Any) -> Plan:
 
 
 def everything() -> Plan:
-    """Every action, every reason, every group."""
+    """A plan with every action, reason and group."""
     place = Place("lettaform.yaml", 41, 5)
     worker, text = at("agents.worker[emea]"), "First.\nSecond.\nThird.\nFourth.\nFifth.\n"
     return of(
@@ -84,7 +87,7 @@ def everything() -> Plan:
             fields_changed=(FieldChange("agent_type", "memgpt_agent", "letta_v1_agent"),),
         ),
         Change(at("agents.legacy"), "agent", "adopt", "agent-8", "marks only"),
-        Change(at("agents.boss"), "agent", "record", "agent-9", "moved from agents.chief"),
+        Change(at("agents.boss"), "agent", "mark", "agent-9", "moved from agents.chief"),
         Change(at("agents.gone"), "agent", "forget", "agent-10", "removed: {destroy: false}"),
         environment="prod",
         runtime=(
@@ -98,7 +101,7 @@ def everything() -> Plan:
 
 
 def hidden() -> Plan:
-    """A Secret wherever one can stand."""
+    """A plan with a Secret in every position."""
     entry = {"KEY": SECRET, "nested": {"list": [SECRET]}}
     changes = (
         Change(

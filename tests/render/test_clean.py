@@ -37,7 +37,7 @@ def test_clean(text: str, shown: str) -> None:
     assert clean(text) == shown
 
 
-def test_no_character_without_a_shape_gets_through() -> None:
+def test_every_invisible_character_is_replaced() -> None:
     unseen = {"Cc", "Cf", "Cs", "Zl", "Zp"}
     through = [
         f"U+{code:04X}"
@@ -47,12 +47,12 @@ def test_no_character_without_a_shape_gets_through() -> None:
     assert through == []
 
 
-def test_what_is_cleaned_can_be_written_anywhere() -> None:
+def test_clean_text_can_be_encoded_and_cleaned_again() -> None:
     clean(HOSTILE).encode("utf-8")
     assert clean(clean(HOSTILE)) == clean(HOSTILE)
 
 
-def test_one_line_stays_one_line() -> None:
+def test_clean_line_replaces_newlines_and_tabs() -> None:
     assert clean_line("a\nb\tc\r") == "a↵b⇥c␍"
 
 
@@ -60,9 +60,9 @@ def test_one_line_stays_one_line() -> None:
     ("line", "shown"),
     [("end  ", "end··"), ("  start", "  start"), ("\tx", "⇥   x"), ("a\xa0b", "a‹U+00A0›b"), ("x \t ", "x ⇥   ·")],
 )
-def test_spaces_of_a_changed_line_are_seen(line: str, shown: str) -> None:
+def test_clean_spaces_shows_unusual_and_trailing_spaces(line: str, shown: str) -> None:
     assert clean_spaces(line) == shown
 
 
-def test_redact_takes_the_longest_first_and_leaves_coincidences() -> None:
+def test_redact_replaces_the_longest_secret_first_and_keeps_short_ones() -> None:
     assert redact("key=abcdef, a b", ["a", "abcd", "abcdef"]) == "key=‹secret›, a b"

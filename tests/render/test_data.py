@@ -9,10 +9,11 @@ import jsonschema
 import pytest
 
 from lettaform import __version__
-from lettaform.errors import Diverged, Guarded, ManifestError, Place, Problem, ServerError
+from lettaform.errors import Guarded, ManifestError, Place, Problem, ServerError, Stale
 from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, Report
+from lettaform.plan import saved
 from lettaform.render import data
-from lettaform.values import Patch, Ref, Template
+from lettaform.values import UNREAD, Patch, Ref, Template
 
 from .samples import HOSTILE, SECRET, SENTINEL, at, everything, hidden, of, step, update
 
@@ -25,7 +26,7 @@ def test_the_published_schema_is_current() -> None:
 
 
 @pytest.mark.parametrize("plan", [everything(), hidden(), of(), Plan("s", "u", "v")])
-def test_plans_fit_the_schema_and_use_no_other_key(plan: Plan) -> None:
+def test_plans_are_valid_and_have_no_keys_outside_the_schema(plan: Plan) -> None:
     shown = json.loads(data.dumps(data.plan(plan)))
     schema = data.plan_schema()
     jsonschema.validate(shown, schema, cls=jsonschema.Draft202012Validator)
@@ -45,7 +46,7 @@ def test_plans_fit_the_schema_and_use_no_other_key(plan: Plan) -> None:
         (("summary", "create"), -1),
     ],
 )
-def test_the_schema_refuses_what_is_no_plan(path: tuple[Any, ...], value: Any) -> None:
+def test_the_schema_rejects_invalid_plans(path: tuple[Any, ...], value: Any) -> None:
     shown = json.loads(data.dumps(data.plan(everything())))
     inner = shown
     for key in path[:-1]:
@@ -55,7 +56,7 @@ def test_the_schema_refuses_what_is_no_plan(path: tuple[Any, ...], value: Any) -
         jsonschema.validate(shown, data.plan_schema(), cls=jsonschema.Draft202012Validator)
 
 
-def test_a_plan_is_the_object_of_the_contract() -> None:
+def test_the_json_of_a_plan() -> None:
     change = update(
         "agents.supervisor",
         FieldChange("system", "a", "b"),
@@ -75,7 +76,7 @@ def test_a_plan_is_the_object_of_the_contract() -> None:
             "replace": 0,
             "delete": 0,
             "adopt": 0,
-            "record": 0,
+            "mark": 0,
             "forget": 0,
             "runtime": 0,
             "conflict": 0,
@@ -124,7 +125,7 @@ def test_a_plan_is_the_object_of_the_contract() -> None:
     }
 
 
-def test_what_is_rare_is_there_when_it_is_said() -> None:
+def test_optional_keys_are_present_if_they_have_a_value() -> None:
     shown = data.plan(everything())
     assert shown["environment"] == "prod"
     assert shown["warnings"][0]["message"] == "the limit is low"
@@ -144,12 +145,12 @@ def test_what_is_rare_is_there_when_it_is_said() -> None:
         (float("inf"), "inf"),
     ],
 )
-def test_slots_and_what_json_lacks(value: Any, shown: Any) -> None:
-    assert data.plain(value) == shown
-    json.loads(data.dumps(data.plain(value)))
+def test_to_json(value: Any, shown: Any) -> None:
+    assert data.to_json(value) == shown
+    json.loads(data.dumps(data.to_json(value)))
 
 
-def test_json_is_ascii_and_loses_nothing() -> None:
+def test_json_is_ascii_and_lossless() -> None:
     line = data.dumps({"x": HOSTILE})
     assert line.isascii()
     assert line.isprintable()
@@ -159,7 +160,7 @@ def test_json_is_ascii_and_loses_nothing() -> None:
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-def test_events() -> None:
+def test_the_json_of_events() -> None:
     made = step("agents.a", fields={"secrets": {"K": SECRET}})
     start = Event("start", made, 0, 3)
     done = Event("done", made, 1, 3, 0.25, Outcome(made, "done", Answer("agent-1")))
@@ -179,7 +180,7 @@ def test_events() -> None:
     assert data.event(skipped)["because"] == "tools.t"
 
 
-def test_the_summary() -> None:
+def test_the_json_of_the_summary() -> None:
     outcomes = [Outcome(step(f"agents.a{n}"), "done") for n in range(9)]
     assert data.summary(Report(tuple(outcomes), 21, 1.4)) == {
         "event": "summary",
@@ -198,7 +199,7 @@ def test_the_summary() -> None:
 # --- errors and live objects -----------------------------------------------------------------------------------------
 
 
-def test_problems() -> None:
+def test_the_json_of_errors_and_problems() -> None:
     problem = Problem("wrong", Place("a.yaml", 3, 7), "right", "agents.a", "model")
     assert data.error(ManifestError([problem])) == {
         "problems": [
@@ -217,12 +218,12 @@ def test_problems() -> None:
     shown = data.error(Guarded("no", "--allow-destroy", [problem]))
     assert shown["error"] == {"type": "Guarded", "message": "no", "hint": "--allow-destroy", "exit_code": 7}
     assert shown["problems"][0]["address"] == "agents.a"
-    assert data.error(Diverged("both")) == {
-        "error": {"type": "Diverged", "message": "both", "hint": None, "exit_code": 4}
+    assert data.error(Stale("changed")) == {
+        "error": {"type": "Stale", "message": "changed", "hint": None, "exit_code": 6}
     }
 
 
-def test_live_objects_without_their_secrets() -> None:
+def test_secrets_of_live_objects_are_null() -> None:
     live = Live("agent", "agent-1", "boss", {"name": "boss", "secrets": {"KEY": SENTINEL}}, at("agents.boss"))
     shown = data.live(live, mark=True)
     assert shown["values"] == {"name": "boss", "secrets": {"KEY": None}}
@@ -230,7 +231,21 @@ def test_live_objects_without_their_secrets() -> None:
     assert "values" not in data.live(live, values=False)
 
 
-def test_a_create_has_no_id() -> None:
+def test_a_field_that_was_not_read_is_left_out() -> None:
+    live = Live("agent", "agent-1", "boss", {"name": "boss", "tags": UNREAD}, at("agents.boss"))
+    assert data.live(live)["values"] == {"name": "boss"}
+
+
+@pytest.mark.parametrize("plan", [everything(), hidden()])
+def test_the_schema_describes_exactly_what_a_saved_plan_holds(plan: Plan) -> None:
+    written = json.loads(data.dumps({**data.plan(plan), **saved.dump(plan)}))
+    schema = data.plan_schema()
+    jsonschema.validate(written, schema, cls=jsonschema.Draft202012Validator)
+    optional = {"environment", "warnings"}
+    assert schema["properties"].keys() - optional == written.keys() - optional
+
+
+def test_an_object_to_create_has_no_id() -> None:
     shown = data.plan(of(Change(at("agents.a"), "agent", "create")))["changes"][0]
     assert shown["id"] is None
     assert shown["place"] is None

@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 
-from lettaform.render.field_changes import Shown, Style, lay, show
+from lettaform.render.field_changes import Row, Style, layout, row
 from lettaform.render.paint import Paint
 from lettaform.values import Patch, Ref, Template
 
 from .samples import HOSTILE, SECRET, at
 
 plain = Style(Paint())
-birth = Style(Paint(), birth=True)
+creating = Style(Paint(), creating=True)
 tool = Ref(at("tools.get_weather"))
 
 
 def lines(old: Any, new: Any, style: Style = plain, **words: Any) -> list[str]:
-    return lay([show("x", old, new, style, **words)], style.paint)
+    return layout([row("x", old, new, style, **words)], style.paint)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def lines(old: Any, new: Any, style: Style = plain, **words: Any) -> list[str]:
         ),
     ],
 )
-def test_a_difference_is_said_as_small_as_it_can_be(old: Any, new: Any, shown: list[str]) -> None:
+def test_only_the_differing_part_of_a_value_is_shown(old: Any, new: Any, shown: list[str]) -> None:
     assert lines(old, new) == shown
 
 
@@ -61,16 +61,16 @@ def test_a_difference_is_said_as_small_as_it_can_be(old: Any, new: Any, shown: l
         ({"a": "x" * 30, "b": "y" * 30}, ["+ x", f'    a  "{"x" * 30}"', f'    b  "{"y" * 30}"']),
     ],
 )
-def test_birth_shows_what_will_be(value: Any, shown: list[str]) -> None:
-    assert lines(None, value, birth) == shown
+def test_values_of_an_object_to_create(value: Any, shown: list[str]) -> None:
+    assert lines(None, value, creating) == shown
 
 
-def test_verbose_shows_the_whole_text() -> None:
+def test_verbose_output_shows_whole_texts() -> None:
     text = "\n".join(map(str, range(100)))
-    assert len(lines(None, text, Style(Paint(), whole=True, birth=True))) == 101
+    assert len(lines(None, text, Style(Paint(), whole=True, creating=True))) == 101
 
 
-def test_a_limit_is_shown_and_a_text_beyond_it_stands_out() -> None:
+def test_a_text_above_its_limit_is_emphasized() -> None:
     style = Style(Paint(True), limit=10)
     assert lines("a\n", "a\nb\n", Style(Paint(), limit=10))[0] == "~ x  2 → 4 characters of 10"
     assert "\x1b[1;31m2 → 14 characters of 10\x1b[0m" in lines("a\n", "a" * 13 + "\n", style)[0]
@@ -79,15 +79,15 @@ def test_a_limit_is_shown_and_a_text_beyond_it_stands_out() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "style", "shown"),
     [
-        (None, SECRET, birth, "+ x  ‹secret›"),
+        (None, SECRET, creating, "+ x  ‹secret›"),
         ("a", SECRET, plain, "~ x  ‹secret› → ‹secret›"),
         ("a", None, plain, "- x  ‹secret› → null"),
-        (None, {"KEY": SECRET}, birth, "+ x  KEY=‹secret›"),
+        (None, {"KEY": SECRET}, creating, "+ x  KEY=‹secret›"),
         ({"OLD": "a"}, {"KEY": SECRET}, plain, "~ x  +KEY=‹secret› -OLD"),
         ({}, Patch(entries=(("KEY", SECRET),), drop=("OLD",)), plain, "~ x  +KEY=‹secret› -OLD"),
     ],
 )
-def test_of_a_secret_only_the_name_is_shown(old: Any, new: Any, style: Style, shown: str) -> None:
+def test_only_the_keys_of_secrets_are_shown(old: Any, new: Any, style: Style, shown: str) -> None:
     assert lines(old, new, style, secret=True) == [shown]
 
 
@@ -106,12 +106,12 @@ def test_of_a_secret_only_the_name_is_shown(old: Any, new: Any, style: Style, sh
         ({}, Patch(entries=((HOSTILE, HOSTILE),))),
     ],
 )
-@pytest.mark.parametrize("style", [plain, birth, Style(Paint(), whole=True)])
-def test_hostile_text_is_clean_wherever_it_stands(old: Any, new: Any, style: Style) -> None:
-    shown = "\n".join(lay([show(HOSTILE, old, new, style)], style.paint))
+@pytest.mark.parametrize("style", [plain, creating, Style(Paint(), whole=True)])
+def test_hostile_text_is_cleaned_in_every_position(old: Any, new: Any, style: Style) -> None:
+    shown = "\n".join(layout([row(HOSTILE, old, new, style)], style.paint))
     assert not set(shown) & set("\x1b\x07\x9b\u202e\r\u200b\x7f\ud800\U000e0041")
 
 
-def test_names_stand_in_a_column() -> None:
-    shown = [Shown("~", "a", "1"), Shown("+", "longer", "2"), Shown("-", "no value beside", below=("x",))]
-    assert lay(shown, Paint()) == ["~ a       1", "+ longer  2", "- no value beside", "    x"]
+def test_names_are_aligned_in_a_column() -> None:
+    rows = [Row("~", "a", "1"), Row("+", "longer", "2"), Row("-", "no value beside", details=("x",))]
+    assert layout(rows, Paint()) == ["~ a       1", "+ longer  2", "- no value beside", "    x"]

@@ -16,7 +16,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_frame_with_its_neighbours_a_caret_and_a_hint(here: Path) -> None:
+def test_source_lines_with_a_caret_and_a_hint(here: Path) -> None:
     (here / "lettaform.yaml").write_text("agents:\n  boss:\n    blocks: [organisation]\n    tools: []\n")
     problem = Problem("no block `organisation`", Place("lettaform.yaml", 3, 14), "did you mean `organization`?")
     assert problems.problem(problem) == (
@@ -43,9 +43,7 @@ def test_a_frame_with_its_neighbours_a_caret_and_a_hint(here: Path) -> None:
         ("x: 1", (0, 1), []),
     ],
 )
-def test_the_caret_stands_below_what_is_wrong(
-    here: Path, source: str, place: tuple[int, int], lines: list[str]
-) -> None:
+def test_the_caret_points_at_the_column(here: Path, source: str, place: tuple[int, int], lines: list[str]) -> None:
     (here / "a.yaml").write_bytes(source.encode())
     shown = problems.problem(Problem("wrong", Place("a.yaml", *place))).splitlines()
     assert shown == ["Error: wrong", f"  at a.yaml:{place[0]}:{place[1]}", *lines]
@@ -59,11 +57,11 @@ def test_a_long_line_is_cut_around_the_caret(here: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["missing.yaml", ".", "a\0b", "x" * 5000])
-def test_without_a_file_there_is_no_frame(here: Path, file: str) -> None:
+def test_no_source_lines_without_a_readable_file(here: Path, file: str) -> None:
     assert len(problems.problem(Problem("wrong", Place(file, 1, 1))).splitlines()) == 2
 
 
-def test_fifty_are_enough() -> None:
+def test_at_most_fifty_problems_are_shown() -> None:
     many = ManifestError([Problem(f"problem {number}", Place("a.yaml", number, 1)) for number in range(1, 64)])
     shown = problems.error(many, read=lambda file: None)
     assert "problem 50\n" in shown
@@ -83,7 +81,7 @@ def test_errors_without_a_place() -> None:
     assert problems.error(ManifestError([Problem("empty", severity="warning")])) == "Warning: empty\n"
 
 
-def test_a_plan_error_names_each_problem_and_no_hint_twice() -> None:
+def test_a_plan_error_shows_each_problem_and_each_hint_once() -> None:
     place = Place("a.yaml", 1, 1)
     found = [Problem("agents.a is protected", place, "--allow-destroy agents.a"), Problem("b, too", hint="see a")]
     error = Guarded("it would destroy", "--allow-destroy agents.a", found)
@@ -95,7 +93,7 @@ def test_a_plan_error_names_each_problem_and_no_hint_twice() -> None:
     assert problems.error(PlanError("alone", None, [Problem("alone", hint="x")])) == "Error: alone\n  → x\n"
 
 
-def test_problems_without_a_place_are_a_list() -> None:
+def test_problems_without_a_place_are_shown_as_a_list() -> None:
     error = Stale("it no longer fits", "plan again", [Problem("agents.a moved"), Problem("agents.b is gone", hint="x")])
     assert problems.error(error) == (
         "Error: it no longer fits\n  - agents.a moved\n  - agents.b is gone (x)\n  → plan again\n"
@@ -104,7 +102,7 @@ def test_problems_without_a_place_are_a_list() -> None:
     assert problems.error(many).endswith("  - moved 49\n  … and 10 more\n")
 
 
-def test_hostile_words_are_clean() -> None:
+def test_hostile_messages_are_cleaned() -> None:
     shown = problems.error(ManifestError([Problem(HOSTILE, Place(HOSTILE, 1, 1), HOSTILE)]))
     shown += problems.error(LettaformError(HOSTILE, HOSTILE))
     assert not set(shown) & set("\x1b\x07\x9b\u202e\r\u200b\x7f\ud800\U000e0041")

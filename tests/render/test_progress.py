@@ -18,10 +18,10 @@ def event(name: str, made: Step, **words: object) -> Event:
     return Event(name, made, 1, 4, 0.3, outcome)  # type: ignore[arg-type]
 
 
-create, record = step("agents.supervisor"), step("stack.state", "record", kind="stack")
-attach = step("agents.a", "link", id="agent-1", member=("tools", Ref(at("tools.t"))))
-detach = step("agents.a", "unlink", id="agent-1", member=("blocks", "block-1"))
-recompile = step("agents.a", "call", id="agent-1", member=("recompile", None))
+create, save = step("agents.supervisor"), step("stack.state", "save_state", kind="stack")
+attach = step("agents.a", "attach", field="tools", member=Ref(at("tools.t")))
+detach = step("agents.a", "detach", field="blocks", member="block-1")
+recompile = step("agents.a", "call", name="recompile")
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ recompile = step("agents.a", "call", id="agent-1", member=("recompile", None))
         (event("done", step("agents.a", "delete", id="agent-1")), "agents.a: destroyed (agent-1) in 0.3 s"),
         (event("done", attach), "agents.a: tools tools.t attached in 0.3 s"),
         (event("done", detach), "agents.a: blocks block-1 detached in 0.3 s"),
-        (event("done", recompile), "agents.a: recompile done in 0.3 s"),
-        (event("done", record), "stack.state: recorded in 0.3 s"),
+        (event("done", recompile), "agents.a: system prompt recompiled in 0.3 s"),
+        (event("done", save), "stack.state: saved in 0.3 s"),
         (event("failed", create, error=ServerError("no", "try")), "agents.supervisor: failed after 0.3 s: no (try)"),
         (event("failed", create, error=KeyError()), "agents.supervisor: failed after 0.3 s: KeyError"),
         (event("skipped", create, because="interrupted"), "agents.supervisor: skipped: interrupted"),
@@ -41,11 +41,11 @@ recompile = step("agents.a", "call", id="agent-1", member=("recompile", None))
         (event("start", create), None),
     ],
 )
-def test_lines(said: Event, line: str | None) -> None:
+def test_the_lines_of_events(said: Event, line: str | None) -> None:
     assert progress.line(said) == line
 
 
-def test_what_was_skipped_names_the_address_that_failed() -> None:
+def test_a_skipped_step_names_the_address_that_failed() -> None:
     written: list[str] = []
     tool = step("tools.t", key="tools.t#1", kind="tool")
     with progress.lines(written.append) as notify:
@@ -59,13 +59,13 @@ def test_what_was_skipped_names_the_address_that_failed() -> None:
     ]
 
 
-def test_hostile_answers_are_clean() -> None:
+def test_hostile_answers_are_cleaned() -> None:
     shown = str(progress.line(event("done", create, answer=Answer(HOSTILE))))
     shown += str(progress.line(event("failed", create, error=ServerError(HOSTILE, HOSTILE))))
     assert not set(shown) & set("\x1b\x07\x9b\u202e\r\u200b\x7f\ud800\U000e0041")
 
 
-def test_the_bar_counts_names_what_is_at_work_and_leaves_no_trace() -> None:
+def test_the_bar_counts_steps_names_running_ones_and_is_erased() -> None:
     from rich.console import Console
 
     screen = io.StringIO()

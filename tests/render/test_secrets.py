@@ -1,4 +1,4 @@
-"""No secret in any rendering, wherever in a plan it stands."""
+"""Secrets are never printed, wherever they are in a plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from lettaform.errors import ServerError
 from lettaform.model import Answer, Event, Live, Outcome, Report
-from lettaform.render import data, progress, text
+from lettaform.render import data, objects, progress, text
 
 from .samples import SECRET, SENTINEL, at, hidden
 
@@ -33,9 +33,9 @@ live = Live("agent", "agent-1", "a", {"secrets": {"KEY": SENTINEL}, "metadata": 
         text.plan(replace(plan, changes=tuple(replace(change, action="replace") for change in plan.changes))),
         text.report(plan, report),
         text.notices(plan),
-        text.objects([live]),
+        objects.objects([live]),
         data.dumps(data.plan(plan)),
-        data.dumps(data.planned(plan)),
+        data.dumps(data.plan_event(plan)),
         data.dumps(data.summary(report)),
         data.dumps(data.live(live, mark=True)),
         json.dumps([data.event(event) for event in events]),
@@ -48,7 +48,7 @@ def test_no_secret_is_shown(shown: str) -> None:
     assert "SENTINEL" not in shown
 
 
-def test_the_sentinel_is_really_there() -> None:
+def test_the_samples_contain_the_secret() -> None:
     assert list(data.secrets(plan.steps[0])) == [SENTINEL, SENTINEL]
     assert "‹secret›" in text.plan(plan)
     assert [field["path"] for change in data.plan(plan)["changes"] for field in change["fields"] if field["secret"]]

@@ -6,8 +6,8 @@ import pytest
 
 from lettaform.errors import ServerError
 from lettaform.model import AgentChange, Answer, Change, FieldChange, Live, Mark, Outcome, Plan, Report
-from lettaform.render import text
-from lettaform.values import Ref
+from lettaform.render import objects, text
+from lettaform.values import UNREAD, Ref
 
 from .samples import HOSTILE, SENTINEL, at, everything, of, step, update
 
@@ -39,12 +39,12 @@ Stack support · http://localhost:8283 · Letta 0.16.8 · environment prod
             Fourth.
             Fifth.
       ~ tools           +tools.get_weather -web_search
-      ~ context_window  8000 → 16000  (changed here and outside: the manifest's is written)
+      ~ context_window  8000 → 16000  (changed in the manifest and outside lettaform; the manifest's value is written)
       ~ secrets.KEY     ‹secret› → ‹secret›
       note: `model` is sent again as it is
 
       ~ agents.supervisor.memory.human  agent-1
-          ~ value  "Nobody yet." → "Alice"  11 → 5 characters of 2500  (reseeded: what the agent made of it is lost)
+          ~ value  "Nobody yet." → "Alice"  11 → 5 characters of 2500  (--reseed: the agent's value is overwritten)
           ~ limit  2000 → 2500
 
   - agents.old  agent-5  will be destroyed: no longer declared
@@ -53,33 +53,33 @@ Stack support · http://localhost:8283 · Letta 0.16.8 · environment prod
       ~ agent_type  "memgpt_agent" → "letta_v1_agent"
 
   > agents.legacy  agent-8  will be adopted
-  = agents.boss  agent-9  only its mark is written: moved from agents.chief
-  < agents.gone  agent-10  will be forgotten, and stays as it is: removed: {destroy: false}
+  = agents.boss  agent-9  only lettaform's mark is written: moved from agents.chief
+  < agents.gone  agent-10  will no longer be managed; the object is kept: removed: {destroy: false}
 
-Changed outside, will be written back:
+Changed outside lettaform, will be restored:
   ~ blocks.organization  agent-1
       ~ description  "x" → "What everybody must know."
-      recompiles 200 agents
+      recompiles the system prompts of 200 agents
 
-! agents.supervisor.memory.persona.value: the manifest's seed moved; \
-`--reseed agents.supervisor.memory.persona` writes it
+! agents.supervisor.memory.persona.value: the manifest's value changed, but the agent's value is kept. \
+`lettaform apply --reseed agents.supervisor.memory.persona` overwrites it.
 
-Not managed:
+Not managed by this manifest:
   agents.retired  agent-99  marked, no longer declared
 
 Warning: the limit is low  # lettaform.yaml:41
     raise it
 
-Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 to record, 1 to forget. \
-AgentChange: 2 values moved by agents, kept.
+Plan: 3 to create, 3 to change, 2 to destroy, 1 to adopt, 1 mark to write, 1 to stop managing. \
+2 values changed by agents, kept.
 """
 
 
-def test_a_plan_with_everything() -> None:
+def test_a_plan_with_every_action_and_group() -> None:
     assert text.plan(everything()) == EVERYTHING
 
 
-def test_colour_changes_no_word() -> None:
+def test_colours_do_not_change_the_text() -> None:
     import re
 
     colored = text.plan(replace(everything(), changes=everything().changes[:1]), color=True)
@@ -88,50 +88,50 @@ def test_colour_changes_no_word() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == bare
 
 
-def test_verbose_lists_what_is_kept_and_shows_whole_texts() -> None:
+def test_verbose_output_lists_kept_values_and_shows_whole_texts() -> None:
     shown = text.plan(everything(), verbose=True)
-    assert "Kept, as agents have made it:\n  agents.supervisor.memory.persona.value  block-1\n" in shown
+    assert "Changed by agents, kept:\n  agents.supervisor.memory.persona.value  block-1\n" in shown
     assert "          | Fifth.\n" in shown
     assert "more lines" not in shown
 
 
-def test_nothing_to_do_is_one_line() -> None:
+def test_a_plan_without_changes_is_one_line() -> None:
     runtime = tuple(AgentChange(at("agents.a.memory.human"), f"v{n}", "block-1") for n in range(4))
     assert text.plan(of()) == "No changes.\n"
-    assert text.plan(of(runtime=runtime)) == "No changes. AgentChange: 4 values moved by agents, kept.\n"
-    assert text.plan(of(runtime=runtime[:1])) == "No changes. AgentChange: 1 value moved by agents, kept.\n"
+    assert text.plan(of(runtime=runtime)) == "No changes. 4 values changed by agents, kept.\n"
+    assert text.plan(of(runtime=runtime[:1])) == "No changes. 1 value changed by agents, kept.\n"
 
 
-def test_a_moved_seed_is_told_even_if_nothing_changes() -> None:
+def test_a_changed_seed_is_reported_even_if_nothing_changes() -> None:
     moved = AgentChange(at("agents.a.memory.human"), "value", "block-1", seed_moved=True)
-    assert "`--reseed agents.a.memory.human` writes it" in text.plan(of(runtime=(moved,)))
-    assert "`--reseed agents.a.memory.human` writes it" in text.notices(of(runtime=(moved,)))
+    assert "`lettaform apply --reseed agents.a.memory.human` overwrites it" in text.plan(of(runtime=(moved,)))
+    assert "`lettaform apply --reseed agents.a.memory.human` overwrites it" in text.notices(of(runtime=(moved,)))
     assert text.notices(of(runtime=(replace(moved, seed_moved=False),))) == ""
 
 
-def test_a_plan_that_only_writes_the_record_does_not_claim_to_do_nothing() -> None:
-    only = of(steps=(step("stack.state", "record", kind="stack"),))
-    assert text.summary(only) == "Plan: nothing to create, change or destroy; only the stack's record is written."
+def test_a_plan_that_only_saves_the_state_says_so() -> None:
+    only = of(steps=(step("stack.state", "save_state", kind="stack"),))
+    assert text.summary(only) == "Plan: no object changes; only the state of the stack is saved."
 
 
-def test_an_own_block_stands_alone_if_its_agent_does_not_change() -> None:
+def test_a_memory_block_is_not_indented_if_its_agent_does_not_change() -> None:
     lines = text.plan(of(update("agents.a.memory.human", FieldChange("limit", 1, 2), kind="block"))).splitlines()
     assert lines[2:4] == ["  ~ agents.a.memory.human  agent-1", "      ~ limit  1 → 2"]
 
 
-def test_drift_beside_a_change_of_the_manifest_is_told_on_its_line() -> None:
+def test_drift_next_to_a_change_of_the_manifest_is_explained_on_its_line() -> None:
     mixed = update("agents.a", FieldChange("a", 1, 2, reason="drift"), FieldChange("b", 1, 2), reason="drift")
     shown = text.plan(of(mixed))
-    assert "~ a  1 → 2  (changed outside: will be written back)\n" in shown
+    assert "~ a  1 → 2  (changed outside lettaform; the manifest's value is restored)\n" in shown
     assert "~ b  1 → 2\n" in shown
-    assert "Changed outside, will be written back" not in shown
+    assert "Changed outside lettaform, will be restored" not in shown
 
 
-def test_an_agent_that_recompiles_itself_is_no_news() -> None:
+def test_recompiling_a_single_agent_is_not_mentioned() -> None:
     assert "recompiles" not in text.plan(of(update("agents.a", FieldChange("a", 1, 2), recompiles=1)))
 
 
-def test_hostile_words_from_anywhere_are_clean() -> None:
+def test_hostile_text_in_every_part_of_a_plan_is_cleaned() -> None:
     plan = everything()
     plan = replace(
         plan,
@@ -159,17 +159,17 @@ def done(address: str, op: str = "create", **words: object) -> Outcome:
     return Outcome(step(address, op, **words), "done", Answer("agent-1"))
 
 
-def test_a_report_counts_what_the_plan_promised() -> None:
+def test_a_report_has_the_counts_of_the_plan() -> None:
     plan = everything()
     outcomes = tuple(done(str(change.address)) for change in plan.changes)
     report = Report(outcomes, 12, 1.44, {"id": "agent-1"})
     assert text.report(plan, report) == (
         'Outputs:\n  id = "agent-1"\n\n'
-        "Applied: 3 created, 3 changed, 2 destroyed, 1 adopted, 1 recorded, 1 forgotten in 1.4 s.\n"
+        "Applied: 3 created, 3 changed, 2 destroyed, 1 adopted, 1 mark written, 1 no longer managed in 1.4 s.\n"
     )
 
 
-def test_own_blocks_are_born_and_fail_with_their_agent() -> None:
+def test_memory_blocks_are_created_and_fail_with_their_agent() -> None:
     create = Change(at("agents.a"), "agent", "create")
     plan = of(create, Change(at("agents.a.memory.human"), "block", "create"), update("agents.b"))
     good = Report((done("agents.a"), done("agents.b", "update")), seconds=0.3)
@@ -178,15 +178,15 @@ def test_own_blocks_are_born_and_fail_with_their_agent() -> None:
     assert "0 created, 1 changed" in text.report(plan, bad)
 
 
-def test_a_change_of_several_steps_counts_once_and_only_if_all_were_done() -> None:
+def test_a_change_of_several_steps_counts_once_and_only_if_all_are_done() -> None:
     plan = of(update("agents.a"))
-    attach = step("agents.a", "link", key="agents.a+tools", member=("tools", "tool-1"))
+    attach = step("agents.a", "attach", key="agents.a+tools", field="tools", member="tool-1")
     both = Report((done("agents.a", "update"), Outcome(attach, "failed", error=ServerError("no"))))
     assert "0 changed" in text.report(plan, both)
     assert "1 changed" in text.report(plan, Report((done("agents.a", "update"), Outcome(attach, "done"))))
 
 
-def test_what_failed_and_what_was_skipped_are_named() -> None:
+def test_failed_and_skipped_steps_are_named() -> None:
     plan = of(Change(at("tools.t"), "tool", "create"), Change(at("agents.a"), "agent", "create"), update("agents.b"))
     error = ServerError(f"the server refused {SENTINEL}\x1b[2J", "mend the tool")
     from .samples import SECRET
@@ -204,16 +204,18 @@ def test_what_failed_and_what_was_skipped_are_named() -> None:
         "Failed: tools.t: the server refused ‹secret›␛[2J\n"
         "    mend the tool\n\n"
         "Skipped: agents.a, because tools.t failed\n\n"
-        "Partly applied: 0 created, 1 changed, 0 destroyed in 75 s. 1 step failed, 1 skipped. Apply again to go on.\n"
+        "Partly applied: 0 created, 1 changed, 0 destroyed in 75 s. 1 step failed, 1 skipped. "
+        "Run the same command again to continue.\n"
     )
 
 
-def test_an_interrupted_apply_says_so() -> None:
+def test_the_report_of_an_interrupted_apply() -> None:
     plan = of(Change(at("agents.a"), "agent", "create"))
     report = Report((Outcome(step("agents.a"), "skipped", because="interrupted"),), interrupted=True)
     assert text.report(plan, report) == (
         "Skipped: agents.a: interrupted\n\n"
-        "Interrupted: 0 created, 0 changed, 0 destroyed in 0.0 s. 0 steps failed, 1 skipped. Apply again to go on.\n"
+        "Interrupted: 0 created, 0 changed, 0 destroyed in 0.0 s. 0 steps failed, 1 skipped. "
+        "Run the same command again to continue.\n"
     )
 
 
@@ -237,7 +239,7 @@ AGENT = Live(
 
 
 def test_live_objects() -> None:
-    assert text.objects([AGENT]) == (
+    assert objects.objects([AGENT]) == (
         "agents.boss  agent agent-1\n"
         '    name     "boss"\n'
         "    system   9 characters\n"
@@ -245,33 +247,43 @@ def test_live_objects() -> None:
         "        | Two.\n"
         "    secrets  KEY=‹secret›\n"
     )
-    assert text.objects([]) == "Nothing is live.\n"
+    assert objects.objects([]) == "No live objects.\n"
 
 
-def test_a_living_reference_is_shown_as_an_address() -> None:
+def test_a_field_that_was_not_read_is_left_out() -> None:
+    assert objects.objects([replace(AGENT, values={"name": "boss", "tags": UNREAD})]).count("\n") == 2
+
+
+def test_written_marks_are_counted() -> None:
+    change = Change(at("agents.a"), "agent", "mark", "agent-1", "marks only")
+    assert text.plan(of(change)).endswith("Plan: 0 to create, 0 to change, 0 to destroy, 1 mark to write.\n")
+    assert "2 marks to write" in text.plan(of(change, replace(change, address=at("agents.b"))))
+
+
+def test_the_id_of_a_known_object_is_shown_as_its_address() -> None:
     block = Live("block", "block-1", "x", {"label": "x"}, at("blocks.x"))
-    shown = text.objects([replace(AGENT, values={"blocks": ["block-1", "block-2"]}), block])
+    shown = objects.objects([replace(AGENT, values={"blocks": ["block-1", "block-2"]}), block])
     assert "    blocks  [blocks.x, block-2]\n" in shown
 
 
-def test_the_table_tells_two_claims_apart() -> None:
+def test_the_table_points_out_two_objects_with_one_address() -> None:
     copy = replace(AGENT, id="agent-22", name="clone")
-    assert text.table([AGENT, copy]) == (
+    assert objects.table([AGENT, copy]) == (
         "agents.boss  agent  agent-1   boss\n"
-        "  claims the same address as another object\n"
+        "  another object is marked with the same address\n"
         "agents.boss  agent  agent-22  clone\n"
-        "  claims the same address as another object\n"
+        "  another object is marked with the same address\n"
     )
-    assert text.table([AGENT]) == "agents.boss  agent  agent-1  boss\n"
+    assert objects.table([AGENT]) == "agents.boss  agent  agent-1  boss\n"
 
 
 def test_marks() -> None:
-    assert text.marks([AGENT]) == (
+    assert objects.marks([AGENT]) == (
         "agents.boss  agent agent-1\n"
         "  marked  yes\n"
-        "  last applied:\n"
+        "  digests of the values last applied:\n"
         "    system  ab12\n"
-        "  last applied to human:\n"
+        "  digests of the values last applied to human:\n"
         "    value  cd34\n"
         '  tools attached by lettaform: ["tool-1"]\n'
     )

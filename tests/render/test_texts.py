@@ -50,7 +50,7 @@ def test_three_lines_of_context_and_a_header_for_each_hunk() -> None:
         ("a\nb\n", "", ["@@ -1,2 +0,0 @@", "- a", "- b"]),
     ],
 )
-def test_what_cannot_be_seen_is_shown(old: str, new: str, lines: list[str]) -> None:
+def test_invisible_changes_are_visible(old: str, new: str, lines: list[str]) -> None:
     assert unified(old, new, plain) == lines
 
 
@@ -63,18 +63,18 @@ def test_what_cannot_be_seen_is_shown(old: str, new: str, lines: list[str]) -> N
         ("nothing alike here", "Ganz anders, ohne jede Ähnlichkeit", None),
     ],
 )
-def test_one_liners_word_by_word(old: str, new: str, lines: list[str] | None) -> None:
+def test_the_word_diff_of_one_line(old: str, new: str, lines: list[str] | None) -> None:
     assert words(old, new, plain) == (lines or [f"- {old}", f"+ {new}"])
 
 
-def test_far_stretches_are_left_out() -> None:
+def test_unchanged_text_far_from_a_change_is_left_out() -> None:
     far = "word " * 100
     assert words(f"{far}old {far}end", f"{far}new {far}end", plain) == [
         "… word word word word word word word [-old-]{+new+} word word word word word word word …"
     ]
 
 
-def test_colour_marks_the_words_inside_of_a_line() -> None:
+def test_colours_mark_the_changed_words_of_a_line() -> None:
     assert unified("keep\nsay hello now\n", "keep\nsay goodbye now\n", colored)[2:] == [
         "\x1b[31m-\x1b[0m \x1b[31msay \x1b[0m\x1b[1;9;31mhello\x1b[0m\x1b[31m now\x1b[0m",
         "\x1b[32m+\x1b[0m \x1b[32msay \x1b[0m\x1b[1;4;32mgoodbye\x1b[0m\x1b[32m now\x1b[0m",

@@ -3,81 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from lettaform.backend import Capabilities
-from lettaform.backend.v1 import find, relations
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.contents import HOLDS, SETTLE
-from lettaform.backend.v1.objects import maybe, one
-from lettaform.backend.v1.probe import check
+from lettaform.backend.v1.contents import SETTLE
+from lettaform.backend.v1.reads import V1Reads
 from lettaform.backend.v1.send import Sender
-from lettaform.errors import Problem, ServerError
+from lettaform.errors import ServerError
 from lettaform.kinds import kinds
-from lettaform.model import Answer, Dependents, Desired, Live, Lock, Manifest, Observed, Step
-from lettaform.values import Item, Ref
+from lettaform.model import Answer, Live, Lock, Step
+from lettaform.values import Ref
 
 
-@contextmanager
-def _understood(url: str) -> Iterator[None]:
-    """An answer that is JSON, but not what Letta answers, is the server's fault and said so."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError) as error:
-        told = f"{url} answered something that lettaform does not understand ({type(error).__name__}: {error})"
-        raise ServerError(told, "is it a Letta server, and of a version that lettaform knows?") from error
-
-
-class V1:
-    """Letta's REST API v1, self-hosted 0.16 and its kin."""
+class V1(V1Reads):
+    """Everything that a run needs, from one v1 server."""
 
     def __init__(self, client: Client) -> None:
-        self.client, self.url = client, client.url
-        self.capabilities = Capabilities(frozenset(kinds()))
+        super().__init__(client)
         self._sender: Sender | None = None
-        self._one_export = asyncio.Lock()  # concurrent exports corrupt one another on 0.16.8
-
-    @property
-    def requests(self) -> int:
-        return self.client.requests
-
-    async def find(self, manifest: Manifest, *, whole: bool = False) -> Observed:
-        with _understood(self.url):
-            return await find.find(self.client, manifest, whole=whole)
-
-    async def live(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
-        return await one(self.client, kind, id)
-
-    async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
-        return await find.users(self.client, lives)
-
-    async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:
-        return await relations.dependents(self.client, lives)
-
-    async def held(self, live: Live) -> Mapping[str, list[Item]]:
-        lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
-        return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
-
-    async def copies(self, live: Live) -> list[Live]:
-        if "block" not in kinds()[live.kind].brings:
-            return []
-        came = await relations.brought(self.client, live.kind, live.id, "block")
-        found = [await maybe(self.client, "block", each["id"]) for each in came]
-        return [block for block in found if block is not None]
-
-    async def check(self, wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed) -> list[Problem]:
-        return await check(self.client, wanted, observed)
+        self._one_export = asyncio.Lock()  # 0.16.8 mixes up agent files that are exported at the same time
 
     def begin(self, stack: str, known: frozenset[str]) -> None:
         self._sender = Sender(self.client, stack, known)
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         assert self._sender is not None, "begin() comes first"
-        with _understood(self.url):
-            return await self._sender.send(step, answer)
+        return await self._sender.send(step, answer)
 
     async def export(self, live: Live) -> Any:
         home = kinds()[live.kind].home()

@@ -1,35 +1,48 @@
-"""What the server at hand has not: kinds and fields that its release, or Letta Cloud, lacks."""
+"""What this server can do: the Capabilities of the v1 API, and what its release or Letta Cloud lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from urllib.parse import urlsplit
 
 from lettaform.errors import Problem, Unsupported
 from lettaform.kinds import kinds, oldest
 from lettaform.kinds.base import Kind
-from lettaform.model import Desired, Manifest
+from lettaform.model import Capabilities, Desired, Manifest
 
 
-def demand(manifest: Manifest, url: str, version: str) -> None:
-    """Unsupported, with a problem for each object and field that this server is known to lack."""
+@cache
+def capabilities() -> Capabilities:
+    """What the v1 API can do, as the kinds say it."""
+    every = kinds().items()
+    return Capabilities(
+        claims=frozenset(name for name, kind in every if kind.mark != "record"),
+        marks=frozenset(name for name, kind in every if kind.roomy()),
+        searchable=frozenset(name for name, kind in every if kind.tagged()),
+        listed=frozenset(name for name, kind in every if kind.listed_whole()),
+        nested=frozenset(name for name, kind in every if kind.below),
+        calls={name: kind.call for name, kind in every if kind.call},
+    )
+
+
+def require(manifest: Manifest, url: str, version: str, refused: Mapping[str, str]) -> None:
+    """Raise Unsupported, with a problem for each object and field that this server lacks.
+
+    `refused`: kind to the server's answer, for kinds that it did not list.
+    """
     if not is_cloud(url) and _older(version, oldest()):
-        hint = f"{oldest()} is the first that can hold what lettaform makes: it tags blocks, and compiles prompts anew"
+        hint = f"use {oldest()} or newer: older releases drop the tags of blocks, or cannot compile prompts on request"
         raise Unsupported(f"Letta {version} at {url} is too old for lettaform", hint)
     problems = tuple(each for desired in manifest.objects.values() for each in _lacks(desired, url, version))
-    if problems:
-        raise Unsupported(_told(url, version), problems=problems)
-
-
-def refused(manifest: Manifest, url: str, version: str, words: Mapping[str, str]) -> Unsupported:
-    """`words`: kind to what the server said when it was asked for what it has of it."""
-    problems = tuple(
-        _problem(desired, url, version, words[desired.kind])
+    problems = problems or tuple(
+        _problem(desired, url, version, refused[desired.kind])
         for desired in manifest.objects.values()
-        if desired.kind in words and desired.address.parent is None
+        if desired.kind in refused and desired.address.parent is None
     )
-    told = ", ".join(kinds()[kind].section for kind in words)
-    return Unsupported(f"{_told(url, version)}: {told}", problems=problems)
+    if problems or refused:
+        sections = f": {', '.join(kinds()[kind].section for kind in refused)}" if refused else ""
+        raise Unsupported(f"{_told(url, version)}{sections}", problems=problems)
 
 
 def is_cloud(url: str) -> bool:

@@ -103,7 +103,7 @@ async def _acquire(
             taken = True
             continue
         if now >= until:
-            hint = f"wait longer with --lock-timeout, or `lettaform lock release {stack}` if that run is dead"
+            hint = "wait longer with --lock-timeout, or run `lettaform lock release` if that run has ended"
             raise Locked(f"stack `{stack}` is locked by {lock.holder} since {lock.since}", hint)
         await asyncio.sleep(min(1.0, lease / 5))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.decode import decode
 from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds
+from lettaform.kinds.base import path_get
 from lettaform.model import Live
-from lettaform.ownership import marks
 
 
 async def whole(client: Client, kind: str, id: str) -> dict[str, Any]:
@@ -28,7 +29,7 @@ async def body_of(client: Client, kind: str, id: str) -> dict[str, Any] | None:
 
 async def maybe(client: Client, kind: str, id: str) -> Live | None:
     body = await body_of(client, kind, id)
-    return None if body is None else marks.read(kind, body)
+    return None if body is None else decode(kind, body)
 
 
 async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
@@ -40,4 +41,14 @@ async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...
             raise
         raise NotFound(f"the server has no {kind} `{id}`", status=404) from error
     blocks = [await maybe(client, "block", each["id"]) for each in body.get("blocks") or ()]
-    return marks.read(kind, body), tuple(live for live in blocks if live is not None)
+    return decode(kind, body), tuple(live for live in blocks if live is not None)
+
+
+async def discovered(client: Client, creator: str, id: str, kind: str) -> list[dict[str, Any]]:
+    """What an object, of the kind `creator`, has of another kind: bodies, or maps of an `id` alone."""
+    path = kinds()[creator].brings[kind]
+    if path.startswith("/"):
+        return await client.items(f"{kinds()[creator].path}{id}{path}")
+    found = path_get(kinds()[creator].decode(await whole(client, creator, id)), path)
+    every = found if isinstance(found, list) else [found] if found else []
+    return [each if isinstance(each, dict) else {"id": each} for each in every]

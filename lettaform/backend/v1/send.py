@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from secrets import token_hex
-from typing import Any
+from typing import Any, assert_never
 
-from lettaform.address import Address
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import HOLDS, SETTLE
-from lettaform.backend.v1.objects import whole
-from lettaform.backend.v1.relations import brought
+from lettaform.backend.v1.decode import decode
+from lettaform.backend.v1.objects import discovered, whole
+from lettaform.backend.v1.state import delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, Unavailable, nearest
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Attr, Kind, path_get
-from lettaform.model import FORGET, Answer, Live, Mark, Step
+from lettaform.kinds.base import Kind
+from lettaform.model import (
+    Answer,
+    Attach,
+    Call,
+    Create,
+    Delete,
+    Detach,
+    Discover,
+    Live,
+    Mark,
+    SaveState,
+    State,
+    Step,
+    Update,
+    contents,
+)
 from lettaform.ownership import marks
+from lettaform.ownership.state import to_pages
 from lettaform.values import Item, Patch, Ref, canonical, fill, secrets
-
-RECORD_PART = 150_000
-"""Characters of one block of the stack record."""
 
 
 class Sender:
@@ -37,27 +47,29 @@ class Sender:
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Carry out one Step. `answer` says what a Ref stands for. Raises ServerError."""
-        for secret in secrets(dict(step.fields)):
+        for secret in secrets(list(contents(step))):
             self.client.hide(secret.value)
-        match step.op:
-            case "create":
+        match step:
+            case Create():
                 return await self._create(step, answer)
-            case "take":
-                return await self._take(step, answer)
-            case "update":
+            case Discover():
+                return await self._discover(step, answer)
+            case Update():
                 return await self._update(step, answer)
-            case "link" | "unlink":
+            case Attach() | Detach():
                 return await self._link(step, answer)
-            case "delete":
+            case Delete():
                 return await self._delete(step)
-            case "call":
+            case Call():
                 return await self._call(step, answer)
-            case "record":
-                return await self._record(step)
+            case SaveState():
+                return await self._save(step)
+            case _:
+                assert_never(step)
 
     # --- create
 
-    async def _create(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+    async def _create(self, step: Create, answer: Callable[[Ref], Any]) -> Answer:
         kind = kinds()[step.kind]
         fields = {name: fill(value, answer) for name, value in step.fields.items()}
         body = _wire(kind, fields)
@@ -73,12 +85,12 @@ class Sender:
             made = await self._post_below(kind, body, fields["agent"])
         else:
             made = await self._post(step, kind, body)
-        live = marks.read(step.kind, made)
+        live = decode(step.kind, made)
         self._expect(step, kind, body, made)
         parts = {each.get("label"): each["id"] for each in made.get("blocks") or ()}
         return Answer(live.id, live.values, {key: parts[key] for key in step.parts if key in parts})
 
-    def _part(self, step: Step, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
+    def _part(self, step: Create, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
         # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
         body = _wire(kinds()[kind], {name: fill(value, answer) for name, value in step.parts[key].items()})
         body["tags"] = [*body.get("tags", ()), *marks.tags(self.stack, step.address.part(field, key))]
@@ -87,39 +99,21 @@ class Sender:
     def _mark(
         self,
         kind: type[Kind],
-        step: Step,
+        step: Create | Update,
         body: dict[str, Any],
         answer: Callable[[Ref], Any],
         now: Mapping[str, Any],
     ) -> None:
-        """Write the mark into a body, over what stands there `now` and stays."""
+        """Put the mark into a body, or leave it out to forget the object."""
         assert step.mark is not None
-        tags, metadata = now.get("tags") or (), now.get("metadata") or {}
-        forget = step.mark == Mark() and not step.fields and step.member == FORGET
-        if kind.tagged():
-            claim = [] if forget else marks.tags(self.stack, step.address)
-            body["tags"] = [*body.get("tags", marks.foreign_tags(tags)), *claim]
-        elif text := kind.worded():
-            self._worded(text, path_get(now, text.read or ""), step.address, body, forget)
-        if kind.roomy():
+        if isinstance(step, Update) and step.forget:
+            marks.erase(kind, body, now)
+        else:
             members = {name: _known(value, answer) for name, value in step.mark.members.items()}
-            told = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
-            others = {key: value for key, value in {**metadata, **body.get("metadata", {})}.items() if key != marks.KEY}
-            gone = set(metadata) - set(body["metadata"]) if "metadata" in body else set()
-            others = {key: value for key, value in others.items() if key not in gone}
-            inside = {} if kind.tagged() else {"stack": self.stack, "addr": str(step.address)}
-            body["metadata"] = others | ({} if forget else {marks.KEY: marks.metadata(told) | inside})
+            mark = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
+            marks.write(kind, body, now, self.stack, step.address, mark)
 
-    def _worded(self, text: Attr, now: Any, address: Address, body: dict[str, Any], forget: bool) -> None:
-        """Write the mark at the end of a text, unless it stands there and the text stays."""
-        wire, (plain, claim) = text.write or "", marks.unworded(now)
-        if forget:
-            # 0.16.8 takes no "" for the description of a group: it would keep our mark
-            body[wire] = plain or ("" if text.clear == "" else " ")
-        elif wire in body or claim != {"stack": self.stack, "addr": str(address)}:
-            body[wire] = marks.worded(body.get(wire, plain) or "", self.stack, address)
-
-    async def _post(self, step: Step, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST once. Where the answer is lost, look for our mark before anything is sent again."""
         asked = {line.write for line in kind.attrs().values() if line.query}
         query = {key: value for key, value in body.items() if key in asked}
@@ -134,7 +128,7 @@ class Sender:
         name = step.fields.get(kind.name_field)
 
         def mine(found: Mapping[str, Any]) -> bool:
-            live = marks.read(step.kind, found)
+            live = decode(step.kind, found)
             claims = live.stack == self.stack and live.address == step.address
             return claims or (kind.mark == "record" and live.name == name)
 
@@ -186,9 +180,9 @@ class Sender:
                     raise
             await asyncio.sleep(0.5)
 
-    def _expect(self, step: Step, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    def _expect(self, step: Create, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
         """0.16.8 drops unknown and same-labelled blocks without a word: hold the answer against what was asked."""
-        live = marks.read(step.kind, made)
+        live = decode(step.kind, made)
         for line in kind.attrs().values():
             if line.link and line.write and line.write in body:
                 lost = set(body[line.write]) - set(live.values.get(line.name) or ())
@@ -200,15 +194,14 @@ class Sender:
         if missing := [key for key in step.parts if step.parts[key].get("label", key) not in labels]:
             raise ServerError(f"{step.address}: the server did not make its blocks {', '.join(missing)}", "plan again")
 
-    # --- what others bring
+    # --- discover
 
-    async def _take(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
-        """What came along with another object: found there, and then changed as anything that lives."""
-        assert step.member is not None
-        name, by = step.member
+    async def _discover(self, step: Discover, answer: Callable[[Ref], Any]) -> Answer:
+        """Find what was created along with another object, and then update it as any other."""
+        name, by = step.name, step.source
         bringer = next(kind for kind, table in kinds().items() if step.kind in table.brings)
-        found = await brought(self.client, bringer, fill(by, answer), step.kind)
-        names = [marks.read(step.kind, body).name for body in found]
+        found = await discovered(self.client, bringer, fill(by, answer), step.kind)
+        names = [decode(step.kind, body).name for body in found]
         mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
         if not mine:
             what = f"{step.kind} `{name}`" if name else step.kind
@@ -217,22 +210,25 @@ class Sender:
             near = nearest(name, names)
             raise ServerError(told, f"did you mean `{near}`?" if near else "plan again")
         if step.mark is None:
-            live = marks.read(step.kind, mine[0])
+            live = decode(step.kind, mine[0])
             return Answer(live.id, live.values)
-        return await self._update(replace(step, id=mine[0]["id"], member=None), answer)
+        id, fields = mine[0]["id"], step.fields
+        return await self._update(
+            Update(step.key, step.address, step.kind, id=id, fields=fields, mark=step.mark), answer
+        )
 
     # --- update
 
-    async def _update(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+    async def _update(self, step: Update, answer: Callable[[Ref], Any]) -> Answer:
         """Read again, lay the change over it, write: what others put there meanwhile is kept."""
         kind = kinds()[step.kind]
         include = {"include": relations} if (relations := kind.relations(kind.attrs())) else {}
-        now = await whole(self.client, step.kind, step.id or "")
+        now = await whole(self.client, step.kind, step.id)
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
         overtaken = step.kind == "block"
-        if kind.verb == "PUT" and step.member == FORGET:
+        if kind.verb == "PUT" and step.forget:
             # an upsert keeps tags where it is told none, and PATCH resets what it is not told (0.16.8)
             body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
             made = await self.client.send("PATCH", f"{kind.path}{step.id}", body=body, within=within)
@@ -254,13 +250,13 @@ class Sender:
                     names = ", ".join(still)
                     told = f"{step.address}: the server answered 200 and did not change {names}"
                     raise ServerError(told, "plan again")
-        live = marks.read(step.kind, made)
+        live = decode(step.kind, made)
         return Answer(live.id, live.values)
 
     async def _change(
-        self, step: Step, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]
+        self, step: Update, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
-        live = marks.read(step.kind, now)
+        live = decode(step.kind, now)
         fields = {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
@@ -281,17 +277,17 @@ class Sender:
         return body
 
     @staticmethod
-    def _renames(kind: type[Kind], step: Step, now: Mapping[str, Any]) -> bool:
+    def _renames(kind: type[Kind], step: Update, now: Mapping[str, Any]) -> bool:
         return kind.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
 
     @staticmethod
     def _ignored(
-        kind: type[Kind], step: Step, made: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
+        kind: type[Kind], step: Update, made: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
         """What was written and does not stand in the answer, ready to be sent again."""
         if made is None:
             return {}
-        live, lost = marks.read(step.kind, made), {}
+        live, lost = decode(step.kind, made), {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
             if line.read is None or line.write is None or line.additive or line.secret:
@@ -308,41 +304,35 @@ class Sender:
 
     # --- the rest
 
-    async def _link(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
-        assert step.member is not None
-        kind, (name, member) = kinds()[step.kind], step.member
+    async def _link(self, step: Attach | Detach, answer: Callable[[Ref], Any]) -> Answer:
+        kind, name, member = kinds()[step.kind], step.field, step.member
         if isinstance(member, Item):
             return await self._held(step, name, member, answer)
-        verb = "attach" if step.op == "link" else "detach"
         id = step.id or answer(Ref(step.address))
-        path = f"{kind.path}{id}/{kind.attrs()[name].link}/{verb}/{fill(member, answer)}"
+        path = f"{kind.path}{id}/{kind.attrs()[name].link}/{step.op}/{fill(member, answer)}"
         try:
             await self.client.send("PATCH", path)
         except NotFound:
-            if step.op == "link":
+            if isinstance(step, Attach):
                 raise
         except Conflict:
             # 0.16.8 attaches a folder whose files it is still taking away, and answers 409 all the same
-            now = marks.read(step.kind, await whole(self.client, step.kind, id))
-            if step.op == "unlink" or fill(member, answer) not in (now.values.get(name) or ()):
+            now = decode(step.kind, await whole(self.client, step.kind, id))
+            if isinstance(step, Detach) or fill(member, answer) not in (now.values.get(name) or ()):
                 raise
         return Answer(id)
 
-    async def _held(self, step: Step, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
+    async def _held(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
         hold = HOLDS[kinds()[step.kind].attrs()[field].holds or ""]
         live = Live(step.kind, step.id or answer(Ref(step.address)), "", {})
-        if step.op == "link":
+        if isinstance(step, Attach):
             await hold.put(self.client, live, field, item)
         else:
             with suppress(NotFound):
                 await hold.drop(self.client, live, field, item)
         return Answer(live.id)
 
-    async def _delete(self, step: Step) -> Answer:
-        if step.kind == "stack":
-            for body in await self._record_blocks():
-                await self._gone(f"/v1/blocks/{body['id']}")
-            return Answer("")
+    async def _delete(self, step: Delete) -> Answer:
         path = f"{kinds()[step.kind].path}{step.id}"
         if step.kind == "folder":
             await self._let_go(path)
@@ -353,7 +343,7 @@ class Sender:
             if error.status != 400 or await self._alive(path):
                 raise
         self.known -= {step.id}  # 0.16.8 gives a provider of the same name its old id again
-        return Answer(step.id or "")
+        return Answer(step.id)
 
     async def _let_go(self, path: str) -> None:
         """0.16.8 leaves agents the tools for files where their last folder is deleted, and not detached before."""
@@ -374,7 +364,7 @@ class Sender:
             return False
         return True
 
-    async def _call(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
+    async def _call(self, step: Call, answer: Callable[[Ref], Any]) -> Answer:
         kind, id = kinds()[step.kind], step.id or answer(Ref(step.address))
         assert kind.call is not None
         path = f"{kind.path}{id}/{kind.call.name}"
@@ -386,30 +376,14 @@ class Sender:
             raise ServerError(f"{step.address}: {path} answered something else", "plan again", path=path)
         return Answer(id)
 
-    async def _record_blocks(self) -> list[dict[str, Any]]:
-        tags = [marks.stack_tag(self.stack)]
-        params = {"label": marks.KEY, "tags": tags, "show_hidden_blocks": True}
-        found: list[dict[str, Any]] = await self.client.pages("/v1/blocks/", **params)
-        return [body for body in found if any(tag.startswith(marks.RECORD) for tag in body["tags"])]
-
-    async def _record(self, step: Step) -> Answer:
-        """Write the stack record over what stands there, in as many blocks as it needs."""
-        await self.client.calm(SETTLE)  # or an earlier record could still come, and lie over this one
-        now = await self._record_blocks()
-        texts = _pages(dict(step.fields))
-        for body, text in zip(now, texts, strict=False):
-            if body["value"] != text:
-                await self.client.send("PATCH", f"/v1/blocks/{body['id']}", body={"value": text}, overtaken=True)
-        for number in range(len(now), len(texts)):
-            tags = [marks.stack_tag(self.stack), f"{marks.RECORD}={number}"]
-            told = {"label": "lettaform", "value": texts[number], "tags": tags, "hidden": True}
-            told |= {
-                "description": f"What lettaform remembers of stack {self.stack}. Not for agents.",
-                "limit": 1_000_000,
-            }
-            await self._make("/v1/blocks/", told, {"tags": tags, "match_all_tags": True, "show_hidden_blocks": True})
-        for body in now[len(texts) :]:
-            await self._gone(f"/v1/blocks/{body['id']}")
+    async def _save(self, step: SaveState) -> Answer:
+        """Write the state of the stack, or remove it."""
+        await self.client.calm(SETTLE)  # or an earlier write could still arrive, and replace this one
+        (empty,) = to_pages(State())
+        if step.state is None:
+            await delete_pages(self.client, self.stack, empty, self._make)
+        else:
+            await write_pages(self.client, self.stack, to_pages(step.state), empty, self._make)
         return Answer("")
 
 
@@ -448,21 +422,3 @@ def _known(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any,
         except LookupError:
             continue
     return tuple(found)
-
-
-def _pages(fields: Mapping[str, Any]) -> list[str]:
-    """The record as texts of bounded size; each stands for itself."""
-    others = {key: fields[key] for key in ("protected", "copies", "pending", "carried_over", "intents")}
-    tombstones = {id: marks.metadata(each) for id, each in fields["tombstones"].items()}
-    pages: list[dict[str, Any]] = [{"ids": {}, "marks": {}, **others, "tombstones": tombstones}]
-    size = 0
-    entries = [("ids", address, id) for address, id in fields["ids"].items()]
-    entries += [("marks", address, marks.metadata(each)) for address, each in fields["marks"].items()]
-    for what, address, value in entries:
-        size += len(address) + len(canonical(value)) + 8
-        if size > RECORD_PART:
-            pages.append({"ids": {}, "marks": {}})
-            size = 0
-        pages[-1][what][address] = value
-    head = {"v": marks.VERSION, "environment": fields["environment"], "key": fields["key"] or token_hex(16)}
-    return [json.dumps(head | page, indent=1, ensure_ascii=False) for page in pages]

@@ -1,0 +1,68 @@
+"""The body of an answer to a Live object, in the manifest's names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Attr, Kind, path_get
+from lettaform.model import Live
+from lettaform.ownership import marks
+from lettaform.values import UNREAD
+
+
+def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None = None) -> Live:
+    """An object of the server. `address` and `stack` are what its mark claims.
+
+    included  the relations that the request asked for; None: all of them. 0.16.8 answers an empty list for a relation
+              that was not asked for, so its fields are UNREAD.
+    """
+    table = kinds()[kind]
+    body = table.decode(body)
+    values = {name: _value(line, body, included) for name, line in table.attrs().items() if line.read or _aside(line)}
+    claim, mark = marks.read(table, body, values)
+    return Live(
+        kind=kind,
+        id=body["id"],
+        name=str(values.get(table.name_field) or ""),
+        values=values,
+        address=claim.address if claim else None,
+        stack=claim.stack if claim else None,
+        mark=mark,
+        marked=claim is not None and claim.address is not None,
+        discovered=_discovered(table, body, included),
+    )
+
+
+def _aside(line: Attr) -> bool:
+    """Whether the answer never holds the field: it has a list of its own."""
+    return bool(line.listed or line.holds)
+
+
+def _value(line: Attr, body: Mapping[str, Any], included: Collection[str] | None) -> Any:
+    if _aside(line) or not line.read or not _asked(line, included):
+        return UNREAD
+    value = path_get(body, line.read)
+    # 0.16.8 answers relations in any order
+    return sorted(value, key=repr) if line.unordered and isinstance(value, list) else value
+
+
+def _asked(line: Attr, included: Collection[str] | None) -> bool:
+    return line.include is None or included is None or line.include in included
+
+
+def _discovered(
+    table: type[Kind], body: Mapping[str, Any], included: Collection[str] | None
+) -> Mapping[str, tuple[str, ...]]:
+    found = {}
+    for kind, path in table.brings.items():
+        creator = next((line for line in table.attrs().values() if kind in (line.along or ())), None)
+        if not path.startswith("/") and (creator is None or _asked(creator, included)):
+            found[kind] = tuple(_ids(path_get(body, path)))
+    return found
+
+
+def _ids(value: Any) -> list[str]:
+    every = value if isinstance(value, list) else [value] if value else []
+    return [each["id"] if isinstance(each, Mapping) else each for each in every]

@@ -1,0 +1,289 @@
+"""What is live on a v1 server: lists and single objects, to Live. It decides nothing about ownership."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from lettaform.backend import Fields
+from lettaform.backend.v1 import capabilities as able
+from lettaform.backend.v1 import state
+from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.concurrency import together
+from lettaform.backend.v1.contents import HOLDS
+from lettaform.backend.v1.decode import decode
+from lettaform.backend.v1.objects import body_of, one
+from lettaform.backend.v1.probe import check
+from lettaform.errors import NotFound, Problem, ServerError, Unsupported
+from lettaform.kinds import dependent_kinds, kinds
+from lettaform.kinds.base import Attr, Kind
+from lettaform.model import Dependents, Desired, External, Listing, Live, Manifest, Observed
+from lettaform.ownership import marks
+from lettaform.values import Item
+
+CORE = ("agent", "block", "tool")
+"""The kinds that every server has."""
+
+
+class V1Reads:
+    """The reading half of the v1 backend."""
+
+    def __init__(self, client: Client) -> None:
+        self.client, self.url = client, client.url
+        self.capabilities = able.capabilities()
+
+    @property
+    def requests(self) -> int:
+        return self.client.requests
+
+    async def version(self) -> str:
+        try:
+            answer = await self.client.get("/v1/health/")
+        except NotFound:
+            answer = None
+        if not isinstance(answer, Mapping) or "version" not in answer:
+            hint = "name another server with --server or LETTA_BASE_URL"
+            raise ServerError(f"{self.url} answers, but is not a Letta server", hint)
+        return str(answer["version"])
+
+    def require(self, manifest: Manifest, version: str, refused: Mapping[str, str]) -> None:
+        able.require(manifest, self.url, version, refused)
+
+    # --- lists
+
+    async def listing(self, stack: str, fields: Fields) -> Listing:
+        names = [name for name in fields if not kinds()[name].below]
+        answers = await asyncio.gather(*(self._list(stack, n, fields[n]) for n in names), return_exceptions=True)
+        bodies: dict[str, list[Any]] = {name: [] for name in fields}
+        refused: dict[str, str] = {}
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, ServerError) and answer.status in (400, 404, 405, 501) and name not in CORE:
+                refused[name] = answer.words
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                bodies[name] = answer
+        pages, bodies["block"] = state.split(bodies.get("block", ()))
+        objects = {
+            name: tuple(self._decoded(name, body, kinds()[name].relations(fields[name])) for body in bodies[name])
+            for name in fields
+            if name not in refused
+        }
+        blocks = {live.id: live for live in objects.get("block", ())}
+        attached = {body["id"]: self._attached(body, blocks) for body in bodies.get("agent", ())}
+        return Listing(objects, attached, pages, refused)
+
+    def _list(self, stack: str, name: str, fields: Collection[str]) -> Awaitable[list[Any]]:
+        kind = kinds()[name]
+        relations = kind.relations(fields)
+        include = {"include": relations} if relations else {}
+        return self.client.pages(kind.path, **_search(kind, stack), **include, **kind.listing)
+
+    def _decoded(self, kind: str, body: Mapping[str, Any], included: Collection[str] | None = None) -> Live:
+        return self._hidden(decode(kind, body, included))
+
+    def _hidden(self, live: Live) -> Live:
+        """The object. Its secrets stay out of every trace and error from now on."""
+        for name, line in kinds()[live.kind].attrs().items():
+            if line.secret:
+                self._hide(live.values.get(name))
+        return live
+
+    def _hide(self, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for item in value.values():
+                self._hide(item)
+        elif value:
+            self.client.hide(str(value))
+
+    def _attached(self, body: Mapping[str, Any], blocks: Mapping[str, Live]) -> tuple[Live, ...]:
+        return tuple(blocks.get(each["id"]) or decode("block", each) for each in body.get("blocks") or ())
+
+    # --- single objects
+
+    async def fetch(self, wanted: Sequence[tuple[str, str]]) -> Listing:
+        bodies = await together(body_of(self.client, kind, id) for kind, id in wanted)
+        objects: dict[str, tuple[Live, ...]] = {}
+        attached: dict[str, tuple[Live, ...]] = {}
+        for (kind, _), body in zip(wanted, bodies, strict=True):
+            if body is not None:
+                objects[kind] = (*objects.get(kind, ()), self._decoded(kind, body))
+                attached |= {body["id"]: self._attached(body, {})} if kind == "agent" else {}
+        return Listing(objects, attached)
+
+    async def one(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
+        live, blocks = await one(self.client, kind, id)
+        return self._hidden(live), blocks
+
+    async def unattached(self, stack: str) -> frozenset[str]:
+        # in one page: with this filter 0.16.8 sorts by id, and pages by creation
+        params = {"connected_to_agents_count_eq": 0, "show_hidden_blocks": True, "limit": 1_000_000}
+        free = await self.client.get("/v1/blocks/", tags=marks.stack_tag(stack), **params)
+        return frozenset(body["id"] for body in free)
+
+    async def candidates(self, desired: Desired) -> list[Live]:
+        kind, external = kinds()[desired.kind], desired.external
+        assert external is not None
+        if external.id:
+            body = await body_of(self.client, desired.kind, external.id)
+            return [self._decoded(desired.kind, body)] if body else []
+        relations = kind.relations(())
+        include = {"include": relations} if relations else {}
+        found = await self.client.pages(kind.path, **_candidates(kind, external), **include, **kind.listing)
+        return [self._decoded(desired.kind, body, relations) for body in found]
+
+    # --- what answers do not hold
+
+    async def contents(self, wanted: Sequence[tuple[Live, str]]) -> list[list[Any]]:
+        return await together(self._contents(live, kinds()[live.kind].attrs()[field]) for live, field in wanted)
+
+    async def _contents(self, live: Live, line: Attr) -> list[Any]:
+        if line.holds:
+            return list(await HOLDS[line.holds].read(self.client, live, line.name))
+        return [body["id"] for body in await self.client.pages(line.listed or "", agent_id=live.id)]
+
+    async def held(self, live: Live) -> Mapping[str, list[Item]]:
+        lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
+        return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
+
+    async def nested(self, kind: str, owner: str) -> list[Live]:
+        table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
+        while True:
+            try:
+                page = await self.client.get(f"{table.path}{owner}/{table.below}", limit=100, **after)
+            except NotFound:
+                return found
+            bodies = next(each for each in page.values() if isinstance(each, list))
+            found += [decode(kind, body) for body in bodies]
+            if not bodies or not page.get("has_next_page"):
+                return found
+            after = {"after": bodies[-1]["id"]}
+
+    async def offered(self, live: Live, kind: str) -> list[Live]:
+        path = kinds()[live.kind].brings[kind]
+        return [decode(kind, body) for body in await self.client.items(f"{kinds()[live.kind].path}{live.id}{path}")]
+
+    async def copies(self, live: Live) -> list[Live]:
+        if "block" not in kinds()[live.kind].brings:
+            return []
+        ids = (await self.one(live.kind, live.id))[0].discovered["block"]
+        return list((await self.fetch([("block", id) for id in ids])).objects.get("block", ()))
+
+    # --- who uses what
+
+    async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+        tools = [live.id for live in lives if live.kind in ("tool", "mcp_server")]
+        others = [live for live in lives if live.id not in tools]
+        found = dict(zip((live.id for live in others), await together(map(self._users, others)), strict=True))
+        return {**found, **(await self._tool_users(tools) if tools else {})}
+
+    async def _users(self, live: Live) -> frozenset[str]:
+        path = f"{kinds()[live.kind].path}{live.id}/agents"
+        agents = await self.client.get(path, limit=100_000, include="agent.tags")
+        return frozenset(agent if isinstance(agent, str) else agent["id"] for agent in agents)
+
+    async def _tool_users(self, ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """No route of 0.16.8 lists the agents of a tool: all agents are read."""
+        found: dict[str, set[str]] = {id: set() for id in ids}
+        for agent in await self.client.pages("/v1/agents/", include="agent.tools", show_hidden_agents=True):
+            for tool in agent["tools"]:
+                # an MCP server is used by whoever has a tool of it
+                for id in (tool["id"], decode("tool", tool).values["mcp"]):
+                    if id in found:
+                        found[id].add(agent["id"])
+        return {id: frozenset(agents) for id, agents in found.items()}
+
+    # --- what is deleted together
+
+    async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:
+        companions = await self._companions(lives)
+        cascades = await together(map(self._cascades, lives))
+        blockers = await self._blockers({live.kind for live in lives})
+        found = {}
+        for live, others in zip(lives, cascades, strict=True):
+            created = companions[live.id]
+            before = (each for id, each in blockers if id == live.id and each.id not in created.get(each.kind, ()))
+            second = (Live(live.kind, id, "", {}) for id in sorted(created.get(live.kind, ())))
+            found[live.id] = Dependents((*second, *others), tuple(before))
+        return found
+
+    async def _companions(self, lives: Sequence[Live]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        """By id: what the server created along with these objects, by kind."""
+        asked = [live for live in lives if live.kind in kinds()[live.kind].brings]
+
+        def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
+            table = kinds()[kind]
+            include = [line.include for line in table.attrs().values() if line.along and line.include]
+            return self.client.pages(table.path, tags=marks.stack_tag(stack), include=include, **table.listing)
+
+        stacks = [(kind, stack) for kind, stack in {(live.kind, live.stack) for live in asked} if stack]
+        lists = await together(listed(*each) for each in stacks)
+        found = {
+            body["id"]: decode(kind, body).discovered
+            for (kind, _), bodies in zip(stacks, lists, strict=True)
+            for body in bodies
+        }
+        # its tags are gone, and the state knows it
+        unlisted = [live for live in asked if live.id not in found]
+        for live, _ in await together(self.one(live.kind, live.id) for live in unlisted):
+            found[live.id] = live.discovered
+        return {live.id: {} for live in lives} | found
+
+    async def _cascades(self, live: Live) -> list[Live]:
+        """What the server deletes with an object."""
+        found: list[Live] = []
+        for kind, line in dependent_kinds(live.kind).items():
+            if able.is_elsewhere(kinds()[kind], self.url):
+                continue
+            if kinds()[kind].below:
+                found += await self.nested(kind, live.id)
+            else:
+                found += await self._everything(kind, **{line.write or "": live.id})
+        return found
+
+    async def _blockers(self, of: Collection[str]) -> list[tuple[str, Live]]:
+        """Ids of objects that the server does not delete, and what must be deleted before them."""
+        lines = list(_blocking(of))
+        lists = await together(self._everything(kind) for kind, _ in lines)
+        return [
+            (str(live.values.get(line.name)), live)
+            for (_, line), lives in zip(lines, lists, strict=True)
+            for live in lives
+        ]
+
+    async def _everything(self, kind: str, **params: Any) -> list[Live]:
+        """What the server has of a kind; nothing if it does not have the kind."""
+        table = kinds()[kind]
+        if able.is_elsewhere(table, self.url):
+            return []
+        with suppress(NotFound, Unsupported):
+            return [decode(kind, body) for body in await self.client.pages(table.path, **params, **table.listing)]
+        return []
+
+    async def probe(self, wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed) -> list[Problem]:
+        return await check(self.client, wanted, observed)
+
+
+def _search(kind: type[Kind], stack: str) -> dict[str, Any]:
+    """The parameters with which a list shows what claims to be of a stack; none if it shows everything."""
+    if kind.searched:
+        return {kind.searched: marks.opening(stack)}
+    # all tools: 0.16.8 writes all its built-in tools again before it answers a list without them
+    return {"tags": marks.stack_tag(stack)} if kind.tagged() and kind.verb == "POST" else {}
+
+
+def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:
+    """The parameters with which a list shows what an external object may be, and as little else as the server can."""
+    claimed = external.stack and external.address
+    if kind.searched:  # a part of the text: more than it may be found
+        return {kind.searched: marks.opening(external.stack or "") if claimed else external.name}
+    if external.stack and external.address:
+        return {"tags": marks.tags(external.stack, external.address), "match_all_tags": True}
+    return {kind.name_field: external.name}
+
+
+def _blocking(of: Collection[str]) -> Iterator[tuple[str, Attr]]:
+    for kind, table in kinds().items():
+        yield from ((kind, line) for line in table.attrs().values() if line.binds and line.to in of)

@@ -1,0 +1,276 @@
+"""Forms of the objects of each kind: their fields, own objects, companions and ownership settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+from lettaform.address import Address
+from lettaform.errors import Place
+from lettaform.kinds import kinds, sections
+from lettaform.kinds.base import POLICIES, Attr, Kind, Never
+from lettaform.manifest.form import (
+    EXPRESSION,
+    Definitions,
+    Entries,
+    Fields,
+    Flag,
+    Form,
+    Items,
+    Named,
+    Text,
+    report_type,
+)
+from lettaform.manifest.node import UNSET, Node
+from lettaform.manifest.problems import Problems, suggest
+from lettaform.manifest.types import find, flaws, plain
+
+UNMANAGED = "remove the line, or write `!unset`, to leave the field unmanaged"
+
+
+@dataclass(frozen=True)
+class Body:
+    """The fields of an object of a kind.
+
+    settings  forms of the keys that are not fields: `for_each`, `lifecycle`, …
+    name      of the definition in the JSON Schema
+    own       the object is part of another one: its key is its name
+    only      the fields that are allowed here; None for all
+    """
+
+    kind: str
+    settings: Mapping[str, Form] = field(default_factory=dict)
+    name: str = ""
+    own: bool = False
+    only: frozenset[str] | None = None
+
+    @property
+    def table(self) -> type[Kind]:
+        """The kind."""
+        return kinds()[self.kind]
+
+    @property
+    def short(self) -> str | None:
+        """The field that a text in place of the whole map sets."""
+        return self.table.short if self.own else None
+
+    @cached_property
+    def fields(self) -> Mapping[str, Attr]:
+        """The allowed fields."""
+        key = self.table.name_field if self.own else None
+        lines = {name: line for name, line in self.table.attrs().items() if name != key}
+        return {name: line for name, line in lines.items() if self.only is None or name in self.only}
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be a map with known fields, each of its type."""
+        if self.short and (node.text is not None or node.tag):
+            node = Node(node.place, {self.short: node}, {self.short: node.place})
+        if isinstance(node.value, dict):
+            self.check_map(node, path, problems, path)
+        elif node.null and self.own:
+            expected = "a text or a map" if self.short else "a map"
+            hint = "write `!unset` to remove what `defaults` sets"
+            problems.add(f"{path}: expected {expected}, got null", place, hint, field=path)
+        elif not node.null:
+            report_type(node, "a map", path, problems, place)
+
+    def check_map(self, node: Node, path: str, problems: Problems, owner: str) -> None:
+        """Check the members of a map. `owner`: the path of the object whose problems they are."""
+        self.check_settings(node, path, problems, owner)
+        typed = {}
+        for name, child in node.value.items():
+            line = self.fields.get(name)
+            if line is None or child.tag == UNSET:
+                continue
+            if child.null:
+                if line.clear is Never:
+                    problems.add(cannot_clear(name), node.at(name), UNMANAGED, address=_address(owner), field=name)
+            elif line.own:
+                self.own_objects(line).check(child, f"{path}.{name}", problems, node.at(name))
+            elif line.along and child.map:
+                CompanionFields(line).check(child, f"{path}.{name}", problems, owner)
+            else:
+                typed[name] = without_removed(line, plain(child))
+        for flaw in flaws(self.table, typed):
+            _, where, deferred = find(node, flaw.path)
+            if not deferred:
+                secret = self.fields[str(flaw.path[0])].secret
+                message = flaw.message(secret=secret)
+                problems.add(message, where, flaw.hint, address=_address(owner), field=flaw.field)
+
+    def check_settings(self, node: Node, path: str, problems: Problems, owner: str) -> None:
+        """Check the keys that are not fields."""
+        for key, child in node.value.items():
+            if key in self.fields:
+                continue
+            if key in self.settings:
+                if child.tag != UNSET:
+                    self.settings[key].check(child, f"{path}.{key}", problems, node.at(key))
+            elif self.own and key == self.table.name_field:
+                message = f"`{key}` cannot be set: the key of an own {self.kind} is its `{key}`"
+                problems.add(message, node.keys[key], "remove the line", address=_address(owner), field=key)
+            else:
+                hint = suggest(key, [*self.fields, *self.settings])
+                problems.add(f"unknown field `{key}`", node.keys[key], hint, address=_address(owner), field=key)
+
+    def own_objects(self, line: Attr) -> Entries:
+        """The form of a field whose values are objects that are part of this one."""
+        return _own_objects(line.own or "", line.doc)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """A reference to its definition."""
+        name = self.name or self.kind
+        if name not in definitions:
+            definitions[name] = {}
+            model = self.table.model_json_schema()
+            definitions |= model.get("$defs", {})
+            lines, types = self.fields, model["properties"]
+            properties = {key: self.property(line, types[key], definitions) for key, line in lines.items()}
+            properties |= {key: form.schema(definitions) for key, form in self.settings.items() if key not in lines}
+            definitions[name] = {
+                "description": (self.table.__doc__ or "").strip(),
+                "type": "object" if self.own else ["object", "null"],
+                "properties": properties,
+                "additionalProperties": False,
+            }
+        reference = {"$ref": f"#/$defs/{name}"}
+        return {"anyOf": [{"type": "string"}, reference]} if self.short else reference
+
+    def property(self, line: Attr, model: dict[str, Any], definitions: Definitions) -> dict[str, Any]:
+        """The JSON Schema of one field, from that of its type."""
+        if line.own:
+            return self.own_objects(line).schema(definitions)
+        if line.along:
+            companions = CompanionFields(line).schema(definitions)
+            return {"description": line.doc, "anyOf": [{"type": "boolean"}, companions, EXPRESSION]}
+        schema = _with_inner_expressions(
+            {key: value for key, value in model.items() if key not in ("default", "title", "description")}
+        )
+        if line.partial and "additionalProperties" in schema:
+            schema["additionalProperties"] = _nullable(schema["additionalProperties"])
+        schema = _or_expression(schema)
+        return {"description": line.doc} | (schema if line.clear is Never else _nullable(schema))
+
+
+@dataclass(frozen=True)
+class CompanionFields:
+    """A map with fields of the objects that the server creates together with another object."""
+
+    line: Attr
+
+    @cached_property
+    def bodies(self) -> Sequence[Body]:
+        """The form of each of these objects, with the fields that the map may set."""
+        return [Body(kind, only=frozenset(names)) for kind, names in companion_fields(self.line).items()]
+
+    def check(self, node: Node, path: str, problems: Problems, owner: str) -> None:
+        """Every key must be a field of one of them. `owner`: the path of the object that has the map."""
+        known = [name for body in self.bodies for name in body.fields]
+        for key in node.map:
+            if key not in known:
+                hint, address = suggest(key, known), _address(owner)
+                problems.add(f"unknown field `{key}`", node.keys[key], hint, address=address, field=key)
+        for body in self.bodies:
+            mine = {key: child for key, child in node.map.items() if key in body.fields}
+            body.check_map(Node(node.place, mine, node.keys), path, problems, owner)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An object with the fields of all of them."""
+        properties: dict[str, Any] = {}
+        for body in self.bodies:
+            types = body.table.model_json_schema()["properties"]
+            properties |= {key: body.property(line, types[key], definitions) for key, line in body.fields.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def companion_fields(line: Attr) -> Mapping[str, Sequence[str]]:
+    """The kinds that the server creates with an object if `line` is set, each with the fields that the map may set."""
+    return {kind: names or list(_changeable(kind)) for kind, names in (line.along or {}).items()}
+
+
+def _changeable(kind: str) -> Iterator[str]:
+    """The fields of an object that can be set after its creation."""
+    for name, line in kinds()[kind].attrs().items():
+        if not (line.own or line.along or line.once or line.fixed or line.brought):
+            yield name
+
+
+@cache
+def _own_objects(kind: str, doc: str) -> Entries:
+    return Entries(Body(kind, ownership(kind), f"own_{kind}", own=True), doc, nullable=False)
+
+
+def ownership(kind: str) -> Mapping[str, Form]:
+    """The forms of `policy` and `lifecycle` of a kind."""
+    fields = [name for name, line in kinds()[kind].attrs().items() if not line.own]
+    owner = Named("owner", Text(" ".join(f"{name}: {text}" for name, text in POLICIES.items()), tuple(POLICIES)))
+    lifecycle: Mapping[str, Form] = {
+        "prevent_destroy": Flag("Whether to reject every plan that deletes or replaces the object. Default: false."),
+        "ignore_changes": Items(
+            Text("The name of a field.", fields), "Fields that are set at creation and never updated."
+        ),
+    }
+    owns = [name for name, line in kinds()[kind].attrs().items() if line.own]
+    elsewhere = {name: f"set the policy of each entry: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
+    policy = Fields(
+        dict.fromkeys(fields, owner), "The policy of each field, by field name.", nullable=True, elsewhere=elsewhere
+    )
+    return {
+        "policy": Named(f"{kind}_policy", policy),
+        "lifecycle": Named(f"{kind}_lifecycle", Fields(lifecycle, "How the object may change.", nullable=True)),
+    }
+
+
+def cannot_clear(field: str) -> str:
+    """The problem with a null in a field that the server cannot clear."""
+    return f"`{field}` cannot be null: the server cannot clear it"
+
+
+def without_removed(line: Attr, value: Any) -> Any:
+    """`value` without the entries of a partial map that a null removes."""
+    if line.partial and isinstance(value, dict):
+        return {key: item for key, item in value.items() if item is not None}
+    return value
+
+
+def _address(path: str) -> Address | None:
+    """The object at a path; None if the path is inside `defaults` or an environment."""
+    try:
+        address = Address.parse(path)
+    except ValueError:
+        return None
+    return address if address.section in sections() else None
+
+
+# --- JSON Schema -----------------------------------------------------------------------------------------------------
+
+
+def _with_inner_expressions(schema: Any) -> Any:
+    """A JSON Schema whose inner values may be expressions."""
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: value for key, value in schema.items() if key != "title"}
+    for key in ("items", "additionalProperties"):
+        if isinstance(inner.get(key), dict):
+            inner[key] = _or_expression(_with_inner_expressions(inner[key]))
+    if "properties" in inner:
+        properties = inner["properties"].items()
+        inner["properties"] = {key: _or_expression(_with_inner_expressions(value)) for key, value in properties}
+    return inner
+
+
+def _or_expression(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema`, or a text that contains an expression."""
+    any_text = schema.get("type") == "string" and not {"enum", "pattern", "minLength"} & schema.keys()
+    return schema if not schema or any_text else {"anyOf": [schema, dict(EXPRESSION)]}
+
+
+def _nullable(schema: Any) -> Any:
+    """`schema`, or null."""
+    if not isinstance(schema, dict) or not schema:
+        return schema
+    if "anyOf" in schema:
+        return schema | {"anyOf": [*schema["anyOf"], {"type": "null"}]}
+    return {"anyOf": [schema, {"type": "null"}]}

@@ -1,0 +1,525 @@
+"""The state of a stack: read from pages, written to pages, planned, and corrected by what an apply did. Pure.
+
+The state is one JSON object. While it is small, one page holds it all. A larger one has a head and pages: an entry goes
+to the page that the digest of its key gives, each page has the digest of its content as its id, and the head lists the
+ids. Pages never change. Whoever writes adds the new pages first, replaces the head, and then deletes the pages that the
+head no longer lists: a write that is killed between two requests leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from secrets import token_hex
+from typing import Any, TypeVar
+
+from lettaform.address import Address
+from lettaform.errors import Problem, ServerError, Unavailable, UnreadableState
+from lettaform.kinds import companions, kind_of, kinds
+from lettaform.kinds.base import Call as KindCall
+from lettaform.model import (
+    Answer,
+    Attach,
+    Call,
+    Create,
+    Delete,
+    Detach,
+    Discover,
+    Live,
+    Manifest,
+    Mark,
+    Observed,
+    Outcome,
+    State,
+    Step,
+    Update,
+)
+from lettaform.ownership import marks
+from lettaform.values import Ref, digest, settle
+
+VERSION = 2
+"""Of the format of a page."""
+PAGE = 150_000
+"""Maximum number of characters of one page; an entry that is larger has a page of its own."""
+ADDRESS = Address.of("stack", "state")
+"""What events and plans show where the state is written."""
+REBUILD = "`lettaform state rebuild` makes it again from the marks and what can be read"
+
+_T = TypeVar("_T")
+
+
+# --- what a kind can hold --------------------------------------------------------------------------------------------
+
+
+def holds_mark(kind: str) -> bool:
+    """Whether an object of this kind can hold the digests of what was applied; if not, the state does."""
+    return kinds()[kind].roomy()
+
+
+def holds_claim(kind: str) -> bool:
+    """Whether an object of this kind can hold its address; if not, only the state knows whose it is."""
+    return kinds()[kind].mark != "record"
+
+
+def findable(kind: str) -> bool:
+    """Whether a new object of this kind is found by its tags; if not, its creation is written down before."""
+    return kinds()[kind].tagged()
+
+
+def call_of(kind: str) -> KindCall | None:
+    """The request that must follow a change of an object of this kind."""
+    return kinds()[kind].call
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+def to_pages(state: State) -> list[str]:
+    """The state as texts, the head first. They are to be written in the order that the module describes."""
+    head = {
+        "v": VERSION,
+        "serial": state.serial,
+        "environment": state.environment,
+        "key": state.key or token_hex(16),
+    }
+    entries = list(_entries(state))
+    count = 1
+    pages = [_page(entries)]
+    # a page takes what its entries take; the number of pages doubles, so that few entries change their page
+    while max(len(_spell(page)) for page in pages) > PAGE and count < len(entries):
+        count *= 2
+        parts: list[list[tuple[str, str, Any]]] = [[] for _ in range(count)]
+        for entry in entries:
+            parts[int(digest(entry[1])[:8], 16) % count].append(entry)
+        pages = [_page(part) for part in parts if part]
+    if len(pages) == 1:
+        return [_spell({**head, "pages": [], **pages[0]})]
+    named = {digest(page): page for page in pages}
+    return [
+        _spell({**head, "pages": sorted(named)}),
+        *(_spell({"v": VERSION, "page": id, **page}) for id, page in sorted(named.items())),
+    ]
+
+
+def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
+    """Section, key and value of every entry."""
+    for address, id in state.ids.items():
+        yield "ids", str(address), id
+    for address, mark in state.marks.items():
+        yield "marks", str(address), marks.metadata(mark)
+    for address in state.protected:
+        yield "protected", str(address), True
+    for address in state.pending:
+        yield "pending", str(address), True
+    for address, ids in state.carried_over.items():
+        yield "carried_over", str(address), list(ids)
+    for address, name in state.intents.items():
+        yield "intents", str(address), name
+    for id in state.duplicates:
+        yield "duplicates", id, True
+    for id, mark in state.tombstones.items():
+        yield "tombstones", id, marks.metadata(mark)
+
+
+def _page(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
+    page: dict[str, dict[str, Any]] = {}
+    for section, key, value in sorted(entries, key=lambda entry: entry[:2]):
+        page.setdefault(section, {})[key] = value
+    return page
+
+
+def _spell(page: Mapping[str, Any]) -> str:
+    return json.dumps(page, indent=1, ensure_ascii=False)
+
+
+def from_pages(pages: Mapping[str, str]) -> State:
+    """The state from its pages: name of each (the id of its block) to its text.
+
+    UnreadableState if any of it cannot be read. Pages that no head lists are left over from a write that was killed.
+    """
+    state, faults = salvage(pages)
+    if faults:
+        problems = [Problem(fault, hint=REBUILD, address=str(ADDRESS)) for fault in faults]
+        raise UnreadableState("the state of the stack cannot be read", REBUILD, problems)
+    return state
+
+
+def salvage(pages: Mapping[str, str]) -> tuple[State, tuple[str, ...]]:
+    """What can be read of the state, and a line for each fault. UnreadableState if a newer lettaform wrote it."""
+    reader = _Reader()
+    return reader.state(pages), tuple(reader.faults)
+
+
+class _Reader:
+    """Reads entry by entry, and notes a fault for each that cannot be read."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def state(self, pages: Mapping[str, str]) -> State:
+        read = {name: page for name, text in pages.items() if (page := self.page(name, text)) is not None}
+        heads = {name: page for name, page in read.items() if "page" not in page}
+        heads = dict(sorted(heads.items(), key=lambda item: _number(item[1].get("serial"))))
+        parts = {str(page["page"]): name for name, page in read.items() if "page" in page}
+        listed = {str(id) for name, page in heads.items() for id in self.listed(name, page)}
+        missing = listed - parts.keys()
+        for id in sorted(missing):
+            self.faults.append(f"the page {id} of the state is missing")
+        if parts and not heads:
+            self.faults.append("the first page of the state is missing")
+        if self.faults:  # which pages are left over cannot be known
+            listed = set(parts)
+        # two heads came of a lost answer: the one with the higher serial decides where they differ
+        used = {name: read[name] for id, name in parts.items() if id in listed} | heads
+        return self.merged(used, exists=bool(pages))
+
+    def page(self, name: str, text: str) -> dict[str, Any] | None:
+        try:
+            page = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            self.faults.append(f"{name}: no JSON: {error}")
+            return None
+        if not isinstance(page, dict) or not isinstance(page.get("v"), int):
+            self.faults.append(f"{name}: not a page of a state")
+            return None
+        if page["v"] > VERSION:
+            raise UnreadableState(
+                f"{name}: a newer lettaform wrote the state (format {page['v']}, this one reads {VERSION})",
+                "use the newer lettaform",
+            )
+        if page["v"] < VERSION:
+            self.faults.append(f"{name}: an older lettaform wrote the state (format {page['v']}, not {VERSION})")
+        return page
+
+    def listed(self, name: str, page: Mapping[str, Any]) -> list[Any]:
+        pages = page.get("pages")
+        if isinstance(pages, list):
+            return pages
+        self.faults.append(f"{name}: `pages` must be a list")
+        return []
+
+    def merged(self, pages: Mapping[str, Mapping[str, Any]], *, exists: bool) -> State:
+        sections: dict[str, dict[Any, Any]] = {}
+        for section, (key, value) in _SECTIONS.items():
+            sections[section] = {}
+            for name, page in pages.items():
+                sections[section] |= self.section(name, section, page.get(section, {}), key, value)
+        heads = {name: page for name, page in pages.items() if "page" not in page}
+        serial = [self.one(name, "serial", page, int, 0) for name, page in heads.items()]
+        environment = [self.one(name, "environment", page, (str, type(None)), None) for name, page in heads.items()]
+        keys = [self.one(name, "key", page, (str, type(None)), None) for name, page in heads.items()]
+        return State(
+            ids=sections["ids"],
+            marks=sections["marks"],
+            protected=frozenset(sections["protected"]),
+            environment=next(filter(None, reversed(environment)), None),
+            pending=frozenset(sections["pending"]),
+            carried_over=sections["carried_over"],
+            key=next(filter(None, reversed(keys)), None),
+            duplicates=frozenset(sections["duplicates"]),
+            tombstones=sections["tombstones"],
+            intents=sections["intents"],
+            serial=max(serial, default=0),
+            exists=exists,
+        )
+
+    def section(
+        self, page: str, section: str, entries: Any, key: Callable[[Any], Any], value: Callable[[Any], Any]
+    ) -> dict[Any, Any]:
+        if isinstance(entries, list):  # format 1
+            entries = dict.fromkeys(map(str, entries), True)
+        if not isinstance(entries, dict):
+            self.faults.append(f"{page}: `{section}` must be a map")
+            return {}
+        read = {}
+        for name, told in entries.items():
+            try:
+                read[key(name)] = value(told)
+            except (ValueError, TypeError, AttributeError):
+                self.faults.append(f"{page}: the entry `{name}` of `{section}` cannot be read")
+        return read
+
+    def one(self, page: str, name: str, values: Mapping[str, Any], kind: Any, default: Any) -> Any:
+        value = values.get(name, default)
+        if isinstance(value, kind):
+            return value
+        self.faults.append(f"{page}: `{name}` cannot be read")
+        return default
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")
+    return tuple(map(_text, value))
+
+
+def _mark(value: Any) -> Mark:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(value.get(name, {}), Mapping) for name in ("base", "members", "parts")
+    ):
+        raise ValueError("not a mark")
+    return marks.from_metadata(value)
+
+
+def _true(value: Any) -> bool:
+    if value is not True:
+        raise ValueError("not true")
+    return True
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+_SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "ids": (Address.parse, _text),
+    "marks": (Address.parse, _mark),
+    "protected": (Address.parse, _true),
+    "pending": (Address.parse, _true),
+    "carried_over": (Address.parse, _texts),
+    "intents": (Address.parse, _text),
+    "duplicates": (_text, _true),
+    "tombstones": (_text, _mark),
+}
+"""Section of a page to the readers of its keys and of its values."""
+
+
+# --- planned ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a plan does to what the state remembers.
+
+    removed       addresses whose object is deleted, replaced, forgotten, or created again
+    created       addresses, without parts, that get a new object
+    marks         the marks that will be written, of objects that cannot hold them
+    called        addresses that a call is due to
+    carried_over  agents that are replaced, and the blocks that go over to their successors
+    intents       names of objects that are created and cannot be found by tags
+    deleted       ids that are deleted
+    """
+
+    removed: frozenset[Address] = frozenset()
+    created: frozenset[Address] = frozenset()
+    marks: Mapping[Address, Mark] = field(default_factory=dict)
+    called: frozenset[Address] = frozenset()
+    carried_over: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
+    intents: Mapping[Address, str] = field(default_factory=dict)
+    deleted: frozenset[str] = frozenset()
+
+
+def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
+    """The state that is written before anything else; None if a crash would hide nothing.
+
+    What is deleted leaves it first, or a foreign object in its place would pass for it. It says which calls are due,
+    which blocks are carried over, and what will be created that tags do not find.
+    """
+    old, due = observed.state, _due(manifest, observed, effects)
+    known = due.pending == old.pending and due.carried_over.items() <= old.carried_over.items()
+    if known and due.intents.items() <= old.intents.items() and not effects.removed & old.ids.keys():
+        return None
+    # an object that only the state knows stays in it until it is deleted
+    silent = {a for a in effects.removed if (kind := kind_of(a)) and not holds_claim(kind)}
+    ids = {a: id for a, id in old.ids.items() if a not in effects.removed or a in silent}
+    # an earlier apply created it and could not say so; once this is written, its intent is gone
+    remaining = _remaining(manifest, observed, effects)
+    ids |= {a: remaining[a].id for a in old.intents if a in remaining}
+    tombstones = {old.ids[a]: mark for a, mark in old.marks.items() if a in effects.removed and a in old.ids}
+    return replace(
+        due,
+        ids=ids,
+        marks={a: mark for a, mark in old.marks.items() if a not in effects.removed},
+        tombstones={**old.tombstones, **tombstones},
+    )
+
+
+def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
+    """The state that is written after everything else; None if it is as it was.
+
+    The ids of what will be created are not in it: `after` adds them.
+    """
+    old, due = observed.state, _due(manifest, observed, effects)
+    remaining = _remaining(manifest, observed, effects)
+    declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
+    new = replace(
+        due,
+        ids={a: live.id for a, live in remaining.items()},
+        marks={a: mark for a, mark in old.marks.items() if a in remaining} | dict(effects.marks),
+        protected=frozenset(declared | {a for a in old.protected if a not in manifest.objects and a in remaining}),
+        tombstones={},
+    )
+    unchanged = (
+        not effects.created
+        and not effects.removed & old.ids.keys()
+        and not (new.pending or new.intents or old.intents or old.tombstones)
+        and (new.ids, new.marks, new.protected) == (dict(old.ids), dict(old.marks), old.protected)
+        and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
+        and (old.exists or not new.ids)
+    )
+    return None if unchanged else new
+
+
+def is_empty(manifest: Manifest, observed: Observed, effects: Effects) -> bool:
+    """Whether nothing will remain that the state must remember."""
+    return not (_remaining(manifest, observed, effects) or effects.created or observed.duplicates)
+
+
+def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
+    """The state of before, with what becomes due."""
+    # blocks whose agent lives have it again, and deleted ones need nobody
+    carried = {
+        address: tuple(live.id for live in lives if live.id not in effects.deleted)
+        for address, lives in observed.carried_over.items()
+    }
+    return replace(
+        observed.state,
+        environment=manifest.environment,
+        duplicates=frozenset(each.id for each in observed.duplicates),
+        pending=observed.state.pending | effects.called,
+        carried_over={a: ids for a, ids in {**carried, **effects.carried_over}.items() if ids},
+        intents=effects.intents,
+        serial=observed.state.serial + 1,
+    )
+
+
+def _remaining(manifest: Manifest, observed: Observed, effects: Effects) -> dict[Address, Live]:
+    """The objects of the stack that stay."""
+    return {
+        address: live
+        for address, live in observed.objects.items()
+        if address.parent is None and address not in effects.removed and _is_ours(address, live, manifest)
+    }
+
+
+def _is_ours(address: Address, live: Live, manifest: Manifest) -> bool:
+    adopted = address in manifest.objects and manifest.objects[address].external is None
+    return live.stack == manifest.stack or adopted
+
+
+def readdressed(manifest: Manifest, observed: Observed, addresses: Mapping[Address, Address | None]) -> State:
+    """The state after objects got other addresses; None as an address forgets the object."""
+    old = observed.state
+    ours = {
+        new: live
+        for address, live in observed.objects.items()
+        if live.stack == manifest.stack and (new := new_address(address, addresses))
+    }
+    ids = {address: live.id for address, live in ours.items() if not address.parent}
+    return replace(
+        old,
+        # a state that was lost does not say which environment it was of
+        environment=old.environment if old.serial else manifest.environment,
+        ids=ids,
+        marks={address: live.mark for address, live in ours.items() if not holds_mark(live.kind)},
+        protected=frozenset(a for a in (addresses.get(a, a) for a in old.protected) if a in ids),
+        pending=frozenset(new for a in old.pending if (new := new_address(a, addresses))),
+        duplicates=frozenset(each.id for each in observed.duplicates),
+        tombstones={},
+        serial=old.serial + 1,
+    )
+
+
+def new_address(address: Address, addresses: Mapping[Address, Address | None]) -> Address | None:
+    """The address of an object or a part after objects got other addresses; None if it is forgotten."""
+    top = address.parent or address
+    if top not in addresses:
+        return address
+    new = addresses[top]
+    return address.moved(top, new) if new else None
+
+
+def with_companions(observed: Observed, addresses: Mapping[Address, Address | None]) -> dict[Address, Address | None]:
+    """`addresses`, and what the server created along with these objects."""
+    found = dict(addresses)
+    for old, new in addresses.items():
+        others = {(field, kind): other for field, kind, other in companions(new)} if new else {}
+        found |= {each: others.get((field, kind)) for field, kind, each in companions(old) if each in observed.objects}
+    return found
+
+
+# --- what an apply did -----------------------------------------------------------------------------------------------
+
+
+def after(planned: State, previous: State, outcomes: Iterable[Outcome]) -> State:
+    """The planned state with the ids of what was created, without what was not done, and with what was not deleted.
+
+    `previous` is the state before the apply. `outcomes` are those of all steps, also of those that never began.
+    """
+    ended = list(outcomes)
+    done = [each for each in ended if each.status == "done"]
+    undone = [each.step for each in ended if each.status != "done"]
+    answers = {each.step.address: each.answer for each in done if _finds(each.step) and each.answer}
+    kept = {
+        each: previous.ids[each] for each in (step.address for step in undone if _removes(step)) if each in previous.ids
+    }
+    ids = {**kept, **planned.ids, **_new_ids(done)}
+    stale = {step.address for step in undone if _changes_mark(step)}
+    new = {a: previous.marks.get(a) if a in stale else settled(mark, answers) for a, mark in planned.marks.items()}
+    new = {**{a: previous.marks.get(a) for a in kept}, **new}
+    called = {each.step.address for each in done if isinstance(each.step, Call)}
+    created = {each.step.address for each in done if isinstance(each.step, Create)}
+    unsure = {each.step.address for each in ended if each.error and is_ambiguous(each.error)}
+    return replace(
+        planned,
+        ids=ids,
+        marks={address: mark for address, mark in new.items() if mark is not None and address in ids},
+        protected=planned.protected | {address for address in previous.protected if address in kept},
+        pending=frozenset(address for address in planned.pending if address in ids and address not in called),
+        carried_over={a: blocks for a, blocks in planned.carried_over.items() if a not in created},
+        intents={address: name for address, name in planned.intents.items() if address in unsure},
+    )
+
+
+def _new_ids(done: Iterable[Outcome]) -> dict[Address, str]:
+    """The ids of new objects, without parts."""
+    return {
+        each.step.address: each.answer.id
+        for each in done
+        if isinstance(each.step, Create | Discover) and each.step.mark is not None
+        if each.answer and not each.step.address.parent
+    }
+
+
+def _finds(step: Step) -> bool:
+    return isinstance(step, Create | Discover)
+
+
+def _removes(step: Step) -> bool:
+    return isinstance(step, Delete) or (isinstance(step, Update) and step.forget)
+
+
+def _changes_mark(step: Step) -> bool:
+    match step:
+        case Create() | Attach() | Detach():
+            return True
+        case Discover() | Update():
+            return step.mark is not None
+        case _:
+            return False
+
+
+def settled(mark: Mark, answers: Mapping[Address, Answer]) -> Mark:
+    """A mark whose digests contain what the answers say."""
+
+    def known(ref: Ref) -> Any:
+        answer = answers.get(ref.address)
+        if answer is None:
+            return ref
+        return answer.id if ref.path == "id" else answer.values.get(ref.path, ref)
+
+    return replace(mark, base=settle(dict(mark.base), known))
+
+
+def is_ambiguous(error: BaseException) -> bool:
+    """Whether the server may have acted: unless it refused, or was never reached."""
+    if isinstance(error, Unavailable):
+        return error.ambiguous
+    return isinstance(error, ServerError) and not 400 <= (error.status or 0) < 500

@@ -1,0 +1,324 @@
+"""The finished changes of a plan to Problems: what cannot be done, and what needs consent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lettaform.address import Address
+from lettaform.errors import Problem, nearest
+from lettaform.kinds import kinds
+from lettaform.model import Desired, Live
+from lettaform.plan.changes import ResourceChange
+from lettaform.plan.lookup import Lookup
+from lettaform.plan.notes import agents, fixed_fields, lost_users, replacement_note
+from lettaform.values import Ref, refs
+
+
+def conflicts(lookup: Lookup, changes: Sequence[ResourceChange]) -> tuple[Problem, ...]:
+    """Every reason why the changes cannot be carried out. Each is found by one of the checks below."""
+    finished = _Finished(lookup, changes)
+    found = [problem for change in changes for check in _CHECKS for problem in check(finished, change)]
+    return (*lookup.observed.problems, *found, *_blocked_moves(lookup))
+
+
+def guards(lookup: Lookup, changes: Iterable[ResourceChange]) -> tuple[Problem, ...]:
+    """Every replacement and deletion that needs a consent which was not given."""
+    asking = (change for change in changes if not lookup.is_allowed(change.address))
+    return tuple(problem for change in asking for problem in _needed_consent(lookup, change))
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """The finished changes, and what the checks look up in them."""
+
+    lookup: Lookup
+    changes: Sequence[ResourceChange]
+
+    @cached_property
+    def available(self) -> frozenset[Address]:
+        """Objects that exist or are created."""
+        created = (each.address for each in self.changes if _is_created(each))
+        return frozenset((*self.lookup.observed.objects, *created))
+
+    @cached_property
+    def deleted(self) -> frozenset[str]:
+        """Ids of the objects that are deleted."""
+        return frozenset(each.live.id for each in self.changes if each.live and each.change.action == "delete")
+
+    @cached_property
+    def gone(self) -> frozenset[str]:
+        """Ids of the objects that are deleted or replaced."""
+        replaced = (each.live.id for each in self.changes if each.live and each.change.action == "replace")
+        return self.deleted.union(replaced)
+
+
+Check = Callable[[_Finished, ResourceChange], Iterator[Problem]]
+
+
+def _problem(desired: Desired, path: str, message: str, hint: str | None = None) -> Problem:
+    return Problem(message, desired.place_of(path), hint, str(desired.address), path or None)
+
+
+def _is_created(resource: ResourceChange) -> bool:
+    """Whether an object is created by a request of its own, or in the place of another one."""
+    return resource.change.action in ("create", "replace")
+
+
+def _created(resource: ResourceChange) -> Desired | None:
+    """The declaration of an object that is created by a request; None for own blocks and what the server creates."""
+    if not _is_created(resource) or resource.discover or resource.address.parent:
+        return None
+    return resource.desired
+
+
+def _updated(resource: ResourceChange) -> tuple[Desired, Live] | None:
+    """The declaration and the live object of what stays; None for own blocks and everything else."""
+    if _is_created(resource) or resource.address.parent or not resource.desired or not resource.live:
+        return None
+    return resource.desired, resource.live
+
+
+# --- checks of objects that are created ------------------------------------------------------------------------------
+
+
+def _missing_fields(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """Fields that the server requires of a new object."""
+    desired = _created(resource)
+    for line in kinds()[desired.kind].attrs().values() if desired else ():
+        if desired and line.birth and desired.values.get(line.name) is None:
+            message = f"{desired.address} does not exist yet, so `{line.name}` must be given"
+            yield _problem(desired, "", message, f"add `{line.name}:` to {desired.address}")
+
+
+def _label_repeated(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """0.16.8 silently drops all but one of several blocks with one label when it creates an agent."""
+    desired, taken = _created(resource), dict[str, Address]()
+    for address, label in _labels_of_new(finished.lookup, desired, resource.reused) if desired else ():
+        other = taken.setdefault(label, address)
+        if desired and other != address:
+            message = f"{desired.address} would get two blocks labelled `{label}`: {other} and {address}"
+            yield _problem(desired, "blocks", message, f"give {address} another label, or leave it out")
+
+
+def _labels_of_new(lookup: Lookup, desired: Desired, reused: Mapping[str, Any]) -> Iterator[tuple[Address, str]]:
+    """The blocks of a new agent, each with its label."""
+    for part in lookup.parts(desired.address):
+        lives = (lookup.live(part.address), lookup.detached_block(part.address))
+        block = next((live for live in lives if live and live.id == reused.get(part.address.child or "")), None)
+        yield part.address, block.name if block else str(part.values.get("label"))
+    for member in desired.values.get("blocks") or ():
+        if isinstance(member, Ref):
+            yield member.address, lookup.label(member) or ""
+
+
+def _unknown_labels(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """Labels of blocks that another object lacks: 0.16.8 creates half of an object that names one, and answers 409."""
+    desired = _created(resource)
+    for line in kinds()[desired.kind].attrs().values() if desired else ():
+        owner = desired.values.get(line.inside) if desired and line.inside else None
+        if desired is None or not isinstance(owner, Ref):
+            continue
+        known = _labels(finished.lookup, owner.address)
+        for label in desired.values.get(line.name) or ():
+            if label not in known:
+                near = nearest(label, sorted(known))
+                hint = f"did you mean `{near}`?" if near else f"use a label of a block of {owner.address}"
+                message = f"{desired.address}: {owner.address} has no block labelled `{label}`"
+                yield _problem(desired, line.name, message, hint)
+
+
+def _labels(lookup: Lookup, agent: Address) -> set[str]:
+    """The labels of an agent's blocks, those that it has and those that are declared."""
+    desired = lookup.manifest.objects.get(agent)
+    shared = desired.values.get("blocks") or () if desired else ()
+    found = {block.name for block in lookup.attached_blocks(lookup.live(agent))}
+    found |= {str(part.values.get("label")) for part in lookup.parts(agent)}
+    return found | {lookup.label(member) or "" for member in shared}
+
+
+def _not_offered(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """Something that an external owner does not offer: an owner of ours would be asked to list what it offers again."""
+    desired, lookup = resource.desired, finished.lookup
+    if desired is None or not resource.discover or not desired.external:
+        return
+    owner = resource.discover[1].address
+    declared = lookup.manifest.objects.get(owner)
+    if lookup.exists(owner) and declared and declared.external:
+        name = desired.external.name
+        message = f"{desired.address}: {owner} offers no {desired.kind} `{name}`"
+        yield _problem(desired, "", message, f"correct the name, or refresh {owner} on the server: it is external")
+
+
+# --- checks of objects that stay -------------------------------------------------------------------------------------
+
+
+def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """0.16.8 refuses a second block with a label that the agent has already."""
+    if (pair := _updated(resource)) is None or not resource.attach:
+        return
+    desired, agent = pair
+    leaving = finished.deleted.union(str(member) for _, member in resource.detach)
+    blocks = {each.name: each for each in finished.lookup.attached_blocks(agent) if each.id not in leaving}
+    for member in (member for name, member in resource.attach if name == "blocks"):
+        label = finished.lookup.label(member)
+        other = blocks.get(label or "")
+        if other and other.id != member:
+            whose, hint = _other_block(finished.lookup, other)
+            message = f"{desired.address} already has a block labelled `{label}`: {whose}"
+            yield _problem(desired, "blocks", message, hint)
+
+
+def _other_block(lookup: Lookup, block: Live) -> tuple[str, str]:
+    """A block that is in the way, and what to do about it. It may hold an agent's memory: no hint deletes it."""
+    address = lookup.tables.addresses.get(block.id, block.address)
+    if address is None:
+        return f"{block.id}, which the agent or somebody else attached", f"detach {block.id}, or declare it"
+    if address in lookup.manifest.objects:
+        return str(address), "give one of them another label, or leave one out"
+    where = f"`memory:` of {address.parent}" if address.parent else "`blocks:`"
+    hint = f"detach {block.id} from the agent, or declare it under {where}, or use another label"
+    return f"{address}, which is no longer declared", hint
+
+
+def _second_member(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """A field that has one member, where somebody else attached another one."""
+    if (pair := _updated(resource)) is None:
+        return
+    desired, live = pair
+    detached = {member for _, member in resource.detach}
+    for name in dict.fromkeys(name for name, _ in resource.attach):
+        want = desired.values.get(name)
+        have = [item for item in live.values.get(name) or () if item not in detached] if isinstance(want, Ref) else []
+        if isinstance(want, Ref) and have:
+            message = f"{desired.address} has the {name} {have[0]} already, which the agent or somebody else attached"
+            hint = f"detach it, or adopt it: `lettaform import '{want.address}' {have[0]}`"
+            yield _problem(desired, name, message, hint)
+
+
+def _block_shared(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """An unmarked block that would become an own block, while other agents have it, too."""
+    lookup, desired, block = finished.lookup, resource.desired, resource.live
+    if desired is None or block is None or block.marked or resource.discover:
+        return
+    owner = lookup.live(resource.address.parent)
+    if owner is None or resource.address in lookup.observed.objects:
+        return
+    if others := lookup.users(block.id) - {owner.id}:
+        message = f"{desired.address}: the block {block.id} has this label and is shared with {agents(len(others))}"
+        yield _problem(desired, "", message, "declare it under `blocks:` instead")
+
+
+# --- checks of all changes -------------------------------------------------------------------------------------------
+
+
+def _name_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """A unique name that another object has: an upsert by name would overwrite that object."""
+    desired, kind = resource.desired, kinds()[resource.change.kind] if resource.desired else None
+    if desired is None or kind is None or not kind.unique:
+        return
+    if not _created(resource) and (resource.discover or kind.name_field not in resource.fields):
+        return
+    name, observed = desired.values.get(kind.name_field), finished.lookup.observed
+    holders = finished.lookup.tables.holders.get((desired.kind, str(name)), ())
+    other = next((address for address in holders if address != desired.address), None)
+    foreign = observed.foreign.get((desired.kind, str(name)))
+    if other:
+        message = f"the {desired.kind} `{name}` exists already as {other}"
+        hint = f"`lettaform state mv '{other}' '{desired.address}'` moves it"
+        yield _problem(desired, kind.name_field, message, hint)
+    elif foreign:
+        yield _foreign_name(desired, kind.name_field, str(name), foreign)
+
+
+def _foreign_name(desired: Desired, field: str, name: str, foreign: Live) -> Problem:
+    owner = f"stack `{foreign.stack}`" if foreign.stack else "somebody else"
+    adopt = "" if foreign.stack else f"adopt it with `lettaform import '{desired.address}' {foreign.id}`, or "
+    message = f"the {desired.kind} `{name}` exists already and belongs to {owner} ({foreign.id})"
+    return _problem(desired, field, message, f"{adopt}use it with `external: true` and `name: {name}`")
+
+
+def _missing_references(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """Objects that are referred to and that `--target` or `--exclude` leaves out before they exist."""
+    desired = resource.desired
+    if desired is None:
+        return
+    values = desired.values if _is_created(resource) else resource.fields
+    attached = [member for _, member in resource.attach]
+    needed = {ref.address for ref in refs([dict(values), attached, resource.discover])}
+    for address in sorted(needed - finished.available):
+        message = f"{desired.address} needs {address}, which does not exist and is left out of this plan"
+        targeted = finished.lookup.options.target
+        hint = f"`--target '{address}'` includes it" if targeted else f"do not `--exclude` {address}"
+        yield _problem(desired, "", message, hint)
+
+
+def _blocked_delete(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """An object that the server deletes only after another one, which stays."""
+    if resource.live is None or resource.change.action not in ("delete", "replace"):
+        return
+    for each in finished.lookup.dependents(resource.live.id).before:
+        if each.id not in finished.gone:
+            what = finished.lookup.tables.addresses.get(each.id) or f"{each.kind} {each.id}"
+            message = f"{resource.address} cannot be deleted before {what}, which needs it"
+            place = resource.desired.place if resource.desired else None
+            hint = f"keep {resource.address}, or delete {what} first"
+            yield Problem(message, place, hint, str(resource.address))
+
+
+def _blocked_moves(lookup: Lookup) -> Iterator[Problem]:
+    """Moves onto an address that another object has: one of the two would be left behind, and pruned."""
+    objects = lookup.observed.objects
+    for entry in () if lookup.options.destroy else lookup.moves.blocked:
+        both = f"{objects[entry.old].id} and {objects[entry.new].id}"
+        message = f"{entry.old} cannot become {entry.new}: both exist, {both}"
+        hint = f"`lettaform state mv` or `state rm` one of them, or leave `{entry.old}` out of `moved`"
+        yield Problem(message, entry.place, hint, str(entry.old))
+
+
+_CHECKS: tuple[Check, ...] = (
+    _missing_fields,
+    _name_taken,
+    _unknown_labels,
+    _label_repeated,
+    _not_offered,
+    _label_taken,
+    _second_member,
+    _block_shared,
+    _missing_references,
+    _blocked_delete,
+)
+
+
+# --- consent ---------------------------------------------------------------------------------------------------------
+
+
+def _needed_consent(lookup: Lookup, resource: ResourceChange) -> Iterator[Problem]:
+    if resource.change.action == "replace" and resource.desired and not resource.discover:
+        yield from _replacement(lookup, resource, resource.desired)
+    if resource.change.action == "delete":
+        yield from _protected(lookup, resource)
+
+
+def _replacement(lookup: Lookup, resource: ResourceChange, desired: Desired) -> Iterator[Problem]:
+    """An object is replaced that is protected, holds what cannot be created again, or is used by agents of others."""
+    if kinds()[desired.kind].precious or _is_protected(lookup, desired.address) or lost_users(lookup, desired):
+        first = fixed_fields(resource.change)[0]
+        message = f"{desired.address}: {replacement_note(lookup, desired, resource.change)}"
+        yield _problem(desired, first, message, f"`--allow-destroy '{desired.address}'` consents")
+
+
+def _protected(lookup: Lookup, resource: ResourceChange) -> Iterator[Problem]:
+    address, desired = resource.address, lookup.manifest.objects.get(resource.address)
+    if _is_protected(lookup, address):
+        message, hint = f"{address} is protected by `prevent_destroy`", f"`--allow-destroy '{address}'` consents"
+        place = desired.place if desired else None
+        yield Problem(message, place, hint, str(address), "lifecycle.prevent_destroy")
+
+
+def _is_protected(lookup: Lookup, address: Address) -> bool:
+    """Whether `prevent_destroy` is declared, or was declared when the object was last applied."""
+    desired = lookup.manifest.objects.get(address)
+    return address in lookup.observed.state.protected or (desired is not None and desired.prevent_destroy)

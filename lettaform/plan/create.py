@@ -1,0 +1,186 @@
+"""Declared objects that do not exist yet to ResourceChanges: created by a request, or along with another object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Attr, Kind
+from lettaform.model import Change, Desired, FieldChange, Live, Mark
+from lettaform.plan.changes import ResourceChange
+from lettaform.plan.leaves import leaves, member_key, spelled
+from lettaform.plan.lookup import Lookup
+from lettaform.values import Digest, Patch, Ref, canonical, has_refs
+
+
+def create(lookup: Lookup, desired: Desired, replaced: ResourceChange | None = None) -> list[ResourceChange]:
+    """Create an object and its parts.
+
+    `replaced`: the change to the object whose place it takes; every block of that object goes over to the new one.
+    """
+    parts = [(part, _existing_block(lookup, part, replaced)) for part in lookup.parts(desired.address)]
+    reused: dict[str, Any] = {part.address.child or "": block.id for part, block in parts if block}
+    reused |= {p.address.child or "": Ref(p.address) for p, block in parts if not block and lookup.created_apart(p)}
+    reused |= _carried_over(lookup, desired, replaced, reused)
+    values = _cleared(desired)
+    lines = kinds()[desired.kind].attrs()
+    mark = initial_mark(lookup, desired)
+    known_parts = {part.address.child or "": initial_mark(lookup, part).base for part, _ in parts}
+    change = replaced.change if replaced else _created(desired, values)
+    resource = ResourceChange(
+        change,
+        desired,
+        replaced.live if replaced else None,
+        fields={name: value for name, value in values.items() if value is not None and lines[name].write},
+        mark=replace(mark, parts=known_parts),
+        attach=tuple(_attached_afterwards(lookup, desired)),
+        reused=reused,
+    )
+    return [resource, *(_part(lookup, part, block) for part, block in parts)]
+
+
+def create_block(lookup: Lookup, part: Desired) -> ResourceChange:
+    """Create an own block by a request of its own."""
+    fields = {name: value for name, value in part.values.items() if value is not None}
+    return ResourceChange(_created(part, part.values), part, None, fields, initial_mark(lookup, part))
+
+
+def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
+    """The mark of an object that is created as declared. Its parts are left out."""
+    kind = kinds()[desired.kind]
+    base: dict[str, Any] = {}
+    members: dict[str, tuple[Any, ...]] = {}
+    for name, value in desired.values.items():
+        line = kind.attrs()[name]
+        if line.once or line.own or line.secret or not (line.write or line.link or line.holds):
+            continue
+        if line.additive:
+            items = [value] if isinstance(value, Ref) else value or ()
+            keys = tuple(member_key(lookup.member(item)) for item in items)
+        else:
+            base |= _initial_base(kind, line, value)
+            # the server adds such items by itself; these are declared
+            declared = value if isinstance(value, list) else ()
+            keys = tuple(canonical(kind.normal(name, [item])) for item in declared if kind.foreign(name, item))
+        members |= {name: keys} if keys else {}
+    return Mark(base, members)
+
+
+def _initial_base(kind: type[Kind], line: Attr, value: Any) -> dict[str, Any]:
+    return {
+        leaf.path: Digest(leaf.want, line.unordered) if has_refs(leaf.want) else spelled(kind, line, leaf.want)
+        for leaf in leaves(line, line.clear if value is None else value, None)
+    }
+
+
+def _created(desired: Desired, values: Mapping[str, Any]) -> Change:
+    lines = kinds()[desired.kind].attrs()
+    shown = (name for name, value in values.items() if value is not None)
+    written = (lines[name] for name in shown if desired.address.parent or lines[name].write or lines[name].attached())
+    changes = tuple(FieldChange(line.name, None, values[line.name], secret=line.secret) for line in written)
+    return Change(desired.address, desired.kind, "create", fields_changed=changes, place=desired.place)
+
+
+def _cleared(desired: Desired) -> dict[str, Any]:
+    """The values of a new object: null stands for the empty text where the server has one."""
+    lines = kinds()[desired.kind].attrs()
+    # 0.16.8 writes a system prompt of its own if none is sent
+    return {
+        name: lines[name].clear if value is None and lines[name].clear == "" else value
+        for name, value in desired.values.items()
+    }
+
+
+def _attached_afterwards(lookup: Lookup, desired: Desired) -> Iterator[tuple[str, Any]]:
+    """Members that the request that creates the object cannot contain."""
+    lines = kinds()[desired.kind].attrs()
+    for name, value in desired.values.items():
+        if value is not None and lines[name].attached():
+            for item in [value] if isinstance(value, Ref) else value:
+                yield name, lookup.member(item)
+
+
+# --- own blocks of a new agent ---------------------------------------------------------------------------------------
+
+
+def _existing_block(lookup: Lookup, part: Desired, replaced: ResourceChange | None) -> Live | None:
+    """The own block that the new agent gets: of the agent that it replaces, or of an earlier one."""
+    return (lookup.live(part.address) if replaced else None) or lookup.detached_block(part.address)
+
+
+def _part(lookup: Lookup, part: Desired, block: Live | None) -> ResourceChange:
+    """An own block of a new agent: created with it unless a block exists already."""
+    if block is None:
+        return create_block(lookup, part) if lookup.created_apart(part) else _inline(part)
+    same = part.values.get("value") in (None, block.values.get("value"))
+    note = "its memory is kept" if same else "its memory differs from the manifest's value and is kept"
+    change = Change(part.address, part.kind, "adopt", block.id, "re-attached", place=part.place, notes=(note,))
+    return ResourceChange(change, part, block)
+
+
+def _inline(part: Desired) -> ResourceChange:
+    """An own block that the request for its agent contains."""
+    return ResourceChange(_created(part, part.values), part)
+
+
+def _carried_over(
+    lookup: Lookup, desired: Desired, replaced: ResourceChange | None, reused: Mapping[str, Any]
+) -> dict[str, str]:
+    """Blocks of a replaced agent that the manifest does not mention: it created them, or others attached them."""
+    if replaced and replaced.live:
+        blocks = lookup.attached_blocks(replaced.live)
+    else:
+        blocks = lookup.observed.carried_over.get(desired.address, ())
+    wanted = desired.values.get("blocks") or ()
+    ids = {*reused.values(), *(lookup.member(item) for item in wanted)}
+    ids |= {member for _, member in replaced.detach} if replaced else set()
+    labels = {*reused, *(lookup.label(item) for item in wanted)}
+    free = (block for block in blocks if block.id not in ids and block.name not in labels)
+    return {f"{block.name} {block.id}": block.id for block in free if not lookup.is_pruned(block)}
+
+
+# --- objects that the server creates along with another one ----------------------------------------------------------
+
+
+def discover(lookup: Lookup, desired: Desired) -> list[ResourceChange]:
+    """An object that the server creates along with its owner, or that the owner offers and that has no object yet."""
+    owner, old = desired.brought, lookup.live(desired.address)
+    assert owner is not None
+    note = f"created {'again ' if old else ''}along with {owner}"
+    change = Change(desired.address, desired.kind, "replace" if old else "create", old.id if old else None)
+    change = replace(change, place=desired.place, notes=(note,))
+    if desired.external:
+        return [ResourceChange(change, desired, old, discover=(desired.external.name or "", Ref(owner)))]
+    parts = lookup.parts(desired.address)
+    resource = _discovered(lookup, desired, change, Ref(owner))
+    return [resource, *(_discovered_part(lookup, part, Ref(desired.address)) for part in parts)]
+
+
+def _discovered(lookup: Lookup, desired: Desired, change: Change, owner: Ref) -> ResourceChange:
+    """An object of ours that is found after its owner was created, and is then changed to what is declared."""
+    lines = kinds()[desired.kind].attrs()
+    values = {name: lines[name].clear if value is None else value for name, value in desired.values.items()}
+    shown = tuple(FieldChange(name, None, value, secret=lines[name].secret) for name, value in values.items())
+    linked = {name: value for name, value in values.items() if lines[name].link}
+    attach = tuple((name, lookup.member(item)) for name, value in linked.items() for item in value)
+    # the server fills its lists: what is there stays
+    written = {name: value for name, value in values.items() if name not in linked}
+    fields = {name: Patch(tuple(value)) if lines[name].additive else value for name, value in written.items()}
+    parts: dict[str, Mapping[str, str]] = {p.address.child or "": {} for p in lookup.parts(desired.address)}
+    mark = replace(initial_mark(lookup, desired), parts=parts)
+    old, change = lookup.live(desired.address), replace(change, fields_changed=shown)
+    return ResourceChange(change, desired, old, fields, mark, attach, discover=("", owner))
+
+
+def _discovered_part(lookup: Lookup, part: Desired, owner: Ref) -> ResourceChange:
+    """A block that the server creates in such an object: it gets the value of the block that it replaces."""
+    old = lookup.live(part.address) or lookup.detached_block(part.address)
+    note = f"created along with {owner.address}" + (", with the value of the block that it replaces" if old else "")
+    fields = {"value": old.values.get("value") or ""} if old else {}
+    shown = tuple(FieldChange(name, None, value) for name, value in fields.items())
+    change = Change(part.address, part.kind, "replace" if old else "create", old.id if old else None)
+    change = replace(change, fields_changed=shown, place=part.place, notes=(note,))
+    name = str(part.values.get("label") or part.address.child)
+    return ResourceChange(change, part, old, fields, initial_mark(lookup, part), discover=(name, owner))

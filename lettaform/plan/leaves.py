@@ -1,0 +1,55 @@
+"""Values to leaves and digests: what is compared by itself, and the form in which it is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from lettaform.kinds.base import Attr, Kind
+from lettaform.values import Item, canonical, digest
+
+
+class Leaf(NamedTuple):
+    """A value that is compared by itself: its path, as declared, and as found."""
+
+    path: str
+    want: Any
+    have: Any
+
+
+def leaves(line: Attr, want: Any, have: Any) -> Iterator[Leaf]:
+    """The leaves of one field: each entry of a partial map, otherwise the whole value."""
+    if line.partial and isinstance(want, Mapping) and want:
+        for key, item in want.items():
+            yield Leaf(f"{line.name}.{key}", item, (have or {}).get(key))
+    else:
+        yield Leaf(line.name, want, have)
+
+
+def spelled(kind: type[Kind], line: Attr, value: Any) -> str:
+    """The digest of a value in its normal form."""
+    value = kind.normal(line.name, value)
+    if line.unordered and isinstance(value, list):
+        value = sorted(value, key=canonical)
+    if value in ("", [], {}):  # the server answers "nothing" in several ways
+        value = None
+    return digest(value)
+
+
+def member_key(item: Any) -> Any:
+    """A member of a list as the mark stores it."""
+    return item.key if isinstance(item, Item) else item
+
+
+def project(have: Any, want: Any) -> Any:
+    """The part of `have` that `want` declares."""
+    if isinstance(have, Mapping) and isinstance(want, Mapping):
+        return {key: project(have.get(key), item) for key, item in want.items() if key in have or item is not None}
+    return have
+
+
+def overlay(have: Any, want: Any) -> Any:
+    """`want` merged into `have`, key by key: what `want` does not declare stays."""
+    if isinstance(have, Mapping) and isinstance(want, Mapping):
+        return dict(have) | {key: overlay(have.get(key), item) for key, item in want.items()}
+    return want

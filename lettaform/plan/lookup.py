@@ -1,0 +1,167 @@
+"""A Manifest, an Observed and PlanOptions to answers: the questions that all passes of a plan ask."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Any
+
+from lettaform.address import Address
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Call
+from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Removed
+from lettaform.plan.leaves import spelled
+from lettaform.plan.moves import Moves
+from lettaform.plan.policy import decide, policies
+from lettaform.plan.selection import is_selected, matches
+from lettaform.plan.tables import Tables
+from lettaform.values import Ref, fill
+
+UNKNOWN: Any = object()
+"""Stands for a value that depends on an object that does not exist yet."""
+
+NOBODY: frozenset[str] = frozenset()
+
+
+class Lookup:
+    """Answers about one plan. Every table is built once, so each answer takes constant time."""
+
+    def __init__(
+        self, manifest: Manifest, moves: Moves, options: PlanOptions, replaced: frozenset[Address] = frozenset()
+    ) -> None:
+        """`replaced`: objects that exist and that this plan replaces."""
+        self.manifest, self.moves, self.options, self.replaced = manifest, moves, options, replaced
+        self.observed: Observed = moves.observed
+        self.tables = Tables(manifest, moves.observed)
+        self.labels: dict[Address, str | None] = {}
+
+    # --- objects
+
+    def live(self, address: Address | None) -> Live | None:
+        """The object at an address."""
+        return self.observed.objects.get(address) if address else None
+
+    def exists(self, address: Address) -> bool:
+        """Whether an object stands at an address and is not replaced."""
+        return address in self.observed.objects and address not in self.replaced
+
+    def is_selected(self, address: Address) -> bool:
+        """Whether this plan is about the object."""
+        return is_selected(address, self.manifest, self.options)
+
+    def is_allowed(self, address: Address) -> bool:
+        """Whether `--allow-destroy` names the object."""
+        return matches(address, self.options.allow_destroy)
+
+    def parts(self, address: Address) -> list[Desired]:
+        """The declared parts of an object: an agent's own blocks."""
+        return self.tables.parts.get(address, [])
+
+    def detached_block(self, address: Address) -> Live | None:
+        """The own block with this address that hangs on no agent."""
+        return next(iter(self.observed.detached.get(address, ())), None)
+
+    def attached_blocks(self, agent: Live | None) -> tuple[Live, ...]:
+        """All blocks of an agent, whoever created them."""
+        return self.observed.attached.get(agent.id, ()) if agent else ()
+
+    def users(self, id: str) -> frozenset[str]:
+        """Ids of the agents that use a shared object."""
+        return self.observed.users.get(id, NOBODY)
+
+    def dependents(self, id: str) -> Dependents:
+        """What hangs on the life of an object."""
+        return self.observed.dependents.get(id, Dependents())
+
+    def removed(self, address: Address) -> Removed | None:
+        """The `removed` entry of an object, or of the object that contains it."""
+        return self.tables.removed.get(address) or self.tables.removed.get(address.parent or address)
+
+    def is_pruned(self, block: Live) -> bool:
+        """Whether `--prune` is given and the block is marked and no longer declared."""
+        address = self.tables.addresses.get(block.id, block.address)
+        return bool(address) and self.options.prune and address not in self.manifest.objects
+
+    @cached_property
+    def incomplete_owners(self) -> frozenset[Address]:
+        """Existing objects that offer something declared that has no object yet: they must be called."""
+        offered = (d for d in self.manifest.objects.values() if d.external and not self.exists(d.address))
+        owners = (d.brought for d in offered if self.is_selected(d.address))
+        return frozenset(owner for owner in owners if owner and self.exists(owner))
+
+    # --- what the backend can do
+
+    def call(self, kind: str) -> Call | None:
+        """The call that an object of this kind needs after a change."""
+        return kinds()[kind].call
+
+    def created_apart(self, part: Desired) -> bool:
+        """Whether a part must be created before its owner, because the server loses some of its fields otherwise."""
+        return bool(kinds()[part.kind].apart & part.values.keys())
+
+    def created_with(self, kind: str) -> Mapping[str, str]:
+        """Parts that the server itself creates in an object of this kind: field to the part's key."""
+        return kinds()[kind].born_with
+
+    def offers(self, kind: str) -> bool:
+        """Whether other objects are created along with an object of this kind."""
+        return bool(kinds()[kind].brings)
+
+    def recompiles(self, live: Live, fields: Collection[str]) -> int:
+        """The number of agents whose prompts must be compiled again after these fields have changed."""
+        if not kinds()[live.kind].compiled & set(fields):
+            return 0
+        return 1 if self.call(live.kind) else len(self.users(live.id)) or self.tables.attachments[live.id]
+
+    # --- values
+
+    def known(self, value: Any) -> Any:
+        """`value` with Refs and Secrets replaced; UNKNOWN if a Ref's object does not exist yet."""
+
+        def answer(ref: Ref) -> Any:
+            if not self.exists(ref.address):
+                raise LookupError
+            live = self.observed.objects[ref.address]
+            return live.id if ref.path == "id" else live.values.get(ref.path)
+
+        if isinstance(value, str):
+            return value
+        try:
+            return fill(value, answer)
+        except LookupError:
+            return UNKNOWN
+
+    def member(self, item: Any) -> Any:
+        """A member of a list as its id, or as it is declared if its object does not exist yet."""
+        known = self.known(item)
+        return item if known is UNKNOWN else known
+
+    def named(self, item: Any) -> Any:
+        """An id as a Ref to its address, if it has one. A list: each of its members."""
+        if isinstance(item, list):
+            return [self.named(each) for each in item]
+        address = self.tables.addresses.get(item) if isinstance(item, str) else None
+        return Ref(address) if address else item
+
+    def label(self, member: Any) -> str | None:
+        """The label that a block has after this plan. `member`: its id, or a Ref to it."""
+        address = member.address if isinstance(member, Ref) else self.tables.addresses.get(member)
+        if address is None:
+            return None
+        if address not in self.labels:
+            self.labels[address] = self._label(address)
+        return self.labels[address]
+
+    def _label(self, address: Address) -> str | None:
+        live, desired = self.live(address), self.manifest.objects.get(address)
+        if live is None:
+            return str(desired.values.get("label")) if desired else None
+        want = desired.values.get("label") if desired and not desired.external else None
+        if desired is None or want is None or want == live.name:
+            return live.name
+        line = kinds()["block"].attrs()["label"]
+        known, have = self.known(want), spelled(kinds()["block"], line, live.values.get("label"))
+        digest = object() if known is UNKNOWN else spelled(kinds()["block"], line, known)
+        reseed = matches(address, self.options.reseed)
+        decision = decide(policies(desired)["label"], live.mark.base.get("label"), digest, have, reseed=reseed)
+        return str(want) if decision.write else live.name

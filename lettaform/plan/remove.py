@@ -1,0 +1,185 @@
+"""Objects that are no longer declared to ResourceChanges and Unmanaged: deleted, forgotten, or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from lettaform.address import Address
+from lettaform.kinds import companions, kind_of, kinds
+from lettaform.model import Change, Live, Mark, Removed, Unmanaged
+from lettaform.plan.changes import ResourceChange
+from lettaform.plan.lookup import Lookup
+from lettaform.plan.notes import agents, cascades
+
+Found = ResourceChange | Unmanaged
+"""What this pass returns."""
+
+
+def remove(lookup: Lookup, declared: Iterable[ResourceChange] = ()) -> list[Found]:
+    """What becomes of the objects of this stack that are no longer declared.
+
+    `declared`: the changes to declared objects. Agents that they detach from an object no longer use it.
+    """
+    undeclared = list(_undeclared(lookup))
+    released = _Released.of(lookup, declared, undeclared)
+    return [
+        *(_removal(lookup, released, address, live) for address, live in undeclared),
+        *_missing(lookup),
+        *_duplicates(lookup),
+        *_held_elsewhere(lookup),
+    ]
+
+
+# --- what is no longer declared --------------------------------------------------------------------------------------
+
+
+def _undeclared(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
+    """Objects of this stack that the plan may remove, by address."""
+    observed = lookup.observed
+    lives = {address: blocks[0] for address, blocks in observed.detached.items() if address not in observed.objects}
+    lives |= dict(_unmarked_parts(lookup))
+    lives |= observed.objects
+    for address in sorted((a for a, live in lives.items() if live.stack == lookup.manifest.stack), key=str):
+        if _is_undeclared(lookup, address) and lookup.is_selected(address):
+            yield address, lives[address]
+
+
+def _is_undeclared(lookup: Lookup, address: Address) -> bool:
+    if lookup.options.destroy:
+        return True
+    if not lookup.moves.waiting.isdisjoint((address, address.parent)):
+        return False
+    return address not in lookup.manifest.objects or lookup.removed(address) is not None
+
+
+def _unmarked_parts(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
+    """Blocks that the server created in an agent that it created along with another one, and that have no mark yet.
+
+    An apply that is killed between the two leaves them so.
+    """
+    objects = lookup.observed.objects
+    orphaned = {address for address, _ in lookup.observed.orphaned_blocks}
+    found = (each for address in objects for _, _, each in companions(address) if each in objects)
+    for address in found:
+        owner = objects[address]
+        blocks = lookup.attached_blocks(owner) if owner.stack == lookup.manifest.stack else ()
+        for field, key in lookup.created_with(owner.kind).items():
+            part = address.part(field, key)
+            block = next((each for each in blocks if each.name == key and each.stack is None), None)
+            if block and part not in objects and part not in orphaned:
+                yield part, replace(block, address=part, stack=lookup.manifest.stack)
+
+
+def _removal(lookup: Lookup, released: _Released, address: Address, live: Live) -> Found:
+    entry = lookup.removed(address)
+    if _is_forgotten(lookup, entry):
+        return _forget(address, live, "removed: {destroy: false}", entry)
+    if _is_deleted(lookup, entry):
+        return _delete(lookup, released, address, live)
+    return Unmanaged(live.kind, live.id, address, "marked, no longer declared; --prune deletes it")
+
+
+def _is_forgotten(lookup: Lookup, entry: Removed | None) -> bool:
+    return entry is not None and not entry.destroy and not lookup.options.destroy
+
+
+def _is_deleted(lookup: Lookup, entry: Removed | None) -> bool:
+    return not _is_forgotten(lookup, entry) and (lookup.options.prune or lookup.options.destroy or entry is not None)
+
+
+def _forget(address: Address, live: Live, reason: str, entry: Removed | None = None) -> ResourceChange:
+    change = Change(address, live.kind, "forget", live.id, reason, place=entry.place if entry else None)
+    return ResourceChange(change, None, live, mark=Mark())
+
+
+def _delete(lookup: Lookup, released: _Released, address: Address, live: Live) -> Found:
+    """Delete an object, unless agents that stay use it."""
+    owner = lookup.live(address.parent)
+    users = released.remaining_users(live) - ({owner.id} if owner else set())
+    if users and not lookup.is_allowed(address):
+        if owner and owner.id in released.deleted:
+            return _forget(address, live, f"its agent is deleted; kept, because {_named(lookup, users)}")
+        return Unmanaged(live.kind, live.id, address, f"kept: {_named(lookup, users)}")
+    reason = "destroy" if lookup.options.destroy else "no longer declared"
+    change = Change(address, live.kind, "delete", live.id, reason, notes=tuple(cascades(lookup, live.id)))
+    return ResourceChange(change, None, live)
+
+
+def _named(lookup: Lookup, users: frozenset[str]) -> str:
+    """Who uses an object: agents of this stack by address, other agents by number."""
+    ours = sorted(str(lookup.tables.addresses[id]) for id in users if id in lookup.tables.addresses)
+    others = len(users) - len(ours)
+    names = [*ours, f"{agents(others)} outside this plan"] if others else ours
+    several = len(users) > 1
+    return f"{' and '.join(names) if len(names) < 3 else ', '.join(names)} {'use' if several else 'uses'} it"
+
+
+@dataclass(frozen=True)
+class _Released:
+    """Agents that no longer use an object after the plan.
+
+    deleted   ids of agents that are deleted or replaced, and of what the server deletes along with them
+    detached  agent id to the ids of what the plan detaches from it
+    """
+
+    lookup: Lookup
+    deleted: frozenset[str]
+    detached: dict[str, frozenset[str]]
+
+    @classmethod
+    def of(
+        cls, lookup: Lookup, declared: Iterable[ResourceChange], undeclared: Iterable[tuple[Address, Live]]
+    ) -> _Released:
+        """Read the changes to declared objects, and which undeclared objects no agent can use and keep."""
+        changes = [resource for resource in declared if resource.live]
+        deleted = {each.live.id for each in changes if each.live and each.change.action == "replace"}
+        deleted |= {
+            live.id
+            for address, live in undeclared
+            if not kinds()[live.kind].shared and _is_deleted(lookup, lookup.removed(address))
+        }
+        deleted |= {each.id for id in deleted for each in lookup.dependents(id).along}
+        detached = {r.live.id: frozenset(str(m) for _, m in r.detach) for r in changes if r.live and r.detach}
+        return cls(lookup, frozenset(deleted), detached)
+
+    def remaining_users(self, live: Live) -> frozenset[str]:
+        """Ids of the agents that use an object and keep it."""
+        users = self.lookup.users(live.id) - self.deleted
+        # who uses an object that offers others has attached one of those
+        several = self.lookup.offers(live.kind)
+        return frozenset(
+            id for id in users if not (self.detached.get(id) if several else live.id in self.detached.get(id, ()))
+        )
+
+
+# --- what the state and the marks name besides -----------------------------------------------------------------------
+
+
+def _missing(lookup: Lookup) -> Iterator[ResourceChange]:
+    """Objects that the state names and the server no longer has."""
+    for address, id in lookup.observed.state.ids.items():
+        if id not in lookup.tables.addresses and address not in lookup.manifest.objects:
+            kind = kind_of(address) or address.section
+            yield ResourceChange(Change(address, kind, "forget", id, "no longer exists on the server"))
+
+
+def _duplicates(lookup: Lookup) -> Iterator[Unmanaged]:
+    reason = "a duplicate: it claims an address that belongs to another object; never touched"
+    for live in lookup.observed.duplicates:
+        if live.address and lookup.is_selected(live.address):
+            yield Unmanaged(live.kind, live.id, live.address, reason)
+
+
+def _held_elsewhere(lookup: Lookup) -> Iterator[Found]:
+    """Own blocks that another agent has now: kept, and forgotten once their agent is no longer declared."""
+    reason = "its agent detached it, and another agent has it: kept"
+    for address, lives in lookup.observed.held_elsewhere.items():
+        if not lookup.is_selected(address):
+            continue
+        entry, owner = lookup.removed(address), address.parent or address
+        undeclared = lookup.options.prune and owner not in lookup.manifest.objects
+        forgotten = lookup.options.destroy or entry is not None or undeclared
+        for live in lives:
+            unmanaged = Unmanaged(live.kind, live.id, address, reason)
+            yield _forget(address, live, reason, entry) if forgotten else unmanaged

@@ -1,0 +1,38 @@
+"""Addresses and patterns to a selection: the objects that a plan is about."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from functools import cache
+
+from lettaform.address import Address
+from lettaform.model import Manifest, PlanOptions
+
+
+def matches(address: Address, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns matches an address, or the address of the object that contains it."""
+    if not patterns:
+        return False
+    parent = address.parent
+    names = [_literal(str(each)) for each in ((address, parent) if parent else (address,))]
+    return any(_compiled(pattern).match(name) for pattern in patterns for name in names)
+
+
+def is_selected(address: Address, manifest: Manifest, options: PlanOptions) -> bool:
+    """Whether `--target` and `--exclude` leave an object in the plan."""
+    desired = manifest.objects.get(address)
+    # the server creates and deletes such an object together with its owner
+    address = (desired.along if desired else None) or address
+    if options.target and not matches(address, options.target):
+        return False
+    return not matches(address, options.exclude)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(_literal(pattern)))
+
+
+def _literal(text: str) -> str:
+    return text.replace("[", "\u27e6").replace("]", "\u27e7")  # fnmatch reads brackets as a set of characters

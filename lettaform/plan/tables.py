@@ -1,0 +1,88 @@
+"""A Manifest and an Observed to the tables in which a Lookup looks things up."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+from lettaform.address import Address
+from lettaform.kinds import companions, kinds
+from lettaform.model import Desired, Live, Manifest, Observed, Removed
+from lettaform.values import refs
+
+
+class Tables:
+    """Each table is built when it is first used, and once."""
+
+    def __init__(self, manifest: Manifest, observed: Observed) -> None:
+        self.manifest, self.observed = manifest, observed
+
+    @cached_property
+    def addresses(self) -> Mapping[str, Address]:
+        """Id to address."""
+        return {live.id: address for address, live in self.observed.objects.items()}
+
+    @cached_property
+    def parts(self) -> Mapping[Address, list[Desired]]:
+        """Address of an object to its declared parts."""
+        return _grouped((d.address.parent, d) for d in self.manifest.objects.values() if d.address.parent)
+
+    @cached_property
+    def created_along(self) -> Mapping[Address, list[Address]]:
+        """Address of an owner to the addresses of what the server creates along with it."""
+        return _grouped((d.brought, a) for a, d in self.manifest.objects.items() if d.brought)
+
+    @cached_property
+    def attachments(self) -> Mapping[str, int]:
+        """Id of a block to the number of agents that have it, as far as agents were read."""
+        return Counter(block.id for blocks in self.observed.attached.values() for block in blocks)
+
+    @cached_property
+    def unique_ids(self) -> Mapping[tuple[str, str], str]:
+        """Kind and unique name to the id of the object that has it, whoever owns it."""
+        lives = (*self.observed.foreign.values(), *self.observed.objects.values())
+        return {(live.kind, live.name): live.id for live in lives if kinds()[live.kind].unique}
+
+    @cached_property
+    def holders(self) -> Mapping[tuple[str, str], list[Address]]:
+        """Kind and unique name to the addresses at which such an object stands."""
+        lives = self.observed.objects.items()
+        return _grouped(((live.kind, live.name), a) for a, live in lives if kinds()[live.kind].unique)
+
+    @cached_property
+    def referrers(self) -> Mapping[Address, set[str]]:
+        """Address to the ids of the existing objects whose manifest refers to it."""
+        found = defaultdict[Address, set[str]](set)
+        for address, desired in self.manifest.objects.items():
+            if address in self.observed.objects:
+                for ref in refs(desired.values):
+                    found[ref.address].add(self.observed.objects[address].id)
+        return found
+
+    @cached_property
+    def attached_by_us(self) -> Mapping[Any, set[str]]:
+        """Id of a member to the ids of the declared objects to which lettaform attached it."""
+        found = defaultdict[Any, set[str]](set)
+        for address, live in self.observed.objects.items():
+            for member in _members(live) if address in self.manifest.objects else ():
+                found[member].add(live.id)
+        return found
+
+    @cached_property
+    def removed(self) -> Mapping[Address, Removed]:
+        """Address to its `removed` entry, which is also about what the server created along with the object."""
+        entries = {entry.address: entry for entry in self.manifest.removed}
+        return entries | {a: entry for entry in self.manifest.removed for _, _, a in companions(entry.address)}
+
+
+def _members(live: Live) -> Iterable[Any]:
+    return (member for members in live.mark.members.values() for member in members)
+
+
+def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
+    found: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found

@@ -1,0 +1,87 @@
+"""Live objects and lettaform's marks on them to text for people. The text is clean and contains no secrets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lettaform import model
+from lettaform.render.clean import clean_line
+from lettaform.render.data import secret_fields
+from lettaform.render.field_changes import Style, layout, row
+from lettaform.render.inline import to_text
+from lettaform.render.paint import Paint
+from lettaform.values import UNREAD, Ref
+
+
+def objects(items: Sequence[model.Live], *, color: bool = False) -> str:
+    """The fields of live objects. Ids of objects in `items` are shown as addresses."""
+    if not items:
+        return "No live objects.\n"
+    paint = Paint(color)
+    addresses = {item.id: Ref(item.address) for item in items if item.address}
+    return "\n\n".join("\n".join(_object(item, addresses, paint)) for item in items) + "\n"
+
+
+def _object(item: model.Live, addresses: Mapping[str, Ref], paint: Paint) -> list[str]:
+    secret = secret_fields(item.kind)
+    style = Style(paint, whole=True, creating=True)
+    rows = []
+    for name, value in item.values.items():
+        if value is UNREAD or value in (None, [], {}):
+            continue
+        named = [addresses.get(str(each), each) for each in value] if isinstance(value, list) else value
+        rows.append(row(name, None, named, style, secret=name in secret))
+    return [_title(item, paint), *_indented(layout(rows, paint, signs=False), "    ")]
+
+
+def table(items: Sequence[model.Live], *, color: bool = False) -> str:
+    """One line per object: address, kind, id, name. Objects that carry the same address are pointed out."""
+    if not items:
+        return "This stack has no objects on the server.\n"
+    paint = Paint(color)
+    owners = Counter(item.address for item in items if item.address)
+    rows = [(_name(item), clean_line(item.kind), clean_line(item.id), clean_line(item.name)) for item in items]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = []
+    for item, cells in zip(items, rows, strict=True):
+        address, kind, id = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=False))
+        lines.append("  ".join([paint(address, "strong"), kind, paint(id, "faint"), cells[3]]).rstrip())
+        if item.address and owners[item.address] > 1:
+            lines.append(f"  {paint('another object is marked with the same address', 'changed')}")
+    return "\n".join(lines) + "\n"
+
+
+def marks(items: Sequence[model.Live], *, color: bool = False) -> str:
+    """What lettaform stores about objects: digests of the values last applied, and the members that it attached."""
+    paint = Paint(color)
+    return "\n\n".join("\n".join(_mark(item, paint)) for item in items) + "\n"
+
+
+def _mark(item: model.Live, paint: Paint) -> list[str]:
+    marked = "yes" if item.marked else "no (known from the state of the stack)"
+    lines = [_title(item, paint), f"  marked  {marked}"]
+    lines += _digests("digests of the values last applied", item.mark.base, paint)
+    for name, base in item.mark.parts.items():
+        lines += _digests(f"digests of the values last applied to {name}", base, paint)
+    for name, members in item.mark.members.items():
+        lines.append(f"  {clean_line(name)} attached by lettaform: {to_text(list(members))}")
+    return lines
+
+
+def _digests(title: str, values: Mapping[str, Any], paint: Paint) -> list[str]:
+    rows = [f"    {clean_line(path)}  {paint(clean_line(str(value)), 'faint')}" for path, value in values.items()]
+    return [f"  {clean_line(title)}:", *rows] if rows else []
+
+
+def _title(item: model.Live, paint: Paint) -> str:
+    return f"{paint(_name(item), 'strong')}  {clean_line(item.kind)} {paint(clean_line(item.id), 'faint')}"
+
+
+def _name(item: model.Live) -> str:
+    return clean_line(str(item.address) if item.address else item.name)
+
+
+def _indented(lines: Iterable[str], by: str) -> list[str]:
+    return [f"{by}{line}" if line else "" for line in lines]

@@ -1,0 +1,200 @@
+"""A manifest and a backend to Observed: alternately read what is needed, and let `ownership` say whose it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from lettaform.address import Address
+from lettaform.backend import Fields, Reads
+from lettaform.backend.v1.concurrency import together
+from lettaform.errors import NotFound, Problem
+from lettaform.kinds import kind_of, kinds
+from lettaform.kinds.base import Attr
+from lettaform.model import Import, Listing, Live, Manifest, Observed
+from lettaform.ownership import claims, state
+
+CORE = ("agent", "block", "tool")
+"""The kinds that every plan reads, declared or not."""
+
+
+async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False, lenient: bool = False) -> Observed:
+    """What is live of a stack, and what it uses of others. Doubts about ownership are `Observed.problems`.
+
+    every_kind  look for the stack's marks on every kind, not only on those that the manifest or the state names
+    lenient     read what can be read of a damaged state
+    """
+    version = await reads.version()
+    reads.require(manifest, version, {})
+    fields = _fields(manifest)
+    listing = await reads.listing(manifest.stack, fields)
+    reads.require(manifest, version, listing.refused)
+    known, faults = state.salvage(listing.state) if lenient else (state.from_pages(listing.state), ())
+    more: Fields = {
+        kind: () for address in (*known.ids, *known.intents) if (kind := kind_of(address)) and kind not in fields
+    }
+    if more:
+        listing |= await reads.listing(manifest.stack, more)
+        reads.require(manifest, version, listing.refused)
+    if every_kind:
+        rest = {kind: () for kind in kinds() if kind in reads.capabilities.claims and kind not in listing.objects}
+        listing |= replace(await reads.listing(manifest.stack, rest), refused={})
+    if missing := claims.missing(listing, known, reads.capabilities):
+        listing = _added(listing, await reads.fetch(missing))
+    observed = claims.observe(listing, known, manifest, reads.capabilities, reads.url, version)
+    observed = await _orphans(reads, manifest, observed)
+    observed = await _imports(reads, manifest, observed)
+    observed = await _externals(reads, manifest, observed, listing)
+    observed = await _nested(reads, manifest, observed)
+    observed = await _discovered(reads, manifest, observed)
+    observed = await read_contents(reads, manifest, observed)
+    unread = tuple(Problem(fault, address=str(state.ADDRESS)) for fault in faults)
+    return replace(observed, problems=(*observed.problems, *unread))
+
+
+def _fields(manifest: Manifest) -> Fields:
+    """The kinds to list, each with the fields that the manifest declares."""
+    fields: dict[str, set[str]] = {kind: set() for kind in CORE}
+    for desired in manifest.objects.values():
+        fields.setdefault(desired.kind, set()).update(desired.values)
+    return fields
+
+
+def _added(listing: Listing, found: Listing) -> Listing:
+    """With objects that no list showed, after those that a list showed."""
+    objects = {kind: (*listing.objects.get(kind, ()), *lives) for kind, lives in found.objects.items()}
+    blocks = {live.id: live for live in objects.get("block", listing.objects.get("block", ()))}
+    attached = {id: tuple(blocks.get(each.id, each) for each in every) for id, every in found.attached.items()}
+    return replace(listing, objects={**listing.objects, **objects}, attached={**listing.attached, **attached})
+
+
+async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+    """With orphaned blocks told apart, and with what agents left that are being replaced."""
+    if observed.detached:
+        observed = claims.sort_orphans(observed, await reads.unattached(manifest.stack))
+    wanted = list(claims.missing_carried_over(observed))
+    if wanted:
+        found = await reads.fetch([("block", id) for _, id in wanted])
+        blocks = {live.id: live for live in found.objects.get("block", ())}
+        observed = claims.with_carried_over(observed, [(address, blocks.get(id)) for address, id in wanted])
+    return observed
+
+
+async def _imports(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+    """With what `imports:` names, as if it were ours already."""
+    wanted = [each for each in manifest.imports if each.address not in observed.objects and kind_of(each.address)]
+    answers = await together(_imported(reads, entry) for entry in wanted)
+    for entry, answer in zip(wanted, answers, strict=True):
+        if isinstance(answer, Problem):
+            observed = replace(observed, problems=(*observed.problems, answer))
+            continue
+        live, blocks = answer
+        if problem := claims.adoption_problem(observed, manifest, entry.address, live, entry.place):
+            observed = replace(observed, problems=(*observed.problems, problem))
+        else:
+            observed = claims.adopt(observed, manifest, entry.address, live, blocks)
+    return observed
+
+
+async def _imported(reads: Reads, entry: Import) -> tuple[Live, tuple[Live, ...]] | Problem:
+    """The object that an entry of `imports:` names, and its blocks; a problem if it does not exist."""
+    try:
+        return await reads.one(kind_of(entry.address) or "", entry.id)
+    except NotFound as error:
+        return Problem(error.message, entry.place, None, str(entry.address))
+
+
+async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+    """With the declared fields that answers do not hold. All others stay UNREAD."""
+    wanted = list(dict.fromkeys(_to_read(manifest, observed)))
+    if not wanted:
+        return observed
+    lives = {live.id: live for live in observed.objects.values()}
+    found: dict[str, dict[str, object]] = defaultdict(dict)
+    answers = await reads.contents([(lives[id], field) for id, field in wanted])
+    for (id, field), contents in zip(wanted, answers, strict=True):
+        found[id][field] = contents
+    objects = {
+        address: replace(live, values={**live.values, **found[live.id]}) if live.id in found else live
+        for address, live in observed.objects.items()
+    }
+    return replace(observed, objects=objects)
+
+
+def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[str, str]]:
+    """Id and field of what is declared and must be read by itself, under the address that an object will have."""
+    after = {entry.old: entry.new for entry in manifest.moved}
+    for address, live in observed.objects.items():
+        lines = kinds()[live.kind].attrs()
+        for name in _declared(manifest, address, after):
+            if _aside(lines[name]):
+                yield live.id, name
+
+
+def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Collection[str]:
+    """The declared fields of what stands at an address, or will stand elsewhere because of `moved`."""
+    names: dict[str, None] = {}
+    seen: set[Address] = set()
+    at: Address | None = address
+    while at is not None and at not in seen:
+        seen.add(at)
+        if desired := manifest.objects.get(at):
+            names |= dict.fromkeys(desired.values)
+        at = after.get(at)
+    return names
+
+
+def _aside(line: Attr) -> bool:
+    return bool(line.listed or line.holds)
+
+
+async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:
+    """With what the manifest uses of others."""
+    wanted = [each for each in manifest.objects.values() if each.external and not each.external.by]
+    listed = {kind: lives for kind, lives in listing.objects.items() if kind in reads.capabilities.listed}
+    asked = [each for each in wanted if each.kind not in listed]
+    answers = dict(zip((each.address for each in asked), await together(map(reads.candidates, asked)), strict=True))
+    found = []
+    for desired in wanted:
+        choices = listed.get(desired.kind, ())
+        candidates = answers.get(desired.address, choices)
+        found.append((desired, [live for live in candidates if claims.matches_external(desired, live)], choices))
+    return claims.with_externals(observed, found)
+
+
+async def _nested(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+    """With what is listed below other objects, in one list for each owner and kind."""
+    owners = list(claims.nested_owners(observed, manifest))
+    asked = list(dict.fromkeys((kind, owner) for _, kind, owner in owners))
+    lists = dict(zip(asked, await together(reads.nested(*each) for each in asked), strict=True))
+    return claims.with_nested(observed, manifest, [(address, lists[kind, owner]) for address, kind, owner in owners])
+
+
+async def _discovered(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+    """With what the server created along with objects that live."""
+    wanted = claims.discoverable(observed, manifest)
+    offering = {(by.id, each.kind): by for each, by in wanted if each.external}
+    lists = await together(reads.offered(by, kind) for (_, kind), by in offering.items())
+    offers = dict(zip(offering, lists, strict=True))
+    for desired, by in wanted:
+        if desired.external:
+            observed = claims.with_offered(observed, desired, offers[by.id, desired.kind])
+        else:
+            id = next(iter(await _companions(reads, by, desired.kind)), None)
+            observed = claims.displaced(observed, desired.address, id)
+            if id and desired.address in observed.objects:
+                observed = replace(observed, brought={**observed.brought, desired.address: id})
+            elif id:
+                observed = claims.with_discovered(observed, manifest, desired, *await reads.one(desired.kind, id))
+    for live, kind, address in claims.lost_companions(observed, manifest):
+        for id in await _companions(reads, live, kind):
+            observed = claims.with_companion(observed, manifest, address, *await reads.one(kind, id))
+    return observed
+
+
+async def _companions(reads: Reads, live: Live, kind: str) -> tuple[str, ...]:
+    """Ids of what the server created along with an object, read again if the list did not hold them."""
+    if kind not in live.discovered:
+        live = (await reads.one(live.kind, live.id))[0]
+    return live.discovered.get(kind, ())

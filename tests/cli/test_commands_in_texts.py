@@ -1,0 +1,133 @@
+"""Every command that a message, a hint or a help text names is understood by the argument parser."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import lettaform
+from lettaform import __version__
+from lettaform.cli import VERBS, Globals, cli
+from lettaform.cli.init import NEXT, WORKFLOW
+from lettaform.render import text
+from tests.render.samples import everything
+
+SOURCES = Path(lettaform.__file__).parent
+PLACEHOLDER = "agents.a"
+"""What stands for a value that a message fills in. No verb and no option has this name."""
+FILES = ("FILE", "PLAN")
+
+
+def written_text(node: ast.AST) -> str | None:
+    """A string of the source, with a sample value for each part that is computed."""
+    match node:
+        case ast.Constant(value=str()):
+            return str(node.value)
+        case ast.JoinedStr():
+            return "".join(
+                PLACEHOLDER if isinstance(part, ast.FormattedValue) else str(written_text(part)) for part in node.values
+            )
+    return None
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """The commands between backticks: with `lettaform` in front, a verb in front, or an option alone."""
+    for quoted in re.findall(r"`([^`\s][^`]*)`", text):
+        words = quoted.replace("\n", " ").split()
+        if words[:1] == ["lettaform"] or (words[0] in VERBS and len(words) > 1) or words[0].startswith("--"):
+            yield " ".join(words)
+
+
+def commands_in_sources() -> dict[str, str]:
+    """Each command of lettaform's sources, and the first file that names it."""
+    found: dict[str, str] = {}
+    for file in sorted(SOURCES.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if id(node) not in parts and (text := written_text(node)):
+                for command in commands_in(text):
+                    found.setdefault(command, str(file.relative_to(SOURCES)))
+    return found
+
+
+def parse(command: str, file: Path) -> None:
+    """Parse the arguments as the command line does, and run nothing. ClickException if it refuses them.
+
+    A verb or an option may be named without its arguments: "`lettaform state rm` stops managing it".
+    """
+    words = [str(file) if word in FILES else word for word in shlex.split(command)]
+    words = words[1:] if words[0] == "lettaform" else words
+    if words == ["--help"]:
+        return
+    if words and words[0].startswith("--"):
+        verb = verb_with(words[0])
+        words = [verb, *words] if len(words) > 1 else [verb]
+    context: click.Context = click.Context(cli, info_name="lettaform", obj=Globals())
+    inner: click.Command = cli
+    while words and isinstance(inner, click.Group):
+        _, found, words = inner.resolve_command(context, words)
+        assert found is not None
+        context, inner = click.Context(found, parent=context, obj=context.obj), found
+    if words:
+        inner.make_context(inner.name, words, parent=context.parent, obj=context.obj)
+
+
+def verb_with(option: str) -> str:
+    """A verb that has an option."""
+    for name in VERBS:
+        command = cli.get_command(click.Context(cli), name)
+        if command and any(option in each.opts for each in command.params):
+            return name
+    raise click.NoSuchOption(option)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.json"
+    path.write_text("{}")
+    return path
+
+
+def test_commands_are_found_in_the_sources() -> None:
+    found = commands_in_sources()
+    assert len(found) > 25
+    assert {"lettaform lock release", "lettaform import 'agents.a' ID", "--allow-destroy 'agents.a'"} <= set(found)
+
+
+@pytest.mark.parametrize(("command", "source"), commands_in_sources().items())
+def test_a_command_in_the_sources_parses(command: str, source: str, file: Path) -> None:
+    try:
+        parse(command.replace("lettaform apply agents.a", f"lettaform apply {file}"), file)
+    except click.ClickException as error:
+        pytest.fail(f"{source} names `{command}`: {error.format_message()}")
+
+
+@pytest.mark.parametrize("command", [*commands_in(text.plan(everything())), *commands_in(text.notices(everything()))])
+def test_a_command_in_a_plan_parses(command: str, file: Path) -> None:
+    parse(command, file)
+
+
+@pytest.mark.parametrize("line", re.findall(r"^ +(lettaform .*?)(?:  .*)?$", NEXT, re.MULTILINE))
+def test_a_command_that_init_recommends_parses(line: str, file: Path) -> None:
+    parse(line, file)
+
+
+@pytest.mark.parametrize("line", re.findall(r"lettaform [^|;\n]*", WORKFLOW.format(version=__version__))[1:])
+def test_a_command_of_the_generated_workflow_parses(line: str, file: Path) -> None:
+    if not line.startswith("lettaform-") and "==" not in line:
+        parse(line.strip(), file)
+
+
+@pytest.mark.parametrize(
+    "command", ["lettaform lock release agents.a", "lettaform aply", "--alow-destroy x", "lettaform plan -y"]
+)
+def test_a_command_that_does_not_exist_is_found_out(command: str, file: Path) -> None:
+    with pytest.raises(click.ClickException):
+        parse(command, file)

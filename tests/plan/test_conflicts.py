@@ -1,0 +1,218 @@
+"""The finished changes of a plan to its problems: what cannot be done, and what needs consent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lettaform.errors import Guarded, PlanError
+from lettaform.model import Dependents, Desired, External, Live, Manifest, Moved, Observed, State
+from lettaform.values import Ref
+from tests.plan.samples import HERE, at, difference, living, manifest, messages, observed, plan, wanted
+
+ORG = wanted("blocks.org", value="x")
+LIVE_ORG = living("blocks.org", "block-1", {"value": "x"}, value="x")
+MODEL = {"model": "letta/letta-free"}
+ANN = living("agents.ann", "agent-1", model="m/m")
+SHARED = manifest(wanted("agents.ann", blocks=[Ref(at("blocks.org"))]), ORG)
+
+
+def external(text: str, **words: str) -> Desired:
+    return replace(wanted(text), external=External(**words), values={})
+
+
+def offered(owner: External | None) -> Manifest:
+    tool = replace(wanted("tools.say"), external=External(name="say", by=at("mcp_servers.echo")), values={})
+    server = wanted("mcp_servers.echo", type="stdio", command="echo")
+    return manifest(replace(server, external=owner) if owner else server, tool)
+
+
+ECHO = living("mcp_servers.echo", "mcp-1", {"type": "stdio", "command": "echo"}, type="stdio", command="echo")
+
+
+@pytest.mark.parametrize(
+    ("wants", "has", "options", "message"),
+    [
+        pytest.param(
+            manifest(wanted("agents.ann")),
+            observed(),
+            {},
+            "agents.ann does not exist yet, so `model` must be given",
+            id="a required field is missing",
+        ),
+        pytest.param(
+            manifest(wanted("tools.new", name="shout", source="s"), wanted("tools.t", name="shout", source="s")),
+            observed(living("tools.t", "tool-1", {"source": "s"}, name="shout", source="s")),
+            {},
+            "the tool `shout` exists already as tools.t",
+            id="another object of the stack has the name",
+        ),
+        pytest.param(
+            manifest(
+                wanted("agents.ann", **MODEL, blocks=[Ref(at("blocks.org"))]), wanted("agents.ann.memory.org"), ORG
+            ),
+            observed(),
+            {},
+            "agents.ann would get two blocks labelled `org`: agents.ann.memory.org and blocks.org",
+            id="two blocks of a new agent have one label",
+        ),
+        pytest.param(
+            manifest(
+                wanted("agents.ann", **MODEL),
+                wanted("agents.ann.memory.human", value="h"),
+                wanted("conversations.talk", agent=Ref(at("agents.ann")), isolated=["humann"]),
+            ),
+            observed(),
+            {},
+            "conversations.talk: agents.ann has no block labelled `humann`",
+            id="a label is of no block",
+        ),
+        pytest.param(
+            SHARED,
+            observed(ANN),
+            {"exclude": ("blocks.org",)},
+            "agents.ann needs blocks.org, which does not exist and is left out of this plan",
+            id="a reference is left out",
+        ),
+        pytest.param(
+            SHARED,
+            observed(ANN, LIVE_ORG, attached={"agent-1": (living("agents.ann.memory.org", "block-7"),)}),
+            {},
+            "agents.ann already has a block labelled `org`: agents.ann.memory.org, which is no longer declared",
+            id="an own block that is no longer declared has the label",
+        ),
+        pytest.param(
+            manifest(wanted("agents.ann", archive=Ref(at("archives.one"))), wanted("archives.one", embedding="e/e")),
+            observed(living("agents.ann", "agent-1", archive=["archive-9"])),
+            {},
+            "agents.ann has the archive archive-9 already, which the agent or somebody else attached",
+            id="somebody else attached the one archive",
+        ),
+        pytest.param(
+            manifest(wanted("agents.ann"), wanted("agents.ann.memory.human", value="h")),
+            observed(
+                ANN,
+                attached={"agent-1": (Live("block", "block-5", "human", {"label": "human", "value": "h"}),)},
+                users={"block-5": frozenset({"agent-1", "agent-2"})},
+            ),
+            {},
+            "agents.ann.memory.human: the block block-5 has this label and is shared with 1 agent",
+            id="an unmarked block is shared",
+        ),
+        pytest.param(
+            offered(External(name="echo")),
+            observed(ECHO),
+            {},
+            "tools.say: mcp_servers.echo offers no tool `say`",
+            id="an external server does not offer a tool",
+        ),
+        pytest.param(
+            manifest(wanted("agents.bob"), moved=(Moved(at("agents.ann"), at("agents.bob"), HERE),)),
+            observed(ANN, living("agents.bob", "agent-2", model="m/m")),
+            {},
+            "agents.ann cannot become agents.bob: both exist, agent-1 and agent-2",
+            id="both addresses of a move are taken",
+        ),
+        pytest.param(
+            manifest(),
+            observed(ANN, dependents={"agent-1": Dependents(before=(Live("group", "group-1", "g", {}),))}),
+            {"prune": True},
+            "agents.ann cannot be deleted before group group-1, which needs it",
+            id="something that stays needs what is deleted",
+        ),
+        pytest.param(
+            manifest(wanted("mcp_servers.echo", type="sse", url="http://x", prevent_destroy=True)),
+            observed(ECHO),
+            {},
+            "mcp_servers.echo: `type` cannot be changed on an existing mcp_server: replaced, "
+            "and its tools are attached again to the agents that name them",
+            id="what is protected is replaced",
+        ),
+    ],
+)
+def test_each_conflict_is_found(wants: Manifest, has: Observed, options: dict[str, object], message: str) -> None:
+    assert messages(wants, has, **options) == [message]
+
+
+def test_all_conflicts_are_found_at_once() -> None:
+    wants = manifest(wanted("agents.a"), wanted("agents.b"), wanted("groups.g", type="dynamic"))
+    found = messages(wants, observed())
+    assert [message.split(" ")[0] for message in found] == ["agents.a", "agents.b", "groups.g"]
+
+
+def test_the_label_of_a_deleted_block_is_free() -> None:
+    own = living("agents.ann.memory.org", "block-7")
+    has = observed(ANN, own, LIVE_ORG, attached={"agent-1": (own,)})
+    assert messages(SHARED, has, prune=True) == []
+
+
+def test_the_label_of_a_block_that_others_keep_is_not_free() -> None:
+    old = living("blocks.old", "block-7", label="org")
+    has = observed(ANN, old, LIVE_ORG, attached={"agent-1": (old,)}, users={"block-7": frozenset({"agent-9"})})
+    (message,) = messages(SHARED, has, prune=True)
+    assert message == "agents.ann already has a block labelled `org`: blocks.old, which is no longer declared"
+
+
+def test_no_hint_deletes_memory() -> None:
+    own = living("agents.ann.memory.org", "block-7")
+    (problem,) = difference(SHARED, observed(ANN, LIVE_ORG, attached={"agent-1": (own,)})).problems
+    assert problem.hint == (
+        "detach block-7 from the agent, or declare it under `memory:` of agents.ann, or use another label"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"target": ("agents.ann",)}, "`--target 'blocks.org'` includes it"),
+        ({"exclude": ("blocks.org",)}, "do not `--exclude` blocks.org"),
+    ],
+)
+def test_what_is_left_out_is_named_with_the_option_that_includes_it(options: dict[str, object], hint: str) -> None:
+    (problem,) = difference(SHARED, observed(ANN), **options).problems
+    assert problem.hint == hint
+
+
+def test_something_new_that_an_owner_of_ours_offers_is_no_conflict() -> None:
+    found = difference(offered(None), observed(ECHO))
+    assert not found.problems
+    server = next(each.change for each in found.resources if each.change.kind == "mcp_server")
+    assert (server.action, server.recompiles, server.reason) == ("update", 1, "what it offers is listed again")
+
+
+def test_thousands_of_new_names_are_checked_in_linear_time() -> None:
+    wants = manifest(*(wanted(f"tools.t{n}", name=f"t{n}", source="s") for n in range(2000)))
+    has = observed(*(living(f"tools.old{n}", f"tool-{n}", name=f"old{n}") for n in range(2000)))
+    assert len(difference(wants, has).resources) == 2000
+
+
+def test_a_required_field_is_missing() -> None:
+    with pytest.raises(PlanError, match="`model` must be given"):
+        plan(manifest(wanted("agents.a")), observed())
+
+
+def test_a_unique_name_belongs_to_a_foreign_object() -> None:
+    stranger = Live("tool", "tool-9", "shout", {"name": "shout"})
+    tool = wanted("tools.t", name="shout", source="def shout(): ...")
+    with pytest.raises(PlanError, match="belongs to somebody else") as refused:
+        plan(manifest(tool), observed(foreign={("tool", "shout"): stranger}))
+    assert "lettaform import 'tools.t' tool-9" in str(refused.value.problems[0].hint)
+
+
+def test_the_agent_has_a_block_with_this_label_already() -> None:
+    live = living("agents.a", "agent-1", blocks=["block-7"], model="m/m")
+    theirs = Live("block", "block-7", "org", {"label": "org"})
+    with pytest.raises(PlanError, match="already has a block labelled `org`"):
+        plan(
+            manifest(wanted("agents.a", blocks=[Ref(at("blocks.org"))]), ORG),
+            observed(live, LIVE_ORG, attached={"agent-1": (theirs,)}),
+        )
+
+
+def test_protection_outlives_the_manifest() -> None:
+    live = living("agents.a", "agent-1", model="m/m")
+    record = State({at("agents.a"): "agent-1"}, protected=frozenset({at("agents.a")}), exists=True)
+    with pytest.raises(Guarded):
+        plan(manifest(), observed(live, state=record), prune=True)
+    assert plan(manifest(), observed(live, state=record), prune=True, allow_destroy=("agents.*",)).steps

@@ -1,0 +1,115 @@
+"""A declared object that does not exist to how it is created, with its parts and the blocks that it takes over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from lettaform.model import External, Live
+from lettaform.plan.create import create, discover, initial_mark
+from lettaform.values import Digest, Item, Patch, Ref, digest
+from tests.plan.samples import at, difference, living, lookup, manifest, observed, wanted
+
+MODEL = {"model": "m/m"}
+
+
+def test_an_agent_is_created_with_its_own_blocks() -> None:
+    ann, human = wanted("agents.ann", **MODEL), wanted("agents.ann.memory.human", value="h")
+    agent, block = create(lookup(manifest(ann, human), observed()), ann)
+    assert (agent.change.action, agent.fields, agent.reused) == ("create", {"name": "ann", **MODEL}, {})
+    assert agent.mark is not None
+    assert agent.mark.parts == {"human": {"label": digest("human"), "value": digest("h")}}
+    # the request for the agent contains the block: nothing is written on its own
+    assert (block.change.action, block.mark, block.fields) == ("create", None, {})
+
+
+def test_null_is_left_out_except_for_what_has_an_empty_text() -> None:
+    ann = wanted("agents.ann", **MODEL, system=None, max_tokens=None)
+    assert create(lookup(manifest(ann), observed()), ann)[0].fields == {"name": "ann", "system": "", **MODEL}
+
+
+def test_members_that_the_request_cannot_contain_are_attached_afterwards() -> None:
+    file = Item("1", "a.md")
+    folder, ann = (
+        wanted("folders.f", embedding="e/e", files=[file]),
+        wanted("agents.ann", **MODEL, archive=Ref(at("archives.a"))),
+    )
+    look = lookup(manifest(folder, ann, wanted("archives.a")), observed())
+    assert create(look, folder)[0].attach == (("files", file),)
+    assert create(look, ann)[0].attach == (("archive", Ref(at("archives.a"))),)
+
+
+def test_a_detached_block_is_reused_and_its_memory_kept() -> None:
+    ann, human = wanted("agents.ann", **MODEL), wanted("agents.ann.memory.human", value="seed")
+    left = living("agents.ann.memory.human", "block-2", value="learnt")
+    agent, block = create(lookup(manifest(ann, human), observed(detached={human.address: (left,)})), ann)
+    assert agent.reused == {"human": "block-2"}
+    assert (block.change.action, block.change.reason, block.live) == ("adopt", "re-attached", left)
+    assert block.change.notes == ("its memory differs from the manifest's value and is kept",)
+
+
+def replaced(*blocks: Live, **options: Any) -> dict[str, Any]:
+    """What a replaced agent's successor is created with: own block `human`, shared block `org`."""
+    old = living("agents.ann", "agent-1", {"agent_type": "memgpt_agent"}, agent_type="memgpt_agent", model="m/m")
+    org = living("blocks.org", "block-1")
+    ann = wanted("agents.ann", **MODEL, agent_type="letta_v1_agent", blocks=[Ref(at("blocks.org"))])
+    wants = manifest(ann, wanted("agents.ann.memory.human"), wanted("blocks.org"))
+    own = living("agents.ann.memory.human", "block-2")
+    has = observed(old, own, org, attached={"agent-1": (own, org, *blocks)})
+    found = difference(wants, has, allow_destroy=("*",), **options)
+    return dict(next(each for each in found.resources if each.change.kind == "agent").reused)
+
+
+def test_every_block_of_a_replaced_agent_is_carried_over() -> None:
+    made_by_agent = Live("block", "block-3", "notes", {"label": "notes"})
+    assert replaced(made_by_agent) == {"human": "block-2", "notes block-3": "block-3"}
+
+
+def test_a_block_is_not_carried_over_if_its_label_is_declared() -> None:
+    assert replaced(Live("block", "block-3", "org", {"label": "org"})) == {"human": "block-2"}
+
+
+def test_a_block_is_not_carried_over_if_it_is_pruned() -> None:
+    gone = living("agents.ann.memory.gone", "block-3")
+    assert replaced(gone) == {"human": "block-2", "gone block-3": "block-3"}
+    assert replaced(gone, prune=True) == {"human": "block-2"}
+
+
+def test_blocks_of_a_replacement_that_was_interrupted_are_carried_over() -> None:
+    ann = wanted("agents.ann", **MODEL)
+    has = observed(carried_over={at("agents.ann"): (Live("block", "block-3", "notes", {"label": "notes"}),)})
+    assert create(lookup(manifest(ann), has), ann)[0].reused == {"notes block-3": "block-3"}
+
+
+def test_the_first_mark_holds_digests_and_members() -> None:
+    look = lookup(manifest(wanted("blocks.org")), observed(living("blocks.org", "block-1")))
+    system = [Ref(at("blocks.new"))]
+    values: dict[str, Any] = {"metadata": {"a": 1}, "tags": ["t"], "blocks": [Ref(at("blocks.org"))], "secrets": {}}
+    mark = initial_mark(look, wanted("agents.ann", **values, system=system, include_base_tools=True))
+    assert mark.base == {"name": digest("ann"), "metadata.a": digest(1), "system": Digest(system)}
+    assert mark.members == {"tags": ("t",), "blocks": ("block-1",)}
+
+
+def test_a_tool_of_an_mcp_server_is_discovered_there() -> None:
+    tool = replace(wanted("tools.say"), external=External(name="say", by=at("mcp_servers.echo")), values={})
+    look = lookup(manifest(wanted("mcp_servers.echo", type="stdio", command="x"), tool), observed())
+    (found,) = discover(look, tool)
+    assert (found.change.action, found.discover) == ("create", ("say", Ref(at("mcp_servers.echo"))))
+    assert found.change.notes == ("created along with mcp_servers.echo",)
+
+
+def test_what_the_server_creates_along_with_an_agent_gets_the_declared_values() -> None:
+    along = {"along": at("agents.ann")}
+    second = replace(
+        wanted("agents.ann-sleeptime", name="ann-sleeptime", tags=["t"], tools=[Ref(at("tools.t"))]), **along
+    )
+    part = wanted("agents.ann-sleeptime.memory.memory_persona", value="seed")
+    before = living("agents.ann-sleeptime.memory.memory_persona", "block-2", value="learnt")
+    wants = manifest(wanted("agents.ann", **MODEL), second, part, wanted("tools.t", source="s"))
+    agent, block = discover(lookup(wants, observed(detached={part.address: (before,)})), second)
+    assert agent.fields == {"name": "ann-sleeptime", "tags": Patch(("t",))}
+    assert agent.attach == (("tools", Ref(at("tools.t"))),)
+    assert agent.discover == ("", Ref(at("agents.ann")))
+    # the new block gets the memory of the one before it
+    assert (block.change.action, block.fields) == ("replace", {"value": "learnt"})
+    assert block.discover == ("memory_persona", Ref(second.address))

@@ -1,0 +1,88 @@
+"""`moved` entries and what was observed to what stands at which address."""
+
+from __future__ import annotations
+
+import pytest
+
+from lettaform.model import Live, Moved, Observed, PlanOptions, State
+from lettaform.plan.moves import Moves, move
+from tests.plan.samples import HERE, at, living, manifest, observed, wanted
+
+
+def entries(*pairs: str) -> tuple[Moved, ...]:
+    """`a>b` for each move of a block."""
+    return tuple(Moved(*(at(f"blocks.{key}") for key in pair.split(">")), HERE) for pair in pairs)
+
+
+def moved(has: Observed, *pairs: str, **options: tuple[str, ...]) -> Moves:
+    return move(manifest(moved=entries(*pairs)), has, PlanOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "before", "after"),
+    [
+        pytest.param(["a>b"], "a", "b", id="one"),
+        pytest.param(["a>b"], "b", "b", id="done already"),
+        pytest.param(["a>b", "b>c"], "ab", "bc", id="a chain"),
+        pytest.param(["b>c", "a>b"], "ab", "bc", id="a chain, the last first"),
+        pytest.param(["a>b", "b>c", "c>d"], "abc", "bcd", id="a long chain"),
+        pytest.param(["a>b", "b>c"], "a", "c", id="two moves of one object"),
+    ],
+)
+def test_objects_move(pairs: list[str], before: str, after: str) -> None:
+    lives = [living(f"blocks.{key}", f"block-{key}") for key in before]
+    found = moved(observed(*lives), *pairs)
+    assert not found.blocked
+    assert {str(a): live.id for a, live in found.observed.objects.items()} == {
+        f"blocks.{new}": f"block-{old}" for old, new in zip(before, after, strict=True)
+    }
+    assert all(live.address == address for address, live in found.observed.objects.items())
+
+
+@pytest.mark.parametrize("pairs", [["a>b"], ["a>b", "b>a"], ["a>b", "c>b"]])
+def test_moves_onto_what_stays_are_blocked(pairs: list[str]) -> None:
+    found = moved(observed(*(living(f"blocks.{key}", f"block-{key}") for key in "abc")), *pairs)
+    assert found.blocked == entries(*pairs)
+    assert not found.old
+
+
+def test_a_chain_of_thousands_takes_linear_time() -> None:
+    count = 3000
+    lives = [living(f"blocks.a{n}", f"block-{n}") for n in range(count)]
+    found = moved(observed(*lives), *(f"a{n}>a{n + 1}" for n in range(count)))
+    assert not found.blocked
+    assert found.observed.objects[at(f"blocks.a{count}")].id == f"block-{count - 1}"
+
+
+def test_the_parts_of_an_object_move_with_it() -> None:
+    agent, own = living("agents.a", "agent-1"), living("agents.a.memory.human", "block-1")
+    left, lent = living("agents.a.memory.left", "block-2"), living("agents.a.memory.lent", "block-3")
+    has = observed(agent, own, detached={left.address: (left,)}, held_elsewhere={lent.address: (lent,)})
+    found = move(manifest(moved=(Moved(at("agents.a"), at("agents.b"), HERE),)), has, PlanOptions())
+    assert {str(address) for address in found.observed.objects} == {"agents.b", "agents.b.memory.human"}
+    assert [str(address) for address, _ in found.observed.orphaned_blocks] == [
+        "agents.b.memory.left",
+        "agents.b.memory.lent",
+    ]
+    assert found.old == {at("agents.b"): at("agents.a"), at("agents.b.memory.human"): at("agents.a.memory.human")}
+
+
+def test_a_move_that_the_plan_leaves_out_waits() -> None:
+    found = moved(observed(living("blocks.a", "block-1")), "a>b", exclude=("blocks.b",))
+    assert (list(found.observed.objects), found.waiting) == ([at("blocks.a")], {at("blocks.a")})
+
+
+@pytest.mark.parametrize(
+    ("declared", "recorded", "stays"), [("b", "a", "b"), ("a", "b", "a"), (None, "a", "a"), (None, "b", "b")]
+)
+def test_an_object_at_two_addresses_gets_the_declared_one(declared: str | None, recorded: str, stays: str) -> None:
+    lives = {at(f"blocks.{key}"): living(f"blocks.{key}", "block-1") for key in "ab"}
+    has = Observed("", "", State({at(f"blocks.{recorded}"): "block-1"}), lives)
+    wants = manifest(*([wanted(f"blocks.{declared}")] if declared else []))
+    assert list(move(wants, has, PlanOptions()).observed.objects) == [at(f"blocks.{stays}")]
+
+
+def test_what_another_object_creates_stands_where_that_object_is() -> None:
+    group = Live("group", "group-1", "g", {}, at("groups.old-sleeptime"), "s", marked=True)
+    has = observed(group, brought={at("groups.new-sleeptime"): "group-1"})
+    assert list(move(manifest(), has, PlanOptions()).observed.objects) == [at("groups.new-sleeptime")]
