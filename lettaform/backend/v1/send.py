@@ -348,7 +348,7 @@ class Sender:
     async def _let_go(self, path: str) -> None:
         """0.16.8 leaves agents the tools for files where their last folder is deleted, and not detached before."""
         with suppress(NotFound):
-            for agent in await self.client.get(f"{path}/agents"):
+            for agent in await self.client.get(f"{path}/agents", limit=100_000):
                 with suppress(NotFound):
                     await self.client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{path.rpartition('/')[2]}")
 
