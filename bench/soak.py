@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lettaform import local
 from lettaform.model import PlanOptions
-from tests.machine.fleet import Spec, change, first
-from tests.machine.ground import OnServer
-from tests.machine.machine import Broken, Machine, Picks
+from tests.machine.environment import OnServer
+from tests.machine.fleet import Spec, change, initial
+from tests.machine.machine import BrokenPromise, Machine, Picks
 
 TRIES = 25
 KINDS = ("before", "after", "500", "before", "after", "500", "before", "after", "500", "kill before", "kill after")
@@ -45,7 +45,7 @@ class Place:
 
 def fleet(agents: int) -> Spec:
     """The first fleet of the state machine, with this number of agents."""
-    spec = first()
+    spec = initial()
     one = spec["agents"].pop("bob")
     spec["agents"] |= {f"worker{number}": copy.deepcopy(one) for number in range(max(0, agents - 1))}
     return spec
@@ -66,9 +66,9 @@ class Soak:
     def __init__(self, place: Place, folder: Path, agents: int, faults: float, seed: int) -> None:
         name = f"soak-{uuid4().hex[:6]}"
         self.random, self.share, self.agents = random.Random(seed), faults, agents
-        self.ground = OnServer(folder, place, (name,))
+        self.environment = OnServer(folder, place, (name,))
         self.log: list[str] = []
-        self.machine = Machine(self.ground, self.log.append, lambda: fleet(agents))
+        self.machine = Machine(self.environment, self.log.append, lambda: fleet(agents))
         self.machine.quick = True
         self.stack, self.rounds, self.applies, self.refused = name, 0, 0, 0
         self.samples: list[float] = []
@@ -83,19 +83,19 @@ class Soak:
         """Run one round. Raises AssertionError if a guarantee fails."""
         self.log.clear()
         for _ in range(self.random.randint(1, 3 + self.agents // 20)):
-            self.machine.somebody(self.picks())
+            self.machine.edit_by_others(self.picks())
         for _ in range(self.random.randint(0, 3)):
             self.machine.specs[self.stack] = change(self.machine.specs[self.stack], self.picks())
         options = self.random.choice(
             (PlanOptions(), PlanOptions(), PlanOptions(prune=True), PlanOptions(prune=True, allow_destroy=("*",)))
         )
-        self.ground.wire.chance = self.chance
+        self.environment.recorder.chance = self.chance
         try:
-            self.applies += self.machine.endured(self.stack, options, TRIES)
+            self.applies += self.machine.apply_until_done(self.stack, options, TRIES)
         finally:
-            self.ground.wire.chance = lambda: None
-        ran = self.machine.applied(self.stack, options)
-        self.refused += ran.error is not None
+            self.environment.recorder.chance = lambda: None
+        result = self.machine.apply_and_check(self.stack, options)
+        self.refused += result.error is not None
         if self.rounds % 10 == 9:
             self.machine.tidy()
         self.rounds += 1
@@ -104,14 +104,14 @@ class Soak:
     def run(self, minutes: float) -> bool:
         """Run rounds for this time. Returns whether every guarantee held."""
         start, began = memory(), time.monotonic()
-        self.machine.applied(self.stack, PlanOptions())
+        self.machine.apply_and_check(self.stack, PlanOptions())
         print(f"{self.agents} agents created in {time.monotonic() - began:.1f} s", flush=True)
         until, failures = time.monotonic() + minutes * 60, 0
         try:
             while time.monotonic() < until:
                 self.round()
-                print(f"round {self.rounds}: {self.ground.wire.broken} faults, {memory():.0f} MB", flush=True)
-        except Broken as error:
+                print(f"round {self.rounds}: {self.environment.recorder.broken} faults, {memory():.0f} MB", flush=True)
+        except BrokenPromise as error:
             failures = 1
             print("\n".join(self.log), error, sep="\n", file=sys.stderr)
         finally:
@@ -120,7 +120,7 @@ class Soak:
         rows: dict[str, Any] = {
             "rounds": self.rounds,
             "applies under faults": self.applies,
-            "faults": self.ground.wire.broken,
+            "faults": self.environment.recorder.broken,
             "refused by a plan": self.refused,
             "failures": failures,
             "memory": f"{start:.0f} MB at the start, {half:.0f} in the middle, {memory():.0f} at the end",

@@ -1,4 +1,4 @@
-"""What a whole test run shares: the place of its one real server (`tests/live/conftest.py` starts it), and its seed."""
+"""Shared by a test run: the folder of its one real server (`tests/live/conftest.py` starts it) and the random seed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # The last hook of all, after Ctrl-C too. Here and not in tests/live: the controller never loads that conftest.
+    # The last hook of all, also after Ctrl-C. It is here and not in tests/live, because the controller never loads
+    # that conftest.
     if _is_worker(config) or RUN not in os.environ:
         return
     folder = Path(os.environ.pop(RUN))

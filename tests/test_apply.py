@@ -59,7 +59,7 @@ def walk(server: Fake, *steps: Step, stop: Stop | None = None, **words: Any) -> 
     return asyncio.run(apply(plan, server, notify=events.append, stop=stop)), events  # type: ignore[arg-type]
 
 
-def test_each_step_waits_for_those_it_depends_on() -> None:
+def test_step_waits_for_its_dependencies() -> None:
     server = Fake()
     report, events = walk(server, create("blocks.c", "blocks.b"), create("blocks.b", "blocks.a"), create("blocks.a"))
     assert [key for key, _ in server.sent] == ["blocks.a", "blocks.b", "blocks.c"]
@@ -67,7 +67,7 @@ def test_each_step_waits_for_those_it_depends_on() -> None:
     assert [event.event for event in events] == ["start", "done"] * 3
 
 
-def test_what_depends_on_a_failure_is_skipped_and_named_and_the_rest_goes_on() -> None:
+def test_dependents_of_failed_step_are_skipped_and_others_run() -> None:
     server = Fake("blocks.a")
     steps = (create("blocks.a"), create("blocks.b", "blocks.a"), create("blocks.c", "blocks.b"), create("blocks.d"))
     report, _ = walk(server, *steps)
@@ -80,7 +80,7 @@ def test_what_depends_on_a_failure_is_skipped_and_named_and_the_rest_goes_on() -
     assert report.exit_code == 5
 
 
-def test_where_nothing_was_done_the_exit_code_is_1() -> None:
+def test_exit_code_is_1_if_no_step_was_done() -> None:
     assert walk(Fake("blocks.a"), create("blocks.a"))[0].exit_code == 1
 
 
@@ -91,19 +91,19 @@ def saved(server: Fake) -> dict[str, str]:
     return {str(address): id for address, id in state.ids.items()}
 
 
-def test_the_state_is_saved_last_and_holds_only_what_was_created() -> None:
+def test_state_is_saved_last_with_created_objects_only() -> None:
     server = Fake("blocks.b")
     walk(server, create("blocks.a"), create("blocks.b"), save(blocks_old="id-old"))
     assert saved(server) == {"blocks.a": "id-blocks.a", "blocks.old": "id-old"}
 
 
-def test_what_could_not_be_deleted_stays_in_the_state() -> None:
+def test_object_that_could_not_be_deleted_stays_in_state() -> None:
     server = Fake("-blocks.a")
     walk(server, delete("blocks.a", "id-a"), save(), state=State({at("blocks.a"): "id-a"}))
     assert saved(server) == {"blocks.a": "id-a"}
 
 
-def test_an_interruption_finishes_what_is_under_way_and_saves_the_state() -> None:
+def test_interrupt_finishes_running_steps_and_saves_state() -> None:
     stop = Stop()
 
     def interrupt(done: Step) -> None:
@@ -116,7 +116,7 @@ def test_an_interruption_finishes_what_is_under_way_and_saves_the_state() -> Non
     assert report.exit_code == 130
 
 
-def test_without_the_lock_not_even_the_state_is_saved() -> None:
+def test_state_is_not_saved_without_lock() -> None:
     stop = Stop()
     stop.reason = LOCK_LOST
     server = Fake()
@@ -125,7 +125,7 @@ def test_without_the_lock_not_even_the_state_is_saved() -> None:
     assert report.exit_code == 1
 
 
-def test_the_state_is_not_removed_while_something_of_the_stack_is_left() -> None:
+def test_state_is_kept_while_objects_of_stack_remain() -> None:
     last = SaveState("state", at("stack.state"), "stack", state=None, last=True)
     report, _ = walk(Fake("-blocks.a"), delete("blocks.a", "id-a"), last)
     assert report.outcomes[-1].because == "something of the stack is left"
@@ -133,7 +133,7 @@ def test_the_state_is_not_removed_while_something_of_the_stack_is_left() -> None
 
 
 @pytest.mark.parametrize("when", ["start", "done"])
-def test_a_raising_notify_does_not_lose_the_state(when: str) -> None:
+def test_failing_notify_does_not_lose_state(when: str) -> None:
     def notify(event: Event) -> None:
         if event.event == when and event.step.key == "blocks.a":
             raise ValueError("a broken pipe")
@@ -145,7 +145,7 @@ def test_a_raising_notify_does_not_lose_the_state(when: str) -> None:
     assert saved(server) == {"blocks.a": "id-blocks.a"}
 
 
-def test_an_unexpected_error_of_a_step_does_not_lose_the_state() -> None:
+def test_unexpected_error_of_step_does_not_lose_state() -> None:
     def fail(step: Step) -> None:
         if step.key == "blocks.b":
             raise ValueError("a bug")
@@ -156,7 +156,7 @@ def test_an_unexpected_error_of_a_step_does_not_lose_the_state() -> None:
     assert saved(server) == {"blocks.a": "id-blocks.a"}
 
 
-def test_a_cancelled_apply_saves_the_state_and_keeps_the_intent_of_what_was_under_way() -> None:
+def test_cancelled_apply_saves_state_with_intent_of_running_step() -> None:
     class Hanging(Fake):
         async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
             if step.key == "identities.b":
@@ -186,7 +186,7 @@ def test_a_cancelled_apply_saves_the_state_and_keeps_the_intent_of_what_was_unde
     assert server.sent[-1][1].intents == {at("identities.b"): "B"}
 
 
-def test_a_step_behind_a_barrier_is_skipped_if_one_that_it_waits_for_failed() -> None:
+def test_step_behind_barrier_is_skipped_if_a_dependency_failed() -> None:
     steps = (create("blocks.a"), create("blocks.b"), create("blocks.c", "all"), create("blocks.d", "none"))
     barriers = {"all": ("blocks.a", "blocks.b"), "none": ("blocks.b",)}
     report, _ = walk(Fake("blocks.a"), *steps, barriers=barriers)
@@ -198,21 +198,21 @@ def test_a_step_behind_a_barrier_is_skipped_if_one_that_it_waits_for_failed() ->
     ]
 
 
-def test_steps_that_wait_for_each_other_are_an_error_before_anything_is_sent() -> None:
+def test_cycle_of_steps_is_refused_before_any_request() -> None:
     server = Fake()
     with pytest.raises(PlanError, match=r"blocks.a → blocks.b → blocks.a|blocks.b → blocks.a → blocks.b"):
         walk(server, create("blocks.a", "blocks.b"), create("blocks.b", "blocks.a"), save())
     assert server.sent == []
 
 
-def test_outputs_are_told_once_they_are_known() -> None:
+def test_outputs_are_reported_once_known() -> None:
     report, _ = walk(
         Fake(), create("blocks.a"), outputs={"a": Ref(at("blocks.a")), "b": Ref(at("blocks.gone")), "c": 3}
     )
     assert report.outputs == {"a": "id-blocks.a", "b": None, "c": 3}
 
 
-def test_what_takes_long_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_step_reports_progress_periodically(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lettaform.apply.PATIENCE", 0.01)
 
     class Slow(Fake):
@@ -221,14 +221,14 @@ def test_what_takes_long_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -
             return await super().send(step, answer)
 
     _, events = walk(Slow(), create("blocks.slow"), create("blocks.fast"))
-    said = [(event.step.key, event.seconds) for event in events if event.event == "progress"]
-    assert {key for key, _ in said} == {"blocks.slow"}
-    assert len(said) >= 2
-    assert [seconds for _, seconds in said] == sorted(seconds for _, seconds in said)
+    progress = [(event.step.key, event.seconds) for event in events if event.event == "progress"]
+    assert {key for key, _ in progress} == {"blocks.slow"}
+    assert len(progress) >= 2
+    assert [seconds for _, seconds in progress] == sorted(seconds for _, seconds in progress)
     assert events[-1].event == "done"
 
 
-def test_what_must_have_ended_may_have_failed() -> None:
+def test_step_after_failed_step_runs_if_it_only_waits_for_its_end() -> None:
     server = Fake("blocks.a")
     report, _ = walk(server, create("blocks.a"), create("blocks.b", after_end=("blocks.a",)))
     assert [outcome.status for outcome in report.outcomes] == ["failed", "done"]

@@ -21,7 +21,7 @@ def _named() -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("document", "file", "test"), _named())
-def test_a_test_that_a_document_names_exists(document: str, file: str, test: str) -> None:
+def test_every_test_named_in_docs_exists(document: str, file: str, test: str) -> None:
     assert test in re.findall(r"^ *(?:async )?def (\w+)", (ROOT / file).read_text(), re.MULTILINE)
 
 
@@ -33,7 +33,7 @@ def _rows(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("page", "least"), [("failures.md", 90), ("traps.md", 130)])
-def test_each_row_names_a_test(page: str, least: int) -> None:
+def test_every_row_names_a_test(page: str, least: int) -> None:
     assert len(_rows(page)) >= least
     assert [row for row in _rows(page) if len(NAMED.findall(row)) != 1 or row.count("|") != 4] == []
 
@@ -43,13 +43,13 @@ NUMBERS = {"F-": 26, "D-": 12, "C-": 9, "V-": 7, "S-": 6, "X-": 6, "": 25}
 
 
 @pytest.mark.parametrize("letter", NUMBERS)
-def test_no_number_of_the_page_of_failures_is_missing(letter: str) -> None:
+def test_failures_page_has_every_number(letter: str) -> None:
     begins = re.compile(rf"\| {letter}(\d+)\b")
     found = [int(match[1]) for row in _rows("failures.md") if (match := begins.match(row))]
     assert sorted(set(found)) == list(range(1, NUMBERS[letter] + 1))
 
 
-def test_the_page_of_fields_is_current() -> None:
+def test_fields_page_is_current() -> None:
     assert (ROOT / "docs/fields.md").read_text() == page(), "lettaform schema fields > docs/fields.md"
 
 
@@ -65,26 +65,26 @@ TERMS = (
 """The terms of the project, each of which the glossary defines once, in alphabetical order."""
 
 
-def test_the_glossary_defines_each_term_once_in_alphabetical_order() -> None:
+def test_glossary_defines_each_term_once_in_alphabetical_order() -> None:
     defined = [row.split("|")[1].strip() for row in _rows("glossary.md")]
     assert defined == sorted(TERMS)
 
 
-def test_each_row_of_the_glossary_names_both_equivalents() -> None:
+def test_glossary_rows_name_both_equivalents() -> None:
     assert [row for row in _rows("glossary.md") if len(row.split(" | ")) != 4 or "||" in row] == []
 
 
-def test_the_layout_names_every_package() -> None:
+def test_layout_names_every_package() -> None:
     packages = {path.stem for path in (ROOT / "lettaform").iterdir() if path.suffix in ("", ".py")}
     layout = set(re.findall(r"^\| \d+ \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
     assert layout == {name for name in packages if not name.startswith("_")}
 
 
-def test_the_readme_links_the_glossary() -> None:
+def test_readme_links_glossary() -> None:
     assert "(docs/glossary.md)" in (ROOT / "README.md").read_text()
 
 
-def test_the_manifest_in_the_readme_is_valid(tmp_path: Path) -> None:
+def test_manifest_in_readme_is_valid(tmp_path: Path) -> None:
     manifest = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert manifest is not None
     files = {
@@ -100,11 +100,11 @@ def test_the_manifest_in_the_readme_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
-def test_the_readme_names_every_verb(verb: str) -> None:
+def test_readme_names_every_command(verb: str) -> None:
     assert re.search(rf"`{verb}\b", (ROOT / "README.md").read_text())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_of_a_document_lead_somewhere(document: Path) -> None:
+def test_links_of_docs_resolve(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
         assert (document.parent / target).exists(), target

@@ -1,1 +1,1 @@
-"""Facts about Letta 0.16.8, each held against the stand-in and against a real server, by the same lines."""
+"""Facts about Letta 0.16.8; the same tests run on the stand-in and on a real server."""

@@ -1,4 +1,4 @@
-"""An MCP server over stdio with nothing but the standard library: each function under `@tool` is a tool."""
+"""An MCP server over stdio that uses only the standard library: each function under `@tool` is a tool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _tools: dict[str, Callable[..., str]] = {}
 
 
 def tool(function: Callable[..., str]) -> Callable[..., str]:
-    """Offer this function."""
+    """Offer this function as a tool."""
     _tools[function.__name__] = function
     return function
 
@@ -38,14 +38,14 @@ def _offer(function: Callable[..., str]) -> dict[str, Any]:
     return {"name": function.__name__, "description": inspect.getdoc(function), "inputSchema": schema}
 
 
-def _answer(method: str, told: dict[str, Any]) -> dict[str, Any]:
+def _answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "initialize":
         server = {"name": "echo", "version": "1"}
-        return {"protocolVersion": told["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
+        return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
     if method == "tools/list":
         return {"tools": [_offer(each) for each in _tools.values()]}
     if method == "tools/call":
-        return {"content": [{"type": "text", "text": _tools[told["name"]](**told.get("arguments", {}))}]}
+        return {"content": [{"type": "text", "text": _tools[params["name"]](**params.get("arguments", {}))}]}
     if method == "ping":
         return {}
     raise LookupError(method)
@@ -59,7 +59,7 @@ def _reply(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer each line of stdin; what has no id is a notification, and gets no answer."""
+    """Answer each line of stdin. A request without an id is a notification and gets no answer."""
     for line in sys.stdin:
         request = json.loads(line)
         if "id" in request:

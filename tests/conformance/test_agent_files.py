@@ -1,4 +1,4 @@
-"""Agent files: what they keep, what they lose, and what reading one makes."""
+"""Agent files: what an export keeps and loses, and what an import creates."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.face import Face, source
+from tests.conformance.server_under_test import Server, source
 
 
-def _one(server: Face) -> dict[str, Any]:
+def _one(server: Server) -> dict[str, Any]:
     tool = server.tool(tags=["tool-tag"])
     block = {"label": "l", "value": "v", "tags": ["block-tag"], "limit": 9, "description": "d", "hidden": True}
-    told = {"tags": ["t"], "metadata": {"a": 1}, "description": "d", "hidden": True, "timezone": "Europe/Berlin"}
+    fields = {"tags": ["t"], "metadata": {"a": 1}, "description": "d", "hidden": True, "timezone": "Europe/Berlin"}
     return server.agent(
-        **told,
+        **fields,
         tool_ids=[tool["id"]],
         memory_blocks=[block],
         secrets={"A": "b"},
@@ -25,34 +25,34 @@ def _one(server: Face) -> dict[str, Any]:
     )
 
 
-def _read(server: Face, file: Any, **form: str) -> dict[str, Any]:
+def _import(server: Server, file: Any, **form: str) -> dict[str, Any]:
     answer = server.ask("POST", "/v1/agents/import", files={"file": ("a.af", json.dumps(file))}, data=form)
     assert answer.status_code == 200, answer.text
     (id,) = answer.json()["agent_ids"]
     return dict(server.get(f"/v1/agents/{id}"))
 
 
-def test_what_a_file_keeps_and_loses(server: Face) -> None:
+def test_export_keeps_and_loses_fields(server: Server) -> None:
     agent = _one(server)
     file = server.get(f"/v1/agents/{agent['id']}/export")
     assert sorted(file) == sorted(
         ("agents", "groups", "blocks", "files", "sources", "tools", "mcp_servers", "skills", "metadata", "created_at")
     )
-    (told,), (block,), (tool,) = file["agents"], file["blocks"], file["tools"]
-    assert (told["block_ids"], told["tool_ids"]) == ([block["id"]], [tool["id"]])
+    (exported,), (block,), (tool,) = file["agents"], file["blocks"], file["tools"]
+    assert (exported["block_ids"], exported["tool_ids"]) == ([block["id"]], [tool["id"]])
     kept = ("name", "system", "tags", "metadata", "description", "tool_rules", "llm_config", "agent_type", "timezone")
-    assert {key: told[key] for key in kept} == {key: agent[key] for key in kept}
-    assert told["secrets"] == {"A": ""}
+    assert {key: exported[key] for key in kept} == {key: agent[key] for key in kept}
+    assert exported["secrets"] == {"A": ""}
     lost = ("compaction_settings", "hidden", "identity_ids", "model", "embedding", "model_settings", "project_id")
-    assert {key: told[key] for key in lost} == dict.fromkeys(lost)
+    assert {key: exported[key] for key in lost} == dict.fromkeys(lost)
     assert (block["label"], block["value"], block["limit"], block["tags"]) == ("l", "v", 9, None)
-    assert (tool["name"], tool["tags"]) == (server.word, ["tool-tag"])
+    assert (tool["name"], tool["tags"]) == (server.tool_name, ["tool-tag"])
 
 
-def test_reading_makes_a_twin(server: Face) -> None:
+def test_import_creates_a_copy(server: Server) -> None:
     agent = _one(server)
     file = server.get(f"/v1/agents/{agent['id']}/export")
-    twin = _read(server, file)
+    twin = _import(server, file)
     same = ("tags", "metadata", "description", "tool_rules", "system", "timezone")
     assert {key: twin[key] for key in same} == {key: agent[key] for key in same}
     assert (twin["name"], twin["hidden"]) == (f"{agent['name']}_copy", None)
@@ -74,18 +74,18 @@ def test_reading_makes_a_twin(server: Face) -> None:
     ],
     ids=str,
 )
-def test_the_form_of_a_reading(server: Face, form: dict[str, str], name: str, secret: str) -> None:
+def test_import_form_options(server: Server, form: dict[str, str], name: str, secret: str) -> None:
     file = server.get(f"/v1/agents/{_one(server)['id']}/export")
-    twin = _read(server, file, **form)
+    twin = _import(server, file, **form)
     assert twin["name"] == name.replace("{tag}", server.tag)
     assert {each["key"]: each["value"] for each in twin["secrets"]} == {"A": secret}
 
 
 @pytest.mark.parametrize("override", ["true", "false"])
-def test_reading_overwrites_a_tool_of_that_name(server: Face, override: str) -> None:
+def test_import_overwrites_tool_with_same_name(server: Server, override: str) -> None:
     file = server.get(f"/v1/agents/{_one(server)['id']}/export")
     file["tools"][0]["tags"] = ["from-file"]
-    server.tool(source_code=source(server.word, "Newer."), tags=["newer"])
-    (tool,) = _read(server, file, override_existing_tools=override)["tools"]
-    stands = (["from-file"], "Does it.") if override == "true" else (["newer"], "Newer.")
-    assert (tool["tags"], tool["description"]) == stands
+    server.tool(source_code=source(server.tool_name, "Newer."), tags=["newer"])
+    (tool,) = _import(server, file, override_existing_tools=override)["tools"]
+    expected = (["from-file"], "Does it.") if override == "true" else (["newer"], "Newer.")
+    assert (tool["tags"], tool["description"]) == expected

@@ -1,4 +1,4 @@
-"""Agents: birth, reading, PATCH, attach and detach, recompile, death."""
+"""Agents: create, read, PATCH, attach and detach, recompile, delete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.face import Face, nobody, refusal
+from tests.conformance.server_under_test import Server, refusal, unknown_id
 
 V1 = {"memory_insert", "memory_replace", "conversation_search"}
 V2 = {*V1, "send_message"}
@@ -32,7 +32,7 @@ def base_rules(tools: set[str]) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "tools", "ruled"),
+    ("kind", "tools", "expected_rules"),
     [
         ("letta_v1_agent", V1, set()),
         ("memgpt_agent", OLD, base_rules(OLD)),
@@ -44,14 +44,16 @@ def base_rules(tools: set[str]) -> set[tuple[str, str]]:
         ("workflow_agent", set(), set()),
     ],
 )
-def test_base_tools_and_rules_of_each_type(server: Face, kind: str, tools: set[str], ruled: set[Any]) -> None:
+def test_create_adds_base_tools_and_rules_of_agent_type(
+    server: Server, kind: str, tools: set[str], expected_rules: set[Any]
+) -> None:
     agent = server.agent(agent_type=kind, include_base_tools=True)
-    assert (names(agent), rules(agent)) == (tools, ruled)
+    assert (names(agent), rules(agent)) == (tools, expected_rules)
     assert agent["message_buffer_autoclear"] is (kind == "workflow_agent")
 
 
 @pytest.mark.parametrize(
-    ("told", "ruled"),
+    ("body", "expected_rules"),
     [
         ({"include_base_tools": True}, set()),
         ({"include_base_tools": True, "include_base_tool_rules": True}, base_rules(V1)),
@@ -72,12 +74,14 @@ def test_base_tools_and_rules_of_each_type(server: Face, kind: str, tools: set[s
         ({"include_multi_agent_tools": True}, {("exit_loop", "send_message_to_agent_async")}),
     ],
 )
-def test_when_a_v1_agent_gets_base_rules(server: Face, told: dict[str, Any], ruled: set[Any]) -> None:
-    assert rules(server.agent(**told)) == ruled
+def test_v1_agent_gets_base_rules_only_on_some_requests(
+    server: Server, body: dict[str, Any], expected_rules: set[Any]
+) -> None:
+    assert rules(server.agent(**body)) == expected_rules
 
 
-def test_each_rule_reads_back_whole(server: Face) -> None:
-    told: list[dict[str, Any]] = [
+def test_tool_rules_are_answered_with_all_defaults(server: Server) -> None:
+    rules_sent: list[dict[str, Any]] = [
         {"type": "constrain_child_tools", "tool_name": "a", "children": ["b"]},
         {"type": "run_first", "tool_name": "a"},
         {"type": "exit_loop", "tool_name": "a"},
@@ -93,35 +97,35 @@ def test_each_rule_reads_back_whole(server: Face) -> None:
         "run_first": {"args": None},
         "conditional": {"default_child": None, "require_output_mapping": False},
     }
-    whole = [{"prompt_template": None, **rule, **more.get(rule["type"], {})} for rule in told]
-    agent = server.agent(tool_rules=told, include_base_tool_rules=False)
-    assert agent["tool_rules"] == whole  # in their order
-    assert server.again(agent)["tool_rules"] == whole
-    assert server.patch(agent, tool_rules=told[::-1])["tool_rules"] == whole[::-1]
+    rules_with_defaults = [{"prompt_template": None, **rule, **more.get(rule["type"], {})} for rule in rules_sent]
+    agent = server.agent(tool_rules=rules_sent, include_base_tool_rules=False)
+    assert agent["tool_rules"] == rules_with_defaults  # order is kept
+    assert server.read_agent(agent)["tool_rules"] == rules_with_defaults
+    assert server.patch(agent, tool_rules=rules_sent[::-1])["tool_rules"] == rules_with_defaults[::-1]
 
 
-def test_equal_rules_are_stored_once(server: Face) -> None:
+def test_equal_tool_rules_are_stored_once(server: Server) -> None:
     plain: dict[str, Any] = {"type": "exit_loop", "tool_name": "x", "prompt_template": None}
-    told = [plain, {**plain, "prompt_template": "p"}, {"type": "continue_loop", "tool_name": "x"}, plain]
-    agent = server.agent(tool_rules=told, include_base_tool_rules=False)
-    assert len(agent["tool_rules"]) == 4  # this once
-    stands = [plain, {"type": "continue_loop", "tool_name": "x", "prompt_template": None}]
-    assert server.again(agent)["tool_rules"] == stands
-    assert server.patch(agent, tool_rules=told[::-1])["tool_rules"] == stands
+    rules_sent = [plain, {**plain, "prompt_template": "p"}, {"type": "continue_loop", "tool_name": "x"}, plain]
+    agent = server.agent(tool_rules=rules_sent, include_base_tool_rules=False)
+    assert len(agent["tool_rules"]) == 4  # only in this answer
+    expected = [plain, {"type": "continue_loop", "tool_name": "x", "prompt_template": None}]
+    assert server.read_agent(agent)["tool_rules"] == expected
+    assert server.patch(agent, tool_rules=rules_sent[::-1])["tool_rules"] == expected
 
 
-def test_at_birth_one_tool_may_be_first(server: Face) -> None:
-    told = [{"type": "run_first", "tool_name": name} for name in "ab"]
-    body = {"name": server.tag, "model": server.model, "tool_rules": told}
+def test_create_accepts_only_one_run_first_rule(server: Server) -> None:
+    rules_sent = [{"type": "run_first", "tool_name": name} for name in "ab"]
+    body = {"name": server.tag, "model": server.model, "tool_rules": rules_sent}
     assert refusal(server.ask("POST", "/v1/agents/", body)) == (
         400,
         "Multiple initial tools are not supported for non-structured models. Please use only one initial tool rule.",
     )
-    assert len(server.patch(server.agent(), tool_rules=told)["tool_rules"]) == 2
+    assert len(server.patch(server.agent(), tool_rules=rules_sent)["tool_rules"]) == 2
 
 
-def test_defaults(server: Face) -> None:
-    agent = server.again(server.agent(system=None))
+def test_create_sets_defaults(server: Server) -> None:
+    agent = server.read_agent(server.agent(system=None))
     assert len(agent["system"]) > 20
     assert {key: agent[key] for key in ("description", "metadata", "hidden", "enable_sleeptime")} == dict.fromkeys(
         ("description", "metadata", "hidden", "enable_sleeptime")
@@ -135,49 +139,49 @@ def test_defaults(server: Face) -> None:
     ("window", "files", "chars"),
     [(8_000, 3, 5_000), (32_000, 5, 15_000), (32_001, 10, 25_000), (128_001, 10, 40_000), (200_001, 15, 40_000)],
 )
-def test_file_limits_follow_the_window(server: Face, window: int, files: int, chars: int) -> None:
+def test_file_limits_depend_on_context_window(server: Server, window: int, files: int, chars: int) -> None:
     agent = server.agent(context_window_limit=window)
     assert (agent["max_files_open"], agent["per_file_view_window_char_limit"]) == (files, chars)
 
 
-def test_names_are_not_unique(server: Face) -> None:
+def test_agent_names_are_not_unique(server: Server) -> None:
     server.agent(name=server.tag)
     server.agent(name=server.tag)
     assert server.get("/v1/agents/count", name=server.tag) == 2
 
 
-def test_a_subagents_tag_hides_it(server: Face) -> None:
+def test_subagent_tag_hides_agent(server: Server) -> None:
     assert server.agent(tags=["role:subagent"])["hidden"] is True
 
 
-def test_inline_blocks_keep_tags_and_lose_metadata(server: Face) -> None:
-    told = {"label": "l", "value": "v", "tags": ["t"], "metadata": {"a": 1}, "limit": 9, "read_only": True}
-    agent = server.agent(memory_blocks=[{**told, "hidden": True, "description": "d"}])
+def test_inline_blocks_keep_tags_and_lose_metadata(server: Server) -> None:
+    fields = {"label": "l", "value": "v", "tags": ["t"], "metadata": {"a": 1}, "limit": 9, "read_only": True}
+    agent = server.agent(memory_blocks=[{**fields, "hidden": True, "description": "d"}])
     (inside,) = agent["blocks"]
     block = server.get(f"/v1/blocks/{inside['id']}")
-    assert inside == {**block, "tags": []}  # not shown there
-    assert block == {**block, **told, "metadata": {}, "hidden": True, "description": "d"}
+    assert inside == {**block, "tags": []}  # an agent's body does not show them
+    assert block == {**block, **fields, "metadata": {}, "hidden": True, "description": "d"}
 
 
-def test_an_unknown_block_is_dropped_without_a_word(server: Face) -> None:
+def test_create_ignores_unknown_block(server: Server) -> None:
     block = server.block()
-    agent = server.agent(block_ids=[nobody("block"), block["id"]])
+    agent = server.agent(block_ids=[unknown_id("block"), block["id"]])
     assert [each["id"] for each in agent["blocks"]] == [block["id"]]
 
 
-def test_of_two_blocks_with_one_label_one_is_attached(server: Face) -> None:
+def test_create_attaches_one_of_two_blocks_with_same_label(server: Server) -> None:
     block = server.block(label="l", tags=[server.tag])
     agent = server.agent(block_ids=[block["id"]], memory_blocks=[{"label": "l", "value": "w", "tags": [server.tag]}])
-    (attached,) = agent["blocks"]  # mostly the older one; it is the database's choice
+    (attached,) = agent["blocks"]  # usually the older one; the database decides
     (orphan,) = server.get("/v1/blocks/", tags=server.tag, connected_to_agents_count_eq=0)
     assert sorted([attached["value"], orphan["value"]]) == ["v", "w"]
     server.client.delete(f"/v1/blocks/{orphan['id']}")
 
 
-def test_secrets_read_back_in_the_clear_and_empty_ones_do_not(server: Face) -> None:
+def test_secrets_are_answered_in_clear_text_except_empty_ones(server: Server) -> None:
     agent = server.agent(secrets={"KEY": "hush", "EMPTY": ""})
     assert _secrets(agent) == {"KEY": "hush", "EMPTY": ""}
-    again = server.again(agent)
+    again = server.read_agent(agent)
     assert _secrets(again) == {"KEY": "hush", "EMPTY": "<encrypted>"}
     assert again["tool_exec_environment_variables"] == again["secrets"]
     (key,) = (each for each in again["secrets"] if each["key"] == "KEY")
@@ -202,11 +206,11 @@ def _secrets(agent: dict[str, Any]) -> dict[str, str]:
 RELATIONS = ("tags", "blocks", "tools", "secrets", "identities")
 
 
-def _whole(server: Face) -> dict[str, Any]:
+def _whole(server: Server) -> dict[str, Any]:
     who = {"identifier_key": server.tag, "name": "n", "identity_type": "user"}
-    identity = server.made("POST", "/v1/identities/", who)["id"]
-    told = {"tools": ["send_message"], "identity_ids": [identity], "secrets": {"A": "b"}, "tags": [server.tag]}
-    return server.agent(**told, memory_blocks=[{"label": "l", "value": "v"}])
+    identity = server.call("POST", "/v1/identities/", who)["id"]
+    fields = {"tools": ["send_message"], "identity_ids": [identity], "secrets": {"A": "b"}, "tags": [server.tag]}
+    return server.agent(**fields, memory_blocks=[{"label": "l", "value": "v"}])
 
 
 @pytest.mark.parametrize(
@@ -218,14 +222,17 @@ def _whole(server: Face) -> dict[str, Any]:
         (["agent.secrets"], ("secrets",)),
         (["agent.identities"], ("identities",)),
         (["agent.sources"], ()),
-        (["agent.blocks"], ("tags", "blocks")),  # blocks bring the tags along
+        (["agent.blocks"], ("tags", "blocks")),  # including blocks includes the tags as well
         (["agent.tags", "agent.tools"], ("tags", "tools")),
     ],
     ids=str,
 )
-def test_what_is_not_included_is_an_empty_list(server: Face, include: list[str], shown: tuple[str, ...]) -> None:
+def test_relations_not_included_are_empty_lists(server: Server, include: list[str], shown: tuple[str, ...]) -> None:
     agent = _whole(server)
-    for body in (server.again(agent, include=include), *server.get("/v1/agents/", tags=server.tag, include=include)):
+    for body in (
+        server.read_agent(agent, include=include),
+        *server.get("/v1/agents/", tags=server.tag, include=include),
+    ):
         assert tuple(name for name in RELATIONS if body[name]) == shown
         assert bool(body["memory"]["blocks"]) == ("blocks" in shown)
 
@@ -241,27 +248,27 @@ def test_what_is_not_included_is_an_empty_list(server: Face, include: list[str],
     ],
     ids=str,
 )
-def test_relations_depend_on_who_asks(server: Face, headers: dict[str, str], shown: tuple[str, ...]) -> None:
+def test_included_relations_depend_on_client(server: Server, headers: dict[str, str], shown: tuple[str, ...]) -> None:
     agent = _whole(server)
-    body = server.made("GET", f"/v1/agents/{agent['id']}", headers=headers)
+    body = server.call("GET", f"/v1/agents/{agent['id']}", headers=headers)
     assert tuple(name for name in RELATIONS if body[name]) == shown
-    asked = server.made("GET", f"/v1/agents/{agent['id']}?include=agent.tags", headers=headers)
+    asked = server.call("GET", f"/v1/agents/{agent['id']}?include=agent.tags", headers=headers)
     assert asked["tags"]
-    changed = server.made("PATCH", f"/v1/agents/{agent['id']}", {}, headers=headers)
-    assert changed["tags"]  # answers to PATCH are always whole
+    changed = server.call("PATCH", f"/v1/agents/{agent['id']}", {}, headers=headers)
+    assert changed["tags"]  # answers to PATCH always contain everything
     tool = server.builtin("send_message")
-    attached = server.made("PATCH", f"/v1/agents/{agent['id']}/tools/attach/{tool}", headers=headers)
+    attached = server.call("PATCH", f"/v1/agents/{agent['id']}/tools/attach/{tool}", headers=headers)
     assert (attached is None) == (shown == ())
 
 
-def test_its_tools_come_by_ten(server: Face) -> None:
+def test_tools_of_agent_are_paged_by_ten(server: Server) -> None:
     ids = [tool["id"] for tool in server.get("/v1/tools/", limit=1000) if tool["tool_type"].startswith("letta_")][:12]
     agent = server.agent(tool_ids=ids)
     assert len(server.get(f"/v1/agents/{agent['id']}/tools")) == 10
     assert len(server.get(f"/v1/agents/{agent['id']}/tools", limit=50)) == 12
 
 
-# --- change ----------------------------------------------------------------------------------------------------------
+# --- update ----------------------------------------------------------------------------------------------------------
 
 FULL = {
     "description": "d",
@@ -278,9 +285,9 @@ FULL = {
 
 
 @pytest.mark.parametrize(
-    ("told", "stands"),
+    ("patch", "expected"),
     [
-        ({"name": "a/b: c"}, {"name": "a/b: c"}),  # unlike at birth
+        ({"name": "a/b: c"}, {"name": "a/b: c"}),  # unlike on create
         ({"name": "", "description": ""}, {"name": "", "description": ""}),
         ({"system": " s\r\n\t"}, {"system": " s\r\n\t"}),
         ({"timezone": "No/Where"}, {"timezone": "No/Where"}),
@@ -305,12 +312,14 @@ FULL = {
     ],
     ids=str,
 )
-def test_patch_replaces_and_null_changes_nothing(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+def test_patch_replaces_fields_and_ignores_null(
+    server: Server, patch: dict[str, Any], expected: dict[str, Any]
+) -> None:
     agent = server.agent(**FULL)
-    before = _plain(server.again(agent))
-    answer = _plain(server.patch(agent, **told))
-    assert answer == {**before, **stands}
-    assert _plain(server.again(agent)) == answer
+    before = _plain(server.read_agent(agent))
+    answer = _plain(server.patch(agent, **patch))
+    assert answer == {**before, **expected}
+    assert _plain(server.read_agent(agent)) == answer
 
 
 def _plain(agent: dict[str, Any]) -> dict[str, Any]:
@@ -319,27 +328,27 @@ def _plain(agent: dict[str, Any]) -> dict[str, Any]:
     return {**plain, "secrets": _secrets(agent), "tags": sorted(agent["tags"]), "tools": sorted(names(agent))}
 
 
-def test_patch_names_nobody(server: Face) -> None:
+def test_patch_refuses_unknown_ids(server: Server) -> None:
     agent = server.agent()
-    assert refusal(server.ask("PATCH", f"/v1/agents/{agent['id']}", {"block_ids": [nobody("block")]})) == (
+    assert refusal(server.ask("PATCH", f"/v1/agents/{agent['id']}", {"block_ids": [unknown_id("block")]})) == (
         500,
         "An unknown error occurred",
     )
     for key, table, column in (("tool", "tools", "tool_id"), ("identity", "identities", "identity_id")):
-        told = {f"{key}_ids": [nobody(key)], "description": "new"}
-        status, detail = refusal(server.ask("PATCH", f"/v1/agents/{agent['id']}", told))
+        body = {f"{key}_ids": [unknown_id(key)], "description": "new"}
+        status, detail = refusal(server.ask("PATCH", f"/v1/agents/{agent['id']}", body))
         assert status == 409
         assert detail.endswith(f'Key ({column})=(<{key}>) is not present in table "{table}".')
-    assert server.again(agent)["description"] is None  # all or nothing
+    assert server.read_agent(agent)["description"] is None  # nothing was written
 
 
-@pytest.mark.parametrize("told", [{"model": "no/such"}, {"model": "noslash"}, {"embedding": "no/such"}], ids=str)
-def test_patch_with_a_model_that_is_not_there(server: Face, told: dict[str, str]) -> None:
+@pytest.mark.parametrize("patch", [{"model": "no/such"}, {"model": "noslash"}, {"embedding": "no/such"}], ids=str)
+def test_patch_refuses_unknown_model(server: Server, patch: dict[str, str]) -> None:
     agent = server.agent()
-    assert server.ask("PATCH", f"/v1/agents/{agent['id']}", told).status_code == (404 if "model" in told else 400)
+    assert server.ask("PATCH", f"/v1/agents/{agent['id']}", patch).status_code == (404 if "model" in patch else 400)
 
 
-def test_block_ids_replace(server: Face) -> None:
+def test_patch_block_ids_replaces_blocks(server: Server) -> None:
     one, two, three = (server.block(label=label)["id"] for label in ("one", "two", "three"))
     agent = server.agent(block_ids=[one, two])
     answer = server.patch(agent, block_ids=[two, three])
@@ -347,44 +356,44 @@ def test_block_ids_replace(server: Face) -> None:
     assert server.patch(agent, block_ids=[])["blocks"] == []
 
 
-def test_swapping_blocks_of_one_label_leaves_neither(server: Face) -> None:
+def test_patch_block_ids_with_same_label_leaves_neither_block(server: Server) -> None:
     old, new, other = server.block(label="l")["id"], server.block(label="l")["id"], server.block(label="o")["id"]
     agent = server.agent(block_ids=[old, other])
     assert [block["id"] for block in server.patch(agent, block_ids=[new, other])["blocks"]] == [other]
-    assert [block["id"] for block in server.again(agent)["blocks"]] == [other]
+    assert [block["id"] for block in server.read_agent(agent)["blocks"]] == [other]
 
 
-def test_attach_and_detach_a_block(server: Face) -> None:
+def test_attach_and_detach_block(server: Server) -> None:
     block, twin = server.block(label="l"), server.block(label="l")
     agent = server.agent()
     attach, detach = (f"/v1/agents/{agent['id']}/core-memory/blocks/{verb}" for verb in ("attach", "detach"))
-    for _ in range(2):  # again is no error
-        assert [each["id"] for each in server.made("PATCH", f"{attach}/{block['id']}")["blocks"]] == [block["id"]]
+    for _ in range(2):  # attaching again is no error
+        assert [each["id"] for each in server.call("PATCH", f"{attach}/{block['id']}")["blocks"]] == [block["id"]]
     status, detail = refusal(server.ask("PATCH", f"{attach}/{twin['id']}"))
     assert (status, detail.split("DETAIL:  ")[1]) == (409, "Key (agent_id, block_label)=(<agent>, l) already exists.")
-    assert server.made("PATCH", f"{detach}/{block['id']}")["blocks"] == []
+    assert server.call("PATCH", f"{detach}/{block['id']}")["blocks"] == []
     status, detail = refusal(server.ask("PATCH", f"{detach}/{block['id']}"))
     assert (status, detail) == (
         404,
         "No block with id '<block>' found for agent '<agent>' with actor id: '<user>'",
     )
-    assert server.ask("PATCH", f"{attach}/{nobody('block')}").status_code == 404
+    assert server.ask("PATCH", f"{attach}/{unknown_id('block')}").status_code == 404
 
 
-def test_attach_and_detach_a_tool(server: Face) -> None:
+def test_attach_and_detach_tool(server: Server) -> None:
     tool, agent = server.builtin("send_message"), server.agent()
     attach, detach = (f"/v1/agents/{agent['id']}/tools/{verb}" for verb in ("attach", "detach"))
     for verb, there in ((attach, {"send_message"}), (detach, set())):
-        for _ in range(2):  # again is no error
-            assert names(server.made("PATCH", f"{verb}/{tool}")) == there
-    assert refusal(server.ask("PATCH", f"{attach}/{nobody('tool')}")) == (
+        for _ in range(2):  # attaching again is no error
+            assert names(server.call("PATCH", f"{verb}/{tool}")) == there
+    assert refusal(server.ask("PATCH", f"{attach}/{unknown_id('tool')}")) == (
         404,
         "Tool with id=<tool> not found in organization=<org>",
     )
-    assert server.ask("PATCH", f"{detach}/{nobody('tool')}").status_code == 200
+    assert server.ask("PATCH", f"{detach}/{unknown_id('tool')}").status_code == 200
 
 
-def test_a_tool_that_wants_approval_brings_its_rule(server: Face) -> None:
+def test_tool_requiring_approval_adds_its_rule(server: Server) -> None:
     tool = server.tool(default_requires_approval=True)
     rule = {("requires_approval", tool["name"])}
     born = server.agent(tool_ids=[tool["id"]])
@@ -393,23 +402,23 @@ def test_a_tool_that_wants_approval_brings_its_rule(server: Face) -> None:
     assert rules(server.patch(changed, tool_ids=[tool["id"]])) == set()  # not on PATCH
     path = f"/v1/agents/{changed['id']}/tools"
     for _ in range(2):
-        assert rules(server.made("PATCH", f"{path}/attach/{tool['id']}")) == rule
-    assert rules(server.made("PATCH", f"{path}/detach/{tool['id']}")) == rule  # and stays
+        assert rules(server.call("PATCH", f"{path}/attach/{tool['id']}")) == rule
+    assert rules(server.call("PATCH", f"{path}/detach/{tool['id']}")) == rule  # detaching keeps the rule
 
 
-def test_approval_of_any_name(server: Face) -> None:
+def test_approval_accepts_any_tool_name(server: Server) -> None:
     path = f"/v1/agents/{server.agent()['id']}/tools/approval/no_such_tool"
     for _ in range(2):
-        assert rules(server.made("PATCH", path, {"requires_approval": True})) == {("requires_approval", "no_such_tool")}
+        assert rules(server.call("PATCH", path, {"requires_approval": True})) == {("requires_approval", "no_such_tool")}
     for _ in range(2):
-        assert rules(server.made("PATCH", path, {"requires_approval": False})) == set()
+        assert rules(server.call("PATCH", path, {"requires_approval": False})) == set()
 
 
-def _compiled(server: Face, agent: dict[str, Any], **params: Any) -> str:
-    return str(server.made("POST", f"/v1/agents/{agent['id']}/recompile", params=params))
+def _compiled(server: Server, agent: dict[str, Any], **params: Any) -> str:
+    return str(server.call("POST", f"/v1/agents/{agent['id']}/recompile", params=params))
 
 
-def test_recompile_answers_what_was_and_a_dry_run_what_would_be(server: Face) -> None:
+def test_recompile_answers_old_prompt_and_dry_run_the_new_one(server: Server) -> None:
     agent = server.agent(system="OLD-SYSTEM")
     server.patch(agent, system="NEW-SYSTEM")
     assert "NEW-SYSTEM" in _compiled(server, agent, dry_run=True)
@@ -417,20 +426,20 @@ def test_recompile_answers_what_was_and_a_dry_run_what_would_be(server: Face) ->
     assert "NEW-SYSTEM" in _compiled(server, agent)
 
 
-def test_attaching_does_not_recompile_and_writing_a_block_does(server: Face) -> None:
+def test_block_update_recompiles_and_attach_does_not(server: Server) -> None:
     block, agent = server.block(value="FIRST-VALUE"), server.agent()
-    server.made("PATCH", f"/v1/agents/{agent['id']}/core-memory/blocks/attach/{block['id']}")
+    server.call("PATCH", f"/v1/agents/{agent['id']}/core-memory/blocks/attach/{block['id']}")
     assert "FIRST-VALUE" not in _compiled(server, agent)
-    server.made("PATCH", f"/v1/blocks/{block['id']}", {"value": "SECOND-VALUE"})
+    server.call("PATCH", f"/v1/blocks/{block['id']}", {"value": "SECOND-VALUE"})
     assert "SECOND-VALUE" in _compiled(server, agent)
-    server.made("PATCH", f"/v1/agents/{agent['id']}/core-memory/blocks/detach/{block['id']}")
+    server.call("PATCH", f"/v1/agents/{agent['id']}/core-memory/blocks/detach/{block['id']}")
     assert "SECOND-VALUE" in _compiled(server, agent)
     assert "SECOND-VALUE" not in _compiled(server, agent)
 
 
-def test_delete_leaves_its_blocks(server: Face) -> None:
+def test_delete_keeps_blocks(server: Server) -> None:
     agent = server.agent(memory_blocks=[{"label": "l", "value": "v"}])
-    said = {"message": f"Agent id={agent['id']} successfully deleted"}
-    assert server.made("DELETE", f"/v1/agents/{agent['id']}") == said
+    message = {"message": f"Agent id={agent['id']} successfully deleted"}
+    assert server.call("DELETE", f"/v1/agents/{agent['id']}") == message
     assert server.get(f"/v1/blocks/{agent['blocks'][0]['id']}")["value"] == "v"
     assert server.ask("DELETE", f"/v1/agents/{agent['id']}").status_code == 404

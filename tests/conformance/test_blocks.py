@@ -1,4 +1,4 @@
-"""Blocks: defaults, what PATCH does, labels, lists."""
+"""Blocks: defaults, PATCH, labels, lists and filters."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.face import Face, refusal
+from tests.conformance.server_under_test import Server, refusal
 
 
-def test_defaults(server: Face) -> None:
-    made = server.made("POST", "/v1/blocks/", {"label": server.tag})
-    assert made.pop("id").startswith("block-")
-    assert made == {
+def test_create_sets_defaults(server: Server) -> None:
+    created = server.call("POST", "/v1/blocks/", {"label": server.tag})
+    assert created.pop("id").startswith("block-")
+    assert created == {
         "label": server.tag,
         "value": "",
         "limit": 100_000,
@@ -35,16 +35,16 @@ def test_defaults(server: Face) -> None:
 
 
 @pytest.mark.parametrize("label", ["human", "persona"])
-def test_two_labels_are_described_unasked(server: Face, label: str) -> None:
-    made = server.block(label=label)
-    assert made["description"].startswith(f"The {label} block: ")
-    assert server.get(f"/v1/blocks/{made['id']}")["description"] is None  # answered, and not stored
+def test_persona_and_human_get_a_default_description(server: Server, label: str) -> None:
+    created = server.block(label=label)
+    assert created["description"].startswith(f"The {label} block: ")
+    assert server.get(f"/v1/blocks/{created['id']}")["description"] is None  # only in the answer, not stored
     (inline,) = server.agent(memory_blocks=[{"label": label, "value": "v"}])["blocks"]
     assert server.get(f"/v1/blocks/{inline['id']}")["description"].startswith(f"The {label} block: ")
 
 
 @pytest.mark.parametrize(
-    ("told", "stands"),
+    ("fields", "expected"),
     [
         ({"value": " a\r\n\tb "}, {"value": " a\r\n\tb "}),
         ({"value": "a\0b"}, {"value": "ab"}),
@@ -57,14 +57,14 @@ def test_two_labels_are_described_unasked(server: Face, label: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_sent_and_what_stands(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
-    block = server.get(f"/v1/blocks/{server.block(**told)['id']}")
-    block["tags"].sort()  # in no order
-    assert {key: block[key] for key in stands} == stands
+def test_create_normalizes_fields(server: Server, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    block = server.get(f"/v1/blocks/{server.block(**fields)['id']}")
+    block["tags"].sort()  # in any order
+    assert {key: block[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize(
-    ("told", "stands"),
+    ("patch", "expected"),
     [
         ({"value": "w"}, {"value": "w", "description": "d", "tags": ["t"], "metadata": {"a": 1}}),
         ({"metadata": {"b": 2}}, {"metadata": {"b": 2}}),
@@ -77,54 +77,56 @@ def test_what_is_sent_and_what_stands(server: Face, told: dict[str, Any], stands
     ],
     ids=str,
 )
-def test_patch_replaces_and_null_changes_nothing(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+def test_patch_replaces_fields_and_ignores_null(
+    server: Server, patch: dict[str, Any], expected: dict[str, Any]
+) -> None:
     path = f"/v1/blocks/{server.block(description='d', tags=['t'], metadata={'a': 1})['id']}"
-    answer = server.made("PATCH", path, told)
-    assert {key: answer[key] for key in stands} == stands
+    answer = server.call("PATCH", path, patch)
+    assert {key: answer[key] for key in expected} == expected
     assert server.get(path) == answer
 
 
 @pytest.mark.parametrize("name", ["read_only", "is_template"])
-def test_patch_takes_no_null_for_a_flag(server: Face, name: str) -> None:
+def test_patch_refuses_null_flag(server: Server, name: str) -> None:
     path = f"/v1/blocks/{server.block()['id']}"
     assert refusal(server.ask("PATCH", path, {name: None})) == (422, [("bool_type", f"'body', '{name}'")])
 
 
-def test_labels_are_not_unique(server: Face) -> None:
+def test_block_labels_are_not_unique(server: Server) -> None:
     server.block(label=server.tag)
     server.block(label=server.tag)
     assert len(server.get("/v1/blocks/", label=server.tag)) == 2
 
 
-def test_relabelling_onto_a_label_of_an_agent_that_has_it_is_409(server: Face) -> None:
+def test_relabel_to_label_already_on_same_agent_is_409(server: Server) -> None:
     one, two = server.block(label="one"), server.block(label="two")
     agent = server.agent(block_ids=[one["id"], two["id"]])
     status, detail = refusal(server.ask("PATCH", f"/v1/blocks/{two['id']}", {"label": "one"}))
     assert status == 409
     assert detail.startswith("A unique constraint was violated for Block. Check your input for duplicates: ")
     assert detail.endswith("DETAIL:  Key (agent_id, block_label)=(<agent>, one) already exists.")
-    server.made("PATCH", f"/v1/blocks/{two['id']}", {"label": "three"})
-    assert {block["label"] for block in server.again(agent)["blocks"]} == {"one", "three"}
+    server.call("PATCH", f"/v1/blocks/{two['id']}", {"label": "three"})
+    assert {block["label"] for block in server.read_agent(agent)["blocks"]} == {"one", "three"}
 
 
-def test_delete_takes_it_from_every_agent(server: Face) -> None:
+def test_delete_detaches_block_from_every_agent(server: Server) -> None:
     block = server.block()
     agents = [server.agent(block_ids=[block["id"]]) for _ in range(2)]
-    assert server.made("DELETE", f"/v1/blocks/{block['id']}") is None
-    assert [server.again(agent)["blocks"] for agent in agents] == [[], []]
+    assert server.call("DELETE", f"/v1/blocks/{block['id']}") is None
+    assert [server.read_agent(agent)["blocks"] for agent in agents] == [[], []]
     assert server.ask("DELETE", f"/v1/blocks/{block['id']}").status_code == 404
 
 
-def test_its_agents(server: Face) -> None:
+def test_agents_of_block_are_listed(server: Server) -> None:
     block = server.block()
     agent = server.agent(block_ids=[block["id"]], tags=["t"])
     path = f"/v1/blocks/{block['id']}/agents"
-    # whoever asks: only what is included
+    # for every client: only what is included
     assert [(each["id"], each["tags"]) for each in server.get(path)] == [(agent["id"], [])]
     assert [(each["tags"], each["blocks"]) for each in server.get(path, include="agent.tags")] == [(["t"], [])]
 
 
-def test_nobody_has_a_block_that_is_not_there(server: Face) -> None:
+def test_agents_of_unknown_block_are_an_empty_list(server: Server) -> None:
     assert server.get("/v1/blocks/block-00000000-0000-4000-8000-000000000000/agents") == []
 
 
@@ -135,30 +137,30 @@ def test_nobody_has_a_block_that_is_not_there(server: Face) -> None:
         ({"tags": "{tag}"}, "abc"),
         ({"tags": ["{tag}", "two"]}, "abc"),
         ({"tags": ["{tag}", "two"], "match_all_tags": True}, "ac"),
-        ({"tags": ["{tag}", "{tag}"], "match_all_tags": True}, ""),  # counted, not matched
+        ({"tags": ["{tag}", "{tag}"], "match_all_tags": True}, ""),  # counts tags instead of matching them
         ({"tags": "{tag}", "show_hidden_blocks": True}, "abcd"),
         ({"tags": "{tag}", "value_search": "VALUE B"}, "b"),
         ({"tags": "{tag}", "label_search": "-XC"}, "c"),
         ({"tags": "{tag}", "description_search": "ABOUT A"}, "a"),
-        ({"tags": "{tag}", "name": "{tag}-xa"}, ""),  # looks in a column that is always empty
+        ({"tags": "{tag}", "name": "{tag}-xa"}, ""),  # searches a column that is always empty
         ({"tags": "{tag}", "connected_to_agents_count_eq": 0}, "bc"),
         ({"tags": "{tag}", "connected_to_agents_count_eq": 1}, "a"),
         ({"tags": "{tag}", "connected_to_agents_count_eq": [0, 1]}, "abc"),
         ({"tags": "{tag}", "connected_to_agents_count_gt": 0}, "a"),
-        ({"tags": "{tag}", "connected_to_agents_count_gt": -1}, "a"),  # sees none without agents
+        ({"tags": "{tag}", "connected_to_agents_count_gt": -1}, "a"),  # does not find blocks without agents
         ({"tags": "{tag}", "connected_to_agents_count_lt": 1}, "bc"),
     ],
     ids=str,
 )
-def test_filters(server: Face, params: dict[str, Any], found: str) -> None:
+def test_list_filters(server: Server, params: dict[str, Any], found: str) -> None:
     tags = {"a": [server.tag, "two"], "b": [server.tag], "c": ["two", server.tag], "d": [server.tag]}
-    made = {}
+    created = {}
     for name in "abcd":
-        told = {"value": f"value {name}", "description": f"about {name}", "hidden": True if name == "d" else None}
-        made[name] = server.block(label=f"{server.tag}-x{name}", tags=tags[name], **told)["id"]
-    server.agent(block_ids=[made["a"]])
+        fields = {"value": f"value {name}", "description": f"about {name}", "hidden": True if name == "d" else None}
+        created[name] = server.block(label=f"{server.tag}-x{name}", tags=tags[name], **fields)["id"]
+    server.agent(block_ids=[created["a"]])
     listed = {block["id"] for block in server.get("/v1/blocks/", **_filled(params, server.tag))}
-    assert "".join(name for name, id in made.items() if id in listed) == found
+    assert "".join(name for name, id in created.items() if id in listed) == found
 
 
 def _filled(params: dict[str, Any], tag: str) -> dict[str, Any]:
@@ -168,27 +170,27 @@ def _filled(params: dict[str, Any], tag: str) -> dict[str, Any]:
     return {key: [fill(v) for v in value] if isinstance(value, list) else fill(value) for key, value in params.items()}
 
 
-def test_counting_agents_sorts_by_id_and_breaks_the_cursor(server: Face) -> None:
+def test_agent_count_filter_sorts_by_id_and_breaks_cursor(server: Server) -> None:
     ids = [server.block(label=f"l{number}", tags=[server.tag])["id"] for number in range(6)]
     asked = {"tags": server.tag, "connected_to_agents_count_eq": 0}
     listed = [block["id"] for block in server.get("/v1/blocks/", **asked)]
     assert listed == sorted(ids)
     newest = [block["id"] for block in server.get("/v1/blocks/", after=ids[3], **asked)]
-    assert newest == sorted(ids[4:])  # by creation, while the order is by id
+    assert newest == sorted(ids[4:])  # the cursor goes by creation time, the order by id
 
 
-def test_count_counts_hidden_ones_too(server: Face) -> None:
+def test_count_includes_hidden_blocks(server: Server) -> None:
     server.block(tags=[server.tag])
     server.block(tags=[server.tag], hidden=True)
     assert server.get("/v1/blocks/count", tags=server.tag) == 2
     assert len(server.get("/v1/blocks/", tags=server.tag)) == 1
 
 
-def test_an_agents_memory_by_label(server: Face) -> None:
+def test_agent_memory_is_read_and_written_by_label(server: Server) -> None:
     agent = server.agent(memory_blocks=[{"label": "notes", "value": "v", "tags": ["t"]}])
     path = f"/v1/agents/{agent['id']}/core-memory/blocks"
     assert [(block["label"], block["tags"]) for block in server.get(path)] == [("notes", ["t"])]
-    assert server.made("PATCH", f"{path}/notes", {"value": "w"})["value"] == "w"
+    assert server.call("PATCH", f"{path}/notes", {"value": "w"})["value"] == "w"
     assert server.get(f"{path}/notes")["value"] == "w"
     assert refusal(server.ask("GET", f"{path}/nope")) == (
         404,

@@ -1,21 +1,21 @@
-"""Groups: their managers, and who they hold."""
+"""Groups: managers, members and shared blocks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.face import Face, nobody, refusal
+from tests.conformance.server_under_test import Server, refusal, unknown_id
 
 
-def make(server: Face, agents: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
-    told: dict[str, Any] = {"description": server.tag, "agent_ids": [agent["id"] for agent in agents]}
-    return dict(server.made("POST", "/v1/groups/", told | ({"manager_config": config} if config else {})))
+def create(server: Server, agents: list[dict[str, Any]], **config: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"description": server.tag, "agent_ids": [agent["id"] for agent in agents]}
+    return dict(server.call("POST", "/v1/groups/", body | ({"manager_config": config} if config else {})))
 
 
-def test_birth(server: Face) -> None:
+def test_create_sets_defaults(server: Server) -> None:
     one, two = server.agent(tags=["t"]), server.agent(tags=["t"])
-    made = make(server, [two, one])
-    assert {**made, "id": None} == {
+    created = create(server, [two, one])
+    assert {**created, "id": None} == {
         "id": None,
         "manager_type": "round_robin",
         "agent_ids": [two["id"], one["id"]],
@@ -35,43 +35,43 @@ def test_birth(server: Face) -> None:
         "min_message_buffer_length": None,
         "hidden": None,
     }
-    assert server.get(f"/v1/groups/{made['id']}") == made
-    assert made in server.get("/v1/groups/", limit=1000, manager_type="round_robin")
-    assert made not in server.get("/v1/groups/", limit=1000, manager_type="dynamic")
+    assert server.get(f"/v1/groups/{created['id']}") == created
+    assert created in server.get("/v1/groups/", limit=1000, manager_type="round_robin")
+    assert created not in server.get("/v1/groups/", limit=1000, manager_type="dynamic")
 
 
-def test_managers(server: Face) -> None:
+def test_manager_types(server: Server) -> None:
     lead, one = server.agent(tags=["t"]), server.agent(tags=["t"])
-    made = make(server, [one], manager_type="dynamic", manager_agent_id=lead["id"], max_turns=3)
-    assert (made["manager_type"], made["manager_agent_id"], made["max_turns"]) == ("dynamic", lead["id"], 3)
-    assert made["termination_token"] == "DONE!"
-    path = f"/v1/groups/{made['id']}"
-    told = {"manager_type": "dynamic", "manager_agent_id": lead["id"], "max_turns": 4, "termination_token": "OVER"}
-    now = server.made("PATCH", path, {"manager_config": told})
+    created = create(server, [one], manager_type="dynamic", manager_agent_id=lead["id"], max_turns=3)
+    assert (created["manager_type"], created["manager_agent_id"], created["max_turns"]) == ("dynamic", lead["id"], 3)
+    assert created["termination_token"] == "DONE!"
+    path = f"/v1/groups/{created['id']}"
+    config = {"manager_type": "dynamic", "manager_agent_id": lead["id"], "max_turns": 4, "termination_token": "OVER"}
+    now = server.call("PATCH", path, {"manager_config": config})
     assert (now["max_turns"], now["termination_token"]) == (4, "OVER")
     answer = server.ask("PATCH", path, {"manager_config": {"manager_type": "round_robin"}})
     assert refusal(answer) == (400, "Cannot change group pattern after creation")
 
 
-def test_members_keep_their_order(server: Face) -> None:
+def test_members_keep_their_order(server: Server) -> None:
     one, two = server.agent(tags=["t"]), server.agent(tags=["t"])
-    path = f"/v1/groups/{make(server, [one])['id']}"
-    assert server.made("PATCH", path, {"agent_ids": [two["id"], one["id"]]})["agent_ids"] == [two["id"], one["id"]]
+    path = f"/v1/groups/{create(server, [one])['id']}"
+    assert server.call("PATCH", path, {"agent_ids": [two["id"], one["id"]]})["agent_ids"] == [two["id"], one["id"]]
     assert server.get(path)["agent_ids"] == [two["id"], one["id"]]
 
 
-def test_unknown_members(server: Face) -> None:
-    told = {"description": server.tag, "agent_ids": [nobody("agent")]}
-    said = "Items not found in agents: {'<agent>'}"
-    assert refusal(server.ask("POST", "/v1/groups/", told)) == (404, said)
+def test_unknown_member_is_refused(server: Server) -> None:
+    body = {"description": server.tag, "agent_ids": [unknown_id("agent")]}
+    message = "Items not found in agents: {'<agent>'}"
+    assert refusal(server.ask("POST", "/v1/groups/", body)) == (404, message)
 
 
-def test_what_a_manager_must_say(server: Face) -> None:
+def test_manager_config_requires_fields(server: Server) -> None:
     one = server.agent(tags=["t"])
-    told = {"description": server.tag, "agent_ids": [one["id"]]}
+    body = {"description": server.tag, "agent_ids": [one["id"]]}
 
     def refused(config: Any) -> tuple[int, Any]:
-        return refusal(server.ask("POST", "/v1/groups/", {**told, "manager_config": config}))
+        return refusal(server.ask("POST", "/v1/groups/", {**body, "manager_config": config}))
 
     at = "'body', 'manager_config'"
     for kind in ("supervisor", "dynamic", "sleeptime"):
@@ -81,110 +81,117 @@ def test_what_a_manager_must_say(server: Face) -> None:
     assert refused({"manager_type": "swarm"}) == (422, [("union_tag_invalid", at)])
     config = {"manager_type": "supervisor", "manager_agent_id": "x"}
     assert refused(config) == (422, [("string_too_short", f"{at}, 'supervisor', 'manager_agent_id'")])
-    status, said = refused({"manager_type": "supervisor", "manager_agent_id": nobody("agent")})
-    assert (status, said.splitlines()[-1]) == (
+    status, message = refused({"manager_type": "supervisor", "manager_agent_id": unknown_id("agent")})
+    assert (status, message.splitlines()[-1]) == (
         409,
         'DETAIL:  Key (manager_agent_id)=(<agent>) is not present in table "agents".',
     )
 
 
-def test_what_a_manager_keeps(server: Face) -> None:
+def test_manager_config_keeps_fields(server: Server) -> None:
     lead, one = server.agent(tags=["t"]), server.agent(tags=["t"])
-    made = make(server, [one], manager_type="round_robin", max_turns=7, manager_agent_id=lead["id"], nonsense=1)
-    assert (made["max_turns"], made["manager_agent_id"]) == (7, None)
-    made = make(server, [one], manager_type="round_robin", termination_token="OVER")
-    assert made["termination_token"] is None
-    told = {"manager_type": "supervisor", "manager_agent_id": lead["id"], "max_turns": 7, "termination_token": "OVER"}
-    made = make(server, [one], **told)
-    assert (made["max_turns"], made["termination_token"], made["manager_agent_id"]) == (None, None, lead["id"])
-    made = make(server, [], manager_type="dynamic", manager_agent_id=lead["id"], termination_token=None, max_turns=0)
-    assert (made["agent_ids"], made["termination_token"], made["max_turns"]) == ([], None, 0)
-    made = make(server, [one], manager_type="sleeptime", manager_agent_id=lead["id"])
-    assert (made["sleeptime_agent_frequency"], made["turns_counter"]) == (None, None)
+    created = create(server, [one], manager_type="round_robin", max_turns=7, manager_agent_id=lead["id"], nonsense=1)
+    assert (created["max_turns"], created["manager_agent_id"]) == (7, None)
+    created = create(server, [one], manager_type="round_robin", termination_token="OVER")
+    assert created["termination_token"] is None
+    manager = {
+        "manager_type": "supervisor",
+        "manager_agent_id": lead["id"],
+        "max_turns": 7,
+        "termination_token": "OVER",
+    }
+    created = create(server, [one], **manager)
+    assert (created["max_turns"], created["termination_token"], created["manager_agent_id"]) == (None, None, lead["id"])
+    created = create(
+        server, [], manager_type="dynamic", manager_agent_id=lead["id"], termination_token=None, max_turns=0
+    )
+    assert (created["agent_ids"], created["termination_token"], created["max_turns"]) == ([], None, 0)
+    created = create(server, [one], manager_type="sleeptime", manager_agent_id=lead["id"])
+    assert (created["sleeptime_agent_frequency"], created["turns_counter"]) == (None, None)
     config = {"manager_type": "sleeptime", "sleeptime_agent_frequency": 3}
-    now = server.made("PATCH", f"/v1/groups/{made['id']}", {"manager_config": config})
+    now = server.call("PATCH", f"/v1/groups/{created['id']}", {"manager_config": config})
     assert (now["sleeptime_agent_frequency"], now["turns_counter"]) == (3, -1)
 
 
-def test_a_manager_shows_its_first_group(server: Face) -> None:
+def test_agent_shows_first_group_it_manages(server: Server) -> None:
     lead, one = server.agent(tags=["t"]), server.agent(tags=["t"])
-    first = make(server, [one], manager_type="supervisor", manager_agent_id=lead["id"])
-    make(server, [one], manager_type="dynamic", manager_agent_id=lead["id"])
-    shown = server.again(lead)
+    first = create(server, [one], manager_type="supervisor", manager_agent_id=lead["id"])
+    create(server, [one], manager_type="dynamic", manager_agent_id=lead["id"])
+    shown = server.read_agent(lead)
     assert shown["managed_group"] == shown["multi_agent_group"] == first
-    assert server.again(lead, include="agent.tags")["managed_group"] is None
-    assert server.again(lead, include="agent.managed_group")["managed_group"] == first
+    assert server.read_agent(lead, include="agent.tags")["managed_group"] is None
+    assert server.read_agent(lead, include="agent.managed_group")["managed_group"] == first
     listed = server.get("/v1/agents/", name=server.tag, include="agent.managed_group")
     assert {agent["id"]: agent["managed_group"] for agent in listed} == {lead["id"]: first, one["id"]: None}
 
 
-def test_patch_clears_nothing(server: Face) -> None:
+def test_patch_cannot_clear_fields(server: Server) -> None:
     one, lead = server.agent(tags=["t"]), server.agent(tags=["t"])
-    made = make(server, [one], manager_type="supervisor", manager_agent_id=lead["id"])
-    path = f"/v1/groups/{made['id']}"
-    told = {"agent_ids": [], "description": "", "project_id": "p", "shared_block_ids": [], "hidden": True}
-    assert server.made("PATCH", path, told | {"manager_config": None}) == made
+    created = create(server, [one], manager_type="supervisor", manager_agent_id=lead["id"])
+    path = f"/v1/groups/{created['id']}"
+    patch = {"agent_ids": [], "description": "", "project_id": "p", "shared_block_ids": [], "hidden": True}
+    assert server.call("PATCH", path, patch | {"manager_config": None}) == created
     answer = server.ask("PATCH", path, {"manager_config": {"manager_type": "supervisor"}})
     place = "'body', 'manager_config', 'supervisor', 'manager_agent_id'"
     assert refusal(answer) == (422, [("missing", place)])
     config = {"manager_type": "supervisor", "manager_agent_id": None}
-    assert server.made("PATCH", path, {"manager_config": config}) == made
-    now = server.made("PATCH", path, {"manager_config": {**config, "manager_agent_id": one["id"]}})
+    assert server.call("PATCH", path, {"manager_config": config}) == created
+    now = server.call("PATCH", path, {"manager_config": {**config, "manager_agent_id": one["id"]}})
     assert now["manager_agent_id"] == one["id"]
-    assert server.again(lead)["managed_group"] is None
+    assert server.read_agent(lead)["managed_group"] is None
 
 
-def test_neither_project_nor_hidden(server: Face) -> None:
-    told = {"description": server.tag, "agent_ids": [], "project_id": "p", "hidden": True}
-    made = server.made("POST", "/v1/groups/", told)
-    assert (made["project_id"], made["hidden"]) == (None, None)
-    assert made in server.get("/v1/groups/", limit=0)
-    assert made not in server.get("/v1/groups/", limit=0, project_id="p")
+def test_project_id_and_hidden_are_dropped(server: Server) -> None:
+    body = {"description": server.tag, "agent_ids": [], "project_id": "p", "hidden": True}
+    created = server.call("POST", "/v1/groups/", body)
+    assert (created["project_id"], created["hidden"]) == (None, None)
+    assert created in server.get("/v1/groups/", limit=0)
+    assert created not in server.get("/v1/groups/", limit=0, project_id="p")
     answer = server.ask("GET", "/v1/groups/", params={"manager_type": "nonsense"})
     assert refusal(answer) == (422, [("enum", "'query', 'manager_type'")])
 
 
-def test_twice_the_same_member(server: Face) -> None:
+def test_duplicate_members_are_refused(server: Server) -> None:
     one, lead = server.agent(tags=["t"]), server.agent(name=f"{server.tag}-lead", tags=["t"])
-    told: dict[str, Any] = {"description": server.tag, "agent_ids": [one["id"]] * 2}
-    assert refusal(server.ask("POST", "/v1/groups/", told)) == (404, "Items not found in agents: set()")
-    told["manager_config"] = {"manager_type": "dynamic", "manager_agent_id": lead["id"]}
-    assert refusal(server.ask("POST", "/v1/groups/", told)) == (400, "Duplicate agent ids found in list")
-    told["agent_ids"] = [one["id"], server.agent(tags=["t"])["id"]]
-    said = "Duplicate agent names found in the provided agent IDs."
-    assert refusal(server.ask("POST", "/v1/groups/", told)) == (400, said)
+    body: dict[str, Any] = {"description": server.tag, "agent_ids": [one["id"]] * 2}
+    assert refusal(server.ask("POST", "/v1/groups/", body)) == (404, "Items not found in agents: set()")
+    body["manager_config"] = {"manager_type": "dynamic", "manager_agent_id": lead["id"]}
+    assert refusal(server.ask("POST", "/v1/groups/", body)) == (400, "Duplicate agent ids found in list")
+    body["agent_ids"] = [one["id"], server.agent(tags=["t"])["id"]]
+    message = "Duplicate agent names found in the provided agent IDs."
+    assert refusal(server.ask("POST", "/v1/groups/", body)) == (400, message)
 
 
-def test_shared_blocks_are_attached_and_not_shown(server: Face) -> None:
+def test_shared_blocks_are_attached_and_not_answered(server: Server) -> None:
     lead, one = server.agent(tags=["t"]), server.agent(tags=["t"])
     block, other = server.block(), server.block()
     config = {"manager_type": "supervisor", "manager_agent_id": lead["id"]}
-    told = {"description": server.tag, "agent_ids": [one["id"]], "manager_config": config}
-    made = server.made("POST", "/v1/groups/", told | {"shared_block_ids": [block["id"], nobody("block")]})
-    assert made["shared_block_ids"] == []
+    body = {"description": server.tag, "agent_ids": [one["id"]], "manager_config": config}
+    created = server.call("POST", "/v1/groups/", body | {"shared_block_ids": [block["id"], unknown_id("block")]})
+    assert created["shared_block_ids"] == []
     for agent in (lead, one):
-        assert [each["id"] for each in server.again(agent)["blocks"]] == [block["id"]]
+        assert [each["id"] for each in server.read_agent(agent)["blocks"]] == [block["id"]]
     for again, constraint in ((block, "blocks_agents_pkey"), (other, "unique_label_per_agent")):
-        status, said = refusal(server.ask("POST", "/v1/groups/", told | {"shared_block_ids": [again["id"]]}))
+        status, message = refusal(server.ask("POST", "/v1/groups/", body | {"shared_block_ids": [again["id"]]}))
         assert status == 409
-        assert constraint in said
-    server.made("DELETE", f"/v1/groups/{made['id']}")
-    assert [each["id"] for each in server.again(one)["blocks"]] == [block["id"]]
+        assert constraint in message
+    server.call("DELETE", f"/v1/groups/{created['id']}")
+    assert [each["id"] for each in server.read_agent(one)["blocks"]] == [block["id"]]
 
 
-def test_a_dead_member_stays(server: Face) -> None:
+def test_deleted_member_stays_in_group(server: Server) -> None:
     one, two = server.agent(tags=["t"]), server.agent(tags=["t"])
-    path = f"/v1/groups/{make(server, [one, two])['id']}"
-    server.made("DELETE", f"/v1/agents/{two['id']}")
+    path = f"/v1/groups/{create(server, [one, two])['id']}"
+    server.call("DELETE", f"/v1/agents/{two['id']}")
     assert server.get(path)["agent_ids"] == [one["id"], two["id"]]
-    assert server.made("PATCH", path, {"description": "d"})["agent_ids"] == [one["id"], two["id"]]
+    assert server.call("PATCH", path, {"description": "d"})["agent_ids"] == [one["id"], two["id"]]
 
 
-def test_a_manager_cannot_die_before_its_group(server: Face) -> None:
+def test_manager_cannot_be_deleted_before_its_group(server: Server) -> None:
     lead, one = server.agent(tags=["t"]), server.agent(tags=["t"])
-    made = make(server, [one], manager_type="supervisor", manager_agent_id=lead["id"])
+    created = create(server, [one], manager_type="supervisor", manager_agent_id=lead["id"])
     assert server.ask("DELETE", f"/v1/agents/{lead['id']}").status_code == 409
-    said = {"message": f"Group id={made['id']} successfully deleted"}
-    assert server.made("DELETE", f"/v1/groups/{made['id']}") == said
-    assert server.ask("DELETE", f"/v1/groups/{made['id']}").status_code == 404
+    message = {"message": f"Group id={created['id']} successfully deleted"}
+    assert server.call("DELETE", f"/v1/groups/{created['id']}") == message
+    assert server.ask("DELETE", f"/v1/groups/{created['id']}").status_code == 404
     assert server.ask("DELETE", f"/v1/agents/{lead['id']}").status_code == 200

@@ -1,4 +1,4 @@
-"""MCP servers: their tools, whose they are, and what a change changes."""
+"""MCP servers: their tools, who owns them, and what an update changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.face import Face, nobody, refusal, source
+from tests.conformance.server_under_test import Server, refusal, source, unknown_id
 
 SCRIPT = Path(__file__).with_name("mcp_echo.py").read_text()
 NOWHERE = "https://nobody.invalid/mcp"
@@ -16,10 +16,12 @@ KINDS = ("sse", "streamable_http")
 
 
 @pytest.fixture
-def script(server: Face, tmp_path: Path) -> Path:
-    """A server whose tools have names of this test's own: the names of all tools share one space."""
+def script(server: Server, tmp_path: Path) -> Path:
+    """An MCP server script whose tools have names unique to this test, because all tools share one name space."""
     path = tmp_path / "echo.py"
-    path.write_text(SCRIPT.replace("def say", f"def {server.word}_say").replace("def add", f"def {server.word}_add"))
+    path.write_text(
+        SCRIPT.replace("def say", f"def {server.tool_name}_say").replace("def add", f"def {server.tool_name}_add")
+    )
     return path
 
 
@@ -27,41 +29,41 @@ def stdio(path: Path, **more: Any) -> dict[str, Any]:
     return {"mcp_server_type": "stdio", "command": sys.executable, "args": [str(path)], **more}
 
 
-def make(server: Face, config: dict[str, Any], name: str = "") -> dict[str, Any]:
-    told = {"server_name": name or server.tag, "config": config}
-    return dict(server.made("POST", "/v1/mcp-servers/", told))
+def create(server: Server, config: dict[str, Any], name: str = "") -> dict[str, Any]:
+    body = {"server_name": name or server.tag, "config": config}
+    return dict(server.call("POST", "/v1/mcp-servers/", body))
 
 
-def offered(server: Face, mcp: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Its tools by the part of their names that is not the test's."""
+def tools_of(server: Server, mcp: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Its tools, by their names without the test's prefix."""
     found = server.get(f"/v1/mcp-servers/{mcp['id']}/tools")
-    return {tool["name"].removeprefix(f"{server.word}_"): tool for tool in found}
+    return {tool["name"].removeprefix(f"{server.tool_name}_"): tool for tool in found}
 
 
-def named(server: Face, name: str) -> list[dict[str, Any]]:
-    return list(server.get("/v1/tools/", name=f"{server.word}_{name}"))
+def tool_named(server: Server, name: str) -> list[dict[str, Any]]:
+    return list(server.get("/v1/tools/", name=f"{server.tool_name}_{name}"))
 
 
-def refresh(server: Face, mcp: dict[str, Any]) -> dict[str, list[str]]:
-    done = server.made("PATCH", f"/v1/mcp-servers/{mcp['id']}/refresh")
-    return {key: [name.removeprefix(f"{server.word}_") for name in names] for key, names in done.items()}
+def refresh(server: Server, mcp: dict[str, Any]) -> dict[str, list[str]]:
+    done = server.call("PATCH", f"/v1/mcp-servers/{mcp['id']}/refresh")
+    return {key: [name.removeprefix(f"{server.tool_name}_") for name in names] for key, names in done.items()}
 
 
-def test_birth(server: Face, script: Path) -> None:
-    made = make(server, stdio(script, env={"A": "1"}))
-    told = {"server_name": server.tag, "id": made["id"], **stdio(script, env={"A": "1"})}
-    assert made == told == server.get(f"/v1/mcp-servers/{made['id']}")
-    assert made in server.get("/v1/mcp-servers/")
-    assert made in server.get("/v1/mcp-servers/", limit=0, after=made["id"])  # no pages
-    tools = offered(server, made)
+def test_create_registers_tools(server: Server, script: Path) -> None:
+    created = create(server, stdio(script, env={"A": "1"}))
+    body = {"server_name": server.tag, "id": created["id"], **stdio(script, env={"A": "1"})}
+    assert created == body == server.get(f"/v1/mcp-servers/{created['id']}")
+    assert created in server.get("/v1/mcp-servers/")
+    assert created in server.get("/v1/mcp-servers/", limit=0, after=created["id"])  # not paged
+    tools = tools_of(server, created)
     assert tools.keys() == {"say", "add"}
     tool = tools["say"]
-    assert named(server, "say") == [tool]
+    assert tool_named(server, "say") == [tool]
     assert (tool["tool_type"], tool["source_type"], tool["tags"]) == ("external_mcp", "python", [f"mcp:{server.tag}"])
-    assert tool["metadata_"]["mcp"] == {"server_name": server.tag, "server_id": made["id"]}
+    assert tool["metadata_"]["mcp"] == {"server_name": server.tag, "server_id": created["id"]}
     assert (tool["description"], tool["args_json_schema"]) == ("Says a word.", {})
     schema = tools["add"]["json_schema"]
-    assert (schema["name"], schema["description"]) == (f"{server.word}_add", "Adds two numbers.")
+    assert (schema["name"], schema["description"]) == (f"{server.tool_name}_add", "Adds two numbers.")
     assert (schema["mcp:SCHEMA_STATUS"], schema["mcp:SCHEMA_WARNINGS"]) == ("STRICT_COMPLIANT", [])
     parameters = schema["parameters"]
     assert parameters["properties"].pop("request_heartbeat")["type"] == "boolean"
@@ -73,28 +75,28 @@ def test_birth(server: Face, script: Path) -> None:
     }
 
 
-def test_a_name_is_unique(server: Face, script: Path) -> None:
-    make(server, stdio(script))
-    told = {"server_name": server.tag, "config": {"mcp_server_type": "sse", "server_url": NOWHERE}}
-    status, detail = refusal(server.ask("POST", "/v1/mcp-servers/", told))
+def test_server_name_is_unique(server: Server, script: Path) -> None:
+    create(server, stdio(script))
+    body = {"server_name": server.tag, "config": {"mcp_server_type": "sse", "server_url": NOWHERE}}
+    status, detail = refusal(server.ask("POST", "/v1/mcp-servers/", body))
     assert status == 409
     assert f"Key (server_name, organization_id)=({server.tag}, <org>) already exists." in detail
 
 
-def test_nobody_there(server: Face) -> None:
+def test_unreachable_server_is_created_without_tools(server: Server) -> None:
     nothing: dict[str, Any] = {"mcp_server_type": "stdio", "command": "/no/such", "args": []}
     for number, config in enumerate((nothing, {"mcp_server_type": "sse", "server_url": NOWHERE})):
-        made = make(server, config, f"{server.tag}-{number}")
-        assert offered(server, made) == {}
-        answer = server.ask("PATCH", f"/v1/mcp-servers/{made['id']}/refresh")
+        created = create(server, config, f"{server.tag}-{number}")
+        assert tools_of(server, created) == {}
+        answer = server.ask("PATCH", f"/v1/mcp-servers/{created['id']}/refresh")
         assert answer.status_code == 404
-        said = f"Could not connect to MCP server {server.tag}-{number} to resync tools"
+        message = f"Could not connect to MCP server {server.tag}-{number} to resync tools"
         detail = answer.json()["detail"]
-        assert (detail["code"], detail["message"]) == ("MCPServerUnavailable", said)
+        assert (detail["code"], detail["message"]) == ("MCPServerUnavailable", message)
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "reason"),
     [
         ("http://127.0.0.1:9/mcp", "Non-public IP not allowed: 127.0.0.1"),
         ("http://10.0.0.1/", "Non-public IP not allowed: 10.0.0.1"),
@@ -106,16 +108,16 @@ def test_nobody_there(server: Face) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_refused_urls(server: Face, kind: str, url: str, said: str) -> None:
-    told = {"server_name": server.tag, "config": {"mcp_server_type": kind, "server_url": url}}
-    answer = server.ask("POST", "/v1/mcp-servers/", told)
+def test_forbidden_urls_are_refused(server: Server, kind: str, url: str, reason: str) -> None:
+    body = {"server_name": server.tag, "config": {"mcp_server_type": kind, "server_url": url}}
+    answer = server.ask("POST", "/v1/mcp-servers/", body)
     assert refusal(answer) == (422, [("value_error", f"'body', 'config', '{kind}', 'server_url'")])
-    assert f"Value error, {said}" in answer.json()["detail"]
+    assert f"Value error, {reason}" in answer.json()["detail"]
 
 
-def test_refused_bodies(server: Face) -> None:
-    def refused(**told: Any) -> tuple[int, Any]:
-        return refusal(server.ask("POST", "/v1/mcp-servers/", {"server_name": server.tag, **told}))
+def test_invalid_bodies_are_refused(server: Server) -> None:
+    def refused(**fields: Any) -> tuple[int, Any]:
+        return refusal(server.ask("POST", "/v1/mcp-servers/", {"server_name": server.tag, **fields}))
 
     at = "'body', 'config'"
     assert refused() == (422, [("missing", at)])
@@ -129,162 +131,167 @@ def test_refused_bodies(server: Face) -> None:
     assert refused(config=config, x=1) == (422, [("extra_forbidden", "'body', 'x'")])
 
 
-def test_tokens(server: Face) -> None:
+def test_token_is_kept_only_as_authorization_header(server: Server) -> None:
     config = {"mcp_server_type": "streamable_http", "server_url": NOWHERE, "custom_headers": {}}
-    made = make(server, {**config, "auth_token": "t"}, f"{server.tag}-one")
+    created = create(server, {**config, "auth_token": "t"}, f"{server.tag}-one")
     keys = ("auth_header", "auth_token", "custom_headers")
-    assert [made[key] for key in keys] == [None] * 3  # no header, no token
+    assert [created[key] for key in keys] == [None] * 3  # no header name, no token
     for kind in KINDS:
-        told = {**config, "mcp_server_type": kind, "auth_header": "X-Key", "custom_headers": {"a": "b"}}
+        full_config = {**config, "mcp_server_type": kind, "auth_header": "X-Key", "custom_headers": {"a": "b"}}
         for number, token in enumerate(("t", "Bearer t")):
-            made = make(server, {**told, "auth_token": token}, f"{server.tag}-{kind}-{number}")
-            assert [made[key] for key in keys] == ["Authorization", "Bearer t", {"a": "b"}]
-        told |= {"auth_header": "Authorization", "custom_headers": {"Authorization": "Bearer h"}}
-        made = make(server, {**told, "auth_token": "t"}, f"{server.tag}-{kind}-twice")
-        assert [made[key] for key in keys] == [None, None, {"Authorization": "Bearer h"}]  # said twice, kept once
+            created = create(server, {**full_config, "auth_token": token}, f"{server.tag}-{kind}-{number}")
+            assert [created[key] for key in keys] == ["Authorization", "Bearer t", {"a": "b"}]
+        full_config |= {"auth_header": "Authorization", "custom_headers": {"Authorization": "Bearer h"}}
+        created = create(server, {**full_config, "auth_token": "t"}, f"{server.tag}-{kind}-twice")
+        assert [created[key] for key in keys] == [None, None, {"Authorization": "Bearer h"}]  # given twice, kept once
 
 
-def test_patch_of_a_url(server: Face) -> None:
-    told = {"server_url": NOWHERE, "auth_header": "Authorization", "auth_token": "t", "custom_headers": {"a": "b"}}
-    made = {kind: make(server, {"mcp_server_type": kind, **told}, kind + server.tag) for kind in KINDS}
-    for kind, each in made.items():
+def test_patch_url(server: Server) -> None:
+    full_config = {
+        "server_url": NOWHERE,
+        "auth_header": "Authorization",
+        "auth_token": "t",
+        "custom_headers": {"a": "b"},
+    }
+    created = {kind: create(server, {"mcp_server_type": kind, **full_config}, kind + server.tag) for kind in KINDS}
+    for kind, each in created.items():
         path = f"/v1/mcp-servers/{each['id']}"
         answer = server.ask("PATCH", path, {"config": {"mcp_server_type": kind}})
         assert refusal(answer) == (422, [("missing", f"'body', 'config', '{kind}', 'server_url'")])
-        assert server.made("PATCH", path, {"config": {"mcp_server_type": kind, "server_url": None}}) == each
+        assert server.call("PATCH", path, {"config": {"mcp_server_type": kind, "server_url": None}}) == each
         other = {"mcp_server_type": kind, "server_url": f"{NOWHERE}/2", "custom_headers": {}}
-        now = server.made("PATCH", path, {"config": other})
+        now = server.call("PATCH", path, {"config": other})
         assert now == {**each, "server_url": f"{NOWHERE}/2", "custom_headers": {}}
-        # a token is set by `sse` alone, whatever the server is
-        for told_kind, token in (("streamable_http", "Bearer t"), ("sse", "Bearer new")):
-            config = {"mcp_server_type": told_kind, "server_url": None, "auth_header": "X", "auth_token": "new"}
-            now = server.made("PATCH", path, {"config": config})
+        # only `sse` sets a token, whatever type the server has
+        for sent_type, token in (("streamable_http", "Bearer t"), ("sse", "Bearer new")):
+            config = {"mcp_server_type": sent_type, "server_url": None, "auth_header": "X", "auth_token": "new"}
+            now = server.call("PATCH", path, {"config": config})
             assert (now["auth_token"], now["mcp_server_type"]) == (token, kind)
-        assert server.made("PATCH", path, {"config": stdio(Path("x"))}) == now
+        assert server.call("PATCH", path, {"config": stdio(Path("x"))}) == now
 
 
-def test_patch_of_a_command(server: Face, script: Path) -> None:
-    made = make(server, stdio(script, env={"A": "1"}))
-    path = f"/v1/mcp-servers/{made['id']}"
+def test_patch_command(server: Server, script: Path) -> None:
+    created = create(server, stdio(script, env={"A": "1"}))
+    path = f"/v1/mcp-servers/{created['id']}"
     answer = server.ask("PATCH", path, {"server_name": "n"})
     assert refusal(answer) == (422, [("missing", "'body', 'config'")])
     answer = server.ask("PATCH", path, {"config": {"mcp_server_type": "stdio"}})
     place = "'body', 'config', 'stdio'"
     assert refusal(answer) == (422, [("missing", f"{place}, 'command'"), ("missing", f"{place}, 'args'")])
     config = stdio(script, command=None)
-    now = server.made("PATCH", path, {"server_name": f"{server.tag}-other", "config": config})
-    assert now == {**made, "server_name": f"{server.tag}-other"}
-    assert offered(server, made)["say"]["tags"] == [f"mcp:{server.tag}"]  # the name of before
-    assert server.made("PATCH", path, {"config": stdio(script)})["env"] is None
+    now = server.call("PATCH", path, {"server_name": f"{server.tag}-other", "config": config})
+    assert now == {**created, "server_name": f"{server.tag}-other"}
+    assert tools_of(server, created)["say"]["tags"] == [f"mcp:{server.tag}"]  # the tool tag keeps the old name
+    assert server.call("PATCH", path, {"config": stdio(script)})["env"] is None
     config = {"mcp_server_type": "sse", "server_url": NOWHERE}
-    assert server.made("PATCH", path, {"config": config})["mcp_server_type"] == "stdio"
-    assert server.made("PATCH", path, {"config": stdio(script, args=["x"])})["args"] == ["x"]
-    assert offered(server, made).keys() == {"say", "add"}  # nothing follows
+    assert server.call("PATCH", path, {"config": config})["mcp_server_type"] == "stdio"
+    assert server.call("PATCH", path, {"config": stdio(script, args=["x"])})["args"] == ["x"]
+    assert tools_of(server, created).keys() == {"say", "add"}  # the tools do not change
 
 
-def test_refresh(server: Face, script: Path) -> None:
-    made = make(server, stdio(script))
-    before = offered(server, made)
-    assert refresh(server, made) == {"deleted": [], "updated": [], "added": []}
+def test_refresh_updates_tools(server: Server, script: Path) -> None:
+    created = create(server, stdio(script))
+    before = tools_of(server, created)
+    assert refresh(server, created) == {"deleted": [], "updated": [], "added": []}
     agent = server.agent(tags=["t"], tool_ids=[tool["id"] for tool in before.values()])
-    text = script.read_text().replace(f"def {server.word}_add", f"def {server.word}_sub")
+    text = script.read_text().replace(f"def {server.tool_name}_add", f"def {server.tool_name}_sub")
     script.write_text(text.replace("(word: str)", "(word: str, more: int)"))
-    assert refresh(server, made) == {"deleted": ["add"], "updated": ["say"], "added": ["sub"]}
-    now = offered(server, made)
+    assert refresh(server, created) == {"deleted": ["add"], "updated": ["say"], "added": ["sub"]}
+    now = tools_of(server, created)
     assert now["say"]["id"] == before["say"]["id"]
     assert "more" in now["say"]["json_schema"]["parameters"]["properties"]
     assert now.keys() == {"say", "sub"}
-    assert [tool["name"] for tool in server.again(agent)["tools"]] == [f"{server.word}_say"]
+    assert [tool["name"] for tool in server.read_agent(agent)["tools"]] == [f"{server.tool_name}_say"]
 
 
-def test_a_renamed_server_deletes_who_has_the_name(server: Face, script: Path) -> None:
-    made, other = make(server, stdio(script)), make(server, stdio(script, args=["x"]), f"{server.tag}-other")
-    tools = offered(server, made)
-    server.made("PATCH", f"/v1/mcp-servers/{other['id']}", {"server_name": server.tag, "config": stdio(script)})
-    assert server.ask("GET", f"/v1/mcp-servers/{made['id']}").status_code == 404
-    assert offered(server, made) == tools  # nobody's now
-    assert server.ask("DELETE", f"/v1/mcp-servers/{made['id']}").status_code == 400
+def test_rename_deletes_server_with_same_name(server: Server, script: Path) -> None:
+    created, other = create(server, stdio(script)), create(server, stdio(script, args=["x"]), f"{server.tag}-other")
+    tools = tools_of(server, created)
+    server.call("PATCH", f"/v1/mcp-servers/{other['id']}", {"server_name": server.tag, "config": stdio(script)})
+    assert server.ask("GET", f"/v1/mcp-servers/{created['id']}").status_code == 404
+    assert tools_of(server, created) == tools  # no server owns them now
+    assert server.ask("DELETE", f"/v1/mcp-servers/{created['id']}").status_code == 400
     for tool in tools.values():
-        server.made("DELETE", f"/v1/tools/{tool['id']}")
+        server.call("DELETE", f"/v1/tools/{tool['id']}")
 
 
-def test_a_custom_tool_of_the_name_is_taken(server: Face, script: Path) -> None:
-    name = f"{server.word}_say"
+def test_registration_takes_over_custom_tool_with_same_name(server: Server, script: Path) -> None:
+    name = f"{server.tool_name}_say"
     custom = server.tool(name, tags=["mine"], return_char_limit=77, default_requires_approval=True)
-    made = make(server, stdio(script))
-    (tool,) = named(server, "say")
+    created = create(server, stdio(script))
+    (tool,) = tool_named(server, "say")
     assert (tool["id"], tool["tool_type"], tool["tags"]) == (custom["id"], "external_mcp", [f"mcp:{server.tag}"])
     assert (tool["return_char_limit"], tool["default_requires_approval"]) == (50_000, None)
-    back = server.made("PUT", "/v1/tools/", {"source_code": source(name), "source_type": "python"})
+    back = server.call("PUT", "/v1/tools/", {"source_code": source(name), "source_type": "python"})
     assert (back["id"], back["tool_type"], back["tags"]) == (custom["id"], "custom", [f"mcp:{server.tag}"])
-    assert offered(server, made)["say"]["tool_type"] == "custom"
-    assert refresh(server, made)["added"] == ["say"]
-    assert named(server, "say")[0]["tool_type"] == "external_mcp"
-    server.made("DELETE", f"/v1/tools/{custom['id']}")
-    assert offered(server, made).keys() == {"add"}
-    assert refresh(server, made)["added"] == ["say"]
-    assert named(server, "say")[0]["id"] != custom["id"]
+    assert tools_of(server, created)["say"]["tool_type"] == "custom"
+    assert refresh(server, created)["added"] == ["say"]
+    assert tool_named(server, "say")[0]["tool_type"] == "external_mcp"
+    server.call("DELETE", f"/v1/tools/{custom['id']}")
+    assert tools_of(server, created).keys() == {"add"}
+    assert refresh(server, created)["added"] == ["say"]
+    assert tool_named(server, "say")[0]["id"] != custom["id"]
 
 
-def test_two_servers_of_the_same_tools(server: Face, script: Path) -> None:
-    one = make(server, stdio(script))
-    ids = {tool["id"] for tool in offered(server, one).values()}
-    two = make(server, stdio(script), f"{server.tag}-two")
-    for each in (one, two):  # both show them, the second has them
-        tools = offered(server, each).values()
+def test_second_server_takes_over_tools_with_same_names(server: Server, script: Path) -> None:
+    one = create(server, stdio(script))
+    ids = {tool["id"] for tool in tools_of(server, one).values()}
+    two = create(server, stdio(script), f"{server.tag}-two")
+    for each in (one, two):  # both list them, the second owns them
+        tools = tools_of(server, each).values()
         assert {(tool["id"], tool["metadata_"]["mcp"]["server_id"]) for tool in tools} == {
             (id, two["id"]) for id in ids
         }
     assert set(refresh(server, one)["added"]) == {"say", "add"}
-    assert {tool["metadata_"]["mcp"]["server_id"] for tool in offered(server, two).values()} == {one["id"]}
+    assert {tool["metadata_"]["mcp"]["server_id"] for tool in tools_of(server, two).values()} == {one["id"]}
     server.client.delete(f"/v1/mcp-servers/{two['id']}")
-    assert {tool["id"] for tool in offered(server, one).values()} == ids
+    assert {tool["id"] for tool in tools_of(server, one).values()} == ids
 
 
-def test_delete(server: Face, script: Path) -> None:
-    made = make(server, stdio(script))
-    tool = offered(server, made)["say"]
+def test_delete_removes_server_and_tools(server: Server, script: Path) -> None:
+    created = create(server, stdio(script))
+    tool = tools_of(server, created)["say"]
     rules = [{"tool_name": tool["name"], "type": "continue_loop", "prompt_template": None}]
     agent = server.agent(tags=["t"], tool_ids=[tool["id"]], tool_rules=rules, include_base_tool_rules=False)
-    path = f"/v1/mcp-servers/{made['id']}"
+    path = f"/v1/mcp-servers/{created['id']}"
     answer = server.ask("DELETE", path)
     assert (answer.status_code, answer.content) == (204, b"")
-    assert named(server, "say") == []
-    now = server.again(agent)
+    assert tool_named(server, "say") == []
+    now = server.read_agent(agent)
     assert (now["tools"], now["tool_rules"]) == ([], rules)
     answer = server.ask("DELETE", path)
-    assert (answer.status_code, answer.json()["detail"]) == (400, f"MCP server with id {made['id']} not found.")
+    assert (answer.status_code, answer.json()["detail"]) == (400, f"MCP server with id {created['id']} not found.")
 
 
-def test_missing(server: Face) -> None:
-    for id in (nobody("mcp_server"), "nonsense"):
-        said = f"MCPServer not found with id='['{id}']', access level in ['read']"
+def test_unknown_server_is_not_found(server: Server) -> None:
+    for id in (unknown_id("mcp_server"), "nonsense"):
+        message = f"MCPServer not found with id='['{id}']', access level in ['read']"
         path = f"/v1/mcp-servers/{id}"
-        assert refusal(server.ask("GET", path)) == (404, said)
-        assert refusal(server.ask("PATCH", f"{path}/refresh")) == (404, said)
+        assert refusal(server.ask("GET", path)) == (404, message)
+        assert refusal(server.ask("PATCH", f"{path}/refresh")) == (404, message)
         config = {"mcp_server_type": "sse", "server_url": None}
-        assert refusal(server.ask("PATCH", path, {"config": config})) == (404, said)
+        assert refusal(server.ask("PATCH", path, {"config": config})) == (404, message)
         assert server.get(f"{path}/tools") == []
 
 
-def test_a_trial(server: Face, script: Path) -> None:
+def test_connect_lists_tools_without_creating(server: Server, script: Path) -> None:
     path, before = "/v1/tools/mcp/servers/test", server.get("/v1/mcp-servers/")
-    told: dict[str, Any] = {
+    body: dict[str, Any] = {
         "server_name": server.tag,
         "type": "stdio",
         "command": sys.executable,
         "args": [str(script)],
     }
-    answer = server.made("POST", path, told)
+    answer = server.call("POST", path, body)
     assert answer["status"] == "success"
-    assert [tool["name"] for tool in answer["tools"]] == [f"{server.word}_say", f"{server.word}_add"]
-    apart = server.made("POST", path, {**told, "args": [f"-u {script}"]})  # it takes arguments apart at spaces
+    assert [tool["name"] for tool in answer["tools"]] == [f"{server.tool_name}_say", f"{server.tool_name}_add"]
+    apart = server.call("POST", path, {**body, "args": [f"-u {script}"]})  # 0.16.8 splits arguments at spaces
     assert apart["tools"] == answer["tools"]
-    nothing = server.ask("POST", path, {**told, "command": "/no/such"})
+    nothing = server.ask("POST", path, {**body, "command": "/no/such"})
     assert (nothing.status_code, nothing.json()["error"]["type"]) == (502, "mcp_connection_error")
-    told = {"server_name": server.tag, "type": "sse", "server_url": NOWHERE}
-    assert refusal(server.ask("POST", path, told)) == (400, "Cannot resolve hostname: nobody.invalid")
-    inner = server.ask("POST", path, {**told, "server_url": "http://127.0.0.1:9/"})
+    body = {"server_name": server.tag, "type": "sse", "server_url": NOWHERE}
+    assert refusal(server.ask("POST", path, body)) == (400, "Cannot resolve hostname: nobody.invalid")
+    inner = server.ask("POST", path, {**body, "server_url": "http://127.0.0.1:9/"})
     assert refusal(inner) == (400, "Non-public IP not allowed: 127.0.0.1")
     assert server.get("/v1/mcp-servers/") == before
-    assert named(server, "say") == []
+    assert tool_named(server, "say") == []

@@ -1,4 +1,4 @@
-"""The model configuration: what is rebuilt, what is kept, what is shown."""
+"""Model configuration: what PATCH rebuilds, what it keeps, what is answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.face import Face
+from tests.conformance.server_under_test import Server
 
 SHOWN = (
     *("context_window", "max_tokens", "temperature", "reasoning_effort", "strict", "parallel_tool_calls"),
@@ -24,7 +24,7 @@ BARE: dict[str, Any] = {
     "put_inner_thoughts_in_kwargs": False,
     "max_reasoning_tokens": 0,
 }
-# what settings of openai put where they say nothing
+# defaults of openai settings
 OPENAI = {"temperature": 0.7, "reasoning_effort": "high", "strict": True, "parallel_tool_calls": True}
 TUNED = {
     "context_window_limit": 9000,
@@ -39,7 +39,7 @@ TUNED_SHOWN = {
     "temperature": 0.2,
     "reasoning_effort": "low",
 }
-# a configuration that PATCH rebuilt has the model's own reasoner flag again, which birth took away
+# PATCH rebuilds the configuration and restores the model's own reasoner flag, which create had cleared
 REBUILT = {**BARE, "enable_reasoner": True}
 
 
@@ -52,7 +52,7 @@ def expect(shown: dict[str, Any], default: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("told", "stands"),
+    ("fields", "expected"),
     [
         ({}, BARE),
         ({"context_window_limit": 200_000, "max_tokens": 5}, {**BARE, "context_window": 200_000, "max_tokens": 5}),
@@ -77,31 +77,31 @@ def expect(shown: dict[str, Any], default: int) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_birth(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+def test_create_builds_model_configuration(server: Server, fields: dict[str, Any], expected: dict[str, Any]) -> None:
     default = server.agent()["llm_config"]["max_tokens"]
-    agent = server.agent(**told)
-    assert config(agent) == expect(stands, default)
-    assert config(server.again(agent)) == config(agent)
+    agent = server.agent(**fields)
+    assert config(agent) == expect(expected, default)
+    assert config(server.read_agent(agent)) == config(agent)
 
 
 @pytest.mark.parametrize(
-    ("reasoning", "stands"),
+    ("reasoning", "expected"),
     [(None, (True, True)), (True, (True, True)), (False, (False, False))],
 )
-def test_older_agents_think_in_their_tool_calls(
-    server: Face, reasoning: bool | None, stands: tuple[bool, bool]
+def test_reasoning_of_older_agents_is_in_tool_calls(
+    server: Server, reasoning: bool | None, expected: tuple[bool, bool]
 ) -> None:
     agent = server.agent(agent_type="memgpt_agent", reasoning=reasoning)
     shown = config(agent)
-    assert (shown["put_inner_thoughts_in_kwargs"], shown["enable_reasoner"]) == stands
+    assert (shown["put_inner_thoughts_in_kwargs"], shown["enable_reasoner"]) == expected
 
 
 @pytest.mark.parametrize(
-    ("told", "stands"),
+    ("patch", "expected"),
     [
         ({}, TUNED_SHOWN),
         ({"model": None, "context_window_limit": None, "parallel_tool_calls": None}, TUNED_SHOWN),
-        ({"model": "{model}"}, REBUILT),  # the same model: all is reset nevertheless
+        ({"model": "{model}"}, REBUILT),  # same model; everything is reset nevertheless
         ({"context_window_limit": 8000}, {**REBUILT, "context_window": 8000}),
         ({"max_tokens": 7}, {**REBUILT, "max_tokens": 7}),
         ({"max_tokens": None}, {**REBUILT, "max_tokens": None}),
@@ -111,7 +111,7 @@ def test_older_agents_think_in_their_tool_calls(
         ),
         (
             {"model": "{model}", "model_settings": {"provider_type": "openai"}},
-            {**REBUILT, **OPENAI, "max_tokens": 99},  # kept here alone
+            {**REBUILT, **OPENAI, "max_tokens": 99},  # kept only here
         ),
         (
             {"model": "{model}", "context_window_limit": 9000, "max_tokens": 99, **TUNED},
@@ -141,30 +141,32 @@ def test_older_agents_think_in_their_tool_calls(
     ],
     ids=str,
 )
-def test_patch_rebuilds_from_defaults(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+def test_patch_rebuilds_configuration_from_defaults(
+    server: Server, patch: dict[str, Any], expected: dict[str, Any]
+) -> None:
     default = server.agent()["llm_config"]["max_tokens"]
     agent = server.agent(**TUNED)
-    answer = server.patch(agent, **{key: server.model if value == "{model}" else value for key, value in told.items()})
-    assert config(answer) == expect(stands, default)
-    assert config(server.again(agent)) == config(answer)
+    answer = server.patch(agent, **{key: server.model if value == "{model}" else value for key, value in patch.items()})
+    assert config(answer) == expect(expected, default)
+    assert config(server.read_agent(agent)) == config(answer)
 
 
 @pytest.mark.parametrize(
-    ("told", "stands"),
+    ("patch", "expected"),
     [({}, True), ({"model": "{model}"}, False), ({"parallel_tool_calls": True}, False), ({"description": "d"}, True)],
     ids=str,
 )
-def test_patch_of_reasoning_alone_is_lost(server: Face, told: dict[str, Any], stands: bool) -> None:
+def test_patch_of_reasoning_alone_is_ignored(server: Server, patch: dict[str, Any], expected: bool) -> None:
     agent = server.agent(agent_type="memgpt_agent")
-    told = {key: server.model if value == "{model}" else value for key, value in told.items()}
-    server.patch(agent, reasoning=False, **told)
-    shown = config(server.again(agent))
-    assert (shown["put_inner_thoughts_in_kwargs"], shown["enable_reasoner"]) == (stands, stands)
+    patch = {key: server.model if value == "{model}" else value for key, value in patch.items()}
+    server.patch(agent, reasoning=False, **patch)
+    shown = config(server.read_agent(agent))
+    assert (shown["put_inner_thoughts_in_kwargs"], shown["enable_reasoner"]) == (expected, expected)
 
 
-def test_two_settings_always_read_the_same(server: Face) -> None:
-    told = {"provider_type": "openai", "parallel_tool_calls": False, "response_format": {"type": "json_object"}}
-    agent = server.agent(model_settings=told)
+def test_two_settings_are_always_answered_the_same(server: Server) -> None:
+    settings = {"provider_type": "openai", "parallel_tool_calls": False, "response_format": {"type": "json_object"}}
+    agent = server.agent(model_settings=settings)
     assert agent["model_settings"] == {
         "provider_type": "openai",
         "temperature": 0.7,
@@ -177,15 +179,15 @@ def test_two_settings_always_read_the_same(server: Face) -> None:
     assert server.patch(agent, max_tokens=None)["model_settings"]["max_output_tokens"] == 4096
 
 
-def test_another_model(server: Face) -> None:
+def test_patch_model(server: Server) -> None:
     agent = server.agent(model=server.model)
     answer = server.patch(agent, model="letta/letta-free")
     assert (answer["model"], answer["llm_config"]["handle"]) == ("letta/letta-free", "letta/letta-free")
     assert answer["llm_config"]["max_tokens"] == 4096
-    assert answer["compaction_settings"]["model"] == "letta/auto"  # follows the provider
+    assert answer["compaction_settings"]["model"] == "letta/auto"  # depends on the provider
 
 
-def test_embedding(server: Face) -> None:
+def test_embedding_configuration(server: Server) -> None:
     agent = server.agent(embedding=server.embedding)
     assert agent["embedding"] == agent["embedding_config"]["handle"] == server.embedding
     assert (agent["embedding_config"]["embedding_chunk_size"], agent["embedding_config"]["batch_size"]) == (300, 32)
@@ -197,14 +199,14 @@ def test_embedding(server: Face) -> None:
 
 
 def _compaction(agent: dict[str, Any]) -> dict[str, Any]:
-    told = dict(agent["compaction_settings"])
-    told.pop("model")
-    prompt = told.pop("prompt")
-    return {**told, "prompt": "default" if prompt and len(prompt) > 20 else prompt}
+    settings = dict(agent["compaction_settings"])
+    settings.pop("model")
+    prompt = settings.pop("prompt")
+    return {**settings, "prompt": "default" if prompt and len(prompt) > 20 else prompt}
 
 
-def test_compaction_is_merged(server: Face) -> None:
-    stands: dict[str, Any] = {
+def test_compaction_settings_are_merged(server: Server) -> None:
+    expected: dict[str, Any] = {
         "mode": "sliding_window",
         "clip_chars": 50_000,
         "sliding_window_percentage": 0.3,
@@ -213,22 +215,22 @@ def test_compaction_is_merged(server: Face) -> None:
         "model_settings": None,
     }
     agent = server.agent()
-    assert _compaction(agent) == stands
-    for told, after in (
+    assert _compaction(agent) == expected
+    for patch, after in (
         ({"clip_chars": 7}, {"clip_chars": 7}),
         ({}, {}),
         ({"prompt": "p"}, {"prompt": "p"}),
-        ({"mode": "sliding_window"}, {}),  # the same: the prompt stays
-        ({"mode": "all", "prompt": "q"}, {"mode": "all", "prompt": "default"}),  # another: even a new prompt is lost
+        ({"mode": "sliding_window"}, {}),  # same mode: the prompt is kept
+        ({"mode": "all", "prompt": "q"}, {"mode": "all", "prompt": "default"}),  # other mode: the prompt is lost
         ({"prompt": None}, {"prompt": None}),
         ({"sliding_window_percentage": 0.5}, {"sliding_window_percentage": 0.5}),
     ):
-        stands |= after
-        assert _compaction(server.patch(agent, compaction_settings=told)) == stands, told
-    assert _compaction(server.again(agent)) == stands
+        expected |= after
+        assert _compaction(server.patch(agent, compaction_settings=patch)) == expected, patch
+    assert _compaction(server.read_agent(agent)) == expected
 
 
-def test_compaction_at_birth(server: Face) -> None:
+def test_create_with_compaction_settings(server: Server) -> None:
     agent = server.agent(compaction_settings={"clip_chars": 7, "model": "some/model"})
     assert agent["compaction_settings"]["model"] == "some/model"
     assert (_compaction(agent)["clip_chars"], _compaction(agent)["prompt"]) == (7, "default")

@@ -1,4 +1,4 @@
-"""The same random calls to the stand-in and to a real server: the same answers, but for ids, times and order."""
+"""Random calls on the stand-in and on a real server give the same answers, except for ids, times and order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.conftest import real, stand_in
-from tests.conformance.face import Face, anonymous, nobody, refusal, source
+from tests.conformance.server_under_test import Server, anonymous, refusal, source, unknown_id
 from tests.live.conftest import Letta
 
 pytestmark = pytest.mark.live
@@ -20,8 +20,8 @@ Call = tuple[str, Mapping[str, Any]]
 
 # --- calls -----------------------------------------------------------------------------------------------------------
 
-NOBODY, GONE = 9, 8
-number = st.sampled_from([0, 0, 1, 1, 2, 3, 4, GONE, NOBODY])
+UNKNOWN, DELETED = 9, 8
+number = st.sampled_from([0, 0, 1, 1, 2, 3, 4, DELETED, UNKNOWN])
 tags = st.lists(st.sampled_from(["red", "blue", "a,b c"]), max_size=3)
 label = st.sampled_from(["persona", "notes", "team"])
 meta = st.sampled_from([{}, {"a": 1}, {"b": [None, 2.5, "ü"], "c": {"d": False}}])
@@ -29,7 +29,7 @@ text = st.sampled_from(["", "one", "two\r\n\t", "ünï"])
 
 
 def some(required: Mapping[str, Any] | None = None, **optional: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """A body with any of these fields; now and then one of them is null."""
+    """A body with any subset of these fields; sometimes one of them is null."""
     fields = {key: st.one_of(value, value, value, st.none()) for key, value in optional.items()}
     return st.fixed_dictionaries(dict(required or {}), optional=fields)
 
@@ -76,19 +76,19 @@ common: dict[str, Any] = {
     "compaction_settings": st.sampled_from([{}, {"clip_chars": 5}, {"mode": "all"}, {"prompt": "p"}]),
     "message_buffer_autoclear": st.booleans(),
     "max_files_open": st.integers(1, 9),
-    # references, by number of what was made
+    # references, by the number of the created object
     "tool_ids": st.lists(number, max_size=3),
     "block_ids": st.lists(number, max_size=3),
     "identity_ids": st.lists(number, max_size=2),
 }
-birth = some(
+agent_body = some(
     {"name": st.sampled_from(["Ann", "Bob"]), "tags": tags, "system": text, "include_base_tools": st.booleans()},
     **{key: value for key, value in common.items() if key != "message_buffer_autoclear"},
     agent_type=st.sampled_from(["letta_v1_agent", "memgpt_v2_agent", "react_agent"]),
     memory_blocks=st.lists(block, max_size=2),
     hidden=st.booleans(),
     include_base_tool_rules=st.booleans(),
-).map(lambda told: {key: value for key, value in told.items() if (key, value) != ("agent_type", None)})
+).map(lambda values: {key: value for key, value in values.items() if (key, value) != ("agent_type", None)})
 change = some(name=st.sampled_from(["Ann", "Cy"]), tags=tags, system=text, model=st.just("{model}"), **common)
 tool = some(
     {"number": st.integers(0, 2), "about": st.sampled_from(["Does.", "Did."])},
@@ -115,7 +115,7 @@ pair = st.fixed_dictionaries({"at": number, "other": number})
 
 _CALLS: dict[str, st.SearchStrategy[Any]] = {
     "make block": block,
-    "make agent": birth,
+    "make agent": agent_body,
     "make tool": tool,
     "make identity": identity,
     "put identity": identity,
@@ -141,97 +141,97 @@ calls = st.tuples(
         min_size=20,
         max_size=25,
     ),
-).map(lambda both: [*both[0], *both[1]])
+).map(lambda parts: [*parts[0], *parts[1]])
 
 # --- players ---------------------------------------------------------------------------------------------------------
 
 
 class Player:
-    """Plays calls on one server. What was made has a number, which stands for its id."""
+    """Plays calls on one server. Each created object has a number that stands for its id."""
 
-    def __init__(self, face: Face) -> None:
+    def __init__(self, face: Server) -> None:
         self.face = face
-        self.made: dict[str, list[str]] = {"agent": [], "block": [], "tool": [], "identity": []}
-        self.gone: list[str] = []
+        self.created: dict[str, list[str]] = {"agent": [], "block": [], "tool": [], "identity": []}
+        self.deleted: list[str] = []
         self.labels: dict[str, str] = {}
 
     def id(self, kind: str, at: int) -> str:
-        found = [id for id in self.made[kind] if (id in self.gone) == (at == GONE)]
-        return nobody(kind) if at == NOBODY or not found else found[at % len(found)]
+        found = [id for id in self.created[kind] if (id in self.deleted) == (at == DELETED)]
+        return unknown_id(kind) if at == UNKNOWN or not found else found[at % len(found)]
 
-    def play(self, name: str, told: Any) -> Any:
-        """The answer to a call, comparable."""
-        answer = self.request(name, told)
+    def play(self, name: str, values: Any) -> Any:
+        """The answer to a call, in comparable form."""
+        answer = self.request(name, values)
         if answer.status_code != 200:
-            return name, self.seen(answer)
+            return name, self.comparable(answer)
         body = answer.json()
         self.note(body)
         if name.startswith("delete"):
-            self.gone.append(answer.request.url.path.split("/")[-1])
-        if name == "recompile":  # its words are the server's own
+            self.deleted.append(answer.request.url.path.split("/")[-1])
+        if name == "recompile":  # its text is the server's own
             return name
-        # inline blocks are made in one instant: among themselves their order is by id
+        # inline blocks are created at the same instant: their order is by id
         return name, self.plain(body, name)
 
-    def seen(self, answer: Any) -> Any:
-        """An answer, comparable."""
+    def comparable(self, answer: Any) -> Any:
+        """An answer, in comparable form."""
         if answer.status_code == 200:
             return self.plain(answer.json())
         status, detail = refusal(answer)
         return status, sorted(detail) if isinstance(detail, list) else detail
 
-    def request(self, name: str, told: Any) -> Any:
+    def request(self, name: str, values: Any) -> Any:
         ask = self.face.ask
         match name.split():
             case ["make", "block"]:
-                return ask("POST", "/v1/blocks/", self.part(told))
+                return ask("POST", "/v1/blocks/", self.with_tag(values))
             case ["make", "agent"]:
-                inside = [self.part(each) for each in told.get("memory_blocks") or ()]
+                inside = [self.with_tag(each) for each in values.get("memory_blocks") or ()]
                 inside = list({each["label"]: each for each in inside}.values())
-                body = self.filled({**self.part(told), "model": self.face.model, "memory_blocks": inside})
+                body = self.with_ids({**self.with_tag(values), "model": self.face.model, "memory_blocks": inside})
                 return ask("POST", "/v1/agents/", body)
             case ["make", "tool"]:
-                more = {key: value for key, value in told.items() if key not in ("number", "about")}
-                code = source(f"{self.face.word}_{told['number']}", told["about"])
+                more = {key: value for key, value in values.items() if key not in ("number", "about")}
+                code = source(f"{self.face.tool_name}_{values['number']}", values["about"])
                 return ask("PUT", "/v1/tools/", {"source_code": code, "source_type": "python", **more})
             case [verb, "identity"] if verb in ("make", "put"):
-                body = {key: value for key, value in told.items() if key != "number"}
-                body |= {"identifier_key": f"{self.face.tag}-{told['number']}", "identity_type": "user"}
+                body = {key: value for key, value in values.items() if key != "number"}
+                body |= {"identifier_key": f"{self.face.tag}-{values['number']}", "identity_type": "user"}
                 return ask("POST" if verb == "make" else "PUT", "/v1/identities/", body)
             case ["change", kind]:
-                at, body = told
-                body = self.filled(body) if kind == "agent" else body
-                # what has lost the test's tag is not found again; what has no tags has lost none
-                body = self.part(body) if body.get("tags") is not None and kind != "tool" else body
+                at, body = values
+                body = self.with_ids(body) if kind == "agent" else body
+                # an object without the test's tag is not found again; one without tags was never tagged
+                body = self.with_tag(body) if body.get("tags") is not None and kind != "tool" else body
                 return ask("PATCH", f"/v1/{kind}s/{self.id(kind, at)}", body)
             case ["read", "agent"]:
-                include = [f"agent.{each}" for each in told[1]]
-                return ask("GET", f"/v1/agents/{self.id('agent', told[0])}", params={"include": include})
+                include = [f"agent.{each}" for each in values[1]]
+                return ask("GET", f"/v1/agents/{self.id('agent', values[0])}", params={"include": include})
             case [verb, kind] if verb in ("read", "delete"):
                 method = "GET" if verb == "read" else "DELETE"
-                return ask(method, f"/v1/{_section(kind)}/{self.id(kind, told['at'])}")
+                return ask(method, f"/v1/{_section(kind)}/{self.id(kind, values['at'])}")
             case ["list", "agents"]:
-                asked = {"tags": [self.face.tag, *told[0]], "match_all_tags": True, "show_hidden_agents": told[1]}
-                return ask("GET", "/v1/agents/", params={**asked, "include": "agent.tags"})
+                query = {"tags": [self.face.tag, *values[0]], "match_all_tags": True, "show_hidden_agents": values[1]}
+                return ask("GET", "/v1/agents/", params={**query, "include": "agent.tags"})
             case ["list", "blocks"]:
-                asked = {"tags": [self.face.tag, *told[0]], "match_all_tags": True, "show_hidden_blocks": told[1]}
-                counted = {} if told[2] is None else {"connected_to_agents_count_eq": told[2]}
-                return ask("GET", "/v1/blocks/", params={**asked, **counted})
+                query = {"tags": [self.face.tag, *values[0]], "match_all_tags": True, "show_hidden_blocks": values[1]}
+                counted = {} if values[2] is None else {"connected_to_agents_count_eq": values[2]}
+                return ask("GET", "/v1/blocks/", params={**query, **counted})
             case [verb, kind] if verb in ("attach", "detach"):
                 part = "core-memory/blocks" if kind == "block" else _section(kind)
-                agent, other = self.id("agent", told["at"]), self.id(kind, told["other"])
+                agent, other = self.id("agent", values["at"]), self.id(kind, values["other"])
                 return ask("PATCH", f"/v1/agents/{agent}/{part}/{verb}/{other}")
             case ["recompile"]:
-                return ask("POST", f"/v1/agents/{self.id('agent', told['at'])}/recompile")
+                return ask("POST", f"/v1/agents/{self.id('agent', values['at'])}/recompile")
             case ["approve"]:
-                path = f"/v1/agents/{self.id('agent', told[0])}/tools/approval/x"
-                return ask("PATCH", path, {"requires_approval": told[1]})
+                path = f"/v1/agents/{self.id('agent', values[0])}/tools/approval/x"
+                return ask("PATCH", path, {"requires_approval": values[1]})
             case ["copy"]:
-                return self.copy(self.id("agent", told["at"]))
+                return self.copy(self.id("agent", values["at"]))
         raise AssertionError(name)
 
     def copy(self, id: str) -> Any:
-        """Read an agent's file back in; the answer is the twin."""
+        """Export an agent and import the file; the answer is the copy."""
         file = self.face.ask("GET", f"/v1/agents/{id}/export")
         if file.status_code != 200:
             return file
@@ -241,13 +241,13 @@ class Player:
             return answer
         return self.face.ask("GET", f"/v1/agents/{answer.json()['agent_ids'][0]}")
 
-    def own(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """With the test's tag, which finds it again."""
-        return {**told, "tags": [*(told.get("tags") or ()), self.face.tag]}
+    def with_tag(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The body with the test's tag added."""
+        return {**values, "tags": [*(values.get("tags") or ()), self.face.tag]}
 
-    def filled(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        """With ids for numbers. Of new blocks with one label the server takes any: one is told."""
-        body = dict(told)
+    def with_ids(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The body with ids for numbers. Of new blocks with one label the server attaches any: only one is sent."""
+        body = dict(values)
         if body.get("model"):
             body["model"] = self.face.model
         inline = {each["label"] for each in body.get("memory_blocks") or ()}
@@ -256,7 +256,7 @@ class Player:
                 continue
             kind = key.removesuffix("_ids")
             ids = [self.id(kind, at) for at in dict.fromkeys(body[key])]
-            lost = {nobody(kind), *self.gone}
+            lost = {unknown_id(kind), *self.deleted}
             unknown = [id for id in ids if id in lost][:1]
             ids = [id for id in dict.fromkeys(ids) if id not in lost]
             if kind == "block":
@@ -266,7 +266,7 @@ class Player:
         return body
 
     def note(self, body: Any) -> None:
-        """Number what is new in an answer."""
+        """Number the new objects in an answer."""
         if isinstance(body, list):
             for each in sorted(body, key=lambda each: json.dumps({**each, "id": ""}, sort_keys=True)):
                 self.note(each)
@@ -276,8 +276,8 @@ class Player:
         if kind == "block":
             self.labels[body["id"]] = body["label"]
         ours = kind != "tool" or body["name"].startswith("conf_")
-        if kind in self.made and ours and body["id"] not in self.made[kind]:
-            self.made[kind].append(body["id"])
+        if kind in self.created and ours and body["id"] not in self.created[kind]:
+            self.created[kind].append(body["id"])
         self.note(sorted(body.get("blocks") or (), key=lambda each: each["label"]))
 
     def plain(self, value: Any, key: str = "") -> Any:
@@ -295,7 +295,7 @@ class Player:
             return "(default)"
         if key == "description" and value.startswith("The persona block: "):
             return "(described)"
-        for kind, ids in self.made.items():
+        for kind, ids in self.created.items():
             for at, id in enumerate(ids):
                 value = value.replace(id, f"{kind}#{at}")
         return anonymous(value)
@@ -314,23 +314,28 @@ def _section(kind: str) -> str:
 
 
 def compare(letta: Letta, calls: list[Call]) -> None:
-    """Play on both, and hold each answer against the other."""
-    with real(letta) as truth, stand_in() as model:
-        model.tag, model.word, model.model, model.embedding = truth.tag, truth.word, truth.model, truth.embedding
-        one, other = Player(truth), Player(model)
-        for name, told in calls:
-            expected = one.play(name, told)
-            assert other.play(name, told) == expected
-        # and what is left is the same
-        for kind, ids in one.made.items():
-            for mine, yours in zip(ids, other.made[kind], strict=True):
+    """Play the calls on both servers and compare each answer."""
+    with real(letta) as real_server, stand_in() as model:
+        model.tag, model.tool_name, model.model, model.embedding = (
+            real_server.tag,
+            real_server.tool_name,
+            real_server.model,
+            real_server.embedding,
+        )
+        one, other = Player(real_server), Player(model)
+        for name, values in calls:
+            expected = one.play(name, values)
+            assert other.play(name, values) == expected
+        # the remaining objects are equal, too
+        for kind, ids in one.created.items():
+            for mine, yours in zip(ids, other.created[kind], strict=True):
                 path = f"/v1/{_section(kind)}/"
-                answers = [(truth.ask("GET", path + mine), one), (model.ask("GET", path + yours), other)]
-                expected, got = (player.seen(answer) for answer, player in answers)
+                answers = [(real_server.ask("GET", path + mine), one), (model.ask("GET", path + yours), other)]
+                expected, got = (player.comparable(answer) for answer, player in answers)
                 assert got == expected
 
 
-# shrinking against a real server takes minutes; the call that differs is told, and the ones before it are few
+# shrinking against a real server takes minutes; the failing call is printed, and few calls precede it
 QUIET: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),
@@ -341,12 +346,12 @@ QUIET: dict[str, Any] = {
 
 @settings(max_examples=5, derandomize=True, **QUIET)
 @given(calls)
-def test_a_few(letta: Letta, calls: list[Call]) -> None:
+def test_few_random_calls_agree(letta: Letta, calls: list[Call]) -> None:
     compare(letta, calls)
 
 
 @pytest.mark.slow
 @settings(max_examples=100, **QUIET)
 @given(calls)
-def test_many(letta: Letta, calls: list[Call]) -> None:
+def test_many_random_calls_agree(letta: Letta, calls: list[Call]) -> None:
     compare(letta, calls)

@@ -1,4 +1,4 @@
-"""Tools: upsert, PATCH, deletion, the server's own, and the schema that is derived from a source."""
+"""Tools: upsert, PATCH, delete, base tools, and the schema derived from a source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.face import Face, refusal, source
+from tests.conformance.server_under_test import Server, refusal, source
 
 FULL: dict[str, Any] = {
     "description": "told",
@@ -37,36 +37,40 @@ def part(tool: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize("tags", [None, []])
-def test_both_upsert_by_name_and_reset_all_but_tags(server: Face, method: str, tags: list[str] | None) -> None:
-    made = server.tool(**FULL)
-    stands = {**FULL, "pip_requirements": [{"name": "x", "version": None}]}
-    assert part(made, stands) == stands
-    told = {"source_code": source(server.word), "source_type": "python"} | ({} if tags is None else {"tags": tags})
-    again = server.made(method, "/v1/tools/", told)
-    assert again["id"] == made["id"]
+def test_post_and_put_upsert_by_name_and_reset_all_but_tags(
+    server: Server, method: str, tags: list[str] | None
+) -> None:
+    created = server.tool(**FULL)
+    expected = {**FULL, "pip_requirements": [{"name": "x", "version": None}]}
+    assert part(created, expected) == expected
+    request = {"source_code": source(server.tool_name), "source_type": "python"} | (
+        {} if tags is None else {"tags": tags}
+    )
+    again = server.call(method, "/v1/tools/", request)
+    assert again["id"] == created["id"]
     assert part(again, RESET) == RESET
     assert len(again["metadata_"].pop("tool_hash")) == 12
     assert again["metadata_"] == {}
     assert server.tool(tags=["c"])["tags"] == ["c"]
 
 
-def test_a_type_that_is_not_told_is_json(server: Face) -> None:
-    assert server.made("PUT", "/v1/tools/", {"source_code": source(server.word)})["source_type"] == "json"
+def test_default_source_type_is_json(server: Server) -> None:
+    assert server.call("PUT", "/v1/tools/", {"source_code": source(server.tool_name)})["source_type"] == "json"
 
 
-def test_the_hash_follows_the_source(server: Face) -> None:
+def test_hash_depends_on_source(server: Server) -> None:
     one = server.tool()["metadata_"]
     assert server.tool(description="other")["metadata_"] == one
-    assert server.tool(source_code=source(server.word, "Otherwise."))["metadata_"] != one
+    assert server.tool(source_code=source(server.tool_name, "Otherwise."))["metadata_"] != one
 
 
-def test_a_schema_that_is_told_is_taken(server: Face) -> None:
-    schema = {"name": server.word, "description": "d", "parameters": {"type": "object", "properties": {}}}
+def test_given_schema_is_kept(server: Server) -> None:
+    schema = {"name": server.tool_name, "description": "d", "parameters": {"type": "object", "properties": {}}}
     tool = server.tool(source_code="not python at all", json_schema=schema)
-    assert (tool["name"], tool["description"], tool["json_schema"]) == (server.word, "d", schema)
+    assert (tool["name"], tool["description"], tool["json_schema"]) == (server.tool_name, "d", schema)
 
 
-def test_arguments_that_are_told_replace_the_derived_ones(server: Face) -> None:
+def test_given_arguments_replace_derived_ones(server: Server) -> None:
     arguments = {"type": "object", "properties": {"z": {"type": "string", "description": "zz"}}, "required": ["z"]}
     tool = server.tool(args_json_schema=arguments)
     assert tool["json_schema"]["parameters"] == arguments
@@ -75,7 +79,7 @@ def test_arguments_that_are_told_replace_the_derived_ones(server: Face) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "stands"),
+    ("patch", "changed"),
     [
         ({"tags": []}, {"tags": []}),
         ({"tags": None, "description": None}, {}),
@@ -83,40 +87,40 @@ def test_arguments_that_are_told_replace_the_derived_ones(server: Face) -> None:
         ({"enable_parallel_execution": True}, {"enable_parallel_execution": True}),
         ({"enable_parallel_execution": None}, {"enable_parallel_execution": True}),
         ({"return_char_limit": 9}, {"return_char_limit": 9}),
-        ({"metadata_": {"a": 1}}, {"metadata_": {"a": 1}}),  # the hash goes
+        ({"metadata_": {"a": 1}}, {"metadata_": {"a": 1}}),  # the hash is removed
         ({"metadata": {"a": 1}, "name": "other", "nonsense": 1}, {}),
         ({"default_requires_approval": False}, {"default_requires_approval": False}),
         ({}, {}),
     ],
     ids=str,
 )
-def test_patch(server: Face, told: dict[str, Any], stands: dict[str, Any]) -> None:
+def test_patch_replaces_fields_and_ignores_null(server: Server, patch: dict[str, Any], changed: dict[str, Any]) -> None:
     tool = server.tool(**FULL)
-    # reset by every PATCH that does not tell it
-    expected = {**tool, "enable_parallel_execution": False, **stands}
-    assert server.made("PATCH", f"/v1/tools/{tool['id']}", told) == expected
+    # every PATCH without this field resets it
+    expected = {**tool, "enable_parallel_execution": False, **changed}
+    assert server.call("PATCH", f"/v1/tools/{tool['id']}", patch) == expected
     assert server.get(f"/v1/tools/{tool['id']}") == expected
 
 
-def test_patch_of_a_source_derives_nothing(server: Face) -> None:
+def test_patch_source_derives_no_schema(server: Server) -> None:
     tool = server.tool()
     path = f"/v1/tools/{tool['id']}"
-    broken = f"def {server.word}( broken"
-    answer = server.made("PATCH", path, {"source_code": broken})
+    broken = f"def {server.tool_name}( broken"
+    answer = server.call("PATCH", path, {"source_code": broken})
     assert (answer["source_code"], answer["json_schema"]) == (broken, tool["json_schema"])
     status, detail = refusal(server.ask("PATCH", path, {"source_code": "def other(): pass"}))
     assert (status, detail) == (
         400,
-        f"Tool name '{server.word}' does not match the name in the JSON schema '{server.word}' "
+        f"Tool name '{server.tool_name}' does not match the name in the JSON schema '{server.tool_name}' "
         "or in the source code `def other(): pass`",
     )
 
 
-def test_patch_renames_by_the_schema(server: Face) -> None:
-    tool, name = server.tool(), f"{server.word}_new"
+def test_patch_renames_by_schema(server: Server) -> None:
+    tool, name = server.tool(), f"{server.tool_name}_new"
     path = f"/v1/tools/{tool['id']}"
-    told = {"source_code": f"def {name}(): pass", "json_schema": {"name": name}}
-    answer = server.made("PATCH", path, told)
+    patch = {"source_code": f"def {name}(): pass", "json_schema": {"name": name}}
+    answer = server.call("PATCH", path, patch)
     assert (answer["id"], answer["name"], answer["description"]) == (tool["id"], name, tool["description"])
     assert refusal(server.ask("PATCH", path, {"json_schema": {"name": "send_message"}})) == (
         400,
@@ -124,11 +128,11 @@ def test_patch_renames_by_the_schema(server: Face) -> None:
     )
 
 
-def test_delete_takes_it_from_agents_and_leaves_their_rules(server: Face) -> None:
+def test_delete_detaches_tool_and_leaves_tool_rules(server: Server) -> None:
     tool = server.tool(default_requires_approval=True)
     agent = server.agent(tool_ids=[tool["id"]])
-    assert server.made("DELETE", f"/v1/tools/{tool['id']}") is None
-    again = server.again(agent)
+    assert server.call("DELETE", f"/v1/tools/{tool['id']}") is None
+    again = server.read_agent(agent)
     assert (again["tools"], len(again["tool_rules"])) == ([], 1)
 
 
@@ -149,7 +153,7 @@ BUILT_IN = {
 
 
 @pytest.mark.parametrize("kind", BUILT_IN)
-def test_the_servers_own(server: Face, kind: str) -> None:
+def test_base_tools_of_each_type(server: Server, kind: str) -> None:
     tools = server.get("/v1/tools/", tool_types=kind, limit=100)
     assert {tool["name"] for tool in tools} == BUILT_IN[kind]
     for tool in tools:
@@ -182,14 +186,14 @@ def test_the_servers_own(server: Face, kind: str) -> None:
     ],
     ids=str,
 )
-def test_filters(server: Face, params: dict[str, Any], found: bool) -> None:
+def test_list_filters(server: Server, params: dict[str, Any], found: bool) -> None:
     tool = server.tool(tags=["t"])
-    asked = {key: [server.word, "nope"] if key == "names" else value for key, value in params.items()}
-    asked = {key: server.word if value == "{word}" else value for key, value in asked.items()}
+    asked = {key: [server.tool_name, "nope"] if key == "names" else value for key, value in params.items()}
+    asked = {key: server.tool_name if value == "{word}" else value for key, value in asked.items()}
     assert (tool["id"] in [each["id"] for each in server.get("/v1/tools/", **asked)]) is found
 
 
-def test_a_type_that_is_none(server: Face) -> None:
+def test_unknown_type_filter_is_refused(server: Server) -> None:
     status, detail = refusal(server.ask("GET", "/v1/tools/?tool_types=nope"))
     assert status == 400
     assert detail.startswith("Invalid tool_type 'nope'. Must be one of: custom, letta_core, ")
@@ -213,7 +217,7 @@ SOURCES: list[tuple[str, Any]] = [
     (f"def f(x: Optional[int]):\n  '''d{ARGS}'''", ("f", "d", {"x": {"type": "integer"}}, [])),
     (f"def f(agent_state, x: int):\n  '''d{ARGS}'''", ("f", "d", {"x": {"type": "integer"}}, ["x"])),
     (f"def f(*, x: int):\n  '''d{ARGS}'''", ("f", "d", {}, [])),
-    # the source of all choices becomes the one choice
+    # the source text of all choices becomes the only choice
     (
         f"def f(x: Literal['a', 'b']):\n  '''d{ARGS}'''",
         ("f", "d", {"x": {"type": "string", "enum": ["('a', 'b')"]}}, ["x"]),
@@ -248,24 +252,24 @@ SOURCES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "stands"), SOURCES, ids=lambda value: repr(value)[:50])
-def test_the_schema_of_a_source(server: Face, code: str, stands: Any) -> None:
+@pytest.mark.parametrize(("code", "expected"), SOURCES, ids=lambda value: repr(value)[:50])
+def test_schema_is_derived_from_source(server: Server, code: str, expected: Any) -> None:
     answer = server.ask("POST", "/v1/tools/generate-schema", {"code": code})
-    if isinstance(stands, str):
+    if isinstance(expected, str):
         status, detail = refusal(answer)
         assert status == 400
-        assert detail.startswith(f"Schema generation failed: {stands}")
+        assert detail.startswith(f"Schema generation failed: {expected}")
         again = refusal(server.ask("PUT", "/v1/tools/", {"source_code": code, "source_type": "python"}))
         assert again == (400, f"Failed to derive json schema: {detail}")
         return
-    name, description, properties, required = stands
-    told = {key: {**value, "description": "the x"} for key, value in properties.items()}
-    parameters = {"type": "object", "properties": told, "required": required}
+    name, description, properties, required = expected
+    described = {key: {**value, "description": "the x"} for key, value in properties.items()}
+    parameters = {"type": "object", "properties": described, "required": required}
     assert answer.json() == {"name": name, "description": description, "parameters": parameters}
 
 
-def test_arguments_may_go_on_for_lines(server: Face) -> None:
+def test_argument_docs_may_span_lines(server: Server) -> None:
     about = "d\n\n  Args:\n    a (int): one\n      two\n    b: three\n\n  Returns:\n    str: it\n  "
     code = f"def f(a: int, b: str):\n  '''{about}'''"
-    properties = server.made("POST", "/v1/tools/generate-schema", {"code": code})["parameters"]["properties"]
+    properties = server.call("POST", "/v1/tools/generate-schema", {"code": code})["parameters"]["properties"]
     assert [each["description"] for each in properties.values()] == ["one\ntwo", "three"]

@@ -1,4 +1,4 @@
-"""The real server of tests/live, for the one test here that asks it."""
+"""The real server of tests/live, for the one test here that needs it."""
 
 from __future__ import annotations
 

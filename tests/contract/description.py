@@ -1,14 +1,15 @@
-"""Letta's description of its API, distilled to a table of our own: names and types, none of its words.
+"""Letta's OpenAPI description, reduced to a table of our own: names and types, none of its text.
 
-Every operation is a row. Of those that write, so is each property of the body that they take, two levels deep, and
-each parameter of the query; of one object of what can be made, each property of the answer. The table in this folder
-is made again, and its diff looked at, by
+Every operation is a row. Operations that write also have a row for each property of the request body, two levels
+deep, and for each parameter of the query. GET of one object that can be created has a row for each property of the
+answer. To make the table again and review its diff:
 
-    python -m tests.contract.description http://localhost:8283 > tests/contract/openapi-0.16.8.tsv
+python -m tests.contract.description http://localhost:8283 > tests/contract/openapi-0.16.8.tsv
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,12 @@ HOW = "python -m tests.contract.description URL > tests/contract/" + TABLE.name
 """The command that makes the table."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 LEVELS = 2
-"""Levels of properties: deeper ones go through as they are, in maps."""
+"""Levels of properties: deeper ones are passed through unchanged, in maps."""
 
 
 @dataclass(frozen=True, order=True)
 class Row:
-    """One property of what an operation `sends`, `asks` by query or `answers`; without one, the operation."""
+    """One property that an operation `sends`, `asks` by query or `answers`; without one, the operation itself."""
 
     path: str
     verb: str
@@ -41,7 +42,7 @@ class Row:
 
 
 class Api:
-    """Rows, asked by what a check wants to know."""
+    """The rows, grouped for the checks."""
 
     def __init__(self, rows: list[Row]) -> None:
         self.operations = {(row.verb, row.path): row.type for row in rows if not row.way}
@@ -51,25 +52,29 @@ class Api:
                 self.types.setdefault((row.verb, row.path, row.way), {})[row.property] = row.type
 
     def sends(self, verb: str, path: str) -> Mapping[str, str]:
-        """What a request may have, in its body or its query, with the types."""
+        """What a request may contain, in its body or its query, with the types."""
         return self.types.get((verb, path, "asks"), {}) | self.types.get((verb, path, "sends"), {})
 
     def answers(self, path: str) -> Mapping[str, str]:
         """The properties of one object, with their types."""
         return self.types.get(("GET", path, "answers"), {})
 
+    def asks(self, path: str) -> Mapping[str, str]:
+        """The query parameters of a GET, with their types, bounds and defaults: `integer >=1 <=1000 =50`."""
+        return self.types.get(("GET", path, "asks"), {})
+
     def writes(self) -> list[tuple[str, str]]:
-        """The operations that change something, or could."""
+        """The operations that write, or could."""
         return [operation for operation in self.operations if operation[0] in WRITES]
 
 
 def parse(text: str) -> list[Row]:
-    """A table as it stands in its file."""
+    """The rows of a table's text."""
     return [Row(*line.split("\t")) for line in text.splitlines() if not line.startswith("#")]
 
 
-def spell(rows: list[Row]) -> str:
-    """A table as it stands in its file."""
+def to_text(rows: list[Row]) -> str:
+    """The text of a table."""
     head = (
         "# path · verb · of its body, its query or its answer · property · type; made by tests/contract/description.py"
     )
@@ -84,22 +89,22 @@ def table() -> list[Row]:
 
 @cache
 def api() -> Api:
-    """What the table in this folder says."""
+    """The table in this folder, as an Api."""
     return Api(table())
 
 
 def fetch(url: str, password: str | None = None) -> Mapping[str, Any]:
-    """The description that a server serves."""
+    """The OpenAPI document that a server serves."""
     bearer = {"Authorization": f"Bearer {password}"} if password else {}
     found: Mapping[str, Any] = httpx.get(f"{url}/openapi.json", headers=bearer, timeout=60).raise_for_status().json()
     return found
 
 
-# --- distilled -------------------------------------------------------------------------------------------------------
+# --- from the OpenAPI document ---------------------------------------------------------------------------------------
 
 
-def distil(document: Mapping[str, Any]) -> list[Row]:
-    """The table of a whole description."""
+def rows_of(document: Mapping[str, Any]) -> list[Row]:
+    """The rows of an OpenAPI document."""
     return sorted(set(_rows(document)))
 
 
@@ -112,17 +117,25 @@ def _rows(document: Mapping[str, Any]) -> Iterator[Row]:
             if verb.upper() in WRITES:
                 sent = _fields(document, _schema(operation.get("requestBody")))
                 yield from (Row(path, verb.upper(), "sends", *each) for each in _merged(document, sent))
-                asked = [
-                    (each["name"], each["schema"]) for each in operation.get("parameters", ()) if each["in"] == "query"
-                ]
-                yield from (Row(path, verb.upper(), "asks", *each) for each in _merged(document, asked))
-            elif verb == "get" and made:
-                told = _fields(document, _schema(operation["responses"].get("200")))
-                yield from (Row(path, "GET", "answers", *each) for each in _merged(document, told))
+                yield from (Row(path, verb.upper(), "asks", *each) for each in _merged(document, _query(operation)))
+            elif verb == "get":
+                yield from (Row(path, "GET", "asks", *each) for each in _with_defaults(document, _query(operation)))
+                answered = _fields(document, _schema(operation["responses"].get("200"))) if made else iter(())
+                yield from (Row(path, "GET", "answers", *each) for each in _merged(document, answered))
+
+
+def _query(operation: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(each["name"], each["schema"]) for each in operation.get("parameters", ()) if each["in"] == "query"]
+
+
+def _with_defaults(document: Mapping[str, Any], parameters: list[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    for name, schema in parameters:
+        default = schema.get("default")
+        yield name, _spelled(document, schema) + ("" if default is None else f" ={json.dumps(default)}")
 
 
 def _schema(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """What a body is, as JSON or, where it has none, as the form that it has."""
+    """The schema of a body: JSON or, without JSON, the form."""
     content = (body or {}).get("content", {})
     form = content.get("application/json") or next(iter(content.values()), {})
     found: Mapping[str, Any] = form.get("schema", {})
@@ -130,7 +143,7 @@ def _schema(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _answer(operation: Mapping[str, Any]) -> str:
-    """The name of what an operation answers, in brackets if many."""
+    """The name of the type that an operation answers, in brackets for a list."""
     schema = _schema(operation["responses"].get("200"))
     name = str(schema.get("items", schema).get("$ref", "")).rpartition("/")[2]
     return f"[{name}]" if "items" in schema else name
@@ -139,7 +152,7 @@ def _answer(operation: Mapping[str, Any]) -> str:
 def _fields(
     document: Mapping[str, Any], schema: Any, path: str = "", levels: int = LEVELS
 ) -> Iterator[tuple[str, Any]]:
-    """Properties by path, `a.b` or `a[].b`; one that several alternatives have comes several times."""
+    """Properties by path, `a.b` or `a[].b`; a property of several alternatives comes several times."""
     for plain in _alternatives(document, schema):
         if plain.get("type") == "array":
             yield from _fields(document, plain.get("items"), f"{path}[]", levels)
@@ -151,21 +164,21 @@ def _fields(
 
 
 def _alternatives(document: Mapping[str, Any], schema: Any) -> Iterator[Mapping[str, Any]]:
-    plain, _ = _plain(document, schema)
+    plain, _ = _resolved(document, schema)
     for each in plain.get("oneOf", ()):
         yield from _alternatives(document, each)
     if "oneOf" not in plain:
         yield plain
 
 
-def _plain(document: Mapping[str, Any], schema: Any) -> tuple[Mapping[str, Any], bool]:
-    """A schema without references and without the null that it may be; and whether it may."""
+def _resolved(document: Mapping[str, Any], schema: Any) -> tuple[Mapping[str, Any], bool]:
+    """A schema without references and without null; and whether it is nullable."""
     schema = schema or {}
     if "$ref" in schema:
-        return _plain(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        return _resolved(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     some = schema.get("anyOf") or schema.get("allOf") or ()
     if rest := [each for each in some if each.get("type") != "null"]:
-        inner = _plain(document, rest[0]) if len(rest) == 1 else ({"oneOf": rest}, False)
+        inner = _resolved(document, rest[0]) if len(rest) == 1 else ({"oneOf": rest}, False)
         return inner[0], inner[1] or len(rest) < len(some)
     return schema, False
 
@@ -188,7 +201,7 @@ def _either(types: list[str]) -> str:
 
 
 def _spelled(document: Mapping[str, Any], schema: Any) -> str:
-    plain, nullable = _plain(document, schema)
+    plain, nullable = _resolved(document, schema)
     text = _word(document, plain)
     for mark, key in ((">=", "minimum"), ("<=", "maximum")):
         text += f" {mark}{plain[key]:g}" if key in plain else ""
@@ -199,16 +212,16 @@ def _word(document: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
     if "const" in plain or "enum" in plain:
         return "one of " + ",".join(map(str, plain.get("enum") or [plain.get("const")]))
     if "oneOf" in plain:
-        return " | ".join(dict.fromkeys(_word(document, _plain(document, each)[0]) for each in plain["oneOf"]))
+        return " | ".join(dict.fromkeys(_word(document, _resolved(document, each)[0]) for each in plain["oneOf"]))
     if plain.get("type") == "array":
-        return f"[{_word(document, _plain(document, plain.get('items'))[0])}]"
+        return f"[{_word(document, _resolved(document, plain.get('items'))[0])}]"
     inner = plain.get("additionalProperties")
     if isinstance(inner, Mapping) and inner:
-        return f"object of {_word(document, _plain(document, inner)[0])}"
+        return f"object of {_word(document, _resolved(document, inner)[0])}"
     return str(plain.get("type", "any"))
 
 
 if __name__ == "__main__":
     import sys
 
-    print(spell(distil(fetch(sys.argv[1]))), end="")
+    print(to_text(rows_of(fetch(sys.argv[1]))), end="")

@@ -1,4 +1,4 @@
-"""The table in this folder is what the server describes; where it is not, the words say what to do."""
+"""The table in this folder matches the server's description; where it does not, the message says what to do."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from typing import Any
 
 import pytest
 
-from tests.contract.description import HOW, TABLE, Api, Row, distil, fetch, spell, table
-from tests.contract.test_openapi import CHECKS, hosted
+from tests.contract.description import HOW, TABLE, Api, Row, fetch, rows_of, table, to_text
+from tests.contract.test_openapi import CHECKS, self_hosted_kinds
 from tests.contract.test_operations import stale, unknown
 
 
-def news(rows: list[Row], source: str) -> str:
-    """What rows other than the table's mean: what has changed, and what to do about it. Empty, if nothing has."""
-    ours, theirs = TABLE.read_text(encoding="utf-8"), spell(rows)
+def changes_to_review(rows: list[Row], source: str) -> str:
+    """How other rows differ from the table, and what to do about it. Empty if nothing differs."""
+    ours, theirs = TABLE.read_text(encoding="utf-8"), to_text(rows)
     if ours == theirs:
         return ""
     changed = difflib.unified_diff(ours.splitlines(), theirs.splitlines(), TABLE.name, source, n=0, lineterm="")
     api = Api(rows)
     todo = [*unknown(api), *stale(api)]
-    todo += [f"{name}.{fault}" for name, kind in hosted().items() for check in CHECKS for fault in check(kind, api)]
+    todo += [
+        f"{name}.{fault}"
+        for name, kind in self_hosted_kinds().items()
+        for check in CHECKS
+        for fault in check(kind, api)
+    ]
     steps = [f"Make the table again, and look at its diff: {HOW}", *todo]
-    told = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
-    return "The server describes another API.\n" + "\n".join(changed) + "\n\nWhat to do:\n" + told
+    todo_list = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+    return "The server describes another API.\n" + "\n".join(changed) + "\n\nWhat to do:\n" + todo_list
 
 
 @pytest.mark.live
-def test_the_table_is_what_the_server_describes(letta: Any) -> None:
-    told = news(distil(fetch(letta.url, letta.password)), letta.url)
-    assert told == "", told
+def test_table_matches_description_of_server(letta: Any) -> None:
+    message = changes_to_review(rows_of(fetch(letta.url, letta.password)), letta.url)
+    assert message == "", message
 
 
-def test_news_of_a_new_version_say_what_to_do() -> None:
+def test_changed_description_says_what_to_do() -> None:
     rows = sorted(
         [
             *(row for row in table() if row.path != "/v1/auth"),
@@ -40,9 +45,9 @@ def test_news_of_a_new_version_say_what_to_do() -> None:
             Row("/v1/blocks/", "POST", "sends", "colour", "string"),
         ]
     )
-    told = news(rows, "http://new").splitlines()
-    assert "+/v1/blocks/\tPOST\tsends\tcolour\tstring" in told
-    assert [line.partition(";")[0] for line in told[told.index("What to do:") + 1 :]] == [
+    message = changes_to_review(rows, "http://new").splitlines()
+    assert "+/v1/blocks/\tPOST\tsends\tcolour\tstring" in message
+    assert [line.partition(";")[0] for line in message[message.index("What to do:") + 1 :]] == [
         f"1. Make the table again, and look at its diff: {HOW}",
         "2. POST /v1/dreams/: nobody knows it",
         "3. UNMANAGED_OPERATIONS: `POST /v1/auth` matches nothing",
@@ -50,12 +55,12 @@ def test_news_of_a_new_version_say_what_to_do() -> None:
     ]
 
 
-def test_no_news_are_no_words() -> None:
-    assert news(table(), "http://same") == ""
+def test_unchanged_description_gives_no_message() -> None:
+    assert changes_to_review(table(), "http://same") == ""
 
 
-def test_a_document_is_distilled() -> None:
-    """Two levels; alternatives, lists and forms; queries of what writes, answers of what can be made; no words."""
+def test_rows_of_document() -> None:
+    """Two levels; alternatives, lists and forms; queries of writes; answers of objects that can be created."""
     text = {"type": "string", "description": "Words of theirs."}
     small, large = ({"type": "object", "properties": {"size": {"const": size}, "inner": text}} for size in ("s", "l"))
     thing = {
@@ -96,7 +101,7 @@ def test_a_document_is_distilled() -> None:
         ("name", "string or null"),
         ("words", "object of string"),
     ]
-    assert distil(document) == [
+    assert rows_of(document) == [
         Row("/v1/things/", "POST", "", "", "Thing"),
         Row("/v1/things/", "POST", "asks", "of", "string"),
         *(Row("/v1/things/", "POST", "sends", *each) for each in properties),

@@ -1,4 +1,4 @@
-"""Every line of every kind against Letta's own description of its API, and every property of that against the lines."""
+"""Every field of every kind agrees with Letta's OpenAPI description, and every property has a field or a reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DECODED: Mapping[tuple[str, str], str] = {
     ("agent", "secrets"): "a list of objects in answers, a map in requests and for us",
     ("identity", "properties"): "a list of objects on the wire, a map for us",
 }
-"""Lines whose answer has another type than they have, and why: the kind's decode() makes it."""
+"""Fields whose answer has another type than the field, and why: the kind's decode() converts it."""
 
 ENCODED: Mapping[tuple[str, str], str] = {
     ("identity", "properties"): "properties",
@@ -34,8 +34,7 @@ ENCODED: Mapping[tuple[str, str], str] = {
     ("mcp_server", "args"): "config.args",
     ("mcp_server", "env"): "config.env",
 }
-"""Lines that the kind's encode() puts elsewhere: inside of which property, as they are; or, without a dot, in a form
-of its own."""
+"""Fields that the kind's encode() places elsewhere: the path of the property; without a dot, it has another form."""
 
 REFUSED: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("agent", "agent_type"): {"split_thread_agent": "0.16.8 lists it and answers 400 to it"},
@@ -45,7 +44,7 @@ REFUSED: Mapping[tuple[str, str], Mapping[str, str]] = {
         "swarm": "no manager_config makes one",
     },
 }
-"""Values that the description lists and a line leaves out, and why."""
+"""Values that the description lists and a field leaves out, and why."""
 
 IGNORED: Mapping[tuple[str, str], str] = {
     ("agent", "hidden"): "0.16.8 accepts PATCH hidden and ignores it",
@@ -53,7 +52,7 @@ IGNORED: Mapping[tuple[str, str], str] = {
     ("group", "manager"): "0.16.8 changes it; with us, another manager leads another group",
     ("mcp_server", "type"): "0.16.8 accepts PATCH mcp_server_type and keeps the type that it has",
 }
-"""Lines that say they cannot be changed, although the description says that they can, and why."""
+"""Fields declared immutable although the description has them in PATCH, and why."""
 
 _EMBEDDING: Mapping[str, str] = {
     **dict.fromkeys(
@@ -97,7 +96,7 @@ PARTS: Mapping[tuple[str, str], Mapping[str, str]] = {
         "of voice groups alone, which `type` leaves out: the server makes them, with their agents",
     ),
 }
-"""Properties that lines say in parts, to the parts that no line says: which other property does, or why none."""
+"""Properties that fields cover in parts, with the uncovered parts: the property that covers them, or the reason."""
 
 ALSO_CALLED = {
     ("GET", "/v1/health/"): "find.health",
@@ -114,10 +113,10 @@ ALSO_CALLED = {
     ("GET", "/v1/archives/{}/agents"): "find.users",
     ("GET", "/v1/identities/{}/agents"): "find.users",
 }
-"""Paths that stand in server/ itself and on no line."""
+"""Paths that the backend itself calls and no field names."""
 
 
-# --- the checks: each returns what is wrong --------------------------------------------------------------------------
+# --- the checks: each yields what is wrong ---------------------------------------------------------------------------
 
 
 def one_path(kind: type[Kind]) -> str:
@@ -126,28 +125,28 @@ def one_path(kind: type[Kind]) -> str:
 
 
 def changes(kind: type[Kind]) -> tuple[str, str]:
-    """Verb and path by which a kind is changed."""
+    """Verb and path of an update of a kind."""
     return ("PUT", kind.path) if kind.verb == "PUT" else ("PATCH", one_path(kind))
 
 
-def hosted() -> Mapping[str, type[Kind]]:
-    """The kinds that a server of one's own has: those of Letta Cloud alone are not in its description."""
+def self_hosted_kinds() -> Mapping[str, type[Kind]]:
+    """The kinds of a self-hosted server: kinds of Letta Cloud only are not in its description."""
     return {name: kind for name, kind in kinds().items() if not kind.cloud}
 
 
 def writable(kind: type[Kind], api: Api) -> Mapping[str, str]:
-    """All that can be said of a kind, however it is made or changed, with the types."""
+    """All properties that can be written on create or update, with the types."""
     ways = (("POST", kind.path), ("PUT", kind.path), ("PATCH", one_path(kind)))
     return {name: theirs for way in ways for name, theirs in api.sends(*way).items()}
 
 
 def wire(kind: type[Kind], line: Attr) -> str:
-    """The property that a line ends in."""
+    """The property that a field ends in."""
     return ENCODED.get((kind_name(kind), line.name), line.write or "")
 
 
 def written(kind: type[Kind], api: Api) -> Iterator[str]:
-    """(a) What is written is a property of the request."""
+    """(a) Every written property is in the request."""
     created, changed = api.sends(kind.verb, kind.path), api.sends(*changes(kind))
     for line in lines(kind):
         theirs = wire(kind, line)
@@ -165,7 +164,7 @@ def written(kind: type[Kind], api: Api) -> Iterator[str]:
 
 
 def read(kind: type[Kind], api: Api) -> Iterator[str]:
-    """(b) What is read is a property of the answer, and every operation answers the same object."""
+    """(b) Every read property is in the answer, and every operation answers the same object."""
     one = api.operations.get(("GET", one_path(kind)))
     for verb, path in ((kind.verb, kind.path), changes(kind), ("PATCH", one_path(kind))):
         if api.operations.get((verb, path)) != one:
@@ -173,12 +172,12 @@ def read(kind: type[Kind], api: Api) -> Iterator[str]:
     if api.operations.get(("GET", kind.path)) != f"[{one}]":
         yield f"GET {kind.path} does not list {one}"
     for line in kind.attrs().values():
-        if line.read and not line.once and not stands(line.read, api.answers(one_path(kind))):
+        if line.read and not line.once and not is_answered(line.read, api.answers(one_path(kind))):
             yield f"{line.name}: no `{line.read}` in answers"
 
 
-def stands(path: str, answers: Mapping[str, str]) -> bool:
-    """Whether answers have a path: as a property, or inside of a map of which they say no more."""
+def is_answered(path: str, answers: Mapping[str, str]) -> bool:
+    """Whether answers contain a path: as a property, or inside a free-form map."""
     steps = path.split(".")
     above = [".".join(steps[:length]) for length in range(1, len(steps))]
     described = {name.rpartition(".")[0] for name in answers}
@@ -187,11 +186,11 @@ def stands(path: str, answers: Mapping[str, str]) -> bool:
     )
 
 
-def managed(kind: type[Kind], api: Api) -> Iterator[str]:
-    """(c) What can be written is a line's, or knowingly unmanaged; not both, and nothing that is gone."""
+def covered(kind: type[Kind], api: Api) -> Iterator[str]:
+    """(c) Every writable property has a field or is knowingly unmanaged; not both, and none is outdated."""
     known = {name: theirs for name, theirs in writable(kind, api).items() if "." not in name}
     wanted = {line.write for line in lines(kind)}
-    yield from (unsaid(kind, name, known[name]) for name in sorted(known.keys() - wanted - kind.unmanaged.keys()))
+    yield from (uncovered(kind, name, known[name]) for name in sorted(known.keys() - wanted - kind.unmanaged.keys()))
     yield from (f"{name}: unmanaged, and a line writes it" for name in sorted(wanted & kind.unmanaged.keys()))
     parts = {part for reasons in in_parts(kind, api).values() for part in reasons}
     yield from (
@@ -201,9 +200,9 @@ def managed(kind: type[Kind], api: Api) -> Iterator[str]:
 
 
 def inside(kind: type[Kind], api: Api) -> Iterator[str]:
-    """(d) So is what stands inside of it: a map takes whatever comes, the rest is said in parts or has its reason."""
+    """(d) The same for nested properties: maps accept anything, others are covered in parts or have a reason."""
     whole, by_wire = writable(kind, api), {line.write: line for line in lines(kind)}
-    said, parted = told(kind), in_parts(kind, api)
+    covered_by_fields, parted = covered_paths(kind), in_parts(kind, api)
     for name, theirs in sorted(whole.items()):
         top, dot, part = name.partition(".")
         top = top.removesuffix("[]")
@@ -211,12 +210,12 @@ def inside(kind: type[Kind], api: Api) -> Iterator[str]:
         if line and line.own and dot:
             other = kinds()[line.own]
             if part not in {each.write for each in lines(other)} | other.unmanaged.keys():
-                yield unsaid(other, part, theirs, f"as `{name}` ")
+                yield uncovered(other, part, theirs, f"as `{name}` ")
         elif line and dot:
             if "object" not in shape(kind.model_fields[line.name].annotation):
                 yield f"{line.name}: no map, and theirs holds `{part}`; write maps, or say its parts by ENCODED lines"
         elif top in parted and dot:
-            if (name in said) is (part in reasons):
+            if (name in covered_by_fields) is (part in reasons):
                 yield f"{name}: {'has a line and a reason' if part in reasons else _UNTOLD}"
             elif part in reasons and not _reasoned(reasons[part], whole, by_wire):
                 yield f"{name}: said by `{reasons[part]}`, and no line writes that"
@@ -225,17 +224,17 @@ def inside(kind: type[Kind], api: Api) -> Iterator[str]:
         yield from (f"{top}.{part}: has a reason, and is no longer there" for part in gone if owner == kind_name(kind))
 
 
-def told(kind: type[Kind]) -> set[str]:
-    """Where lines end in requests, and what they read."""
+def covered_paths(kind: type[Kind]) -> set[str]:
+    """The request properties that fields end in, and what they read."""
     return {wire(kind, line) for line in lines(kind)} | {line.read for line in kind.attrs().values() if line.read}
 
 
 def in_parts(kind: type[Kind], api: Api) -> Mapping[str, Mapping[str, str]]:
-    """Properties of which lines say parts, to the parts that have a reason: in PARTS, or in the kind's `unmanaged`."""
+    """Properties that fields cover in parts, with the parts that have a reason, in PARTS or the kind's `unmanaged`."""
     found: dict[str, Mapping[str, str]] = {}
     whole = writable(kind, api)
     for top in {name.partition(".")[0].removesuffix("[]") for name in whole if "." in name}:
-        if any(each.startswith((f"{top}.", f"{top}[].")) for each in told(kind)):
+        if any(each.startswith((f"{top}.", f"{top}[].")) for each in covered_paths(kind)):
             own = {part: why for part, why in kind.unmanaged.items() if part not in whole and f"{top}.{part}" in whole}
             found[top] = PARTS.get((kind_name(kind), top), {}) | own
     return found
@@ -248,12 +247,12 @@ _UNTOLD = (
 
 
 def _reasoned(why: str, whole: Mapping[str, str], by_wire: Mapping[str | None, Attr]) -> bool:
-    """Whether it is a reason, or a property that a line writes."""
+    """Whether it is a reason, or a property that a field writes."""
     return " " in why or (why in whole and why.partition(".")[0] in by_wire)
 
 
-def unsaid(kind: type[Kind], name: str, theirs: str, where: str = "") -> str:
-    """A property that no line and no reason knows, and what to do about it."""
+def uncovered(kind: type[Kind], name: str, theirs: str, where: str = "") -> str:
+    """A property without a field or a reason, and what to do about it."""
     file = kind.__module__.replace(".", "/") + ".py"
     line = f'`{name}: {annotation(theirs)} = attr("…")`'
     return (
@@ -262,7 +261,7 @@ def unsaid(kind: type[Kind], name: str, theirs: str, where: str = "") -> str:
 
 
 def annotation(theirs: str) -> str:
-    """A type of the table as a line would say it."""
+    """A type of the table as the annotation of a field."""
     plain = re.sub(r" [<>]=\S+", "", theirs.removesuffix(" or null"))
     if plain.startswith("one of ") and " | " not in plain:
         return "Literal[" + ", ".join(f'"{word}"' for word in plain[7:].split(",")) + "]"
@@ -275,7 +274,7 @@ def annotation(theirs: str) -> str:
 
 
 def typed(kind: type[Kind], api: Api) -> Iterator[str]:
-    """(e) A line's type, values and bounds are those of the property that it writes, and of what it reads."""
+    """(e) A field's type, values and bounds match the property that it writes and the one that it reads."""
     created, changed = api.sends(kind.verb, kind.path), api.sends(*changes(kind))
     for line in lines(kind):
         theirs = wire(kind, line)
@@ -291,14 +290,14 @@ def typed(kind: type[Kind], api: Api) -> Iterator[str]:
 
 
 def called(kind: type[Kind], api: Api) -> Iterator[str]:
-    """(f) Every operation that a kind and its lines imply exists."""
+    """(f) Every operation that a kind and its fields imply exists."""
     yield from (
         f"{verb} {path} does not exist" for verb, path in operations(kind) if (verb, path) not in api.operations
     )
 
 
 def operations(kind: type[Kind]) -> list[tuple[str, str]]:
-    """What is called for a kind and its lines: to find, make, change and delete one, to attach and detach."""
+    """The operations of a kind and its fields: find, create, update, delete, attach, detach."""
     one = one_path(kind)
     wanted = [("GET", kind.path), (kind.verb, kind.path), ("GET", one), ("PATCH", one), ("DELETE", one)]
     wanted += [("GET", one + where) for where in kind.brings.values() if where.startswith("/")]
@@ -309,7 +308,7 @@ def operations(kind: type[Kind]) -> list[tuple[str, str]]:
     return [*wanted, (kind.call.verb, f"{one}/{kind.call.name}")] if kind.call else wanted
 
 
-CHECKS = (written, read, managed, inside, typed, called)
+CHECKS = (written, read, covered, inside, typed, called)
 
 
 def answered(path: str, answers: Mapping[str, str]) -> str | None:
@@ -319,17 +318,17 @@ def answered(path: str, answers: Mapping[str, str]) -> str | None:
 
 
 def lines(kind: type[Kind]) -> list[Attr]:
-    """The lines that are written."""
+    """The fields that are written."""
     return [line for line in kind.attrs().values() if line.write]
 
 
 def kind_name(kind: type[Kind]) -> str:
-    """What a kind is called."""
+    """The name of a kind."""
     return next((name for name, each in kinds().items() if each is kind), "")
 
 
 def mismatch(kind: type[Kind], line: Attr, theirs: str) -> str | None:
-    """What a line's annotation has against a property's type."""
+    """How a field's annotation differs from the property's type."""
     info = kind.model_fields[line.name]
     ours = "[object]" if line.own else shape(info.annotation)
     theirs = theirs.removesuffix(" or null")
@@ -338,8 +337,10 @@ def mismatch(kind: type[Kind], line: Attr, theirs: str) -> str | None:
     if ours.startswith("one of ") and plain.startswith("one of "):
         left_out = REFUSED.get((kind_name(kind), line.name), {})
         mine, others = set(ours[7:].split(",")), set(plain[7:].split(",")) - left_out.keys()
-        news = [f"lacks {each}" for each in sorted(others - mine)] + [f"invents {e}" for e in sorted(mine - others)]
-        return ", ".join(news) or None
+        with_new_row = [f"lacks {each}" for each in sorted(others - mine)] + [
+            f"invents {e}" for e in sorted(mine - others)
+        ]
+        return ", ".join(with_new_row) or None
     if not fits(ours, plain):
         return f"is {ours}, and theirs is {plain}"
     low = max((each.ge for each in info.metadata if hasattr(each, "ge")), default=float("-inf"))
@@ -350,7 +351,7 @@ def mismatch(kind: type[Kind], line: Attr, theirs: str) -> str | None:
 
 
 def shape(annotation: Any) -> str:
-    """A Python annotation as the table spells types."""
+    """A Python annotation in the table's notation."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return "one of " + ",".join(inner)
@@ -376,22 +377,22 @@ def fits(ours: str, theirs: str) -> bool:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kind", hosted())
-def test_every_line_stands_in_the_description(kind: str, check: Any) -> None:
-    assert "\n".join(check(hosted()[kind], api())) == ""
+@pytest.mark.parametrize("kind", self_hosted_kinds())
+def test_every_field_agrees_with_description(kind: str, check: Any) -> None:
+    assert "\n".join(check(self_hosted_kinds()[kind], api())) == ""
 
 
-def test_the_paths_that_stand_in_the_server_room_exist() -> None:
+def test_paths_called_by_backend_exist() -> None:
     assert [operation for operation in ALSO_CALLED if operation not in api().operations] == []
 
 
-def test_every_exception_is_about_a_line() -> None:
+def test_every_exception_names_a_field() -> None:
     known = {(name, line) for name, kind in kinds().items() for line in kind.attrs()}
     assert not (DECODED.keys() | ENCODED.keys() | REFUSED.keys() | IGNORED.keys()) - known
     assert not PARTS.keys() - {(name, field) for name, kind in kinds().items() for field in kind.unmanaged}
 
 
-def test_a_refused_value_is_still_described() -> None:
+def test_left_out_values_are_still_described() -> None:
     for (kind, field), values in REFUSED.items():
         table = kinds()[kind]
         line = table.attrs()[field]
@@ -401,7 +402,7 @@ def test_a_refused_value_is_still_described() -> None:
 
 
 class Wrong(Kind, section="wrongs", path="/v1/tools/", verb="PUT", mark="tags"):
-    """A tool with a mistake on every line."""
+    """A tool with a mistake on every field."""
 
     source: str = attr("A property that there is not.", write="code", read=None)
     reading: str = attr("An answer that there is not.", write=None, read="metadata.reading")
@@ -413,7 +414,7 @@ class Wrong(Kind, section="wrongs", path="/v1/tools/", verb="PUT", mark="tags"):
 
 
 class Enumerated(Kind, section="enumerated", path="/v1/agents/"):
-    """An agent with values that are not theirs."""
+    """An agent with invented and missing values."""
 
     agent_type: Literal["letta_v1_agent", "telepath_agent"] = attr("One is invented, and many are missing.")
     memory: dict[str, str] = attr("Agents with whole agents for blocks.", own="agent", write="memory_blocks", read=None)
@@ -425,8 +426,8 @@ class Nowhere(Kind, section="nowheres", path="/v1/nowhere/"):
     """A kind that the server does not have."""
 
 
-class Calling(Kind, section="calling", path="/v1/tools/"):
-    """A kind that calls what there is not."""
+class WithUnknownCall(Kind, section="calling", path="/v1/tools/"):
+    """A kind with a call that the server does not have."""
 
     call: ClassVar[Any] = types.SimpleNamespace(verb="POST", name="dream")
 
@@ -440,28 +441,28 @@ class Calling(Kind, section="calling", path="/v1/tools/"):
         (Enumerated, written, "memory: no `memory_blocks[].system` when one is made"),
         (Wrong, read, "reading: no `metadata.reading` in answers"),
         (Nowhere, called, "DELETE /v1/nowhere/{} does not exist"),
-        (Wrong, managed, "tags: unmanaged, and a line writes it"),
-        (Wrong, managed, "gone: unmanaged, and no longer there"),
-        (Wrong, managed, "metadata_: unmanaged without a reason"),
+        (Wrong, covered, "tags: unmanaged, and a line writes it"),
+        (Wrong, covered, "gone: unmanaged, and no longer there"),
+        (Wrong, covered, "metadata_: unmanaged without a reason"),
         (Wrong, typed, "tags: is string, and theirs is [string] when made"),
         (Wrong, typed, "return_char_limit: allows 0 to 9, and theirs is integer >=1 <=1e+06 when changed"),
         (Wrong, called, "PATCH /v1/tools/{}/descriptions/attach/{} does not exist"),
         (Wrong, called, "POST /v1/x does not exist"),
         (Wrong, called, "GET /v1/y does not exist"),
-        (Calling, called, "POST /v1/tools/{}/dream does not exist"),
+        (WithUnknownCall, called, "POST /v1/tools/{}/dream does not exist"),
     ],
 )
-def test_a_wrong_line_is_told(kind: type[Kind], check: Any, fault: str) -> None:
+def test_wrong_field_is_reported(kind: type[Kind], check: Any, fault: str) -> None:
     assert fault in list(check(kind, api()))
 
 
-def test_invented_and_missing_values_are_told() -> None:
-    told = next(fault for fault in typed(Enumerated, api()) if fault.startswith("agent_type"))
-    assert "invents telepath_agent" in told
-    assert "lacks memgpt_agent" in told
+def test_invented_and_missing_values_are_reported() -> None:
+    reported = next(fault for fault in typed(Enumerated, api()) if fault.startswith("agent_type"))
+    assert "invents telepath_agent" in reported
+    assert "lacks memgpt_agent" in reported
 
 
-NEWS = [
+NEW_PROPERTIES = [
     (
         "block",
         Row("/v1/blocks/{}", "PATCH", "sends", "colour", "one of red,blue or null"),
@@ -494,19 +495,19 @@ NEWS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "row", "told"), NEWS, ids=[row.property for _, row, _ in NEWS])
-def test_a_property_that_a_new_version_brings_is_told_with_what_to_do(name: str, row: Row, told: str) -> None:
-    news = Api([*table(), row])
-    assert [*managed(kinds()[name], news), *inside(kinds()[name], news)] == [told]
+@pytest.mark.parametrize(("name", "row", "message"), NEW_PROPERTIES, ids=[row.property for _, row, _ in NEW_PROPERTIES])
+def test_new_property_is_reported_with_what_to_do(name: str, row: Row, message: str) -> None:
+    with_new_row = Api([*table(), row])
+    assert [*covered(kinds()[name], with_new_row), *inside(kinds()[name], with_new_row)] == [message]
 
 
-def test_parts_of_maps_and_of_what_is_left_alone_need_no_line() -> None:
+def test_parts_of_maps_and_unmanaged_properties_need_no_field() -> None:
     rows = [Row("/v1/agents/", "POST", "sends", f"{top}.colour", "string") for top in ("model_settings", "template")]
     assert list(inside(kinds()["agent"], Api([*table(), *rows]))) == []
 
 
-def test_parts_that_are_gone_or_said_twice_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = {
+def test_outdated_or_duplicate_parts_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {
         ("group", "manager_config"): {
             **PARTS["group", "manager_config"],
             "max_turns": "the line says it, too",
@@ -514,7 +515,7 @@ def test_parts_that_are_gone_or_said_twice_are_told(monkeypatch: pytest.MonkeyPa
             "max_message_buffer_length": "buffer",
         }
     }
-    monkeypatch.setattr("tests.contract.test_openapi.PARTS", said)
+    monkeypatch.setattr("tests.contract.test_openapi.PARTS", parts)
     assert list(inside(kinds()["group"], api())) == [
         "manager_config.max_message_buffer_length: said by `buffer`, and no line writes that",
         "manager_config.max_turns: has a line and a reason",
@@ -523,15 +524,17 @@ def test_parts_that_are_gone_or_said_twice_are_told(monkeypatch: pytest.MonkeyPa
 
 
 class Folded(Kind, section="folded", path="/v1/groups/"):
-    """A group with a reason of its own for a part."""
+    """A group with its own reason for a part."""
 
     max_turns: int = attr("Said by reading it.", read="manager_config.max_turns")
     unmanaged: ClassVar[Mapping[str, str]] = {"manager_config": "in parts", "termination_token": "a part: never said"}
 
 
-def test_a_reason_for_a_part_may_stand_in_the_kind() -> None:
-    assert not [told for told in (*managed(Folded, api()), *inside(Folded, api())) if "termination_token" in told]
-    assert [told.partition(":")[0] for told in inside(Folded, api())] == [
+def test_kind_may_give_reason_for_a_part() -> None:
+    assert not [
+        message for message in (*covered(Folded, api()), *inside(Folded, api())) if "termination_token" in message
+    ]
+    assert [message.partition(":")[0] for message in inside(Folded, api())] == [
         "manager_config.manager_agent_id",
         "manager_config.manager_type",
         "manager_config.max_message_buffer_length",
@@ -541,12 +544,12 @@ def test_a_reason_for_a_part_may_stand_in_the_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "stood"),
+    ("path", "expected"),
     [("name", True), ("free.a.b", True), ("told.a", True), ("told.b", False), ("name.a", False), ("gone.a", False)],
 )
-def test_a_path_stands_in_answers_or_in_a_map_of_which_they_say_no_more(path: str, stood: bool) -> None:
+def test_path_is_answered_as_property_or_inside_free_form_map(path: str, expected: bool) -> None:
     answers = {"name": "string", "free": "object or null", "told": "object", "told.a": "string"}
-    assert stands(path, answers) is stood
+    assert is_answered(path, answers) is expected
 
 
 @pytest.mark.parametrize(
@@ -559,19 +562,19 @@ def test_a_path_stands_in_answers_or_in_a_map_of_which_they_say_no_more(path: st
         ("string | integer", "Any"),
     ],
 )
-def test_a_type_of_theirs_as_a_line_says_it(theirs: str, ours: str) -> None:
+def test_type_of_table_as_annotation(theirs: str, ours: str) -> None:
     assert annotation(theirs) == ours
 
 
-def test_operations_that_answer_something_else_are_told() -> None:
+def test_operations_with_other_answers_are_reported() -> None:
     rows = [row for row in table() if (row.path, row.verb) != ("/v1/blocks/", "POST")]
     other = Api([*rows, Row("/v1/blocks/", "POST", type="Job")])
     assert list(read(kinds()["block"], other)) == ["POST /v1/blocks/ does not answer BlockResponse"]
 
 
-@pytest.mark.parametrize("name", hosted())
-def test_a_line_without_its_property_is_told(name: str) -> None:
-    """Take any row that a line needs out of the table, and some check says so."""
+@pytest.mark.parametrize("name", self_hosted_kinds())
+def test_field_without_its_property_is_reported(name: str) -> None:
+    """For each row that a field needs: without the row, a check reports the field."""
     kind = kinds()[name]
     needed = {wire(kind, line) for line in lines(kind)}
     for row in table():

@@ -1,4 +1,4 @@
-"""Time that passes only while all event loops wait: minutes of leases in milliseconds, the same at each run."""
+"""A clock that advances only while all event loops wait: minutes of leases take milliseconds, reproducibly."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Clock:
         self.now = 1000.0
         self.stray: list[str] = []
         self._changed = threading.Condition()
-        self._loops: set[_Leaping] = set()
-        self._waiting: dict[_Leaping, float] = {}
+        self._loops: set[_AdvancingSelector] = set()
+        self._waiting: dict[_AdvancingSelector, float] = {}
         """The loops that have nothing to do, and until when."""
 
     def __call__(self) -> float:
@@ -44,14 +44,14 @@ class Clock:
             return runner.run(main)
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        selector = _Leaping(self)
+        selector = _AdvancingSelector(self)
         with self._changed:
             self._loops.add(selector)
         loop = asyncio.SelectorEventLoop(selector)
-        loop.set_exception_handler(self._astray)
+        loop.set_exception_handler(self._record_stray)
         return loop
 
-    def wait(self, loop: _Leaping, timeout: float | None) -> Ready:
+    def wait(self, loop: _AdvancingSelector, timeout: float | None) -> Ready:
         """Until a loop has something to do, or its time has come. The last one that waits moves the clock."""
         until, patience = inf if timeout is None else self.now + timeout, _STUCK
         with self._changed:
@@ -75,17 +75,17 @@ class Clock:
             finally:
                 del self._waiting[loop]
 
-    def forget(self, loop: _Leaping) -> None:
+    def forget(self, loop: _AdvancingSelector) -> None:
         """A loop is closed."""
         with self._changed:
             self._loops.discard(loop)
             self._changed.notify_all()
 
-    def _astray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _record_stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.stray.append(f"{context.get('message')}: {context.get('exception')!r}")
 
 
-class _Leaping(selectors.DefaultSelector):
+class _AdvancingSelector(selectors.DefaultSelector):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock = clock

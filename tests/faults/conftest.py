@@ -1,4 +1,4 @@
-"""The real server of tests/live, for what is struck here on purpose."""
+"""The real server of tests/live, for the few tests here that need it."""
 
 from tests.live.conftest import letta
 

@@ -1,4 +1,4 @@
-"""All examples as one fleet, in two phases, and what a server holds of it in words that can be compared."""
+"""All examples as one manifest in three phases, and the objects on a server in comparable form."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ EXAMPLES = [
     for path in sorted((Path(__file__).parents[2] / "examples").glob("*/lettaform.yaml"))
     if path.parent.name != "everything"
 ]
-"""Each kind is in these already; the one with every field would double the requests, and the sweep with them."""
+"""These examples cover every kind; the one with every field would double the requests and the duration of the sweep."""
 SECRET = "sentinel-7c1f-do-not-tell"
 CONSENT = PlanOptions(prune=True, allow_destroy=("*",))
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One apply of the story: the manifest, what is asked, and what agents write once it is done."""
+    """One apply of the scenario: manifest, options, and what agents write after it."""
 
     name: str
     manifest: Mapping[str, Any]
     options: PlanOptions = field(default_factory=PlanOptions)
-    written: tuple[tuple[str, str], ...] = ()
-    """Address of an own block, and the text that its agent gives it."""
+    agent_writes: tuple[tuple[str, str], ...] = ()
+    """Address of an own block, and the text that its agent writes."""
     documents: Mapping[str, str] = field(default_factory=dict)
-    """What stands beside the manifest: path to text."""
+    """Files next to the manifest: path to text."""
 
 
 def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
-    """Build everything, change everything, destroy everything. `small`: without what only repeats the rest."""
+    """Create everything, change everything, destroy everything. `small`: without repetitions."""
     suffix = re.sub(r"\W", "_", stack)
-    first = _together(stack, suffix)
+    first = _combined_examples(stack, suffix)
     if small:
         first["variables"]["regions"]["default"].pop("apac")
     second = json.loads(json.dumps(first))
@@ -51,7 +51,7 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
     agents["assistant"]["memory"]["notes"] = {"value": "Nothing yet.", "limit": 4000}
     agents["supervisor"]["blocks"] = ["rota"]
     agents["worker"]["tools"] = ["conversation_search", "memory_insert", "convert"]
-    agents["meteorologist"]["agent_type"] = "memgpt_v2_agent"  # cannot change: another agent, the same memory
+    agents["meteorologist"]["agent_type"] = "memgpt_v2_agent"  # immutable: a new agent with the same memory
     del agents["researcher"]
     second["providers"]["workshop"] |= {"api_key": "${var.token}", "region": "here"}
     second["identities"]["shop"]["properties"] = {"city": "Delft", "employees": 8}
@@ -59,7 +59,7 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
     second["folders"]["prices"] = {"embedding": "letta/letta-free", "name": f"prices-{suffix}"}
     second["archives"]["sales"] = {"description": "What was sold."}
     second["groups"]["lunch"] |= {"agents": ["cashier", "foreman"], "max_turns": 4}
-    second["groups"]["counter"]["type"] = "dynamic"  # cannot change: another group
+    second["groups"]["counter"]["type"] = "dynamic"  # immutable: a new group
     agents["cashier"] |= {"folders": ["prices"], "archive": "sales", "identities": []}
     agents["mechanic"] |= {"folders": ["prices"], "archive": None}
     second["blocks"]["rota"] = {"value": "Ann, then Bob.", "read_only": True}
@@ -69,10 +69,10 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
     del second["tools"]["what_time"]
     second["agents"]["diarist"]["sleeptime"] = {"frequency": 4, "description": "Sleeps well."}
     second["conversations"]["morning"] |= {"summary": "What happened.", "model": "letta/letta-free"}
-    second["conversations"]["private"]["isolated"] = ["human"]  # cannot change: another conversation
+    second["conversations"]["private"]["isolated"] = ["human"]  # immutable: a new conversation
     second["tools"]["advise"]["source"] = second["tools"]["advise"]["source"].replace("a coat", "a warm coat")
     second["tools"]["convert"]["return_char_limit"] = 700
-    written = (
+    agent_writes = (
         ("agents.worker[emea].memory.customers", "Ada wrote on Monday."),
         ("agents.meteorologist.memory.persona", "I have seen much rain."),
     )
@@ -83,14 +83,14 @@ def phases(stack: str, small: bool = False) -> tuple[Phase, ...]:
     second["folders"]["handbook"]["files"] = ["docs/*.md"]
     second["archives"]["decisions"]["passages"] = [*first["archives"]["decisions"]["passages"][1:], "We open again."]
     return (
-        Phase("build", first, PlanOptions(), written, before),
+        Phase("build", first, PlanOptions(), agent_writes, before),
         Phase("change", second, CONSENT, (("agents.assistant.memory.notes", "Milk, eggs."),), after),
         Phase("destroy", second, PlanOptions(destroy=True, allow_destroy=("*",)), (), after),
     )
 
 
 def _renamed(source: str, suffix: str) -> str:
-    """A program that offers its tools under names of this stack's own."""
+    """The source of an MCP server that offers its tools under names unique to the stack."""
     return re.sub(r"^(@tool\ndef \w+)", rf"\1_{suffix}", source, flags=re.MULTILINE)
 
 
@@ -105,56 +105,58 @@ def _file(loader: _Loader, node: yaml.ScalarNode) -> str:
 _Loader.add_constructor("!file", _file)
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two variables are one."""
+def _same_variable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two variables are equal."""
     return "default" in one and one["default"] == other.get("default")
 
 
 UNIQUE = {kind.section: kind.name_field for kind in kinds().values() if kind.unique and not kind.named_by}
-"""Sections whose names nobody else may have on a server, and the field that says them."""
+"""Sections whose names must be unique on a server, and the field with the name."""
 
 
-def _together(stack: str, suffix: str) -> dict[str, Any]:
+def _combined_examples(stack: str, suffix: str) -> dict[str, Any]:
     whole: dict[str, Any] = {"stack": stack, "variables": {"token": {"secret": True, "default": SECRET}}}
     for path in (folder / "lettaform.yaml" for folder in EXAMPLES):
         loader = _Loader(path.read_text())
         loader.folder = path.parent
-        told = loader.get_single_data()
-        usual = told.get("defaults", {}).get("agents", {})
-        for name, agent in told.get("agents", {}).items():
-            told["agents"][name] = {**usual, **agent}
-        for key, tool in told.get("tools", {}).items():
-            if "mcp" in tool:  # the names of all tools share one space
+        example = loader.get_single_data()
+        defaults = example.get("defaults", {}).get("agents", {})
+        for name, agent in example.get("agents", {}).items():
+            example["agents"][name] = {**defaults, **agent}
+        for key, tool in example.get("tools", {}).items():
+            if "mcp" in tool:  # all tools share one name space
                 tool["name"] = f"{tool.get('name', key)}_{suffix}"
                 continue
             source = (path.parent / tool["source"]).read_text()
             tool["source"] = re.sub(r"^def (\w+)", rf"def \1_{suffix}", source, flags=re.MULTILINE)
         for section, name in UNIQUE.items():
-            for key, each in told.get(section, {}).items():
+            for key, each in example.get(section, {}).items():
                 each[name] = f"{key}-{suffix}"
         for section in ("variables", *sections(), "outputs"):
-            here = whole.setdefault(section, {})
-            twice = {
-                key for key in here.keys() & told.get(section, {}).keys() if not _same(here[key], told[section][key])
+            merged = whole.setdefault(section, {})
+            conflicts = {
+                key
+                for key in merged.keys() & example.get(section, {}).keys()
+                if not _same_variable(merged[key], example[section][key])
             }
-            assert not twice, f"{path}: {section} {twice} stand in another example, too"
-            here |= told.get(section, {})
+            assert not conflicts, f"{path}: {section} {conflicts} stand in another example, too"
+            merged |= example.get(section, {})
     return whole
 
 
 def write(phase: Phase, folder: Path) -> None:
-    """The manifest of a phase, as a person would have it."""
+    """Write the manifest of a phase and its files."""
     (folder / "lettaform.yaml").write_text(yaml.safe_dump(dict(phase.manifest), sort_keys=False))
     for path, text in phase.documents.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
 
 
-# --- what is there ---------------------------------------------------------------------------------------------------
+# --- the objects on the server ---------------------------------------------------------------------------------------
 
 
-def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[dict[str, Any]]]:
-    """Everything that a server, or one stack of it, holds."""
+def all_objects(raw: httpx.Client, stack: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """All objects on a server, or of one stack on it."""
     mine: dict[str, Any] = {"tags": f"lettaform:stack={stack}"} if stack else {}
     every: dict[str, Any] = {"limit": 1000, "order": "asc"}
     relations = [f"agent.{name}" for name in ("blocks", "tools", "tags", "secrets", "sources", "identities")]
@@ -164,7 +166,7 @@ def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[di
 
     tools = [t for t in get("tools") if t["tool_type"] == "custom" and (not stack or mine["tags"] in t["tags"])]
     rest = {
-        section: [body for body in get(PATHS[section].removeprefix("/v1/").strip("/")) if _of(body, stack)]
+        section: [body for body in get(PATHS[section].removeprefix("/v1/").strip("/")) if _belongs_to(body, stack)]
         for section in UNTAGGED
     }
     return {
@@ -179,22 +181,22 @@ def everything(raw: httpx.Client, stack: str | None = None) -> dict[str, list[di
 
 
 def _passages(raw: httpx.Client, archive: str) -> list[dict[str, Any]]:
-    asked = {"archive_id": archive, "limit": 100}  # 0.16.8 takes no more
-    found = raw.post("/v1/passages/search", json=asked).raise_for_status().json()
+    query = {"archive_id": archive, "limit": 100}  # the maximum of 0.16.8
+    found = raw.post("/v1/passages/search", json=query).raise_for_status().json()
     return [{key: each["passage"][key] or None for key in ("id", "text", "tags", "metadata")} for each in found]
 
 
 def _files(raw: httpx.Client, folder: str) -> list[dict[str, Any]]:
-    asked = {"limit": 1000, "include_content": True}
-    return list(raw.get(f"/v1/folders/{folder}/files", params=asked).raise_for_status().json())
+    query = {"limit": 1000, "include_content": True}
+    return list(raw.get(f"/v1/folders/{folder}/files", params=query).raise_for_status().json())
 
 
 PATHS = {kind.section: kind.path for kind in kinds().values()}
 UNTAGGED = [kind.section for kind in kinds().values() if not (kind.tagged() or kind.below)]
 
 
-def _of(body: Mapping[str, Any], stack: str | None) -> bool:
-    """Whether what has no tags is of a stack: by the name that we gave it, our mark, or its lock."""
+def _belongs_to(body: Mapping[str, Any], stack: str | None) -> bool:
+    """Whether an object without tags belongs to a stack: by its name, our mark, or the stack's lock."""
     suffix = re.sub(r"\W", "_", stack or "")
     texts = [body.get(field) or "" for field in ("name", "server_name", "identifier_key", "description", "summary")]
     return not stack or any(text.endswith(suffix) or stack in text for text in texts)
@@ -205,63 +207,65 @@ def _users(raw: httpx.Client, archive: str) -> list[str]:
     return [agent["id"] for agent in raw.get(path, params={"limit": 1000}).raise_for_status().json()]
 
 
-_PASSING = {
+_VOLATILE = {
     *("created_at", "updated_at", "created_by_id", "last_updated_by_id", "message_ids", "memory", "value_enc"),
     *("last_synced", "processing_status", "total_chunks", "chunks_embedded", "file_name"),
     *("last_run_completion", "last_run_duration_ms", "last_stop_reason", "tool_exec_environment_variables"),
 }
 
 
-def told(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """What is there without ids, times and accidental order; two of a kind show as two."""
+def comparable(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The objects without ids, times and accidental order; duplicates stay two."""
     names: dict[str, str] = {}
     for kind, bodies in found.items():
         for body in bodies:
-            names[body["id"]] = f"‹{kind} {_called(body)}›"
-    return {kind: sorted((_plain(body, names) for body in bodies), key=repr) for kind, bodies in found.items()}
+            names[body["id"]] = f"‹{kind} {_display_name(body)}›"
+    return {kind: sorted((_without_ids(body, names) for body in bodies), key=repr) for kind, bodies in found.items()}
 
 
 def unordered(value: Any) -> Any:
-    """The same without the order of its lists: what 0.16.8 tells of a relation comes in any."""
+    """The value with sorted lists: 0.16.8 answers relations in any order."""
     if isinstance(value, Mapping):
         return {key: unordered(each) for key, each in value.items()}
     return sorted(map(unordered, value), key=repr) if isinstance(value, list) else value
 
 
-def _called(body: Mapping[str, Any]) -> str:
+def _display_name(body: Mapping[str, Any]) -> str:
     tags = [tag for tag in body.get("tags") or () if tag.startswith(("lettaform:addr=", "lettaform:state="))]
     words = (body.get(word) for word in ("name", "server_name", "label", "identifier_key", "description", "summary"))
     return ",".join(tags) or str(next(filter(None, words), None))
 
 
-def _plain(value: Any, names: Mapping[str, str]) -> Any:
+def _without_ids(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
-        plain = {key: _plain(each, names) for key, each in value.items() if key not in _PASSING}
+        plain = {key: _without_ids(each, names) for key, each in value.items() if key not in _VOLATILE}
         if "id" in plain and plain["id"] == "‹another›":
             del plain["id"]
         return plain
     if isinstance(value, list):
-        return sorted((_plain(each, names) for each in value), key=repr)
+        return sorted((_without_ids(each, names) for each in value), key=repr)
     if isinstance(value, str):
         if value.startswith("{") and '"serial"' in value:  # the state of the stack
             state = json.loads(value)
-            marks = {address: _unreferred(address, mark) for address, mark in state.get("marks", {}).items()}
-            return _plain({**state, "key": None, "serial": None, "marks": marks}, names)
+            marks = {
+                address: _without_reference_digests(address, mark) for address, mark in state.get("marks", {}).items()
+            }
+            return _without_ids({**state, "key": None, "serial": None, "marks": marks}, names)
         return ID.sub(lambda id: names.get(id[0], "‹another›"), value)
     return value
 
 
-def _unreferred(address: str, mark: dict[str, Any]) -> dict[str, Any]:
-    """A mark without the digests of what refers to others: they are digests of ids."""
+def _without_reference_digests(address: str, mark: dict[str, Any]) -> dict[str, Any]:
+    """A mark without the digests of references, because they are digests of ids."""
     lines = kinds()[sections()[address.split(".")[0]]].attrs()
     return {**mark, "base": {path: None if lines[path.split(".")[0]].to else d for path, d in mark["base"].items()}}
 
 
-def fields_changed(have: Any, want: Any, path: str = "") -> Iterable[str]:
-    """Where two of these differ, line by line."""
+def differences(have: Any, want: Any, path: str = "") -> Iterable[str]:
+    """Where two values differ, line by line."""
     if isinstance(have, Mapping) and isinstance(want, Mapping):
         for key in sorted(have.keys() | want.keys()):
-            yield from fields_changed(have.get(key), want.get(key), f"{path}.{key}")
+            yield from differences(have.get(key), want.get(key), f"{path}.{key}")
     elif isinstance(have, list) and isinstance(want, list):
         for item in have:
             if item not in want or have.count(item) > want.count(item):
@@ -273,10 +277,10 @@ def fields_changed(have: Any, want: Any, path: str = "") -> Iterable[str]:
         yield f"{path}: {have!r}, not {want!r}"
 
 
-_TELLING = ("name", "label", "tags", "value", "metadata", "identifier_key", "blocks", "tool_rules")
+_SHOWN_FIELDS = ("name", "label", "tags", "value", "metadata", "identifier_key", "blocks", "tool_rules")
 
 
 def _short(item: Any) -> str:
     if isinstance(item, Mapping):
-        item = {key: value for key, value in item.items() if key in _TELLING}
+        item = {key: value for key, value in item.items() if key in _SHOWN_FIELDS}
     return repr(item)[:1500]

@@ -1,4 +1,4 @@
-"""A transport, or a proxy on loopback, that does one thing wrong at one request, and behaves before and after it."""
+"""A transport, or a proxy on loopback, that injects one fault at chosen requests and works normally otherwise."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 import httpx
 
 ACTS_LATER = (0.13, 0.7, 3.9)
-"""Seconds after the client gave up at which a slow server acts all the same; less than lettaform's settle time."""
+"""Seconds after the client's timeout at which a slow server acts anyway; less than lettaform's settle time."""
 ID = re.compile(r"[a-z][a-z-]*-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
 class Fault(StrEnum):
-    """What can go wrong with a request. AFTER, LATE: the server has acted. BEFORE: it never heard of it."""
+    """What can go wrong with a request. AFTER, LATE: the server has acted. BEFORE: the server never received it."""
 
     REFUSE = auto()
     CUT_BEFORE = auto()
@@ -51,7 +51,7 @@ class Fault(StrEnum):
 
     @property
     def acts(self) -> bool:
-        """The server has done what was asked when the fault shows."""
+        """Whether the server has acted when the fault shows."""
         return self.name in ("LATE", "CUT_AFTER", "S500_AFTER", "S502_AFTER", "GARBAGE_AFTER", "KILL_AFTER")
 
 
@@ -75,7 +75,7 @@ class Killed(BaseException):
 
 
 def shape(request: httpx.Request) -> str:
-    """Method and path, ids as their kinds: what is the same request on every server."""
+    """Method and path with ids replaced by their kinds: equal for the same request on every server."""
     path = ID.sub(lambda found: "{" + found[0][:-37] + "}", request.url.path)
     asked = [f"{key}={value}" for key, value in request.url.params.multi_items() if key in _TELLING]
     return f"{request.method} {path}" + (f"?{'&'.join(asked)}" if asked else "")
@@ -83,40 +83,40 @@ def shape(request: httpx.Request) -> str:
 
 _TELLING = ("connected_to_agents_count_eq", "match_all_tags")
 
-Strike = Callable[[int, httpx.Request], bool]
+Trigger = Callable[[int, httpx.Request], bool]
 T = TypeVar("T")
 
 
-def at(number: int) -> Strike:
-    """Strike at the n-th request, counted from 1."""
+def at(number: int) -> Trigger:
+    """Trigger at the n-th request, counted from 1."""
     return lambda count, request: count == number
 
 
-def on(wanted: str, nth: int = 1) -> Strike:
-    """Strike at the n-th request of this shape."""
+def on(wanted: str, nth: int = 1) -> Trigger:
+    """Trigger at the n-th request of this shape."""
     seen = [0]
 
-    def strike(count: int, request: httpx.Request) -> bool:
+    def trigger(count: int, request: httpx.Request) -> bool:
         seen[0] += shape(request) == wanted
         return shape(request) == wanted and seen[0] == nth
 
-    return strike
+    return trigger
 
 
-def once_each(struck: set[str]) -> Strike:
-    """Strike at the first request of each shape that is not in `struck`, and put it there."""
+def once_each(triggered: set[str]) -> Trigger:
+    """Trigger at the first request of each shape that is not in `triggered`, and add the shape to it."""
 
-    def strike(count: int, request: httpx.Request) -> bool:
-        first = shape(request) not in struck
-        struck.add(shape(request))
+    def trigger(count: int, request: httpx.Request) -> bool:
+        first = shape(request) not in triggered
+        triggered.add(shape(request))
         return first
 
-    return strike
+    return trigger
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One case: a phase applied until each shape of its requests has met the fault once."""
+    """One case: a phase is applied again and again, until each shape of its requests has met the fault once."""
 
     phase: str
     fault: Fault
@@ -130,37 +130,37 @@ class Chain:
         return cls(phase, Fault(fault))
 
 
-def spend(struck: set[str], disturb: Callable[[], T]) -> list[T]:
-    """What apply upon apply comes to that breaks, until no shape is left that was not `struck`."""
+def repeat_until_exhausted(triggered: set[str], interrupt: Callable[[], T]) -> list[T]:
+    """Repeat an interrupted apply until it triggers no new shape; return the results."""
     came = list[T]()
-    while len(came) < 200:  # each strikes one at least, or is the last
-        before = len(struck)
-        came.append(disturb())
-        if len(struck) == before:
+    while len(came) < 200:  # each apply triggers at least once, or is the last
+        before = len(triggered)
+        came.append(interrupt())
+        if len(triggered) == before:
             break
     return came
 
 
 def chains(phases: Iterable[str]) -> Iterator[Chain]:
-    """Every phase × every fault; those that kill a process at each shape, which take longest, last."""
+    """Every phase × every fault. Kills come last: with a real process per shape, they take longest."""
     names = tuple(phases)
     for fault in sorted(Fault, key=lambda fault: fault.kills):
         for name in names:
             yield Chain(name, fault)
 
 
-class Faulty(httpx.AsyncBaseTransport):
-    """Any transport, with one kind of fault. It outlives the clients that use it, as a server does.
+class FaultyTransport(httpx.AsyncBaseTransport):
+    """A transport that injects one kind of fault into another. It outlives its clients, as a server does.
 
-    `shapes` is what was sent, `struck` where the fault fell. What the server has heard and not done yet it does when
-    its time has come, seen from the next request, or at `settle`.
+    `shapes`: the requests sent. `triggered`: the request that met the fault. What the server has received and not yet
+    done is done when its time comes, checked at the next request and at `settle`.
     """
 
     def __init__(
         self,
         inner: httpx.AsyncBaseTransport,
         fault: Fault | None = None,
-        strike: Strike = lambda count, request: False,
+        trigger: Trigger = lambda count, request: False,
         *,
         seed: int = 0,
         latency: float = 0.0,
@@ -168,22 +168,24 @@ class Faulty(httpx.AsyncBaseTransport):
         kill: Callable[[], None] | None = None,
         often: bool = False,
     ) -> None:
-        """`latency`: seconds of an exchange, at most. `silence`: instead of the client's own timeout. `often`: the
-        fault falls wherever `strike` says, and not once."""
-        self.often, self.inner, self.fault, self.strike = often, inner, fault, strike
+        """`latency`: maximum seconds of an exchange. `silence`: replaces the client's timeout.
+
+        `often`: inject the fault wherever `trigger` says, not only once.
+        """
+        self.often, self.inner, self.fault, self.trigger = often, inner, fault, trigger
         self.latency, self.silence, self.kill = latency, silence, kill
         self.random = random.Random(seed)
         self.shapes: list[str] = []
-        self.struck: str | None = None
+        self.triggered: str | None = None
         self.dead = False
         self._coming: list[tuple[float, httpx.Request]] = []
 
     def revive(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
-        """A new process, with no fault ahead of it; what the old one had sent is still on its way."""
+        """A new process without faults; the requests of the old one are still in progress."""
         self.dead, self.fault, self.inner = False, None, inner or self.inner
 
     async def settle(self) -> None:
-        """Everything that the server has heard is done."""
+        """Finish everything that the server has received."""
         coming, self._coming = self._coming, []
         for _, request in coming:
             await self._act(request)
@@ -193,15 +195,15 @@ class Faulty(httpx.AsyncBaseTransport):
         if self.dead:
             raise Killed
         self.shapes.append(shape(request))
-        free = self.often or self.struck is None
-        if self.fault and free and self.strike(len(self.shapes), request):
-            self.struck = self.shapes[-1]
-            return await self._strike(request, self.fault)
+        free = self.often or self.triggered is None
+        if self.fault and free and self.trigger(len(self.shapes), request):
+            self.triggered = self.shapes[-1]
+            return await self._inject(request, self.fault)
         if not self.latency:
             return await self._act(request)
         try:
             await asyncio.sleep(self.random.uniform(0.1, 0.5) * self.latency)
-        except asyncio.CancelledError:  # sent, and the client did not wait for it
+        except asyncio.CancelledError:  # sent, but the client did not wait for the answer
             self._coming.append((time.monotonic() + 0.3, request))
             raise
         answer = await self._act(request)
@@ -218,7 +220,7 @@ class Faulty(httpx.AsyncBaseTransport):
         return await self._send(request)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
-        # a request is told anew: its own belongs to a pool, and maybe to a loop, that is gone
+        # a new request object: the old one belongs to a connection pool, and maybe to an event loop, that is closed
         timeout = {"timeout": {"connect": 60.0, "read": 60.0, "write": 60.0, "pool": 60.0}}
         anew = httpx.Request(
             request.method, request.url, headers=request.headers, content=request.content, extensions=timeout
@@ -229,7 +231,7 @@ class Faulty(httpx.AsyncBaseTransport):
         kept = {k: v for k, v in answer.headers.items() if k not in ("content-encoding", "transfer-encoding")}
         return httpx.Response(answer.status_code, headers=kept, content=content, request=request)
 
-    async def _strike(self, request: httpx.Request, fault: Fault) -> httpx.Response:
+    async def _inject(self, request: httpx.Request, fault: Fault) -> httpx.Response:
         timeout = self.silence or request.extensions.get("timeout", {}).get("read") or 60.0
         if fault.acts:
             await self._act(request)
@@ -256,18 +258,18 @@ class Faulty(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers={"content-type": "application/json"} | headers, content=content)
 
     async def aclose(self) -> None:
-        """A client goes, and its connections; the server stays."""
+        """The client closes its connections; the server keeps running."""
         await self.inner.aclose()
 
 
-# --- for a process of its own ----------------------------------------------------------------------------------------
+# --- for a separate process ------------------------------------------------------------------------------------------
 
 
 class Proxy:
-    """A Faulty transport as a server on loopback, so that a real process can be struck, and killed."""
+    """A FaultyTransport as a server on loopback, so that a real process can meet faults and be killed."""
 
-    def __init__(self, faulty: Faulty, target: str = "http://stand.in") -> None:
-        """`target`: where the requests go on to."""
+    def __init__(self, faulty: FaultyTransport, target: str = "http://stand.in") -> None:
+        """`target`: the server that requests are forwarded to."""
         self.faulty, self.target, self.port = faulty, target.rstrip("/"), 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -278,7 +280,7 @@ class Proxy:
 
     def __enter__(self) -> Proxy:
         self._thread.start()
-        self._server = self.call(asyncio.start_server(self._face, "127.0.0.1", 0))
+        self._server = self.call(asyncio.start_server(self._serve_connection, "127.0.0.1", 0))
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -297,16 +299,16 @@ class Proxy:
         await self.faulty.aclose()
 
     def call(self, coroutine: Any) -> Any:
-        """Run something where the proxy runs."""
+        """Run a coroutine on the proxy's event loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
-    async def _face(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while request := await self._hear(reader):
+            while request := await self._read_request(reader):
                 answer = await self.faulty.handle_async_request(request)
                 headers = {**answer.headers, "content-length": str(len(answer.content))}
-                told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-                writer.write(f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}\r\n{told}\r\n".encode())
+                header_text = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                writer.write(f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}\r\n{header_text}\r\n".encode())
                 writer.write(answer.content)
                 await writer.drain()
         except (Killed, httpx.TransportError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -316,13 +318,13 @@ class Proxy:
 
     @staticmethod
     def _reset(writer: asyncio.StreamWriter) -> None:
-        """The hard way: the client reads an error, not an end."""
+        """Reset the connection, so that the client gets an error instead of an end of file."""
         sock = writer.get_extra_info("socket")
         with suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
 
-    async def _hear(self, reader: asyncio.StreamReader) -> httpx.Request | None:
+    async def _read_request(self, reader: asyncio.StreamReader) -> httpx.Request | None:
         head = await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b""
         if not head:
             return None
@@ -331,13 +333,13 @@ class Proxy:
         headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
         length = int({name.lower(): value for name, value in headers}.get("content-length", 0))
         content = await reader.readexactly(length)
-        told = [(name, value) for name, value in headers if name.lower() not in ("host", "connection")]
-        return httpx.Request(method, f"{self.target}{path}", headers=told, content=content)
+        forwarded_headers = [(name, value) for name, value in headers if name.lower() not in ("host", "connection")]
+        return httpx.Request(method, f"{self.target}{path}", headers=forwarded_headers, content=content)
 
 
 @contextmanager
-def silent() -> Iterator[str]:
-    """The URL of a server that accepts and never answers."""
+def silent_server() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)

@@ -1,4 +1,4 @@
-"""The sweep on a real server: faults in this process, kills in a process of its own behind a proxy."""
+"""The sweep on a real server: faults in this process; kills in a separate process behind a proxy."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import LettaformError
 from lettaform.model import Report
-from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, everything, fields_changed, phases, told, write
-from tests.faults.harness import Chain, Fault, Faulty, Proxy, Strike, on, once_each, spend
+from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, all_objects, comparable, differences, phases, write
+from tests.faults.harness import Chain, Fault, FaultyTransport, Proxy, Trigger, on, once_each, repeat_until_exhausted
 from tests.live.fleet import Fleet
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One case: the first request of this shape in a phase, and what goes wrong with it."""
+class ShapeFault:
+    """One case: the first request of a shape in a phase, and its fault."""
 
     phase: str
     shape: str
@@ -42,76 +42,76 @@ class Shot:
         return f"{self.phase}|{self.shape.replace(' ', '+')}|{self.fault}"
 
     @classmethod
-    def parse(cls, text: str) -> Shot:
+    def parse(cls, text: str) -> ShapeFault:
         phase, shape, fault = text.split("|")
         return cls(phase, shape.replace("+", " "), Fault(fault))
 
 
 class Real:
-    """A server, and what each phase of the story leaves on it when nothing disturbs it."""
+    """A server, and the objects that each undisturbed phase leaves on it."""
 
     def __init__(self, url: str, password: str | None = None, *, until: str = "change") -> None:
         self.url, self.password, self.name = url, password, f"flt-{uuid.uuid4().hex[:8]}"
         self.folder = Path(tempfile.mkdtemp()) / "fleet"
         weakref.finalize(self, shutil.rmtree, self.folder.parent, ignore_errors=True)
         self.shapes: dict[str, list[str]] = {}
-        self.struck: dict[str, int] = {}
-        """How many shapes each chain has struck."""
+        self.triggered: dict[str, int] = {}
+        """The number of shapes that each chain triggered."""
         self.missed: set[str] = set()
-        """What no apply of a chain had reason to send."""
+        """The shapes that no apply of a chain had reason to send."""
         self.ends: dict[str, dict[str, Any]] = {}
         with self.stack() as stack:
             for phase in stack.phases:
                 shapes: list[str] = []
                 stack.apply(phase, shapes=shapes)
                 self.shapes[phase.name] = list(dict.fromkeys(shapes))
-                self.ends[phase.name] = stack.told()
+                self.ends[phase.name] = stack.snapshot()
                 stack.write(phase)
                 if phase.name == until:
                     break
 
-    def shots(self) -> Iterator[Shot]:
+    def shape_faults(self) -> Iterator[ShapeFault]:
         """Every shape of request × every fault, writes first."""
         pairs = [(name, shape) for name, shapes in self.shapes.items() for shape in shapes]
         for name, shape in sorted(pairs, key=lambda pair: pair[1].startswith("GET")):
             for fault in Fault:
-                yield Shot(name, shape, fault)
+                yield ShapeFault(name, shape, fault)
 
-    def judge_chain(self, chain: Chain) -> list[str]:
-        """What is wrong once each shape has met the fault, and an apply was left alone; nothing, if all is well."""
-        struck = set[str]()
-        wrong = self.in_a_row(chain, struck)
-        # what was under way when the process died was done all the same: it has a story of its own
+    def check_chain(self, chain: Chain) -> list[str]:
+        """What is wrong after each shape has met the fault and one apply ran undisturbed; empty if nothing is."""
+        triggered = set[str]()
+        wrong = self.run_chain(chain, triggered)
+        # what a killed process had in progress was done anyway: each remaining shape gets its own run
         for shape in self.shapes[chain.phase]:
-            if wrong or shape in struck:
+            if wrong or shape in triggered:
                 continue
             try:
-                wrong += self.judge(Shot(chain.phase, shape, chain.fault))
-                struck.add(shape)
-            except Unstruck:
+                wrong += self.check(ShapeFault(chain.phase, shape, chain.fault))
+                triggered.add(shape)
+            except NotTriggered:
                 self.missed.add(f"{chain}: {shape}")
-        self.struck[str(chain)] = len(struck)
+        self.triggered[str(chain)] = len(triggered)
         return wrong
 
-    def in_a_row(self, chain: Chain, struck: set[str]) -> list[str]:
-        """Applies that break, until no shape is left that was not `struck`, and one that does not."""
+    def run_chain(self, chain: Chain, triggered: set[str]) -> list[str]:
+        """Interrupted applies until no shape is left that is not in `triggered`, then an undisturbed one."""
         with self.stack() as stack:
             for phase in stack.phases:
                 if phase.name != chain.phase:
                     stack.apply(phase)
                     stack.write(phase)
                     continue
-                disturb = stack.killed if chain.fault.kills else stack.disturbed
-                came = spend(struck, partial(disturb, phase, chain.fault, once_each(struck)))
-                said = [line for lines in came for line in lines]
+                interrupt = stack.apply_and_kill if chain.fault.kills else stack.apply_with_fault
+                came = repeat_until_exhausted(triggered, partial(interrupt, phase, chain.fault, once_each(triggered)))
+                output = [line for lines in came for line in lines]
                 stack.apply(phase)
-                return [*_leaks(said), *fields_changed(stack.told(), self.ends[phase.name])]
+                return [*_leaks(output), *differences(stack.snapshot(), self.ends[phase.name])]
         raise AssertionError(f"there is no phase {chain.phase}")
 
     @contextmanager
     def stack(self) -> Iterator[Stack]:
-        """A stack of its own, removed afterwards."""
-        shutil.rmtree(self.folder, ignore_errors=True)  # one path for all: the manifest speaks of it
+        """A new stack, deleted afterwards."""
+        shutil.rmtree(self.folder, ignore_errors=True)  # the same path for all, because it appears in the manifest
         self.folder.mkdir(parents=True)
         stack = Stack(self.url, self.password, self.folder, self.name)
         try:
@@ -119,36 +119,36 @@ class Real:
         finally:
             stack.clear()
 
-    def judge(self, shot: Shot) -> list[str]:
-        """What is wrong with a shot; nothing, if all is well."""
+    def check(self, shot: ShapeFault) -> list[str]:
+        """What is wrong after the fault; empty if nothing is."""
         with self.stack() as stack:
             for phase in stack.phases:
                 if phase.name != shot.phase:
                     stack.apply(phase)
                     stack.write(phase)
                     continue
-                disturb = stack.killed if shot.fault.kills else stack.disturbed
-                said = disturb(phase, shot.fault, on(shot.shape), must=True)
+                interrupt = stack.apply_and_kill if shot.fault.kills else stack.apply_with_fault
+                output = interrupt(phase, shot.fault, on(shot.shape), must=True)
                 stack.apply(phase)
-                return [*_leaks(said), *fields_changed(stack.told(), self.ends[phase.name])]
+                return [*_leaks(output), *differences(stack.snapshot(), self.ends[phase.name])]
         raise AssertionError(f"there is no phase {shot.phase}")
 
 
-class Unstruck(AssertionError):
-    """The request on which the fault should fall was not sent."""
+class NotTriggered(AssertionError):
+    """The request that should meet the fault was not sent."""
 
 
 class Stack(Fleet):
-    """The story on a real server, under a name that nobody else has."""
+    """The scenario on a real server, under a unique stack name."""
 
     def __init__(self, url: str, password: str | None, folder: Path, name: str) -> None:
         super().__init__(url, "", "", password, folder, name)
         self.url, self.phases = url, phases(self.stack, small=True)
 
     def apply(self, phase: Phase, shapes: list[str] | None = None) -> Report | None:  # type: ignore[override]
-        """Apply undisturbed; the plan after it is empty."""
+        """Apply without faults; the plan after it is empty."""
         write(phase, self.folder)
-        faulty = Faulty(httpx.AsyncHTTPTransport())
+        faulty = FaultyTransport(httpx.AsyncHTTPTransport())
         with _through(faulty):
             _, report = flow.apply(self.source, self.connection, phase.options)
         if shapes is not None:
@@ -158,45 +158,45 @@ class Stack(Fleet):
         assert not plan.steps, [(c.action, str(c.address), c.reason) for c in plan.changes]
         return report
 
-    def disturbed(self, phase: Phase, fault: Fault, strike: Strike, *, must: bool = False) -> list[str]:
-        """Apply with the fault, in this process. Returns what was said. `must`: it has to fall, and falls once."""
+    def apply_with_fault(self, phase: Phase, fault: Fault, trigger: Trigger, *, must: bool = False) -> list[str]:
+        """Apply with the fault in this process. Returns all output. `must`: the fault has to occur, and occurs once."""
         write(phase, self.folder)
-        said: list[str] = []
-        faulty = Faulty(httpx.AsyncHTTPTransport(), fault, strike, silence=1.0, often=not must)
-        connection = flow.Connection(self.url, self.connection.token, trace=said.append)
+        output: list[str] = []
+        faulty = FaultyTransport(httpx.AsyncHTTPTransport(), fault, trigger, silence=1.0, often=not must)
+        connection = flow.Connection(self.url, self.connection.token, trace=output.append)
         try:
             with _through(faulty):
                 _, report = flow.apply(self.source, connection, phase.options)
-            said += [str(outcome.error) for outcome in report.of("failed")] if report else []
+            output += [str(outcome.error) for outcome in report.of("failed")] if report else []
         except LettaformError as error:
-            said.append(f"{error} {error.hint}")
-        if must and not faulty.struck:
-            raise Unstruck
-        _finish(faulty)
-        return said
+            output.append(f"{error} {error.hint}")
+        if must and not faulty.triggered:
+            raise NotTriggered
+        _settle(faulty)
+        return output
 
-    def killed(self, phase: Phase, fault: Fault, strike: Strike, *, must: bool = False) -> list[str]:
-        """Apply in a process of its own, and kill that where the fault falls. Returns what it said."""
+    def apply_and_kill(self, phase: Phase, fault: Fault, trigger: Trigger, *, must: bool = False) -> list[str]:
+        """Apply in a separate process and kill it at the fault. Returns its output."""
         write(phase, self.folder)
         running: list[subprocess.Popen[str]] = []
-        faulty = Faulty(
+        faulty = FaultyTransport(
             httpx.AsyncHTTPTransport(),
             fault,
-            strike,
+            trigger,
             kill=lambda: os.kill(running[0].pid, signal.SIGKILL),
         )
         with Proxy(faulty, self.url) as proxy:
             running.append(self.process(proxy.url, phase))
             out, err = running[0].communicate(timeout=120)
             died = running[0].returncode == -signal.SIGKILL
-            if must and not faulty.struck:
-                raise Unstruck
-            assert died or not (must or faulty.struck), f"it lived, and said: {out}{err}"
+            if must and not faulty.triggered:
+                raise NotTriggered
+            assert died or not (must or faulty.triggered), f"it lived, and said: {out}{err}"
             proxy.call(faulty.settle())
         return [out, err]
 
     def process(self, url: str, phase: Phase) -> subprocess.Popen[str]:
-        """`lettaform apply` or `destroy`, as a person would run it."""
+        """`lettaform apply` or `destroy` as a separate process."""
         verb = "destroy" if phase.options.destroy else "apply"
         asked = ["--prune"] * phase.options.prune + [f"--allow-destroy={each}" for each in phase.options.allow_destroy]
         command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, verb, "-y", *asked]
@@ -205,38 +205,38 @@ class Stack(Fleet):
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=self.folder
         )
 
-    def told(self) -> dict[str, Any]:
-        """Everything of this stack, in words that fit any."""
-        return told(everything(self.raw, self.stack))
+    def snapshot(self) -> dict[str, Any]:
+        """All objects of this stack, in comparable form."""
+        return comparable(all_objects(self.raw, self.stack))
 
     def write(self, phase: Phase) -> None:  # type: ignore[override]
-        """As agents do while they run."""
-        for address, value in phase.written:
+        """Write what agents write while they run."""
+        for address, value in phase.agent_writes:
             found = [block for block in self.blocks() if f"lettaform:addr={address}" in block["tags"]]
             for block in found:
                 self.patch(f"/v1/blocks/{block['id']}", value=value)
 
     def clear(self) -> None:
-        # groups before the agents that lead them; among the identities, our lock
-        left = everything(self.raw, self.stack)
+        # groups before the agents that manage them; our lock is one of the identities
+        left = all_objects(self.raw, self.stack)
         for section in sorted(UNTAGGED, key=lambda name: name != "groups"):
             for body in left[section]:
                 self.raw.delete(f"{PATHS[section]}{body['id']}")
         super().clear()
 
 
-def _leaks(said: list[str]) -> list[str]:
-    """What must never be said."""
-    lines = [f"the secret is told: {line}" for line in said if SECRET in line]
-    return lines + [f"a traceback: {line}" for line in said if "Traceback" in line]
+def _leaks(output: list[str]) -> list[str]:
+    """Lines with a secret or a traceback."""
+    lines = [f"the secret is shown: {line}" for line in output if SECRET in line]
+    return lines + [f"a traceback: {line}" for line in output if "Traceback" in line]
 
 
-def _through(faulty: Faulty) -> Any:
+def _through(faulty: FaultyTransport) -> Any:
     return mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=faulty))
 
 
-def _finish(faulty: Faulty) -> None:
-    """What the server has heard and not done, it does now; on a loop, and connections, of its own."""
+def _settle(faulty: FaultyTransport) -> None:
+    """Finish what the server has received, on a new event loop with new connections."""
 
     async def finish() -> None:
         faulty.revive(httpx.AsyncHTTPTransport())

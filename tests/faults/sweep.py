@@ -1,14 +1,16 @@
-"""Every request of a whole story × every fault: apply, apply again, and it is as if nothing had happened.
+"""Every request of a scenario × every fault: apply, apply again, and the end state is as without the fault.
 
-And the same where people give up after the fault: they destroy, or prune what they no longer declare, and nothing is
-left.
+The same where people give up after the fault: they destroy, or prune what they no longer declare, and nothing
+remains.
 
 python -m tests.faults.sweep --on standin [--chain] [--shard I/N] [--resume FILE] [--seed N]
+
 python -m tests.faults.sweep --on standin --storms N [--seed N]
+
 python -m tests.faults.sweep --on real --chain [--shard I/N] [--resume FILE]
 
-A chain is one phase under one fault that falls again and again, on each shape of request once: apply upon apply breaks.
-A storm is one phase, and a few applies of it that break one after the other, each at random.
+A chain is one phase under one fault that occurs once at each shape of request: every apply but the last is
+interrupted. A storm is one phase with a few applies, each interrupted at a random request.
 """
 
 from __future__ import annotations
@@ -40,9 +42,19 @@ from lettaform.errors import LettaformError
 from lettaform.model import Event, Manifest, Plan, PlanOptions, Report
 from lettaform.render import data, text
 from tests.faults.clock import Clock
-from tests.faults.fleet import SECRET, Phase, everything, fields_changed, phases, told, write
-from tests.faults.harness import Chain, Fault, Faulty, Killed, Strike, at, chains, once_each, spend
-from tests.live.fleet import ASKING
+from tests.faults.fleet import SECRET, Phase, all_objects, comparable, differences, phases, write
+from tests.faults.harness import (
+    Chain,
+    Fault,
+    FaultyTransport,
+    Killed,
+    Trigger,
+    at,
+    chains,
+    once_each,
+    repeat_until_exhausted,
+)
+from tests.live.fleet import READ_ONLY_POSTS
 from tests.standin import StandIn
 
 STACK = "sweep"
@@ -52,8 +64,8 @@ Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One case: the n-th request of a phase, what goes wrong with it, and what is applied then, if not the same."""
+class RequestFault:
+    """One case: the n-th request of a phase, its fault, and what is applied afterwards if not the same phase."""
 
     phase: str
     number: int
@@ -65,14 +77,14 @@ class Pair:
         return ":".join(filter(None, (self.phase, str(self.number), self.fault, str(self.seed), self.then)))
 
     @classmethod
-    def parse(cls, text: str) -> Pair:
+    def parse(cls, text: str) -> RequestFault:
         phase, number, fault, seed, *then = text.split(":")
         return cls(phase, int(number), Fault(fault), int(seed), *then)
 
 
 @dataclass(frozen=True)
 class Storm:
-    """One case: everything about it is drawn by its seed."""
+    """One case, drawn entirely from its seed."""
 
     seed: int
 
@@ -80,13 +92,13 @@ class Storm:
         return f"storm {self.seed}"
 
 
-_STORMY = [*Fault, *(fault for fault in Fault if fault.kills for _ in range(3))]
-"""Kills leave most behind."""
+_STORM_FAULTS = [*Fault, *(fault for fault in Fault if fault.kills for _ in range(3))]
+"""Mostly kills, because they leave most behind."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """A server as a phase finds it, and as the undisturbed phase leaves it."""
+    """A server at the start of a phase, and its objects after the undisturbed phase."""
 
     phase: Phase
     manifest: Manifest
@@ -95,12 +107,12 @@ class Start:
     end: dict[str, Any]
 
 
-class Story:
-    """The undisturbed run on the stand-in, and each phase's start to go back to."""
+class Scenario:
+    """The undisturbed run on the stand-in, and a restorable start of each phase."""
 
     def __init__(self, seed: int = 0, small: bool = False) -> None:
         self.seed, self.starts = seed, dict[str, Start]()
-        self.folder = tempfile.mkdtemp()  # files are read when they are sent
+        self.folder = tempfile.mkdtemp()  # files are read when they are uploaded
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         standin = StandIn()
         for phase in phases(STACK, small):
@@ -109,13 +121,13 @@ class Story:
             write(phase, folder)
             manifest = flow.read(flow.Source(folder))
             before = copy.deepcopy(standin.tables)
-            run = Run(standin, manifest, phase.options, Faulty(standin, latency=LATENCY, seed=seed))
+            run = Run(standin, manifest, phase.options, FaultyTransport(standin, latency=LATENCY, seed=seed))
             report = run.apply()
             assert report is not None
             assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
-            run.is_settled()
+            run.assert_no_changes()
             shapes = run.sent
-            self.starts[phase.name] = Start(phase, manifest, before, shapes, run.told())
+            self.starts[phase.name] = Start(phase, manifest, before, shapes, run.snapshot())
             run.write(phase)
         nothing = replace(manifest, objects={}, outputs={})
         self.ends = {
@@ -123,75 +135,77 @@ class Story:
             "prune": (nothing, PlanOptions(prune=True, allow_destroy=("*",))),
         }
 
-    def pairs(self) -> Iterator[Pair]:
-        """Every request × every fault × going on and giving up."""
+    def request_faults(self) -> Iterator[RequestFault]:
+        """Every request × every fault × continuing and giving up."""
         for name, start in self.starts.items():
             for then in ("",) if name == "destroy" else ("", *GIVEN_UP):
                 for number in range(1, len(start.shapes) + 1):
                     for fault in Fault:
-                        yield Pair(name, number, fault, self.seed, then)
+                        yield RequestFault(name, number, fault, self.seed, then)
 
-    def shape(self, pair: Pair) -> str:
+    def shape(self, pair: RequestFault) -> str:
         return self.starts[pair.phase].shapes[pair.number - 1]
 
-    def judge(self, pair: Pair) -> list[str]:
-        """What is wrong with a pair; nothing, if all is well."""
+    def check(self, pair: RequestFault) -> list[str]:
+        """What is wrong after the fault; empty if nothing is."""
         run = self.run(pair.phase, pair.fault, at(pair.number), pair.seed)
 
-        def disturbed() -> None:
-            run.disturbed()
+        def interrupted() -> None:
+            run.apply_with_fault()
             if pair.then:
                 run.manifest, run.options = self.ends[pair.then]
 
-        if pair.then == "prune":  # which leaves the record of the stack, and nothing in it
-            run.beside = lambda block: bool(block["label"] == "lettaform" and not json.loads(block["value"]).get("ids"))
-        return self.judged("destroy" if pair.then else pair.phase, run, disturbed)
+        if pair.then == "prune":  # the empty state of the stack remains
+            run.is_ignored = lambda block: bool(
+                block["label"] == "lettaform" and not json.loads(block["value"]).get("ids")
+            )
+        return self.problems_after("destroy" if pair.then else pair.phase, run, interrupted)
 
-    def judge_chain(self, chain: Chain) -> list[str]:
-        """What is wrong once each shape has met the fault, and an apply was left alone; nothing, if all is well."""
-        struck = set[str]()
-        run = self.run(chain.phase, chain.fault, once_each(struck), self.seed, often=True)
+    def check_chain(self, chain: Chain) -> list[str]:
+        """What is wrong after each shape has met the fault and one apply ran undisturbed; empty if nothing is."""
+        triggered = set[str]()
+        run = self.run(chain.phase, chain.fault, once_each(triggered), self.seed, often=True)
 
-        def disturb() -> None:
+        def interrupt() -> None:
             run.faulty.fault = chain.fault
-            run.disturbed(must=False)
+            run.apply_with_fault(must=False)
 
-        return self.judged(chain.phase, run, lambda: spend(struck, disturb))
+        return self.problems_after(chain.phase, run, lambda: repeat_until_exhausted(triggered, interrupt))
 
-    def judge_storm(self, storm: Storm) -> list[str]:
-        """What is wrong once all of its applies broke, and one was left alone; nothing, if all is well."""
+    def check_storm(self, storm: Storm) -> list[str]:
+        """What is wrong after the storm's applies were interrupted and one ran undisturbed; empty if nothing is."""
         picked = random.Random(storm.seed)
         phase = picked.choice(list(self.starts))
         run, requests = self.run(phase, Fault.REFUSE, at(0), storm.seed), len(self.starts[phase].shapes)
 
-        def disturbed() -> None:
+        def interrupted() -> None:
             for _ in range(picked.randint(2, 6)):
-                run.faulty.fault, run.faulty.struck = picked.choice(_STORMY), None
+                run.faulty.fault, run.faulty.triggered = picked.choice(_STORM_FAULTS), None
                 first = len(run.faulty.shapes)
-                run.faulty.strike = at(first + picked.randint(1, int(requests * picked.choice((0.3, 0.6, 1.0)))))
-                run.disturbed(must=False)
+                run.faulty.trigger = at(first + picked.randint(1, int(requests * picked.choice((0.3, 0.6, 1.0)))))
+                run.apply_with_fault(must=False)
 
-        return self.judged(phase, run, disturbed)
+        return self.problems_after(phase, run, interrupted)
 
-    def run(self, phase: str, fault: Fault, strike: Strike, seed: int, *, often: bool = False) -> Run:
-        """A phase at its beginning, with what will go wrong."""
+    def run(self, phase: str, fault: Fault, trigger: Trigger, seed: int, *, often: bool = False) -> Run:
+        """A phase at its start, with the fault to come."""
         start, standin = self.starts[phase], StandIn(seed=1)
         standin.tables = copy.deepcopy(start.tables)
-        faulty = Faulty(standin, fault, strike, latency=LATENCY, seed=seed, often=often)
+        faulty = FaultyTransport(standin, fault, trigger, latency=LATENCY, seed=seed, often=often)
         return Run(standin, start.manifest, start.phase.options, faulty)
 
-    def judged(self, phase: str, run: Run, disturbed: Callable[[], object]) -> list[str]:
-        """What is wrong after it went wrong, and once more without."""
+    def problems_after(self, phase: str, run: Run, interrupted: Callable[[], object]) -> list[str]:
+        """What is wrong after the fault and one more undisturbed apply."""
         start = self.starts[phase]
         try:
-            disturbed()
-            run.recovered()
-            run.is_settled()
+            interrupted()
+            run.apply_again()
+            run.assert_no_changes()
         except Wrong as error:
             return [str(error)]
-        lines = [*fields_changed(run.told(), start.end)]
+        lines = [*differences(run.snapshot(), start.end)]
         lines += [f"asyncio: {line}" for line in run.clock.stray if "Killed" not in line]
-        lines += [f"the secret is told: {line}" for line in run.said if SECRET in line]
+        lines += [f"the secret is shown: {line}" for line in run.output if SECRET in line]
         return lines
 
 
@@ -200,15 +214,15 @@ class Wrong(Exception):
 
 
 class Run:
-    """lettaform, a stand-in, and time of their own."""
+    """lettaform, a stand-in and a clock."""
 
-    def __init__(self, standin: StandIn, manifest: Manifest, options: PlanOptions, faulty: Faulty) -> None:
+    def __init__(self, standin: StandIn, manifest: Manifest, options: PlanOptions, faulty: FaultyTransport) -> None:
         self.standin, self.manifest, self.options, self.faulty = standin, manifest, options, faulty
         self.clock = Clock()
-        self.said: list[str] = []
+        self.output: list[str] = []
         self.sent: list[str] = []
-        self.beside: Callable[[dict[str, Any]], bool] = lambda block: False
-        """Which blocks are not counted in the end."""
+        self.is_ignored: Callable[[dict[str, Any]], bool] = lambda block: False
+        """Which blocks the comparison ignores."""
 
     @contextmanager
     def here(self) -> Iterator[flow.Source]:
@@ -223,41 +237,41 @@ class Run:
 
     @property
     def connection(self) -> flow.Connection:
-        return flow.Connection("http://stand.in", trace=self.said.append)
+        return flow.Connection("http://stand.in", trace=self.output.append)
 
     def apply(self) -> Report | None:
-        def hear(event: Event) -> None:
-            self.said.append(data.dumps(data.event(event)))
+        def record_event(event: Event) -> None:
+            self.output.append(data.dumps(data.event(event)))
 
         with self.here() as source:
-            plan, report = flow.apply(source, self.connection, self.options, notify=hear)
+            plan, report = flow.apply(source, self.connection, self.options, notify=record_event)
         self.sent = list(self.faulty.shapes)
-        self.said += [repr(data.plan_event(plan)), text.plan(plan, verbose=True)]
+        self.output += [repr(data.plan_event(plan)), text.plan(plan, verbose=True)]
         if report:
-            self.said += [data.dumps(data.summary(report)), text.report(plan, report)]
+            self.output += [data.dumps(data.summary(report)), text.report(plan, report)]
         return report
 
     def plan(self) -> Plan:
         with self.here() as source:
             return flow.plan(source, self.connection, self.options)
 
-    def disturbed(self, *, must: bool = True) -> None:
-        """An apply with the fault: a report, an error of ours, or death. `must`: the fault has to fall."""
+    def apply_with_fault(self, *, must: bool = True) -> None:
+        """Apply with the fault: a report, a LettaformError, or a kill. `must`: the fault has to occur."""
         try:
             self.apply()
         except LettaformError as error:
-            self.said.append(f"{error!r} {error} {error.hint}")
+            self.output.append(f"{error!r} {error} {error.hint}")
         except (Killed, BaseExceptionGroup) as error:
             if not (self.faulty.dead and _only_killed(error)):
                 raise Wrong(f"the first apply broke: {error!r}") from error
         except Exception as error:
             raise Wrong(f"the first apply broke: {error!r}") from error
-        if must and self.faulty.struck is None:
+        if must and self.faulty.triggered is None:
             raise Wrong(f"only {len(self.faulty.shapes)} requests were sent")
         self.faulty.revive()
 
-    def recovered(self) -> None:
-        """The same apply once more: no failure."""
+    def apply_again(self) -> None:
+        """Apply again without faults: nothing fails."""
         try:
             report = self.apply()
         except Exception as error:
@@ -267,35 +281,35 @@ class Run:
         self.clock.run(self.faulty.settle())
         if any(
             "lettaform:lock" in each["identifier_key"] for each in self.standin.tables.identities.values()
-        ):  # a dead run's lock that came after everything: the next apply clears it
+        ):  # the lock of a killed run, sent after everything else; the next apply removes it
             self.apply()
 
-    def is_settled(self) -> None:
-        """The plan is empty, and planning wrote nothing."""
+    def assert_no_changes(self) -> None:
+        """Assert that the plan is empty and that planning wrote nothing."""
         before = len(self.standin.writes)
         plan = self.plan()
         if plan:
             changes = [(c.action, str(c.address), c.reason, [d.path for d in c.fields_changed]) for c in plan.changes]
             raise Wrong(f"the plan is not empty: {changes} {[step.key for step in plan.steps]}")
-        if [entry for entry in self.standin.writes[before:] if not entry[1].endswith(ASKING)]:
+        if [entry for entry in self.standin.writes[before:] if not entry[1].endswith(READ_ONLY_POSTS)]:
             raise Wrong("planning wrote")
 
     @property
     def raw(self) -> httpx.Client:
         return httpx.Client(transport=self.standin, base_url="http://stand.in", headers={"User-Agent": "stranger/1"})
 
-    def told(self) -> dict[str, Any]:
-        """Everything on the server, and the prompts that models see."""
-        there = everything(self.raw)
-        found = told({**there, "blocks": [block for block in there["blocks"] if not self.beside(block)]})
+    def snapshot(self) -> dict[str, Any]:
+        """All objects on the server, and the prompts that models see."""
+        there = all_objects(self.raw)
+        found = comparable({**there, "blocks": [block for block in there["blocks"] if not self.is_ignored(block)]})
         prompts = {
             (a["name"], "\n".join(sorted(a["_compiled"].splitlines()))) for a in self.standin.tables.agents.values()
         }
         return found | {"prompts": sorted(prompts)}
 
     def write(self, phase: Phase) -> None:
-        """As agents do while they run."""
-        for address, value in phase.written:
+        """Write what agents write while they run."""
+        for address, value in phase.agent_writes:
             (block,) = [b for b in self.standin.tables.blocks.values() if f"lettaform:addr={address}" in b["tags"]]
             self.raw.patch(f"/v1/blocks/{block['id']}", json={"value": value}).raise_for_status()
 
@@ -306,22 +320,22 @@ def _only_killed(error: BaseException) -> bool:
     return isinstance(error, Killed)
 
 
-# --- from the command line -------------------------------------------------------------------------------------------
+# --- command line ----------------------------------------------------------------------------------------------------
 
 Case = TypeVar("Case")
 
 
 def sweep(
-    cases: Iterable[Case], judge: Callable[[Case], list[str]], *, command: str, done: set[str], note: Note
+    cases: Iterable[Case], check: Callable[[Case], list[str]], *, command: str, done: set[str], note: Note
 ) -> Counter[str]:
-    """Judge each case that is not done. Counts tried, failed, resumed."""
+    """Check each case that is not done. Counts tried, failed, resumed."""
     count: Counter[str] = Counter()
     for case in cases:
         if str(case) in done:
             count["resumed"] += 1
             continue
         try:
-            wrong = judge(case)
+            wrong = check(case)
         except (AssertionError, LettaformError, httpx.HTTPError) as error:
             wrong = [f"{type(error).__name__}: {error}", *map(str, getattr(error, "problems", ()))]
         count["tried"] += 1
@@ -355,32 +369,36 @@ def main(arguments: list[str]) -> int:
 
 
 def _on_standin(asked: argparse.Namespace) -> Counter[str]:
-    story = Story(asked.seed)
-    for name, start in story.starts.items():
+    scenario = Scenario(asked.seed)
+    for name, start in scenario.starts.items():
         print(f"{name}: {len(start.shapes)} requests, {len(set(start.shapes))} shapes")
     if asked.storms:
-        return _some(asked, [Storm(asked.seed + number) for number in range(asked.storms)], story.judge_storm)
+        return _run_cases(asked, [Storm(asked.seed + number) for number in range(asked.storms)], scenario.check_storm)
     if asked.chain:
-        return _some(asked, [Chain.parse(text) for text in asked.pair] or [*chains(story.starts)], story.judge_chain)
-    return _some(asked, [Pair.parse(text) for text in asked.pair] or list(story.pairs()), story.judge)
+        return _run_cases(
+            asked, [Chain.parse(text) for text in asked.pair] or [*chains(scenario.starts)], scenario.check_chain
+        )
+    return _run_cases(
+        asked, [RequestFault.parse(text) for text in asked.pair] or list(scenario.request_faults()), scenario.check
+    )
 
 
 def _on_real(asked: argparse.Namespace) -> Counter[str]:
-    from tests.faults.real import Real, Shot
+    from tests.faults.real import Real, ShapeFault
 
     real = Real(asked.url, os.environ.get("LETTAFORM_TEST_PASSWORD"), until="destroy")
     for name, shapes in real.shapes.items():
         print(f"{name}: {len(shapes)} shapes")
     if not asked.chain:
-        cases = [Shot.parse(text) for text in asked.pair] or list(real.shots())
-        return _some(asked, cases, real.judge)
-    count = _some(asked, [Chain.parse(text) for text in asked.pair] or [*chains(real.shapes)], real.judge_chain)
-    print(f"{sum(real.struck.values())} pairs of shape and fault, in {len(real.struck)} chains")
+        cases = [ShapeFault.parse(text) for text in asked.pair] or list(real.shape_faults())
+        return _run_cases(asked, cases, real.check)
+    count = _run_cases(asked, [Chain.parse(text) for text in asked.pair] or [*chains(real.shapes)], real.check_chain)
+    print(f"{sum(real.triggered.values())} pairs of shape and fault, in {len(real.triggered)} chains")
     print(*(f"not sent in {each}" for each in sorted(real.missed)), sep="\n")
     return count
 
 
-def _some(asked: argparse.Namespace, cases: list[Case], judge: Callable[[Case], list[str]]) -> Counter[str]:
+def _run_cases(asked: argparse.Namespace, cases: list[Case], check: Callable[[Case], list[str]]) -> Counter[str]:
     whole = len(cases)
     if asked.sample:
         cases = random.Random(asked.seed).sample(cases, min(asked.sample, whole))
@@ -396,10 +414,10 @@ def _some(asked: argparse.Namespace, cases: list[Case], judge: Callable[[Case], 
     until = began + 60 * asked.minutes
     chosen = itertools.takewhile(lambda case: time.perf_counter() < until, cases[part - 1 :: parts])
     command = f"python -m tests.faults.sweep --on {asked.on} --seed {asked.seed}"
-    count = sweep(chosen, judge, command=command, done=done, note=note)
+    count = sweep(chosen, check, command=command, done=done, note=note)
     seconds = time.perf_counter() - began
-    told = f"{count['tried']} pairs tried, {count['failed']} failed, {count['resumed']} done before"
-    print(f"{told}, of {whole}; {seconds:.0f} s")
+    summary = f"{count['tried']} pairs tried, {count['failed']} failed, {count['resumed']} done before"
+    print(f"{summary}, of {whole}; {seconds:.0f} s")
     return count
 
 

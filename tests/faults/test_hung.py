@@ -1,4 +1,4 @@
-"""A server that accepts and never answers: an error within the stated time, on every kind of call."""
+"""A server that accepts and never answers: every kind of call fails within the stated time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lettaform import flow
 from lettaform.backend.v1 import lock
 from lettaform.backend.v1.client import Client
 from lettaform.errors import Unavailable
-from tests.faults.harness import silent
+from tests.faults.harness import silent_server
 
 SECONDS = 0.3
 SLACK = 1.0
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Client], Any]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_each_call_ends_in_time(call: str) -> None:
+def test_each_client_call_times_out(call: str) -> None:
     async def go(url: str) -> float:
         client = Client(url, timeout=SECONDS)
         began = time.monotonic()
@@ -44,14 +44,14 @@ def test_each_call_ends_in_time(call: str) -> None:
         await client.close()
         return spent
 
-    with silent() as url:
+    with silent_server() as url:
         assert asyncio.run(go(url)) < SECONDS + SLACK
 
 
 @pytest.mark.parametrize("verb", [flow.plan, flow.apply, flow.show, flow.state_list, flow.lock_show])
-def test_each_verb_ends_in_time(verb: Callable[..., Any], tmp_path: Path) -> None:
+def test_each_command_times_out(verb: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "lettaform.yaml").write_text("stack: one\nblocks: {a: {value: x}}\n")
-    with silent() as url:
+    with silent_server() as url:
         began = time.monotonic()
         with pytest.raises(Unavailable, match="no answer within"):
             verb(flow.Source(tmp_path), flow.Connection(url, timeout=SECONDS))

@@ -1,4 +1,4 @@
-"""Promise 7, two at once: one wins, the others wait or are told; a dead run's lock passes on, a lost one stops."""
+"""Promise 7, concurrent applies: one runs, others wait or fail; expired locks are taken over, a lost lock stops it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from lettaform.backend.v1.lock import LEASE, hold, look
 from lettaform.errors import LettaformError, Locked, ServerError
 from lettaform.model import Manifest, Plan, PlanOptions, Report
 from tests.faults.clock import Clock
-from tests.faults.fleet import everything, phases, told, unordered, write
-from tests.faults.harness import Fault, Faulty, at, on
+from tests.faults.fleet import all_objects, comparable, phases, unordered, write
+from tests.faults.harness import Fault, FaultyTransport, at, on
 from tests.faults.real import Stack
 from tests.live.conftest import Letta
 from tests.standin import StandIn
@@ -31,8 +31,8 @@ from tests.standin import StandIn
 URL = "http://stand.in"
 
 
-class Crowd:
-    """Many runs of lettaform at once, on one stand-in and one clock."""
+class ConcurrentRuns:
+    """Many concurrent runs of lettaform on one stand-in and one clock."""
 
     def __init__(self, folder: Path) -> None:
         self.standin, self.clock, self.folder = StandIn(), Clock(), folder
@@ -45,8 +45,8 @@ class Crowd:
         return flow.read(flow.Source(folder))
 
     async def apply(self, manifest: Manifest, seed: int = 0, patience: float = 60) -> tuple[Plan, Report | None]:
-        """What `flow.apply` does, on a loop that others share."""
-        server = connect(URL, transport=Faulty(self.standin, latency=0.4, seed=seed))
+        """What `flow.apply` does, on a shared event loop."""
+        server = connect(URL, transport=FaultyTransport(self.standin, latency=0.4, seed=seed))
         line = flow.Session(manifest, server, self.folder, patience)
         try:
             async with line.locked():
@@ -68,73 +68,71 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd(tmp_path: Path) -> Iterator[Crowd]:
+def runs(tmp_path: Path) -> Iterator[ConcurrentRuns]:
     with mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size):
-        yield Crowd(tmp_path)
+        yield ConcurrentRuns(tmp_path)
 
 
-def locks(crowd: Crowd) -> list[dict[str, Any]]:
-    """What of a server's identities is a lock."""
-    return [each for each in everything(crowd.raw)["identities"] if "lettaform:lock" in each["identifier_key"]]
+def locks(runs: ConcurrentRuns) -> list[dict[str, Any]]:
+    """The identities of a server that are locks."""
+    return [each for each in all_objects(runs.raw)["identities"] if "lettaform:lock" in each["identifier_key"]]
 
 
-def _alone(crowd: Crowd, tmp_path: Path) -> dict[str, Any]:
-    other = Crowd(tmp_path)
-    other.run(other.apply(crowd.manifest("one")))
-    return told(everything(other.raw))
+def _after_single_apply(runs: ConcurrentRuns, tmp_path: Path) -> dict[str, Any]:
+    other = ConcurrentRuns(tmp_path)
+    other.run(other.apply(runs.manifest("one")))
+    return comparable(all_objects(other.raw))
 
 
-def test_sixteen_applies_at_once_end_as_one(crowd: Crowd, tmp_path: Path) -> None:
-    manifest = crowd.manifest("one")
-    results = crowd.run(*(crowd.apply(manifest, seed, patience=600) for seed in range(16)))
+def test_sixteen_concurrent_applies_end_like_one(runs: ConcurrentRuns, tmp_path: Path) -> None:
+    manifest = runs.manifest("one")
+    results = runs.run(*(runs.apply(manifest, seed, patience=600) for seed in range(16)))
     assert not [result for result in results if isinstance(result, BaseException)]
     reports = [report for _, report in results]
     assert sum(report is not None for report in reports) == 1
-    assert told(everything(crowd.raw)) == _alone(crowd, tmp_path)
+    assert comparable(all_objects(runs.raw)) == _after_single_apply(runs, tmp_path)
 
 
-def test_of_sixteen_without_patience_one_builds_and_the_rest_are_told(crowd: Crowd, tmp_path: Path) -> None:
-    manifest = crowd.manifest("one")
-    results = crowd.run(*(crowd.apply(manifest, seed, patience=0) for seed in range(16)))
+def test_without_waiting_one_of_sixteen_applies_and_others_report_lock(runs: ConcurrentRuns, tmp_path: Path) -> None:
+    manifest = runs.manifest("one")
+    results = runs.run(*(runs.apply(manifest, seed, patience=0) for seed in range(16)))
     locked = [result for result in results if isinstance(result, Locked)]
     assert len(locked) == 15
     assert {error.exit_code for error in locked} == {8}
-    assert told(everything(crowd.raw)) == _alone(crowd, tmp_path)
+    assert comparable(all_objects(runs.raw)) == _after_single_apply(runs, tmp_path)
 
 
-def test_two_stacks_never_touch_each_other(crowd: Crowd) -> None:
-    one, two = crowd.manifest("one"), crowd.manifest("two")
-    (first,) = crowd.run(crowd.apply(one))
-    before = unordered(everything(crowd.raw, "one"))
-    results = crowd.run(crowd.apply(two), crowd.apply(two, 1), crowd.apply(one, 2))
+def test_concurrent_applies_of_two_stacks_do_not_interfere(runs: ConcurrentRuns) -> None:
+    one, two = runs.manifest("one"), runs.manifest("two")
+    (first,) = runs.run(runs.apply(one))
+    before = unordered(all_objects(runs.raw, "one"))
+    results = runs.run(runs.apply(two), runs.apply(two, 1), runs.apply(one, 2))
     assert not [result for result in results if isinstance(result, BaseException)]
-    assert unordered(everything(crowd.raw, "one")) == before
-    assert len(everything(crowd.raw, "two")["agents"]) == len(before["agents"])
+    assert unordered(all_objects(runs.raw, "one")) == before
+    assert len(all_objects(runs.raw, "two")["agents"]) == len(before["agents"])
     assert first[1] is not None
 
 
-def test_a_lock_that_a_killed_run_left_is_taken_over(crowd: Crowd) -> None:
-    manifest = crowd.manifest("one")
-    faulty = Faulty(crowd.standin, Fault.KILL_AFTER, at(14), latency=0.1)
-    with crowd.clock.running(), pytest.raises(BaseException):  # noqa: B017, PT011
-        asyncio.run(_through(manifest, faulty, crowd.folder))
-    assert len(locks(crowd)) == 1
-    before = crowd.clock.now
-    ((_, report),) = crowd.run(crowd.apply(manifest))
+def test_lock_of_killed_run_is_taken_over(runs: ConcurrentRuns) -> None:
+    manifest = runs.manifest("one")
+    faulty = FaultyTransport(runs.standin, Fault.KILL_AFTER, at(14), latency=0.1)
+    with runs.clock.running(), pytest.raises(BaseException):  # noqa: B017, PT011
+        asyncio.run(_through(manifest, faulty, runs.folder))
+    assert len(locks(runs)) == 1
+    before = runs.clock.now
+    ((_, report),) = runs.run(runs.apply(manifest))
     assert report is not None
     assert report.exit_code == 0
-    assert LEASE < crowd.clock.now - before < 2.5 * LEASE
-    assert locks(crowd) == []
+    assert LEASE < runs.clock.now - before < 2.5 * LEASE
+    assert locks(runs) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_a_dead_run_had_under_way_is_done_before_its_lock_is_released(
-    crowd: Crowd, tmp_path: Path, seed: int
-) -> None:
-    manifest, shape = crowd.manifest("one"), "POST /v1/blocks/"
-    faulty = Faulty(crowd.standin, Fault.KILL_ACTS_LATER, on(shape), latency=0.1, seed=seed)
-    with crowd.clock.running(), pytest.raises(BaseException):  # noqa: B017, PT011
-        asyncio.run(_through(manifest, faulty, crowd.folder))
+def test_lock_is_taken_over_after_requests_in_progress_settled(runs: ConcurrentRuns, tmp_path: Path, seed: int) -> None:
+    manifest, shape = runs.manifest("one"), "POST /v1/blocks/"
+    faulty = FaultyTransport(runs.standin, Fault.KILL_ACTS_LATER, on(shape), latency=0.1, seed=seed)
+    with runs.clock.running(), pytest.raises(BaseException):  # noqa: B017, PT011
+        asyncio.run(_through(manifest, faulty, runs.folder))
     faulty.revive()
 
     async def go() -> Report | None:
@@ -143,11 +141,11 @@ def test_what_a_dead_run_had_under_way_is_done_before_its_lock_is_released(
         assert lock is not None
         await server.release("one", lock)
         await server.close()
-        return await _through(manifest, faulty, crowd.folder)
+        return await _through(manifest, faulty, runs.folder)
 
-    (report,) = crowd.run(go())
+    (report,) = runs.run(go())
     assert report.exit_code == 0
-    assert told(everything(crowd.raw)) == _alone(crowd, tmp_path)
+    assert comparable(all_objects(runs.raw)) == _after_single_apply(runs, tmp_path)
 
 
 async def _through(
@@ -158,101 +156,101 @@ async def _through(
         return await line.apply(await line.plan(PlanOptions()), lambda event: None, parallel)
 
 
-def test_the_dead_run_of_this_machine_is_not_waited_for(crowd: Crowd) -> None:
+def test_lock_of_dead_process_on_same_machine_is_taken_over_at_once(runs: ConcurrentRuns) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
 
     async def go() -> tuple[float, bool]:
-        client = Client(URL, transport=crowd.standin)
+        client = Client(URL, transport=runs.standin)
         with mock.patch("os.getpid", return_value=gone.pid):
             dead = hold(client, "one", 60)
             await dead.__aenter__()
-        before = crowd.clock.now
-        async with hold(Client(URL, transport=crowd.standin), "one", 60):
-            return crowd.clock.now - before, (await look(client, "one")) is not None
+        before = runs.clock.now
+        async with hold(Client(URL, transport=runs.standin), "one", 60):
+            return runs.clock.now - before, (await look(client, "one")) is not None
 
-    ((seconds, held),) = crowd.run(go())
+    ((seconds, held),) = runs.run(go())
     assert held
-    assert seconds < 8  # the settle time, and a look or two
+    assert seconds < 8  # the settle time, and one or two reads
 
 
-def test_a_lost_lock_stops_the_apply(crowd: Crowd) -> None:
-    """Somebody deletes the lock at once: what is under way ends, nothing more is begun, the report says why."""
-    manifest = crowd.manifest("one")
+def test_lost_lock_stops_apply(runs: ConcurrentRuns) -> None:
+    """The lock is deleted by others: steps in progress finish, no step starts, the report gives the reason."""
+    manifest = runs.manifest("one")
 
     def steal(ask: Any) -> None:
         if (ask.method, ask.path) == ("POST", "/v1/agents/"):
-            crowd.standin.tables.identities.clear()
+            runs.standin.tables.identities.clear()
 
-    crowd.standin.after = steal
-    (report,) = crowd.run(_through(manifest, Faulty(crowd.standin, latency=4.0), crowd.folder, parallel=1))
+    runs.standin.after = steal
+    (report,) = runs.run(_through(manifest, FaultyTransport(runs.standin, latency=4.0), runs.folder, parallel=1))
     assert isinstance(report, Report)
     assert report.exit_code == 5
-    assert 1 <= len(crowd.standin.tables.agents) < 5
+    assert 1 <= len(runs.standin.tables.agents) < 5
     assert {outcome.because for outcome in report.of("skipped")} == {"the lock was lost"}
     assert "save_state" in {outcome.step.op for outcome in report.of("skipped")}
-    crowd.standin.after = lambda ask: None
-    ((_, after),) = crowd.run(crowd.apply(manifest))
+    runs.standin.after = lambda ask: None
+    ((_, after),) = runs.run(runs.apply(manifest))
     assert after is not None
     assert after.exit_code == 0
 
 
-def test_a_holder_that_no_beat_gets_through_for_stops_before_its_lease_is_out(crowd: Crowd) -> None:
-    """Heartbeats that hang are not repeated for longer than the lease lasts, and nothing is written after it."""
+def test_holder_without_heartbeat_stops_before_lease_expires(runs: ConcurrentRuns) -> None:
+    """A hanging heartbeat is not repeated beyond the lease, and nothing is written after the lease."""
     deaf = False
 
-    class Deaf(httpx.AsyncBaseTransport):
+    class NoHeartbeat(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if deaf and request.method == "PATCH":
                 await asyncio.sleep(request.extensions["timeout"]["read"])
                 raise httpx.ReadTimeout("no answer")
-            return await crowd.standin.handle_async_request(request)
+            return await runs.standin.handle_async_request(request)
 
     async def go() -> tuple[float, int]:
         nonlocal deaf
-        client = Client(URL, transport=Deaf())
+        client = Client(URL, transport=NoHeartbeat())
         async with hold(client, "one", 60) as lost:
-            deaf, before = True, crowd.clock.now
+            deaf, before = True, runs.clock.now
             await lost.wait()
-            written = len(crowd.standin.writes)
+            written = len(runs.standin.writes)
             with pytest.raises(LettaformError, match="the lock was lost"):
                 await client.send("POST", "/v1/blocks/", body={"label": "a", "value": "x"})
-            return crowd.clock.now - before, len(crowd.standin.writes) - written
+            return runs.clock.now - before, len(runs.standin.writes) - written
 
-    ((seconds, written),) = crowd.run(go())
+    ((seconds, written),) = runs.run(go())
     assert seconds < LEASE
     assert written == 0
 
 
-def test_a_machine_that_slept_through_its_lease_asks_before_it_writes(crowd: Crowd) -> None:
+def test_holder_checks_lock_after_sleeping_through_lease(runs: ConcurrentRuns) -> None:
     async def go(stolen: bool) -> int:
-        client = Client(URL, transport=crowd.standin)
+        client = Client(URL, transport=runs.standin)
         async with hold(client, "one", 60):
-            crowd.clock.now += 2 * LEASE
+            runs.clock.now += 2 * LEASE
             if stolen:
-                crowd.standin.tables.identities.clear()
+                runs.standin.tables.identities.clear()
             with suppress(ServerError):
                 await client.send("POST", "/v1/blocks/", body={"label": "a", "value": "x"})
-            return len(crowd.standin.tables.blocks)
+            return len(runs.standin.tables.blocks)
 
-    assert crowd.run(go(False)) == [1]
-    assert crowd.run(go(True)) == [1]
+    assert runs.run(go(False)) == [1]
+    assert runs.run(go(True)) == [1]
 
 
-def test_a_key_that_nobody_shows_is_no_reason_to_spin(crowd: Crowd) -> None:
-    """409 on the lock's POST while no list shows it: it ends with the patience."""
+def test_lock_conflict_without_visible_lock_ends_with_timeout(runs: ConcurrentRuns) -> None:
+    """409 on the lock's POST while no list shows the lock: the run gives up after the wait time."""
 
-    class Hidden(httpx.AsyncBaseTransport):
+    class HiddenLock(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if request.method == "POST":
                 return httpx.Response(409, json={"detail": "taken"})
-            return await crowd.standin.handle_async_request(request)
+            return await runs.standin.handle_async_request(request)
 
     async def go() -> None:
-        async with hold(Client(URL, transport=Hidden()), "one", 10):
+        async with hold(Client(URL, transport=HiddenLock()), "one", 10):
             pass
 
-    (error,) = crowd.run(go())
+    (error,) = runs.run(go())
     assert isinstance(error, Locked)
 
 
@@ -269,21 +267,21 @@ def _stack(letta: Letta, folder: Path, name: str) -> Iterator[Stack]:
 
 
 @pytest.mark.live
-def test_six_processes_build_one_fleet(letta: Letta, tmp_path: Path) -> None:
+def test_six_concurrent_processes_create_one_set_of_objects(letta: Letta, tmp_path: Path) -> None:
     with _stack(letta, tmp_path, f"flt-{uuid4().hex[:8]}") as stack:
         build = stack.phases[0]
         write(build, tmp_path)
         running = [stack.process(letta.url, build) for _ in range(6)]
-        said = [each.communicate(timeout=110) for each in running]
+        outputs = [each.communicate(timeout=110) for each in running]
         codes = Counter(each.returncode for each in running)
-        assert set(codes) <= {0, 8}, said
+        assert set(codes) <= {0, 8}, outputs
         assert codes[0] >= 1
-        assert not any("Traceback" in out + err for out, err in said)
+        assert not any("Traceback" in out + err for out, err in outputs)
         names = sorted(agent["name"] for agent in stack.agents())
         objects = flow.read(flow.Source(tmp_path)).objects.values()
         wanted = [desired for desired in objects if desired.kind == "agent" and not desired.external]
         assert len(names) == len(set(names)) == len(wanted)
-        have = stack.told()
+        have = stack.snapshot()
         assert not [each for each in have["identities"] if "lettaform:lock" in each["identifier_key"]]
         assert len(have["blocks"]) == len({str(block["tags"]) for block in have["blocks"]})
         assert stack.apply(build) is None

@@ -1,4 +1,4 @@
-"""Promise 9 under faults: whatever the server answers or a proxy makes of it, no secret is told."""
+"""Promise 9 under faults: no secret is shown, whatever the server or a proxy answers."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ agents:
 """
 
 
-def _echo(body: str) -> str:
+def _echo_422(body: str) -> str:
     """422 as 0.16.8 writes it, with the whole input in it."""
     return repr([{"type": "missing", "loc": ("body", "x"), "msg": "Field required", "input": json.loads(body)}])
 
 
 ANSWERS: dict[str, Any] = {
-    "422 that echoes": lambda body: httpx.Response(422, json={"trace_id": "", "detail": _echo(body)}),
+    "422 that echoes": lambda body: httpx.Response(422, json={"trace_id": "", "detail": _echo_422(body)}),
     "422 that is no list": lambda body: httpx.Response(422, json={"detail": f"what is {body}?"}),
     "422 as text": lambda body: httpx.Response(422, text=body),
     "400 that echoes": lambda body: httpx.Response(400, json={"detail": f"INVALID_ARGUMENT: {body}"}),
@@ -48,7 +48,7 @@ ANSWERS: dict[str, Any] = {
 
 
 class Echo(httpx.AsyncBaseTransport):
-    """A stand-in that answers what makes agents with an echo of the request."""
+    """A stand-in that echoes the request body as the answer to agent creates."""
 
     def __init__(self, answer: Any) -> None:
         self.standin, self.answer = StandIn(), answer
@@ -61,29 +61,29 @@ class Echo(httpx.AsyncBaseTransport):
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_no_echo_is_passed_on(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_echoed_secrets_are_not_shown(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lettaform.yaml").write_text(MANIFEST % SECRET)
     monkeypatch.setattr("lettaform.backend.v1.client.SETTLE", 0.0)
-    transport, said = Echo(ANSWERS[kind]), list[str]()
+    transport, outputs = Echo(ANSWERS[kind]), list[str]()
 
     def hear(event: Event) -> None:
-        said.append(data.dumps(data.event(event)))
+        outputs.append(data.dumps(data.event(event)))
         if event.outcome and event.outcome.error:
-            said.extend(traceback.format_exception(event.outcome.error))
+            outputs.extend(traceback.format_exception(event.outcome.error))
 
     with mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=transport)):
-        connection = flow.Connection("http://stand.in", token=TOKEN, trace=said.append)
+        connection = flow.Connection("http://stand.in", token=TOKEN, trace=outputs.append)
         plan, report = flow.apply(flow.Source(tmp_path), connection, notify=hear)
     assert report is not None
     assert report.exit_code in (1, 5)
-    said += [text.plan(plan, verbose=True), text.report(plan, report), data.dumps(data.summary(report))]
-    told = "\n".join(said)
-    assert SECRET not in told
-    assert TOKEN not in told
-    assert "agents.ann" in told
+    outputs += [text.plan(plan, verbose=True), text.report(plan, report), data.dumps(data.summary(report))]
+    shown = "\n".join(outputs)
+    assert SECRET not in shown
+    assert TOKEN not in shown
+    assert "agents.ann" in shown
 
 
-def test_the_token_is_not_told_where_nobody_answers() -> None:
+def test_token_is_not_shown_when_no_server_answers() -> None:
     async def go() -> str:
         client = Client("http://127.0.0.1:9", token=TOKEN, timeout=1)
         try:
@@ -94,6 +94,6 @@ def test_the_token_is_not_told_where_nobody_answers() -> None:
             await client.close()
         return ""
 
-    told = asyncio.run(go())
-    assert "no server answers" in told
-    assert TOKEN not in told
+    message = asyncio.run(go())
+    assert "no server answers" in message
+    assert TOKEN not in message

@@ -1,7 +1,8 @@
-"""A real server for every test in this folder: one per test run, started when the first test asks for it.
+"""A real Letta server for every test in this folder; one server per test run, started on first use.
 
-LETTAFORM_TEST_URL names a server to use instead, which is left running; LETTAFORM_TEST_PASSWORD goes with it.
-LETTAFORM_LETTA names another release to start; what cannot hold there is skipped, for a reason from versions.py.
+LETTAFORM_TEST_URL names a running server to use instead (it keeps running); LETTAFORM_TEST_PASSWORD is its password.
+LETTAFORM_LETTA names another release to start. Tests that need a later release are skipped; versions.py has the
+reasons.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.live.fleet import Fleet
 
 @dataclass(frozen=True)
 class Letta:
-    """Where the server is, and the handles of a model that answers and an embedding that works."""
+    """The server's URL and password, and the handles of a chat model and an embedding model that work."""
 
     url: str
     model: str
@@ -36,9 +37,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.live)
-            lacking = versions.missing(f"{item.path.name}::{item.name}")
-            if lacking:
-                item.add_marker(pytest.mark.skip(f"Letta {versions.release()}: {lacking}"))
+            reason = versions.missing(f"{item.path.name}::{item.name}")
+            if reason:
+                item.add_marker(pytest.mark.skip(f"Letta {versions.release()}: {reason}"))
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def letta() -> Letta:
     url = os.environ.get("LETTAFORM_TEST_URL")
     if url:
         return _elsewhere(url.rstrip("/"), os.environ.get("LETTAFORM_TEST_PASSWORD"))
-    # Whichever worker comes first starts it; the others wait for its lock and find it running.
+    # The first pytest worker starts the server; the others wait for its lock and find it running.
     server = local.up(0, Path(os.environ["LETTAFORM_TEST_RUN"]) / "data", echo_model=versions.echoes())
     return Letta(server.url, server.model, server.embedding, server.password)
 
@@ -61,7 +62,7 @@ def _elsewhere(url: str, password: str | None) -> Letta:
 
 @pytest.fixture
 def fleet(letta: Letta, tmp_path: Path) -> Iterator[Fleet]:
-    """A stack of the test's own, removed after it."""
+    """A stack for one test, deleted afterwards."""
     made = Fleet(letta.url, letta.model, letta.embedding, letta.password, tmp_path, f"t-{uuid4().hex[:8]}")
     yield made
     made.clear()

@@ -1,4 +1,4 @@
-"""A fleet on a real server: a manifest and a stack of its own, and a raw client for everybody else."""
+"""A stack on a real server for one test: its manifest, lettaform's verbs, and a raw HTTP client."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def {name}(city: str) -> str:
 '''
 
 
-class _Patient(httpx.HTTPTransport):
-    """Asks again for an agent file where another test asks for one: 0.16.8 mixes their numbers up, and answers 500."""
+class RetryingTransport(httpx.HTTPTransport):
+    """Repeats an agent file export that another one disturbed: 0.16.8 mixes up their numbers and answers 500."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         while True:
@@ -38,24 +38,24 @@ class _Patient(httpx.HTTPTransport):
                 return answer
 
 
-def stranger(url: str, password: str | None, **headers: str) -> httpx.Client:
-    """Speaks to a server as an agent, a stranger or a person would."""
+def raw_client(url: str, password: str | None, **headers: str) -> httpx.Client:
+    """An HTTP client that acts as an agent, another user or a person, not as lettaform."""
     bearer = {"Authorization": f"Bearer {password}"} if password else {}
     headers = {"User-Agent": "stranger/1", **bearer, **headers}
-    return httpx.Client(base_url=url, headers=headers, timeout=120, transport=_Patient())
+    return httpx.Client(base_url=url, headers=headers, timeout=120, transport=RetryingTransport())
 
 
 class Fleet:
-    """One stack. `raw` speaks to the server as an agent, a stranger or a person would."""
+    """One stack. `raw` is an HTTP client that acts as an agent, another user or a person."""
 
     def __init__(self, url: str, model: str, embedding: str, password: str | None, folder: Path, stack: str) -> None:
         self.folder, self.stack = folder, stack
         self.connection = flow.Connection(url=url, token=password)
-        self.raw = stranger(url, password)
+        self.raw = raw_client(url, password)
         self.defaults = f"stack: {stack}\ndefaults: {{agents: {{model: {model}, embedding: {embedding}}}}}\n"
 
     def write(self, manifest: str, **files: str) -> None:
-        """Write the manifest (without its stack and defaults) and the files beside it."""
+        """Write the manifest (its stack and defaults are added) and the files next to it."""
         (self.folder / "lettaform.yaml").write_text(self.defaults + textwrap.dedent(manifest))
         for name, text in files.items():
             path = self.folder / name.replace("__", "/").replace("_py", ".py")
@@ -70,18 +70,20 @@ class Fleet:
         return flow.plan(self.source, self.connection, PlanOptions(**options))
 
     def apply(self, **options: Any) -> Report:
-        """Apply; the plan after it must be empty, twice, or the test fails."""
+        """Apply, then assert that two plans in a row are empty."""
         _, report = flow.apply(self.source, self.connection, PlanOptions(**options))
         assert report is not None, "nothing was to do"
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
-        self.settled()
+        self.assert_no_changes()
         return report
 
-    def dies(self, monkeypatch: Any, at: Callable[[str, str], bool], options: PlanOptions | None = None) -> list[str]:
-        """An apply that dies as soon as such a request (method, path) is answered. Returns the paths of these."""
+    def apply_interrupted(
+        self, monkeypatch: Any, at: Callable[[str, str], bool], options: PlanOptions | None = None
+    ) -> list[str]:
+        """Apply, and interrupt it once a matching request (method, path) is answered. Returns the matching paths."""
         exchange, answered = Client._exchange, list[str]()
 
-        async def die(client: Client, ask: Any) -> Any:
+        async def send_and_interrupt(client: Client, ask: Any) -> Any:
             answer = await exchange(client, ask)
             if at(ask.method, ask.path):
                 answered.append(ask.path)
@@ -89,22 +91,22 @@ class Fleet:
             return answer
 
         with monkeypatch.context() as patch:
-            patch.setattr(Client, "_exchange", die)
+            patch.setattr(Client, "_exchange", send_and_interrupt)
             with suppress(BaseException):
                 flow.apply(self.source, self.connection, options)
         return answered
 
-    def settled(self) -> Plan:
-        """The plan now, which must be empty, twice."""
+    def assert_no_changes(self) -> Plan:
+        """Assert that two plans in a row are empty; return the last one."""
         for _ in range(2):
             plan = self.plan()
             assert not plan.steps, changes(plan)
         return plan
 
-    # --- what the server has
+    # --- reads from the server
 
     def agents(self) -> list[dict[str, Any]]:
-        """Every agent that carries the stack's tag, oldest first; clones, too."""
+        """All agents that carry the stack's tag, oldest first, copies included."""
         params = {"tags": f"lettaform:stack={self.stack}", "limit": 1000, "order": "asc", "show_hidden_agents": True}
         return list(self.raw.get("/v1/agents/", params=params).raise_for_status().json())
 
@@ -113,7 +115,7 @@ class Fleet:
         return dict(found)
 
     def blocks(self) -> list[dict[str, Any]]:
-        """Every block that carries the stack's tag, but for the stack record."""
+        """All blocks that carry the stack's tag, except the stack's state."""
         params = {"tags": f"lettaform:stack={self.stack}", "limit": 1000, "show_hidden_blocks": True}
         found = self.raw.get("/v1/blocks/", params=params).raise_for_status().json()
         return [block for block in found if block["label"] != "lettaform"]
@@ -137,7 +139,7 @@ class Fleet:
         return flow.state_list(self.source, self.connection)
 
     def clear(self) -> None:
-        """Remove whatever the test left."""
+        """Delete everything that the test left."""
         for agent in self.agents():
             for block in agent["blocks"]:
                 self.raw.delete(f"/v1/blocks/{block['id']}")
@@ -151,26 +153,26 @@ class Fleet:
 
 
 def changes(plan: Plan) -> list[tuple[str, str, list[str]]]:
-    """A plan in short: action, address, paths."""
+    """A plan as tuples: action, address, paths of changed fields."""
     return [(c.action, str(c.address), [d.path for d in c.fields_changed]) for c in plan.changes]
 
 
-def moved(plan: Plan) -> list[tuple[str, str]]:
-    """The runtime values of a plan: address, path."""
+def agent_changes(plan: Plan) -> list[tuple[str, str]]:
+    """The values that agents changed, as tuples: address, path."""
     return [(str(runtime.address), runtime.path) for runtime in plan.runtime]
 
 
-def plain(body: Any) -> Any:
-    """An answer without the order of its collections, which 0.16.8 does not keep."""
+def without_order(body: Any) -> Any:
+    """A response body with sorted collections, because 0.16.8 does not keep their order."""
     if isinstance(body, dict):
-        return {key: plain(value) for key, value in body.items()}
+        return {key: without_order(value) for key, value in body.items()}
     if isinstance(body, list):
-        return sorted((plain(item) for item in body), key=repr)
+        return sorted((without_order(item) for item in body), key=repr)
     return body
 
 
-class Wire:
-    """Every request that lettaform sends while it is patched in."""
+class RequestLog:
+    """Records every request that lettaform sends."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self.sent: list[tuple[str, str, Any]] = []
@@ -183,9 +185,9 @@ class Wire:
         monkeypatch.setattr(Client, "_once", record)
 
     def writes(self) -> list[tuple[str, str, Any]]:
-        """What was no GET, and did not merely ask."""
-        return [sent for sent in self.sent if sent[0] != "GET" and not sent[1].endswith(ASKING)]
+        """Requests that write: no GET, and no POST that only reads."""
+        return [sent for sent in self.sent if sent[0] != "GET" and not sent[1].endswith(READ_ONLY_POSTS)]
 
 
-ASKING = ("generate-schema", "passages/search")
-"""Ends of paths that are no GET, and only ask."""
+READ_ONLY_POSTS = ("generate-schema", "passages/search")
+"""Path endings of POST requests that only read."""

@@ -1,4 +1,4 @@
-"""Every example is applied, planned again, and taken away."""
+"""Every example converges on a real server, and destroy removes all of it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 from lettaform import flow
 from lettaform.cli import cli
 from tests.live.conftest import Letta
-from tests.live.fleet import Wire
+from tests.live.fleet import RequestLog
 
 EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/*/lettaform.yaml"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
-def test_an_example_converges_and_leaves_nothing(
+def test_example_converges_and_destroy_removes_all(
     path: Path, letta: Letta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / path.parent.name
@@ -37,9 +37,9 @@ def test_an_example_converges_and_leaves_nothing(
         for _ in range(2):
             again = run("plan", "--detailed-exitcode")
             assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "No changes.")
-        wire = Wire(monkeypatch)
+        requests = RequestLog(monkeypatch)
         assert run("apply", "-y").exit_code == 0
-        assert wire.writes() == []
+        assert requests.writes() == []
         assert run("show").exit_code == 0
     finally:
         assert run("destroy", "-y", "--allow-destroy", "*").exit_code == 0
@@ -47,5 +47,5 @@ def test_an_example_converges_and_leaves_nothing(
     assert flow.state_list(flow.Source(folder), connection) == []
 
 
-def test_there_are_examples() -> None:
+def test_examples_exist() -> None:
     assert {path.parent.name for path in EXAMPLES} >= {"minimal", "shared-memory", "tools"}

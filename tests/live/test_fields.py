@@ -1,7 +1,7 @@
-"""Every line of every kind on a real server: born, changed, drifted, cleared, replaced; and nothing left to plan.
+"""Every field of every kind on a real server: create, update, drift, clear, replace; then an empty plan.
 
-One fleet, one object for each line: each stage is one plan and one apply of all of them, and the tests look at what
-was seen of the line that they are about. A new field needs two example values in VALUES, and no other code.
+One stack has one object per field. Each stage is one plan and one apply of all of them; the tests read what was
+recorded for their field. A new field needs two example values in VALUES and no other code.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def agent(key: str) -> Ref:
     return Ref(Address.of("agents", key))
 
 
-def source(name: str, body: str = "sunny") -> str:
-    """A tool's source; `NAME` is replaced by a name of its own for each line."""
+def tool_source(name: str, body: str = "sunny") -> str:
+    """A tool's source; `NAME` is replaced by a unique name for each field."""
     return f'''def {name}(city: str) -> str:
     """Tell the weather.
 
@@ -72,27 +72,27 @@ def source(name: str, body: str = "sunny") -> str:
 '''
 
 
-def schema(description: str) -> dict[str, Any]:
+def tool_schema(description: str) -> dict[str, Any]:
     city = {"type": "string", "description": "Which city."}
     parameters = {"type": "object", "properties": {"city": city}, "required": ["city"]}
     return {"name": "NAME", "description": description, "parameters": parameters}
 
 
-def rules(kind: str, **more: Any) -> list[dict[str, Any]]:
+def tool_rules(kind: str, **more: Any) -> list[dict[str, Any]]:
     return [{"type": kind, "tool_name": "web_search", **more}]
 
 
 KEY = Secret("literal", "a-key-of-ours")
 MODEL, EMBEDDING, OTHER_MODEL, OTHER_EMBEDDING = "MODEL", "EMBEDDING", "letta/letta-free", "letta/letta-free"
 
-UNTOLD = 'def NAME(city: str) -> str:\n    """Tell the weather."""\n    return "sunny"\n'
+WITHOUT_ARGUMENTS_DOCS = 'def NAME(city: str) -> str:\n    """Tell the weather."""\n    return "sunny"\n'
 ARGUMENTS = {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]}
 
-SCRIPT = str(Path(__file__).with_name("mcp_one.py"))
+SCRIPT = str(Path(__file__).with_name("stdio_mcp.py"))
 
 
 def script(name: str) -> list[str]:
-    """Arguments of an MCP server that offers one tool, of this name."""
+    """Arguments of an MCP server that offers one tool of this name."""
     return [SCRIPT, name]
 
 
@@ -106,30 +106,36 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "agent.agent_type": ("letta_v1_agent", "memgpt_v2_agent"),
     "agent.blocks": ([block("one"), block("two")], [block("two"), block("three")]),
     "agent.tools": ([tool("fld_aux"), tool("web_search")], [tool("web_search"), tool("run_code")]),
-    "agent.tool_rules": (rules("run_first"), rules("exit_loop")),
+    "agent.tool_rules": (tool_rules("run_first"), tool_rules("exit_loop")),
     "agent.tool_rules: children": (
-        rules("constrain_child_tools", children=["run_code"]),
-        rules("parent_last_tool", children=["run_code"]),
+        tool_rules("constrain_child_tools", children=["run_code"]),
+        tool_rules("parent_last_tool", children=["run_code"]),
     ),
     "agent.tool_rules: conditional": (
-        rules("conditional", child_output_mapping={"a": "run_code"}),
-        rules("conditional", child_output_mapping={"a": "run_code"}, default_child="fetch_webpage"),
+        tool_rules("conditional", child_output_mapping={"a": "run_code"}),
+        tool_rules("conditional", child_output_mapping={"a": "run_code"}, default_child="fetch_webpage"),
     ),
     "agent.tool_rules: conditional, strict": (
-        rules("conditional", child_output_mapping={"a": "run_code"}, require_output_mapping=True),
-        rules("conditional", child_output_mapping={"a": "run_code"}, require_output_mapping=False),
+        tool_rules("conditional", child_output_mapping={"a": "run_code"}, require_output_mapping=True),
+        tool_rules("conditional", child_output_mapping={"a": "run_code"}, require_output_mapping=False),
     ),
-    "agent.tool_rules: counted": (rules("max_count_per_step", max_count_limit=1), rules("required_before_exit")),
+    "agent.tool_rules: counted": (
+        tool_rules("max_count_per_step", max_count_limit=1),
+        tool_rules("required_before_exit"),
+    ),
     "agent.tool_rules: first with arguments": (
-        rules("run_first", args={"query": "a"}, prompt_template="First {{ tool_name }}."),
-        rules("run_first", args={"query": "b"}, prompt_template="First {{ tool_name }}."),
+        tool_rules("run_first", args={"query": "a"}, prompt_template="First {{ tool_name }}."),
+        tool_rules("run_first", args={"query": "b"}, prompt_template="First {{ tool_name }}."),
     ),
-    "agent.tool_rules: approval": (rules("requires_approval"), rules("continue_loop")),
+    "agent.tool_rules: approval": (tool_rules("requires_approval"), tool_rules("continue_loop")),
     "agent.tool_rules: first with a template": (
-        rules("run_first", prompt_template="First {{ tool_name }}."),
-        rules("run_first", prompt_template="At first {{ tool_name }}."),
+        tool_rules("run_first", prompt_template="First {{ tool_name }}."),
+        tool_rules("run_first", prompt_template="At first {{ tool_name }}."),
     ),
-    "agent.tool_rules: two": (rules("run_first") + rules("exit_loop"), rules("exit_loop") + rules("run_first")),
+    "agent.tool_rules: two": (
+        tool_rules("run_first") + tool_rules("exit_loop"),
+        tool_rules("exit_loop") + tool_rules("run_first"),
+    ),
     "agent.secrets": ({"FLD_A": Secret("literal", "one-one")}, {"FLD_A": Secret("literal", "two-two")}),
     "agent.secrets: one goes": (
         {"FLD_A": Secret("literal", "one-one"), "FLD_B": Secret("literal", "stays")},
@@ -144,7 +150,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
         {"provider_type": "openai", "temperature": 0.25},
         {"provider_type": "openai", "temperature": 0.5},
     ),
-    "agent.model_settings: beside others": (
+    "agent.model_settings: with others": (
         {"provider_type": "openai", "temperature": 0.25},
         {"provider_type": "openai", "temperature": 0.5},
     ),
@@ -261,15 +267,15 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "block.tags": (["fld-one", "fld-two"], ["fld-two", "fld, three"]),
     "block.metadata": ({"a": 1, "b": {"c": 1}}, {"a": 2, "b": {"c": 1}}),
     "block.project_id": ("project-one", "project-two"),
-    "tool.name": (source("NAME"), source("NAME_anew")),
-    "tool.source": (source("NAME"), source("NAME", "rainy")),
-    "tool.source: with a schema": (source("NAME"), source("NAME", "rainy")),
-    "tool.source: with arguments": (source("NAME"), source("NAME", "rainy")),
-    "tool.source: with another docstring": (source("NAME"), source("NAME").replace("Tell", "Say")),
+    "tool.name": (tool_source("NAME"), tool_source("NAME_anew")),
+    "tool.source": (tool_source("NAME"), tool_source("NAME", "rainy")),
+    "tool.source: with a schema": (tool_source("NAME"), tool_source("NAME", "rainy")),
+    "tool.source: with arguments": (tool_source("NAME"), tool_source("NAME", "rainy")),
+    "tool.source: with another docstring": (tool_source("NAME"), tool_source("NAME").replace("Tell", "Say")),
     "tool.source_type": ("python", "typescript"),
-    "tool.json_schema": (schema("One."), schema("Two.")),
-    "tool.args_json_schema": (schema("One.")["parameters"], {"type": "object", "properties": {}, "required": []}),
-    "tool.args_json_schema: told by nothing else": (schema("One.")["parameters"], ARGUMENTS),
+    "tool.json_schema": (tool_schema("One."), tool_schema("Two.")),
+    "tool.args_json_schema": (tool_schema("One.")["parameters"], {"type": "object", "properties": {}, "required": []}),
+    "tool.args_json_schema: undocumented source": (tool_schema("One.")["parameters"], ARGUMENTS),
     "tool.description": ("One.", "Two."),
     "tool.return_char_limit": (1000, 2000),
     "tool.pip_requirements": ([{"name": "one"}, {"name": "two", "version": "1.0"}], [{"name": "two"}]),
@@ -278,22 +284,24 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "tool.enable_parallel_execution": (True, False),
     "tool.tags": (["fld-one", "fld-two"], ["fld-two", "fld, three"]),
 }
-"""`kind.field`, or `kind.field: of what`, to two values that differ."""
+"""`kind.field` or `kind.field: variant`, to two different values."""
 
 
-def _everything(kind: str, which: int) -> Mapping[str, Any]:
-    """Every line of a kind that a living object can change, but those whose values go with others'."""
-    apart = ("name", "label", "description", "model", "source_type", "folders", "identities")
-    lines = kinds()[kind].attrs().values()
-    names = [line.name for line in lines if not (line.once or line.fixed or line.own or line.attached())]
-    return {name: VALUES[f"{kind}.{name}"][which] for name in names if f"{kind}.{name}" in VALUES and name not in apart}
+def _all_updatable(kind: str, which: int) -> Mapping[str, Any]:
+    """All fields of a kind that an update can change, except those whose values depend on others."""
+    excluded = ("name", "label", "description", "model", "source_type", "folders", "identities")
+    attrs = kinds()[kind].attrs().values()
+    names = [attr.name for attr in attrs if not (attr.once or attr.fixed or attr.own or attr.attached())]
+    return {
+        name: VALUES[f"{kind}.{name}"][which] for name in names if f"{kind}.{name}" in VALUES and name not in excluded
+    }
 
 
-WHOLE = [f"{kind}.description: beside everything" for kind in ("agent", "block", "folder", "tool")]
-VALUES |= {name: VALUES[name.partition(":")[0]] for name in WHOLE}
+WITH_ALL_FIELDS = [f"{kind}.description: with all fields" for kind in ("agent", "block", "folder", "tool")]
+VALUES |= {name: VALUES[name.partition(":")[0]] for name in WITH_ALL_FIELDS}
 VALUES = {name: pair for name, pair in VALUES.items() if not versions.missing(f"values::{name}")}
 
-ELSEWHERE: dict[str, str] = {
+TESTED_ELSEWHERE: dict[str, str] = {
     "agent.archive": "tests/live/test_folders.py",
     "agent.sleeptime": "tests/live/test_sleeptime.py",
     "archive.passages": "tests/live/test_folders.py",
@@ -305,16 +313,16 @@ ELSEWHERE: dict[str, str] = {
     "mcp_server.headers": "tests/live/test_mcp_http.py",
     "tool.mcp": "tests/live/test_mcp.py",
 }
-"""Lines that one request cannot give two values, and where they are tried."""
-ELSEWHERE |= {f"schedule.{name}": "tests/test_cloud.py" for name in kinds()["schedule"].attrs()}
+"""Fields that one request cannot give two values, and the file that tests them."""
+TESTED_ELSEWHERE |= {f"schedule.{name}": "tests/test_cloud.py" for name in kinds()["schedule"].attrs()}
 
-BESIDE: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+OTHER_VALUES: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "agent.max_reasoning_tokens": ({"max_tokens": 4000}, {"max_tokens": 4000}),
     "agent.model: with settings": (
         {"model_settings": {"provider_type": "openai", "temperature": 0.25, "strict": False}},
         {"model_settings": {"provider_type": "openai", "temperature": 0.5, "strict": False}},
     ),
-    "agent.model_settings: beside others": (
+    "agent.model_settings: with others": (
         {"context_window": 20000, "max_tokens": 1000, "parallel_tool_calls": False, "reasoning": False},
         {"context_window": 20000, "max_tokens": 1000, "parallel_tool_calls": False, "reasoning": False},
     ),
@@ -326,35 +334,40 @@ BESIDE: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     ),
     "mcp_server.args": ({"command": SCRIPT}, {"command": SCRIPT}),
     "tool.source: with a schema": (
-        {"json_schema": schema("One."), "description": "One."},
-        {"json_schema": schema("One."), "description": "One."},
+        {"json_schema": tool_schema("One."), "description": "One."},
+        {"json_schema": tool_schema("One."), "description": "One."},
     ),
     "tool.source: with arguments": ({"args_json_schema": ARGUMENTS}, {"args_json_schema": ARGUMENTS}),
-    "tool.args_json_schema: told by nothing else": ({"source": UNTOLD}, {"source": UNTOLD}),
+    "tool.args_json_schema: undocumented source": (
+        {"source": WITHOUT_ARGUMENTS_DOCS},
+        {"source": WITHOUT_ARGUMENTS_DOCS},
+    ),
     "tool.source_type": (
-        {"source": source("NAME"), "json_schema": schema("One.")},
-        {"source": "export function NAME(city: string) { return city }", "json_schema": schema("One.")},
+        {"source": tool_source("NAME"), "json_schema": tool_schema("One.")},
+        {"source": "export function NAME(city: string) { return city }", "json_schema": tool_schema("One.")},
     ),
 }
-"""What must stand beside the two values."""
-BESIDE |= {name: (_everything(name.split(".")[0], 0), _everything(name.split(".")[0], 1)) for name in WHOLE}
+"""Other values that the two values need."""
+OTHER_VALUES |= {
+    name: (_all_updatable(name.split(".")[0], 0), _all_updatable(name.split(".")[0], 1)) for name in WITH_ALL_FIELDS
+}
 
-ALONG: dict[str, frozenset[str]] = {
+CHANGES_WITH: dict[str, frozenset[str]] = {
     "agent.model: with settings": frozenset({"model_settings"}),
     "tool.name": frozenset({"source"}),
     "tool.source_type": frozenset({"source"}),
 }
-"""What a plan shows beside the field that changes."""
-ALONG |= {name: frozenset(BESIDE[name][0]) for name in WHOLE}
+"""Other fields that the plan shows together with the changed one."""
+CHANGES_WITH |= {name: frozenset(OTHER_VALUES[name][0]) for name in WITH_ALL_FIELDS}
 
-UNDRIFTED: Mapping[str, str] = {
+NO_DRIFT: Mapping[str, str] = {
     "agent.tool_rules: approval": "a rule that asks for approval is taken for the server's own, and kept",
     "tool.name": "a rename from outside is another source, json_schema and name at once",
-    "agent.model_settings: beside others": "0.16.8 resets the declared parallel_tool_calls with it",
+    "agent.model_settings: with others": "0.16.8 resets the declared parallel_tool_calls with it",
 }
-"""What cannot be changed behind our back by one PATCH, and why."""
+"""Fields that others cannot change with one PATCH, and why."""
 
-MOVES: Mapping[str, frozenset[str]] = {
+MAY_CHANGE: Mapping[str, frozenset[str]] = {
     "agent.model": frozenset(
         {"context_window", "max_tokens", "model_settings", "parallel_tool_calls", "compaction_settings"}
     ),
@@ -367,22 +380,22 @@ MOVES: Mapping[str, frozenset[str]] = {
     "tool.source_type": frozenset({"json_schema", "description"}),
     "tool.args_json_schema": frozenset({"json_schema", "description"}),
 }
-"""What else may change on the server."""
+"""Other fields that may change on the server."""
 
-FOLLOWS: Mapping[str, frozenset[str]] = {
+DERIVED: Mapping[str, frozenset[str]] = {
     "tool.name": frozenset({"json_schema"}),
     "tool.source: with another docstring": frozenset({"json_schema", "description"}),
     "tool.args_json_schema": frozenset({"json_schema"}),
 }
-"""What else must change: it is derived from the field."""
+"""Other fields that must change, because the server derives them."""
 
 
-# --- the fleet -------------------------------------------------------------------------------------------------------
+# --- the stack -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Case:
-    """One object whose line `field` has first one value and then the other."""
+    """One object whose field `field` gets first one value and then the other."""
 
     name: str
     kind: str
@@ -399,30 +412,30 @@ class Case:
         return self.table.attrs()[self.field]
 
     def at(self, stage: str) -> Mapping[str, Any]:
-        """The object's values in a stage of the journey."""
+        """The object's values in a stage."""
         old, new = self.values
-        if stage == "born" or (self.line.fixed and stage != "replaced"):
+        if stage == "created" or (self.line.fixed and stage != "replaced"):
             return old
-        if stage in ("cleared", "replaced") and self.clears:
+        if stage in ("cleared", "replaced") and self.is_clearable:
             return {**new, self.field: None}
         return new
 
     @property
-    def moves(self) -> set[str]:
+    def changed_fields(self) -> set[str]:
         """The fields that differ between the two values."""
-        return {self.field} | ALONG.get(self.name.replace("own.", "block."), frozenset())
+        return {self.field} | CHANGES_WITH.get(self.name.replace("own.", "block."), frozenset())
 
     @property
-    def changes(self) -> bool:
-        """Whether a living object can get the other value."""
+    def is_updatable(self) -> bool:
+        """Whether an update can write the other value."""
         return not (self.line.once or self.line.fixed)
 
     @property
-    def clears(self) -> bool:
-        return self.changes and self.line.clear is not Never
+    def is_clearable(self) -> bool:
+        return self.is_updatable and self.line.clear is not Never
 
-    def drifted(self, answer: Callable[[Ref], Any]) -> dict[str, Any]:
-        """A request that gives the line its first value again."""
+    def drift_body(self, answer: Callable[[Ref], Any]) -> dict[str, Any]:
+        """A request body that restores the first values."""
         names = [name for name in self.values[0] if self.values[0][name] != self.values[1].get(name)]
         attrs = self.table.attrs()
         lines = [attrs[name] for name in names if attrs[name].write]
@@ -430,18 +443,18 @@ class Case:
 
 
 @dataclass
-class Seen:
-    """What one stage showed of one case. `sent`: bodies of requests; `had` and `has`: live values around the apply."""
+class Observation:
+    """What one stage showed for one case. `sent`: request bodies; `before`, `after`: live values around the apply."""
 
     change: Change | None = None
     problems: list[Problem] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     runtime: list[AgentChange] = field(default_factory=list)
     sent: list[Mapping[str, Any]] = field(default_factory=list)
-    had: Live | None = None
-    has: Live | None = None
+    before: Live | None = None
+    after: Live | None = None
     blocks: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
-    refusal: type[Exception] | None = None
+    error_type: type[Exception] | None = None
 
     @property
     def paths(self) -> set[str]:
@@ -453,27 +466,27 @@ class Seen:
 
 
 def cases(model: str, embedding: str) -> list[Case]:
-    """Every line that VALUES knows, on its own; every line of a block once more, as an agent's own."""
+    """One case per entry of VALUES; block fields twice, also as fields of an agent's own block."""
     handles = {MODEL: model, EMBEDDING: embedding}
     found = []
     for name, values in VALUES.items():
         kind, field = name.partition(":")[0].split(".")
         key = "fld_" + re.sub(r"\W+", "_", name if kind in ("provider", "mcp_server") else name.partition(".")[2])
-        address = Address(kinds()[kind].section, key)
-        found.append(Case(name, kind, field, address, _pair(name, kind, field, key, values, handles)))
+        address = Address.of(kinds()[kind].section, key)
+        found.append(Case(name, kind, field, address, _value_pair(name, kind, field, key, values, handles)))
         if kind == "block":
             owned = Address.of("agents", "fld_owner").part("memory", key)
             found.append(Case(name.replace("block", "own"), kind, field, owned, found[-1].values))
     return found
 
 
-def _pair(
+def _value_pair(
     name: str, kind: str, field: str, key: str, values: tuple[Any, Any], handles: Mapping[str, str]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     base: Mapping[str, Any] = {
         "agent": {"name": key, "model": handles[MODEL], "embedding": handles[EMBEDDING], "include_base_tools": False},
         "block": {"label": key, "value": "Nothing."},
-        "tool": {"source": source("NAME")},
+        "tool": {"source": tool_source("NAME")},
         "archive": {"name": key},
         "folder": {"name": key, "embedding": handles[EMBEDDING]},
         "group": {"description": key, "type": "round_robin", "agents": [agent("m_one")]},
@@ -483,12 +496,12 @@ def _pair(
         "provider": {"name": key, "provider_type": "openai", "api_key": KEY, "base_url": "http://127.0.0.1:9/v1"},
     }[kind]
     field = {"tool.name": "source"}.get(name, field)
-    beside = BESIDE.get(name, ({}, {}))
-    old, new = ({**base, **more, field: value} for more, value in zip(beside, values, strict=True))
-    return _named(kind, key, old, handles), _named(kind, key, new, handles)
+    others = OTHER_VALUES.get(name, ({}, {}))
+    old, new = ({**base, **more, field: value} for more, value in zip(others, values, strict=True))
+    return _with_names(kind, key, old, handles), _with_names(kind, key, new, handles)
 
 
-def _named(kind: str, key: str, values: Mapping[str, Any], handles: Mapping[str, str]) -> Mapping[str, Any]:
+def _with_names(kind: str, key: str, values: Mapping[str, Any], handles: Mapping[str, str]) -> Mapping[str, Any]:
     def filled(value: Any) -> Any:
         if isinstance(value, Mapping):
             return {name: filled(item) for name, item in value.items()}
@@ -501,77 +514,77 @@ def _named(kind: str, key: str, values: Mapping[str, Any], handles: Mapping[str,
 
 
 def manifest(cases: list[Case], stage: str) -> Manifest:
-    """The fleet, as it is wanted in a stage."""
+    """The manifest of a stage."""
     objects: dict[Address, Desired] = {}
 
-    def want(address: Address, kind: str, values: Mapping[str, Any], **more: Any) -> None:
+    def declare(address: Address, kind: str, values: Mapping[str, Any], **more: Any) -> None:
         objects[address] = Desired(address, kind, values, HERE, **more)
 
     for key in ("one", "two", "three"):
-        want(Address.of("blocks", key), "block", {"label": key, "value": key}, policies={"value": "enforce"})
-    want(Address.of("tools", "fld_aux"), "tool", {"source": source("fld_aux"), "name": "fld_aux"})
+        declare(Address.of("blocks", key), "block", {"label": key, "value": key}, policies={"value": "enforce"})
+    declare(Address.of("tools", "fld_aux"), "tool", {"source": tool_source("fld_aux"), "name": "fld_aux"})
     for key in ("web_search", "run_code"):
-        want(Address.of("tools", key), "tool", {}, external=External(name=key))
+        declare(Address.of("tools", key), "tool", {}, external=External(name=key))
     for key in ("one", "two", "three"):
         values = {
             "name": f"fld-{key}",
-            "embedding": next(c.at("born")["embedding"] for c in cases if c.kind == "folder"),
+            "embedding": next(c.at("created")["embedding"] for c in cases if c.kind == "folder"),
         }
-        want(Address.of("folders", key), "folder", values)
+        declare(Address.of("folders", key), "folder", values)
         values = {"identifier_key": f"fld-{key}", "name": key, "identity_type": "user"}
-        want(Address.of("identities", key), "identity", values)
-    model = next(case.at("born")["model"] for case in cases if case.kind == "agent")
+        declare(Address.of("identities", key), "identity", values)
+    model = next(case.at("created")["model"] for case in cases if case.kind == "agent")
     for key in ("m_one", "m_two", "m_three", "m_four", "m_five", "m_six"):
-        want(Address.of("agents", key), "agent", {"name": key, "model": model, "include_base_tools": False})
+        declare(Address.of("agents", key), "agent", {"name": key, "model": model, "include_base_tools": False})
         for label in ("human", "notes"):
-            want(Address.of("agents", key).part("memory", label), "block", {"label": label, "value": "Nothing."})
-    keeper = next(case.at("born") for case in cases if case.kind == "agent")
-    want(Address.of("agents", "fld_owner"), "agent", {**keeper, "name": "fld_owner"})
+            declare(Address.of("agents", key).part("memory", label), "block", {"label": label, "value": "Nothing."})
+    owner_values = next(case.at("created") for case in cases if case.kind == "agent")
+    declare(Address.of("agents", "fld_owner"), "agent", {**owner_values, "name": "fld_owner"})
     for case in cases:
         values = case.at(stage)
         if case.line.fixed and case.kind == "agent":
             values = {"blocks": [block("one")], **values}
-            want(case.address.part("memory", "human"), "block", {"label": "human", "value": "Ada."})
+            declare(case.address.part("memory", "human"), "block", {"label": "human", "value": "Ada."})
         policies = {"value": "enforce"} if case.kind == "block" else {}
-        want(case.address, case.kind, values, policies=policies)
+        declare(case.address, case.kind, values, policies=policies)
     return Manifest(STACK, objects)
 
 
-# --- the journey -----------------------------------------------------------------------------------------------------
+# --- the stages ------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Log:
-    """What each stage of a journey showed of each case, and `others`: what it planned beside them."""
+    """What each stage showed for each case. `others`: what it planned outside the cases."""
 
     cases: Mapping[str, Case]
-    seen: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    observed: dict[tuple[str, str], Observation] = field(default_factory=dict)
     others: dict[str, list[str]] = field(default_factory=dict)
 
-    def nothing(self, stage: str, name: str) -> None:
-        """Hold that a plan had nothing to do with a case."""
-        seen = self.seen[stage, name]
-        assert (seen.change, seen.problems, seen.runtime) == (None, [], [])
+    def assert_no_change(self, stage: str, name: str) -> None:
+        """Assert that a plan did not change a case."""
+        observed = self.observed[stage, name]
+        assert (observed.change, observed.problems, observed.runtime) == (None, [], [])
 
 
-class Journey:
-    """The fleet's way through every stage, written down in a Log."""
+class Run:
+    """Runs all stages and records them in a Log."""
 
     def __init__(self, url: str, token: str | None, folder: Path, cases: list[Case]) -> None:
         self.cases = {case.address: case for case in cases}
-        self.source, self.connection = flow.Source(folder), flow.Connection(url, token)
+        self.tool_source, self.connection = flow.Source(folder), flow.Connection(url, token)
         self.http = httpx.Client(base_url=url, headers=_bearer(token), timeout=60)
         self.log = Log({case.name: case for case in cases})
         self.wanted = Manifest(STACK, {})
-        self.stillborn: set[Address] = set()
+        self.refused: set[Address] = set()
         self.bodies: list[tuple[str, Mapping[str, Any]]] = []
 
     def run(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(flow, "read", lambda source: self.wanted)
-        patch.setattr(Client, "send", _overheard(Client.send, self.bodies))
-        self.stage("born", "born", apply=True)
-        self.stage("born, again", "born")
-        self.stage("born, once more", "born")
+        patch.setattr(flow, "read", lambda tool_source: self.wanted)
+        patch.setattr(Client, "send", _recording(Client.send, self.bodies))
+        self.stage("created", "created", apply=True)
+        self.stage("created, again", "created")
+        self.stage("created, third plan", "created")
         self.stage("changed", "changed", apply=True)
         self.stage("changed, again", "changed")
         self.drift()
@@ -579,72 +592,72 @@ class Journey:
         self.stage("drifted, again", "changed")
         self.stage("cleared", "cleared", apply=True)
         self.stage("cleared, again", "cleared")
-        self.stage("unconsented", "replaced")
+        self.stage("without consent", "replaced")
         self.stage("replaced", "replaced", apply=True, options=PlanOptions(allow_destroy=("*",)))
         self.stage("replaced, again", "replaced")
 
     def stage(self, name: str, values: str, *, apply: bool = False, options: PlanOptions | None = None) -> None:
-        """Plan, and apply if told so; a case of which the plan complains is left out and noted."""
-        seen = {address: Seen() for address in self.cases}
-        self.log.seen |= {(name, self.cases[address].name): each for address, each in seen.items()}
+        """Plan, and apply if asked. A case that the plan refuses is left out and recorded."""
+        observed = {address: Observation() for address in self.cases}
+        self.log.observed |= {(name, self.cases[address].name): each for address, each in observed.items()}
         before = self.live() if apply else {}
         self.bodies.clear()
-        plan, report = self.attempt(values, seen, apply, options or PlanOptions())
+        plan, report = self.attempt(values, observed, apply, options or PlanOptions())
         after = self.live() if apply else {}
         for change in plan.changes:
             case = self.cases.get(change.address)
             if case is not None:
-                seen[change.address].change = change
+                observed[change.address].change = change
             elif not apply:
                 self.log.others.setdefault(name, []).append(f"{change.action} {change.address}")
         for runtime in plan.runtime:
-            if runtime.address in seen:
-                seen[runtime.address].runtime.append(runtime)
+            if runtime.address in observed:
+                observed[runtime.address].runtime.append(runtime)
         for outcome in report.outcomes if report else ():
-            if outcome.error is not None and outcome.step.address in seen:
-                seen[outcome.step.address].errors.append(str(outcome.error))
+            if outcome.error is not None and outcome.step.address in observed:
+                observed[outcome.step.address].errors.append(str(outcome.error))
             elif outcome.status != "done":
-                told = f"{outcome.step.key}: {outcome.status} {outcome.error or outcome.because}"
-                self.log.others.setdefault(name, []).append(told)
-        for address, each in seen.items():
-            each.had, each.has = before.get(address), after.get(address)
-            ids = {live.id for live in (each.had, each.has) if live}
+                message = f"{outcome.step.key}: {outcome.status} {outcome.error or outcome.because}"
+                self.log.others.setdefault(name, []).append(message)
+        for address, each in observed.items():
+            each.before, each.after = before.get(address), after.get(address)
+            ids = {live.id for live in (each.before, each.after) if live}
             claim = f"lettaform:addr={address}"
             each.sent = [body for id, body in self.bodies if id in ids]
             each.sent += [
                 part for _, body in self.bodies for part in body.get("memory_blocks", ()) if claim in part["tags"]
             ]
-            each.blocks = (self.hung(before, each.had), self.hung(after, each.has))
+            each.blocks = (self.block_ids(before, each.before), self.block_ids(after, each.after))
 
     def attempt(
-        self, values: str, seen: dict[Address, Seen], apply: bool, options: PlanOptions
+        self, values: str, observed: dict[Address, Observation], apply: bool, options: PlanOptions
     ) -> tuple[Plan, Report | None]:
-        left_out = set(self.stillborn)
+        left_out = set(self.refused)
         while True:
             self.wanted = manifest([case for case in self.cases.values() if case.address not in left_out], values)
             try:
                 if apply:
-                    return flow.apply(self.source, self.connection, options)
-                return flow.plan(self.source, self.connection, options), None
+                    return flow.apply(self.tool_source, self.connection, options)
+                return flow.plan(self.tool_source, self.connection, options), None
             except PlanError as error:
                 addresses = {Address.parse(each.address) for each in error.problems if each.address}
                 if not addresses - left_out:
                     raise
                 for problem in error.problems:
                     where = Address.parse(problem.address or "")
-                    if where in seen:
-                        seen[where].problems.append(problem)
-                        seen[where].refusal = type(error)
+                    if where in observed:
+                        observed[where].problems.append(problem)
+                        observed[where].error_type = type(error)
                 left_out |= addresses
-                self.stillborn |= addresses if values == "born" else set()
+                self.refused |= addresses if values == "created" else set()
 
     def drift(self) -> None:
-        """Give every line its first value back, behind our back."""
+        """Restore the first value of every field, without lettaform."""
         live = self.live()
         for address, case in self.cases.items():
-            if not case.changes or address not in live or case.name in UNDRIFTED:
+            if not case.is_updatable or address not in live or case.name in NO_DRIFT:
                 continue
-            body = case.drifted(lambda ref: live[ref.address].id)
+            body = case.drift_body(lambda ref: live[ref.address].id)
             path = f"{case.table.path}{live[address].id}"
             now = self.http.get(path).raise_for_status().json()
             body = body if case.kind in ("agent", "tool") else dict(case.table.encode(body, now))
@@ -652,21 +665,21 @@ class Journey:
                 body["tags"] += [tag for tag in now["tags"] if tag.startswith("lettaform:")]
             if "metadata" in body:
                 body["metadata"] |= {"lettaform": now["metadata"]["lettaform"]}
-            if "tool_rules" in body:  # 0.16.8 takes rules that differ in their arguments alone for the same
+            if "tool_rules" in body:  # 0.16.8 treats rules that differ only in their arguments as equal
                 self.http.patch(path, json={"tool_rules": []}).raise_for_status()
             answer = self.http.patch(path, json=body)
             assert answer.is_success, f"{case.name}: {answer.text}"
 
     def live(self) -> dict[Address, Live]:
-        """What is live, by address."""
-        return {live.address: live for live in flow.show(self.source, self.connection) if live.address}
+        """The live objects, by address."""
+        return {live.address: live for live in flow.show(self.tool_source, self.connection) if live.address}
 
-    def hung(self, observed: Mapping[Address, Live], live: Live | None) -> frozenset[str]:
-        """The ids of the blocks that hang on an agent."""
+    def block_ids(self, live_objects: Mapping[Address, Live], live: Live | None) -> frozenset[str]:
+        """The ids of the blocks that are attached to an agent."""
         return frozenset(live.values.get("blocks") or ()) if live else frozenset()
 
     def clean(self) -> None:
-        """Delete the fleet, whatever became of it."""
+        """Delete everything that the run created."""
         for path in ("/v1/agents/", "/v1/blocks/"):
             shown = {"tags": f"lettaform:stack={STACK}", "limit": 1000}
             shown |= {"show_hidden_agents": True, "show_hidden_blocks": True}
@@ -675,13 +688,13 @@ class Journey:
         for body in self.http.get("/v1/tools/", params={"limit": 1000}).raise_for_status().json():
             if f"lettaform:stack={STACK}" in body["tags"]:
                 self.http.delete(f"/v1/tools/{body['id']}")
-        for path, name in NAMED:
+        for path, name in FOUND_BY_NAME:
             for body in self.http.get(path, params={"limit": 1000}).raise_for_status().json():
                 if body[name].startswith("fld") or f"{STACK} " in (body.get("description") or ""):
                     self.http.delete(f"{path}{body['id']}")
 
 
-NAMED = (
+FOUND_BY_NAME = (
     ("/v1/groups/", "description"),
     ("/v1/mcp-servers/", "server_name"),
     ("/v1/folders/", "name"),
@@ -695,11 +708,11 @@ def _bearer(token: str | None) -> dict[str, str]:
     return {"User-Agent": "lettaform-test", **({"Authorization": f"Bearer {token}"} if token else {})}
 
 
-def _overheard(send: Callable[..., Any], bodies: list[tuple[str, Mapping[str, Any]]]) -> Callable[..., Any]:
-    async def listen(client: Client, method: str, path: str, **told: Any) -> Any:
-        answer = await send(client, method, path, **told)
-        if isinstance(told.get("body"), Mapping) and isinstance(answer, Mapping) and "id" in answer:
-            bodies.append((answer["id"], told["body"]))
+def _recording(send: Callable[..., Any], bodies: list[tuple[str, Mapping[str, Any]]]) -> Callable[..., Any]:
+    async def listen(client: Client, method: str, path: str, **options: Any) -> Any:
+        answer = await send(client, method, path, **options)
+        if isinstance(options.get("body"), Mapping) and isinstance(answer, Mapping) and "id" in answer:
+            bodies.append((answer["id"], options["body"]))
         return answer
 
     return listen
@@ -707,27 +720,27 @@ def _overheard(send: Callable[..., Any], bodies: list[tuple[str, Mapping[str, An
 
 @pytest.fixture(scope="module")
 def log(letta: Any, tmp_path_factory: pytest.TempPathFactory) -> Log:
-    """One journey for a test run: of its workers the first makes it, and the others read what it wrote down."""
-    told = Path(os.environ["LETTAFORM_TEST_RUN"]) / "fields"
-    told.parent.mkdir(exist_ok=True)
-    with told.with_suffix(".lock").open("w") as lock:
+    """One run for the whole test session: the first pytest worker makes it, the others read its saved log."""
+    saved = Path(os.environ["LETTAFORM_TEST_RUN"]) / "fields"
+    saved.parent.mkdir(exist_ok=True)
+    with saved.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.exists():
-            told.write_bytes(pickle.dumps(_travel(letta, tmp_path_factory.mktemp("fields"))))
-    found: Log = pickle.loads(told.read_bytes())
+        if not saved.exists():
+            saved.write_bytes(pickle.dumps(_run_stages(letta, tmp_path_factory.mktemp("fields"))))
+    found: Log = pickle.loads(saved.read_bytes())
     return found
 
 
-def _travel(letta: Any, folder: Path) -> Log:
-    journey = Journey(letta.url, letta.password, folder, cases(letta.model, letta.embedding))
-    journey.clean()
+def _run_stages(letta: Any, folder: Path) -> Log:
+    run_ = Run(letta.url, letta.password, folder, cases(letta.model, letta.embedding))
+    run_.clean()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            journey.run(patch)
+            run_.run(patch)
     finally:
-        journey.clean()
-        journey.http.close()
-    return journey.log
+        run_.clean()
+        run_.http.close()
+    return run_.log
 
 
 # --- the tests -------------------------------------------------------------------------------------------------------
@@ -736,168 +749,170 @@ LINES = [f"{kind}.{name}" for kind, table in kinds().items() for name in table.a
 NAMES = [*VALUES, *(name.replace("block", "own") for name in VALUES if name.startswith("block."))]
 
 
-def _line(name: str) -> Attr:
+def _attr(name: str) -> Attr:
     kind, field = name.partition(":")[0].replace("own.", "block.").split(".")
     return kinds()[kind].attrs()[field]
 
 
 def every(wanted: Callable[[Attr], bool] = lambda line: True) -> Any:
-    """The names of cases, for a test."""
-    return pytest.mark.parametrize("name", [name for name in NAMES if wanted(_line(name))])
+    """Parametrize a test with the names of cases."""
+    return pytest.mark.parametrize("name", [name for name in NAMES if wanted(_attr(name))])
 
 
 def every_stage() -> Any:
-    """The names of cases that live on, and each stage that writes to them."""
-    names = [name for name in NAMES if not _line(name).fixed]
+    """Parametrize a test with the cases that can be updated, and each stage that writes to them."""
+    names = [name for name in NAMES if not _attr(name).fixed]
     pairs = [(name, stage) for stage in ("changed", "drifted", "cleared") for name in names]
     return pytest.mark.parametrize(("name", "stage"), pairs)
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_every_line_has_two_values_to_be_tried_with(name: str) -> None:
-    if _line(name).own:
+def test_every_field_has_two_values(name: str) -> None:
+    if _attr(name).own:
         pytest.skip("its values are objects of their own: the cases `own.*`")
-    if name in ELSEWHERE:
+    if name in TESTED_ELSEWHERE:
         assert name not in VALUES
-        assert (Path(__file__).parents[2] / ELSEWHERE[name]).exists()
+        assert (Path(__file__).parents[2] / TESTED_ELSEWHERE[name]).exists()
         return
     assert name in VALUES, f"give `{name}` two values in VALUES of {Path(__file__).name}"
     old, new = VALUES[name]
     assert old != new
 
 
-def test_every_case_is_about_a_line() -> None:
-    assert {name.partition(":")[0] for name in (*VALUES, *MOVES)} <= set(LINES)
-    assert {*BESIDE, *ALONG, *UNDRIFTED, *FOLLOWS} <= set(NAMES)
+def test_every_case_names_a_field() -> None:
+    assert {name.partition(":")[0] for name in (*VALUES, *MAY_CHANGE)} <= set(LINES)
+    assert {*OTHER_VALUES, *CHANGES_WITH, *NO_DRIFT, *DERIVED} <= set(NAMES)
 
 
 @every()
-def test_what_is_born_is_not_planned_again(log: Log, name: str) -> None:
-    case, seen = log.cases[name], log.seen["born", name]
-    assert (seen.problems, seen.errors) == ([], [])
-    assert seen.change is not None
-    assert seen.change.action == "create"
+def test_created_object_is_not_planned_again(log: Log, name: str) -> None:
+    case, observed = log.cases[name], log.observed["created", name]
+    assert (observed.problems, observed.errors) == ([], [])
+    assert observed.change is not None
+    assert observed.change.action == "create"
     line = case.table.attrs()["source" if name == "tool.name" else case.field]
     within = {"group": "manager_config", "mcp_server": "config"}.get(case.kind, line.write)
-    assert line.query or [body for body in seen.sent if line.write in body or within in body]
-    log.nothing("born, again", name)
-    log.nothing("born, once more", name)
+    assert line.query or [body for body in observed.sent if line.write in body or within in body]
+    log.assert_no_change("created, again", name)
+    log.assert_no_change("created, third plan", name)
 
 
 @every(lambda line: not (line.once or line.fixed))
-def test_a_change_is_shown_alone_written_and_not_planned_again(log: Log, name: str) -> None:
-    seen = log.seen["changed", name]
-    assert (seen.problems, seen.errors) == ([], [])
-    assert seen.change is not None
-    assert seen.change.action == "update"
-    assert seen.fields == log.cases[name].moves
-    log.nothing("changed, again", name)
+def test_change_is_shown_alone_and_applied(log: Log, name: str) -> None:
+    observed = log.observed["changed", name]
+    assert (observed.problems, observed.errors) == ([], [])
+    assert observed.change is not None
+    assert observed.change.action == "update"
+    assert observed.fields == log.cases[name].changed_fields
+    log.assert_no_change("changed, again", name)
 
 
 @every(lambda line: line.once)
-def test_what_matters_at_birth_alone_is_never_compared(log: Log, name: str) -> None:
-    log.nothing("changed", name)
+def test_create_only_field_is_never_compared(log: Log, name: str) -> None:
+    log.assert_no_change("changed", name)
 
 
 @every(lambda line: not (line.once or line.fixed) and line.read is not None)
-def test_drift_is_told_and_written_back(log: Log, name: str) -> None:
-    if name in UNDRIFTED:
-        pytest.skip(UNDRIFTED[name])
-    seen, case = log.seen["drifted", name], log.cases[name]
-    assert (seen.problems, seen.errors) == ([], [])
-    assert seen.change is not None
-    # what cannot be read cannot be seen to drift
-    assert seen.fields == {field for field in case.moves if case.table.attrs()[field].read}
-    # a secret leaves no digest behind: who moved it cannot be told
-    for difference in seen.change.fields_changed:
+def test_drift_is_shown_and_corrected(log: Log, name: str) -> None:
+    if name in NO_DRIFT:
+        pytest.skip(NO_DRIFT[name])
+    observed, case = log.observed["drifted", name], log.cases[name]
+    assert (observed.problems, observed.errors) == ([], [])
+    assert observed.change is not None
+    # drift of a write-only field is not visible
+    assert observed.fields == {field for field in case.changed_fields if case.table.attrs()[field].read}
+    # the server stores no digest of a secret, so lettaform cannot know who changed it
+    for difference in observed.change.fields_changed:
         assert difference.reason == ("manifest" if difference.secret else "drift"), difference.path
-    log.nothing("drifted, again", name)
+    log.assert_no_change("drifted, again", name)
 
 
 @every(lambda line: not (line.once or line.fixed) and line.clear is not Never)
-def test_null_clears(log: Log, name: str) -> None:
-    seen, case = log.seen["cleared", name], log.cases[name]
-    assert (seen.problems, seen.errors) == ([], [])
-    assert seen.fields == {case.field}
-    assert seen.has is not None
-    assert case.line.clear is None or not seen.has.values[case.field]
-    log.nothing("cleared, again", name)
+def test_null_clears_field(log: Log, name: str) -> None:
+    observed, case = log.observed["cleared", name], log.cases[name]
+    assert (observed.problems, observed.errors) == ([], [])
+    assert observed.fields == {case.field}
+    assert observed.after is not None
+    assert case.line.clear is None or not observed.after.values[case.field]
+    log.assert_no_change("cleared, again", name)
 
 
 @every(lambda line: line.fixed)
-def test_what_cannot_change_is_replaced_and_what_is_precious_with_consent_alone(log: Log, name: str) -> None:
-    refused, seen, case = log.seen["unconsented", name], log.seen["replaced", name], log.cases[name]
+def test_immutable_field_replaces_object_with_consent(log: Log, name: str) -> None:
+    refused, observed, case = log.observed["without consent", name], log.observed["replaced", name], log.cases[name]
     if case.table.precious:
-        assert refused.refusal is Guarded
+        assert refused.error_type is Guarded
         assert [f"--allow-destroy '{case.address}'" in (problem.hint or "") for problem in refused.problems] == [True]
     else:
         assert refused.problems == []
-    assert seen.change is not None
-    assert (seen.change.action, seen.fields, seen.errors) == ("replace", {case.field}, [])
-    assert seen.had is not None
-    assert seen.has is not None
-    assert seen.had.id != seen.has.id or case.kind == "provider", "0.16.8 gives a provider its old id again"
-    assert seen.blocks[0] == seen.blocks[1]
-    assert seen.blocks[0] or case.kind != "agent", "an agent keeps its blocks"
-    log.nothing("replaced, again", name)
+    assert observed.change is not None
+    assert (observed.change.action, observed.fields, observed.errors) == ("replace", {case.field}, [])
+    assert observed.before is not None
+    assert observed.after is not None
+    assert observed.before.id != observed.after.id or case.kind == "provider", (
+        "0.16.8 gives a provider its old id again"
+    )
+    assert observed.blocks[0] == observed.blocks[1]
+    assert observed.blocks[0] or case.kind != "agent", "an agent keeps its blocks"
+    log.assert_no_change("replaced, again", name)
 
 
-ALONG_WITH: Mapping[tuple[str, str], str] = {
+ALSO_WRITTEN: Mapping[tuple[str, str], str] = {
     ("provider", "api_key"): "the server wants it in each PATCH",
     ("group", "manager_config"): "holds several lines; that none of them moves is a test of its own",
     ("mcp_server", "config"): "as manager_config",
 }
-"""What is written beside what is shown, and why."""
+"""Properties that a request contains although the plan does not show them, and why."""
 
 
 @every_stage()
-def test_only_what_is_shown_is_written(log: Log, name: str, stage: str) -> None:
-    """Beside it: the mark, and as they were, what goes with it in one request."""
-    seen, case = log.seen[stage, name], log.cases[name]
+def test_only_shown_fields_are_written(log: Log, name: str, stage: str) -> None:
+    """Exceptions: the mark, and unchanged fields that the server wants in the same request."""
+    observed, case = log.observed[stage, name], log.cases[name]
     lines = {line.write: line for line in case.table.attrs().values() if line.write}
-    groups = {case.table.attrs()[field].group for field in seen.fields} - {None}
-    for key, value in [item for body in seen.sent for item in body.items()]:
-        if key in ("tags", "metadata") or (case.kind, key) in ALONG_WITH or lines[key].name in seen.fields:
+    groups = {case.table.attrs()[field].group for field in observed.fields} - {None}
+    for key, value in [item for body in observed.sent for item in body.items()]:
+        if key in ("tags", "metadata") or (case.kind, key) in ALSO_WRITTEN or lines[key].name in observed.fields:
             continue
         line = lines[key]
         assert line.group in groups or case.table.verb == "PUT", f"{key} is written and not shown"
-        if line.name not in MOVES.get(_plainly(name), ()) and line.read is not None:
-            assert seen.had is not None
-            assert _same(case.table, line, value, seen.had.values[line.name]), f"{key} is changed and not shown"
+        if line.name not in MAY_CHANGE.get(_without_variant(name), ()) and line.read is not None:
+            assert observed.before is not None
+            assert _same(case.table, line, value, observed.before.values[line.name]), f"{key} is changed and not shown"
 
 
 @every_stage()
-def test_nothing_else_moves(log: Log, name: str, stage: str) -> None:
-    seen, case = log.seen[stage, name], log.cases[name]
-    assert seen.had is not None
-    assert seen.has is not None
-    moved = {
+def test_nothing_else_changes(log: Log, name: str, stage: str) -> None:
+    observed, case = log.observed[stage, name], log.cases[name]
+    assert observed.before is not None
+    assert observed.after is not None
+    changed = {
         line.name
         for line in case.table.attrs().values()
-        if line.name in seen.had.values
-        and not _same(case.table, line, seen.had.values[line.name], seen.has.values[line.name])
+        if line.name in observed.before.values
+        and not _same(case.table, line, observed.before.values[line.name], observed.after.values[line.name])
     }
-    assert moved <= seen.fields | {case.field} | MOVES.get(_plainly(name), frozenset())
+    assert changed <= observed.fields | {case.field} | MAY_CHANGE.get(_without_variant(name), frozenset())
 
 
-@pytest.mark.parametrize("name", FOLLOWS)
-def test_what_is_derived_follows(log: Log, name: str) -> None:
-    seen = log.seen["changed", name]
-    assert seen.had is not None
-    assert seen.has is not None
-    assert [field for field in FOLLOWS[name] if seen.had.values[field] == seen.has.values[field]] == []
+@pytest.mark.parametrize("name", DERIVED)
+def test_derived_fields_follow(log: Log, name: str) -> None:
+    observed = log.observed["changed", name]
+    assert observed.before is not None
+    assert observed.after is not None
+    assert [field for field in DERIVED[name] if observed.before.values[field] == observed.after.values[field]] == []
 
 
-def test_nothing_beside_the_fleet_is_planned(log: Log) -> None:
+def test_nothing_outside_the_cases_is_planned(log: Log) -> None:
     assert log.others == {}
 
 
-def _plainly(name: str) -> str:
+def _without_variant(name: str) -> str:
     return name.partition(":")[0]
 
 
 def _same(table: type[Kind], line: Attr, sent: Any, live: Any) -> bool:
-    """Whether a live value is what was sent; of a map, what was sent of it."""
+    """Whether a live value equals what was sent; for a map, the keys that were sent."""
     sent, live = table.normal(line.name, sent), table.normal(line.name, live)
     if line.partial and isinstance(sent, Mapping) and isinstance(live, Mapping):
         return all(live.get(key) == value for key, value in sent.items() if value is not None)

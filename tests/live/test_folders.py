@@ -1,4 +1,4 @@
-"""Files of folders and passages of archives: sent once, compared by content, and others' left alone."""
+"""Files of folders and passages of archives: uploaded once, compared by content; foreign ones are kept."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lettaform.backend.v1 import contents
 from lettaform.errors import ManifestError, PlanError
 from lettaform.model import Event, Plan, PlanOptions
 from lettaform.values import Item
-from tests.live.fleet import Fleet, Wire, changes
+from tests.live.fleet import Fleet, RequestLog, changes
 
 TOOLS = {"open_files", "grep_files", "semantic_search_files"}
 
 
 def manifest(fleet: Fleet, embedding: str, **more: str) -> None:
     """A folder with every document, an archive with two passages, and an agent that has both."""
-    told = {"files": '["docs/**/*.md"]', "passages": "[One., {text: Two., tags: [t], metadata: {year: 2024}}]"} | more
+    fields = {"files": '["docs/**/*.md"]', "passages": "[One., {text: Two., tags: [t], metadata: {year: 2024}}]"} | more
     fleet.write(
         f"""
-        folders: {{manuals: {{name: {fleet.stack}, embedding: {embedding}, files: {told["files"]}}}}}
-        archives: {{notes: {{embedding: {embedding}, passages: {told["passages"]}}}}}
+        folders: {{manuals: {{name: {fleet.stack}, embedding: {embedding}, files: {fields["files"]}}}}}
+        archives: {{notes: {{embedding: {embedding}, passages: {fields["passages"]}}}}}
         agents: {{ann: {{include_base_tools: false, folders: [manuals], archive: notes}}}}
         """
     )
@@ -35,7 +35,7 @@ def manifest(fleet: Fleet, embedding: str, **more: str) -> None:
 
 @pytest.fixture
 def library(fleet: Fleet, letta: Any) -> Any:
-    """What stands there when everything is applied; removed afterwards."""
+    """The manifest above, applied; deleted afterwards."""
     document(fleet, "a.md", "# A\n")
     document(fleet, "deep/b.md", "# B\n")
     manifest(fleet, letta.embedding)
@@ -50,31 +50,31 @@ def document(fleet: Fleet, name: str, text: str) -> None:
 
 
 def build(fleet: Fleet, **options: Any) -> None:
-    """Apply what another test shows to be settled."""
+    """Apply, for tests that do not need to check the plan after it."""
     _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options))
     assert report is not None
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
 
-def sent(wire: Wire) -> list[str]:
-    """What was uploaded: of each upload, the folder."""
-    return [path.split("/")[3] for _, path, _ in wire.writes() if path.endswith("/upload")]
+def uploads(requests: RequestLog) -> list[str]:
+    """The folder of each upload."""
+    return [path.split("/")[3] for _, path, _ in requests.writes() if path.endswith("/upload")]
 
 
-def the(fleet: Fleet, kind: str) -> str:
+def object_id(fleet: Fleet, kind: str) -> str:
     (found,) = [live.id for live in fleet.state() if live.kind == kind]
     return found
 
 
 def files(fleet: Fleet) -> dict[str, dict[str, Any]]:
     asked = {"include_content": True, "limit": 100}
-    found = fleet.raw.get(f"/v1/folders/{the(fleet, 'folder')}/files", params=asked).raise_for_status().json()
+    found = fleet.raw.get(f"/v1/folders/{object_id(fleet, 'folder')}/files", params=asked).raise_for_status().json()
     assert len({each["original_file_name"] for each in found}) == len(found), "twins"
     return {each["original_file_name"]: each for each in found}
 
 
 def passages(fleet: Fleet) -> list[tuple[str, str]]:
-    asked = {"archive_id": the(fleet, "archive"), "limit": 100}
+    asked = {"archive_id": object_id(fleet, "archive"), "limit": 100}
     found = fleet.raw.post("/v1/passages/search", json=asked).raise_for_status().json()
     return sorted((each["passage"]["text"], each["passage"]["id"]) for each in found)
 
@@ -83,34 +83,34 @@ def tools(fleet: Fleet) -> set[str]:
     return {tool["name"] for tool in fleet.agent("ann")["tools"]}
 
 
-def test_everything_is_there_and_stays(library: Fleet) -> None:
+def test_apply_uploads_everything_and_converges(library: Fleet) -> None:
     library.apply()
     assert {name: file["content"] for name, file in files(library).items()} == {"a.md": "# A\n", "deep__b.md": "# B\n"}
     assert [text for text, _ in passages(library)] == ["One.", "Two."]
     assert tools(library) == TOOLS
 
 
-def test_a_changed_file_alone_is_sent_again(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_changed_file_is_uploaded_again(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     library.apply()
     before = files(library)
     document(library, "a.md", "# Anew\n")
     assert changes(library.plan()) == [("update", "folders.manuals", ["files"])]
-    wire = Wire(monkeypatch)
+    requests = RequestLog(monkeypatch)
     library.apply()
-    assert [path for _, path, _ in wire.writes() if path.endswith("/upload")] == [
-        f"/v1/folders/{the(library, 'folder')}/upload"
+    assert [path for _, path, _ in requests.writes() if path.endswith("/upload")] == [
+        f"/v1/folders/{object_id(library, 'folder')}/upload"
     ]
     after = files(library)
     assert after["a.md"]["content"] == "# Anew\n"
     assert after["deep__b.md"]["id"] == before["deep__b.md"]["id"]
 
 
-def test_what_leaves_is_removed_and_what_others_put_there_stays(library: Fleet, letta: Any) -> None:
+def test_removed_files_are_deleted_and_foreign_files_kept(library: Fleet, letta: Any) -> None:
     library.apply()
-    folder, archive = the(library, "folder"), the(library, "archive")
+    folder, archive = object_id(library, "folder"), object_id(library, "archive")
     library.raw.post(f"/v1/folders/{folder}/upload", files={"file": ("theirs.md", b"# Theirs\n")}).raise_for_status()
     library.raw.post(f"/v1/archives/{archive}/passages", json={"text": "Theirs."}).raise_for_status()
-    library.settled()
+    library.assert_no_changes()
     (library.folder / "docs/deep/b.md").unlink()
     manifest(library, letta.embedding, passages="[One.]")
     library.apply()
@@ -118,27 +118,27 @@ def test_what_leaves_is_removed_and_what_others_put_there_stays(library: Fleet, 
     assert [text for text, _ in passages(library)] == ["One.", "Theirs."]
 
 
-def test_a_file_that_somebody_replaced_is_drift(library: Fleet) -> None:
+def test_file_replaced_by_others_is_drift(library: Fleet) -> None:
     library.apply()
-    path = f"/v1/folders/{the(library, 'folder')}/upload?duplicate_handling=replace"
+    path = f"/v1/folders/{object_id(library, 'folder')}/upload?duplicate_handling=replace"
     library.raw.post(path, files={"file": ("a.md", b"# Somebody else's\n")}).raise_for_status()
     assert changes(library.plan()) == [("update", "folders.manuals", ["files"])]
     library.apply()
     assert files(library)["a.md"]["content"] == "# A\n"
 
 
-def test_a_run_that_died_among_its_uploads_is_taken_up(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert library.dies(monkeypatch, lambda method, path: path.endswith(("/upload", "/passages")))
+def test_apply_resumes_after_interrupted_uploads(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert library.apply_interrupted(monkeypatch, lambda method, path: path.endswith(("/upload", "/passages")))
     library.apply()
     assert set(files(library)) == {"a.md", "deep__b.md"}
     assert [text for text, _ in passages(library)] == ["One.", "Two."]
 
 
-def test_a_passage_whose_answer_was_lost_is_there_once(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passage_with_lost_answer_is_stored_once(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     once, lost = httpx.AsyncClient.request, list[Any]()
 
-    async def lose(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
-        answer = await once(client, method, url, **told)
+    async def lose(client: httpx.AsyncClient, method: str, url: Any, **options: Any) -> Any:
+        answer = await once(client, method, url, **options)
         if str(url).endswith("/passages") and not lost:
             lost.append(url)
             raise httpx.ReadTimeout("lost")
@@ -151,12 +151,12 @@ def test_a_passage_whose_answer_was_lost_is_there_once(library: Fleet, monkeypat
     assert [text for text, _ in passages(library)] == ["One.", "Two."]
 
 
-def test_an_archive_that_is_in_the_way_is_named(library: Fleet) -> None:
+def test_plan_names_archive_already_attached_to_agent(library: Fleet) -> None:
     library.apply()
     other = library.raw.post("/v1/archives/", json={"name": "other"}).raise_for_status().json()["id"]
     agent = library.agent("ann")["id"]
     try:
-        library.patch(f"/v1/agents/{agent}/archives/detach/{the(library, 'archive')}")
+        library.patch(f"/v1/agents/{agent}/archives/detach/{object_id(library, 'archive')}")
         library.patch(f"/v1/agents/{agent}/archives/attach/{other}")
         with pytest.raises(PlanError) as refused:
             library.plan()
@@ -166,19 +166,19 @@ def test_an_archive_that_is_in_the_way_is_named(library: Fleet) -> None:
     library.apply()
 
 
-def test_what_cannot_be_sent_is_told_before_anything_is(fleet: Fleet, letta: Any) -> None:
+def test_plan_refuses_unsendable_files_before_any_upload(fleet: Fleet, letta: Any) -> None:
     document(fleet, "a.md", "# A\n")
     document(fleet, "deep/a.md", "# A, too\n")
     document(fleet, "picture.png", "x")
     manifest(fleet, letta.embedding, files='["docs/*.md", "docs/deep/*.md", "docs/*.png", "docs/*.rst", "../x/*.md"]')
     with pytest.raises(ManifestError) as refused:
         fleet.plan()
-    told = "\n".join(problem.message for problem in refused.value.problems)
+    options = "\n".join(problem.message for problem in refused.value.problems)
     for words in ("two files would be called `a.md`", "text, code and PDF", "no file fits", "outside the project"):
-        assert words in told
+        assert words in options
 
 
-def test_a_snapshot_holds_the_passages_of_an_archive_that_dies(library: Fleet, letta: Any) -> None:
+def test_snapshot_contains_passages_of_deleted_archive(library: Fleet, letta: Any) -> None:
     library.apply()
     fleet = library
     fleet.write("agents: {ann: {include_base_tools: false, folders: [], archive: null}}")
@@ -188,7 +188,7 @@ def test_a_snapshot_holds_the_passages_of_an_archive_that_dies(library: Fleet, l
     assert tools(fleet) == set()
 
 
-# --- what cannot be sent ---------------------------------------------------------------------------------------------
+# --- files that cannot be uploaded -----------------------------------------------------------------------------------
 
 UNFIT = {
     "picture.png": (b"x", "the server takes text, code and PDF"),
@@ -204,7 +204,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("name", UNFIT)
-def test_a_file_that_the_server_could_not_keep_is_refused_with_its_place(fleet: Fleet, letta: Any, name: str) -> None:
+def test_manifest_refuses_unsupported_file_with_place(fleet: Fleet, letta: Any, name: str) -> None:
     content, words = UNFIT[name]
     document(fleet, "a.md", "# A\n")
     (fleet.folder / "docs" / name).write_bytes(content)
@@ -220,7 +220,7 @@ def test_a_file_that_the_server_could_not_keep_is_refused_with_its_place(fleet: 
     assert fleet.raw.get("/v1/folders/", params={"name": fleet.stack}).json() == []
 
 
-def test_a_file_of_more_than_50_megabytes_is_refused_and_one_of_just_as_many_is_not(fleet: Fleet, letta: Any) -> None:
+def test_manifest_refuses_file_above_50_megabytes_and_accepts_exactly_50(fleet: Fleet, letta: Any) -> None:
     for name, size in (("large.txt", 50 * 2**20 + 1), ("fits.txt", 50 * 2**20)):
         document(fleet, name, "")
         with (fleet.folder / "docs" / name).open("wb") as stream:
@@ -233,7 +233,7 @@ def test_a_file_of_more_than_50_megabytes_is_refused_and_one_of_just_as_many_is_
     assert problem.place
 
 
-def test_text_of_any_ending_is_taken_byte_by_byte(library: Fleet, letta: Any) -> None:
+def test_text_with_any_extension_is_stored_byte_by_byte(library: Fleet, letta: Any) -> None:
     texts = {"LICENSE": "Free.\n", "a.rst": "A\n=\n", "b.log": "\ufeffé 🦜\r\n", "c.proto": "x", "empty.txt": ""}
     texts |= {"d.tex": "\\x\n", "with space [1].md": "y", "e.ts": "let a = 1\n"}
     for name, text in texts.items():
@@ -244,12 +244,10 @@ def test_text_of_any_ending_is_taken_byte_by_byte(library: Fleet, letta: Any) ->
     assert {name: file["content"] for name, file in files(library).items()} == texts
 
 
-# --- what goes wrong on the way --------------------------------------------------------------------------------------
+# --- failures during upload ------------------------------------------------------------------------------------------
 
 
-def test_one_that_the_server_cannot_read_is_named_and_it_alone_is_sent_again(
-    library: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_file_is_named_and_only_it_is_uploaded_again(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     document(library, "bad.md", "# Bad\n")
     read = contents._bytes
 
@@ -267,10 +265,10 @@ def test_one_that_the_server_cannot_read_is_named_and_it_alone_is_sent_again(
     assert "INSERT" not in str(failed.error)
     there = files(library)
     assert {name for name, file in there.items() if file["processing_status"] == "completed"} == {"a.md", "deep__b.md"}
-    wire = Wire(monkeypatch)
+    requests = RequestLog(monkeypatch)
     build(library)
-    assert len(sent(wire)) == 1
-    library.settled()
+    assert len(uploads(requests)) == 1
+    library.assert_no_changes()
     now = files(library)
     assert {name: file["id"] for name, file in now.items() if name != "bad.md"} == {
         name: file["id"] for name, file in there.items() if name != "bad.md"
@@ -278,19 +276,19 @@ def test_one_that_the_server_cannot_read_is_named_and_it_alone_is_sent_again(
     assert now["bad.md"]["content"] == "# Bad\n"
 
 
-def test_a_file_whose_successor_fails_is_still_there(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_file_is_kept_when_its_replacement_fails(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     build(library)
     before = files(library)["a.md"]["id"]
     document(library, "a.md", "# Anew\n")
     document(library, "more.md", "# More\n")
     once = httpx.AsyncClient.request
 
-    async def fail(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
-        if str(url).endswith("/upload") and told["files"]["file"][0] == "a.md":
+    async def fail(client: httpx.AsyncClient, method: str, url: Any, **options: Any) -> Any:
+        if str(url).endswith("/upload") and options["files"]["file"][0] == "a.md":
             return httpx.Response(
                 500, json={"detail": "An unknown error occurred"}, request=httpx.Request(method, "http://x")
             )
-        return await once(client, method, url, **told)
+        return await once(client, method, url, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(httpx.AsyncClient, "request", fail)
@@ -301,21 +299,23 @@ def test_a_file_whose_successor_fails_is_still_there(library: Fleet, monkeypatch
     now = files(library)
     assert (now["a.md"]["id"], now["a.md"]["content"], now["more.md"]["content"]) == (before, "# A\n", "# More\n")
     build(library)
-    library.settled()
+    library.assert_no_changes()
     assert files(library)["a.md"]["content"] == "# Anew\n"
 
 
-def test_an_upload_that_comes_twice_leaves_one_file(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    # of two that come at once 0.16.8 keeps both, under one name
+def test_duplicated_upload_leaves_one_file(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 0.16.8 keeps both of two simultaneous uploads, under one name
     once, seen = httpx.AsyncClient.request, list[str]()
 
-    async def twice(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
-        if not str(url).endswith("/upload") or told["files"]["file"][0] != "a.md":
-            return await once(client, method, url, **told)
+    async def twice(client: httpx.AsyncClient, method: str, url: Any, **options: Any) -> Any:
+        if not str(url).endswith("/upload") or options["files"]["file"][0] != "a.md":
+            return await once(client, method, url, **options)
         seen.append(str(url))
         if len(seen) == 1:
             raise httpx.ReadTimeout("lost")
-        answers = await asyncio.gather(*(once(client, method, url, **told) for _ in range(2 if len(seen) == 2 else 1)))
+        answers = await asyncio.gather(
+            *(once(client, method, url, **options) for _ in range(2 if len(seen) == 2 else 1))
+        )
         return answers[-1]
 
     with monkeypatch.context() as patch:
@@ -323,16 +323,16 @@ def test_an_upload_that_comes_twice_leaves_one_file(library: Fleet, monkeypatch:
         patch.setattr(client_module, "SETTLE", 0.1)
         build(library)
     assert len(seen) >= 2
-    library.settled()
-    assert set(files(library)) == {"a.md", "deep__b.md"}  # and no twins
+    library.assert_no_changes()
+    assert set(files(library)) == {"a.md", "deep__b.md"}  # and no duplicates
     assert {each["file_name"].split("/")[-1] for each in files(library).values()} == {"a.md", "deep__b.md"}
 
 
-def test_an_upload_whose_answer_was_lost_is_there_once(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_with_lost_answer_is_stored_once(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     once, lost = httpx.AsyncClient.request, list[str]()
 
-    async def lose(client: httpx.AsyncClient, method: str, url: Any, **told: Any) -> Any:
-        answer = await once(client, method, url, **told)
+    async def lose(client: httpx.AsyncClient, method: str, url: Any, **options: Any) -> Any:
+        answer = await once(client, method, url, **options)
         if str(url).endswith("/upload") and not lost:
             lost.append(str(url))
             raise httpx.ReadTimeout("lost")
@@ -346,13 +346,13 @@ def test_an_upload_whose_answer_was_lost_is_there_once(library: Fleet, monkeypat
     assert set(files(library)) == {"a.md", "deep__b.md"}
 
 
-def test_a_file_that_changed_since_the_plan_was_made_is_not_sent(library: Fleet) -> None:
+def test_file_changed_after_plan_is_not_uploaded(library: Fleet) -> None:
     def change(plan: Plan) -> bool:
         document(library, "a.md", "# Anew\n")
         return True
 
     _, report = flow.apply(library.source, library.connection, consent=change)
-    # within the lock the plan is made again: what is sent is what stands there then, or nothing is
+    # under the lock the plan is made again: lettaform uploads the content of that moment, or nothing
     if report is not None and report.exit_code:
         assert "has changed since the plan was made" in str(next(report.of("failed")).error)
     library.folder.joinpath("docs/a.md").write_text("# Anew\n")
@@ -360,53 +360,53 @@ def test_a_file_that_changed_since_the_plan_was_made_is_not_sent(library: Fleet)
     assert files(library)["a.md"]["content"] == "# Anew\n"
 
 
-def test_every_file_tells_that_it_has_arrived(library: Fleet) -> None:
+def test_apply_reports_each_uploaded_file(library: Fleet) -> None:
     for number in range(12):
         document(library, f"more/{number:02}.md", f"# {number}\n")
-    told: list[Event] = []
-    flow.apply(library.source, library.connection, notify=told.append)
+    events: list[Event] = []
+    flow.apply(library.source, library.connection, notify=events.append)
     done = [
-        event for event in told if event.event == "done" and event.step.op == "attach" and event.step.kind == "folder"
+        event for event in events if event.event == "done" and event.step.op == "attach" and event.step.kind == "folder"
     ]
     names = {event.step.member.name for event in done}
     assert names == {"a.md", "deep__b.md", *(f"more__{number:02}.md" for number in range(12))}
-    assert all(event.finished <= event.total for event in told)
-    assert {file["processing_status"] for file in files(library).values()} == {"completed"}  # it was waited for
+    assert all(event.finished <= event.total for event in events)
+    assert {file["processing_status"] for file in files(library).values()} == {"completed"}  # lettaform waited for it
 
 
-# --- what is compared ------------------------------------------------------------------------------------------------
+# --- comparison ------------------------------------------------------------------------------------------------------
 
 
-def test_the_sha256_of_each_stands_in_the_metadata_of_the_folder(library: Fleet) -> None:
+def test_folder_metadata_contains_sha256_of_each_file(library: Fleet) -> None:
     build(library)
-    metadata = library.raw.get(f"/v1/folders/{the(library, 'folder')}").json()["metadata"]
+    metadata = library.raw.get(f"/v1/folders/{object_id(library, 'folder')}").json()["metadata"]
     assert sorted(metadata["lettaform"]["members"]["files"]) == [
         f"a.md 4 {hashlib.sha256(b'# A' + bytes([10])).hexdigest()}",
         f"deep__b.md 4 {hashlib.sha256(b'# B' + bytes([10])).hexdigest()}",
     ]
 
 
-def test_one_that_somebody_replaced_by_another_of_the_same_size_is_drift(library: Fleet) -> None:
+def test_file_replaced_by_one_of_same_size_is_drift(library: Fleet) -> None:
     build(library)
-    path = f"/v1/folders/{the(library, 'folder')}/upload?duplicate_handling=replace"
+    path = f"/v1/folders/{object_id(library, 'folder')}/upload?duplicate_handling=replace"
     library.raw.post(path, files={"file": ("a.md", b"# Z\n")}).raise_for_status()
     assert changes(library.plan()) == [("update", "folders.manuals", ["files"])]
     build(library)
     assert files(library)["a.md"]["content"] == "# A\n"
 
 
-def test_a_large_folder_is_compared_by_what_the_mark_says(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_folder_is_compared_by_hashes_in_mark(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     build(library)
     monkeypatch.setattr(contents, "LOOKED_INTO", 0)
-    library.settled()
+    library.assert_no_changes()
     document(library, "a.md", "# Y\n")
     assert changes(library.plan()) == [("update", "folders.manuals", ["files"])]
 
 
-# --- who has it ------------------------------------------------------------------------------------------------------
+# --- agents that have the folder -------------------------------------------------------------------------------------
 
 
-def test_the_tools_for_files_come_and_go_with_the_last_folder(library: Fleet, letta: Any) -> None:
+def test_file_tools_are_attached_with_first_and_detached_with_last_folder(library: Fleet, letta: Any) -> None:
     library.apply()
     assert tools(library) == TOOLS
     path = library.folder / "lettaform.yaml"
@@ -418,19 +418,19 @@ def test_the_tools_for_files_come_and_go_with_the_last_folder(library: Fleet, le
     assert tools(library) == TOOLS
 
 
-def test_a_folder_that_dies_is_detached_first(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    # deleted while it is attached, it leaves its agents the tools for files
+def test_folder_is_detached_before_delete(library: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    # deleting an attached folder leaves the file tools on its agents
     build(library)
-    told = {"name": "guest", "model": "letta/letta-free", "include_base_tools": False}
-    told |= {"folder_ids": [the(library, "folder")]}
-    guest = library.raw.post("/v1/agents/", json=told).raise_for_status().json()["id"]
+    guest_body = {"name": "guest", "model": "letta/letta-free", "include_base_tools": False}
+    guest_body |= {"folder_ids": [object_id(library, "folder")]}
+    guest = library.raw.post("/v1/agents/", json=guest_body).raise_for_status().json()["id"]
     try:
         library.write("agents: {ann: {include_base_tools: false, folders: []}}")
         build(library, prune=True)
         assert {tool["name"] for tool in library.raw.get(f"/v1/agents/{guest}").json()["tools"]} == TOOLS  # it was kept
-        wire = Wire(monkeypatch)
+        requests = RequestLog(monkeypatch)
         build(library, prune=True, allow_destroy=("folders.manuals",))
-        writes = [path for _, path, _ in wire.writes()]
+        writes = [path for _, path, _ in requests.writes()]
         detached = next(n for n, path in enumerate(writes) if path.startswith(f"/v1/agents/{guest}/folders/detach/"))
         assert detached < next(n for n, path in enumerate(writes) if path.startswith("/v1/folders/"))
         assert library.raw.get(f"/v1/agents/{guest}").json()["tools"] == []
@@ -439,9 +439,9 @@ def test_a_folder_that_dies_is_detached_first(library: Fleet, monkeypatch: pytes
         library.raw.delete(f"/v1/agents/{guest}")
 
 
-def test_a_folder_with_another_embedding_is_another_and_its_agents_have_it(library: Fleet, letta: Any) -> None:
+def test_changed_embedding_replaces_folder_and_reattaches_agents(library: Fleet, letta: Any) -> None:
     build(library)
-    before = the(library, "folder")
+    before = object_id(library, "folder")
     path = library.folder / "lettaform.yaml"
     path.write_text(
         path.read_text().replace(
@@ -449,42 +449,42 @@ def test_a_folder_with_another_embedding_is_another_and_its_agents_have_it(libra
         )
     )
     library.apply(allow_destroy=("folders.manuals",))
-    assert the(library, "folder") != before
+    assert object_id(library, "folder") != before
     assert set(files(library)) == {"a.md", "deep__b.md"}
     assert tools(library) == TOOLS
 
 
-# --- what the server does besides ------------------------------------------------------------------------------------
+# --- server behaviour that lettaform does not use --------------------------------------------------------------------
 
 
-def test_what_an_agent_sees_of_its_files(library: Fleet, letta: Any) -> None:
+def test_agent_sees_files_up_to_max_files_open(library: Fleet, letta: Any) -> None:
     path = library.folder / "lettaform.yaml"
     path.write_text(
         path.read_text().replace("folders: [manuals], archive", "folders: [manuals], max_files_open: 1, archive")
     )
     build(library)
-    agent, folder = library.agent("ann")["id"], the(library, "folder")
-    told = library.raw.get(f"/v1/agents/{agent}/files").raise_for_status().json()
-    assert told.keys() == {"files", "next_cursor", "has_more"}
-    assert {each["file_name"] for each in told["files"]} == {
+    agent, folder = library.agent("ann")["id"], object_id(library, "folder")
+    page = library.raw.get(f"/v1/agents/{agent}/files").raise_for_status().json()
+    assert page.keys() == {"files", "next_cursor", "has_more"}
+    assert {each["file_name"] for each in page["files"]} == {
         f"{library.stack}/{name}" for name in ("a.md", "deep__b.md")
     }
-    assert sum(each["is_open"] for each in told["files"]) <= 1  # and no more than it may have open
+    assert sum(each["is_open"] for each in page["files"]) <= 1  # at most max_files_open of them
     document(library, "later.md", "# Later\n")
-    build(library)  # arrives by itself
+    build(library)  # opened without a request
     assert len(library.raw.get(f"/v1/agents/{agent}/files").json()["files"]) == 3
-    assert library.raw.get(f"/v1/sources/{folder}").json()["id"] == folder  # one thing under two names
+    assert library.raw.get(f"/v1/sources/{folder}").json()["id"] == folder  # folders and sources are the same objects
     shown = library.raw.get(f"/v1/agents/{agent}", params={"include": "agent.sources"}).json()["sources"]
     assert "vector_db_provider" in shown[0]
     assert "vector_db_provider" not in library.raw.get(f"/v1/folders/{folder}").json()
 
 
-def test_an_embedding_that_is_told_anew_embeds_nothing_anew(library: Fleet) -> None:
+def test_patched_embedding_does_not_embed_files_again(library: Fleet) -> None:
     build(library)
-    folder = the(library, "folder")
+    folder = object_id(library, "folder")
     config = library.raw.get(f"/v1/folders/{folder}").json()["embedding_config"]
     before = files(library)
     library.patch(f"/v1/folders/{folder}", embedding_config=config | {"embedding_chunk_size": 77})
     after = files(library)
     assert {name: file["updated_at"] for name, file in after.items()} == {n: f["updated_at"] for n, f in before.items()}
-    library.settled()  # it was not declared
+    library.assert_no_changes()  # the embedding was not declared

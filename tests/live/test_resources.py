@@ -1,4 +1,4 @@
-"""Archives, identities, groups, providers and agent files on a real server: what it does that nobody expects."""
+"""Archives, identities, groups, providers and agent files on a real server: surprises, and how lettaform copes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from lettaform.model import Live, PlanOptions
 from lettaform.render import text
 from tests.conformance.test_mcp_servers import SCRIPT
 from tests.live.conftest import Letta
-from tests.live.fleet import Fleet, Wire, changes
+from tests.live.fleet import Fleet, RequestLog, changes
 
-EVERYTHING = PlanOptions(destroy=True, allow_destroy=("*",))
-NOWHERE = "http://127.0.0.1:9/v1"
+DESTROY_ALL = PlanOptions(destroy=True, allow_destroy=("*",))
+UNREACHABLE_URL = "http://127.0.0.1:9/v1"
 
 
 @pytest.fixture
 def stack(fleet: Fleet) -> Iterator[Fleet]:
-    """A stack of which nothing is left in the end."""
+    """A stack that is destroyed afterwards."""
     yield fleet
     with suppress(LettaformError):
-        flow.apply(fleet.source, fleet.connection, EVERYTHING)
+        flow.apply(fleet.source, fleet.connection, DESTROY_ALL)
 
 
 def build(fleet: Fleet, manifest: str = "", **options: Any) -> None:
-    """Apply what another test shows to be settled."""
+    """Apply, for tests that do not need to check the plan after it."""
     if manifest:
         fleet.write(manifest)
     _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options))
@@ -47,7 +47,7 @@ def build(fleet: Fleet, manifest: str = "", **options: Any) -> None:
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
 
-def the(fleet: Fleet, address: str) -> str:
+def object_id(fleet: Fleet, address: str) -> str:
     (found,) = [live.id for live in fleet.state() if str(live.address) == address]
     return found
 
@@ -59,71 +59,71 @@ def post(fleet: Fleet, path: str, **body: Any) -> dict[str, Any]:
 # --- archives --------------------------------------------------------------------------------------------------------
 
 
-def test_archives_of_one_name_are_told_apart_by_our_mark(stack: Fleet) -> None:
+def test_archives_with_same_name_are_distinguished_by_mark(stack: Fleet) -> None:
     theirs = post(stack, "/v1/archives/", name=stack.stack, description="Theirs.")
     try:
         build(stack, f"archives: {{a: {{name: {stack.stack}}}, b: {{name: {stack.stack}, description: Ours.}}}}")
-        stack.settled()
-        ours = {the(stack, "archives.a"), the(stack, "archives.b")}
+        stack.assert_no_changes()
+        ours = {object_id(stack, "archives.a"), object_id(stack, "archives.b")}
         assert len(ours | {theirs["id"]}) == 3
-        # metadata it drops; the mark stands where it keeps it, and people do not see it
-        body = stack.raw.get(f"/v1/archives/{the(stack, 'archives.b')}").json()
+        # the server drops metadata; the mark is in the description, and people do not see it
+        body = stack.raw.get(f"/v1/archives/{object_id(stack, 'archives.b')}").json()
         assert (body["metadata"], body["description"]) == (None, f"Ours.\n[lettaform {stack.stack} archives.b]")
-        flow.apply(stack.source, stack.connection, EVERYTHING)
+        flow.apply(stack.source, stack.connection, DESTROY_ALL)
         assert stack.raw.get(f"/v1/archives/{theirs['id']}").json() == theirs
     finally:
         stack.raw.delete(f"/v1/archives/{theirs['id']}")
 
 
-def test_what_an_archive_cannot_say_at_birth_or_cannot_change(stack: Fleet, letta: Letta) -> None:
-    build(stack, "archives: {a: {}}")  # it needs no embedding
-    stack.settled()
-    before = the(stack, "archives.a")
+def test_changed_embedding_replaces_archive_with_consent(stack: Fleet, letta: Letta) -> None:
+    build(stack, "archives: {a: {}}")  # no embedding is needed
+    stack.assert_no_changes()
+    before = object_id(stack, "archives.a")
     stack.write(f"archives: {{a: {{name: anew, description: D., embedding: {letta.embedding}}}}}")
     with pytest.raises(Guarded, match="protected"):
         stack.plan()
     stack.apply(allow_destroy=("archives.a",))
-    assert the(stack, "archives.a") != before
+    assert object_id(stack, "archives.a") != before
 
 
-def test_an_archive_that_was_detached_or_deleted_is_drift(stack: Fleet) -> None:
-    # an agent does not show it: it is asked for
+def test_detached_or_deleted_archive_is_drift(stack: Fleet) -> None:
+    # the agent's body does not show its archive; lettaform asks for it
     build(stack, "archives: {a: {}}\nagents: {ann: {archive: a}}")
-    agent, archive = stack.agent("ann")["id"], the(stack, "archives.a")
+    agent, archive = stack.agent("ann")["id"], object_id(stack, "archives.a")
     stack.raw.patch(f"/v1/agents/{agent}/archives/detach/{archive}").raise_for_status()
     assert changes(stack.plan()) == [("update", "agents.ann", ["archive"])]
     stack.raw.delete(f"/v1/archives/{archive}").raise_for_status()
     stack.apply()
     assert [a["id"] for a in stack.raw.get("/v1/archives/", params={"agent_id": agent}).json()] == [
-        the(stack, "archives.a")
+        object_id(stack, "archives.a")
     ]
 
 
-def test_an_archive_that_an_agent_made_is_its_own_and_in_nobodys_way(stack: Fleet, letta: Letta) -> None:
-    # a passage that is told to an agent without an archive makes one, which outlives it
+def test_archive_created_by_agent_is_foreign_and_importable(stack: Fleet, letta: Letta) -> None:
+    # the first passage of an agent without an archive creates one, which outlives the agent
     build(stack, f"agents: {{ann: {{embedding: {letta.embedding}}}}}")
     agent = stack.agent("ann")["id"]
     stack.raw.post(f"/v1/agents/{agent}/archival-memory", json={"text": "One."}).raise_for_status()
-    (made,) = stack.raw.get("/v1/archives/", params={"agent_id": agent}).json()
+    (archive,) = stack.raw.get("/v1/archives/", params={"agent_id": agent}).json()
     try:
-        assert made["name"] == "ann's Archive"
-        stack.settled()
+        assert archive["name"] == "ann's Archive"
+        stack.assert_no_changes()
         stack.write(f"archives: {{a: {{}}}}\nagents: {{ann: {{embedding: {letta.embedding}, archive: a}}}}")
         with pytest.raises(PlanError) as refused:
             flow.plan(stack.source, stack.connection)
-        assert f"agents.ann has the archive {made['id']} already" in refused.value.problems[0].message
-        assert f"lettaform import 'archives.a' {made['id']}" in str(refused.value.problems[0].hint)
-        flow.apply(stack.source, stack.connection, EVERYTHING)
-        assert stack.raw.get(f"/v1/archives/{made['id']}").status_code == 200
+        assert f"agents.ann has the archive {archive['id']} already" in refused.value.problems[0].message
+        assert f"lettaform import 'archives.a' {archive['id']}" in str(refused.value.problems[0].hint)
+        flow.apply(stack.source, stack.connection, DESTROY_ALL)
+        assert stack.raw.get(f"/v1/archives/{archive['id']}").status_code == 200
     finally:
-        stack.raw.delete(f"/v1/archives/{made['id']}")
+        stack.raw.delete(f"/v1/archives/{archive['id']}")
 
 
-def test_an_archive_that_others_use_is_not_pruned(stack: Fleet) -> None:
+def test_prune_keeps_archive_used_by_foreign_agent(stack: Fleet) -> None:
     build(stack, "archives: {a: {}}\nblocks: {b: {value: x}}")
     guest = post(stack, "/v1/agents/", name="guest", model="letta/letta-free", include_base_tools=False)["id"]
     try:
-        stack.raw.patch(f"/v1/agents/{guest}/archives/attach/{the(stack, 'archives.a')}").raise_for_status()
+        stack.raw.patch(f"/v1/agents/{guest}/archives/attach/{object_id(stack, 'archives.a')}").raise_for_status()
         stack.write("blocks: {b: {value: x}}")
         assert [(str(u.address), u.reason) for u in stack.plan(prune=True).unmanaged] == [
             ("archives.a", "kept: 1 agent outside this plan uses it")
@@ -132,33 +132,33 @@ def test_an_archive_that_others_use_is_not_pruned(stack: Fleet) -> None:
         stack.raw.delete(f"/v1/agents/{guest}")
 
 
-def test_what_an_agent_learnt_stays_on_every_deploy(stack: Fleet, letta: Letta) -> None:
+def test_passages_added_by_agents_are_kept(stack: Fleet, letta: Letta) -> None:
     manifest = f"archives: {{a: {{embedding: {letta.embedding}, passages: [One.]}}}}\nagents: {{ann: {{archive: a"
     build(stack, f"{manifest}}}}}")
-    agent, archive = stack.agent("ann")["id"], the(stack, "archives.a")
+    agent, archive = stack.agent("ann")["id"], object_id(stack, "archives.a")
     stack.raw.post(f"/v1/archives/{archive}/passages", json={"text": "Learnt."}).raise_for_status()
     build(stack, f"{manifest}, description: Changed.}}}}")
-    stack.write("agents: {ann: {}}")  # silence takes nothing off an agent
+    stack.write("agents: {ann: {}}")  # an undeclared field detaches nothing
     flow.apply(stack.source, stack.connection)
     assert [each["id"] for each in stack.raw.get("/v1/archives/", params={"agent_id": agent}).json()] == [archive]
-    told = stack.raw.post("/v1/passages/search", json={"archive_id": archive, "limit": 100}).json()
-    assert {each["passage"]["text"] for each in told} == {"One.", "Learnt."}
+    passages = stack.raw.post("/v1/passages/search", json={"archive_id": archive, "limit": 100}).json()
+    assert {each["passage"]["text"] for each in passages} == {"One.", "Learnt."}
 
 
-def test_passages_are_listed_by_a_search_alone(stack: Fleet, letta: Letta) -> None:
+def test_passages_are_listed_only_by_search(stack: Fleet, letta: Letta) -> None:
     build(stack, f"archives: {{a: {{embedding: {letta.embedding}, passages: [One.]}}}}")
-    path = f"/v1/archives/{the(stack, 'archives.a')}/passages"
+    path = f"/v1/archives/{object_id(stack, 'archives.a')}/passages"
     assert stack.raw.get(path).status_code == 405
-    for _ in range(2):  # and told twice, it is there twice
+    for _ in range(2):  # equal passages are stored twice
         stack.raw.post(path, json={"text": "Twice."}).raise_for_status()
-    stack.settled()
+    stack.assert_no_changes()
 
 
 # --- identities and providers ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("section", "path", "said", "told"),
+    ("section", "path", "body", "declared"),
     [
         (
             "identities",
@@ -169,21 +169,21 @@ def test_passages_are_listed_by_a_search_alone(stack: Fleet, letta: Letta) -> No
         (
             "providers",
             "/v1/providers/",
-            {"name": "NAME", "provider_type": "openai", "api_key": "k", "base_url": NOWHERE},
+            {"name": "NAME", "provider_type": "openai", "api_key": "k", "base_url": UNREACHABLE_URL},
             "name: NAME, provider_type: openai, api_key: secret, base_url: x",
         ),
         ("folders", "/v1/folders/", {"name": "NAME", "embedding": "EMBED"}, "name: NAME, embedding: EMBED"),
     ],
 )
-def test_a_name_that_somebody_has_is_not_taken(
-    stack: Fleet, letta: Letta, section: str, path: str, said: dict[str, str], told: str
+def test_plan_refuses_unique_name_of_foreign_object(
+    stack: Fleet, letta: Letta, section: str, path: str, body: dict[str, str], declared: str
 ) -> None:
     names = {"NAME": stack.stack, "EMBED": letta.embedding}
-    theirs = post(stack, path, **{key: names.get(value, value) for key, value in said.items()})
+    theirs = post(stack, path, **{key: names.get(value, value) for key, value in body.items()})
     for word, name in names.items():
-        told = told.replace(word, name)
+        declared = declared.replace(word, name)
     try:
-        stack.write(f"{section}: {{ours: {{{told}}}}}")
+        stack.write(f"{section}: {{ours: {{{declared}}}}}")
         with pytest.raises(PlanError) as refused:
             stack.plan()
         (problem,) = refused.value.problems
@@ -192,14 +192,14 @@ def test_a_name_that_somebody_has_is_not_taken(
         stack.raw.delete(f"{path}{theirs['id']}")
 
 
-def test_what_is_known_of_an_identity_merges_and_cannot_be_forgotten(stack: Fleet) -> None:
+def test_identity_properties_merge_and_cannot_be_cleared(stack: Fleet) -> None:
     manifest = "identities: {ann: {identifier_key: KEY, name: n, identity_type: user, properties: {age: 1}}}"
     manifest = manifest.replace("KEY", stack.stack)
     build(stack, manifest)
-    path = f"/v1/identities/{the(stack, 'identities.ann')}"
+    path = f"/v1/identities/{object_id(stack, 'identities.ann')}"
     theirs = {"key": "city", "value": "x", "type": "string"}
     stack.raw.patch(path, json={"properties": [theirs]}).raise_for_status()
-    stack.settled()
+    stack.assert_no_changes()
     stack.write(manifest.replace("age: 1", "age: 2"))
     stack.apply()
     assert {each["key"]: each["value"] for each in stack.raw.get(path).json()["properties"]} == {"age": 2, "city": "x"}
@@ -208,10 +208,10 @@ def test_what_is_known_of_an_identity_merges_and_cannot_be_forgotten(stack: Flee
         stack.plan()
 
 
-def test_whom_an_agent_serves_is_said_and_unsaid_by_the_agent(stack: Fleet) -> None:
+def test_identities_are_attached_and_detached_through_the_agent(stack: Fleet) -> None:
     who = f"identities: {{ann: {{identifier_key: {stack.stack}, name: n, identity_type: user}}}}\n"
     build(stack, who + "agents: {a: {identities: [ann]}}")
-    path = f"/v1/identities/{the(stack, 'identities.ann')}"
+    path = f"/v1/identities/{object_id(stack, 'identities.ann')}"
     assert stack.raw.get(path).json()["agent_ids"] == []
     assert [each["id"] for each in stack.raw.get(f"{path}/agents").json()] == [stack.agent("a")["id"]]
     stack.write(who + "agents: {a: {identities: []}}")
@@ -222,13 +222,15 @@ def test_whom_an_agent_serves_is_said_and_unsaid_by_the_agent(stack: Fleet) -> N
         stack.plan()
 
 
-def test_a_providers_key_is_never_shown_and_rotates_alone(stack: Fleet) -> None:
-    told = f"name: {stack.stack}, provider_type: openai, base_url: '{NOWHERE}', region: here"
-    build(stack, f"providers: {{own: {{{told}, api_key: first-secret}}}}")
-    path = f"/v1/providers/{the(stack, 'providers.own')}"
-    assert stack.raw.get(path).json()["api_key_enc"] == "first-secret"  # in clear, unless the server has a key
-    stack.settled()
-    stack.write(f"providers: {{own: {{{told}, api_key: other-secret}}}}")
+def test_provider_key_is_never_shown_and_rotates(stack: Fleet) -> None:
+    fields = f"name: {stack.stack}, provider_type: openai, base_url: '{UNREACHABLE_URL}', region: here"
+    build(stack, f"providers: {{own: {{{fields}, api_key: first-secret}}}}")
+    path = f"/v1/providers/{object_id(stack, 'providers.own')}"
+    assert (
+        stack.raw.get(path).json()["api_key_enc"] == "first-secret"
+    )  # in clear text, unless the server has an encryption key
+    stack.assert_no_changes()
+    stack.write(f"providers: {{own: {{{fields}, api_key: other-secret}}}}")
     plan = stack.plan()
     assert changes(plan) == [("update", "providers.own", ["api_key"])]
     assert "‹secret›" in text.plan(plan, verbose=True)
@@ -237,19 +239,19 @@ def test_a_providers_key_is_never_shown_and_rotates_alone(stack: Fleet) -> None:
     assert stack.raw.get(path).json()["api_key_enc"] == "other-secret"
 
 
-def test_what_a_provider_offers_is_asked_for_by_nobody(stack: Fleet) -> None:
-    told = {"name": stack.stack, "provider_type": "openai", "api_key": "k", "base_url": NOWHERE}
-    theirs = post(stack, "/v1/providers/", **told)
+def test_provider_refresh_route_exists_and_is_not_used(stack: Fleet) -> None:
+    body = {"name": stack.stack, "provider_type": "openai", "api_key": "k", "base_url": UNREACHABLE_URL}
+    theirs = post(stack, "/v1/providers/", **body)
     try:
         assert stack.raw.patch(f"/v1/providers/{theirs['id']}/refresh").status_code not in (404, 405)
     finally:
         stack.raw.delete(f"/v1/providers/{theirs['id']}")
 
 
-# --- agents at work --------------------------------------------------------------------------------------------------
+# --- running agents --------------------------------------------------------------------------------------------------
 
 
-def test_an_apply_beside_an_agent_that_answers_disturbs_neither(stack: Fleet, letta: Letta) -> None:
+def test_apply_while_agent_answers_disturbs_neither(stack: Fleet, letta: Letta) -> None:
     build(stack, "agents: {a: {system: One.}}")
     id = stack.agent("a")["id"]
 
@@ -262,7 +264,7 @@ def test_an_apply_beside_an_agent_that_answers_disturbs_neither(stack: Fleet, le
         answers = pool.submit(talk)
         build(stack, "agents: {a: {system: Two., description: D.}}")
         assert answers.result() == [200, 200, 200]
-    stack.settled()
+    stack.assert_no_changes()
     assert stack.agent("a")["system"] == "Two."
 
 
@@ -271,26 +273,26 @@ def test_an_apply_beside_an_agent_that_answers_disturbs_neither(stack: Fleet, le
 TEAM = "agents: {boss: {}, one: {}, two: {}}\ngroups: {team: {type: supervisor, manager: boss, agents: [one, two]}}"
 
 
-def test_a_group_dies_before_its_manager(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_destroy_deletes_group_before_manager(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     build(stack, TEAM)
     assert stack.raw.delete(f"/v1/agents/{stack.agent('boss')['id']}").status_code == 409
-    wire = Wire(monkeypatch)
-    flow.apply(stack.source, stack.connection, EVERYTHING)
-    gone = [path.split("/")[2] for method, path, _ in wire.writes() if method == "DELETE"]
-    assert gone.index("groups") < gone.index("agents")
+    requests = RequestLog(monkeypatch)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL)
+    deleted = [path.split("/")[2] for method, path, _ in requests.writes() if method == "DELETE"]
+    assert deleted.index("groups") < deleted.index("agents")
     assert stack.state() == []
 
 
-def test_a_member_that_dies_is_taken_out_first(stack: Fleet) -> None:
-    # else the group would point at a dead agent, and its manager could never be exported again
+def test_deleted_member_is_removed_from_group_first(stack: Fleet) -> None:
+    # else the group keeps the id of a deleted agent, and its manager can never be exported again
     build(stack, TEAM)
-    id = the(stack, "groups.team")
+    id = object_id(stack, "groups.team")
     build(stack, TEAM.replace(", two: {}", "").replace("[one, two]", "[one]"), prune=True)
     assert stack.raw.get(f"/v1/groups/{id}").json()["agent_ids"] == [stack.agent("one")["id"]]
     assert stack.raw.get(f"/v1/agents/{stack.agent('boss')['id']}/export").status_code == 200
 
 
-def test_a_member_that_somebody_deleted_breaks_every_export_until_the_next_apply(stack: Fleet) -> None:
+def test_member_deleted_by_others_breaks_export_until_next_apply(stack: Fleet) -> None:
     build(stack, TEAM)
     stack.raw.delete(f"/v1/agents/{stack.agent('two')['id']}").raise_for_status()
     export = f"/v1/agents/{stack.agent('boss')['id']}/export"
@@ -299,36 +301,36 @@ def test_a_member_that_somebody_deleted_breaks_every_export_until_the_next_apply
     assert stack.raw.get(export).status_code == 200
 
 
-def test_a_group_is_found_by_the_mark_in_its_description(stack: Fleet) -> None:
+def test_group_is_found_by_mark_in_description(stack: Fleet) -> None:
     build(stack, TEAM)
     theirs = post(stack, "/v1/groups/", description="team", agent_ids=[stack.agent("one")["id"]])
     try:
-        body = stack.raw.get(f"/v1/groups/{the(stack, 'groups.team')}").json()
+        body = stack.raw.get(f"/v1/groups/{object_id(stack, 'groups.team')}").json()
         assert body["description"] == f"team\n[lettaform {stack.stack} groups.team]"
-        stack.settled()
-        flow.apply(stack.source, stack.connection, EVERYTHING)
+        stack.assert_no_changes()
+        flow.apply(stack.source, stack.connection, DESTROY_ALL)
         assert stack.raw.get(f"/v1/groups/{theirs['id']}").status_code == 200
     finally:
         stack.raw.delete(f"/v1/groups/{theirs['id']}")
 
 
-# --- what Letta Cloud alone has --------------------------------------------------------------------------------------
+# --- features of Letta Cloud only ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "path", ["/v1/templates/", "/v1/projects/", "/v1/environments/", "/v1/client-side-access-tokens/"]
 )
-def test_what_letta_cloud_alone_has_is_not_there(fleet: Fleet, path: str) -> None:
+def test_cloud_only_routes_do_not_exist(fleet: Fleet, path: str) -> None:
     assert fleet.raw.get(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["schedule", "memory-variables"])
-def test_what_letta_cloud_alone_has_of_an_agent_is_not_there(stack: Fleet, path: str) -> None:
+def test_cloud_only_agent_routes_do_not_exist(stack: Fleet, path: str) -> None:
     build(stack, "agents: {a: {}}")
     assert stack.raw.get(f"/v1/agents/{stack.agent('a')['id']}/{path}").status_code == 404
 
 
-def test_a_schedule_is_an_error_before_anything_is_made(stack: Fleet) -> None:
+def test_plan_refuses_schedule_on_self_hosted_server(stack: Fleet) -> None:
     stack.write(
         "agents: {a: {}}\n"
         "schedules: {s: {agent: a, cron: '0 9 * * 1', messages: [{role: user, content: Good morning.}]}}"
@@ -338,14 +340,14 @@ def test_a_schedule_is_an_error_before_anything_is_made(stack: Fleet) -> None:
     assert stack.agents() == []
 
 
-def test_tags_of_everything_are_listed(stack: Fleet) -> None:
+def test_tags_of_all_objects_are_listed(stack: Fleet) -> None:
     build(stack, "agents: {a: {tags: [one]}}\nblocks: {b: {value: x}}")
     params = {"query_text": f"lettaform:stack={stack.stack}"}
     assert f"lettaform:stack={stack.stack}" in stack.raw.get("/v1/tags/", params=params).json()
 
 
 @pytest.mark.parametrize("path", ["/v1/sandbox-config/", "/v1/runs/", "/v1/steps/", "/v1/jobs/"])
-def test_what_agents_do_is_listed_and_not_managed(fleet: Fleet, path: str) -> None:
+def test_runs_and_steps_are_listed_and_not_managed(fleet: Fleet, path: str) -> None:
     assert fleet.raw.get(path).status_code != 404
 
 
@@ -362,8 +364,8 @@ def exported(fleet: Fleet, agent: dict[str, Any], **asked: Any) -> dict[str, Any
     return dict(fleet.raw.get(f"/v1/agents/{agent['id']}/export", params=asked).raise_for_status().json())
 
 
-class Reading:
-    """Agent files read, and everything that came of it removed."""
+class AgentFileImport:
+    """Imports agent files, and deletes everything that they created."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet, self.mark = fleet, f"read-{uuid4().hex[:8]}"
@@ -383,37 +385,37 @@ class Reading:
 
 
 @pytest.fixture
-def reading(stack: Fleet) -> Iterator[Reading]:
-    made = Reading(stack)
+def import_file(stack: Fleet) -> Iterator[AgentFileImport]:
+    made = AgentFileImport(stack)
     yield made
     for id in made.blocks(made.mark):
         stack.raw.delete(f"/v1/blocks/{id}")
 
 
-def test_the_leader_of_a_group_of_others_is_an_error_before_anything_dies(stack: Fleet, agent: dict[str, Any]) -> None:
-    # 0.16.8 would answer 409, in the middle of the work
+def test_plan_refuses_delete_of_agent_that_manages_foreign_group(stack: Fleet, agent: dict[str, Any]) -> None:
+    # 0.16.8 would answer 409 in the middle of the apply
     lead = {"manager_type": "supervisor", "manager_agent_id": agent["id"]}
-    told = {"agent_ids": [agent["id"]], "description": "Theirs.", "manager_config": lead}
-    group = stack.raw.post("/v1/groups/", json=told).raise_for_status().json()["id"]
+    body = {"agent_ids": [agent["id"]], "description": "Theirs.", "manager_config": lead}
+    group = stack.raw.post("/v1/groups/", json=body).raise_for_status().json()["id"]
     with pytest.raises(PlanError) as refused:
-        flow.apply(stack.source, stack.connection, EVERYTHING)
+        flow.apply(stack.source, stack.connection, DESTROY_ALL)
     (problem,) = refused.value.problems
     assert problem.message == f"agents.a cannot be deleted before group {group}, which needs it"
     assert problem.hint == f"delete group {group} first, or keep agents.a"
     assert stack.agent("a")["id"] == agent["id"]
     stack.raw.delete(f"/v1/groups/{group}").raise_for_status()
-    flow.apply(stack.source, stack.connection, EVERYTHING)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL)
     assert stack.agents() == []
 
 
-def test_a_lost_record_is_made_again_of_all_that_is_marked(stack: Fleet) -> None:
+def test_state_rebuild_restores_deleted_state_from_marks(stack: Fleet) -> None:
     build(stack, "agents: {a: {}, b: {}}\ngroups: {panel: {type: supervisor, manager: a, agents: [b]}}\n")
     group = next(live.id for live in stack.state() if live.kind == "group")
     tag = {"tags": f"lettaform:stack={stack.stack}", "label": "lettaform", "show_hidden_blocks": True}
     (record,) = stack.raw.get("/v1/blocks/", params=tag).json()
     stack.raw.delete(f"/v1/blocks/{record['id']}").raise_for_status()
     stack.write("agents: {b: {}}\n")
-    with pytest.raises(PlanError, match=group) as refused:  # it leads a group of which nothing speaks
+    with pytest.raises(PlanError, match=group) as refused:  # it manages a group that nobody declared
         stack.plan(prune=True, allow_destroy=("*",))
     assert "state rebuild" in str(refused.value.hint)
     assert flow.state_rebuild(stack.source, stack.connection) == (3, [])
@@ -422,7 +424,7 @@ def test_a_lost_record_is_made_again_of_all_that_is_marked(stack: Fleet) -> None
     assert [agent["name"] for agent in stack.agents()] == ["b"]
 
 
-def test_an_agent_file_of_what_is_gone_is_none(stack: Fleet, agent: dict[str, Any]) -> None:
+def test_export_of_deleted_agent_is_not_found(stack: Fleet, agent: dict[str, Any]) -> None:
     # 0.16.8 answers 500
     assert exported(stack, agent)["agents"]
     stack.raw.delete(f"/v1/agents/{agent['id']}").raise_for_status()
@@ -439,10 +441,10 @@ def test_an_agent_file_of_what_is_gone_is_none(stack: Fleet, agent: dict[str, An
         asyncio.run(ask())
 
 
-def test_two_exports_differ_in_what_says_nothing_alone(stack: Fleet, agent: dict[str, Any]) -> None:
-    def told(scrub_messages: bool) -> dict[str, Any]:
+def test_two_exports_differ_only_in_numbering(stack: Fleet, agent: dict[str, Any]) -> None:
+    def export(scrub_messages: bool) -> dict[str, Any]:
         file = exported(stack, agent, scrub_messages=scrub_messages)
-        # numbers go by the order in which the database gives things, and on from those of another file in the making
+        # numbers follow the order in which the database returns objects, and continue from other exports in progress
         things = (*file["agents"], *file["agents"][0]["messages"], *file["tools"], *file["blocks"])
         for place, each in enumerate(things):
             file = dict(json.loads(json.dumps(file).replace(f'"{each["id"]}"', f'"#{place}"')))
@@ -450,30 +452,30 @@ def test_two_exports_differ_in_what_says_nothing_alone(stack: Fleet, agent: dict
             file["agents"][0][relation].sort()
         return file
 
-    one, two = told(scrub_messages=False), told(scrub_messages=False)
+    one, two = export(scrub_messages=False), export(scrub_messages=False)
     for each in (one, two):
         for message in each["agents"][0]["messages"]:
             message.pop("otid")
     assert {key for key in one if one[key] != two[key]} == {"created_at"}
-    one, two = told(scrub_messages=True), told(scrub_messages=True)
+    one, two = export(scrub_messages=True), export(scrub_messages=True)
     assert {key for key in one if one[key] != two[key]} == {"created_at"}
 
 
-def test_the_old_format_is_no_more(stack: Fleet, agent: dict[str, Any]) -> None:
+def test_legacy_format_flag_is_ignored(stack: Fleet, agent: dict[str, Any]) -> None:
     path = f"/v1/agents/{agent['id']}/export"
     assert stack.raw.get(path, params={"use_legacy_format": True}).status_code == 400
-    exported(stack, agent, max_steps=1)  # heard, and not heeded
+    exported(stack, agent, max_steps=1)  # accepted and ignored
 
 
-def test_a_file_can_have_skills_put_in(stack: Fleet, agent: dict[str, Any]) -> None:
+def test_import_accepts_file_with_skills(stack: Fleet, agent: dict[str, Any]) -> None:
     skill = {"name": "brew", "files": {"SKILL.md": "---\nname: brew\ndescription: Makes tea.\n---\n"}}
     file = stack.raw.post(f"/v1/agents/{agent['id']}/export", json={"skills": [skill]}).raise_for_status().json()
     assert [each["name"] for each in file["skills"]] == ["brew"]
     assert exported(stack, agent)["skills"] == []
 
 
-def test_agent_files_are_asked_for_one_at_a_time(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    # of several at once 0.16.8 mixes up the numbers
+def test_agent_files_are_exported_one_at_a_time(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    # of simultaneous exports, 0.16.8 mixes up the numbers
     build(stack, "agents: {" + ", ".join(f"a{n}: {{}}" for n in range(6)) + "}")
     once, now, most = Client._exchange, [0], [0]
 
@@ -488,13 +490,13 @@ def test_agent_files_are_asked_for_one_at_a_time(stack: Fleet, monkeypatch: pyte
             now[0] -= is_export
 
     monkeypatch.setattr(Client, "_exchange", count)
-    flow.apply(stack.source, stack.connection, EVERYTHING)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL)
     assert most[0] == 1
     assert len(list(stack.folder.glob(".lettaform/snapshots/*/*.af"))) == 6
 
 
-def test_a_snapshot_is_whole_though_others_ask_for_agent_files_meanwhile(stack: Fleet) -> None:
-    # 0.16.8 answers 500 to some of those who ask at once; what it answers others is whole, in whatever numbers
+def test_snapshot_is_complete_while_others_export(stack: Fleet) -> None:
+    # 0.16.8 answers some simultaneous exports with 500; the others are complete, with arbitrary numbers
     build(stack, "agents: {" + ", ".join(f"a{n}: {{memory: {{notes: N.}}, sleeptime: true}}" for n in range(6)) + "}")
     path, over, mixed = f"/v1/agents/{stack.agent('a0')['id']}/export", Event(), list[int]()
 
@@ -507,12 +509,12 @@ def test_a_snapshot_is_whole_though_others_ask_for_agent_files_meanwhile(stack: 
         for _ in range(3):
             pool.submit(ask)
         try:
-            flow.apply(stack.source, stack.connection, EVERYTHING)
+            flow.apply(stack.source, stack.connection, DESTROY_ALL)
         finally:
             over.set()
     assert 500 in mixed
     files = [json.loads(each.read_text()) for each in stack.folder.glob(".lettaform/snapshots/*/*.af")]
-    assert len(files) == 12  # the second agents, too
+    assert len(files) == 12  # sleeptime agents included
     for file in files:
         held = {each["id"] for each in (*file["agents"], *file["tools"], *file["blocks"])}
         assert len(held) == len(file["agents"]) + len(file["tools"]) + len(file["blocks"])
@@ -521,22 +523,22 @@ def test_a_snapshot_is_whole_though_others_ask_for_agent_files_meanwhile(stack: 
             assert {"notes", "memory_persona"} & {block["label"] for block in file["blocks"]}
 
 
-def test_a_snapshot_holds_no_secret(stack: Fleet, agent: dict[str, Any]) -> None:
-    flow.apply(stack.source, stack.connection, EVERYTHING)
+def test_snapshot_contains_no_secret(stack: Fleet, agent: dict[str, Any]) -> None:
+    flow.apply(stack.source, stack.connection, DESTROY_ALL)
     (file,) = stack.folder.glob(".lettaform/snapshots/*/*.af")
     assert json.loads(file.read_text())["agents"][0]["secrets"] == {"KEY": ""}
     assert not any("hunter22" in each.read_text() for each in file.parent.iterdir())
 
 
-def test_what_is_read_is_a_copy_that_is_named_and_never_touched(
-    stack: Fleet, agent: dict[str, Any], reading: Reading
+def test_imported_copy_is_listed_and_never_written(
+    stack: Fleet, agent: dict[str, Any], import_file: AgentFileImport
 ) -> None:
     file = exported(stack, agent)
-    twins = [reading(file) for _ in range(2)]  # always another one
+    twins = [import_file(file) for _ in range(2)]  # each import creates another copy
     try:
         assert [twin["name"] for twin in twins] == ["a_copy", "a_copy"]
         assert len({agent["id"], *(twin["id"] for twin in twins)}) == 3
-        plan = stack.settled()
+        plan = stack.assert_no_changes()
         assert {unmanaged.id for unmanaged in plan.unmanaged} == {twin["id"] for twin in twins}
     finally:
         for twin in twins:
@@ -545,44 +547,44 @@ def test_what_is_read_is_a_copy_that_is_named_and_never_touched(
             stack.raw.delete(f"/v1/agents/{twin['id']}")
 
 
-def stranger(reading: Reading, agent: dict[str, Any], **told: Any) -> dict[str, Any]:
-    """An agent file of nobody of ours, with one block whose label is this test's own."""
-    file = exported(reading.fleet, agent)
-    file["agents"][0] |= {"tags": [], "metadata": {}, **told}
-    file["blocks"][0] |= {"label": reading.mark, "tags": [], "metadata": {}}
+def raw_client(import_file: AgentFileImport, agent: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """An agent file without our mark, with one block whose label is unique to this test."""
+    file = exported(import_file.fleet, agent)
+    file["agents"][0] |= {"tags": [], "metadata": {}, **fields}
+    file["blocks"][0] |= {"label": import_file.mark, "tags": [], "metadata": {}}
     return file
 
 
-def test_a_reading_that_fails_leaves_what_it_had_made(stack: Fleet, agent: dict[str, Any], reading: Reading) -> None:
-    file = stranger(reading, agent)
-    file["agents"][0]["block_ids"] = [*file["agents"][0]["block_ids"], "block-9"]
-    reading(file, status=400)
-    assert len(reading.blocks(reading.mark)) == 1
-
-
-def test_a_block_that_hangs_on_nobody_is_made_all_the_same(
-    stack: Fleet, agent: dict[str, Any], reading: Reading
+def test_failed_import_leaves_objects_it_created(
+    stack: Fleet, agent: dict[str, Any], import_file: AgentFileImport
 ) -> None:
-    file = stranger(reading, agent)
+    file = raw_client(import_file, agent)
+    file["agents"][0]["block_ids"] = [*file["agents"][0]["block_ids"], "block-9"]
+    import_file(file, status=400)
+    assert len(import_file.blocks(import_file.mark)) == 1
+
+
+def test_import_creates_unattached_block(stack: Fleet, agent: dict[str, Any], import_file: AgentFileImport) -> None:
+    file = raw_client(import_file, agent)
     file["blocks"].append({**file["blocks"][0], "id": "block-1"})
-    made = reading(file)
+    made = import_file(file)
     stack.raw.delete(f"/v1/agents/{made['id']}")
-    assert len(reading.blocks(reading.mark)) == 2
+    assert len(import_file.blocks(import_file.mark)) == 2
 
 
-def test_what_a_reading_does_not_look_at(stack: Fleet, agent: dict[str, Any], reading: Reading) -> None:
-    file = stranger(reading, agent) | {"nonsense": 1}
+def test_import_ignores_unknown_content(stack: Fleet, agent: dict[str, Any], import_file: AgentFileImport) -> None:
+    file = raw_client(import_file, agent) | {"nonsense": 1}
     file["agents"][0]["llm_config"] = {**file["agents"][0]["llm_config"], "model": "no-such", "handle": "no/such"}
-    made = reading(json.dumps(json.dumps(file)), strip_messages="true")  # said twice, too
+    made = import_file(json.dumps(json.dumps(file)), strip_messages="true")  # also when encoded twice
     assert made["llm_config"]["handle"] == "no/such"
     stack.raw.delete(f"/v1/agents/{made['id']}")
-    made = reading(stranger(reading, agent), model="letta/letta-free")
+    made = import_file(raw_client(import_file, agent), model="letta/letta-free")
     assert made["llm_config"]["handle"] == "letta/letta-free"
     stack.raw.delete(f"/v1/agents/{made['id']}")
-    reading({"agent_type": "memgpt_agent", "core_memory": [], "messages": [], "version": "0.5.0"}, status=400)
+    import_file({"agent_type": "memgpt_agent", "core_memory": [], "messages": [], "version": "0.5.0"}, status=400)
 
 
-def test_what_a_file_of_everything_keeps_and_what_reading_it_undoes(stack: Fleet, letta: Letta) -> None:
+def test_export_and_import_of_agent_with_every_field(stack: Fleet, letta: Letta) -> None:
     word = stack.stack.replace("-", "_")
     (stack.folder / "echo.py").write_text(
         SCRIPT.replace("def say", f"def {word}_say").replace("def add", f"def {word}_add")
@@ -615,7 +617,7 @@ def test_what_a_file_of_everything_keeps_and_what_reading_it_undoes(stack: Fleet
         assert len(twins) == 2
         (folder,) = {source["name"]: source["id"] for twin in twins for source in twin["sources"]}.items()
         assert re.fullmatch(rf"{stack.stack}_[0-9a-f]{{8}}", folder[0])
-        # what was read lies over the MCP server of that name, and its variables are gone: that is drift
+        # the import overwrote the MCP server of that name and its variables: this is drift
         assert ("update", "mcp_servers.echo", ["env.K"]) in changes(stack.plan())
         flow.apply(stack.source, stack.connection)
         found = stack.raw.get("/v1/mcp-servers/").json()

@@ -1,4 +1,4 @@
-"""What Letta 0.16.8 does that nobody expects, each trap with what would happen if lettaform fell into it."""
+"""Surprising behaviour of Letta 0.16.8, and that lettaform handles each case."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lettaform import flow
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import Guarded, LettaformError, PlanError
 from lettaform.model import Answer, Call, Plan
-from tests.live.fleet import TOOL, Fleet, Wire, changes
+from tests.live.fleet import TOOL, Fleet, RequestLog, changes
 
 
 def prompt(fleet: Fleet, agent: str) -> str:
@@ -22,7 +22,7 @@ def tool_name(fleet: Fleet) -> str:
     return fleet.stack.replace("-", "_")
 
 
-def test_a_new_prompt_reaches_the_model_with_one_recompile(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_prompt_is_recompiled_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.write("agents: {a: {system: The first prompt., memory: {persona: seed one}}}")
     fleet.apply()
     assert "The first prompt." in prompt(fleet, "a")
@@ -32,16 +32,14 @@ def test_a_new_prompt_reaches_the_model_with_one_recompile(fleet: Fleet, monkeyp
         agents: {a: {system: The second prompt., memory: {persona: seed one}, blocks: [extra]}}
         """
     )
-    wire = Wire(monkeypatch)
+    requests = RequestLog(monkeypatch)
     fleet.apply()
     assert "The second prompt." in prompt(fleet, "a")
     assert "The extra block." in prompt(fleet, "a")
-    assert len([path for _, path, _ in wire.writes() if path.endswith("/recompile")]) == 1
+    assert len([path for _, path, _ in requests.writes() if path.endswith("/recompile")]) == 1
 
 
-def test_a_prompt_that_an_interrupted_apply_left_behind_is_compiled_by_the_next(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_apply_recompiles_prompt_left_by_interrupted_apply(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.write("agents: {a: {system: The first prompt.}}")
     fleet.apply()
     fleet.write("agents: {a: {system: The second prompt.}}")
@@ -63,7 +61,7 @@ def test_a_prompt_that_an_interrupted_apply_left_behind_is_compiled_by_the_next(
     assert "The second prompt." in prompt(fleet, "a")
 
 
-def test_a_block_makes_way_for_another_with_its_label(fleet: Fleet) -> None:
+def test_shared_block_replaces_another_with_same_label(fleet: Fleet) -> None:
     # PATCH block_ids would leave neither attached, and answer 200
     old = "blocks: {one: {label: notes, value: first}}\nagents: {a: {blocks: [one]}}"
     fleet.write(old)
@@ -75,7 +73,7 @@ def test_a_block_makes_way_for_another_with_its_label(fleet: Fleet) -> None:
     assert [block["value"] for block in fleet.agent("a")["blocks"]] == ["second"]
 
 
-def test_an_own_block_makes_way_for_a_shared_one_when_pruned(fleet: Fleet) -> None:
+def test_prune_replaces_own_block_by_shared_block_with_same_label(fleet: Fleet) -> None:
     fleet.write("agents: {a: {memory: {notes: own}}}")
     fleet.apply()
     fleet.write("blocks: {shared: {label: notes, value: shared}}\nagents: {a: {blocks: [shared]}}")
@@ -85,7 +83,7 @@ def test_an_own_block_makes_way_for_a_shared_one_when_pruned(fleet: Fleet) -> No
     assert [block["value"] for block in fleet.agent("a")["blocks"]] == ["shared"]
 
 
-def test_a_shared_block_that_becomes_one_agents_own_stays_as_it_is_for_the_others(fleet: Fleet) -> None:
+def test_shared_block_stays_for_others_when_one_agent_gets_its_own(fleet: Fleet) -> None:
     fleet.write("blocks: {org: {value: shared}}\nagents: {a: {blocks: [org]}, b: {blocks: [org]}}")
     fleet.apply()
     before = fleet.block("org", "b")
@@ -96,17 +94,17 @@ def test_a_shared_block_that_becomes_one_agents_own_stays_as_it_is_for_the_other
     assert (own["value"], own["id"] != before["id"]) == ("own", True)
 
 
-def test_a_block_that_vanished_before_the_birth_is_an_error(fleet: Fleet) -> None:
+def test_create_fails_when_block_was_deleted_before(fleet: Fleet) -> None:
     # an unknown block id is dropped with 200
     fleet.write("blocks: {org: {value: x}}")
     fleet.apply()
     fleet.write("blocks: {org: {value: x}}\nagents: {a: {blocks: [org]}}")
 
-    def vanish(plan: Plan) -> bool:
+    def delete_block(plan: Plan) -> bool:
         fleet.raw.delete(f"/v1/blocks/{fleet.block('org')['id']}").raise_for_status()
         return True
 
-    _, report = flow.apply(fleet.source, fleet.connection, consent=vanish)
+    _, report = flow.apply(fleet.source, fleet.connection, consent=delete_block)
     assert report is not None
     assert report.exit_code != 0
     assert "did not attach" in str(next(report.of("failed")).error)
@@ -114,12 +112,12 @@ def test_a_block_that_vanished_before_the_birth_is_an_error(fleet: Fleet) -> Non
     assert [block["label"] for block in fleet.agent("a")["blocks"]] == ["org"]
 
 
-def test_a_tool_keeps_id_attachments_and_what_nobody_declared(fleet: Fleet) -> None:
+def test_tool_update_keeps_id_attachments_and_undeclared_fields(fleet: Fleet) -> None:
     name = tool_name(fleet)
     fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name=name))
     fleet.apply()
     (tool,) = fleet.tools()
-    # PATCH resets enable_parallel_execution, PUT resets everything that it is not told
+    # PATCH resets enable_parallel_execution, PUT resets every field that it does not contain
     fleet.patch(f"/v1/tools/{tool['id']}", return_char_limit=777, enable_parallel_execution=True)
     guest = fleet.raw.post(
         "/v1/agents/", json={"name": "guest", "model": "letta/letta-free", "tool_ids": [tool["id"]]}
@@ -135,7 +133,7 @@ def test_a_tool_keeps_id_attachments_and_what_nobody_declared(fleet: Fleet) -> N
     fleet.raw.delete(f"/v1/agents/{guest['id']}")
 
 
-def test_a_renamed_function_is_the_same_tool(fleet: Fleet) -> None:
+def test_renamed_function_keeps_tool_id(fleet: Fleet) -> None:
     name = tool_name(fleet)
     fleet.write("tools: {t: {source: t.py}}\nagents: {a: {tools: [t]}}", t_py=TOOL.format(name=name))
     fleet.apply()
@@ -147,8 +145,8 @@ def test_a_renamed_function_is_the_same_tool(fleet: Fleet) -> None:
     assert tool["id"] in {each["id"] for each in fleet.agent("a")["tools"]}
 
 
-def test_a_strangers_tool_is_not_taken_over(fleet: Fleet) -> None:
-    # POST on a taken name is 200 and overwrites
+def test_plan_refuses_name_of_foreign_tool(fleet: Fleet) -> None:
+    # POST with an existing name answers 200 and overwrites
     made = fleet.raw.post(
         "/v1/tools/", json={"source_code": TOOL.format(name=tool_name(fleet)), "source_type": "python"}
     ).json()
@@ -163,7 +161,7 @@ def test_a_strangers_tool_is_not_taken_over(fleet: Fleet) -> None:
     assert tool["id"] == made["id"]
 
 
-def test_tools_that_ask_for_approval_add_their_rule_and_nothing_is_left_to_plan(fleet: Fleet) -> None:
+def test_tool_requiring_approval_adds_rule_and_converges(fleet: Fleet) -> None:
     name = tool_name(fleet)
     manifest = f"""
     tools: {{t: {{source: t.py, default_requires_approval: true}}}}
@@ -177,14 +175,14 @@ def test_tools_that_ask_for_approval_add_their_rule_and_nothing_is_left_to_plan(
     assert rules == {"exit_loop", "requires_approval"}
 
 
-def test_base_tools_come_as_the_server_likes_unless_declared(fleet: Fleet) -> None:
+def test_server_adds_base_tools_unless_declared(fleet: Fleet) -> None:
     fleet.write("agents: {plain: {}, bare: {include_base_tools: false, tools: [conversation_search]}}")
     fleet.apply()
     assert "memory_insert" in {tool["name"] for tool in fleet.agent("plain")["tools"]}
     assert [tool["name"] for tool in fleet.agent("bare")["tools"]] == ["conversation_search"]
 
 
-def test_an_architecture_changes_with_consent_alone_and_no_block_is_lost(fleet: Fleet) -> None:
+def test_agent_type_change_needs_consent_and_keeps_blocks(fleet: Fleet) -> None:
     fleet.write("agents: {a: {memory: {persona: seed}}}")
     fleet.apply()
     before = fleet.agent("a")
@@ -204,13 +202,13 @@ def test_an_architecture_changes_with_consent_alone_and_no_block_is_lost(fleet: 
     assert len(list((fleet.folder / ".lettaform" / "snapshots").glob("*/*.af"))) == 1
 
 
-def test_values_come_back_byte_by_byte(fleet: Fleet) -> None:
+def test_values_are_stored_byte_by_byte(fleet: Fleet) -> None:
     text = "  leading, trailing \\n\\ttab\\r\\nCRLF “quotes” 🦜 \\u200b  \\n\\n"
     fleet.write(f'agents: {{a: {{system: "{text}", description: "{text}", memory: {{persona: "{text}"}}}}}}')
     fleet.apply()
 
 
-def test_numbers_and_orders_do_not_drift(fleet: Fleet) -> None:
+def test_number_formats_and_order_do_not_drift(fleet: Fleet) -> None:
     fleet.write(
         """
         agents:
@@ -232,12 +230,10 @@ def test_numbers_and_orders_do_not_drift(fleet: Fleet) -> None:
             tools: [conversation_search, web_search]
         """
     )
-    fleet.settled()
+    fleet.assert_no_changes()
 
 
-def test_one_shared_block_is_patched_once_however_many_agents_have_it(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shared_block_is_patched_once_for_all_agents(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     agents = "".join(f"      a{n}: {{blocks: [org]}}\n" for n in range(6))
     manifest = f"blocks:\n      org: {{value: x, description: one, limit: 100}}\n    agents:\n{agents}"
     fleet.write("    " + manifest)
@@ -245,14 +241,14 @@ def test_one_shared_block_is_patched_once_however_many_agents_have_it(
     fleet.write("    " + manifest.replace("description: one, limit: 100", "description: two, limit: 200"))
     plan = fleet.plan()
     assert plan.changes[0].recompiles == 6
-    wire = Wire(monkeypatch)
+    requests = RequestLog(monkeypatch)
     fleet.apply()
-    patches = [body for method, path, body in wire.writes() if method == "PATCH" and "/v1/blocks/" in path]
+    patches = [body for method, path, body in requests.writes() if method == "PATCH" and "/v1/blocks/" in path]
     assert [{"description", "limit"} <= set(body) for body in patches] == [True]
-    assert not any(path.endswith("/recompile") for _, path, _ in wire.writes())
+    assert not any(path.endswith("/recompile") for _, path, _ in requests.writes())
 
 
-def test_a_page_is_not_the_whole(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_read_page_by_page(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     from lettaform.backend.v1 import client
 
     monkeypatch.setattr(client, "PAGE", 7)
@@ -262,7 +258,7 @@ def test_a_page_is_not_the_whole(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) 
     assert len(fleet.agents()) == 10
 
 
-def test_targets_and_exclusions(fleet: Fleet) -> None:
+def test_target_and_exclude(fleet: Fleet) -> None:
     fleet.write("blocks: {org: {value: x}}\nagents: {a: {}, b: {}}")
     with pytest.raises(PlanError, match=r"nothing answers to `agents\.c`"):
         fleet.plan(target=("agents.c",))
@@ -272,7 +268,7 @@ def test_targets_and_exclusions(fleet: Fleet) -> None:
     assert [str(c.address) for c in fleet.plan(exclude=("agents.b",)).changes] == ["blocks.org"]
 
 
-def test_the_last_function_is_the_tool(fleet: Fleet) -> None:
+def test_last_function_is_the_tool(fleet: Fleet) -> None:
     name = tool_name(fleet)
     fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name="helper") + TOOL.format(name=name))
     fleet.apply()

@@ -24,12 +24,12 @@ def probe(letta: Letta) -> Iterator[Probe]:
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.what)
-def test_a_fact_holds_since_its_release(fact: Fact, probe: Probe) -> None:
+def test_fact_holds_from_its_release_on(fact: Fact, probe: Probe) -> None:
     assert fact.shown(probe) == fact.holds(release())
 
 
-def test_the_page_tells_every_fact() -> None:
+def test_docs_list_every_fact() -> None:
     page = (Path(__file__).parents[2] / "docs/versions.md").read_text(encoding="utf-8")
-    told = page.partition("## What differs")[2].partition("\n## ")[0]
-    rows = [line.split(" | ")[:2] for line in told.splitlines() if line.startswith("| 0")]
+    section = page.partition("## What differs")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[:2] for line in section.splitlines() if line.startswith("| 0")]
     assert rows == [[f"| {fact.since}", fact.what] for fact in FACTS]

@@ -1,7 +1,8 @@
-"""The live suite on other releases of Letta than 0.16.8: what each release brought, and what cannot hold before it.
+"""Differences between Letta releases, and the live tests that each of them excludes.
 
-`scripts/test versions` runs the suite on every one of RELEASES; `LETTAFORM_LETTA=0.16.4 scripts/test versions` on one.
-A test is skipped for a fact of this table alone, and each fact is held to a real call by test_versions.py.
+`scripts/test versions` runs the live tests on every release in RELEASES; `LETTAFORM_LETTA=0.16.4 scripts/test
+versions` on one. A test is skipped only because of a fact in this table, and test_versions.py checks each fact with a
+real call.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from lettaform import local
 from lettaform.local.environment import number
 
 RELEASES = ("0.16.7", "0.16.6", "0.16.5", "0.16.4", "0.16.2", "0.15.1")
-"""Older ones that the suite runs on. There is no 0.16.3."""
+"""Older releases that the live tests run on. There is no 0.16.3."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that a release brought, a call that shows whether it is there, and the tests that need it.
+    """A feature that a release added: a call that detects it, and the tests that need it.
 
-    `tests` are patterns of test ids, without the folder; `values::LINE` leaves a line out of the journey of
-    test_fields.py. `lost`: what had it before, lost it with this release.
+    `tests` are patterns of test ids without the folder; `values::FIELD` leaves a field out of test_fields.py. `lost`:
+    the release that removed the feature from older ones.
     """
 
     since: str
@@ -40,35 +41,35 @@ class Fact:
     lost: str = "0.0"
 
     def holds(self, on: str) -> bool:
-        """Whether a release has it."""
+        """Whether a release has the feature."""
         return not number(self.lost) <= number(on) < number(self.since)
 
 
 class Probe:
-    """A client of a real server, and objects that a call needs; they go with it."""
+    """A client of a real server that deletes what its calls create."""
 
     def __init__(self, http: httpx.Client, model: str, embedding: str) -> None:
         self.http, self.model, self.embedding = http, model, embedding
         self.made: list[str] = []
 
-    def make(self, path: str, **body: Any) -> Any:
-        """An object, deleted afterwards."""
+    def create(self, path: str, **body: Any) -> Any:
+        """Create an object, to be deleted afterwards."""
         answer = self.http.post(path, json=body).raise_for_status().json()
         self.made.insert(0, f"{path}{answer['id']}")
         return answer
 
     def agent(self, **body: Any) -> Any:
-        return self.make("/v1/agents/", name="probe", model=self.model, embedding=self.embedding, **body)
+        return self.create("/v1/agents/", name="probe", model=self.model, embedding=self.embedding, **body)
 
-    def takes(self, path: str, body: Mapping[str, Any]) -> bool:
-        """Whether the server makes such an object, which is deleted afterwards."""
+    def accepts(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Whether the server creates such an object (deleted afterwards)."""
         answer = self.http.post(path, json=body)
         if answer.is_success:
             self.made.insert(0, f"{path}{answer.json()['id']}")
         return answer.is_success
 
     def answers(self, method: str, path: str, **options: Any) -> bool:
-        """Whether it is a call that the server knows and takes."""
+        """Whether the server knows the call and answers it with success."""
         return self.http.request(method, path, **options).is_success
 
     def clear(self) -> None:
@@ -79,7 +80,7 @@ class Probe:
 def _echo(probe: Probe) -> bool:
     if probe.model != local.MODELS[True][0]:
         pytest.skip("this server was started without an endpoint of its own")
-    return probe.takes("/v1/agents/", {"name": "probe", "model": probe.model})
+    return probe.accepts("/v1/agents/", {"name": "probe", "model": probe.model})
 
 
 def _compaction(probe: Probe) -> bool:
@@ -89,16 +90,16 @@ def _compaction(probe: Probe) -> bool:
 
 def _compaction_without_model(probe: Probe) -> bool:
     body = {"name": "probe", "model": probe.model, "compaction_settings": {"clip_chars": 1000}}
-    return _compaction(probe) and probe.takes("/v1/agents/", body)
+    return _compaction(probe) and probe.accepts("/v1/agents/", body)
 
 
 def _strict(probe: Probe) -> bool:
     return "strict" in probe.agent(model_settings={"provider_type": "openai"})["model_settings"]
 
 
-def _max_tokens_at_birth(probe: Probe) -> bool:
-    born = probe.agent(max_tokens=1000, model_settings={"provider_type": "openai"})
-    return bool(born["llm_config"]["max_tokens"] == 1000)
+def _max_tokens_on_create(probe: Probe) -> bool:
+    created = probe.agent(max_tokens=1000, model_settings={"provider_type": "openai"})
+    return bool(created["llm_config"]["max_tokens"] == 1000)
 
 
 def _max_tokens_cleared(probe: Probe) -> bool:
@@ -118,23 +119,23 @@ def _recompile(probe: Probe) -> bool:
 
 
 def _tags(probe: Probe) -> bool:
-    return "tags" in probe.make("/v1/blocks/", label="probe", value="", tags=["a"])
+    return "tags" in probe.create("/v1/blocks/", label="probe", value="", tags=["a"])
 
 
 def _file(probe: Probe) -> bool:
-    folder = probe.make("/v1/folders/", name=f"probe-{uuid4().hex[:8]}", embedding=probe.embedding)
+    folder = probe.create("/v1/folders/", name=f"probe-{uuid4().hex[:8]}", embedding=probe.embedding)
     files = f"/v1/folders/{folder['id']}/files"
     refused = probe.http.get(f"{files}/file-{uuid4()}").json()
-    return bool(refused.get("detail") != "Not Found")  # the words for a path that there is not
+    return bool(refused.get("detail") != "Not Found")  # the answer of 0.16.8 for an unknown path
 
 
 def _passages(probe: Probe) -> bool:
-    archive = probe.make("/v1/archives/", name="probe", embedding=probe.embedding)
+    archive = probe.create("/v1/archives/", name="probe", embedding=probe.embedding)
     return probe.answers("POST", "/v1/passages/search", json={"archive_id": archive["id"], "limit": 100})
 
 
 def _archive(probe: Probe) -> bool:
-    return probe.takes("/v1/archives/", {"name": "probe"})
+    return probe.accepts("/v1/archives/", {"name": "probe"})
 
 
 def _conversations(probe: Probe) -> bool:
@@ -164,17 +165,18 @@ def _of(file: str, *tests: str) -> tuple[str, ...]:
 
 
 def _fields(tests: tuple[str, ...], *cases: str) -> tuple[str, ...]:
-    """Tests of test_fields.py with these cases; `?` stands for a bracket, which a pattern takes for a set."""
+    """Tests of test_fields.py with these cases; `?` stands for a bracket, which a pattern would read as a set."""
     return _of("fields", *(f"test_{test}?agent.{case}" for test in tests for case in cases))
 
 
-_LATER = ("a_change_*", "drift_*", "null_*")
-_ANY = ("what_*", *_LATER, "only_*", "nothing_*")
+_LATER = ("change_*", "drift_*", "null_*")
+_CREATED = ("created_*", "create_only_*", "immutable_*", "derived_*")
+_ANY = (*_CREATED, *_LATER, "only_*", "nothing_*")
 
-_MARKLESS = ("test_dev.py", "test_far_from_happy.py", "test_versions.py")
+_WITHOUT_MANIFEST = ("test_dev.py", "test_errors.py", "test_versions.py")
 _FILES = sorted(file.name for file in Path(__file__).parent.glob("test_*.py"))
-_MARKED = tuple(f"{file}::*" for file in _FILES if file not in _MARKLESS)
-"""All that apply a manifest: lettaform refuses a release that cannot hold what it makes."""
+_WITH_MANIFEST = tuple(f"{file}::*" for file in _FILES if file not in _WITHOUT_MANIFEST)
+"""All tests that apply a manifest: lettaform refuses a release that cannot store its marks."""
 
 
 FACTS = (
@@ -182,7 +184,7 @@ FACTS = (
     Fact("0.16.2", "agents take a model of OPENAI_API_BASE by its handle", _echo, _of("dev", "*")),
     Fact("0.16.2", "one file of a folder can be read", _file),
     Fact("0.16.2", "there are conversations", _conversations),
-    Fact("0.16.4", "blocks have tags, in which marks and the stack record are found", _tags, _MARKED),
+    Fact("0.16.4", "blocks have tags, in which marks and the stack record are found", _tags, _WITH_MANIFEST),
     Fact("0.16.4", "`model_settings` of openai have `strict`", _strict),
     Fact("0.16.4", "an archive needs no embedding", _archive),
     Fact("0.16.4", "the passages of an archive are listed without a query", _passages),
@@ -191,18 +193,18 @@ FACTS = (
         "0.16.5",
         "`compaction_settings` need no `model`",
         _compaction_without_model,
-        _fields(_ANY, "compaction_settings[]-]*", "compaction_settings: prompt*", "description: beside*"),
+        _fields(_ANY, "compaction_settings[]-]*", "compaction_settings: prompt*", "description: with*"),
     ),
     Fact("0.16.5", "conversations can be deleted", _conversation_deleted),
-    Fact("0.16.5", "memory_replace has an `old_string`", _replace, _of("dev", "test_agents_answer_*")),
-    Fact("0.16.5", "prompts are compiled when it is asked for", _recompile, _MARKED),
+    Fact("0.16.5", "memory_replace has an `old_string`", _replace, _of("dev", "test_echo_agents_*")),
+    Fact("0.16.5", "prompts are compiled when it is asked for", _recompile, _WITH_MANIFEST),
     Fact(
         "0.16.5",
         "conversations are listed whatever their agent",
         _all_conversations,
         (
             *_of("conversations", "*"),
-            *_of("everything", "test_it_is_made_*"),
+            *_of("everything", "test_example_is_created_*"),
             *_of("examples", "*sleeptime?", "*everything?"),
             *_of("fields", "*?conversation.*"),
             "values::conversation.*",
@@ -211,8 +213,8 @@ FACTS = (
     Fact(
         "0.16.6",
         "`max_tokens` counts at birth beside `model_settings`",
-        _max_tokens_at_birth,
-        _fields(("what_*", "a_change_*"), "model_settings: beside*", "description: beside*"),
+        _max_tokens_on_create,
+        _fields((*_CREATED, "change_*"), "model_settings: with*", "description: with*"),
     ),
     Fact(
         "0.16.7",
@@ -234,15 +236,17 @@ def release() -> str:
 
 
 def echoes() -> bool:
-    """Whether its agents can have the echo model."""
+    """Whether agents of the release can use the echo model."""
     return number(release()) >= number("0.16.2")
 
 
 def missing(test: str) -> str | None:
-    """Why a test cannot hold on this release; None if it can."""
-    lacking = [fact for fact in FACTS if not fact.holds(release())]
-    told = [f"since {fact.since} {fact.what}" for fact in lacking if any(fnmatchcase(test, p) for p in fact.tests)]
-    return told[0] if told else None
+    """The reason why a test cannot pass on this release; None if it can."""
+    missing_facts = [fact for fact in FACTS if not fact.holds(release())]
+    reasons = [
+        f"since {fact.since} {fact.what}" for fact in missing_facts if any(fnmatchcase(test, p) for p in fact.tests)
+    ]
+    return reasons[0] if reasons else None
 
 
 if __name__ == "__main__":

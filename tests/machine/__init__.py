@@ -1,1 +1,1 @@
-"""Random fleets, agents and strangers against lettaform's promises, on the stand-in and on a real server."""
+"""Random manifests, agents and other users against lettaform's promises, on the stand-in and on a real server."""

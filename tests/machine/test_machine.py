@@ -1,6 +1,6 @@
-"""Random histories of two stacks, people, agents and strangers: every promise, after every step.
+"""Random histories of two stacks, people, agents and other users; every promise is checked after every step.
 
-A failure prints its calls, shrunk, and how to see them again (`@reproduce_failure`, or `--hypothesis-seed=N`).
+A failure prints its calls, shrunk, and how to reproduce them (`@reproduce_failure`, or `--hypothesis-seed=N`).
 """
 
 from __future__ import annotations
@@ -16,55 +16,57 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.live.conftest import Letta, letta
-from tests.machine.fleet import Spec, first, rich
-from tests.machine.ground import InMemory, OnServer
+from tests.machine.environment import InMemory, OnServer
+from tests.machine.fleet import Spec, initial, initial_with_all_kinds
 from tests.machine.machine import Call, Machine
 
 __all__ = ["letta"]  # the fixture
 
 Start = Callable[[], Spec]
 
-_NAMES = ["change"] * 6 + ["somebody"] * 6 + ["apply"] * 5 + ["fault"] * 3
+_NAMES = ["change"] * 6 + ["edit"] * 6 + ["apply"] * 5 + ["fault"] * 3
 _NAMES += ["saved", "destroy", "move", "forget", "rebuild", "import"]
 _NUMBERS = st.lists(st.integers(0, 59), min_size=10, max_size=10)
 
 
 def calls(most: int) -> st.SearchStrategy[list[Call]]:
-    """A history: what happens, and the numbers that decide what exactly."""
+    """A history: step names, and the numbers that decide the details."""
     return st.lists(st.tuples(st.sampled_from(_NAMES), _NUMBERS), min_size=most // 2, max_size=most)
 
 
 def cases(number: int, most: int) -> Callable[[Any], Any]:
-    """As many histories, of at most so many steps."""
+    """Run a test with that many histories of at most that many steps."""
     phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
     quiet = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
-    told = settings(max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True)
+    configured = settings(
+        max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True
+    )
 
-    def hold(test: Any) -> Any:
-        return told(given(start=st.sampled_from((first, rich)), history=calls(most))(test))
+    def decorate(test: Any) -> Any:
+        return configured(given(start=st.sampled_from((initial, initial_with_all_kinds)), history=calls(most))(test))
 
-    return hold
+    return decorate
 
 
 def in_memory(start: Start, history: list[Call]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        told: list[str] = []
-        machine = Machine(InMemory(Path(folder), ("mch-a", "mch-b")), told.append, start)
+        log: list[str] = []
+        machine = Machine(InMemory(Path(folder), ("mch-a", "mch-b")), log.append, start)
         try:
             machine.play(history)
         except BaseException as error:
-            error.add_note("\n".join(told))
+            error.add_note("\n".join(log))
             raise
 
 
 def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> None:
     name = f"mch-{uuid4().hex[:6]}"
-    told: list[str] = []
-    machine = Machine(OnServer(folder, letta, (f"{name}a", f"{name}b")), told.append, start)
+    log: list[str] = []
+    machine = Machine(OnServer(folder, letta, (f"{name}a", f"{name}b")), log.append, start)
     try:
         machine.play(history)
     except BaseException as error:
-        error.add_note("\n".join(told))
+        error.add_note("\n".join(log))
         raise
     finally:
         machine.clear()
@@ -72,24 +74,26 @@ def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> 
 
 @pytest.mark.thorough
 @cases(40, 8)
-def test_promises_hold(start: Start, history: list[Call]) -> None:
+def test_promises_hold_for_random_histories(start: Start, history: list[Call]) -> None:
     in_memory(start, history)
 
 
 @pytest.mark.slow
 @cases(1000, 12)
-def test_promises_hold_a_thousand_times(start: Start, history: list[Call]) -> None:
+def test_promises_hold_for_a_thousand_random_histories(start: Start, history: list[Call]) -> None:
     in_memory(start, history)
 
 
 @pytest.mark.live
 @cases(3, 5)
-def test_promises_hold_on_a_server(letta: Letta, tmp_path: Path, start: Start, history: list[Call]) -> None:
+def test_promises_hold_on_real_server(letta: Letta, tmp_path: Path, start: Start, history: list[Call]) -> None:
     on_server(letta, tmp_path, start, history)
 
 
 @pytest.mark.slow
 @pytest.mark.live
 @cases(50, 10)
-def test_promises_hold_on_a_server_fifty_times(letta: Letta, tmp_path: Path, start: Start, history: list[Call]) -> None:
+def test_promises_hold_on_real_server_fifty_times(
+    letta: Letta, tmp_path: Path, start: Start, history: list[Call]
+) -> None:
     on_server(letta, tmp_path, start, history)

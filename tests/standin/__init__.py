@@ -1,7 +1,7 @@
-"""A stand-in of a Letta 0.16.8 server, in memory: requests to answers, nothing of lettaform inside.
+"""A stand-in for a Letta 0.16.8 server, in memory: requests to answers, independent of lettaform.
 
-Every file here that is not `server`, `lists`, `validate` or `schema` is one resource: its routes and what the server
-does behind them. `tests/conformance` holds each of them to a real server. What is not modelled answers 501.
+Every module here except `server`, `lists`, `validate` and `schema` is one resource: its routes and their behaviour.
+`tests/conformance` compares each of them with a real server. A route that is not modelled answers 501.
 """
 
 from tests.standin.server import Ask, Refusal, StandIn, load_resources, serve

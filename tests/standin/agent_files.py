@@ -1,4 +1,4 @@
-"""Agents to agent files and back: `/v1/agents/{id}/export`, `/v1/agents/import`. One agent, without folders."""
+"""Agent files: `/v1/agents/{id}/export`, `/v1/agents/import`. Limited to one agent without folders."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def _export(server: StandIn, ask: Ask) -> Body:
     used = {id: f"tool-{number}" for number, id in enumerate(agent["_tools"])}
     held = {id: f"block-{number}" for number, id in enumerate(agent["_blocks"])}
     shown = agents.show(server, agent)
-    told = {key: agent[key] for key in _KEPT} | dict.fromkeys(_NEVER)
-    # lost (0.16.8): identities, compaction, hidden, the values of secrets, and of blocks their tags and hidden
-    told |= {"tool_ids": list(used.values()), "block_ids": list(held.values()), "tags": list(agent["_tags"])}
-    told |= {"secrets": dict.fromkeys(agent["_secrets"], ""), "enable_sleeptime": bool(agent["enable_sleeptime"])}
-    told |= {"tool_exec_environment_variables": dict(told["secrets"]), "memory_blocks": [], "tools": []}
-    told |= {key: shown[key] for key in ("max_files_open", "per_file_view_window_char_limit")}
-    told |= dict.fromkeys(("include_base_tools", "include_multi_agent_tools", "include_base_tool_rules"), False)
-    told |= {"include_default_source": False, "source_ids": [], "files_agents": [], "group_ids": [], "messages": []}
-    told |= {"id": "agent-0", "in_context_message_ids": []}
+    exported = {key: agent[key] for key in _KEPT} | dict.fromkeys(_NEVER)
+    # 0.16.8 loses: identities, compaction, hidden, values of secrets, and tags and hidden of blocks
+    exported |= {"tool_ids": list(used.values()), "block_ids": list(held.values()), "tags": list(agent["_tags"])}
+    exported |= {"secrets": dict.fromkeys(agent["_secrets"], ""), "enable_sleeptime": bool(agent["enable_sleeptime"])}
+    exported |= {"tool_exec_environment_variables": dict(exported["secrets"]), "memory_blocks": [], "tools": []}
+    exported |= {key: shown[key] for key in ("max_files_open", "per_file_view_window_char_limit")}
+    exported |= dict.fromkeys(("include_base_tools", "include_multi_agent_tools", "include_base_tool_rules"), False)
+    exported |= {"include_default_source": False, "source_ids": [], "files_agents": [], "group_ids": [], "messages": []}
+    exported |= {"id": "agent-0", "in_context_message_ids": []}
     return {
-        "agents": [told],
+        "agents": [exported],
         "blocks": [{**server.tables.blocks[id], "id": name, "tags": None, "hidden": None} for id, name in held.items()],
         "tools": [{**server.tables.tools[id], "id": name} for id, name in used.items()],
         **{key: [] for key in ("groups", "files", "sources", "mcp_servers", "skills")},
@@ -51,30 +51,30 @@ def _export(server: StandIn, ask: Ask) -> Body:
 
 @on("POST", "/v1/agents/import")
 def _import(server: StandIn, ask: Ask) -> Body:
-    """Always makes: a twin with the tags and metadata of the first, and blocks of its own without tags."""
+    """Always creates a new agent: a copy with the tags and metadata of the original; its blocks have no tags."""
     form = _form(ask)
     file = json.loads(form["file"])
     if any(file.get(key) for key in ("groups", "files", "sources", "mcp_servers")) or len(file["agents"]) != 1:
         raise Refusal(501, "the stand-in does not model groups, folders and MCP servers in an agent file")
     ids: dict[str, str] = {}
-    for told in file["tools"]:
-        have = tools.named(server, told["name"])
-        if have is None or (_yes(form, "override_existing_tools") and told["tool_type"] == "custom"):
-            have = tools.put(server, {key: value for key, value in told.items() if key != "id"}, own=True)
-        ids[told["id"]] = have["id"]
-    for told in file["blocks"]:
-        ids[told["id"]] = blocks.make(server, told)["id"]
+    for tool in file["tools"]:
+        have = tools.named(server, tool["name"])
+        if have is None or (_flag(form, "override_existing_tools") and tool["tool_type"] == "custom"):
+            have = tools.put(server, {key: value for key, value in tool.items() if key != "id"}, own=True)
+        ids[tool["id"]] = have["id"]
+    for block in file["blocks"]:
+        ids[block["id"]] = blocks.create(server, block)["id"]
     body: dict[str, Any] = dict(file["agents"][0])
     body["tool_ids"] = [ids[each] for each in body["tool_ids"]]
     body["block_ids"] = [ids[each] for each in body["block_ids"]]
     given = json.loads(form.get("secrets") or "{}")
     if given:
         body["secrets"] = {key: given.get(key, "") for key in body["secrets"]}
-    body["name"] = form.get("name") or body["name"] + ("_copy" if _yes(form, "append_copy_suffix") else "")
-    return {"agent_ids": [agents.make(server, body)["id"]]}
+    body["name"] = form.get("name") or body["name"] + ("_copy" if _flag(form, "append_copy_suffix") else "")
+    return {"agent_ids": [agents.create(server, body)["id"]]}
 
 
-def _yes(form: dict[str, str], name: str) -> bool:
+def _flag(form: dict[str, str], name: str) -> bool:
     return form.get(name, "true").lower() == "true"
 
 

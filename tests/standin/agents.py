@@ -1,4 +1,4 @@
-"""`/v1/agents/`: what binds a model, a prompt, tools and blocks together."""
+"""`/v1/agents/`: models, prompts, tools, blocks, and the sleeptime agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.standin import blocks, groups, identities, models, tools
-from tests.standin.lists import choice, page, tagged, unlisted
+from tests.standin.lists import choice, invalid_choice, matches_tags, page
 from tests.standin.server import (
     DATABASE,
     ORGANIZATION,
@@ -52,7 +52,7 @@ _WITH_SLEEPER = ("archival_memory_search", "conversation_search", "send_message"
 _SLEEPERS = ("sleeptime_agent", "voice_sleeptime_agent")
 _ENDING = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
 _GOING_ON = ("letta_core", "letta_memory_core", "letta_sleeptime_core")
-_RULES: Mapping[str, Mapping[str, Any]] = {  # what each type has besides; `...` is required
+_RULES: Mapping[str, Mapping[str, Any]] = {  # keys of each rule type; `...` means required
     "constrain_child_tools": {"children": ..., "child_arg_nodes": None},
     "run_first": {"args": None},
     "exit_loop": {},
@@ -124,24 +124,24 @@ def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _
         shown[key] = most if shown[key] is None else shown[key]
     inside: list[Body] = []
     if "agent.blocks" in include:
-        # the real tags of a block are not shown inside an agent (0.16.8)
-        inside = [{**server.tables.blocks[id], "tags": []} for id in server.mixed(agent["_blocks"])]
+        # the tags of a block are not shown inside an agent (0.16.8)
+        inside = [{**server.tables.blocks[id], "tags": []} for id in server.shuffled(agent["_blocks"])]
     shown["blocks"] = inside
     shown["memory"] = {"agent_type": shown["agent_type"], "git_enabled": False, "blocks": inside, "file_blocks": []}
     shown["memory"]["prompt_template"] = ""
     if "agent.tags" in include or "agent.blocks" in include:  # 0.16.8 needs the tags to show blocks, and shows them
-        shown["tags"] = server.mixed(agent["_tags"])
+        shown["tags"] = server.shuffled(agent["_tags"])
     if "agent.tools" in include:
-        shown["tools"] = [server.tables.tools[id] for id in server.mixed(agent["_tools"])]
+        shown["tools"] = [server.tables.tools[id] for id in server.shuffled(agent["_tools"])]
     if "agent.secrets" in include:
-        told = [_secret(agent, key) for key in server.mixed(agent["_secrets"])]
-        shown |= {"secrets": told, "tool_exec_environment_variables": told}
+        secrets = [_secret(agent, key) for key in server.shuffled(agent["_secrets"])]
+        shown |= {"secrets": secrets, "tool_exec_environment_variables": secrets}
     if "agent.identities" in include:
-        shown["identity_ids"] = server.mixed(agent["_identities"])
+        shown["identity_ids"] = server.shuffled(agent["_identities"])
         shown["identities"] = [server.tables.identities[id] for id in shown["identity_ids"]]
     if "agent.sources" in include:
-        native = {"vector_db_provider": "native"}  # shown here alone
-        shown["sources"] = [{**server.tables.folders[id], **native} for id in server.mixed(agent["_folders"])]
+        native = {"vector_db_provider": "native"}  # shown only here
+        shown["sources"] = [{**server.tables.folders[id], **native} for id in server.shuffled(agent["_folders"])]
     if "agent.managed_group" in include:
         group = copy.deepcopy(groups.managed(server, agent["id"]))
         shown |= {"managed_group": group, "multi_agent_group": group}
@@ -150,14 +150,14 @@ def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _
 
 def _secret(agent: Mapping[str, Any], key: str) -> Body:
     id, value = agent["_secrets"][key]
-    # 0.16.8 cannot store an empty one
-    told = {"key": key, "value": value or "<encrypted>", "value_enc": value or None, "description": None}
-    told |= {"id": id, "agent_id": agent["id"], "organization_id": ORGANIZATION}
-    return told | {"created_by_id": None, "last_updated_by_id": None, "created_at": None, "updated_at": None}
+    # 0.16.8 cannot store an empty value
+    secret = {"key": key, "value": value or "<encrypted>", "value_enc": value or None, "description": None}
+    secret |= {"id": id, "agent_id": agent["id"], "organization_id": ORGANIZATION}
+    return secret | {"created_by_id": None, "last_updated_by_id": None, "created_at": None, "updated_at": None}
 
 
 def _view(window: int) -> tuple[int, int]:
-    """How many files, and how many characters of each, 0.16.8 thinks fit a context window."""
+    """The number of open files, and of characters of each, that 0.16.8 derives from a context window."""
     steps = ((8_000, 3, 5_000), (32_000, 5, 15_000), (128_000, 10, 25_000), (200_000, 10, 40_000))
     return next(((files, chars) for most, files, chars in steps if window <= most), (15, 40_000))
 
@@ -185,30 +185,32 @@ def _create(server: StandIn, ask: Ask) -> Body:
     if errors := [*(fault for each in wrong for fault in each), *faults(body, _CREATE)]:
         raise invalid(errors)
     _refuse_what_is_not_modelled(body)
-    _check_words(body)
-    made = make(server, body)
+    _check_values(body)
+    created = create(server, body)
     if not body.get("enable_sleeptime"):
-        return made
-    agent = server.tables.agents[made["id"]]
-    if not _accompany(server, agent):  # 0.16.8 has nothing to answer then, and leaves the agent
+        return created
+    agent = server.tables.agents[created["id"]]
+    if not _add_sleeptime_agent(server, agent):  # 0.16.8 cannot answer then, and leaves the agent
         raise Refusal(500, UNKNOWN)
     return show(server, agent)
 
 
-def make(server: StandIn, body: Mapping[str, Any]) -> Body:
-    """A new agent. Not atomic: inline blocks stay where a later reference fails (0.16.8)."""
+def create(server: StandIn, body: Mapping[str, Any]) -> Body:
+    """Create an agent. Not atomic: inline blocks remain where a later reference fails (0.16.8)."""
     kind = body.get("agent_type") or "letta_v1_agent"
-    config = models.born(body)
+    config = models.new_config(body)
     embedding = body.get("embedding_config")
     if body.get("embedding"):
         embedding = models.embedding(body["embedding"], body.get("embedding_chunk_size"))
     # 0.16.8 loses the metadata of an inline block, and keeps its tags
-    inline = [blocks.make(server, {**each, "metadata": None}, inline=True) for each in body.get("memory_blocks") or ()]
+    inline = [
+        blocks.create(server, {**each, "metadata": None}, inline=True) for each in body.get("memory_blocks") or ()
+    ]
     used = _tools(server, body, kind)
     rules = _rules(server, body, kind, used)
-    if sum(rule["type"] == "run_first" for rule in rules) > 1:  # PATCH takes any number
-        said = "Multiple initial tools are not supported for non-structured models. "
-        raise Refusal(400, f"{said}Please use only one initial tool rule.")
+    if sum(rule["type"] == "run_first" for rule in rules) > 1:  # PATCH accepts any number
+        message = "Multiple initial tools are not supported for non-structured models. "
+        raise Refusal(400, f"{message}Please use only one initial tool rule.")
     system = body.get("system")
     if system is None and kind == "split_thread_agent":
         raise Refusal(400, f"Invalid agent type: {kind}")
@@ -236,13 +238,13 @@ def make(server: StandIn, body: Mapping[str, Any]) -> Body:
     agent |= {"_tools": used, "_tags": tags, "_identities": list(dict.fromkeys(body.get("identity_ids") or ()))}
     agent |= {"_folders": list(dict.fromkeys(body.get("folder_ids") or ())), "_archive": None}
     agent |= {"_blocks": {}, "_secrets": {key: (server.id("agent-env"), value) for key, value in secrets.items()}}
-    # unknown blocks and those of a label that is there are left out without a word (0.16.8)
+    # unknown blocks and blocks with a label already attached are silently left out (0.16.8)
     _attach(server, agent, {*(body.get("block_ids") or ()), *(block["id"] for block in inline)})
     agent["_compiled"] = blocks.compiled(server, agent)
     server.tables.agents[agent["id"]] = agent
     shown = show(server, agent)
-    for told in shown["secrets"]:  # an empty one still shows, this once, and rules that were told twice
-        told |= {"value": secrets[told["key"]], "value_enc": secrets[told["key"]]}
+    for secret in shown["secrets"]:  # only this answer shows an empty secret and duplicate rules
+        secret |= {"value": secrets[secret["key"]], "value_enc": secrets[secret["key"]]}
     return shown | {"tool_rules": rules}
 
 
@@ -255,8 +257,8 @@ def _refuse_what_is_not_modelled(body: Mapping[str, Any]) -> None:
         raise Refusal(501, "the stand-in does not model git memory")
 
 
-def _check_words(body: Mapping[str, Any]) -> None:
-    """What 0.16.8 refuses in a body whose types are right."""
+def _check_values(body: Mapping[str, Any]) -> None:
+    """What 0.16.8 refuses in a body with valid types."""
     name = body.get("name")
     if name and not re.match(r"^[\w '\-]+$", name):
         raise Refusal(500, f"Export failed: Agent name '{name}' contains invalid characters. …")
@@ -264,8 +266,8 @@ def _check_words(body: Mapping[str, Any]) -> None:
         raise Refusal(400, "INVALID_ARGUMENT: The model handle should be in the format provider/model-name")
     if body.get("embedding") and not re.match(r"[^/]+/.+", body["embedding"]):
         message = "The embedding handle should be in the format provider/model-name"
-        told = {"type": "value_error", "loc": ("body", "embedding"), "msg": f"Value error, {message}"}
-        raise invalid([told | {"input": body["embedding"], "ctx": {"error": ValueError(message)}}])
+        wrong = {"type": "value_error", "loc": ("body", "embedding"), "msg": f"Value error, {message}"}
+        raise invalid([wrong | {"input": body["embedding"], "ctx": {"error": ValueError(message)}}])
     if body.get("agent_type") == "voice_convo_agent":
         message = "Agent type AgentType.voice_convo_agent requires enable_sleeptime to be True"
         error: Body = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": dict(body)}
@@ -278,10 +280,10 @@ def _check_shared(body: Mapping[str, Any]) -> None:
         if (body.get(key) or 0) > most:
             raise Refusal(400, f"INVALID_ARGUMENT: {key} cannot exceed {most}. Got: {body[key]}")
     if body.get("model_settings") is not None:
-        models.laid(body["model_settings"])
+        models.from_settings(body["model_settings"])
     if body.get("compaction_settings") is not None:
         check(body["compaction_settings"], _COMPACTION_FIELDS, at=("body", "compaction_settings"))
-    _whole(body.get("tool_rules") or ())
+    _with_defaults(body.get("tool_rules") or ())
 
 
 def _fits(timezone: str | None) -> None:
@@ -306,21 +308,21 @@ def _tools(server: StandIn, body: Mapping[str, Any], kind: str) -> list[str]:
     if lost:
         raise Refusal(400, f"Tools not found by id:   {lost}")
     ids = {*(tool["id"] for tool in found), *(body.get("tool_ids") or ())}
-    ids |= set(for_files(server)) if body.get("folder_ids") else set()
+    ids |= set(file_tools(server)) if body.get("folder_ids") else set()
     return [id for id in server.tables.tools if id in ids]
 
 
-def for_files(server: StandIn) -> list[str]:
-    """The ids of the tools that come and go with folders."""
+def file_tools(server: StandIn) -> list[str]:
+    """The ids of the tools that are attached and detached with folders."""
     names = tools.BUILT_IN["letta_files_core"]
     return [tool["id"] for tool in server.tables.tools.values() if tool["name"] in names]
 
 
 def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[str]) -> list[Body]:
-    rules = _whole(body.get("tool_rules") or ())
+    rules = _with_defaults(body.get("tool_rules") or ())
     with_base = body.get("include_base_tool_rules")
     if with_base is None:
-        # 0.16.8 adds none to a v1 agent, unless rules are told or base tools are not wanted
+        # 0.16.8 adds none to a v1 agent, unless rules are given or base tools are off
         plain = body.get("include_base_tools", True) and not body.get("enable_sleeptime")
         with_base = kind != "letta_v1_agent" or bool(rules) or not plain
     here = [server.tables.tools[id] for id in used]
@@ -336,8 +338,8 @@ def _rule(kind: str, tool: str) -> Body:
     return {"tool_name": tool, "type": kind, "prompt_template": None}
 
 
-def _whole(rules: Iterable[Any]) -> list[Body]:
-    """Rules with every key of their type, as 0.16.8 answers them; 422 for what is none."""
+def _with_defaults(rules: Iterable[Any]) -> list[Body]:
+    """Rules with every key of their type, as 0.16.8 answers them; 422 for an invalid rule."""
     whole = []
     for number, rule in enumerate(rules):
         at = ("body", "tool_rules", number)
@@ -355,7 +357,7 @@ _TOLD_APART = ("type", "tool_name", "children", "child_output_mapping", "default
 
 
 def _unique(rules: Iterable[Body]) -> list[Body]:
-    """0.16.8 stores one of equal rules; `args` and `prompt_template` do not tell two apart."""
+    """0.16.8 stores one of equal rules; `args` and `prompt_template` do not make a difference."""
     kept: dict[str, Body] = {}
     for rule in rules:
         kept.setdefault(repr([rule.get(key) for key in _TOLD_APART]), rule)
@@ -363,10 +365,10 @@ def _unique(rules: Iterable[Body]) -> list[Body]:
 
 
 def _compaction(body: Mapping[str, Any], model: str) -> Body:
-    made = {**_COMPACTION, **{k: v for k, v in (body.get("compaction_settings") or {}).items() if k in _COMPACTION}}
-    made["model"] = made["model"] or model
-    made["prompt"] = made["prompt"] or _prompt(made["mode"])
-    return made
+    created = {**_COMPACTION, **{k: v for k, v in (body.get("compaction_settings") or {}).items() if k in _COMPACTION}}
+    created["model"] = created["model"] or model
+    created["prompt"] = created["prompt"] or _prompt(created["mode"])
+    return created
 
 
 def _prompt(mode: str) -> str:
@@ -374,7 +376,7 @@ def _prompt(mode: str) -> str:
 
 
 def _attach(server: StandIn, agent: Body, ids: Collection[str]) -> None:
-    """These blocks, oldest first, each if no other of its label is there."""
+    """Attach these blocks, oldest first, each unless its label is already attached."""
     labels = {server.tables.blocks[each]["label"] for each in agent["_blocks"]}
     for id in [id for id in server.tables.blocks if id in ids and id not in agent["_blocks"]]:
         label = server.tables.blocks[id]["label"]
@@ -386,24 +388,28 @@ def _attach(server: StandIn, agent: Body, ids: Collection[str]) -> None:
 # --- sleeptime -------------------------------------------------------------------------------------------------------
 
 
-def _accompany(server: StandIn, agent: Body) -> bool:
-    """A second agent that keeps the memory of this one while it sleeps, and the group of both.
+def _add_sleeptime_agent(server: StandIn, agent: Body) -> bool:
+    """Create a sleeptime agent, which keeps the memory of this one, and the group of both.
 
-    0.16.8 makes none without an embedding; the second shares the blocks of now, and those that are attached later.
+    0.16.8 creates none without an embedding. The sleeptime agent shares the current blocks, and those attached later.
     """
     if agent["embedding_config"] is None:
         return False
-    told = {"name": f"{agent['name']}-sleeptime", "agent_type": "sleeptime_agent", "block_ids": list(agent["_blocks"])}
-    told["memory_blocks"] = [{"label": "memory_persona", "value": "(the server's own words)"}]
-    told |= {key: copy.deepcopy(agent[key]) for key in ("llm_config", "embedding_config", "project_id")}
+    fields = {
+        "name": f"{agent['name']}-sleeptime",
+        "agent_type": "sleeptime_agent",
+        "block_ids": list(agent["_blocks"]),
+    }
+    fields["memory_blocks"] = [{"label": "memory_persona", "value": "(the server's own words)"}]
+    fields |= {key: copy.deepcopy(agent[key]) for key in ("llm_config", "embedding_config", "project_id")}
     config = {"manager_type": "sleeptime", "manager_agent_id": agent["id"], "sleeptime_agent_frequency": 5}
-    sleeper = make(server, told)["id"]
-    groups.make(server, {"agent_ids": [sleeper], "description": "", "manager_config": config})
+    sleeptime_agent = create(server, fields)["id"]
+    groups.create(server, {"agent_ids": [sleeptime_agent], "description": "", "manager_config": config})
     return True
 
 
-def _sleepers(server: StandIn, agent: Body) -> list[Body]:
-    """The agents that keep the memory of this one."""
+def _sleeptime_agents(server: StandIn, agent: Body) -> list[Body]:
+    """The sleeptime agents of an agent."""
     group = groups.managed(server, agent["id"]) or {}
     ids = group["agent_ids"] if group.get("manager_type") == "sleeptime" else ()
     return [server.tables.agents[id] for id in ids if id in server.tables.agents]
@@ -416,14 +422,14 @@ def _include(ask: Ask) -> Collection[str]:
     asked = ask.query.get_list("include")
     for number, word in enumerate(asked):
         if word not in _RELATIONS:
-            raise unlisted(("query", "include", number), word, _RELATIONS)
-    # 0.16.8 decides by the User-Agent where nothing is said
+            raise invalid_choice(("query", "include", number), word, _RELATIONS)
+    # 0.16.8 decides by the User-Agent if nothing is requested
     return asked or (() if ask.is_new_sdk else _RELATIONS)
 
 
 def _found(server: StandIn, ask: Ask) -> list[Body]:
     query = ask.query
-    found = [agent for agent in server.tables.agents.values() if tagged(ask, agent["_tags"])]
+    found = [agent for agent in server.tables.agents.values() if matches_tags(ask, agent["_tags"])]
     for name in ("name", "project_id"):
         if query.get(name):
             found = [agent for agent in found if agent[name] == query[name]]
@@ -442,7 +448,7 @@ def _list(server: StandIn, ask: Ask) -> list[Body]:
     include = _include(ask)
     if choice(ask, "order_by", ("created_at", "updated_at", "last_run_completion"), "created_at") != "created_at":
         raise Refusal(501, "the stand-in sorts agents by created_at alone")
-    found = page(ask, _found(server, ask), everything=list(server.tables.agents), order="desc")
+    found = page(ask, _found(server, ask), all_ids=list(server.tables.agents), order="desc")
     return [show(server, agent, include) for agent in found]
 
 
@@ -465,7 +471,7 @@ def _known(server: StandIn, ask: Ask) -> Body:
 
 @on("GET", "/v1/blocks/{block_id}/agents")
 def _of_block(server: StandIn, ask: Ask) -> list[Body]:
-    found = blocks.users(server, ask.names["block_id"])  # 0.16.8 answers [] for a block that is not there
+    found = blocks.users(server, ask.names["block_id"])  # 0.16.8 answers [] for an unknown block
     return _only(server, ask, found)
 
 
@@ -477,21 +483,22 @@ def _of_identity(server: StandIn, ask: Ask) -> list[Body]:
 
 
 def _only(server: StandIn, ask: Ask, found: Iterable[Body]) -> list[Body]:
-    # here 0.16.8 loads what is included and nothing else, whoever asks
+    # here 0.16.8 loads only what is included, for every client
     include = _include(ask) if ask.query.get("include") else ()
-    return [show(server, a, include) for a in page(ask, found, everything=list(server.tables.agents), order="desc")]
+    return [show(server, a, include) for a in page(ask, found, all_ids=list(server.tables.agents), order="desc")]
 
 
 @on("GET", "/v1/agents/{agent_id}/tools")
 def _of_agent(server: StandIn, ask: Ask) -> list[Body]:
     used = [server.tables.tools[id] for id in find(server, ask.names["agent_id"])["_tools"]]
-    return page(ask, used, everything=list(server.tables.tools), order="desc", limit=10)
+    return page(ask, used, all_ids=list(server.tables.tools), order="desc", limit=10)
 
 
 @on("GET", "/v1/agents/{agent_id}/core-memory/blocks")
 def _memory(server: StandIn, ask: Ask) -> list[Body]:
     # here their tags are shown
-    return [server.tables.blocks[id] for id in find(server, ask.names["agent_id"])["_blocks"]]
+    attached = [server.tables.blocks[id] for id in find(server, ask.names["agent_id"])["_blocks"]]
+    return page(ask, attached, all_ids=list(server.tables.blocks), order="desc", limit=100)
 
 
 def _labelled(server: StandIn, ask: Ask) -> Body:
@@ -510,11 +517,11 @@ def _one_of_memory(server: StandIn, ask: Ask) -> Body:
 
 @on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/{label}")
 def _write_memory(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, blocks.UPDATE)
-    return blocks.update(server, _labelled(server, ask), told)
+    body = check(ask.body, blocks.UPDATE)
+    return blocks.update(server, _labelled(server, ask), body)
 
 
-# --- change ----------------------------------------------------------------------------------------------------------
+# --- update ----------------------------------------------------------------------------------------------------------
 
 
 @on("PATCH", "/v1/agents/{agent_id}")
@@ -524,27 +531,27 @@ def _patch(server: StandIn, ask: Ask) -> Body:
     if body.get("folder_ids"):
         raise Refusal(501, "the stand-in does not model folders that come by PATCH")
     _check_shared(body)
-    back = models.looks_back(body) or body.get("enable_sleeptime")
+    back = models.needs_old_config(body) or body.get("enable_sleeptime")
     have = _known(server, ask) if back else find(server, ask.names["agent_id"])
-    agent = copy.deepcopy(have)  # all or nothing
+    agent = copy.deepcopy(have)  # nothing is written if one reference is unknown
     old = agent["llm_config"]
-    agent["llm_config"] = models.changed(old, body, agent["agent_type"])
+    agent["llm_config"] = models.patched_config(old, body, agent["agent_type"])
     if body.get("embedding") is not None:
         agent["embedding_config"] = models.embedding(body["embedding"])
     if body.get("enable_sleeptime") and groups.managed(server, have["id"]) is None:
-        _accompany(server, have)  # as it was before the rest of the body (0.16.8)
+        _add_sleeptime_agent(server, have)  # the tool set from before the rest of the body (0.16.8)
     agent["compaction_settings"] = _compacted(agent, body, old["provider_name"])
     agent |= {key: body[key] for key in _SCALARS if body.get(key) is not None}  # null is no change
     if "\0" in agent["system"]:
         raise Refusal(500, DATABASE)
     if body.get("tool_rules") is not None:
-        agent["tool_rules"] = _unique(_whole(body["tool_rules"]))
+        agent["tool_rules"] = _unique(_with_defaults(body["tool_rules"]))
     if body.get("tags") is not None:
         agent["_tags"] = list(dict.fromkeys(body["tags"]))
     _relink(server, agent, body)
     secrets = body.get("secrets")
     secrets = body.get("tool_exec_environment_variables") if secrets is None else secrets
-    if secrets is not None:  # all of them, not only those told
+    if secrets is not None:  # all secrets, not only those in the body
         agent["_secrets"] = {key: (server.id("agent-env"), value) for key, value in secrets.items()}
     have.update(agent | {"updated_at": server.now()})
     return show(server, have)
@@ -559,7 +566,7 @@ def _relink(server: StandIn, agent: Body, body: Mapping[str, Any]) -> None:
     if body.get("block_ids") is not None:
         if any(id not in server.tables.blocks for id in body["block_ids"]):
             raise Refusal(500, UNKNOWN)
-        # 0.16.8 inserts first and deletes then: a block whose label a leaving one still has is not inserted
+        # 0.16.8 inserts before it deletes: a block with the label of a block being removed is not inserted
         _attach(server, agent, body["block_ids"])
         agent["_blocks"] = {id: None for id in agent["_blocks"] if id in body["block_ids"]}
     if body.get("identity_ids") is not None:
@@ -570,14 +577,14 @@ def _relink(server: StandIn, agent: Body, body: Mapping[str, Any]) -> None:
 
 
 def _compacted(agent: Body, body: Mapping[str, Any], provider: str) -> Body:
-    have, told = agent["compaction_settings"], dict(body.get("compaction_settings") or {})
+    have, settings = agent["compaction_settings"], dict(body.get("compaction_settings") or {})
     now = agent["llm_config"]["provider_name"]
-    # follows a change of provider, if it was never set to anything else
-    if now != provider and "model" not in told and have["model"] == models.summariser(provider):
-        told |= {"model": models.summariser(now), "model_settings": told.get("model_settings")}
-    if "mode" in told and told["mode"] != have["mode"]:
-        told["prompt"] = _prompt(told["mode"])  # even over a prompt that is told along with it (0.16.8)
-    return {**have, **{key: value for key, value in told.items() if key in have}}
+    # follows a change of provider unless it was set to something else
+    if now != provider and "model" not in settings and have["model"] == models.summariser(provider):
+        settings |= {"model": models.summariser(now), "model_settings": settings.get("model_settings")}
+    if "mode" in settings and settings["mode"] != have["mode"]:
+        settings["prompt"] = _prompt(settings["mode"])  # even if the same body has a prompt (0.16.8)
+    return {**have, **{key: value for key, value in settings.items() if key in have}}
 
 
 @on("DELETE", "/v1/agents/{agent_id}")
@@ -588,13 +595,13 @@ def _delete(server: StandIn, ask: Ask) -> Body:
         group = groups.sleeptime_of(server, agent["id"])
         manager = group and server.tables.agents.get(group["manager_agent_id"])
     else:
-        dying += _sleepers(server, agent)
+        dying += _sleeptime_agents(server, agent)
         group = groups.managed(server, agent["id"]) if len(dying) > 1 else None
-    if group:  # gone even where its agents cannot go (0.16.8)
+    if group:  # deleted even where its agents cannot be deleted (0.16.8)
         del server.tables.groups[group["id"]]
     for each in dying:
         _refuse_a_manager(server, each["id"])
-    for each in dying:  # their blocks stay
+    for each in dying:  # their blocks remain
         del server.tables.agents[each["id"]]
         talks = server.tables.conversations
         server.tables.conversations = {id: talk for id, talk in talks.items() if talk["agent_id"] != each["id"]}
@@ -622,7 +629,7 @@ def _recompile(server: StandIn, ask: Ask) -> str:
     if ask.flag("dry_run"):
         return now
     agent["_compiled"] = now
-    return before  # 0.16.8 answers what was, not what is
+    return before  # 0.16.8 answers the old prompt, not the new one
 
 
 @on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/attach/{block_id}")
@@ -634,31 +641,33 @@ def _attach_block(server: StandIn, ask: Ask) -> Body:
         columns = {"agent_id": agent["id"], "block_label": block["label"]}
         raise taken("Agent", "unique_label_per_agent", columns)
     agent["_blocks"][block["id"]] = None
-    for sleeper in _sleepers(server, agent):  # this one alone follows: neither detach nor `block_ids` do (0.16.8)
-        if sleeper["agent_type"] == "sleeptime_agent":
-            _follow(server, sleeper, block)
+    for sleeptime_agent in _sleeptime_agents(
+        server, agent
+    ):  # only attach reaches the sleeptime agent; detach and `block_ids` do not (0.16.8)
+        if sleeptime_agent["agent_type"] == "sleeptime_agent":
+            _follow(server, sleeptime_agent, block)
     return show(server, agent)
 
 
-def _follow(server: StandIn, sleeper: Body, block: Body) -> None:
-    others = [server.tables.blocks[id]["label"] for id in sleeper["_blocks"] if id != block["id"]]
-    if block["label"] in others:  # attached to the first agent all the same (0.16.8)
-        columns = {"agent_id": sleeper["id"], "block_label": block["label"]}
+def _follow(server: StandIn, sleeptime_agent: Body, block: Body) -> None:
+    others = [server.tables.blocks[id]["label"] for id in sleeptime_agent["_blocks"] if id != block["id"]]
+    if block["label"] in others:  # attached to the primary agent all the same (0.16.8)
+        columns = {"agent_id": sleeptime_agent["id"], "block_label": block["label"]}
         raise taken("Agent", "unique_label_per_agent", columns)
-    sleeper["_blocks"][block["id"]] = None
+    sleeptime_agent["_blocks"][block["id"]] = None
 
 
 @on("PATCH", "/v1/agents/{agent_id}/core-memory/blocks/detach/{block_id}")
 def _detach_block(server: StandIn, ask: Ask) -> Body:
     agent, id = find(server, ask.names["agent_id"]), ask.names["block_id"]
     if id not in agent["_blocks"]:
-        said = f"No block with id '{id}' found for agent '{agent['id']}' with actor id: '{USER}'"
-        raise Refusal(404, said)
+        message = f"No block with id '{id}' found for agent '{agent['id']}' with actor id: '{USER}'"
+        raise Refusal(404, message)
     del agent["_blocks"][id]
     return show(server, agent)
 
 
-def _lightly(server: StandIn, ask: Ask) -> Body:
+def _without_relations(server: StandIn, ask: Ask) -> Body:
     if ask.names["agent_id"] not in server.tables.agents:
         raise Refusal(404, "Agent not found")
     return server.tables.agents[ask.names["agent_id"]]
@@ -666,7 +675,7 @@ def _lightly(server: StandIn, ask: Ask) -> Body:
 
 @on("PATCH", "/v1/agents/{agent_id}/tools/attach/{tool_id}")
 def _attach_tool(server: StandIn, ask: Ask) -> Body | None:
-    agent, id = _lightly(server, ask), ask.names["tool_id"]
+    agent, id = _without_relations(server, ask), ask.names["tool_id"]
     if id not in server.tables.tools:
         raise Refusal(404, f"Tool with id={id} not found in organization={ORGANIZATION}")
     agent["_tools"] = list(dict.fromkeys([*agent["_tools"], id]))
@@ -678,16 +687,16 @@ def _attach_tool(server: StandIn, ask: Ask) -> Body | None:
 
 @on("PATCH", "/v1/agents/{agent_id}/tools/detach/{tool_id}")
 def _detach_tool(server: StandIn, ask: Ask) -> Body | None:
-    agent = _lightly(server, ask)
-    agent["_tools"] = [id for id in agent["_tools"] if id != ask.names["tool_id"]]  # its rules stay
+    agent = _without_relations(server, ask)
+    agent["_tools"] = [id for id in agent["_tools"] if id != ask.names["tool_id"]]  # its rules remain
     return None if ask.is_new_sdk else show(server, agent)
 
 
 @on("PATCH", "/v1/agents/{agent_id}/tools/approval/{tool}")
 def _approval(server: StandIn, ask: Ask) -> Body | None:
-    told = check(ask.body, {"requires_approval": "bool!"})
+    body = check(ask.body, {"requires_approval": "bool!"})
     agent = find(server, ask.names["agent_id"])
-    _approve(agent, ask.names["tool"], told["requires_approval"])  # any name will do
+    _approve(agent, ask.names["tool"], body["requires_approval"])  # any tool name is accepted
     return None if ask.is_new_sdk else show(server, agent)
 
 
@@ -696,7 +705,7 @@ def _approve(agent: Body, tool: str, needed: bool) -> None:
     number = sum(each["type"] == rule["type"] and each["tool_name"] == tool for each in agent["tool_rules"])
     if needed and number == 0:
         agent["tool_rules"] = [*agent["tool_rules"], rule]
-    elif not needed and number == 1:  # 0.16.8 leaves two alone
+    elif not needed and number == 1:  # 0.16.8 does not change these two
         agent["tool_rules"] = [
             each for each in agent["tool_rules"] if (each["type"], each["tool_name"]) != (rule["type"], tool)
         ]

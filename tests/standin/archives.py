@@ -1,4 +1,4 @@
-"""`/v1/archives/`: long-term memory. Names are not unique; an agent has one at most."""
+"""`/v1/archives/`: long-term memory. Names are not unique; an agent has at most one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tests.standin import agents, models
 from tests.standin.lists import page
-from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, invalid, on, taken
+from tests.standin.server import NOTHING, ORGANIZATION, USER, Ask, Body, Refusal, StandIn, absent, on, taken
 from tests.standin.validate import check
 
 _FIELDS = {"name": "str!", "description": "str?", "embedding": "str?", "embedding_config": "dict?"}
@@ -22,13 +22,18 @@ def find(server: StandIn, id: str) -> Body:
 
 @on("POST", "/v1/archives/")
 def _create(server: StandIn, ask: Ask) -> Body:
-    told, now = check(ask.body, _FIELDS), server.now()
-    config = models.embedding(told["embedding"]) if told.get("embedding") else None
-    made: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
-    made |= {"name": told["name"], "description": told.get("description"), "organization_id": ORGANIZATION}
-    made |= {"vector_db_provider": "native", "embedding_config": config, "metadata": None, "id": server.id("archive")}
-    server.tables.archives[made["id"]] = made
-    return made
+    body, now = check(ask.body, _FIELDS), server.now()
+    config = models.embedding(body["embedding"]) if body.get("embedding") else None
+    created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    created |= {"name": body["name"], "description": body.get("description"), "organization_id": ORGANIZATION}
+    created |= {
+        "vector_db_provider": "native",
+        "embedding_config": config,
+        "metadata": None,
+        "id": server.id("archive"),
+    }
+    server.tables.archives[created["id"]] = created
+    return created
 
 
 @on("GET", "/v1/archives/")
@@ -39,7 +44,7 @@ def _list(server: StandIn, ask: Ask) -> list[Body]:
     if ask.query.get("agent_id"):
         agent = server.tables.agents.get(ask.query["agent_id"], {})
         found = [each for each in found if each["id"] == agent.get("_archive")]
-    return page(ask, found, everything=list(server.tables.archives), order="desc", zero_is_all=False)
+    return page(ask, found, all_ids=list(server.tables.archives), order="desc", zero_is_all=False)
 
 
 @on("GET", "/v1/archives/{archive_id}")
@@ -49,8 +54,8 @@ def _get(server: StandIn, ask: Ask) -> Body:
 
 @on("PATCH", "/v1/archives/{archive_id}")
 def _patch(server: StandIn, ask: Ask) -> Body:
-    archive, told = find(server, ask.names["archive_id"]), check(ask.body, _UPDATE)
-    archive.update({name: told[name] for name in _UPDATE if told.get(name) is not None})
+    archive, body = find(server, ask.names["archive_id"]), check(ask.body, _UPDATE)
+    archive.update({name: body[name] for name in _UPDATE if body.get(name) is not None})
     return archive
 
 
@@ -71,7 +76,9 @@ def _users(server: StandIn, archive: Body) -> list[Body]:
 
 @on("GET", "/v1/archives/{archive_id}/agents")
 def _agents(server: StandIn, ask: Ask) -> list[Body]:
-    return [agents.show(server, agent, ()) for agent in _users(server, find(server, ask.names["archive_id"]))]
+    found = _users(server, find(server, ask.names["archive_id"]))
+    paged = page(ask, found, all_ids=list(server.tables.agents), order="desc")
+    return [agents.show(server, agent, ()) for agent in paged]
 
 
 @on("PATCH", "/v1/agents/{agent_id}/archives/attach/{archive_id}")
@@ -95,14 +102,14 @@ def _detach(server: StandIn, ask: Ask) -> None:
 @on("POST", "/v1/archives/{archive_id}/passages")
 def _create_passage(server: StandIn, ask: Ask) -> Body:
     archive = find(server, ask.names["archive_id"])
-    told = check(ask.body, {"text": "str!", "metadata": "dict?", "tags": "strs?", "created_at": "str?"})
+    body = check(ask.body, {"text": "str!", "metadata": "dict?", "tags": "strs?", "created_at": "str?"})
     now = server.now()
-    made: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
-    made |= {"is_deleted": False, "organization_id": ORGANIZATION, "archive_id": archive["id"], "source_id": None}
-    made |= {"file_id": None, "file_name": None, "metadata": told.get("metadata") or {}, "tags": told.get("tags")}
-    made |= {"id": server.id("passage"), "text": told["text"]}
-    server.tables.passages[made["id"]] = made
-    return made
+    created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    created |= {"is_deleted": False, "organization_id": ORGANIZATION, "archive_id": archive["id"], "source_id": None}
+    created |= {"file_id": None, "file_name": None, "metadata": body.get("metadata") or {}, "tags": body.get("tags")}
+    created |= {"id": server.id("passage"), "text": body["text"]}
+    server.tables.passages[created["id"]] = created
+    return created
 
 
 def _passages(server: StandIn, archive: str) -> list[Body]:
@@ -111,23 +118,15 @@ def _passages(server: StandIn, archive: str) -> list[Body]:
 
 @on("POST", "/v1/passages/search")
 def _search(server: StandIn, ask: Ask) -> list[Body]:
-    told = check(ask.body, {"archive_id": "str?", "limit": "int", "query": "str?", "start_date": "str?"})
-    if told.get("query") or not told.get("archive_id"):
+    fields = {"archive_id": "str?", "limit": "int:1:100", "query": "str?", "start_date": "str?"}
+    body = check(ask.body, fields)
+    if body.get("query") or not body.get("archive_id"):
         raise Refusal(501, "the stand-in does not model a search for words")
-    limit, start = told.get("limit", 50), told.get("start_date")
-    for wrong, kind, how, bound in ((limit < 1, "greater_than_equal", "greater", 1), (limit > 100, *_AT_MOST, 100)):
-        if wrong:
-            message = f"Input should be {how} than or equal to {bound}"
-            error = {"type": kind, "loc": ("body", "limit"), "msg": message, "input": limit}
-            raise invalid([error | {"ctx": {"ge" if how == "greater" else "le": bound}}])
-    found = _passages(server, told["archive_id"])
-    if start:
+    found = _passages(server, body["archive_id"])
+    if start := body.get("start_date"):
         found = [each for each in found if _time(each["created_at"]) >= _time(start)]
     found = sorted(found, key=lambda each: (_time(each["created_at"]), each["id"]))
-    return [{"passage": each, "score": 0.0, "metadata": {}} for each in found[:limit]]
-
-
-_AT_MOST = ("less_than_equal", "less")
+    return [{"passage": each, "score": 0.0, "metadata": {}} for each in found[: body.get("limit", 50)]]
 
 
 def _time(text: str) -> datetime:

@@ -1,11 +1,11 @@
-"""`/v1/blocks/`: labelled text. An agent holds ids; labels are unique within an agent only."""
+"""`/v1/blocks/`: labelled text. Labels are unique only within an agent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from tests.standin.lists import page, tagged
+from tests.standin.lists import matches_tags, page
 from tests.standin.server import DATABASE, Ask, Body, Refusal, StandIn, absent, on, taken
 from tests.standin.validate import check
 
@@ -22,7 +22,7 @@ FIELDS = {
     "hidden": "bool?",
     "tags": "strs?",
 }
-# 0.16.8 takes null for "no change", but not of these two
+# 0.16.8 treats null as "no change", except for these two
 UPDATE = {**FIELDS, "value": "str?", "limit": "int?", "label": "str?"}
 # fmt: off
 _DEFAULTS: Mapping[str, Any] = {
@@ -36,11 +36,11 @@ _DESCRIBED = ("human", "persona")
 COMPILED = ("value", "description", "label", "limit", "read_only")
 
 
-def make(server: StandIn, told: Mapping[str, Any], *, inline: bool = False) -> Body:
-    """A new block; the answer to its maker shows tags as sent."""
-    told = {key: value for key, value in told.items() if value is not None and key in FIELDS}
-    block = {**_DEFAULTS, **told, "id": server.id("block")}
-    block["value"] = block["value"].replace("\0", "")  # 0.16.8 drops NUL without a word
+def create(server: StandIn, fields: Mapping[str, Any], *, inline: bool = False) -> Body:
+    """Create a block; the answer shows tags as sent."""
+    fields = {key: value for key, value in fields.items() if value is not None and key in FIELDS}
+    block = {**_DEFAULTS, **fields, "id": server.id("block")}
+    block["value"] = block["value"].replace("\0", "")  # 0.16.8 silently drops NUL
     _fits(block)
     shown = dict(block)
     if block["label"] in _DESCRIBED and block["description"] is None:
@@ -52,27 +52,27 @@ def make(server: StandIn, told: Mapping[str, Any], *, inline: bool = False) -> B
 
 
 def _fits(block: Mapping[str, Any]) -> None:
-    # 0.16.8 holds no value against its limit; only the column's own size counts
+    # 0.16.8 does not check a value against its limit; only the size of the column counts
     if not -(2**31) <= block["limit"] < 2**31:
         raise Refusal(500, DATABASE)
 
 
-def update(server: StandIn, block: Body, told: Mapping[str, Any]) -> Body:
-    """Replace what is told and not null; recompile who has it, if the prompt shows it."""
-    told = {key: value for key, value in told.items() if value is not None and key in UPDATE}
-    if "value" in told:
-        told["value"] = told["value"].replace("\0", "")
-    _fits(block | told)
+def update(server: StandIn, block: Body, patch: Mapping[str, Any]) -> Body:
+    """Replace the fields that are given and not null; recompile the prompts that show the block."""
+    patch = {key: value for key, value in patch.items() if value is not None and key in UPDATE}
+    if "value" in patch:
+        patch["value"] = patch["value"].replace("\0", "")
+    _fits(block | patch)
     for agent in users(server, block["id"]):
         others = [server.tables.blocks[id]["label"] for id in agent["_blocks"] if id != block["id"]]
-        if told.get("label") in others and told["label"] != block["label"]:
-            columns = {"agent_id": agent["id"], "block_label": told["label"]}
+        if patch.get("label") in others and patch["label"] != block["label"]:
+            columns = {"agent_id": agent["id"], "block_label": patch["label"]}
             raise taken("Block", "unique_label_per_agent", columns)
-    shows = any(block[key] != told[key] for key in COMPILED if key in told)
-    answer = {**block, **told}
-    if "tags" in told and sorted(told["tags"]) == sorted(block["tags"]):
+    shows = any(block[key] != patch[key] for key in COMPILED if key in patch)
+    answer = {**block, **patch}
+    if "tags" in patch and sorted(patch["tags"]) == sorted(block["tags"]):
         answer["tags"] = list(block["tags"])
-    block.update(told | {"tags": list(dict.fromkeys(answer["tags"]))})
+    block.update(patch | {"tags": list(dict.fromkeys(answer["tags"]))})
     if shows:
         for agent in users(server, block["id"]):
             agent["_compiled"] = compiled(server, agent)
@@ -80,7 +80,7 @@ def update(server: StandIn, block: Body, told: Mapping[str, Any]) -> Body:
 
 
 def compiled(server: StandIn, agent: Body) -> str:
-    """The prompt that the model sees, in our own words."""
+    """The prompt that the model sees; the wording is ours."""
     shown = [server.tables.blocks[id] for id in agent["_blocks"]]
     parts = [f"<{b['label']}>\n{b['description'] or ''}\n{b['value']}\n</{b['label']}>" for b in shown]
     return "\n\n".join([agent["system"], *parts])
@@ -103,26 +103,26 @@ def _create(server: StandIn, ask: Ask) -> Body:
     body = ask.body
     if isinstance(body, dict) and body.get("value") is None:
         body = {**body, "value": ""}
-    return make(server, check(body, FIELDS))
+    return create(server, check(body, FIELDS))
 
 
 @on("GET", "/v1/blocks/")
 def _list(server: StandIn, ask: Ask) -> list[Body]:
     counts = {word: ask.query.get_list(f"connected_to_agents_count_{word}") for word in ("eq", "gt", "lt")}
-    found = [block for block in server.tables.blocks.values() if _asked(server, ask, block, counts)]
+    found = [block for block in server.tables.blocks.values() if _matches(server, ask, block, counts)]
     # 0.16.8 sorts by id as soon as agents are counted, while its cursor goes by creation: pages have gaps then
     by = (lambda block: str(block["id"])) if any(counts.values()) else None
-    shown = page(ask, found, everything=list(server.tables.blocks), order="asc", by=by)
+    shown = page(ask, found, all_ids=list(server.tables.blocks), order="asc", by=by)
     return [_show(server, block) for block in shown]
 
 
 def _show(server: StandIn, block: Body) -> Body:
-    return {**block, "tags": server.mixed(block["tags"])}
+    return {**block, "tags": server.shuffled(block["tags"])}
 
 
-def _asked(server: StandIn, ask: Ask, block: Body, counts: Mapping[str, list[str]]) -> bool:
+def _matches(server: StandIn, ask: Ask, block: Body, counts: Mapping[str, list[str]]) -> bool:
     query = ask.query
-    if query.get("name"):  # 0.16.8 looks for it in a column that is always empty
+    if query.get("name"):  # 0.16.8 searches a column that is always empty
         return False
     for name in ("label", "project_id"):
         if query.get(name) and block[name] != query[name]:
@@ -135,18 +135,22 @@ def _asked(server: StandIn, ask: Ask, block: Body, counts: Mapping[str, list[str
     number = len(users(server, block["id"])) if any(counts.values()) else 0
     fits = not counts["eq"] or str(number) in counts["eq"]
     fits = fits and all(number > int(bound) for bound in counts["gt"])
-    # 0.16.8 does not see a block without agents here, unless 0 or `lt` is asked for
+    # 0.16.8 does not find a block without agents here, unless 0 or `lt` is requested
     fits = fits and (number > 0 or not counts["gt"] or bool(counts["lt"]) or "0" in counts["eq"])
-    return fits and all(number < int(bound) for bound in counts["lt"]) and tagged(ask, block["tags"], twice_is_two=True)
+    return (
+        fits
+        and all(number < int(bound) for bound in counts["lt"])
+        and matches_tags(ask, block["tags"], count_duplicates=True)
+    )
 
 
 @on("GET", "/v1/blocks/count")
 def _count(server: StandIn, ask: Ask) -> int:
-    # 0.16.8 counts hidden ones, too, unlike the list
+    # 0.16.8 counts hidden blocks, unlike the list
     blocks = list(server.tables.blocks.values())
     if ask.query.get("label"):
         blocks = [block for block in blocks if block["label"] == ask.query["label"]]
-    return sum(tagged(ask, block["tags"], twice_is_two=True) for block in blocks)
+    return sum(matches_tags(ask, block["tags"], count_duplicates=True) for block in blocks)
 
 
 @on("GET", "/v1/blocks/{block_id}")
@@ -166,6 +170,6 @@ def _patch(server: StandIn, ask: Ask) -> Body:
 @on("DELETE", "/v1/blocks/{block_id}")
 def _delete(server: StandIn, ask: Ask) -> None:
     block = find(server, ask.names["block_id"])
-    for agent in users(server, block["id"]):  # 0.16.8 takes it from every agent, without a warning
+    for agent in users(server, block["id"]):  # 0.16.8 detaches it from every agent without a warning
         del agent["_blocks"][block["id"]]
     del server.tables.blocks[block["id"]]

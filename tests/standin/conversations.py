@@ -1,4 +1,4 @@
-"""`/v1/conversations/`: talks with one agent side by side, each with blocks of its own where that is asked for."""
+"""`/v1/conversations/`: threads with one agent, optionally with isolated blocks."""
 
 from __future__ import annotations
 
@@ -20,73 +20,74 @@ def find(server: StandIn, ask: Ask) -> Body:
     """A conversation that is not deleted, or 404."""
     id = ask.names["conversation"]
     check({"conversation_id": id}, {"conversation_id": "id:conv!"}, at=("path",))
-    talk = server.tables.conversations.get(id)
-    if talk is None or talk["_deleted"]:
+    conversation = server.tables.conversations.get(id)
+    if conversation is None or conversation["_deleted"]:
         raise absent("Conversation", id)
-    return talk
+    return conversation
 
 
-def _show(server: StandIn, talk: Mapping[str, Any]) -> Body:
-    """0.16.8 shows the messages in the answer to GET for one alone."""
-    shown = {key: value for key, value in talk.items() if not key.startswith("_")}
-    own = server.mixed(id for id in talk["_blocks"] if id in server.tables.blocks)
+def _show(server: StandIn, conversation: Mapping[str, Any]) -> Body:
+    """Only GET of one conversation shows its messages in 0.16.8."""
+    shown = {key: value for key, value in conversation.items() if not key.startswith("_")}
+    own = server.shuffled(id for id in conversation["_blocks"] if id in server.tables.blocks)
     return shown | {"isolated_block_ids": own, "in_context_message_ids": []}
 
 
-def _told(body: Any, fields: Mapping[str, str]) -> Body:
-    told = check(body, fields)
-    if told.get("model") and not re.match(r"[^/]+/.+", told["model"]):  # else any name will do (0.16.8)
+def _checked_body(body: Any, fields: Mapping[str, str]) -> Body:
+    checked = check(body, fields)
+    # 0.16.8 accepts any name with a slash
+    if checked.get("model") and not re.match(r"[^/]+/.+", checked["model"]):
         raise Refusal(400, "INVALID_ARGUMENT: The model handle should be in the format provider/model-name")
-    if told.get("model_settings") is not None:
-        told["model_settings"] = _settings(told["model_settings"])
-    return told
+    if checked.get("model_settings") is not None:
+        checked["model_settings"] = _settings(checked["model_settings"])
+    return checked
 
 
-def _settings(told: Mapping[str, Any]) -> Body:
-    """Settings with all that is not told, which an agent never shows like that."""
-    laid = models.laid(told)
-    if told["provider_type"] != "openai":
+def _settings(settings: Mapping[str, Any]) -> Body:
+    """Settings with all defaults, which an agent never shows like that."""
+    from_settings = models.from_settings(settings)
+    if settings["provider_type"] != "openai":
         raise Refusal(501, "the stand-in does not model a conversation's settings but of openai")
-    made = {key: laid[key] for key in ("parallel_tool_calls", "response_format", "temperature", "strict")}
-    made |= {"provider_type": "openai", "max_output_tokens": laid.get("max_tokens", 4096)}
-    return made | {"reasoning": {"reasoning_effort": laid["reasoning_effort"]}}
+    created = {key: from_settings[key] for key in ("parallel_tool_calls", "response_format", "temperature", "strict")}
+    created |= {"provider_type": "openai", "max_output_tokens": from_settings.get("max_tokens", 4096)}
+    return created | {"reasoning": {"reasoning_effort": from_settings["reasoning_effort"]}}
 
 
 @on("POST", "/v1/conversations/")
 def _create(server: StandIn, ask: Ask) -> Body:
     if errors := faults(dict(ask.query), {"agent_id": "str!"}, at=("query",)):
         raise invalid(errors)
-    told = _told(ask.body if ask.content else {}, _FIELDS)
+    body = _checked_body(ask.body if ask.content else {}, _FIELDS)
     agent = server.tables.agents.get(ask.query["agent_id"])
     if agent is None:
         raise Refusal(404, "Agent not found")
     now = server.now()
-    made: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
-    made |= {"id": server.id("conv"), "agent_id": agent["id"], "last_message_at": None}
-    made |= {key: told.get(key) for key in ("summary", "model", "model_settings")}
-    made |= {"_blocks": [], "_messages": [], "_deleted": False}
-    server.tables.conversations[made["id"]] = made  # stays where a label is wrong (0.16.8)
-    _isolate(server, made, agent, told.get("isolated_block_labels") or ())
-    made["_messages"] = [server.id("message")]
-    return _show(server, made)
+    created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    created |= {"id": server.id("conv"), "agent_id": agent["id"], "last_message_at": None}
+    created |= {key: body.get(key) for key in ("summary", "model", "model_settings")}
+    created |= {"_blocks": [], "_messages": [], "_deleted": False}
+    server.tables.conversations[created["id"]] = created  # remains where a label is wrong (0.16.8)
+    _isolate(server, created, agent, body.get("isolated_block_labels") or ())
+    created["_messages"] = [server.id("message")]
+    return _show(server, created)
 
 
-def _isolate(server: StandIn, talk: Body, agent: Body, labels: Iterable[str]) -> None:
-    """Copies of an agent's blocks. Where a label is wrong, those before it stay, the last of them tied to nothing."""
+def _isolate(server: StandIn, conversation: Body, agent: Body, labels: Iterable[str]) -> None:
+    """Copy blocks of the agent. Where a label is wrong, earlier copies remain; the last one is attached to nothing."""
     here = {server.tables.blocks[id]["label"]: server.tables.blocks[id] for id in agent["_blocks"]}
-    made: list[str] = []
-    told: list[str] = []
+    created: list[str] = []
+    seen: list[str] = []
     for label in labels:
-        talk["_blocks"] = list(made[:-1])
+        conversation["_blocks"] = list(created[:-1])
         if label not in here:
-            said = f"INVALID_ARGUMENT: Block with label '{label}' not found on agent '{agent['id']}'"
-            raise Refusal(400, said)
-        made.append(blocks.make(server, {key: here[label][key] for key in _COPIED})["id"])
-        if label in told:
-            talk["_blocks"] = list(made[:-1])
-            raise Refusal(409, _twice(talk["id"], label))
-        told.append(label)
-    talk["_blocks"] = made
+            message = f"INVALID_ARGUMENT: Block with label '{label}' not found on agent '{agent['id']}'"
+            raise Refusal(400, message)
+        created.append(blocks.create(server, {key: here[label][key] for key in _COPIED})["id"])
+        if label in seen:
+            conversation["_blocks"] = list(created[:-1])
+            raise Refusal(409, _twice(conversation["id"], label))
+        seen.append(label)
+    conversation["_blocks"] = created
 
 
 def _twice(id: str, label: str) -> str:
@@ -103,34 +104,38 @@ def _list(server: StandIn, ask: Ask) -> list[Body]:
     if choice(ask, "order_by", ("created_at", "last_run_completion", "last_message_at"), "created_at") != "created_at":
         raise Refusal(501, "the stand-in sorts conversations by created_at alone")
     after = ask.query.get("after")
-    if after and after not in talks:  # here 0.16.8 minds
+    if after and after not in talks:  # here 0.16.8 validates the cursor
         raise absent("Conversation", after)
-    found = [talk for talk in talks.values() if not talk["_deleted"] and agent in (None, talk["agent_id"])]
+    found = [
+        conversation
+        for conversation in talks.values()
+        if not conversation["_deleted"] and agent in (None, conversation["agent_id"])
+    ]
     if search:
-        found = [talk for talk in found if search in (talk["summary"] or "")]
-    shown = [_show(server, talk) for talk in found]
-    return page(ask, shown, everything=list(talks), order="desc", zero_is_all=False)
+        found = [conversation for conversation in found if search in (conversation["summary"] or "")]
+    shown = [_show(server, conversation) for conversation in found]
+    return page(ask, shown, all_ids=list(talks), order="desc", zero_is_all=False)
 
 
 @on("GET", "/v1/conversations/{conversation}")
 def _get(server: StandIn, ask: Ask) -> Body:
-    talk = find(server, ask)
-    return _show(server, talk) | {"in_context_message_ids": list(talk["_messages"])}
+    conversation = find(server, ask)
+    return _show(server, conversation) | {"in_context_message_ids": list(conversation["_messages"])}
 
 
 @on("PATCH", "/v1/conversations/{conversation}")
 def _patch(server: StandIn, ask: Ask) -> Body:
-    told, talk = _told(ask.body, _UPDATE), find(server, ask)
-    talk |= {key: told[key] for key in _UPDATE if told.get(key) is not None} | {"updated_at": server.now()}
-    return _show(server, talk)
+    body, conversation = _checked_body(ask.body, _UPDATE), find(server, ask)
+    conversation |= {key: body[key] for key in _UPDATE if body.get(key) is not None} | {"updated_at": server.now()}
+    return _show(server, conversation)
 
 
 @on("DELETE", "/v1/conversations/{conversation}")
 def _delete(server: StandIn, ask: Ask) -> None:
-    """With the blocks that are its own. An agent's deletion takes its conversations, but not those blocks (0.16.8)."""
-    talk = find(server, ask)
-    talk["_deleted"] = True
-    for id in talk["_blocks"]:
+    """With its isolated blocks. Deleting an agent deletes its conversations, but not those blocks (0.16.8)."""
+    conversation = find(server, ask)
+    conversation["_deleted"] = True
+    for id in conversation["_blocks"]:
         for agent in blocks.users(server, id):
             del agent["_blocks"][id]
         server.tables.blocks.pop(id, None)
@@ -138,8 +143,8 @@ def _delete(server: StandIn, ask: Ask) -> None:
 
 @on("POST", "/v1/conversations/{conversation}/recompile")
 def _recompile(server: StandIn, ask: Ask) -> str:
-    """The new prompt, dry or not; with the agent's blocks where the conversation has its own (0.16.8)."""
-    talk = find(server, ask)
-    if not talk["_messages"] and not ask.flag("dry_run"):
+    """The new prompt, dry run or not; with the agent's blocks even where the conversation has its own (0.16.8)."""
+    conversation = find(server, ask)
+    if not conversation["_messages"] and not ask.flag("dry_run"):
         raise Refusal(400, "No in-context messages found for this conversation.")
-    return blocks.compiled(server, agents.find(server, talk["agent_id"]))
+    return blocks.compiled(server, agents.find(server, conversation["agent_id"]))

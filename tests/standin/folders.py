@@ -1,4 +1,4 @@
-"""`/v1/folders/`: where files stand. Names are unique; an agent that has one has the tools for files, too."""
+"""`/v1/folders/`: files for agents. Names are unique; an agent with a folder has the file tools."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def _unique(server: StandIn, name: str | None, but: str = "") -> None:
 
 @on("POST", "/v1/folders/")
 def _create(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, _FIELDS, closed=True)
-    if not told.get("embedding"):
+    body = check(ask.body, _FIELDS, closed=True)
+    if not body.get("embedding"):
         raise Refusal(400, "INVALID_ARGUMENT: Must specify either embedding or embedding_config in request")
-    config = models.embedding(told["embedding"], told.get("embedding_chunk_size"))
-    _unique(server, told["name"])
+    config = models.embedding(body["embedding"], body.get("embedding_chunk_size"))
+    _unique(server, body["name"])
     now = server.now()
-    made: Body = {name: told.get(name) for name in _UPDATE} | {"id": server.id("source")}
-    made |= {"embedding_config": config, "organization_id": ORGANIZATION, "created_by_id": USER}
-    made |= {"last_updated_by_id": USER, "created_at": now, "updated_at": now}
-    server.tables.folders[made["id"]] = made
-    return made
+    created: Body = {name: body.get(name) for name in _UPDATE} | {"id": server.id("source")}
+    created |= {"embedding_config": config, "organization_id": ORGANIZATION, "created_by_id": USER}
+    created |= {"last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    server.tables.folders[created["id"]] = created
+    return created
 
 
 @on("GET", "/v1/folders/")
 def _list(server: StandIn, ask: Ask) -> list[Body]:
     name = ask.query.get("name")
     found = [each for each in server.tables.folders.values() if not name or each["name"] == name]
-    return page(ask, found, everything=list(server.tables.folders), order="asc", zero_is_all=False)
+    return page(ask, found, all_ids=list(server.tables.folders), order="asc", zero_is_all=False)
 
 
 @on("GET", "/v1/folders/{source_id}")
@@ -56,16 +56,16 @@ def _get(server: StandIn, ask: Ask) -> Body:
 
 @on("PATCH", "/v1/folders/{source_id}")
 def _patch(server: StandIn, ask: Ask) -> Body:
-    folder, told = find(server, ask.names["source_id"]), check(ask.body, _UPDATE)
-    _unique(server, told.get("name"), folder["id"])
-    folder.update({name: told[name] for name in _UPDATE if told.get(name) is not None})
+    folder, body = find(server, ask.names["source_id"]), check(ask.body, _UPDATE)
+    _unique(server, body.get("name"), folder["id"])
+    folder.update({name: body[name] for name in _UPDATE if body.get(name) is not None})
     return folder
 
 
 @on("DELETE", "/v1/folders/{source_id}")
 def _delete(server: StandIn, ask: Ask) -> None:
     folder = find(server, ask.names["source_id"])
-    for agent in server.tables.agents.values():  # the tools for files stay (0.16.8)
+    for agent in server.tables.agents.values():  # the file tools remain (0.16.8)
         agent["_folders"] = [id for id in agent["_folders"] if id != folder["id"]]
     for file in _files(server, folder):
         del server.tables.files[file["id"]]
@@ -78,14 +78,14 @@ def _agents(server: StandIn, ask: Ask) -> list[str]:
     found = [agent for agent in server.tables.agents.values() if id in agent["_folders"]]
     if (after := ask.query.get("after")) and after not in server.tables.agents:
         raise missing("Agent", id=after)
-    return [agent["id"] for agent in page(ask, found, everything=list(server.tables.agents), order="desc")]
+    return [agent["id"] for agent in page(ask, found, all_ids=list(server.tables.agents), order="desc")]
 
 
 @on("PATCH", "/v1/agents/{agent_id}/folders/attach/{source_id}")
 def _attach(server: StandIn, ask: Ask) -> Body | None:
     agent, folder = agents.find(server, ask.names["agent_id"]), find(server, ask.names["source_id"])
     agent["_folders"] = list(dict.fromkeys([*agent["_folders"], folder["id"]]))
-    agent["_tools"] = list(dict.fromkeys([*agent["_tools"], *agents.for_files(server)]))
+    agent["_tools"] = list(dict.fromkeys([*agent["_tools"], *agents.file_tools(server)]))
     return None if ask.is_new_sdk else agents.show(server, agent)
 
 
@@ -94,19 +94,19 @@ def _detach(server: StandIn, ask: Ask) -> Body | None:
     agent, folder = agents.find(server, ask.names["agent_id"]), find(server, ask.names["source_id"])
     agent["_folders"] = [id for id in agent["_folders"] if id != folder["id"]]
     if not agent["_folders"]:
-        agent["_tools"] = [id for id in agent["_tools"] if id not in agents.for_files(server)]
+        agent["_tools"] = [id for id in agent["_tools"] if id not in agents.file_tools(server)]
     return None if ask.is_new_sdk else agents.show(server, agent)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
 _TYPES = {"md": "text/x-markdown", "txt": "text/plain", "json": "application/json", "py": "text/x-python"}
-_TAKEN = {*_TYPES.values(), "application/pdf"}
-_LARGE = 50 * 2**20
+_ACCEPTED_TYPES = {*_TYPES.values(), "application/pdf"}
+_MAXIMUM_SIZE = 50 * 2**20
 
 
-def _posted(ask: Ask) -> tuple[str, bytes, str]:
-    """Name, content and type of the one part of a form."""
+def _uploaded_part(ask: Ask) -> tuple[str, bytes, str]:
+    """Name, content and media type of the only part of a form."""
     kind = f"Content-Type: {ask.headers['content-type']}\r\n\r\n".encode()
     for part in message_from_bytes(kind + ask.content).walk():
         if part.get_filename():
@@ -118,48 +118,53 @@ def _posted(ask: Ask) -> tuple[str, bytes, str]:
 
 @on("POST", "/v1/folders/{source_id}/upload")
 def _upload(server: StandIn, ask: Ask) -> Body:
-    folder, (name, content, said) = find(server, ask.names["source_id"]), _posted(ask)
+    folder, (name, content, declared_type) = find(server, ask.names["source_id"]), _uploaded_part(ask)
     kind = _TYPES.get(name.rpartition(".")[2])
-    if kind is None and said not in _TAKEN:
+    if kind is None and declared_type not in _ACCEPTED_TYPES:
         raise Refusal(415, f"Unsupported file type: unknown (filename: {name}). …")
-    kind = kind or said
-    twins = [each for each in _files(server, folder) if each["original_file_name"] == name]
+    kind = kind or declared_type
+    same_name = [each for each in _files(server, folder) if each["original_file_name"] == name]
     stored, how = name, ask.query.get("duplicate_handling", "suffix")
-    if twins and how == "error":
+    if same_name and how == "error":
         raise Refusal(400, f"INVALID_ARGUMENT: File '{name}' already exists in folder '{folder['name']}'")
-    if twins and how == "skip":
-        return _shown(twins[0], ask)
-    if twins and how == "suffix":
+    if same_name and how == "skip":
+        return _show_file(same_name[0], ask)
+    if same_name and how == "suffix":
         base, dot, ending = name.rpartition(".")
-        stored = f"{base}_({len(twins)}){dot}{ending}"
-    elif twins:
-        del server.tables.files[twins[0]["id"]]
+        stored = f"{base}_({len(same_name)}){dot}{ending}"
+    elif same_name:
+        del server.tables.files[same_name[0]["id"]]
     now = server.now()
-    made: Body = {"source_id": folder["id"], "file_name": stored, "original_file_name": name, "file_path": None}
-    made |= {"file_type": kind, "file_size": len(content), "file_creation_date": None, "file_last_modified_date": None}
-    made |= {"processing_status": "completed", "error_message": None, "total_chunks": 1, "chunks_embedded": 1}
-    made |= {"content": None, "id": server.id("file"), "organization_id": ORGANIZATION}
-    made |= {"created_at": now, "updated_at": now}
-    if len(content) > _LARGE or b"\0" in content:
-        made |= {"processing_status": "error", "error_message": "(the server's own words)"}
-    server.tables.files[made["id"]] = {**made, "_content": content.decode(errors="replace")}
+    created: Body = {"source_id": folder["id"], "file_name": stored, "original_file_name": name, "file_path": None}
+    created |= {
+        "file_type": kind,
+        "file_size": len(content),
+        "file_creation_date": None,
+        "file_last_modified_date": None,
+    }
+    created |= {"processing_status": "completed", "error_message": None, "total_chunks": 1, "chunks_embedded": 1}
+    created |= {"content": None, "id": server.id("file"), "organization_id": ORGANIZATION}
+    created |= {"created_at": now, "updated_at": now}
+    if len(content) > _MAXIMUM_SIZE or b"\0" in content:
+        created |= {"processing_status": "error", "error_message": "(the server's own words)"}
+    server.tables.files[created["id"]] = {**created, "_content": content.decode(errors="replace")}
     answered = {"file_name": f"{folder['name']}/{stored}", "processing_status": "parsing", "error_message": None}
-    return made | answered | {"total_chunks": None, "chunks_embedded": None}
+    return created | answered | {"total_chunks": None, "chunks_embedded": None}
 
 
 def _files(server: StandIn, folder: Body) -> list[Body]:
     return [each for each in server.tables.files.values() if each["source_id"] == folder["id"]]
 
 
-def _shown(file: Body, ask: Ask) -> Body:
+def _show_file(file: Body, ask: Ask) -> Body:
     content = file["_content"] if ask.flag("include_content") and not file["error_message"] else None
     return {key: value for key, value in file.items() if not key.startswith("_")} | {"content": content}
 
 
 @on("GET", "/v1/folders/{source_id}/files")
 def _list_files(server: StandIn, ask: Ask) -> list[Body]:
-    found = [_shown(each, ask) for each in _files(server, find(server, ask.names["source_id"]))]
-    return page(ask, found, everything=list(server.tables.files), order="asc", limit=1000, zero_is_all=False)
+    found = [_show_file(each, ask) for each in _files(server, find(server, ask.names["source_id"]))]
+    return page(ask, found, all_ids=list(server.tables.files), order="asc", limit=1000, zero_is_all=False)
 
 
 def _file(server: StandIn, ask: Ask) -> Body:
@@ -171,7 +176,7 @@ def _file(server: StandIn, ask: Ask) -> Body:
 
 @on("GET", "/v1/folders/{source_id}/files/{file_id}")
 def _get_file(server: StandIn, ask: Ask) -> Body:
-    return _shown(_file(server, ask), ask)
+    return _show_file(_file(server, ask), ask)
 
 
 @on("DELETE", "/v1/folders/{source_id}/{file_id}")

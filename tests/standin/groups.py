@@ -44,32 +44,32 @@ def managed(server: StandIn, id: str) -> Body | None:
 
 
 def sleeptime_of(server: StandIn, id: str) -> Body | None:
-    """The sleeptime group that an agent is in."""
+    """The sleeptime group that an agent belongs to."""
     groups = (each for each in server.tables.groups.values() if each["manager_type"] == "sleeptime")
     return next((each for each in groups if id in each["agent_ids"]), None)
 
 
-def make(server: StandIn, told: Mapping[str, Any]) -> Body:
-    """A new group. `project_id` and `hidden` are lost, and shared blocks never shown (0.16.8)."""
-    config = told.get("manager_config", {"manager_type": "round_robin"})
+def create(server: StandIn, body: Mapping[str, Any]) -> Body:
+    """Create a group. `project_id` and `hidden` are lost, and shared blocks never shown (0.16.8)."""
+    config = body.get("manager_config", {"manager_type": "round_robin"})
     kind = config["manager_type"]
-    made = {**_EMPTY, "id": server.id("group"), "agent_ids": told["agent_ids"], "description": told["description"]}
-    made |= {"manager_type": kind, **({"termination_token": "DONE!"} if kind == "dynamic" else {})}
-    made |= {key: config[key] for key in _MANAGERS[kind] if key in config}
-    if made["sleeptime_agent_frequency"]:
-        made["turns_counter"] = -1
-    _check_members(server, kind, told["agent_ids"])
-    _check_manager(server, made["manager_agent_id"])
-    _share(server, made, told.get("shared_block_ids") or ())
-    server.tables.groups[made["id"]] = made
-    return made
+    created = {**_EMPTY, "id": server.id("group"), "agent_ids": body["agent_ids"], "description": body["description"]}
+    created |= {"manager_type": kind, **({"termination_token": "DONE!"} if kind == "dynamic" else {})}
+    created |= {key: config[key] for key in _MANAGERS[kind] if key in config}
+    if created["sleeptime_agent_frequency"]:
+        created["turns_counter"] = -1
+    _check_members(server, kind, body["agent_ids"])
+    _check_manager(server, created["manager_agent_id"])
+    _share(server, created, body.get("shared_block_ids") or ())
+    server.tables.groups[created["id"]] = created
+    return created
 
 
 def _check_members(server: StandIn, kind: str, ids: list[str]) -> None:
     if kind == "dynamic" and len(ids) != len(set(ids)):
         raise Refusal(400, "Duplicate agent ids found in list")
     lost = set(ids) - server.tables.agents.keys()
-    if lost or len(ids) != len(set(ids)):  # 0.16.8 misses an agent that is told twice
+    if lost or len(ids) != len(set(ids)):  # 0.16.8 counts a duplicate agent as missing
         raise Refusal(404, f"Items not found in agents: {lost}")
     names = [server.tables.agents[id]["name"] for id in ids]
     if kind == "dynamic" and len(names) != len(set(names)):
@@ -78,12 +78,14 @@ def _check_members(server: StandIn, kind: str, ids: list[str]) -> None:
 
 def _check_manager(server: StandIn, id: str | None) -> None:
     if id is not None and id not in server.tables.agents:
-        said = "A foreign key constraint was violated for Group. Check your input for missing or invalid references: "
-        raise Refusal(409, said + dangling("groups", "manager_agent_id", id, "agents").body["detail"])
+        message = (
+            "A foreign key constraint was violated for Group. Check your input for missing or invalid references: "
+        )
+        raise Refusal(409, message + dangling("groups", "manager_agent_id", id, "agents").body["detail"])
 
 
 def _share(server: StandIn, group: Body, ids: Iterable[str]) -> None:
-    """Blocks to every member and the manager, unknown ones left out (0.16.8). They stay when the group goes."""
+    """Attach blocks to every member and the manager, ignoring unknown ones (0.16.8). They outlive the group."""
     users = [server.tables.agents[id] for id in (*group["agent_ids"], group["manager_agent_id"]) if id]
     shared = [server.tables.blocks[id] for id in dict.fromkeys(ids) if id in server.tables.blocks]
     for agent in users:
@@ -99,7 +101,7 @@ def _share(server: StandIn, group: Body, ids: Iterable[str]) -> None:
 
 
 def _config(config: Any, *, update: bool) -> Body:
-    """The manager that is told; 422 for what is none."""
+    """The manager configuration; 422 for an invalid one."""
     at = ("body", "manager_config")
     check(config, {}, at=at)
     if "manager_type" not in config:
@@ -110,17 +112,17 @@ def _config(config: Any, *, update: bool) -> Body:
     if kind == "voice_sleeptime":
         raise Refusal(501, "the stand-in does not model voice")
     words = dict(_MANAGERS[kind])
-    if update and "manager_agent_id" in words:  # a supervisor must be told, be it null (0.16.8)
+    if update and "manager_agent_id" in words:  # a supervisor must be given, even if null (0.16.8)
         words["manager_agent_id"] = "id:agent!?" if kind == "supervisor" else "id:agent?"
     return check(config, words, at=(*at, kind))
 
 
 @on("POST", "/v1/groups/")
 def _create(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, _FIELDS)
-    if "manager_config" in told:
-        told["manager_config"] = _config(told["manager_config"], update=False)
-    return make(server, told)
+    body = check(ask.body, _FIELDS)
+    if "manager_config" in body:
+        body["manager_config"] = _config(body["manager_config"], update=False)
+    return create(server, body)
 
 
 @on("GET", "/v1/groups/")
@@ -130,7 +132,7 @@ def _list(server: StandIn, ask: Ask) -> list[Body]:
         raise invalid(errors)
     groups = server.tables.groups
     found = [each for each in groups.values() if all(each[key] == asked[key] for key in asked)]
-    return page(ask, found, everything=list(groups), order="asc")
+    return page(ask, found, all_ids=list(groups), order="asc")
 
 
 @on("GET", "/v1/groups/{group_id}")
@@ -140,17 +142,17 @@ def _get(server: StandIn, ask: Ask) -> Body:
 
 @on("PATCH", "/v1/groups/{group_id}")
 def _patch(server: StandIn, ask: Ask) -> Body:
-    """Replace what is told and not empty: nothing can be cleared, and blocks are ignored (0.16.8)."""
-    told = check(ask.body, _UPDATE)
-    config = {} if told.get("manager_config") is None else _config(told["manager_config"], update=True)
+    """Replace fields that are given and not empty: nothing can be cleared, and blocks are ignored (0.16.8)."""
+    body = check(ask.body, _UPDATE)
+    config = {} if body.get("manager_config") is None else _config(body["manager_config"], update=True)
     group = find(server, ask.names["group_id"])
     if config and config["manager_type"] != group["manager_type"]:
         raise Refusal(400, "Cannot change group pattern after creation")
-    if told.get("agent_ids"):
-        _check_members(server, group["manager_type"], told["agent_ids"])
+    if body.get("agent_ids"):
+        _check_members(server, group["manager_type"], body["agent_ids"])
     if config.get("manager_agent_id"):
         _check_manager(server, config["manager_agent_id"])
-    group |= {name: told[name] for name in ("agent_ids", "description") if told.get(name)}
+    group |= {name: body[name] for name in ("agent_ids", "description") if body.get(name)}
     group |= {key: config[key] for key in _MANAGERS[group["manager_type"]] if config.get(key)}
     if group["sleeptime_agent_frequency"] and group["turns_counter"] is None:
         group["turns_counter"] = -1

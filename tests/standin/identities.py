@@ -1,4 +1,4 @@
-"""`/v1/identities/`: who an agent talks with; `identifier_key` is unique."""
+"""`/v1/identities/`: whom an agent talks with; `identifier_key` is unique."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find(server: StandIn, id: str) -> Body:
     return server.tables.identities[id]
 
 
-def _with(server: StandIn, key: str) -> Body | None:
+def _by_key(server: StandIn, key: str) -> Body | None:
     return next((each for each in server.tables.identities.values() if each["identifier_key"] == key), None)
 
 
@@ -36,43 +36,43 @@ def _refuse(key: str) -> Exception:
 
 @on("POST", "/v1/identities/")
 def _create(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, _FIELDS, closed=True)
-    if _with(server, told["identifier_key"]):
-        raise _refuse(told["identifier_key"])
+    body = check(ask.body, _FIELDS, closed=True)
+    if _by_key(server, body["identifier_key"]):
+        raise _refuse(body["identifier_key"])
     # 0.16.8 never shows the agents here
-    made: Body = {"id": server.id("identity"), "identifier_key": None, "name": None, "identity_type": None}
-    made |= {"project_id": None, "agent_ids": [], "block_ids": [], "organization_id": ORGANIZATION, "properties": []}
-    made |= {name: told[name] for name in _FIELDS if told.get(name) is not None and not name.endswith("_ids")}
-    server.tables.identities[made["id"]] = made
-    return made
+    created: Body = {"id": server.id("identity"), "identifier_key": None, "name": None, "identity_type": None}
+    created |= {"project_id": None, "agent_ids": [], "block_ids": [], "organization_id": ORGANIZATION, "properties": []}
+    created |= {name: body[name] for name in _FIELDS if body.get(name) is not None and not name.endswith("_ids")}
+    server.tables.identities[created["id"]] = created
+    return created
 
 
 @on("PUT", "/v1/identities/")
 def _upsert(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, _FIELDS, closed=True)
-    identity = _with(server, told["identifier_key"])
-    if identity is None:  # 0.16.8 makes none
-        columns = {"identifier_key": told["identifier_key"], "project_id": "None", "organization_id": ORGANIZATION}
+    body = check(ask.body, _FIELDS, closed=True)
+    identity = _by_key(server, body["identifier_key"])
+    if identity is None:  # 0.16.8 does not create one
+        columns = {"identifier_key": body["identifier_key"], "project_id": "None", "organization_id": ORGANIZATION}
         raise missing("Identity", **columns)
-    return _set(server, identity, told, replace=True)
+    return _set(server, identity, body, replace=True)
 
 
-def _set(server: StandIn, identity: Body, told: Body, *, replace: bool) -> Body:
-    told = {name: told[name] for name in _UPDATE if told.get(name) is not None and not name.endswith("_ids")}
-    other = _with(server, told.get("identifier_key", ""))
+def _set(server: StandIn, identity: Body, fields: Body, *, replace: bool) -> Body:
+    fields = {name: fields[name] for name in _UPDATE if fields.get(name) is not None and not name.endswith("_ids")}
+    other = _by_key(server, fields.get("identifier_key", ""))
     if other is not None and other is not identity:
-        raise _refuse(told["identifier_key"])
-    if "properties" in told and not replace:  # 0.16.8 merges on PATCH
-        merged = {each["key"]: each for each in (*identity["properties"], *told["properties"])}
-        told["properties"] = list(merged.values())
-    identity.update(told)
+        raise _refuse(fields["identifier_key"])
+    if "properties" in fields and not replace:  # 0.16.8 merges on PATCH
+        merged = {each["key"]: each for each in (*identity["properties"], *fields["properties"])}
+        fields["properties"] = list(merged.values())
+    identity.update(fields)
     return identity
 
 
 @on("PATCH", "/v1/identities/{identity_id}")
 def _patch(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, _UPDATE, closed=True)
-    return _set(server, find(server, ask.names["identity_id"]), told, replace=False)
+    body = check(ask.body, _UPDATE, closed=True)
+    return _set(server, find(server, ask.names["identity_id"]), body, replace=False)
 
 
 @on("GET", "/v1/identities/")
@@ -83,7 +83,7 @@ def _list(server: StandIn, ask: Ask) -> list[Body]:
             found = [each for each in found if each[name] == ask.query[name]]
     if ask.query.get("name"):
         found = [each for each in found if ask.query["name"].lower() in each["name"].lower()]
-    return page(ask, found, everything=list(server.tables.identities), order="desc")
+    return page(ask, found, all_ids=list(server.tables.identities), order="desc")
 
 
 @on("GET", "/v1/identities/count")

@@ -12,20 +12,20 @@ def page(
     ask: Ask,
     items: Iterable[Body],
     *,
-    everything: Sequence[str],
+    all_ids: Sequence[str],
     order: str,
     limit: int = 50,
     zero_is_all: bool = True,
     by: Callable[[Body], Any] | None = None,
 ) -> list[Body]:
-    """The items that were asked for.
+    """The requested page.
 
-    `everything`: all ids of the table in order of creation: an `after` that is none of them is ignored (0.16.8), so
-    that the first page comes again. `by`: sort by this and not by creation, though the cursor still goes by creation.
+    `all_ids`: all ids of the table in order of creation; an `after` that is none of them is ignored (0.16.8), so that
+    the first page is returned again. `by`: sort by this instead of creation; the cursor still goes by creation.
     """
     size = number(ask, "limit", limit)
     forward = choice(ask, "order", ("asc", "desc"), order) == "asc"
-    place = {id: at for at, id in enumerate(everything)}
+    place = {id: at for at, id in enumerate(all_ids)}
     found = sorted(items, key=by or (lambda item: place[item["id"]]), reverse=not forward)
     for word, ahead in (("after", forward), ("before", not forward)):
         cursor = place.get(ask.query.get(word, ""))
@@ -47,30 +47,30 @@ def number(ask: Ask, name: str, default: int) -> int:
 
 
 def choice(ask: Ask, name: str, choices: Sequence[str], default: str) -> str:
-    """A word of the query."""
+    """A query parameter with a fixed set of values."""
     text = str(ask.query.get(name, default))
     if text not in choices:
-        raise unlisted(("query", name), text, choices)
+        raise invalid_choice(("query", name), text, choices)
     return text
 
 
-def unlisted(at: tuple[object, ...], text: str, choices: Sequence[str]) -> Refusal:
-    """422 for a word that is none of these."""
-    said = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
-    told = {"type": "literal_error", "loc": at, "msg": f"Input should be {said}", "input": text}
-    return invalid([told | {"ctx": {"expected": said}}])
+def invalid_choice(at: tuple[object, ...], text: str, choices: Sequence[str]) -> Refusal:
+    """422 for a value that is none of the choices."""
+    expected = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
+    error = {"type": "literal_error", "loc": at, "msg": f"Input should be {expected}", "input": text}
+    return invalid([error | {"ctx": {"expected": expected}}])
 
 
-def tagged(ask: Ask, has: Sequence[str], *, twice_is_two: bool = False) -> bool:
+def matches_tags(ask: Ask, has: Sequence[str], *, count_duplicates: bool = False) -> bool:
     """The `tags` filter: any of them, or all with `match_all_tags`.
 
-    `twice_is_two`: 0.16.8 counts on blocks: a tag that is asked for twice matches none.
+    `count_duplicates`: on blocks 0.16.8 counts matches, so that a tag given twice matches none.
     """
     wanted = ask.query.get_list("tags")
     if not wanted:
         return True
     if not ask.flag("match_all_tags"):
         return any(tag in has for tag in wanted)
-    if twice_is_two:
+    if count_duplicates:
         return sum(tag in wanted for tag in has) == len(wanted)
     return all(tag in has for tag in wanted)

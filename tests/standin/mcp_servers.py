@@ -1,7 +1,7 @@
-"""`/v1/mcp-servers/`: where tools come from that run elsewhere.
+"""`/v1/mcp-servers/`: tools that run elsewhere.
 
-What a server offers is what `StandIn.offers` says for its arguments or its URL. Else a Python script that stands in
-the arguments of a stdio server is read, not run: each function under a decorator `…tool` is a tool.
+A server offers what `StandIn.offers` lists for its arguments or URL. Otherwise a Python script in the arguments of a
+stdio server is parsed, not run: each function under a decorator `…tool` is a tool.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def _show(mcp: Mapping[str, Any]) -> Body:
     return shown | {"auth_header": "Authorization" if token else None, "auth_token": token and _BEARER + token}
 
 
-# --- what is told ----------------------------------------------------------------------------------------------------
+# --- request bodies --------------------------------------------------------------------------------------------------
 
 
-def _told(body: Any, *, update: bool) -> Body:
-    """A body that fits; in an update, what is required may be null."""
+def _checked_body(body: Any, *, update: bool) -> Body:
+    """A valid body; in an update, required fields may be null."""
     name = "str?" if update else "str!"
     errors = faults(body, {**_BODY, "server_name": name}, closed=True)
     if isinstance(body, dict) and "config" in body:
@@ -72,14 +72,14 @@ def _config_faults(config: Any, update: bool) -> list[Body]:
     words = {key: f"{word}?" if update and word.endswith("!") else word for key, word in _CONFIGS[kind].items()}
     errors = faults(config, words, closed=True, at=(*at, kind))
     url = config.get("server_url")
-    if isinstance(url, str) and (said := _url_fault(url)):
-        told = {"type": "value_error", "loc": (*at, kind, "server_url"), "msg": f"Value error, {said}", "input": url}
-        errors.append(told | {"ctx": {"error": ValueError(said)}})
+    if isinstance(url, str) and (reason := _url_fault(url)):
+        error = {"type": "value_error", "loc": (*at, kind, "server_url"), "msg": f"Value error, {reason}", "input": url}
+        errors.append(error | {"ctx": {"error": ValueError(reason)}})
     return errors
 
 
 def _url_fault(url: str) -> str:
-    """Why 0.16.8 refuses a URL without a look at what the name resolves to; or nothing."""
+    """The reason why 0.16.8 refuses a URL before it resolves the name; empty if none."""
     if not url:
         return "server_url cannot be empty"
     parsed = urlparse(url)
@@ -97,16 +97,16 @@ def _url_fault(url: str) -> str:
     return "" if public else f"Non-public IP not allowed: {parsed.hostname}"
 
 
-# --- what it offers --------------------------------------------------------------------------------------------------
+# --- offered tools ---------------------------------------------------------------------------------------------------
 
 
 def _offered(server: StandIn, mcp: Body) -> list[Body] | None:
-    """The tools of an MCP server, None where nobody answers."""
+    """The tools that an MCP server offers; None where nobody answers."""
     if mcp["mcp_server_type"] != "stdio":
         return server.offers.get((mcp["server_url"],))
     if tuple(mcp["args"]) in server.offers:
         return server.offers[tuple(mcp["args"])]
-    words = [Path(word) for each in mcp["args"] for word in each.split()]  # 0.16.8 takes them apart
+    words = [Path(word) for each in mcp["args"] for word in each.split()]  # 0.16.8 splits arguments at spaces
     script = next((each for each in words if each.suffix == ".py" and each.is_file()), None)
     if script is None or shutil.which(mcp["command"]) is None:
         return None
@@ -128,33 +128,33 @@ def _offer(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Body:
 
 
 def _schema(offer: Mapping[str, Any]) -> Body:
-    """The schema that 0.16.8 makes of what is offered: closed, and with a parameter of its own."""
+    """The schema that 0.16.8 derives from an offered tool: closed, and with an added parameter."""
     given = offer["inputSchema"]
     own = {"type": "boolean", "description": "(the server's own words)"}
     schema: Body = {"type": "object", "properties": {**given.get("properties", {}), "request_heartbeat": own}}
     schema |= {"required": [*given.get("required", ()), "request_heartbeat"], "additionalProperties": False}
-    made = {"name": offer["name"], "description": offer["description"], "parameters": schema}
-    return made | {"mcp:SCHEMA_STATUS": "STRICT_COMPLIANT", "mcp:SCHEMA_WARNINGS": []}
+    created = {"name": offer["name"], "description": offer["description"], "parameters": schema}
+    return created | {"mcp:SCHEMA_STATUS": "STRICT_COMPLIANT", "mcp:SCHEMA_WARNINGS": []}
 
 
-def _take(server: StandIn, mcp: Body, offer: Mapping[str, Any]) -> None:
-    """A tool, which takes over whatever has its name: another server's, or a custom one (0.16.8)."""
+def _register_tool(server: StandIn, mcp: Body, offer: Mapping[str, Any]) -> None:
+    """Register a tool, which takes over any tool of that name: another server's, or a custom one (0.16.8)."""
     name = offer["name"]
-    told = {"tool_type": "external_mcp", "name": name, "description": offer["description"], "source_type": "python"}
-    told |= {"tags": [f"mcp:{mcp['server_name']}"], "json_schema": _schema(offer)}
-    tool = tools.put(server, told | {"source_code": f"def {name}(**kwargs):\n    (the server's own)"})
+    fields = {"tool_type": "external_mcp", "name": name, "description": offer["description"], "source_type": "python"}
+    fields |= {"tags": [f"mcp:{mcp['server_name']}"], "json_schema": _schema(offer)}
+    tool = tools.put(server, fields | {"source_code": f"def {name}(**kwargs):\n    (the server's own)"})
     tool["metadata_"]["mcp"] = {"server_name": mcp["server_name"], "server_id": mcp["id"]}
     mcp["_tools"] = list(dict.fromkeys([*mcp["_tools"], tool["id"]]))
 
 
-def _own(server: StandIn, mcp: Body) -> list[Body]:
-    """The tools that say they are of this server."""
+def _tools_of(server: StandIn, mcp: Body) -> list[Body]:
+    """The tools whose metadata names this server."""
     every = list(server.tables.tools.values())
     return [tool for tool in every if tool["metadata_"].get("mcp", {}).get("server_id") == mcp["id"]]
 
 
-def _drop(server: StandIn, tool: Body) -> None:
-    for agent in server.tables.agents.values():  # their tool_rules stay
+def _delete_tool(server: StandIn, tool: Body) -> None:
+    for agent in server.tables.agents.values():  # their tool_rules remain
         agent["_tools"] = [id for id in agent["_tools"] if id != tool["id"]]
     del server.tables.tools[tool["id"]]
 
@@ -164,25 +164,27 @@ def _drop(server: StandIn, tool: Body) -> None:
 
 @on("POST", "/v1/mcp-servers/")
 def _create(server: StandIn, ask: Ask) -> Body:
-    told = _told(ask.body, update=False)
-    name, config = told["server_name"], told["config"]
+    body = _checked_body(ask.body, update=False)
+    name, config = body["server_name"], body["config"]
     if _named(server, name):
         columns = {"server_name": name, "organization_id": ORGANIZATION}
         raise taken("MCPServer", "uix_name_organization_mcp_server", columns)
-    made: Body = {"id": server.id("mcp_server"), "server_name": name, "mcp_server_type": config["mcp_server_type"]}
-    made |= {"_tools": [], "_gone": False}
+    created: Body = {"id": server.id("mcp_server"), "server_name": name, "mcp_server_type": config["mcp_server_type"]}
+    created |= {"_tools": [], "_gone": False}
     if config["mcp_server_type"] == "stdio":
-        made |= {key: config.get(key) for key in ("command", "args", "env")}
+        created |= {key: config.get(key) for key in ("command", "args", "env")}
     else:
-        # 0.16.8 drops a token that no header is told for, or whose header stands among the others
+        # 0.16.8 drops a token without a header name, or whose header is among the custom headers
         header, headers = config.get("auth_header"), config.get("custom_headers") or {}
         token = config.get("auth_token") if header and header not in headers else None
-        made |= {"server_url": config["server_url"], "custom_headers": config.get("custom_headers") or None}
-        made |= {"_token": (token or "").removeprefix(_BEARER) or None}
-    server.tables.mcp_servers[made["id"]] = made
-    for offer in _offered(server, made) or ():  # where nobody answers, there are none, and no word of it (0.16.8)
-        _take(server, made, offer)
-    return _show(made)
+        created |= {"server_url": config["server_url"], "custom_headers": config.get("custom_headers") or None}
+        created |= {"_token": (token or "").removeprefix(_BEARER) or None}
+    server.tables.mcp_servers[created["id"]] = created
+    for offer in (
+        _offered(server, created) or ()
+    ):  # an unreachable server is created without tools and without an error (0.16.8)
+        _register_tool(server, created, offer)
+    return _show(created)
 
 
 def _named(server: StandIn, name: str) -> list[Body]:
@@ -190,12 +192,12 @@ def _named(server: StandIn, name: str) -> list[Body]:
 
 
 @on("POST", "/v1/tools/mcp/servers/test")
-def _try(server: StandIn, ask: Ask) -> object:
-    """What would be offered, and nothing made."""
-    told = dict(ask.body)
-    config = {"mcp_server_type": told.pop("type"), **{key: each for key, each in told.items() if key != "server_name"}}
-    if said := _url_fault(config["server_url"]) if "server_url" in config else "":
-        raise Refusal(400, said)
+def _connect(server: StandIn, ask: Ask) -> object:
+    """The tools that would be offered; creates nothing."""
+    body = dict(ask.body)
+    config = {"mcp_server_type": body.pop("type"), **{key: each for key, each in body.items() if key != "server_name"}}
+    if reason := _url_fault(config["server_url"]) if "server_url" in config else "":
+        raise Refusal(400, reason)
     offers = _offered(server, config)
     if offers is None and "server_url" in config:
         raise Refusal(400, f"Cannot resolve hostname: {urlparse(config['server_url']).hostname}")
@@ -210,7 +212,7 @@ def _try(server: StandIn, ask: Ask) -> object:
 
 @on("GET", "/v1/mcp-servers/")
 def _list(server: StandIn, ask: Ask) -> list[Body]:
-    # 0.16.8 knows no pages here
+    # 0.16.8 does not page here
     return [_show(each) for each in server.tables.mcp_servers.values() if not each["_gone"]]
 
 
@@ -221,20 +223,20 @@ def _get(server: StandIn, ask: Ask) -> Body:
 
 @on("GET", "/v1/mcp-servers/{mcp_server}/tools")
 def _tools(server: StandIn, ask: Ask) -> list[Body]:
-    """Every tool that ever came from there, whoever has it now; none for a server that is not there (0.16.8)."""
+    """Every tool that this server ever registered, whoever owns it now; none for an unknown server (0.16.8)."""
     mcp = server.tables.mcp_servers.get(ask.names["mcp_server"], {"_tools": ()})
     return [server.tables.tools[id] for id in mcp["_tools"] if id in server.tables.tools]
 
 
 @on("PATCH", "/v1/mcp-servers/{mcp_server}")
 def _patch(server: StandIn, ask: Ask) -> Body:
-    """The type stays what it was. What is set is up to the type that is told: a token by `sse` alone (0.16.8)."""
-    told, mcp = _told(ask.body, update=True), find(server, ask)
-    config, is_stdio = told["config"], mcp["mcp_server_type"] == "stdio"
-    if told.get("server_name") is not None:
-        for other in _named(server, told["server_name"]):
-            other["_gone"] = other is not mcp  # 0.16.8 deletes who has the name, without its tools
-        mcp["server_name"] = told["server_name"]
+    """The type does not change. The type in the body decides what is set: only `sse` sets a token (0.16.8)."""
+    body, mcp = _checked_body(ask.body, update=True), find(server, ask)
+    config, is_stdio = body["config"], mcp["mcp_server_type"] == "stdio"
+    if body.get("server_name") is not None:
+        for other in _named(server, body["server_name"]):
+            other["_gone"] = other is not mcp  # 0.16.8 deletes the server with that name, without its tools
+        mcp["server_name"] = body["server_name"]
     if config["mcp_server_type"] == "stdio":
         if is_stdio and config["command"] is not None and config["args"] is not None:
             mcp |= {key: config.get(key) for key in ("command", "args", "env")}
@@ -250,15 +252,15 @@ def _refresh(server: StandIn, ask: Ask) -> Body:
     mcp = find(server, ask)
     offers = _offered(server, mcp)
     if offers is None:
-        said = f"Could not connect to MCP server {mcp['server_name']} to resync tools"
-        raise Refusal(404, {"code": "MCPServerUnavailable", "message": said, "error": "(the server's own words)"})
-    have, now = {tool["name"]: tool for tool in _own(server, mcp)}, {offer["name"]: offer for offer in offers}
+        message = f"Could not connect to MCP server {mcp['server_name']} to resync tools"
+        raise Refusal(404, {"code": "MCPServerUnavailable", "message": message, "error": "(the server's own words)"})
+    have, now = {tool["name"]: tool for tool in _tools_of(server, mcp)}, {offer["name"]: offer for offer in offers}
     done: Body = {"deleted": [name for name in have if name not in now], "updated": [], "added": []}
     for name in done["deleted"]:
-        _drop(server, have[name])
+        _delete_tool(server, have[name])
     for name, offer in now.items():
         if name not in have:
-            _take(server, mcp, offer)
+            _register_tool(server, mcp, offer)
             done["added"].append(name)
         elif have[name]["json_schema"] != _schema(offer):
             have[name] |= {"json_schema": _schema(offer), "description": offer["description"]}
@@ -270,9 +272,9 @@ def _refresh(server: StandIn, ask: Ask) -> Body:
 def _delete(server: StandIn, ask: Ask) -> object:
     id = ask.names["mcp_server"]
     mcp = server.tables.mcp_servers.get(id)
-    if mcp is None or mcp["_gone"]:  # 400 on 0.16.8, not 404
+    if mcp is None or mcp["_gone"]:  # 0.16.8 answers 400, not 404
         raise Refusal(400, f"MCP server with id {id} not found.")
-    for tool in _own(server, mcp):
-        _drop(server, tool)
+    for tool in _tools_of(server, mcp):
+        _delete_tool(server, tool)
     del server.tables.mcp_servers[id]
     return NOTHING

@@ -1,4 +1,4 @@
-"""`/v1/models/`, and the rules by which 0.16.8 makes, changes and shows an agent's model configuration."""
+"""`/v1/models/`, and how 0.16.8 creates, updates and shows an agent's model configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from tests.standin.server import Ask, Body, Refusal, StandIn, invalid, on
 
 _WINDOW_LIMIT = 128_000
-# handle: provider, window, tokens of one answer, the model that summarises
+# handle: provider, window, output tokens, the model that summarises
 _MODELS: Mapping[str, tuple[str, int, int, str]] = {
     "letta/letta-free": ("letta", 30_000, 4096, "letta/auto"),
     "openai-proxy/echo": ("openai", 30_000, 16_384, "openai/gpt-5-mini"),
@@ -26,7 +26,7 @@ _PROVIDERS = (
 
 
 def config(handle: str) -> Body:
-    """The configuration of a model with nothing changed; 404 where there is none."""
+    """The default configuration of a model; 404 if unknown."""
     if handle not in _MODELS:
         raise Refusal(404, f"NOT_FOUND: Handle {handle} not found, must be one of []")
     provider, window, tokens, _ = _MODELS[handle]
@@ -45,7 +45,7 @@ def config(handle: str) -> Body:
 
 
 def embedding(handle: str, chunk: int | None = None) -> Body:
-    """The configuration of an embedding model; 400 where there is none."""
+    """The configuration of an embedding model; 400 if unknown."""
     if handle not in _EMBEDDINGS:
         raise Refusal(400, f"INVALID_ARGUMENT: Embedding model {handle} not found")
     return {
@@ -67,27 +67,27 @@ def summariser(provider: str) -> str:
     return next(each for name, _, _, each in _MODELS.values() if name == provider)
 
 
-def born(body: Mapping[str, Any]) -> Body:
+def new_config(body: Mapping[str, Any]) -> Body:
     """The configuration of a new agent."""
     if body.get("llm_config") is not None:
-        made = dict(body["llm_config"])
+        created = dict(body["llm_config"])
     else:
         if body.get("model") is None:
             raise Refusal(400, "INVALID_ARGUMENT: Must specify either model or llm_config in request")
-        made = config(body["model"])
-        made |= _sizes(body)
+        created = config(body["model"])
+        created |= _sizes(body)
         thinking = body.get("max_reasoning_tokens")
         if thinking is not None and (not body.get("max_tokens") or thinking > body["max_tokens"]):
             most = f"({thinking}) must be less than max tokens ({body.get('max_tokens')})"
             raise Refusal(400, f"INVALID_ARGUMENT: Max reasoning tokens {most}")
-        made["max_reasoning_tokens"] = thinking or 0
+        created["max_reasoning_tokens"] = thinking or 0
         if body.get("enable_reasoner") is not None:
-            made["enable_reasoner"] = body["enable_reasoner"]
-    _lay(made, body)
+            created["enable_reasoner"] = body["enable_reasoner"]
+    _apply_settings(created, body)
     think = body.get("reasoning")
     if think is None:
-        think = bool(made["enable_reasoner"] or made["put_inner_thoughts_in_kwargs"])
-    return reasoning(made, think, body.get("agent_type") or "letta_v1_agent")
+        think = bool(created["enable_reasoner"] or created["put_inner_thoughts_in_kwargs"])
+    return reasoning(created, think, body.get("agent_type") or "letta_v1_agent")
 
 
 def _sizes(body: Mapping[str, Any]) -> Body:
@@ -95,35 +95,35 @@ def _sizes(body: Mapping[str, Any]) -> Body:
     return {key: value for key, value in sizes.items() if value is not None}
 
 
-def changed(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -> Body:
+def patched_config(have: Mapping[str, Any], body: Mapping[str, Any], agent_type: str) -> Body:
     """The configuration after a PATCH.
 
-    0.16.8 builds it anew from the model's defaults as soon as model, window or tokens are told, the same or not; a
-    null `max_tokens` counts as told. Settings are no merge: what they leave out takes their own defaults.
+    0.16.8 rebuilds it from the model's defaults as soon as model, window or tokens are given, changed or not; a null
+    `max_tokens` counts as given. Settings are not merged: what they leave out gets the settings' own defaults.
     """
-    made = dict(have)
-    said = _rebuilds(body)
+    created = dict(have)
+    rebuilds = _rebuilds(body)
     if body.get("llm_config") is not None:
-        made, said = dict(body["llm_config"]), True
-    elif said:
-        made = config(body.get("model") or have["handle"]) | _sizes(body)
-        if "max_tokens" in body:  # the one null that counts
-            made["max_tokens"] = body["max_tokens"]
+        created, rebuilds = dict(body["llm_config"]), True
+    elif rebuilds:
+        created = config(body.get("model") or have["handle"]) | _sizes(body)
+        if "max_tokens" in body:  # the only null that counts
+            created["max_tokens"] = body["max_tokens"]
     settings = body.get("model_settings")
-    if settings is not None and said and "max_tokens" not in body and "max_output_tokens" not in settings:
-        made["max_tokens"] = have["max_tokens"]
-    _lay(made, body)
+    if settings is not None and rebuilds and "max_tokens" not in body and "max_output_tokens" not in settings:
+        created["max_tokens"] = have["max_tokens"]
+    _apply_settings(created, body)
     # 0.16.8 writes it into the old configuration, and then sees no change to store
-    alone = not said and settings is None and body.get("parallel_tool_calls") is None
-    return made if alone or body.get("reasoning") is None else reasoning(made, body["reasoning"], agent_type)
+    alone = not rebuilds and settings is None and body.get("parallel_tool_calls") is None
+    return created if alone or body.get("reasoning") is None else reasoning(created, body["reasoning"], agent_type)
 
 
 def _rebuilds(body: Mapping[str, Any]) -> bool:
     return any(body.get(key) is not None for key in ("model", "context_window_limit")) or "max_tokens" in body
 
 
-def looks_back(body: Mapping[str, Any]) -> bool:
-    """Whether 0.16.8 needs the old configuration for a PATCH: it words the lack of the agent differently then."""
+def needs_old_config(body: Mapping[str, Any]) -> bool:
+    """Whether 0.16.8 needs the old configuration for a PATCH: its message for an unknown agent differs then."""
     settings, rebuilt = body.get("model_settings"), _rebuilds(body)
     if rebuilt and body.get("model") is None:
         return True
@@ -132,52 +132,56 @@ def looks_back(body: Mapping[str, Any]) -> bool:
     return body.get("parallel_tool_calls") is not None and not rebuilt
 
 
-def _lay(made: Body, body: Mapping[str, Any]) -> None:
-    """`model_settings` and `parallel_tool_calls` over a configuration."""
+def _apply_settings(created: Body, body: Mapping[str, Any]) -> None:
+    """Apply `model_settings` and `parallel_tool_calls` to a configuration."""
     settings = body.get("model_settings")
     if settings is not None:
-        made |= laid(settings)
+        created |= from_settings(settings)
     if body.get("parallel_tool_calls") is not None:
-        made["parallel_tool_calls"] = body["parallel_tool_calls"]
+        created["parallel_tool_calls"] = body["parallel_tool_calls"]
 
 
-def laid(told: Mapping[str, Any]) -> Body:
-    """What `model_settings` put into a configuration; 422 where they do not say whose they are."""
-    if "provider_type" not in told:
+def from_settings(settings_: Mapping[str, Any]) -> Body:
+    """The part of the configuration that `model_settings` sets; 422 without a known provider."""
+    if "provider_type" not in settings_:
         error: Body = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
-        error |= {"msg": "Unable to extract tag using discriminator 'provider_type'", "input": dict(told)}
+        error |= {"msg": "Unable to extract tag using discriminator 'provider_type'", "input": dict(settings_)}
         raise invalid([error | {"ctx": {"discriminator": "'provider_type'"}}])
-    kind = told["provider_type"]
+    kind = settings_["provider_type"]
     if kind not in _PROVIDERS:
         raise invalid(
-            [{"type": "union_tag_invalid", "loc": ("body", "model_settings"), "msg": "…", "input": dict(told)}]
+            [{"type": "union_tag_invalid", "loc": ("body", "model_settings"), "msg": "…", "input": dict(settings_)}]
         )
     if kind not in ("openai", "anthropic"):
         raise Refusal(501, f"the stand-in does not model the settings of {kind}")
-    made = {
-        "parallel_tool_calls": told.get("parallel_tool_calls", True),
-        "response_format": told.get("response_format"),
+    created = {
+        "parallel_tool_calls": settings_.get("parallel_tool_calls", True),
+        "response_format": settings_.get("response_format"),
     }
-    if "max_output_tokens" in told:
-        made["max_tokens"] = told["max_output_tokens"]
+    if "max_output_tokens" in settings_:
+        created["max_tokens"] = settings_["max_output_tokens"]
     if kind == "openai":
-        effort = told.get("reasoning", {"reasoning_effort": "high"}).get("reasoning_effort", "minimal")
-        return made | {
-            "temperature": told.get("temperature", 0.7),
+        effort = settings_.get("reasoning", {"reasoning_effort": "high"}).get("reasoning_effort", "minimal")
+        return created | {
+            "temperature": settings_.get("temperature", 0.7),
             "reasoning_effort": effort,
-            "strict": told.get("strict", True),
+            "strict": settings_.get("strict", True),
         }
-    # 0.16.8 lays any provider's settings over any model
-    budget = told.get("thinking", {}).get("budget_tokens", 1024)
-    made |= {"temperature": told.get("temperature", 1.0), "max_reasoning_tokens": budget}
-    return made | {key: told.get(key) for key in ("verbosity", "effort")} | {"strict": told.get("strict", False)}
+    # 0.16.8 applies any provider's settings to any model
+    budget = settings_.get("thinking", {}).get("budget_tokens", 1024)
+    created |= {"temperature": settings_.get("temperature", 1.0), "max_reasoning_tokens": budget}
+    return (
+        created
+        | {key: settings_.get(key) for key in ("verbosity", "effort")}
+        | {"strict": settings_.get("strict", False)}
+    )
 
 
-def reasoning(made: Mapping[str, Any], think: bool, agent_type: str) -> Body:
-    """What `reasoning` does to a model that cannot reason by itself."""
+def reasoning(created: Mapping[str, Any], think: bool, agent_type: str) -> Body:
+    """The effect of `reasoning` on a model that cannot reason by itself."""
     if agent_type == "letta_v1_agent":
-        return {**made, "put_inner_thoughts_in_kwargs": False, "enable_reasoner": False, "max_reasoning_tokens": 0}
-    return {**made, "put_inner_thoughts_in_kwargs": think, "enable_reasoner": think}
+        return {**created, "put_inner_thoughts_in_kwargs": False, "enable_reasoner": False, "max_reasoning_tokens": 0}
+    return {**created, "put_inner_thoughts_in_kwargs": think, "enable_reasoner": think}
 
 
 def settings(config: Mapping[str, Any]) -> Body:
@@ -195,19 +199,19 @@ def settings(config: Mapping[str, Any]) -> Body:
 
 @on("GET", "/v1/models/")
 def _list(server: StandIn, ask: Ask) -> list[Body]:
-    made = []
+    created = []
     for handle in _MODELS:
         each = config(handle)
         name = {"handle": handle, "name": each["model"], "display_name": each["model"], "model_type": "llm"}
-        made.append({**each, **name, "provider_type": "openai", "max_context_window": each["context_window"]})
-    return made
+        created.append({**each, **name, "provider_type": "openai", "max_context_window": each["context_window"]})
+    return created
 
 
 @on("GET", "/v1/models/embedding")
 def _embeddings(server: StandIn, ask: Ask) -> list[Body]:
-    made = []
+    created = []
     for handle in _EMBEDDINGS:
         each = embedding(handle)
         name = {"name": each["embedding_model"], "display_name": each["embedding_model"], "model_type": "embedding"}
-        made.append({**each, **name, "provider_type": "openai", "provider_name": "openai"})
-    return made
+        created.append({**each, **name, "provider_type": "openai", "provider_name": "openai"})
+    return created

@@ -1,4 +1,4 @@
-"""`/v1/providers/`: models under a key of one's own. Names are unique; what is deleted is only hidden."""
+"""`/v1/providers/`: models under a key of one's own. Names are unique; deleted providers are only hidden."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _TYPES = (
     *("google_vertex", "groq", "hugging-face", "letta", "lmstudio_openai", "minimax", "mistral", "ollama", "openai"),
     *("together", "vllm", "sglang", "openrouter", "xai", "zai", "zai_coding"),
 )
-_BASE = ("letta", "openai")  # the server's own
+_BASE = ("letta", "openai")  # the server's base providers
 _KIND = "enum:" + "|".join(_TYPES)
 _FIELDS = {"name": "str!", "provider_type": f"{_KIND}!", "api_key": "str!", "access_key": "str?", "region": "str?"}
 _FIELDS |= {"base_url": "str?", "api_version": "str?"}
 _UPDATE = {"api_key": "str!", "access_key": "str?", "region": "str?", "base_url": "str?", "api_version": "str?"}
 
 
-def _alive(server: StandIn) -> dict[str, Body]:
+def _not_deleted(server: StandIn) -> dict[str, Body]:
     return {id: each for id, each in server.tables.providers.items() if not each["_deleted"]}
 
 
 def find(server: StandIn, id: str) -> Body:
     """A provider, or 404."""
-    if id not in _alive(server):
+    if id not in _not_deleted(server):
         raise absent("Provider", id)
     return server.tables.providers[id]
 
@@ -33,37 +33,37 @@ def _show(provider: Body) -> Body:
     return {key: value for key, value in provider.items() if not key.startswith("_")}
 
 
-def _set(server: StandIn, provider: Body, told: Body) -> Body:
-    """0.16.8 keeps keys under another name alone."""
+def _set(server: StandIn, provider: Body, fields: Body) -> Body:
+    """0.16.8 keeps keys only under another name."""
     plain = ("name", "provider_type", "base_url", "region", "api_version")
-    provider |= {name: told[name] for name in plain if told.get(name) is not None}
-    provider |= {f"{key}_enc": told[key] for key in ("api_key", "access_key") if told.get(key) is not None}
+    provider |= {name: fields[name] for name in plain if fields.get(name) is not None}
+    provider |= {f"{key}_enc": fields[key] for key in ("api_key", "access_key") if fields.get(key) is not None}
     provider |= {"updated_at": server.now()}
     return _show(provider)
 
 
 @on("POST", "/v1/providers/")
 def _create(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, _FIELDS, closed=True)
-    if told["name"] in _BASE:
-        said = f"Provider name '{told['name']}' conflicts with an existing base provider. "
-        raise Refusal(400, f"{said}Please choose a different name.")
-    if not told.get("base_url"):
-        told["base_url"] = _usual_url(told["provider_type"])
-    told["api_key"] = told["api_key"] or None
-    known = next((each for each in server.tables.providers.values() if each["name"] == told["name"]), None)
+    body = check(ask.body, _FIELDS, closed=True)
+    if body["name"] in _BASE:
+        message = f"Provider name '{body['name']}' conflicts with an existing base provider. "
+        raise Refusal(400, f"{message}Please choose a different name.")
+    if not body.get("base_url"):
+        body["base_url"] = _default_url(body["provider_type"])
+    body["api_key"] = body["api_key"] or None
+    known = next((each for each in server.tables.providers.values() if each["name"] == body["name"]), None)
     if known is not None and not known["_deleted"]:
-        raise taken("Provider", "unique_name_organization_id", {"name": told["name"], "organization_id": ORGANIZATION})
-    # one that was deleted comes back under its old id (0.16.8)
-    made: Body = {"id": known["id"] if known else server.id("provider"), "name": None, "provider_type": None}
-    made |= {"provider_category": "byok", "api_key": None, "base_url": None, "access_key": None, "region": None}
-    made |= {"api_version": None, "organization_id": ORGANIZATION, "updated_at": None, "last_synced": None}
-    made |= {"api_key_enc": None, "access_key_enc": None, "_deleted": False}
-    server.tables.providers[made["id"]] = made
-    return _set(server, made, told)
+        raise taken("Provider", "unique_name_organization_id", {"name": body["name"], "organization_id": ORGANIZATION})
+    # a deleted provider is restored under its old id (0.16.8)
+    created: Body = {"id": known["id"] if known else server.id("provider"), "name": None, "provider_type": None}
+    created |= {"provider_category": "byok", "api_key": None, "base_url": None, "access_key": None, "region": None}
+    created |= {"api_version": None, "organization_id": ORGANIZATION, "updated_at": None, "last_synced": None}
+    created |= {"api_key_enc": None, "access_key_enc": None, "_deleted": False}
+    server.tables.providers[created["id"]] = created
+    return _set(server, created, body)
 
 
-def _usual_url(kind: str) -> str:
+def _default_url(kind: str) -> str:
     if kind != "openai":
         raise Refusal(501, f"the stand-in does not model where {kind} is")
     return "http://stand.in/v1"
@@ -74,9 +74,9 @@ def _list(server: StandIn, ask: Ask) -> list[Body]:
     asked = {key: ask.query[key] for key in ("name", "provider_type") if ask.query.get(key)}
     if errors := faults(asked, {"provider_type": _KIND}, at=("query",)):
         raise invalid(errors)
-    alive = _alive(server)
+    alive = _not_deleted(server)
     found = [_show(each) for each in alive.values() if all(each[key] == asked[key] for key in asked)]
-    return page(ask, found, everything=list(alive), order="desc", zero_is_all=False)
+    return page(ask, found, all_ids=list(alive), order="desc", zero_is_all=False)
 
 
 @on("GET", "/v1/providers/{provider_id}")
@@ -84,7 +84,7 @@ def _get(server: StandIn, ask: Ask) -> Body:
     id = ask.names["provider_id"]
     if id not in server.tables.providers:
         raise Refusal(404, f"Provider not found with id='{id}'")
-    return _show(server.tables.providers[id])  # the deleted, too (0.16.8)
+    return _show(server.tables.providers[id])  # deleted ones included (0.16.8)
 
 
 @on("PATCH", "/v1/providers/{provider_id}")

@@ -23,9 +23,9 @@ def derive(source: str) -> Body:
         raise ValueError(f"Function {function.name} missing docstring")
     if "Examples:" in text:
         raise Refusal(501, "the stand-in does not model Examples: in a docstring")
-    short, long, told = _docstring(text)
+    short, long, arguments = _docstring(text)
     schema: Body = {"type": "object", "properties": {}, "required": []}
-    # 0.16.8 sees neither keyword-only parameters nor *args
+    # 0.16.8 ignores keyword-only parameters and *args
     args = function.args.args
     defaults = dict(
         zip([arg.arg for arg in args[len(args) - len(function.args.defaults) :]], function.args.defaults, strict=False)
@@ -36,13 +36,13 @@ def derive(source: str) -> Body:
         where = f"Parameter '{arg.arg}' in function '{function.name}' lacks"
         if arg.annotation is None:
             raise ValueError(f"Type error in schema generation: {where} a type annotation")
-        if not told.get(arg.arg):
+        if not arguments.get(arg.arg):
             raise ValueError(f"Value error in schema generation: {where} a description in the docstring")
         try:
             kind = _type(arg.annotation)
         except ValueError as error:
             raise ValueError(f"Value error in schema generation: {error}") from None
-        schema["properties"][arg.arg] = {**kind, "description": told[arg.arg]}
+        schema["properties"][arg.arg] = {**kind, "description": arguments[arg.arg]}
         if not _plain(defaults.get(arg.arg)) and not _is_optional(arg.annotation):
             schema["required"].append(arg.arg)
     description = "\n\n".join(filter(None, [short, long])) or "No description available"
@@ -52,7 +52,7 @@ def derive(source: str) -> Body:
 def the_function(source: str) -> ast.FunctionDef:
     """The function that 0.16.8 takes for the tool: the last that a walk of the tree meets, level by level.
 
-    So the last of the top level, unless any function or class holds a `def` of its own: then the last of those. An
+    This is the last top-level function, unless a function or class contains a `def`: then the last of those. An
     `async def` does not count.
     """
     try:
@@ -81,7 +81,7 @@ def from_arguments(source: str, arguments: Mapping[str, Any], name: str | None) 
 
 
 def _plain(default: ast.expr | None) -> bool:
-    # 0.16.8 takes a default that is no literal for none
+    # 0.16.8 treats a default that is no literal as none
     try:
         return default is not None and (ast.literal_eval(default), True)[1]
     except ValueError:
@@ -103,7 +103,7 @@ def _type(node: ast.expr) -> Body:
         if node.id in ("list", "List"):
             return {"type": "array", "items": {"type": "string"}}
         raise none
-    # 0.16.8 knows no `X | None`, no string, no `typing.X`
+    # 0.16.8 does not know `X | None`, strings or `typing.X`
     if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
         raise none
     if node.value.id == "Optional":
@@ -118,14 +118,14 @@ def _type(node: ast.expr) -> Body:
 
 
 def _docstring(text: str) -> tuple[str, str, Mapping[str, str]]:
-    """Short and long description, and what is said of each argument."""
+    """Short and long description, and the description of each argument."""
     parts = _SECTION.split(inspect.cleandoc(text))
     short, _, long = parts[0].partition("\n")
-    told: dict[str, str] = {}
+    described: dict[str, str] = {}
     for section, body in zip(parts[1::2], parts[2::2], strict=True):
         if section in ("Args", "Arguments", "Parameters", "Params"):
-            told |= _entries(body)
-    return short.strip(), long.strip(), told
+            described |= _entries(body)
+    return short.strip(), long.strip(), described
 
 
 def _entries(body: str) -> dict[str, str]:
@@ -133,13 +133,13 @@ def _entries(body: str) -> dict[str, str]:
     if not lines or not lines[0].startswith(" "):
         return {}
     indent = len(lines[0]) - len(lines[0].lstrip())
-    told: dict[str, list[str]] = {}
+    described: dict[str, list[str]] = {}
     name = ""
     for line in lines:
         if len(line) - len(line.lstrip()) == indent:
             head, _, rest = line.strip().partition(":")
             name = head.split("(")[0].strip()
-            told[name] = [rest.strip()]
+            described[name] = [rest.strip()]
         elif name:
-            told[name].append(line.strip())
-    return {name: "\n".join(filter(None, lines)) for name, lines in told.items()}
+            described[name].append(line.strip())
+    return {name: "\n".join(filter(None, lines)) for name, lines in described.items()}

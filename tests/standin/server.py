@@ -1,4 +1,4 @@
-"""Requests to answers: routes, ids, time; the transport for httpx and a server on loopback."""
+"""Requests to answers: routes, ids, time; a transport for httpx and a server on loopback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Body = dict[str, Any]
 
 
 class Refusal(Exception):
-    """An answer that is no success: its status, and the `detail` of its body."""
+    """An error answer: its status, and the `detail` of its body."""
 
     def __init__(self, status: int, detail: Any, **more: Any) -> None:
         super().__init__(f"{status} {detail}")
@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 
 def missing(kind: str, **by: str) -> Refusal:
-    """What 0.16.8 says where a row is not there; `by` names the columns, an id where there is none."""
+    """The answer of 0.16.8 for a missing row; `by` names the columns, an id where there are none."""
     what = ", ".join(f"{column}={value!r}" for column, value in by.items())
     return Refusal(404, f"{kind} not found with {what}, access level in ['read'] for actor='id={USER!r}'")
 
@@ -74,7 +74,7 @@ def dangling(table: str, column: str, id: str, other: str) -> Refusal:
 
 @dataclass(frozen=True)
 class Ask:
-    """One request, taken apart."""
+    """One parsed request."""
 
     method: str
     path: str
@@ -85,7 +85,7 @@ class Ask:
 
     @property
     def body(self) -> Any:
-        """The JSON of the body; 422 where there is none."""
+        """The JSON of the body; 422 without one."""
         if not self.content:
             raise invalid([{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}])
         try:
@@ -93,12 +93,12 @@ class Ask:
         except ValueError as error:
             at = getattr(error, "pos", 0)
             why = {"error": getattr(error, "msg", str(error))}
-            told = {"type": "json_invalid", "loc": ("body", at), "msg": "JSON decode error", "input": {}, "ctx": why}
-            raise invalid([told]) from None
+            fault = {"type": "json_invalid", "loc": ("body", at), "msg": "JSON decode error", "input": {}, "ctx": why}
+            raise invalid([fault]) from None
 
     @property
     def is_new_sdk(self) -> bool:
-        """0.16.8 answers the official SDK 1.x, and nobody at all, without relations."""
+        """0.16.8 answers the official SDK 1.x, and clients without a User-Agent, without relations."""
         agent = self.headers.get("user-agent", "")
         return not agent or agent.startswith("letta-client/1.") or "x-stainless-package-version" in self.headers
 
@@ -107,7 +107,7 @@ class Ask:
 
 
 def invalid(errors: list[Body], **more: Any) -> Refusal:
-    """422 as 0.16.8 writes it: `detail` is the repr of a Python list, and echoes what was sent."""
+    """422 as 0.16.8 writes it: `detail` is the repr of a Python list, and echoes the input."""
     refusal = Refusal(422, repr(errors), **more)
     refusal.body = {"trace_id": "", **refusal.body}
     return refusal
@@ -118,21 +118,27 @@ _routes: list[tuple[str, re.Pattern[str], Handler]] = []
 
 
 def on(method: str, path: str) -> Callable[[Handler], Handler]:
-    """This function answers `method` on `path`; `{agent_id}` and the like become `ask.names`."""
+    """Register the function for `method` on `path`; `{agent_id}` and the like become `ask.names`."""
     pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + "$")
 
     def register(handler: Handler) -> Handler:
         _routes.append((method, pattern, handler))
-        # literal segments win over names, as the order of the server's own routes has it
+        # literal segments come before names, as in the order of the server's own routes
         _routes.sort(key=lambda route: route[1].pattern.count("(?P<"))
         return handler
 
     return register
 
 
+def get_routes() -> list[str]:
+    """The paths that answer GET, with `{}` for each id."""
+    patterns = [pattern.pattern for method, pattern, _ in _routes if method == "GET"]
+    return sorted(re.sub(r"\(\?P<\w+>\[\^/\]\+\)", "{}", pattern).removesuffix("$") for pattern in patterns)
+
+
 @dataclass
 class Tables:
-    """What is stored. Every table keeps the order of creation."""
+    """The stored objects. Every table keeps the order of creation."""
 
     agents: dict[str, Body] = field(default_factory=dict)
     blocks: dict[str, Body] = field(default_factory=dict)
@@ -151,33 +157,33 @@ class Tables:
 class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
     """A Letta server as a transport for httpx, async and sync. The same seed and requests give the same answers.
 
-    `before` and `after` are called with each request, and may raise a Refusal or an httpx.TransportError: `before`
-    nothing was done, `after` everything was, and only the answer is lost.
+    `before` and `after` are called with each request, and may raise a Refusal or an httpx.TransportError: at `before`
+    nothing was done; at `after` everything was, and only the answer is lost.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.tables = Tables()
         self.log: list[tuple[str, str, int]] = []
-        # what an MCP server offers, by its arguments or its URL: name, description and inputSchema of each tool
+        # the tools that an MCP server offers, by its arguments or URL: name, description and inputSchema of each
         self.offers: dict[tuple[str, ...], list[Body]] = {}
         self.before: Callable[[Ask], None] = lambda ask: None
         self.after: Callable[[Ask], None] = lambda ask: None
         self._random, self._order = random.Random(seed), random.Random(seed)
         self._ticks, self._lock = 0, threading.Lock()
-        for born in _born:
-            born(self)
+        for new_config in _born:
+            new_config(self)
 
     @property
     def writes(self) -> list[tuple[str, str, int]]:
-        """What of the log was no GET: method, path, status."""
+        """The requests of the log that are no GET: method, path, status."""
         return [entry for entry in self.log if entry[0] != "GET"]
 
     def id(self, kind: str) -> str:
         """A new id."""
         return f"{kind}-{uuid.UUID(int=self._random.getrandbits(128), version=4)}"
 
-    def mixed(self, related: Iterable[Any]) -> list[Any]:
-        """These in another order at each call: what 0.16.8 tells through a relation comes as the database finds it."""
+    def shuffled(self, related: Iterable[Any]) -> list[Any]:
+        """These in another order at each call: 0.16.8 answers relations in the order of the database."""
         found = list(related)
         self._order.shuffle(found)
         return found
@@ -233,9 +239,9 @@ def _check_ids(names: Mapping[str, str]) -> None:
         kind = name.removesuffix("_id")
         pattern = f"^{kind}-{UUID4}$"
         if name.endswith("_id") and not re.match(pattern, value):
-            told = {"type": "string_pattern_mismatch", "loc": ("path", name)}
-            told |= {"msg": f"String should match pattern '{kind}-{{uuid4}}'", "input": value}
-            errors.append(told | {"ctx": {"pattern": pattern}})
+            error = {"type": "string_pattern_mismatch", "loc": ("path", name)}
+            error |= {"msg": f"String should match pattern '{kind}-{{uuid4}}'", "input": value}
+            errors.append(error | {"ctx": {"pattern": pattern}})
             examples.append(f"{kind}-123e4567-e89b-42d3-8456-426614174000")
     if errors:
         raise invalid(errors, examples=sorted(examples))
@@ -244,8 +250,8 @@ def _check_ids(names: Mapping[str, str]) -> None:
 _born: list[Callable[[StandIn], None]] = []
 
 
-def at_birth(fill: Callable[[StandIn], None]) -> Callable[[StandIn], None]:
-    """This function fills a new server."""
+def on_start(fill: Callable[[StandIn], None]) -> Callable[[StandIn], None]:
+    """Register the function to fill a new server."""
     _born.append(fill)
     return fill
 
@@ -257,10 +263,10 @@ def _health(server: StandIn, ask: Ask) -> Body:
 
 @contextmanager
 def serve(standin: StandIn | None = None) -> Iterator[str]:
-    """The URL of a stand-in on loopback, for as long as the block runs."""
+    """The URL of a stand-in on loopback, for the duration of the block."""
     inner = standin or StandIn()
 
-    class Face(BaseHTTPRequestHandler):
+    class Connection(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
@@ -283,7 +289,7 @@ def serve(standin: StandIn | None = None) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Face) as http:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Connection) as http:
         threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{http.server_address[1]}"

@@ -1,4 +1,4 @@
-"""`/v1/tools/`: functions, known by a name that is unique; and the server's own."""
+"""`/v1/tools/`: functions with unique names, and the server's base tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.standin import schema
 from tests.standin.lists import page
-from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, at_birth, invalid, on
+from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, invalid, on, on_start
 from tests.standin.validate import check
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
@@ -51,7 +51,7 @@ _FIELDS = {
     "enable_parallel_execution": "bool?",
 }
 _UPDATE = {name: word.rstrip("!?") + "?" for name, word in _FIELDS.items()} | {"metadata_": "dict?"}
-# what 0.16.8 puts where nothing is said; "json" is the column's default
+# defaults of 0.16.8; "json" is the default of the column
 # fmt: off
 _DEFAULTS: Mapping[str, Any] = {
     "id": None, "tool_type": "custom", "description": None, "source_type": "json", "name": None, "tags": [],
@@ -63,21 +63,21 @@ _DEFAULTS: Mapping[str, Any] = {
 # fmt: on
 
 
-@at_birth
+@on_start
 def restore(server: StandIn) -> None:
-    """Make or reset the server's own tools. A custom tool of such a name becomes the server's again."""
+    """Create or reset the base tools. A custom tool with such a name becomes a base tool."""
     for kind, names in BUILT_IN.items():
         for name in names:
-            told: Body = {"tool_type": kind, "source_type": "python", "tags": [kind], "json_schema": {"name": name}}
-            told |= {"args_json_schema": None, "enable_parallel_execution": name in _PARALLEL}
-            put(server, {"name": name, "description": f"(the server's own words on {name})"} | told, own=True)
+            fields: Body = {"tool_type": kind, "source_type": "python", "tags": [kind], "json_schema": {"name": name}}
+            fields |= {"args_json_schema": None, "enable_parallel_execution": name in _PARALLEL}
+            put(server, {"name": name, "description": f"(the server's own words on {name})"} | fields, own=True)
 
 
-def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Body:
-    """Upsert by name: every field that is not told is reset, except tags. `own`: as told, tags and all."""
-    told = {key: value for key, value in told.items() if value is not None or own}
-    have = named(server, told["name"])
-    tool = {**_DEFAULTS, **told, "id": have["id"] if have else server.id("tool")}
+def put(server: StandIn, fields: Mapping[str, Any], *, own: bool = False) -> Body:
+    """Upsert by name: fields that are not given are reset, except tags. `own`: set all fields as given, tags too."""
+    fields = {key: value for key, value in fields.items() if value is not None or own}
+    have = named(server, fields["name"])
+    tool = {**_DEFAULTS, **fields, "id": have["id"] if have else server.id("tool")}
     if have and not tool["tags"] and not own:  # 0.16.8 cannot clear tags here
         tool["tags"] = have["tags"]
     if not own:
@@ -91,7 +91,7 @@ def put(server: StandIn, told: Mapping[str, Any], *, own: bool = False) -> Body:
 
 
 def named(server: StandIn, name: str) -> Body | None:
-    """The tool of a name."""
+    """The tool with a name."""
     return next((tool for tool in server.tables.tools.values() if tool["name"] == name), None)
 
 
@@ -105,41 +105,41 @@ def find(server: StandIn, id: str) -> Body:
 @on("POST", "/v1/tools/")
 @on("PUT", "/v1/tools/")
 def _upsert(server: StandIn, ask: Ask) -> Body:
-    """0.16.8 does the same for both."""
-    told = check(ask.body, _FIELDS, closed=True)
-    kind = told.get("source_type")
-    if kind == "typescript" and not told.get("json_schema"):
+    """0.16.8 does the same for POST and PUT."""
+    body = check(ask.body, _FIELDS, closed=True)
+    kind = body.get("source_type")
+    if kind == "typescript" and not body.get("json_schema"):
         message = (
             "TypeScript tools require an explicit json_schema parameter. "
             "Unlike Python tools, schema cannot be auto-generated from TypeScript source code."
         )
-        error = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": told}
+        error = {"type": "value_error", "loc": ("body",), "msg": f"Value error, {message}", "input": body}
         raise invalid([error | {"ctx": {"error": ValueError(message)}}])
-    derived = told.get("json_schema") or _derived(told, kind)
-    description = told.get("description")
+    derived = body.get("json_schema") or _derived(body, kind)
+    description = body.get("description")
     if description is None:
         description = derived.get("description")
-    return put(server, {**told, "json_schema": derived, "name": derived.get("name"), "description": description})
+    return put(server, {**body, "json_schema": derived, "name": derived.get("name"), "description": description})
 
 
-def _derived(told: Mapping[str, Any], kind: str | None) -> Body:
+def _derived(body: Mapping[str, Any], kind: str | None) -> Body:
     if kind not in (None, "python"):
         raise Refusal(400, f"Unknown tool source type: {kind}")
-    if told.get("args_json_schema"):
-        return schema.from_arguments(told["source_code"], told["args_json_schema"], None)
+    if body.get("args_json_schema"):
+        return schema.from_arguments(body["source_code"], body["args_json_schema"], None)
     try:
-        return schema.derive(told["source_code"])
+        return schema.derive(body["source_code"])
     except ValueError as error:
         raise Refusal(400, f"Failed to derive json schema: Schema generation failed: {error}") from None
 
 
 @on("POST", "/v1/tools/generate-schema")
 def _generate(server: StandIn, ask: Ask) -> Body:
-    told = check(ask.body, {"code": "str!", "source_type": "str?"})
-    if told.get("source_type") == "typescript":
+    body = check(ask.body, {"code": "str!", "source_type": "str?"})
+    if body.get("source_type") == "typescript":
         raise Refusal(501, "the stand-in does not model TypeScript")
     try:
-        return schema.derive(told["code"])
+        return schema.derive(body["code"])
     except ValueError as error:
         raise Refusal(400, f"Schema generation failed: {error}") from None
 
@@ -154,54 +154,54 @@ def _add(server: StandIn, ask: Ask) -> list[Body]:
 def _patch(server: StandIn, ask: Ask) -> Body:
     body = check(ask.body, _UPDATE)
     tool = find(server, ask.names["tool_id"])
-    # 0.16.8 resets this whenever it is not told
-    told: Body = {"enable_parallel_execution": False, **{key: body[key] for key in _UPDATE if key in body}}
-    told = {key: value for key, value in told.items() if value is not None}
-    if "json_schema" not in told and "args_json_schema" in told and tool["tool_type"] == "custom":
-        code = told.get("source_code") or tool["source_code"]
-        told["json_schema"] = schema.from_arguments(code, told["args_json_schema"], tool["name"])
+    # 0.16.8 resets this whenever it is not given
+    patch: Body = {"enable_parallel_execution": False, **{key: body[key] for key in _UPDATE if key in body}}
+    patch = {key: value for key, value in patch.items() if value is not None}
+    if "json_schema" not in patch and "args_json_schema" in patch and tool["tool_type"] == "custom":
+        code = patch.get("source_code") or tool["source_code"]
+        patch["json_schema"] = schema.from_arguments(code, patch["args_json_schema"], tool["name"])
     # 0.16.8 derives no schema from a new source, and takes the tool's name from the schema
-    name = told.get("json_schema", {}).get("name", tool["name"])
-    source, kind = told.get("source_code"), told.get("source_type", tool["source_type"])
+    name = patch.get("json_schema", {}).get("name", tool["name"])
+    source, kind = patch.get("source_code"), patch.get("source_type", tool["source_type"])
     if source is not None and f"{'function' if kind == 'typescript' else 'def'} {name}" not in source:
-        known = (told.get("json_schema") or tool["json_schema"]).get("name")
+        known = (patch.get("json_schema") or tool["json_schema"]).get("name")
         message = f"Tool name '{name}' does not match the name in the JSON schema '{known}' or in the source code "
         raise Refusal(400, f"{message}`{source}`")
     if name != tool["name"] and named(server, name):
         raise Refusal(400, f"INVALID_ARGUMENT: Tool with name '{name}' already exists in your organization")
-    server.tables.tools[tool["id"]] = tool | told | {"name": name}
+    server.tables.tools[tool["id"]] = tool | patch | {"name": name}
     return server.tables.tools[tool["id"]]
 
 
 @on("DELETE", "/v1/tools/{tool_id}")
 def _delete(server: StandIn, ask: Ask) -> None:
     id = ask.names["tool_id"]
-    if id not in server.tables.tools:  # 400 on 0.16.8, not 404
+    if id not in server.tables.tools:  # 0.16.8 answers 400, not 404
         raise Refusal(400, f"Tool with id {id} not found.")
-    for agent in server.tables.agents.values():  # their tool_rules stay
+    for agent in server.tables.agents.values():  # their tool_rules remain
         agent["_tools"] = [each for each in agent["_tools"] if each != id]
     del server.tables.tools[id]
 
 
 @on("GET", "/v1/tools/")
 def _list(server: StandIn, ask: Ask) -> list[Body]:
-    asked = _filter(ask)
+    matches = _filter(ask)
 
     def found() -> list[Body]:
-        tools = filter(asked, server.tables.tools.values())
-        return page(ask, tools, everything=list(server.tables.tools), order="desc", zero_is_all=False)
+        tools = filter(matches, server.tables.tools.values())
+        return page(ask, tools, all_ids=list(server.tables.tools), order="desc", zero_is_all=False)
 
     names = {tool["name"] for tool in found()}
     if not ask.query.get("after") and not names.issuperset(name for each in BUILT_IN.values() for name in each):
-        restore(server)  # 0.16.8 writes all of its own again if the answer lacks any
+        restore(server)  # 0.16.8 writes all base tools again if the answer lacks any
     return found()
 
 
 @on("GET", "/v1/tools/count")
 def _count(server: StandIn, ask: Ask) -> int:
     own = ask.flag("exclude_letta_tools")
-    asked = _filter(ask)
-    return sum(asked(tool) and not (own and tool["tool_type"] in BUILT_IN) for tool in server.tables.tools.values())
+    matches = _filter(ask)
+    return sum(matches(tool) and not (own and tool["tool_type"] in BUILT_IN) for tool in server.tables.tools.values())
 
 
 @on("GET", "/v1/tools/{tool_id}")
@@ -217,7 +217,7 @@ def _filter(ask: Ask) -> Callable[[Body], bool]:
     names = [*ask.query.get_list("name"), *ask.query.get_list("names")]
     ids, search = _split(ask, "tool_ids"), ask.query.get("search", "").lower()
 
-    def asked(tool: Body) -> bool:
+    def matches(tool: Body) -> bool:
         return (
             (not kinds or tool["tool_type"] in kinds)
             and tool["tool_type"] not in but
@@ -227,7 +227,7 @@ def _filter(ask: Ask) -> Callable[[Body], bool]:
             and (not ask.flag("return_only_letta_tools") or tool["tool_type"].startswith("letta_"))
         )
 
-    return asked
+    return matches
 
 
 def _split(ask: Ask, name: str) -> list[str]:

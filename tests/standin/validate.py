@@ -1,7 +1,7 @@
-"""A body held against a table of its fields; 422 as pydantic words it.
+"""A body checked against a table of its fields; 422 in the words of pydantic.
 
-A field's word: `str int bool num dict list strs env any`, `id:tool`, `ids:tool`, `enum:a|b`, `int:1:9`; `!` required,
-`?` or null, `!?` both.
+The type of a field: `str int bool num dict list strs env any`, `id:tool`, `ids:tool`, `enum:a|b`, `int:1:9`; `!`
+required, `?` or null, `!?` both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PLAIN: Mapping[str, tuple[type | tuple[type, ...], Fault]] = {
 
 
 def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)) -> Body:
-    """The body, if it fits. `closed`: a key that is in no field is an error, too."""
+    """The valid body. `closed`: a key that is in no field is an error."""
     if errors := faults(body, fields, closed=closed, at=at):
         raise invalid(errors)
     return dict(body)
@@ -32,7 +32,7 @@ def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tup
 def faults(
     body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tuple[Any, ...] = ("body",)
 ) -> list[Body]:
-    """All that does not fit, for a 422 that tells it at once."""
+    """All errors of a body, for one 422."""
     if not isinstance(body, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
         return [_error("model_attributes_type", at, message, body)]
@@ -51,8 +51,8 @@ def faults(
 
 
 def _error(kind: str, at: tuple[Any, ...], message: str, given: Any, **context: Any) -> Body:
-    told = {"type": kind, "loc": at, "msg": message, "input": given}
-    return told | ({"ctx": context} if context else {})
+    error = {"type": kind, "loc": at, "msg": message, "input": given}
+    return error | ({"ctx": context} if context else {})
 
 
 def _faults(value: Any, word: str, at: tuple[Any, ...]) -> list[Body]:
@@ -65,8 +65,8 @@ def _faults(value: Any, word: str, at: tuple[Any, ...]) -> list[Body]:
         return _int_faults(value, more, at)
     if word == "enum":
         choices = more.split("|")
-        said = " or ".join(filter(None, [", ".join(map(repr, choices[:-1])), repr(choices[-1])]))
-        return [] if value in choices else [_error("enum", at, f"Input should be {said}", value, expected=said)]
+        expected = " or ".join(filter(None, [", ".join(map(repr, choices[:-1])), repr(choices[-1])]))
+        return [] if value in choices else [_error("enum", at, f"Input should be {expected}", value, expected=expected)]
     if word in ("strs", "ids"):
         if not isinstance(value, list):
             return [_error("list_type", at, "Input should be a valid list", value)]

@@ -1,4 +1,4 @@
-"""One server, stand-in or real, as the machine sees it: everything that lives there, and every request of lettaform."""
+"""One server, stand-in or real, for the machine: its objects, and a record of lettaform's requests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from lettaform import flow
 from lettaform.backend.v1 import client
 from lettaform.backend.v1.client import SETTLE
 from lettaform.model import Manifest
-from tests.live.fleet import ASKING, stranger
+from tests.live.fleet import READ_ONLY_POSTS, raw_client
 from tests.standin import StandIn
 
 Body = dict[str, Any]
-Body = dict[str, Body]
-"""Everything that lives, by id."""
+Objects = dict[str, Body]
+"""All objects, by id."""
 SECTIONS = {
     "agent": "agents",
     "block": "blocks",
@@ -41,20 +41,20 @@ SECTIONS = {
     "mcp_server": "mcp_servers",
 }
 PATHS = {kind: section.replace("_", "-") for kind, section in SECTIONS.items()}
-WORDED = {"archive": "description", "group": "description", "conversation": "summary"}
-"""What keeps a mark at the end of a text."""
-OFFERED = "external_mcp"
-"""The type of tools that an MCP server brings."""
-TAGGED = ("agent", "block", "tool")
-"""What keeps a mark in tags. Of others it stands in a text, in metadata, or in the stack's record alone."""
-SILENT = ("identities", "providers", "mcp_servers")
-"""What has no room for a mark."""
+MARK_IN_TEXT = {"archive": "description", "group": "description", "conversation": "summary"}
+"""Kinds that keep the mark at the end of a text field."""
+EXTERNAL_TOOL = "external_mcp"
+"""The type of tools that an MCP server offers."""
+MARK_IN_TAGS = ("agent", "block", "tool")
+"""Kinds that keep the mark in tags. Others keep it in a text or in metadata, or only the stack's state names them."""
+WITHOUT_MARK = ("identities", "providers", "mcp_servers")
+"""Kinds without room for a mark."""
 RELATIONS = ("blocks", "tools", "folders", "identities", "archives")
-"""What an agent has."""
+"""The relations of an agent."""
 _ID = re.compile(r"\b(?:agent|block|tool|archive|identity|source|group|conv|provider|mcp_server)-[0-9a-f-]{36}\b")
 _MARK = re.compile(r"\n?\[lettaform ([a-z0-9-]+) ([^\n]+)\]\Z")
-# what changes by itself, or says again what stands elsewhere
-_RESTLESS = {
+# fields that change by themselves, or repeat other fields
+_VOLATILE = {
     *("updated_at", "last_updated_by_id", "created_by_id", "message_ids", "memory", "tool_exec_environment_variables"),
     *("last_run_completion", "last_run_duration_ms", "last_stop_reason", "metadata_", "pending_approval"),
     *("sources", "identity_ids", "multi_agent_group", "in_context_message_ids", "last_processed_message_id"),
@@ -68,7 +68,7 @@ class Killed(BaseException):
 
 @dataclass
 class Fault:
-    """What goes wrong, at the `at`-th request: lost `before` or `after` acting, `500`, `down` from then on, killed."""
+    """The fault at the `at`-th request: cut `before` or `after` acting, `500`, `down` from then on, or a kill."""
 
     kind: str
     at: int
@@ -79,84 +79,88 @@ KINDS = ("before", "after", "500", "down", "kill before", "kill after")
 
 
 @dataclass
-class Wire(httpx.AsyncBaseTransport):
-    """What lies between lettaform and a server: it remembers every request, and breaks where it is told to."""
+class RecordingTransport(httpx.AsyncBaseTransport):
+    """The transport between lettaform and a server: records every request and injects a fault."""
 
-    make: Callable[[], httpx.AsyncBaseTransport]
+    create_transport: Callable[[], httpx.AsyncBaseTransport]
     fault: Fault | None = None
     chance: Callable[[], str | None] = lambda: None
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     broken: int = 0
-    dead: bool = False
-    flying: int = 0
-    late: bool = False
-    """Others were under way when it was killed: a server does what it has heard of, some time."""
+    killed: bool = False
+    in_progress: int = 0
+    has_unfinished: bool = False
+    """Whether other requests were in progress at the kill: a server finishes what it has received."""
     locks: set[str] = field(default_factory=set)
-    """Paths that were about the lock."""
+    """Paths of requests about the lock."""
 
     def __post_init__(self) -> None:
-        self.inner, self.spent = self.make(), list[httpx.AsyncBaseTransport]()
+        self.inner, self.closed = self.create_transport(), list[httpx.AsyncBaseTransport]()
 
-    def begin(self, fault: Fault | None = None) -> None:
-        """Forget what was sent; a new process."""
-        self.sent, self.fault, self.dead, self.late, self.flying = [], fault, False, False, 0
-        self.inner, self.spent = self.make(), []
+    def reset(self, fault: Fault | None = None) -> None:
+        """A new process with an empty record."""
+        self.sent, self.fault, self.killed, self.has_unfinished, self.in_progress = [], fault, False, False, 0
+        self.inner, self.closed = self.create_transport(), []
 
     async def aclose(self) -> None:
-        """Close every connection that this process has opened."""
-        for each in (self.inner, *self.spent):
+        """Close every connection that this process opened."""
+        for each in (self.inner, *self.closed):
             await each.aclose()
 
     @property
     def writes(self) -> list[tuple[str, str, Any]]:
-        """What was no GET, did more than ask, and was not about the lock."""
-        told = (each for each in self.sent if each[0] != "GET" and not each[1].endswith((*ASKING, "mcp/servers/test")))
-        return [each for each in told if not self._of_lock(*each)]
+        """Requests that write: no GET, no POST that only reads, none about the lock."""
+        candidates = (
+            each
+            for each in self.sent
+            if each[0] != "GET" and not each[1].endswith((*READ_ONLY_POSTS, "mcp/servers/test"))
+        )
+        return [each for each in candidates if not self._is_lock_request(*each)]
 
-    def _of_lock(self, method: str, path: str, body: Any) -> bool:
+    def _is_lock_request(self, method: str, path: str, body: Any) -> bool:
         key = body.get("identifier_key") if isinstance(body, dict) else None
         return path in self.locks or (path == "/v1/identities/" and str(key).startswith("lettaform:lock"))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         content = await request.aread()
-        if self.dead:
+        if self.killed:
             raise Killed
         body = json.loads(content) if content and "json" in request.headers.get("content-type", "") else None
         self.sent.append((request.method, request.url.path, body))
-        kind = self._breaks()
+        kind = self._next_fault()
         if kind in ("kill before", "kill after"):
-            self.late = self.flying > 0
+            self.has_unfinished = self.in_progress > 0
         if kind == "kill before":
-            self.dead = True
+            self.killed = True
             raise Killed
         if kind in ("before", "down"):
             raise httpx.ReadError("cut before it was read", request=request)
         if kind == "500":
             return httpx.Response(500, json={"detail": "An unknown error occurred"}, request=request)
-        self.flying += 1
+        self.in_progress += 1
         try:
             answer = await self.inner.handle_async_request(request)
             await answer.aread()
         finally:
-            self.flying -= 1
+            self.in_progress -= 1
         if request.url.path == "/v1/identities/" and answer.is_success:
-            told = answer.json()
-            for each in told if isinstance(told, list) else [told]:
+            body = answer.json()
+            for each in body if isinstance(body, list) else [body]:
                 if each["identifier_key"].startswith("lettaform:lock"):
                     self.locks.add(f"/v1/identities/{each['id']}")
         if kind is None and answer.status_code < 500:
             return answer
         if answer.status_code >= 500:  # 0.16.8 closes the socket after an unhandled error
-            self.spent.append(self.inner)
-            self.inner = self.make()
+            self.closed.append(self.inner)
+            self.inner = self.create_transport()
         if kind == "kill after":
-            self.dead = True
+            self.killed = True
             raise Killed
         if kind == "after":
             raise httpx.ReadError("cut before it was answered", request=request)
         return answer
 
-    def _breaks(self) -> str | None:
+    def _next_fault(self) -> str | None:
         fault, number = self.fault, len(self.sent)
         if fault and (number == fault.at or (fault.kind == "down" and number > fault.at)):
             fault.happened = True
@@ -167,8 +171,8 @@ class Wire(httpx.AsyncBaseTransport):
         return chance
 
 
-class _Hurried(asyncio.SelectorEventLoop):
-    """Nobody waits: the clock jumps to whatever is due next."""
+class _SkippingLoop(asyncio.SelectorEventLoop):
+    """An event loop without waiting: the clock advances to the next due call."""
 
     _skipped = 0.0
 
@@ -182,42 +186,42 @@ class _Hurried(asyncio.SelectorEventLoop):
         super()._run_once()  # type: ignore[misc]
 
 
-class Ground:
-    """One server. `raw` speaks to it as an agent or a stranger would; `manifest` is what lettaform reads."""
+class Environment:
+    """One server. `raw` acts as an agent or another user; lettaform reads `manifest`."""
 
     model, embedding, password = "openai-proxy/echo", "openai/text-embedding-3-small", None
-    hurried = True
+    skips_waiting = True
 
     def __init__(self, folder: Path, url: str, stacks: tuple[str, ...]) -> None:
         self.folder, self.url, self.stacks = folder, url, stacks
         self.manifest: Manifest | None = None
-        self.wire = Wire(self.transport)
+        self.recorder = RecordingTransport(self.transport)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         raise NotImplementedError
 
-    def every(self, kind: str) -> list[Body]:
-        """Everything of a kind that concerns the machine."""
+    def list_kind(self, kind: str) -> list[Body]:
+        """All objects of a kind that concern the machine."""
         raise NotImplementedError
 
     @contextmanager
-    def driven(self) -> Iterator[None]:
-        """lettaform reads `manifest`, speaks through `wire`, and does not wait for what cannot come."""
+    def redirected(self) -> Iterator[None]:
+        """Make lettaform read `manifest` and send through `recorder`, and skip its waiting times."""
 
         def connect(url: str, **options: Any) -> server.Server:
-            return server.connect(url, **options, transport=self.wire)
+            return server.connect(url, **options, transport=self.recorder)
 
         def run(main: Any) -> Any:
             # the heartbeat of the lock has a thread of its own, and goes by real time
-            hurried = self.hurried and threading.current_thread() is threading.main_thread()
-            with asyncio.Runner(loop_factory=_Hurried if hurried else None) as runner:
+            skips = self.skips_waiting and threading.current_thread() is threading.main_thread()
+            with asyncio.Runner(loop_factory=_SkippingLoop if skips else None) as runner:
                 return runner.run(main)
 
         with (
             patch.object(flow, "read", lambda source: self.manifest),
             patch.object(flow, "connect", connect),
             patch.object(flow.asyncio, "run", run),
-            patch.object(client, "SETTLE", 0.0 if self.hurried else 0.3),
+            patch.object(client, "SETTLE", 0.0 if self.skips_waiting else 0.3),
         ):
             yield
 
@@ -225,14 +229,14 @@ class Ground:
         return flow.Connection(self.url, token=self.password, patience=5.0 if lock else None)
 
     def settle(self) -> None:
-        """Until the server has done what a killed run had under way."""
-        if self.wire.late and not self.hurried:
+        """Wait until the server has finished what a killed run had in progress."""
+        if self.recorder.has_unfinished and not self.skips_waiting:
             time.sleep(SETTLE)
 
-    def look(self) -> Body:
-        """Everything that lives, without what changes by itself."""
-        bodies = {kind: self.every(kind) for kind in SECTIONS}
-        state = {body["id"]: still(kind, body) for kind, found in bodies.items() for body in found}
+    def all_objects(self) -> Objects:
+        """All objects, without fields that change by themselves."""
+        bodies = {kind: self.list_kind(kind) for kind in SECTIONS}
+        state = {body["id"]: stable(kind, body) for kind, found in bodies.items() for body in found}
         for body in bodies["archive"]:
             path = f"/v1/archives/{body['id']}/agents"
             for agent in self.ask("GET", path, params={"limit": 1000}) or ():
@@ -242,36 +246,36 @@ class Ground:
             texts = ([each["text"], each["tags"] or [], each["metadata"] or {}] for each in found)
             state[body["id"]]["passages"] = sorted(texts, key=repr)
         for body in bodies["folder"]:
-            asked = {"limit": 1000, "include_content": True}
-            files = self.ask("GET", f"/v1/folders/{body['id']}/files", params=asked) or ()
+            query = {"limit": 1000, "include_content": True}
+            files = self.ask("GET", f"/v1/folders/{body['id']}/files", params=query) or ()
             state[body["id"]]["files"] = sorted([each["original_file_name"], each["content"]] for each in files)
-        for body in bodies["block"]:  # what has no room for a mark is known by the record alone
+        for body in bodies["block"]:  # only the state names objects without room for a mark
             stack = next((tag for tag in body["tags"] if tag.startswith("lettaform:stack=")), "")
             if stack and any(tag.startswith("lettaform:state") for tag in body["tags"]):
                 for address, id in json.loads(body["value"]).get("ids", {}).items():
-                    if address.partition(".")[0] in SILENT and id in state:
+                    if address.partition(".")[0] in WITHOUT_MARK and id in state:
                         state[id]["tags"] = sorted([f"lettaform:addr={address}", stack])
         return state
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """A request of somebody else's; None where the server refuses it."""
+        """A request of another user; None where the server refuses it."""
         answer = self.raw.request(method, path, **({} if body is None else {"json": body}), **more)
         assert answer.status_code != 501, answer.text
         return (answer.json() if answer.content else {}) if answer.is_success else None
 
     def passages(self, archive: str) -> list[Body]:
-        """What an archive holds."""
-        asked = {"archive_id": archive, "limit": 100}
-        return [each["passage"] for each in self.ask("POST", "/v1/passages/search", asked) or ()]
+        """The passages of an archive."""
+        query = {"archive_id": archive, "limit": 100}
+        return [each["passage"] for each in self.ask("POST", "/v1/passages/search", query) or ()]
 
     raw: httpx.Client
 
 
-class InMemory(Ground):
+class InMemory(Environment):
     """The stand-in."""
 
     def __init__(self, folder: Path, stacks: tuple[str, ...], tables: Any = None) -> None:
-        self.standin = StandIn(seed=0 if tables is None else 1)  # or else a twin would give ids a second time
+        self.standin = StandIn(seed=0 if tables is None else 1)  # another seed, so that a duplicate does not repeat ids
         if tables is not None:
             self.standin.tables = copy.deepcopy(tables)
         super().__init__(folder, "http://stand.in", stacks)
@@ -280,43 +284,43 @@ class InMemory(Ground):
     def transport(self) -> httpx.AsyncBaseTransport:
         return self.standin
 
-    def twin(self) -> InMemory:
-        """Another server on which everything is the same."""
+    def duplicate(self) -> InMemory:
+        """Another server with the same objects."""
         return InMemory(self.folder, self.stacks, self.standin.tables)
 
-    def every(self, kind: str) -> list[Body]:
+    def list_kind(self, kind: str) -> list[Body]:
         hidden = {f"show_hidden_{SECTIONS[kind]}": True}
         found: list[Body] = self.ask("GET", f"/v1/{PATHS[kind]}/", params={"limit": 1000, **hidden})
-        return [body for body in found if not _beside(kind, body)]
+        return [body for body in found if not _is_ignored(kind, body)]
 
 
-class OnServer(Ground):
-    """A real server, which others use, too: what carries our stacks' tags, is named after them, or was seen before."""
+class OnServer(Environment):
+    """A real server that others use as well: only objects with our stacks' tags or names, or seen before."""
 
-    hurried = False
+    skips_waiting = False
 
     def __init__(self, folder: Path, letta: Any, stacks: tuple[str, ...]) -> None:
         self.model, self.embedding, self.password = letta.model, letta.embedding, letta.password
         super().__init__(folder, letta.url, stacks)
-        self.words = tuple(stack.replace("-", "_") for stack in stacks)
+        self.prefixes = tuple(stack.replace("-", "_") for stack in stacks)
         self.known: dict[str, set[str]] = {kind: set() for kind in SECTIONS}
-        self.hanging: set[str] = set()
-        self.raw = stranger(self.url, letta.password)
+        self.attached_blocks: set[str] = set()
+        self.raw = raw_client(self.url, letta.password)
 
     def transport(self) -> httpx.AsyncBaseTransport:
         limits = httpx.Limits(max_connections=10, keepalive_expiry=4)
         return httpx.AsyncHTTPTransport(verify=False, limits=limits)
 
-    def every(self, kind: str) -> list[Body]:
+    def list_kind(self, kind: str) -> list[Body]:
         path, hidden = f"/v1/{PATHS[kind]}/", {f"show_hidden_{SECTIONS[kind]}": True}
-        found: Body = {}
+        found: Objects = {}
         if kind == "tool":
             bodies = self.ask("GET", path, params={"limit": 1000})
-            bodies = [body for body in bodies if not _beside(kind, body)]
-            return [body for body in bodies if body["name"].startswith(self.words)]
-        if kind not in TAGGED:
+            bodies = [body for body in bodies if not _is_ignored(kind, body)]
+            return [body for body in bodies if body["name"].startswith(self.prefixes)]
+        if kind not in MARK_IN_TAGS:
             known = self.known[kind]
-            bodies = [body for body in self.ask("GET", path, params={"limit": 1000}) if not _beside(kind, body)]
+            bodies = [body for body in self.ask("GET", path, params={"limit": 1000}) if not _is_ignored(kind, body)]
             bodies = [b for b in bodies if b["id"] in known or any(stack in json.dumps(b) for stack in self.stacks)]
             known |= {body["id"] for body in bodies}
             if kind == "group":
@@ -326,56 +330,58 @@ class OnServer(Ground):
             tags = {"tags": f"lettaform:stack={stack}", "limit": 1000, **hidden}
             found |= {body["id"]: body for body in self.ask("GET", path, params=tags)}
         if kind == "block":
-            self.known["block"] |= self.hanging
+            self.known["block"] |= self.attached_blocks
         for id in self.known[kind] - found.keys():
             body = self.ask("GET", f"{path}{id}")
             if body is not None:
                 found[id] = body
         self.known[kind] = set(found)
         if kind == "agent":
-            self.hanging = {block["id"] for body in found.values() for block in body["blocks"]}
+            self.attached_blocks = {block["id"] for body in found.values() for block in body["blocks"]}
         return list(found.values())
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         answer = super().ask(method, path, body, **more)
         if isinstance(answer, dict) and answer and method in ("POST", "PUT"):
-            made = answer.get("agent_ids") or [answer.get("id") or ""]
-            for id in made:
+            ids = answer.get("agent_ids") or [answer.get("id") or ""]
+            for id in ids:
                 word = id.split("-")[0]
                 self.known.get({"source": "folder", "conv": "conversation"}.get(word, word), set()).add(id)
         return answer
 
 
-def _beside(kind: str, body: Body) -> bool:
-    """What nobody made, or is a lock."""
+def _is_ignored(kind: str, body: Body) -> bool:
+    """Base tools, and the lock."""
     if kind == "tool":
-        return body["tool_type"] not in ("custom", OFFERED)
+        return body["tool_type"] not in ("custom", EXTERNAL_TOOL)
     return kind == "identity" and body["identifier_key"].startswith("lettaform:lock")
 
 
-def still(kind: str, body: Body) -> Body:
-    """A body without what changes by itself; what it refers to as ids; our mark as tags, wherever it stands."""
-    told = {key: value for key, value in body.items() if key not in _RESTLESS}
-    told["kind"], told["tags"] = kind, sorted(body.get("tags") or ())
+def stable(kind: str, body: Body) -> Body:
+    """A body without fields that change by themselves; relations as ids; our mark as tags, wherever it is stored."""
+    result = {key: value for key, value in body.items() if key not in _VOLATILE}
+    result["kind"], result["tags"] = kind, sorted(body.get("tags") or ())
     if kind == "agent":
         have = {**body, "folders": body["sources"], "archives": []}
-        told |= {part: sorted(each["id"] for each in have[part]) for part in RELATIONS}
-        told["labels"] = {each["label"]: each["id"] for each in body["blocks"]}
-        told["secrets"] = {each["key"]: each["value"] for each in body["secrets"]}
-        told["tool_rules"] = sorted(body["tool_rules"] or (), key=repr)
-        told["metadata"] = told["metadata"] or {}
-        told["managed_group"] = (body.get("managed_group") or {}).get("id")
-    text = WORDED.get(kind)
+        result |= {part: sorted(each["id"] for each in have[part]) for part in RELATIONS}
+        result["labels"] = {each["label"]: each["id"] for each in body["blocks"]}
+        result["secrets"] = {each["key"]: each["value"] for each in body["secrets"]}
+        result["tool_rules"] = sorted(body["tool_rules"] or (), key=repr)
+        result["metadata"] = result["metadata"] or {}
+        result["managed_group"] = (body.get("managed_group") or {}).get("id")
+    text = MARK_IN_TEXT.get(kind)
     if text:
-        told[text] = _MARK.sub("", body[text] or "").strip() or None  # a group's cannot be cleared: a space stays
+        result[text] = (
+            _MARK.sub("", body[text] or "").strip() or None
+        )  # a group's text cannot be cleared: a space remains
     if text and (found := _MARK.search(body[text] or "")):
-        told["tags"] = [f"lettaform:addr={found[2]}", f"lettaform:stack={found[1]}"]
+        result["tags"] = [f"lettaform:addr={found[2]}", f"lettaform:stack={found[1]}"]
     own = (body.get("metadata") or {}).get("lettaform", {}) if kind == "folder" else {}
     if {"stack", "addr"} <= own.keys():
-        told["tags"] = [f"lettaform:addr={own['addr']}", f"lettaform:stack={own['stack']}"]
-    return told
+        result["tags"] = [f"lettaform:addr={own['addr']}", f"lettaform:stack={own['stack']}"]
+    return result
 
 
 def targets(path: str) -> list[str]:
-    """The ids in a path: what is written first, then its member."""
+    """The ids in a path: the object that is written, then its member."""
     return _ID.findall(path)

@@ -1,4 +1,4 @@
-"""What MCP servers offer a stand-in: what it was told, or what stands in a script."""
+"""The tools that MCP servers offer on a stand-in: configured ones, or the functions of a script."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def no_tool() -> str:
 
 def offered(standin: StandIn, **config: Any) -> dict[str, Any]:
     client = httpx.Client(transport=standin, base_url="http://stand.in")
-    made = client.post("/v1/mcp-servers/", json={"server_name": "s", "config": config}).raise_for_status().json()
-    tools = client.get(f"/v1/mcp-servers/{made['id']}/tools").raise_for_status().json()
+    created = client.post("/v1/mcp-servers/", json={"server_name": "s", "config": config}).raise_for_status().json()
+    tools = client.get(f"/v1/mcp-servers/{created['id']}/tools").raise_for_status().json()
     return {tool["name"]: tool["json_schema"]["parameters"]["required"] for tool in tools}
 
 
-def test_a_script_is_read(tmp_path: Path) -> None:
+def test_tools_of_script_are_offered(tmp_path: Path) -> None:
     script = tmp_path / "server.py"
     script.write_text(SCRIPT)
     config: dict[str, Any] = {"mcp_server_type": "stdio", "command": "sh", "args": [str(script)]}
@@ -40,7 +40,7 @@ def test_a_script_is_read(tmp_path: Path) -> None:
     assert offered(StandIn(), **config | {"command": "no-such-command"}) == {}
 
 
-def test_what_it_was_told_counts() -> None:
+def test_configured_tools_are_offered() -> None:
     standin = StandIn()
     tool = {"name": "t", "description": "T.", "inputSchema": {"type": "object", "properties": {}}}
     standin.offers = {("run", "it"): [tool], ("https://a.example/mcp",): [tool]}

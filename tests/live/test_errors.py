@@ -1,4 +1,4 @@
-"""Far from the happy path: one clear line each, exit 1, nothing sent that writes."""
+"""Connection and manifest errors: one clear line, exit code 1, no write request."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.live.fleet import Fleet
 
 
 @contextmanager
-def answering(status: int, body: bytes = b"{}", **headers: str) -> Iterator[tuple[str, list[Any]]]:
-    """A server on loopback that answers everything alike, and remembers the headers that it got."""
+def serve_fixed_answer(status: int, body: bytes = b"{}", **headers: str) -> Iterator[tuple[str, list[Any]]]:
+    """A server on loopback that gives the same answer to every request, and records the request headers."""
     seen: list[Any] = []
 
     class Answer(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ def answering(status: int, body: bytes = b"{}", **headers: str) -> Iterator[tupl
                 self.wfile.write(body)
 
         def log_message(self, format: str, *words: Any) -> None:
-            """Quiet."""
+            """No log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -53,53 +53,56 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(folder: Path, url: str) -> tuple[int, list[str]]:
+def run_plan(folder: Path, url: str) -> tuple[int, list[str]]:
     result = CliRunner().invoke(cli, ["-C", str(folder), "--server", url, "plan"])
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     return result.exit_code, result.stderr.splitlines()
 
 
-def test_a_server_that_is_down(folder: Path) -> None:
+def test_plan_reports_unreachable_server(folder: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    code, lines = said(folder, url)
+    code, lines = run_plan(folder, url)
     assert (code, lines[0]) == (1, f"Error: no server answers at {url}")
     assert "lettaform dev up" in lines[1]
 
 
 @pytest.mark.parametrize("url", ["localhost:8283", "ftp://x", "http://", "not a url", "http://[::1"])
-def test_an_address_that_is_none(folder: Path, url: str) -> None:
-    code, lines = said(folder, url)
+def test_plan_reports_invalid_server_url(folder: Path, url: str) -> None:
+    code, lines = run_plan(folder, url)
     assert code == 1
     assert "is not the address of a server" in lines[0]
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"[]", b'{"status": "ok"}', b""])
-def test_a_server_that_is_not_letta(folder: Path, body: bytes) -> None:
-    with answering(200, body) as (url, _):
-        code, lines = said(folder, url)
+def test_plan_reports_server_that_is_not_letta(folder: Path, body: bytes) -> None:
+    with serve_fixed_answer(200, body) as (url, _):
+        code, lines = run_plan(folder, url)
     assert code == 1
     assert "not a Letta server" in lines[0] or "not JSON" in lines[0]
 
 
-def test_a_server_without_such_a_route(folder: Path) -> None:
-    with answering(404) as (url, _):
-        code, lines = said(folder, url)
+def test_plan_reports_server_without_health_route(folder: Path) -> None:
+    with serve_fixed_answer(404) as (url, _):
+        code, lines = run_plan(folder, url)
     assert (code, lines[0]) == (1, f"Error: {url} answers, but is not a Letta server")
 
 
-def test_a_redirect_carries_no_token_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_does_not_follow_redirect_with_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTA_API_KEY", "t0ken-sentinel")
-    with answering(200) as (elsewhere, seen), answering(307, Location=f"{elsewhere}/v1/health/") as (url, _):
-        code, lines = said(folder, url)
+    with (
+        serve_fixed_answer(200) as (elsewhere, seen),
+        serve_fixed_answer(307, Location=f"{elsewhere}/v1/health/") as (url, _),
+    ):
+        code, lines = run_plan(folder, url)
     assert code == 1
     assert "redirects" in lines[0]
     assert seen == []
 
 
-def test_an_agent_whose_model_the_server_has_not(fleet: Fleet) -> None:
+def test_plan_reports_unknown_model_with_place_and_suggestion(fleet: Fleet) -> None:
     fleet.write("agents: {a: {model: letta/letta-fre}}")
     result = CliRunner().invoke(cli, ["-C", str(fleet.folder), "--server", fleet.connection.url or "", "plan"])
     assert result.exit_code == 1
@@ -108,7 +111,7 @@ def test_an_agent_whose_model_the_server_has_not(fleet: Fleet) -> None:
     assert "lettaform.yaml:3:" in result.stderr
 
 
-def test_a_tool_of_which_the_server_makes_nothing(fleet: Fleet) -> None:
+def test_plan_reports_tool_source_without_derivable_schema(fleet: Fleet) -> None:
     source = 'def shout(text):\n    """Shout."""\n    return text\n'
     fleet.write("tools: {t: {source: t.py}}", t_py=source)
     result = CliRunner().invoke(cli, ["-C", str(fleet.folder), "--server", fleet.connection.url or "", "plan"])
@@ -117,11 +120,11 @@ def test_a_tool_of_which_the_server_makes_nothing(fleet: Fleet) -> None:
     assert fleet.tools() == []
 
 
-def test_a_server_that_wants_a_password(folder: Path) -> None:
+def test_plan_reports_missing_password(folder: Path) -> None:
     data = Path(tempfile.mkdtemp()) / "data"
     server = local.up(0, data, password="open sesame")
     try:
-        code, lines = said(folder, server.url)
+        code, lines = run_plan(folder, server.url)
         assert (code, lines[0]) == (1, f"Error: {server.url} does not let us in (401)")
         assert "LETTA_API_KEY" in lines[1]
         result = CliRunner().invoke(

@@ -1,4 +1,4 @@
-"""The whole of lettaform on a stand-in: what is applied is settled, follows the agents, and goes without a trace."""
+"""lettaform end to end on a stand-in: apply converges, keeps what agents write, and destroy removes everything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def manifest(
     blocks: Mapping[str, Mapping[str, Any]] | None = None,
     tools: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """A manifest without files. An agent's blocks and tools are names; a tool that is not declared is the server's."""
+    """A manifest without files. An agent's blocks and tools are names; a tool that is not declared is a base tool."""
     objects = [_desired("blocks", "block", name, {"label": name, **each}) for name, each in (blocks or {}).items()]
     for name, about in (tools or {}).items():
         source = SOURCE.format(name=name, about=about)
@@ -65,7 +65,7 @@ def _desired(section: str, kind: str, name: str, values: Mapping[str, Any]) -> D
     return Desired(Address.of(section, name), kind, dict(values), PLACE)
 
 
-FLEET: Mapping[str, Any] = {
+MANIFEST: Mapping[str, Any] = {
     "agents": {
         "ann": {
             "memory": {"persona": "I am Ann.", "notes": "none"},
@@ -86,7 +86,7 @@ FLEET: Mapping[str, Any] = {
 }
 
 
-class Line:
+class LettaformOnStandIn:
     """lettaform and one stand-in."""
 
     def __init__(self, folder: Path, url: str = "http://stand.in") -> None:
@@ -95,28 +95,28 @@ class Line:
     def run(
         self, manifest: Manifest, options: PlanOptions | None = None, *, do: bool = True
     ) -> tuple[Plan, Report | None]:
-        """Plan, and apply what was planned."""
+        """Plan, and apply the plan."""
 
         async def run() -> tuple[Plan, Report | None]:
             server = connect(self.url, transport=self.standin)
-            line = flow.Session(manifest, server, self.folder)
+            session = flow.Session(manifest, server, self.folder)
             try:
-                plan = await line.plan(options or PlanOptions())
-                return plan, await line.apply(plan, lambda event: None, 8) if do and plan else None
+                plan = await session.plan(options or PlanOptions())
+                return plan, await session.apply(plan, lambda event: None, 8) if do and plan else None
             finally:
                 await server.close()
 
         return asyncio.run(run())
 
     def apply(self, manifest: Manifest, options: PlanOptions | None = None) -> Report:
-        """Apply; the plan after it is empty, twice, and applying again sends no write."""
+        """Apply; two plans after it are empty, and applying again sends no write."""
         _, report = self.run(manifest, options)
         assert report is not None, "nothing was to do"
         assert report.exit_code == 0, [(str(o.step.key), str(o.error)) for o in report.of("failed")]
-        self.settled(manifest)
+        self.assert_no_changes(manifest)
         return report
 
-    def settled(self, manifest: Manifest) -> None:
+    def assert_no_changes(self, manifest: Manifest) -> None:
         before = len(self.standin.writes)
         for _ in range(2):
             plan, report = self.run(manifest)
@@ -126,7 +126,7 @@ class Line:
 
     @property
     def raw(self) -> httpx.Client:
-        """Whoever else speaks to the server."""
+        """A client for all other users of the server."""
         return httpx.Client(transport=self.standin, base_url=self.url, headers={"User-Agent": "stranger/1"})
 
     def agent(self, name: str) -> dict[str, Any]:
@@ -135,13 +135,13 @@ class Line:
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Line:
-    return Line(tmp_path)
+def stack(tmp_path: Path) -> LettaformOnStandIn:
+    return LettaformOnStandIn(tmp_path)
 
 
-def test_what_is_applied_is_there_and_settled(line: Line) -> None:
-    line.apply(manifest(**FLEET))
-    ann = line.agent("ann")
+def test_apply_creates_everything_and_converges(stack: LettaformOnStandIn) -> None:
+    stack.apply(manifest(**MANIFEST))
+    ann = stack.agent("ann")
     assert {block["label"]: block["value"] for block in ann["blocks"]} == {
         "persona": "I am Ann.",
         "notes": "none",
@@ -153,24 +153,24 @@ def test_what_is_applied_is_there_and_settled(line: Line) -> None:
     assert [rule["type"] for rule in ann["tool_rules"]] == ["exit_loop"]
 
 
-def test_what_agents_write_stays(line: Line) -> None:
-    line.apply(manifest(**FLEET))
-    notes = f"/v1/agents/{line.agent('ann')['id']}/core-memory/blocks/notes"
-    line.raw.patch(notes, json={"value": "I learnt."})
-    line.settled(manifest(**FLEET))
-    assert line.raw.get(notes).json()["value"] == "I learnt."
+def test_values_changed_by_agents_are_kept(stack: LettaformOnStandIn) -> None:
+    stack.apply(manifest(**MANIFEST))
+    notes = f"/v1/agents/{stack.agent('ann')['id']}/core-memory/blocks/notes"
+    stack.raw.patch(notes, json={"value": "I learnt."})
+    stack.assert_no_changes(manifest(**MANIFEST))
+    assert stack.raw.get(notes).json()["value"] == "I learnt."
 
 
-def test_what_others_changed_is_set_right(line: Line) -> None:
-    line.apply(manifest(**FLEET))
-    line.raw.patch(f"/v1/agents/{line.agent('ann')['id']}", json={"system": "Be rude.", "tags": []})
-    line.apply(manifest(**FLEET))
-    assert line.agent("ann")["system"] == "Be kind."
+def test_apply_corrects_drift(stack: LettaformOnStandIn) -> None:
+    stack.apply(manifest(**MANIFEST))
+    stack.raw.patch(f"/v1/agents/{stack.agent('ann')['id']}", json={"system": "Be rude.", "tags": []})
+    stack.apply(manifest(**MANIFEST))
+    assert stack.agent("ann")["system"] == "Be kind."
 
 
-def test_each_edit_converges(line: Line) -> None:
-    line.apply(manifest(**FLEET))
-    ann = FLEET["agents"]["ann"]
+def test_each_edit_converges(stack: LettaformOnStandIn) -> None:
+    stack.apply(manifest(**MANIFEST))
+    ann = MANIFEST["agents"]["ann"]
     edits: list[dict[str, Any]] = [
         {"context_window": 12_000},
         {"model": "letta/letta-free"},
@@ -182,29 +182,29 @@ def test_each_edit_converges(line: Line) -> None:
     ]
     for edit in edits:
         ann = {**ann, **edit}
-        line.apply(manifest(**{**FLEET, "agents": {**FLEET["agents"], "ann": ann}}))
-    line.apply(manifest(**{**FLEET, "tools": {"weather": "Tell it again."}}))
+        stack.apply(manifest(**{**MANIFEST, "agents": {**MANIFEST["agents"], "ann": ann}}))
+    stack.apply(manifest(**{**MANIFEST, "tools": {"weather": "Tell it again."}}))
 
 
-def test_pruning_takes_what_is_no_longer_declared(line: Line) -> None:
-    line.apply(manifest(**FLEET))
-    fewer = manifest(**{**FLEET, "agents": {"bob": FLEET["agents"]["bob"]}, "tools": {}})
-    line.apply(fewer, PlanOptions(prune=True, allow_destroy=("*",)))
-    assert line.raw.get("/v1/agents/count").json() == 1
-    assert line.raw.get("/v1/tools/count", params={"exclude_letta_tools": True}).json() == 0
+def test_prune_deletes_undeclared_objects(stack: LettaformOnStandIn) -> None:
+    stack.apply(manifest(**MANIFEST))
+    fewer = manifest(**{**MANIFEST, "agents": {"bob": MANIFEST["agents"]["bob"]}, "tools": {}})
+    stack.apply(fewer, PlanOptions(prune=True, allow_destroy=("*",)))
+    assert stack.raw.get("/v1/agents/count").json() == 1
+    assert stack.raw.get("/v1/tools/count", params={"exclude_letta_tools": True}).json() == 0
 
 
-def test_destroy_leaves_nothing(line: Line) -> None:
-    line.apply(manifest(**FLEET))
-    _, report = line.run(manifest(**FLEET), PlanOptions(destroy=True, allow_destroy=("*",)))
+def test_destroy_deletes_everything(stack: LettaformOnStandIn) -> None:
+    stack.apply(manifest(**MANIFEST))
+    _, report = stack.run(manifest(**MANIFEST), PlanOptions(destroy=True, allow_destroy=("*",)))
     assert report is not None
     assert report.exit_code == 0
-    tables = line.standin.tables
+    tables = stack.standin.tables
     assert (tables.agents, tables.blocks, tables.identities) == ({}, {}, {})
     assert {tool["tool_type"] for tool in tables.tools.values()}.isdisjoint({"custom"})
 
 
-def test_a_lost_answer_makes_no_second_agent(line: Line) -> None:
+def test_lost_answer_creates_no_duplicate_agent(stack: LettaformOnStandIn) -> None:
     lost: list[str] = []
 
     def lose(ask: Any) -> None:
@@ -212,34 +212,34 @@ def test_a_lost_answer_makes_no_second_agent(line: Line) -> None:
             lost.append(ask.path)
             raise httpx.ReadError("the connection broke")
 
-    line.standin.after = lose
-    line.apply(manifest(**FLEET))
+    stack.standin.after = lose
+    stack.apply(manifest(**MANIFEST))
     assert len(lost) == 2
-    assert line.raw.get("/v1/agents/count").json() == 2
+    assert stack.raw.get("/v1/agents/count").json() == 2
 
 
-def test_a_refusal_is_told_and_the_rest_is_done(line: Line) -> None:
+def test_refused_step_is_reported_and_others_run(stack: LettaformOnStandIn) -> None:
     def refuse(ask: Any) -> None:
         if (ask.method, ask.path) == ("PUT", "/v1/tools/"):
             raise Refusal(400, "no tools today")
 
-    line.standin.before = refuse
-    _, report = line.run(manifest(**FLEET))
+    stack.standin.before = refuse
+    _, report = stack.run(manifest(**MANIFEST))
     assert report is not None
     assert report.exit_code != 0
-    assert line.raw.get("/v1/agents/count").json() == 1
-    line.standin.before = lambda ask: None
-    line.apply(manifest(**FLEET))
+    assert stack.raw.get("/v1/agents/count").json() == 1
+    stack.standin.before = lambda ask: None
+    stack.apply(manifest(**MANIFEST))
 
 
-def test_it_also_answers_on_loopback(tmp_path: Path) -> None:
+def test_stand_in_answers_on_loopback(tmp_path: Path) -> None:
     standin = StandIn()
     with serve(standin) as url:
-        there = Line(tmp_path, url)
-        there.standin = httpx.AsyncHTTPTransport()  # type: ignore[assignment]
-        _, report = there.run(manifest(**FLEET))
+        other = LettaformOnStandIn(tmp_path, url)
+        other.standin = httpx.AsyncHTTPTransport()  # type: ignore[assignment]
+        _, report = other.run(manifest(**MANIFEST))
         assert report is not None
         assert report.exit_code == 0
-        plan, _ = there.run(manifest(**FLEET), do=False)
+        plan, _ = other.run(manifest(**MANIFEST), do=False)
         assert not plan
     assert len(standin.tables.agents) == 2

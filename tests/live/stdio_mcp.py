@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An MCP server over stdio that offers one tool, named by its argument; a program of its own."""
+"""An MCP server over stdio that offers one tool, named by the first argument. A standalone program."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from typing import Any
 
 
-def answer(method: str, told: dict[str, Any]) -> dict[str, Any]:
+def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
     """The result of a request."""
     if method == "initialize":
         server = {"name": "one", "version": "1"}
-        return {"protocolVersion": told["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
+        return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": server}
     schema = {"type": "object", "properties": {}}
     name = sys.argv[1] if sys.argv[1:] else "fld_mcp_nameless"
     return {"tools": [{"name": name, "description": "Does it.", "inputSchema": schema}]}
