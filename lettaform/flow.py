@@ -494,7 +494,7 @@ def _usage(draft: Diff, observed: Observed) -> list[Live]:
 def _tied(draft: Diff) -> list[Live]:
     """Of what it must be known what hangs on its life: it would die."""
     dying = [d.live for d in draft.resources if d.live and d.change.action in ("delete", "replace")]
-    return [live for live in dying if live.kind in kinds()[live.kind].brings or dependent_kinds(live.kind)]
+    return [live for live in dying if live.kind in kinds()[live.kind].discovers or dependent_kinds(live.kind)]
 
 
 class _Moving(PlanError):

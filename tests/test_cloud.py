@@ -14,6 +14,7 @@ from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import LettaformError, ManifestError, Unsupported
 from lettaform.kinds import kinds
+from lettaform.kinds.traits import Availability
 from lettaform.model import Plan, PlanOptions
 from tests.standin import StandIn
 from tests.standin.server import Body, Refusal
@@ -183,7 +184,7 @@ def test_a_page_is_not_the_whole(fleet: Fleet) -> None:
     [
         ("messages: [{role: user, content: Hi.}]", "exactly one of `cron` and `at`"),
         ("cron: daily, messages: [{role: user, content: Hi.}]", "no cron expression of five fields"),
-        ("at: 1, messages: [{content: Hi.}]", "needs a `role` and a `content`"),
+        ("at: 1, messages: [{content: Hi.}]", "`role` and `content` are required"),
     ],
 )
 def test_what_cannot_be_a_schedule(fleet: Fleet, fields: str, told: str) -> None:
@@ -246,7 +247,7 @@ def test_a_release_that_cannot_hold_what_we_make_is_too_old_for_anything(fleet: 
 def test_a_release_that_lacks_a_kind_says_so_with_the_place_and_since_when_there_is_one(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kinds()["conversation"], "since", "0.16.9")
+    monkeypatch.setattr(kinds()["conversation"], "availability", Availability(since="0.16.9"))
     fleet.write("conversations: {desk: {agent: ann}}")
     (problem,) = refusal(fleet, "http://localhost:8283").problems
     assert problem.message == "conversations.desk: Letta 0.16.8 has no conversations"

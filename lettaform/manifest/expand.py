@@ -254,7 +254,7 @@ def _company(instance: Instance, scope: Scope) -> Iterator[Instance]:
 
 def _born_with(instance: Instance) -> Iterator[Instance]:
     """The parts that such an object has from birth."""
-    for name, key in instance.table.born_with.items():
+    for name, key in instance.table.discovered_parts().items():
         own = instance.table.attrs()[name].own or ""
         yield Instance(instance.address.part(name, key), own, empty(instance.place), instance.place, key, instance.each)
 
@@ -263,7 +263,9 @@ def _spelled_out(root: Node) -> Node:
     """The root with every own object written as a map, so that defaults and environments merge with it."""
     members = dict(root.map)
     for section, kind in sections().items():
-        owns = {name: line.own for name, line in kinds()[kind].attrs().items() if line.own and kinds()[line.own].short}
+        owns = {
+            name: line.own for name, line in kinds()[kind].attrs().items() if line.own and kinds()[line.own].part.short
+        }
         if not owns:
             continue
         if section in members:
@@ -283,7 +285,7 @@ def _whole(body: Node, owns: Mapping[str, str]) -> Node:
     for name, kind in owns.items():
         field = members.get(name)
         if field is not None and field.map:
-            parts = {key: _long(node, kinds()[kind].short or "") for key, node in field.map.items()}
+            parts = {key: _long(node, kinds()[kind].part.short or "") for key, node in field.map.items()}
             members[name] = Node(field.place, parts, field.keys, field.tag)
     return Node(body.place, members, body.keys, body.tag) if body.map else body
 

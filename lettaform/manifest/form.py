@@ -267,7 +267,7 @@ class Body:
     @property
     def short(self) -> str | None:
         """The field that a bare text fills."""
-        return kinds()[self.kind].short if self.own else None
+        return kinds()[self.kind].part.short if self.own else None
 
     @cached_property
     def fields(self) -> Mapping[str, Attr]:
@@ -398,7 +398,11 @@ def said_of(line: Attr) -> Mapping[str, Sequence[str]]:
 
     def sayable(kind: str) -> list[str]:
         lines = kinds()[kind].attrs().items()
-        return [name for name, each in lines if not (each.own or each.along or each.once or each.fixed or each.brought)]
+        return [
+            name
+            for name, each in lines
+            if not (each.own or each.along or each.create_only or each.immutable or each.brought)
+        ]
 
     return {kind: names or sayable(kind) for kind, names in (line.along or {}).items()}
 

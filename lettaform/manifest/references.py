@@ -76,7 +76,7 @@ class References:
             return [Ref(one)]
         if one is not None and Address.of(section, one.key) in self.expanded.unusable:
             return HOLE
-        if item in kinds()[kind].built_in:
+        if item in kinds()[kind].naming.built_in:
             return [Ref(self._built_in(kind, section, item, where))]
         if self.problems.unread:
             return HOLE
@@ -99,7 +99,7 @@ class References:
         declared = self.expanded.keys[section]
         one = self._one_of(section, item)
         whole = Address.of(section, one.key) if one is not None and one.index is not None else None
-        words = [*declared, *(kinds()[line.to].built_in if line.to else ())]
+        words = [*declared, *(kinds()[line.to].naming.built_in if line.to else ())]
         hint = suggest(item, words)
         if whole is not None and whole in self.expanded.repeated:
             hint = suggest(item, [str(address).partition(".")[2] for address in self.expanded.all_of(whole)])

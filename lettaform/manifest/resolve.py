@@ -192,17 +192,17 @@ class Objects:
     def name(self, instance: Instance) -> Any:
         """What people know it by: what it says, what follows from its other fields, or its key."""
         name = instance.table.name_field
-        if not instance.table.named_by:
+        if not instance.table.naming.fields:
             return self.field(instance, name) if name in instance.body.map else instance.name
         if name in instance.body.map:
             message = f"{name}: is read from the object's other fields"
             self.problems.add(message, instance.body.keys[name], "leave the line out", address=instance.address)
             return HOLE
-        others = {field: self.field(instance, field) for field in instance.table.named_by}
+        others = {field: self.field(instance, field) for field in instance.table.naming.fields}
         if any(value is HOLE for value in others.values()):
             return HOLE
         given = {field: fill(value, _stand_in) for field, value in others.items() if value is not Silent}
-        return HOLE if flaws(instance.table, given) else instance.table.named(given)
+        return HOLE if flaws(instance.table, given) else instance.table.naming.derive(given)
 
     def items(self, instance: Instance, name: str, value: Any) -> list[Item]:
         """What is kept by content; each once."""
@@ -238,7 +238,7 @@ class Objects:
                     values |= {key: value for key, value in implied.items() if key not in instance.body.map}
 
     def nameless(self, instance: Instance) -> None:
-        fields = instance.table.named_by
+        fields = instance.table.naming.fields
         missing = next((field for field in fields if field not in instance.body.map), None)
         message = f"`{missing}` is missing" if missing == fields[0] else f"`{'` and `'.join(fields)}` give it no name"
         self.problems.add(message, instance.place, address=instance.address, field=fields[0])

@@ -72,7 +72,7 @@ class Lookup:
         members: dict[str, tuple[Any, ...]] = {}
         for name, value in desired.values.items():
             line = kind.attrs()[name]
-            if line.once or line.own or line.secret or not (line.write or line.link or line.holds):
+            if line.create_only or line.own or line.secret or not (line.write or line.link or line.holds):
                 continue
             if line.additive:
                 told = [value] if isinstance(value, Ref) else value
@@ -118,7 +118,7 @@ class _Comparison:
     def run(self) -> Found:
         for name, value in self.desired.values.items():
             line = self.kind.attrs()[name]
-            if line.once or line.own:
+            if line.create_only or line.own:
                 continue
             if line.additive:
                 self.collection(line, value)
@@ -179,7 +179,7 @@ class _Comparison:
     def judge(self, line: Attr, path: str, want: Any, old: Any) -> Decision:
         known = self.lookup.known(want)
         base = None if line.secret else self.found.base.get(path)
-        if base is None and line.fixed and line.read is None:
+        if base is None and line.immutable and line.read is None:
             return Decision(base=spelled(self.kind, line, known))  # nobody can tell what it was born with
         lively = base if line.read is None else spelled(self.kind, line, project(old, known) if known else old)
         # what is not there yet has no digest, and differs from everything

@@ -97,7 +97,7 @@ class _Diff:
 
     def unfixable(self, lookup: Lookup, desired: Desired) -> bool:
         lines = kinds()[desired.kind].attrs()
-        fixed = {name: value for name, value in desired.values.items() if lines[name].fixed}
+        fixed = {name: value for name, value in desired.values.items() if lines[name].immutable}
         if not fixed or desired.external or desired.address.parent or desired.along:
             return False
         return bool(
@@ -161,7 +161,7 @@ class _Diff:
             place=desired.place,
             notes=tuple(found.notes),
         )
-        if fixed := [name for name in touched if kind.attrs()[name].fixed]:
+        if fixed := [name for name in touched if kind.attrs()[name].immutable]:
             change = self.replaced(desired, change, fixed)
         mark = Mark(found.base, found.members, live.mark.parts)
         return ResourceChange(change, desired, live, found.fields, mark, tuple(found.links), tuple(found.unlinks))
@@ -170,7 +170,9 @@ class _Diff:
         """What cannot change on a living object makes another of it; where it is precious, if that is agreed to."""
         names = ", ".join(f"`{name}`" for name in sorted(fixed))
         kind = kinds()[desired.kind]
-        note = f"{names} cannot change on a living {desired.kind}: replaced{kind.replaced and f', {kind.replaced}'}"
+        note = (
+            f"{names} cannot change on a living {desired.kind}: replaced{kind.replacement and f', {kind.replacement}'}"
+        )
         bereft = self.bereft(desired)
         lost = f"; {bereft} agents outside this manifest would lose it" if bereft else ""
         if (kind.precious or bereft) and not matches(desired.address, self.options.allow_destroy):
@@ -244,7 +246,7 @@ class _Diff:
         kind = kinds()[desired.kind]
         self.taken(desired, kind)
         for line in kind.attrs().values():
-            if line.birth and desired.values.get(line.name) is None:
+            if line.required and desired.values.get(line.name) is None:
                 self.problem(desired, "", f"{desired.address} does not exist yet, so `{line.name}` must be given")
         self.isolated(desired)
         kept: dict[str, Any] = {}
@@ -316,7 +318,7 @@ class _Diff:
         """An own block of an agent to be: born with it, unless memory of an earlier one survives."""
         living = self.observed.objects.get(part.address) if replaced else None
         survivor = living or self.survivor(part)
-        if survivor is None and kinds()[part.kind].apart & part.values.keys():
+        if survivor is None and kinds()[part.kind].part.lost_inline & part.values.keys():
             kept[part.address.child or ""] = Ref(part.address)
             return self.part_of_its_own(part)
         if survivor is None:
@@ -568,7 +570,7 @@ class _Diff:
         orphaned_blocks = {address for address, _ in self.observed.orphaned_blocks}
         for _, _, address in (each for a in objects for each in companions(a) if each[2] in objects):
             by = objects[address]
-            for name, key in kinds()[by.kind].born_with.items():
+            for name, key in kinds()[by.kind].discovered_parts().items():
                 own, blocks = address.part(name, key), self.observed.attached.get(by.id, ())
                 twin = next((each for each in blocks if each.name == key and each.stack is None), None)
                 if twin and by.stack == self.manifest.stack and own not in objects and own not in orphaned_blocks:

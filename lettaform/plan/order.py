@@ -88,7 +88,7 @@ def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, A
             ids |= {} if address.parent else {str(address): live.id}
             marks |= {} if kinds()[live.kind].roomy() else {address: live.mark}
             continue
-        new, silent = addresses[top], kinds()[live.kind].mark == "record"
+        new, silent = addresses[top], kinds()[live.kind].mark == "state"
         if new is None:
             if silent:
                 continue
@@ -136,7 +136,7 @@ def _steps(resource: ResourceChange, inline: Mapping[Address, Mapping[str, Mappi
     if resource.desired is None and resource.address.parent:  # of those there may be several
         address = f"{address} {resource.live.id}"
     if change.action == "forget":
-        if kinds()[change.kind].mark == "record":
+        if kinds()[change.kind].mark == "state":
             return
         yield Step(
             address, "update", resource.address, change.kind, resource.live.id, mark=resource.mark, member=FORGET
@@ -154,7 +154,7 @@ def _steps(resource: ResourceChange, inline: Mapping[Address, Mapping[str, Mappi
             yield Step(key, verb, resource.address, change.kind, resource.live.id, member=(name, member), after=before)  # type: ignore[arg-type]
             waits.append(key)
     room = kinds()[change.kind].roomy()
-    claim = resource.claim and kinds()[change.kind].mark != "record"
+    claim = resource.claim and kinds()[change.kind].mark != "state"
     if resource.fields or claim or (resource.mark is not None and room):
         users = 0 if kinds()[change.kind].call else change.recompiles
         fields = resource.fields
@@ -190,7 +190,7 @@ def _arrival(resource: ResourceChange) -> Iterator[Step]:
     assert resource.discover is not None
     by, key = resource.discover[1].address, str(resource.address)
     call = kinds()[sections()[by.section]].call
-    after = (str(by), f"{by}!{call.name}") if call and call.born else (str(by),)
+    after = (str(by), f"{by}!{call.name}") if call and call.on_create else (str(by),)
     kind = kinds()[resource.change.kind]
     yield Step(
         key,
@@ -225,7 +225,7 @@ def _birth(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> 
         str(resource.address), "create", resource.address, kind, None, fields, resource.mark, parts=parts, after=before
     )
     call = kinds()[kind].call
-    if call and call.born:
+    if call and call.on_create:
         yield from _call(resource, (str(resource.address),))
 
 
@@ -308,7 +308,7 @@ def _forewarn(forgotten: set[Address], due: State, manifest: Manifest, observed:
     if noted and not forgotten & observed.state.ids.keys():
         return ()
     # what the record alone knows stays in it until it is dead
-    silent = {a for a in forgotten if (kind := kind_of(a)) and kinds()[kind].mark == "record"}
+    silent = {a for a in forgotten if (kind := kind_of(a)) and kinds()[kind].mark == "state"}
     ids = {str(a): id for a, id in observed.state.ids.items() if a not in forgotten - silent}
     # an apply that died had made it and could not say so: once this is written, its intent is gone
     kept = _kept(manifest, observed, forgotten)

@@ -13,6 +13,7 @@ import pytest
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
+from lettaform.kinds.traits import Availability, Requests
 from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 from tests.contract.description import Api, Row, api, table
 from tests.contract.test_openapi import ALSO_CALLED, hosted, operations
@@ -55,18 +56,18 @@ def stale(api: Api, alone: Mapping[str, tuple[str, ...]] = UNMANAGED_OPERATIONS)
 
 def at_home(kind: type[Kind], api: Api) -> str | None:
     """What is wrong with a kind of Letta Cloud alone that this server describes all the same."""
-    path = f"{kind.path}{{}}/{kind.below}" if kind.below else kind.path
-    if (kind.verb, path) not in api.operations:
+    path = f"{kind.path}{{}}/{kind.requests.below}" if kind.requests.below else kind.path
+    if (kind.requests.verb, path) not in api.operations:
         return None
     told = "exists here, too; take `cloud` off it, so that its lines are held to it"
-    return f"{kind.__name__}: {kind.verb} {path} {told}"
+    return f"{kind.__name__}: {kind.requests.verb} {path} {told}"
 
 
 class Clouded(Kind, section="dreams", path="/v1/agents/"):
     """A kind below agents, of the Cloud alone."""
 
-    cloud: ClassVar[bool | None] = True
-    below: ClassVar[str] = "dreams"
+    availability: ClassVar[Availability] = Availability(cloud=True)
+    requests: ClassVar[Requests] = Requests(below="dreams")
 
 
 def test_every_operation_that_writes_is_known() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Never, path_get
+from lettaform.kinds.traits import Parts
 from lettaform.values import Secret
 
 
@@ -32,38 +33,55 @@ def test_every_line_speaks_to_its_users(kind: str) -> None:
 def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
     for line in kinds()[kind].attrs().values():
         assert (line.to or kind) in kinds()
-        assert (line.own or kind) in kinds()
+        parts = line.related(Parts)
+        assert (parts.kind if parts else kind) in kinds()
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        ("conversation", {"summary": "x"}, "agent: must be given"),
-        ("schedule", {"cron": "0 9 * * *"}, "agent: must be given"),
-        ("group", {"type": "round_robin", "agents": []}, "agents: is empty, and the server never empties a group"),
-        ("group", {"type": "supervisor", "manager": "x", "max_turns": 3}, "max_turns: a supervisor group has none"),
-        ("group", {"type": "round_robin", "termination_token": "X"}, "termination_token: a round_robin group has none"),
-        ("agent", {"name": "bad/name"}, "name: 'bad/name' is not a name that the server takes"),
-        ("agent", {"name": ""}, "name: '' is not a name that the server takes"),
-        ("agent", {"system": "a\0b"}, "system: holds a NUL character, which the server cannot store"),
-        ("agent", {"secrets": {"K": Secret("x", "")}}, "secrets.K: is empty, which the server cannot store"),
-        ("agent", {"model_settings": {"temperature": 1}}, "model_settings: needs `provider_type`"),
+        ("conversation", {"summary": "x"}, "agent: must be set"),
+        ("schedule", {"cron": "0 9 * * *"}, "agent: must be set"),
+        ("group", {"type": "round_robin", "agents": []}, "agents: is empty, and the server cannot remove all members"),
+        (
+            "group",
+            {"type": "supervisor", "manager": "x", "max_turns": 3},
+            "max_turns: is not allowed for a supervisor group",
+        ),
+        (
+            "group",
+            {"type": "round_robin", "termination_token": "X"},
+            "termination_token: is not allowed for a round_robin group",
+        ),
+        ("agent", {"name": "bad/name"}, "name: the server does not accept the name 'bad/name'"),
+        ("agent", {"name": ""}, "name: the server does not accept the name ''"),
+        ("agent", {"system": "a\0b"}, "system: contains a NUL character, which the server cannot store"),
+        (
+            "agent",
+            {"secrets": {"K": Secret("x", "")}},
+            "secrets.K: is empty, and the server cannot store an empty secret",
+        ),
+        ("agent", {"model_settings": {"temperature": 1}}, "model_settings: `provider_type` is required"),
         ("agent", {"timezone": "Europe/Berln"}, "timezone: 'Europe/Berln' is not a time zone"),
         (
             "agent",
             {"tags": ["git-memory-enabled"]},
-            "tags: `git-memory-enabled` has a meaning of its own on the server",
+            "tags: the tag `git-memory-enabled` is reserved by the server",
         ),
-        ("block", {"value": "abcd", "limit": 3}, "value: has 4 characters, more than its limit of 3"),
-        ("block", {"value": "\0"}, "value: holds a NUL character, which the server cannot store"),
+        ("block", {"value": "abcd", "limit": 3}, "value: has 4 characters, more than its `limit` of 3"),
+        ("block", {"value": "\0"}, "value: contains a NUL character, which the server cannot store"),
         ("tool", {"source": "x = 1"}, "source: defines no function"),
         ("tool", {"source": "def f(): pass"}, "source: `f` has no docstring"),
-        ("tool", {"source": 'def memory():\n "x"'}, "source: defines `memory`, the name of a tool of the server's own"),
+        (
+            "tool",
+            {"source": 'def memory():\n "x"'},
+            "source: defines `memory`, the name of a built-in tool of the server",
+        ),
         ("tool", {"source": "async def f(): ..."}, "source: defines no function"),
         (
             "tool",
             {"source": 'def f():\n    "F."\n    def g():\n        "G."'},
-            "source: the server takes `g`, inside another function, for the tool",
+            "source: the server uses the nested function `g` as the tool",
         ),
         (
             "agent",
@@ -78,14 +96,14 @@ def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
                     {"type": "exit_loop", "tool_name": "a", "args": {}},
                 ]
             },
-            "tool_rules.1: says what an earlier rule says: the server keeps one",
+            "tool_rules.1: is the same as an earlier rule, and the server keeps only one",
         ),
-        ("tool", {"source": "def f(:"}, "source: is not Python in line 1 of the source: invalid syntax"),
+        ("tool", {"source": "def f(:"}, "source: is not valid Python in line 1 of the source: invalid syntax"),
         ("tool", {"source": "x", "source_type": "typescript"}, "json_schema: is required for a TypeScript tool"),
         (
             "mcp_server",
             {"type": "sse", "url": "https://a.example", "token": "t", "headers": {"authorization": "Bearer t"}},
-            "headers.authorization: is what `token` says already",
+            "headers.authorization: is already set by `token`",
         ),
     ],
 )
@@ -178,6 +196,7 @@ def test_a_token_beside_headers_is_sent_as_one_of_them() -> None:
 
 
 def test_a_trial_sends_a_token_as_it_will_be_sent() -> None:
-    asked = kinds()["mcp_server"].trial({"name": "n", "type": "sse", "url": "https://a.example", "token": "t"})
-    assert asked is not None
-    assert asked[1]["auth_token"] == "Bearer t"
+    preview = kinds()["mcp_server"].preview
+    assert preview is not None
+    body = preview.body({"name": "n", "type": "sse", "url": "https://a.example", "token": "t"})
+    assert body["auth_token"] == "Bearer t"

@@ -26,6 +26,7 @@ from lettaform.errors import Guarded, Place, PlanError, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, Never
 from lettaform.kinds.tool import Tool
+from lettaform.kinds.traits import Owner, Parts
 from lettaform.model import AgentChange, Change, Desired, External, Live, Manifest, Plan, PlanOptions, Report
 from lettaform.values import Ref, Secret, canonical, fill
 from tests.live import versions
@@ -285,7 +286,11 @@ def _everything(kind: str, which: int) -> Mapping[str, Any]:
     """Every line of a kind that a living object can change, but those whose values go with others'."""
     apart = ("name", "label", "description", "model", "source_type", "folders", "identities")
     lines = kinds()[kind].attrs().values()
-    names = [line.name for line in lines if not (line.once or line.fixed or line.own or line.attached())]
+    names = [
+        line.name
+        for line in lines
+        if not (line.create_only or line.immutable or line.related(Parts) or line.attached())
+    ]
     return {name: VALUES[f"{kind}.{name}"][which] for name in names if f"{kind}.{name}" in VALUES and name not in apart}
 
 
@@ -401,7 +406,7 @@ class Case:
     def at(self, stage: str) -> Mapping[str, Any]:
         """The object's values in a stage of the journey."""
         old, new = self.values
-        if stage == "born" or (self.line.fixed and stage != "replaced"):
+        if stage == "born" or (self.line.immutable and stage != "replaced"):
             return old
         if stage in ("cleared", "replaced") and self.clears:
             return {**new, self.field: None}
@@ -415,7 +420,7 @@ class Case:
     @property
     def changes(self) -> bool:
         """Whether a living object can get the other value."""
-        return not (self.line.once or self.line.fixed)
+        return not (self.line.create_only or self.line.immutable)
 
     @property
     def clears(self) -> bool:
@@ -497,7 +502,7 @@ def _named(kind: str, key: str, values: Mapping[str, Any], handles: Mapping[str,
         return handles.get(value, value.replace("NAME", key)) if isinstance(value, str) else value
 
     values = filled(values)
-    return {**values, "name": Tool.named(values)} if kind == "tool" else values
+    return {**values, "name": Tool.naming.derive(values)} if kind == "tool" else values
 
 
 def manifest(cases: list[Case], stage: str) -> Manifest:
@@ -529,7 +534,7 @@ def manifest(cases: list[Case], stage: str) -> Manifest:
     want(Address.of("agents", "fld_owner"), "agent", {**keeper, "name": "fld_owner"})
     for case in cases:
         values = case.at(stage)
-        if case.line.fixed and case.kind == "agent":
+        if case.line.immutable and case.kind == "agent":
             values = {"blocks": [block("one")], **values}
             want(case.address.part("memory", "human"), "block", {"label": "human", "value": "Ada."})
         policies = {"value": "enforce"} if case.kind == "block" else {}
@@ -748,14 +753,14 @@ def every(wanted: Callable[[Attr], bool] = lambda line: True) -> Any:
 
 def every_stage() -> Any:
     """The names of cases that live on, and each stage that writes to them."""
-    names = [name for name in NAMES if not _line(name).fixed]
+    names = [name for name in NAMES if not _line(name).immutable]
     pairs = [(name, stage) for stage in ("changed", "drifted", "cleared") for name in names]
     return pytest.mark.parametrize(("name", "stage"), pairs)
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_every_line_has_two_values_to_be_tried_with(name: str) -> None:
-    if _line(name).own:
+    if _line(name).related(Parts):
         pytest.skip("its values are objects of their own: the cases `own.*`")
     if name in ELSEWHERE:
         assert name not in VALUES
@@ -779,12 +784,13 @@ def test_what_is_born_is_not_planned_again(log: Log, name: str) -> None:
     assert seen.change.action == "create"
     line = case.table.attrs()["source" if name == "tool.name" else case.field]
     within = {"group": "manager_config", "mcp_server": "config"}.get(case.kind, line.write)
-    assert line.query or [body for body in seen.sent if line.write in body or within in body]
+    owner = line.related(Owner)
+    assert (owner and owner.in_query) or [body for body in seen.sent if line.write in body or within in body]
     log.nothing("born, again", name)
     log.nothing("born, once more", name)
 
 
-@every(lambda line: not (line.once or line.fixed))
+@every(lambda line: not (line.create_only or line.immutable))
 def test_a_change_is_shown_alone_written_and_not_planned_again(log: Log, name: str) -> None:
     seen = log.seen["changed", name]
     assert (seen.problems, seen.errors) == ([], [])
@@ -794,12 +800,12 @@ def test_a_change_is_shown_alone_written_and_not_planned_again(log: Log, name: s
     log.nothing("changed, again", name)
 
 
-@every(lambda line: line.once)
+@every(lambda line: line.create_only)
 def test_what_matters_at_birth_alone_is_never_compared(log: Log, name: str) -> None:
     log.nothing("changed", name)
 
 
-@every(lambda line: not (line.once or line.fixed) and line.read is not None)
+@every(lambda line: not (line.create_only or line.immutable) and line.read is not None)
 def test_drift_is_told_and_written_back(log: Log, name: str) -> None:
     if name in UNDRIFTED:
         pytest.skip(UNDRIFTED[name])
@@ -814,7 +820,7 @@ def test_drift_is_told_and_written_back(log: Log, name: str) -> None:
     log.nothing("drifted, again", name)
 
 
-@every(lambda line: not (line.once or line.fixed) and line.clear is not Never)
+@every(lambda line: not (line.create_only or line.immutable) and line.clear is not Never)
 def test_null_clears(log: Log, name: str) -> None:
     seen, case = log.seen["cleared", name], log.cases[name]
     assert (seen.problems, seen.errors) == ([], [])
@@ -824,7 +830,7 @@ def test_null_clears(log: Log, name: str) -> None:
     log.nothing("cleared, again", name)
 
 
-@every(lambda line: line.fixed)
+@every(lambda line: line.immutable)
 def test_what_cannot_change_is_replaced_and_what_is_precious_with_consent_alone(log: Log, name: str) -> None:
     refused, seen, case = log.seen["unconsented", name], log.seen["replaced", name], log.cases[name]
     if case.table.precious:
@@ -860,7 +866,7 @@ def test_only_what_is_shown_is_written(log: Log, name: str, stage: str) -> None:
         if key in ("tags", "metadata") or (case.kind, key) in ALONG_WITH or lines[key].name in seen.fields:
             continue
         line = lines[key]
-        assert line.group in groups or case.table.verb == "PUT", f"{key} is written and not shown"
+        assert line.group in groups or case.table.requests.verb == "PUT", f"{key} is written and not shown"
         if line.name not in MOVES.get(_plainly(name), ()) and line.read is not None:
             assert seen.had is not None
             assert _same(case.table, line, value, seen.had.values[line.name]), f"{key} is changed and not shown"

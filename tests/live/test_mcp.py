@@ -296,7 +296,7 @@ def test_an_argument_that_changes_is_followed_by_its_tools(rig: Rig) -> None:
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a command could not change, as a type cannot: no address that a test may serve at is one to go to."""
     lines = kinds()["mcp_server"].attrs()
-    monkeypatch.setitem(lines, "args", replace(lines["args"], fixed=True))
+    monkeypatch.setitem(lines, "args", replace(lines["args"], immutable=True))
 
 
 @pytest.mark.usefixtures("fixed")

@@ -17,6 +17,7 @@ from lettaform.backend.v1.probe import check
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import Problem, ServerError
 from lettaform.kinds import kinds
+from lettaform.kinds.traits import Contents
 from lettaform.model import Answer, Dependents, Desired, Live, Lock, Manifest, Observed, Step
 from lettaform.values import Item, Ref
 
@@ -58,11 +59,11 @@ class V1:
         return await relations.dependents(self.client, lives)
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
-        lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
-        return {line.name: await HOLDS[line.holds or ""].read(self.client, live, line.name) for line in lines}
+        contents = {name: line.related(Contents) for name, line in kinds()[live.kind].attrs().items()}
+        return {name: await HOLDS[each.what].read(self.client, live, name) for name, each in contents.items() if each}
 
     async def copies(self, live: Live) -> list[Live]:
-        if "block" not in kinds()[live.kind].brings:
+        if "block" not in kinds()[live.kind].discovers:
             return []
         came = await relations.brought(self.client, live.kind, live.id, "block")
         found = [await maybe(self.client, "block", each["id"]) for each in came]
@@ -80,9 +81,9 @@ class V1:
             return await self._sender.send(step, answer)
 
     async def export(self, live: Live) -> Any:
-        home = kinds()[live.kind].home()
-        agent = f"/v1/agents/{live.values[home.name] if home else live.id}"
-        asked = {kinds()[live.kind].filed or "": live.id} if home else {}
+        owner, file = kinds()[live.kind].owner_line(), kinds()[live.kind].agent_file
+        agent = f"/v1/agents/{live.values[owner.name] if owner else live.id}"
+        asked = {file.parameter: live.id} if file and file.parameter else {}
         async with self._one_export:
             try:
                 # 0.16.8 answers 500 to most of those who ask at the same time, whoever they are

@@ -39,7 +39,7 @@ async def find(client: Client, manifest: Manifest, *, whole: bool = False) -> Ob
     bodies["block"] = [body for body in bodies["block"] if body not in records]
     known = {kind_of(address) for address in (*record.ids, *record.intents)} - {None}
     bodies |= await _lists(client, manifest, version, [kind for kind in known if kind and kind not in bodies])
-    marked = [name for name, table in kinds().items() if table.mark != "record" and name not in bodies]
+    marked = [name for name, table in kinds().items() if table.mark != "state" and name not in bodies]
     for kind in marked if whole else ():
         with suppress(Unsupported):
             bodies |= await _lists(client, manifest, version, [kind])
@@ -67,13 +67,13 @@ async def _lists(
 
     def listed(name: str) -> Awaitable[list[Any]]:
         kind = kinds()[name]
-        if kind.below:
+        if kind.requests.below:
             return _nothing()
-        text = {kind.searched: marks.opening(manifest.stack)} if kind.searched else {}
+        text = {kind.requests.search: marks.opening(manifest.stack)} if kind.requests.search else {}
         # all tools: any answer without every built-in makes 0.16.8 write them all again first
-        tags = {"tags": tag} if kind.tagged() and kind.verb == "POST" else {}
-        include = {"include": relations} if (relations := kind.relations(spoken[name])) else {}
-        return client.pages(kind.path, **tags, **text, **include, **kind.listing)
+        tags = {"tags": tag} if kind.tagged() and kind.requests.verb == "POST" else {}
+        include = {"include": relations} if (relations := kind.included(spoken[name])) else {}
+        return client.pages(kind.path, **tags, **text, **include, **kind.requests.parameters)
 
     answers = await asyncio.gather(*map(listed, names), return_exceptions=True)
     found: dict[str, list[dict[str, Any]]] = {}
@@ -169,7 +169,7 @@ async def _missing(client: Client, record: State, found: dict[str, list[Live]]) 
     seen = {live.id for lives in found.values() for live in lives}
     wanted = [(kind_of(a), id) for a, id in record.ids.items() if id not in seen]
     # what is listed whole and not seen is gone; what lives below others is looked for there
-    named = [(k, id) for k, id in wanted if k and not (kinds()[k].listed_whole() or kinds()[k].below)]
+    named = [(k, id) for k, id in wanted if k and not (kinds()[k].listed_whole() or kinds()[k].requests.below)]
     answers = await together(body_of(client, kind, id) for kind, id in named)
     for (kind, _), body in zip(named, answers, strict=True):
         if body is not None:
@@ -200,7 +200,7 @@ def _whose(
     recorded = {id: address for address, id in record.ids.items()}
     intended = {(kind_of(a), name): a for a, name in record.intents.items() if a not in record.ids}
     for live in (live for lives in found.values() for live in lives):
-        unmarked = kinds()[live.kind].mark == "record"
+        unmarked = kinds()[live.kind].mark == "state"
         address = recorded.get(live.id)
         if unmarked and address is None:
             address = intended.get((live.kind, live.name))
@@ -342,7 +342,7 @@ async def _external(client: Client, desired: Desired, listed: Sequence[Live] | N
     """`listed`: all of its kind, where that is known already."""
     kind, external = desired.kind, desired.external
     assert external is not None
-    relations = kinds()[kind].relations(())
+    relations = kinds()[kind].included(())
     path, include = kinds()[kind].path, {"include": relations} if relations else {}
     if listed is not None and external.stack and external.address:
         return [live for live in listed if live.stack == external.stack and live.address == external.address]

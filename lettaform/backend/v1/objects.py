@@ -14,7 +14,7 @@ from lettaform.ownership import marks
 async def whole(client: Client, kind: str, id: str) -> dict[str, Any]:
     """One object with everything that it can be asked for. NotFound if there is none."""
     table = kinds()[kind]
-    relations = table.relations(table.attrs())
+    relations = table.included(table.attrs())
     body: dict[str, Any] = await client.get(f"{table.path}{id}", **({"include": relations} if relations else {}))
     return body
 

@@ -59,7 +59,7 @@ async def below(client: Client, manifest: Manifest, observed: Observed) -> Obser
     lists: dict[str, list[Live]] = {}
     for address in {**manifest.objects, **record.ids, **record.intents}:
         kind, desired = kind_of(address), manifest.objects.get(address)
-        if kind is None or not kinds()[kind].below:
+        if kind is None or not kinds()[kind].requests.below:
             continue
         above = desired.values.get("agent") if desired else None
         by = objects.get(above.address) if isinstance(above, Ref) else None
@@ -90,7 +90,7 @@ async def _listed_below(client: Client, kind: str, id: str) -> list[Live]:
     table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
     while True:
         try:
-            page = await client.get(f"{table.path}{id}/{table.below}", limit=100, **after)
+            page = await client.get(f"{table.path}{id}/{table.requests.below}", limit=100, **after)
         except NotFound:
             return found
         bodies = next(each for each in page.values() if isinstance(each, list))
@@ -149,7 +149,7 @@ def _asked_for(live: Live, field: str) -> bool:
 
 async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str, Any]]:
     """What an object `id` of the kind `by` brings of another kind: bodies, or maps of no more than an `id`."""
-    where = kinds()[by].brings[kind]
+    where = kinds()[by].discovers[kind]
     if where.startswith("/"):
         return await client.items(f"{kinds()[by].path}{id}{where}")
     return named(by, kind, await whole(client, by, id))
@@ -157,7 +157,7 @@ async def brought(client: Client, by: str, id: str, kind: str) -> list[dict[str,
 
 def named(by: str, kind: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What an answer of the kind `by` names of what came along with it."""
-    found = path_get(kinds()[by].decode(body), kinds()[by].brings[kind])
+    found = path_get(kinds()[by].decode(body), kinds()[by].discovers[kind])
     every = found if isinstance(found, list) else [found] if found else []
     return [each if isinstance(each, dict) else {"id": each} for each in every]
 
@@ -213,7 +213,7 @@ def _displaced(observed: Observed, address: Address) -> Observed:
 async def dependents(client: Client, lives: Sequence[Live]) -> Mapping[str, Dependents]:
     """What would die with these, and what must die first, anybody's: a list a stack, and one for each of them."""
     bodies = await _bodies(client, lives)
-    came = {(live.id, kind): _came(live, kind, bodies) for live in lives for kind in kinds()[live.kind].brings}
+    came = {(live.id, kind): _came(live, kind, bodies) for live in lives for kind in kinds()[live.kind].discovers}
     guested = await together(_guests(client, live) for live in lives)
     binding = await together(_binding(client, kind, line) for kind, line in _binds({v.kind for v in lives}))
     bound = [each for found in binding for each in found]
@@ -227,12 +227,12 @@ async def dependents(client: Client, lives: Sequence[Live]) -> Mapping[str, Depe
 
 async def _bodies(client: Client, lives: Sequence[Live]) -> Mapping[str, Any]:
     """Answers that name what came along, by id."""
-    asked = [live for live in lives if live.kind in kinds()[live.kind].brings]
+    asked = [live for live in lives if live.kind in kinds()[live.kind].discovers]
 
     def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
         table = kinds()[kind]
         include = [line.include for line in table.attrs().values() if line.along and line.include]
-        return client.pages(table.path, tags=marks.stack_tag(stack), include=include, **table.listing)
+        return client.pages(table.path, tags=marks.stack_tag(stack), include=include, **table.requests.parameters)
 
     stacks = {(live.kind, live.stack) for live in asked if live.stack}
     lists = await together(listed(kind, stack) for kind, stack in stacks)
@@ -253,7 +253,7 @@ async def _guests(client: Client, live: Live) -> list[Live]:
     for kind, line in dependent_kinds(live.kind).items():
         if is_elsewhere(kinds()[kind], client.url):
             continue
-        if kinds()[kind].below:
+        if kinds()[kind].requests.below:
             found += await _listed_below(client, kind, live.id)
         else:
             found += await _listed(client, kind, **{line.write or "": live.id})
@@ -276,5 +276,5 @@ async def _listed(client: Client, kind: str, **asked: Any) -> list[Live]:
     if is_elsewhere(table, client.url):
         return []
     with suppress(NotFound, Unsupported):
-        return [marks.read(kind, body) for body in await client.pages(table.path, **asked, **table.listing)]
+        return [marks.read(kind, body) for body in await client.pages(table.path, **asked, **table.requests.parameters)]
     return []

@@ -67,9 +67,9 @@ class Sender:
                 body[line.write] = [self._part(step, name, line.own, key, answer) for key in step.parts]
         body = kind.encode(body, None)
         # a PUT by name can be sent again; a POST cannot
-        if kind.verb == "PUT":
+        if kind.requests.verb == "PUT":
             made = await self.client.send("PUT", kind.path, body=body)
-        elif kind.below:
+        elif kind.requests.below:
             made = await self._post_below(kind, body, fields["agent"])
         else:
             made = await self._post(step, kind, body)
@@ -124,9 +124,9 @@ class Sender:
         asked = {line.write for line in kind.attrs().values() if line.query}
         query = {key: value for key, value in body.items() if key in asked}
         body = {key: value for key, value in body.items() if key not in asked}
-        params: dict[str, Any] = dict(kind.listing)
-        params |= {kind.searched: marks.opening(self.stack)} if kind.searched else {}
-        if relations := kind.relations(kind.attrs()):
+        params: dict[str, Any] = dict(kind.requests.parameters)
+        params |= {kind.requests.search: marks.opening(self.stack)} if kind.requests.search else {}
+        if relations := kind.included(kind.attrs()):
             params["include"] = relations
         if kind.tagged():
             params |= {"tags": marks.tags(self.stack, step.address), "match_all_tags": True}
@@ -136,13 +136,13 @@ class Sender:
         def mine(found: Mapping[str, Any]) -> bool:
             live = marks.read(step.kind, found)
             claims = live.stack == self.stack and live.address == step.address
-            return claims or (kind.mark == "record" and live.name == name)
+            return claims or (kind.mark == "state" and live.name == name)
 
         return await self._make(kind.path, body, params, mine, query)
 
     async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
         """What has no mark and no name is sent once: where no answer comes, the next apply looks for what it says."""
-        made = await self.client.send("POST", f"{kind.path}{above}/{kind.below}", body=body)
+        made = await self.client.send("POST", f"{kind.path}{above}/{kind.requests.below}", body=body)
         return {**made, "agent_id": above}
 
     async def _make(
@@ -206,7 +206,7 @@ class Sender:
         """What came along with another object: found there, and then changed as anything that lives."""
         assert step.member is not None
         name, by = step.member
-        bringer = next(kind for kind, table in kinds().items() if step.kind in table.brings)
+        bringer = next(kind for kind, table in kinds().items() if step.kind in table.discovers)
         found = await brought(self.client, bringer, fill(by, answer), step.kind)
         names = [marks.read(step.kind, body).name for body in found]
         mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
@@ -226,17 +226,17 @@ class Sender:
     async def _update(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Read again, lay the change over it, write: what others put there meanwhile is kept."""
         kind = kinds()[step.kind]
-        include = {"include": relations} if (relations := kind.relations(kind.attrs())) else {}
+        include = {"include": relations} if (relations := kind.included(kind.attrs())) else {}
         now = await whole(self.client, step.kind, step.id or "")
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
         overtaken = step.kind == "block"
-        if kind.verb == "PUT" and step.member == FORGET:
+        if kind.requests.verb == "PUT" and step.member == FORGET:
             # an upsert keeps tags where it is told none, and PATCH resets what it is not told (0.16.8)
             body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
             made = await self.client.send("PATCH", f"{kind.path}{step.id}", body=body, within=within)
-        elif kind.verb == "PUT" and not self._renames(kind, step, now):
+        elif kind.requests.verb == "PUT" and not self._renames(kind, step, now):
             made = await self.client.send("PUT", kind.path, body=body, within=within)
         else:
             path = f"{kind.path}{step.id}"
@@ -282,7 +282,7 @@ class Sender:
 
     @staticmethod
     def _renames(kind: type[Kind], step: Step, now: Mapping[str, Any]) -> bool:
-        return kind.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
+        return kind.requests.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
 
     @staticmethod
     def _ignored(
