@@ -183,7 +183,7 @@ def test_a_page_is_not_the_whole(fleet: Fleet) -> None:
     ("fields", "told"),
     [
         ("messages: [{role: user, content: Hi.}]", "exactly one of `cron` and `at`"),
-        ("cron: daily, messages: [{role: user, content: Hi.}]", "no cron expression of five fields"),
+        ("cron: daily, messages: [{role: user, content: Hi.}]", "is not a cron expression of five fields"),
         ("at: 1, messages: [{content: Hi.}]", "`role` and `content` are required"),
     ],
 )

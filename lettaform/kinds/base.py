@@ -59,13 +59,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lettaform.kinds.traits import (
-    POLICIES as POLICIES,
-)
 from lettaform.kinds.traits import (
     AddedByServer,
     AddsTo,
@@ -88,12 +85,18 @@ from lettaform.kinds.traits import (
     Requests,
     SourceFile,
 )
-from lettaform.kinds.traits import (
-    Policy as Policy,
-)
 from lettaform.values import Item
 
 R = TypeVar("R", bound=Relation)
+
+
+Policy = Literal["enforce", "seed", "yield", "ignore"]
+POLICIES: dict[Policy, str] = {
+    "enforce": "Write the manifest's value whenever the live value differs.",
+    "seed": "Write the value at creation. Afterwards it belongs to the agent.",
+    "yield": "Write the value as long as only the manifest changes it. Keep it once somebody else has changed it.",
+    "ignore": "Write the value at creation. Never compare it afterwards.",
+}
 
 
 class Never:
@@ -132,7 +135,11 @@ class Attr:
         """The line's relation, if it is of this class."""
         return self.relation if isinstance(self.relation, how) else None
 
-    # Deprecated: code that still asks the line by these words is to ask `related()`.
+    def attached(self) -> bool:
+        """Whether its members are added one at a time, after the object is created."""
+        return self.write is None and (self.link is not None or isinstance(self.relation, Contents))
+
+    # Deprecated: ask `related()` instead.
 
     @property
     def own(self) -> str | None:
@@ -173,12 +180,6 @@ class Attr:
     @property
     def binds(self) -> bool:
         return self.related(BlocksDelete) is not None
-
-    # end of the deprecated words
-
-    def attached(self) -> bool:
-        """Whether its members are added one at a time, after the object is created."""
-        return self.write is None and (self.link is not None or isinstance(self.relation, Contents))
 
 
 @dataclass(frozen=True)

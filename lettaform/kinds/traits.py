@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lettaform.values import Item
 
-Policy = Literal["enforce", "seed", "yield", "ignore"]
-POLICIES: dict[Policy, str] = {
-    "enforce": "Write the manifest's value whenever the live value differs.",
-    "seed": "Write the value at creation. Afterwards it belongs to the agent.",
-    "yield": "Write the value as long as only the manifest changes it. Keep it once somebody else has changed it.",
-    "ignore": "Write the value at creation. Never compare it afterwards.",
-}
-
+if TYPE_CHECKING:
+    from lettaform.kinds.base import Policy
 
 # of a line: `relation`
 
