@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, assert_never
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
-from lettaform.kinds.base import Call as KindCall
 from lettaform.kinds.base import Policy
+from lettaform.kinds.traits import FollowUp
 
 # --- wanted ----------------------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class Capabilities:
     searchable: frozenset[str] = frozenset()
     listed: frozenset[str] = frozenset()
     nested: frozenset[str] = frozenset()
-    calls: Mapping[str, KindCall] = field(default_factory=dict)
+    calls: Mapping[str, FollowUp] = field(default_factory=dict)
     inline_parts: bool = True
     attach_parts: bool = True
 

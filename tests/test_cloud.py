@@ -14,6 +14,7 @@ from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import LettaformError, ManifestError, Unsupported
 from lettaform.kinds import kinds
+from lettaform.kinds.traits import Availability
 from lettaform.model import Plan, PlanOptions
 from tests.standin import StandIn
 from tests.standin.server import Body, Refusal
@@ -182,8 +183,8 @@ def test_schedules_are_read_page_by_page(stack: CloudStack) -> None:
     ("fields", "message"),
     [
         ("messages: [{role: user, content: Hi.}]", "exactly one of `cron` and `at`"),
-        ("cron: daily, messages: [{role: user, content: Hi.}]", "no cron expression of five fields"),
-        ("at: 1, messages: [{content: Hi.}]", "needs a `role` and a `content`"),
+        ("cron: daily, messages: [{role: user, content: Hi.}]", "is not a cron expression of five fields"),
+        ("at: 1, messages: [{content: Hi.}]", "`role` and `content` are required"),
     ],
 )
 def test_invalid_schedules_are_refused(stack: CloudStack, fields: str, message: str) -> None:
@@ -246,7 +247,7 @@ def test_release_without_block_tags_is_too_old(stack: CloudStack, version: str) 
 def test_release_without_a_kind_is_reported_with_place_and_first_release(
     stack: CloudStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kinds()["conversation"], "since", "0.16.9")
+    monkeypatch.setattr(kinds()["conversation"], "availability", Availability(since="0.16.9"))
     stack.write("conversations: {desk: {agent: ann}}")
     (problem,) = refusal(stack, "http://localhost:8283").problems
     assert problem.message == "conversations.desk: Letta 0.16.8 has no conversations"

@@ -1,4 +1,4 @@
-"""What can exist: one file, one kind. Found by looking in this folder."""
+"""The registry of kinds: every module of this package that defines a Kind adds one, under the module's name."""
 
 from __future__ import annotations
 
@@ -9,53 +9,57 @@ from pkgutil import iter_modules
 
 from lettaform.address import Address
 from lettaform.kinds.base import Attr, Kind
+from lettaform.kinds.traits import Companions, Parts
 
 
 @cache
 def kinds() -> Mapping[str, type[Kind]]:
-    """Every kind by its name: the name of its file."""
+    """Every kind by its name, which is the name of its module."""
     found: dict[str, type[Kind]] = {}
-    for module in sorted(info.name for info in iter_modules(__path__) if info.name != "base"):
-        names = vars(import_module(f"{__name__}.{module}")).values()
-        found[module] = next(c for c in names if isinstance(c, type) and issubclass(c, Kind) and c is not Kind)
+    for module in sorted(info.name for info in iter_modules(__path__)):
+        for each in vars(import_module(f"{__name__}.{module}")).values():
+            if isinstance(each, type) and issubclass(each, Kind) and each is not Kind:
+                found[module] = each
     return found
 
 
 @cache
 def sections() -> Mapping[str, str]:
-    """Section of the manifest to kind: `agents` to `agent`."""
+    """Section of the manifest to kind, as `agents` to `agent`."""
     return {kind.section: name for name, kind in kinds().items()}
 
 
 def companions(address: Address) -> Iterator[tuple[str, str, Address]]:
-    """What the server makes along with an object where it is asked to: the field that asks, kind, and address."""
+    """What the server can create together with the object at an address: the field that asks for it, kind, address."""
     kind = sections().get(address.section)
     for name, line in kinds()[kind].attrs().items() if kind and address.field is None else ():
-        for other in line.along or ():
+        relation = line.related(Companions)
+        for other in relation.kinds if relation else ():
             yield name, other, address.sibling(kinds()[other].section, f"{address.key}-{name}")
 
 
 @cache
 def dependent_kinds(kind: str) -> Mapping[str, Attr]:
-    """Kinds that live with an object of this kind and die with it, each with the line that says so."""
-    homes = {name: table.home() for name, table in kinds().items()}
-    return {name: line for name, line in homes.items() if line and line.to == kind}
+    """Kinds whose objects belong to an object of this kind and are deleted with it, each with the line of the owner."""
+    owners = {name: table.owner_line() for name, table in kinds().items()}
+    return {name: line for name, line in owners.items() if line and line.to == kind}
 
 
 def oldest() -> str:
-    """The first release of a server of one's own that can hold anything of ours.
+    """The first self-hosted release that lettaform supports.
 
-    Marks stand in the tags of blocks, and what agents are told of a change only a call to them brings.
+    Marks stand in the tags of blocks, and only a call to the agents makes a change visible to them.
     """
     call = kinds()["agent"].call
-    needed = [kinds()["block"].attrs()["tags"].since, call.since if call else None]
+    needed = [kinds()["block"].availability.release("tags"), call.since if call else None]
     return max(filter(None, needed), key=lambda version: [int(each) for each in version.split(".")])
 
 
 def kind_of(address: Address) -> str | None:
-    """The kind of what stands at an address."""
+    """The kind of the object at an address; None if the address has no kind."""
     kind = sections().get(address.section)
     if address.field is None or kind is None:
         return kind
     line = kinds()[kind].attrs().get(address.field)
-    return line.own if line else None
+    parts = line.related(Parts) if line else None
+    return parts.kind if parts else None

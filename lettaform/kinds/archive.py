@@ -1,4 +1,4 @@
-"""An archive: long-term memory that agents search."""
+"""Archives."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.traits import Contents
 from lettaform.values import Item, digest
+
+
+def _passage(value: Any) -> Item:
+    """A passage, given as a text or a map: the digest of its text, tags and metadata, and the first words as its name."""
+    given = {"text": value} if isinstance(value, str) else dict(value)
+    text, tags, metadata = str(given.get("text") or ""), sorted(given.get("tags") or ()), given.get("metadata") or {}
+    whole = {"text": text, "tags": tags, "metadata": metadata}
+    return Item(digest(whole), " ".join(text.split())[:60], {key: each for key, each in whole.items() if each})
 
 
 # fmt: off
 class Archive(Kind, section="archives", path="/v1/archives/", mark="description", shared=True, precious=True):
     """Long-term memory that agents search: passages of text."""
 
-    name: str = attr("What people call it; need not be unique. The key, unless given.", constraints={"min_length": 1})
-    description: str = attr("What is kept in it.", clear="")
-    embedding: str = attr("The model that embeds, as `provider/model`.", fixed=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
-    passages: list[str | dict[str, Any]] = attr("What it holds: texts, or maps of `text`, `tags` and `metadata`.", holds="passages", write=None, read=None, additive=True, clear=[])
+    name: str = attr("Display name; does not have to be unique. Default: the key.", constraints={"min_length": 1})
+    description: str = attr("Contents and purpose of the archive.", clear="")
+    embedding: str = attr("Handle of the embedding model, as `provider/model`.", immutable=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
+    passages: list[str | dict[str, Any]] = attr("Passages: texts, or maps of `text`, `tags` and `metadata`. Compared by content.", relation=Contents("passages", _passage), write=None, read=None, additive=True, clear=[])
     # fmt: on
-
-    @classmethod
-    def item(cls, field: str, value: Any) -> Item:
-        told = {"text": value} if isinstance(value, str) else dict(value)
-        text, tags, metadata = str(told.get("text") or ""), sorted(told.get("tags") or ()), told.get("metadata") or {}
-        whole = {"text": text, "tags": tags, "metadata": metadata}
-        return Item(digest(whole), " ".join(text.split())[:60], {key: each for key, each in whole.items() if each})
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
@@ -32,13 +34,13 @@ class Archive(Kind, section="archives", path="/v1/archives/", mark="description"
         for number, each in enumerate(values.get("passages") or ()):
             if isinstance(each, Mapping):
                 unknown = [key for key in each if key not in ("text", "tags", "metadata")]
-                told = f"has the unknown key `{unknown[0]}`" if unknown else "needs a `text`"
-                problems += [(f"passages.{number}", told, "text, tags, metadata")] if unknown or not each.get("text") else []
+                message = f"unknown key `{unknown[0]}`" if unknown else "`text` is required"
+                problems += [(f"passages.{number}", message, "the keys are text, tags and metadata")] if unknown or not each.get("text") else []
             elif each == "":
-                problems.append((f"passages.{number}", "is empty", "leave it out"))
+                problems.append((f"passages.{number}", "is empty", "remove it"))
         return problems
 
-    replaced: ClassVar[str] = "without the passages that others wrote"
+    replacement: ClassVar[str] = "without the passages that others added"
     unmanaged: ClassVar[Mapping[str, str]] = {
-        "embedding_config": "embedding says it",
+        "embedding_config": "embedding manages it",
     }

@@ -1,42 +1,57 @@
-"""The language in which kinds are written: Kind and attr().
+"""The language of resource types: a Kind is a table, and each of its fields is one line written with attr().
 
-A Kind is a pydantic model: its lines are the fields of a manifest's object. What a line says beside its type:
+A Kind is a pydantic model. Its fields are the fields of an object in the manifest, and their annotations are the
+types. Each word below has three users or more; behaviour of one or two fields stands in a `relation`.
 
-write       name in requests; None: never sent. The field's own name unless said otherwise.
-read        path in answers, `a.b` or `a[].b`; None: cannot be read back. `write` unless said otherwise.
-birth       must be given when the object is made.
-fixed       cannot be changed on a living object: another value means another object.
-once        matters at birth alone, never compared.
-unordered   a set, though JSON says list.
-additive    members that others put there are kept, unless the manifest's policy says `enforce`.
-partial     a map of which only the given keys are compared; the rest is the server's or somebody else's.
-merges      a partial map that the server merges by itself; of others, all entries are sent.
-secret      never shown; compared in memory only.
-to          its values refer to objects of that kind.
-link        the sub-path under which members are attached and detached, one by one.
-holds       its values are kept by content, and are no objects: `passages`, `files`.
-own         its values are objects of that kind, parts of this one.
-group       the server resets the others of a group when one is written: all are sent together.
-clear       what the server takes for "nothing"; Never if it has no way back, which is an error at plan time.
-file        endings of files that may be named in place of the text, and what an ending says of other fields.
-offered     the path under which the server lists the handles that this field may have.
-tried       the path that derives a tool from this text without making it, so that a plan can tell if it works.
-listed      the list that tells by `agent_id` what is attached, where answers do not.
-entails     what the server itself puts into other fields while this one holds anything: field to names.
-include     what an answer must be asked for, or this stands in it as nothing.
-policy      who owns it, unless the manifest says otherwise.
-brought     the object is not made by us: what this refers to brings it, and takes it along when it goes.
-along       what the server makes along with the object where this is set: kind to fields of that, out of this map.
-query       written in the address of the request that makes the object, not in its body.
-since       the first release of a server of one's own that has it.
-inside      its values are labels of blocks that hang on what that other field refers to.
-home        the object lives with what this refers to, and dies with it: nobody shall forget to say whose it is.
-binds       what this refers to cannot die before the object does.
+write         name in requests; None: not sent in the object's own body. Default: the field's name.
+read          path in answers, `a.b` or `a[].b`; None: cannot be read back. Default: the same as `write`.
+required      must be set when the object is created.
+immutable     cannot be changed in place: a change replaces the object.
+create_only   sent at creation only, never compared.
+unordered     a list whose order has no meaning.
+additive      a list in which members added by others are kept, unless the policy is `enforce`.
+partial       a map of which only the declared keys are compared and written.
+merges        a partial map that the server merges itself; of other partial maps, all entries are sent.
+secret        never shown; compared in memory only.
+to            the kind of the objects that the values refer to.
+link          the sub-path under which members are attached and detached one at a time.
+group         fields of one group are sent together, because writing one resets the others.
+clear         the value that empties the field; Never: the server cannot clear it, which is an error at plan time.
+offered       the path under which the server lists the handles that are valid here.
+include       the `include` value without which answers leave the field empty.
+policy        the default policy: who owns the value after creation.
+relation      what the field says about other objects, other fields or files: a Relation of `traits`.
 
-Where a kind's mark stands (`mark=`): `metadata`, the address in tags and what was applied in metadata · `tags`, the
-address alone · `inside`, both in metadata · `record`, nowhere on the object: the stack record alone knows it, by a
-name that is unique · else the text field that ends in it. What has no room for the digests of what was applied has
-them in the stack record.
+A kind says these words as keywords of its class:
+
+section       its section in the manifest.
+path          its path on the v1 API.
+name          the field that people know an object by. Default: `name`.
+unique        names are unique on the server.
+mark          where the server keeps the mark of the owning stack; see below.
+shared        agents of other stacks can use the object.
+precious      the object holds data that cannot be created again.
+
+And these as class variables:
+
+unmanaged     properties of Letta's OpenAPI document that no line manages, with the reason.
+compiled      fields that stand in the compiled prompts of agents.
+replacement   what a replaced object keeps and loses, for messages.
+discovers     kinds of the objects that the server creates together with one, and where its answer names them; a path
+              that begins with `/` is a list below the object.
+
+What is particular about one or two kinds stands in a small value of `traits`: `availability`, `requests`, `naming`,
+`part`, `call`, `preview`, `agent_file`.
+
+Hooks of a kind, for what a table cannot say: `encode`, `decode`, `normal`, `check`.
+
+`mark` says where the server keeps the mark of the owning stack:
+
+metadata      the address in tags, and the digests of the applied values in metadata.
+tags          the address in tags; the digests in the state.
+inside        both in metadata.
+state         nothing on the object: the state finds it by its unique name.
+(a field)     the address at the end of that text field; the digests in the state.
 """
 
 from __future__ import annotations
@@ -44,18 +59,38 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lettaform.kinds.traits import (
+    AddedByServer,
+    AddsTo,
+    AgentFile,
+    Availability,
+    Contents,
+    FollowUp,
+    Naming,
+    Owner,
+    Part,
+    Parts,
+    PolicyFor,
+    Preview,
+    Relation,
+    Requests,
+    SourceFile,
+)
 from lettaform.values import Item
+
+R = TypeVar("R", bound=Relation)
+
 
 Policy = Literal["enforce", "seed", "yield", "ignore"]
 POLICIES: dict[Policy, str] = {
-    "enforce": "The manifest's value is written whenever the live one differs.",
-    "seed": "Written at birth; from then on it belongs to the agent.",
-    "yield": "Written while only the manifest changes it; kept once somebody else has changed it.",
-    "ignore": "Written at birth; never compared again.",
+    "enforce": "Write the manifest's value whenever the live value differs.",
+    "seed": "Write the value at creation. Afterwards it belongs to the agent.",
+    "yield": "Write the value as long as only the manifest changes it. Keep it once somebody else has changed it.",
+    "ignore": "Write the value at creation. Never compare it afterwards.",
 }
 
 
@@ -68,15 +103,15 @@ _SAME: Any = object()
 
 @dataclass(frozen=True)
 class Attr:
-    """What one line of a kind says; see the module's docstring."""
+    """One line of a kind. The module's docstring explains the words."""
 
     name: str = ""
     doc: str = ""
     write: str | None = None
     read: str | None = None
-    birth: bool = False
-    fixed: bool = False
-    once: bool = False
+    required: bool = False
+    immutable: bool = False
+    create_only: bool = False
     unordered: bool = False
     additive: bool = False
     partial: bool = False
@@ -84,66 +119,38 @@ class Attr:
     secret: bool = False
     to: str | None = None
     link: str | None = None
-    holds: str | None = None
-    own: str | None = None
     group: str | None = None
     clear: Any = Never
-    file: Mapping[str, Mapping[str, Any]] | None = None
     offered: str | None = None
-    tried: str | None = None
-    listed: str | None = None
-    entails: Mapping[str, tuple[str, ...]] | None = None
     include: str | None = None
-    brought: bool = False
-    along: Mapping[str, tuple[str, ...]] | None = None
-    query: bool = False
-    since: str | None = None
-    inside: str | None = None
-    home: bool = False
-    binds: bool = False
     policy: Policy = "enforce"
+    relation: Relation | None = None
+
+    def related(self, how: type[R]) -> R | None:
+        """The line's relation, if it is of this class."""
+        return self.relation if isinstance(self.relation, how) else None
 
     def attached(self) -> bool:
-        """Whether its members come after the object's birth, one by one."""
-        return self.write is None and bool(self.link or self.holds)
-
-
-@dataclass(frozen=True)
-class Call:
-    """What the server must be told after a change, or nothing follows from it.
-
-    name    the last word of its path
-    verb    how it is sent
-    answer  the type of what it answers, if it did what it should
-    done    what it does, for people
-    born    whether a birth needs it, too
-    since   the first release of a server of one's own that has it
-    """
-
-    name: str
-    verb: Literal["POST", "PATCH"]
-    answer: type
-    done: str
-    born: bool = False
-    since: str | None = None
+        """Whether its members are added one at a time, after the object is created."""
+        return self.write is None and (self.link is not None or isinstance(self.relation, Contents))
 
 
 @dataclass(frozen=True)
 class _Words:
-    """The words of a line, until the class gives it its name."""
+    """The words of a line, before the class gives it its name."""
 
     words: Mapping[str, Any]
 
 
 def attr(doc: str, *, default: Any = None, constraints: Mapping[str, Any] | None = None, **words: Any) -> Any:
-    """One field of a kind, on one line. `constraints` go to pydantic (`pattern`, `ge`, …)."""
+    """One field of a kind, on one line. `doc` is shown to users; `constraints` go to pydantic (`pattern`, `ge`, …)."""
     info = Field(default, description=doc, **(constraints or {}))
     info.metadata.append(_Words({"doc": doc, **words}))
     return info
 
 
 class Kind(BaseModel):
-    """Something that can exist on a server; one subclass, one file."""
+    """A type of object that a server can have. The module's docstring explains the words."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -154,41 +161,19 @@ class Kind(BaseModel):
     mark: ClassVar[str]
     shared: ClassVar[bool]
     precious: ClassVar[bool]
-    verb: ClassVar[Literal["POST", "PUT"]]
-    short: ClassVar[str | None] = None
-    """The field that a bare text fills, where a whole object could stand."""
-    built_in: ClassVar[frozenset[str]] = frozenset()
-    """Names of objects that the server has by itself: used without being declared, never replaced."""
-    named_by: ClassVar[tuple[str, ...]] = ()
-    """The fields out of which the server reads the name; `named()` reads it, too."""
+
     unmanaged: ClassVar[Mapping[str, str]] = {}
-    """Properties of the server's own description that no line manages, and why."""
     compiled: ClassVar[frozenset[str]] = frozenset()
-    """Fields that stand in the prompts that agents' models see."""
-    apart: ClassVar[frozenset[str]] = frozenset()
-    """As a part of another object: fields that are lost, or cannot be remembered, where it is born with that object."""
-    include: ClassVar[tuple[str, ...]] = ()
-    """What every answer must be asked for, or it stands there as nothing."""
-    listing: ClassVar[Mapping[str, Any]] = {}
-    """What a list must be asked with so that it leaves nothing out."""
-    replaced: ClassVar[str] = ""
-    """What another object in its place keeps and loses, for people."""
-    call: ClassVar[Call | None] = None
-    """What follows such a change, once for each object; else the server does it by itself."""
-    brings: ClassVar[Mapping[str, str]] = {}
-    """Kinds of what comes along with an object, and where its answer names them; behind a `/`, the list below it."""
-    born_with: ClassVar[Mapping[str, str]] = {}
-    """Parts that one of it has from birth where something else brings it: the field, and the part's key."""
-    searched: ClassVar[str | None] = None
-    """The parameter by which a list finds a part of the text in which our mark stands."""
-    below: ClassVar[str] = ""
-    """It lives below an agent, on this sub-path; its id is the way there from `path`."""
-    cloud: ClassVar[bool | None] = None
-    """Whether Letta Cloud alone has it; False: Cloud has it no more."""
-    since: ClassVar[str | None] = None
-    """The first release of a server of one's own that has it."""
-    filed: ClassVar[str | None] = None
-    """An agent file can hold it: the parameter that names it where its agent is asked for, empty if it is the agent."""
+    replacement: ClassVar[str] = ""
+    discovers: ClassVar[Mapping[str, str]] = {}
+
+    availability: ClassVar[Availability] = Availability()
+    requests: ClassVar[Requests] = Requests()
+    naming: ClassVar[Naming] = Naming()
+    part: ClassVar[Part] = Part()
+    call: ClassVar[FollowUp | None] = None
+    preview: ClassVar[Preview | None] = None
+    agent_file: ClassVar[AgentFile | None] = None
 
     def __init_subclass__(
         cls,
@@ -200,106 +185,112 @@ class Kind(BaseModel):
         mark: str = "metadata",
         shared: bool = False,
         precious: bool = False,
-        verb: Literal["POST", "PUT"] = "POST",
     ) -> None:
-        """`path` on the v1 API · `name`: the field that people know it by · `unique`: names are, on the server ·
-        `mark`: where ours stands · `shared`: agents of anybody may use it · `precious`: holds what cannot be made again ·
-        `verb` PUT: making and changing are one upsert by name."""
         super().__init_subclass__()
         cls.section, cls.path, cls.name_field = section, path, name
-        cls.unique, cls.mark, cls.precious, cls.verb, cls.shared = unique, mark, precious, verb, shared
-
-    @classmethod
-    def tagged(cls) -> bool:
-        """Whether our mark stands in its tags, by which one list finds whatever is ours."""
-        return cls.mark in ("metadata", "tags")
-
-    @classmethod
-    def listed_whole(cls) -> bool:
-        """Whether one list shows all of it, anybody's; else only what carries our mark."""
-        return not (cls.searched or cls.below or (cls.tagged() and cls.verb == "POST"))
-
-    @classmethod
-    def roomy(cls) -> bool:
-        """Whether it has room for the digests of what was applied."""
-        return cls.mark in ("metadata", "inside")
-
-    @classmethod
-    def worded(cls) -> Attr | None:
-        """The text field that ends in our mark, where that stands in one."""
-        return None if cls.tagged() or cls.roomy() else cls.attrs().get(cls.mark)
-
-    @classmethod
-    def relations(cls, fields: Collection[str]) -> list[str]:
-        """What answers must be asked for, where these fields are spoken of."""
-        # what the server puts into a field because of another one cannot be told without that one
-        lines = (line for line in cls.attrs().values() if line.name in fields or {*(line.entails or ())} & {*fields})
-        return list(dict.fromkeys([*cls.include, *(line.include for line in lines if line.include)]))
-
-    @classmethod
-    def home(cls) -> Attr | None:
-        """The line that says with what it lives and dies."""
-        return next((line for line in cls.attrs().values() if line.home), None)
+        cls.unique, cls.mark, cls.precious, cls.shared = unique, mark, precious, shared
 
     @classmethod
     def attrs(cls) -> Mapping[str, Attr]:
         """The lines, by field name, in the order of the file."""
         return _attrs(cls)
 
-    # hooks: what a table cannot say. All pure.
+    # questions about the table
+
+    @classmethod
+    def tagged(cls) -> bool:
+        """Whether the mark stands in tags, so that one list finds every object of a stack."""
+        return cls.mark in ("metadata", "tags")
+
+    @classmethod
+    def listed_whole(cls) -> bool:
+        """Whether one list shows all objects of the server; otherwise only those with our mark are listed."""
+        return not (cls.requests.search or cls.requests.below or (cls.tagged() and cls.requests.verb == "POST"))
+
+    @classmethod
+    def roomy(cls) -> bool:
+        """Whether the object has room for the digests of the applied values."""
+        return cls.mark in ("metadata", "inside")
+
+    @classmethod
+    def worded(cls) -> Attr | None:
+        """The text field that ends in the mark, if the mark stands in one."""
+        return None if cls.tagged() or cls.roomy() else cls.attrs().get(cls.mark)
+
+    @classmethod
+    def included(cls, fields: Collection[str]) -> list[str]:
+        """The `include` values that answers need for these fields."""
+        lines = [cls.attrs()[name] for name in fields if name in cls.attrs()]
+        # what the server adds to a field because of another one cannot be told without that one
+        lines += [
+            line for line in cls.attrs().values() if (adds := line.related(AddsTo)) and {*adds.fields} & {*fields}
+        ]
+        return list(dict.fromkeys([*cls.requests.include, *(line.include for line in lines if line.include)]))
+
+    @classmethod
+    def owner_line(cls) -> Attr | None:
+        """The line that refers to the object's owner."""
+        return next((line for line in cls.attrs().values() if line.related(Owner)), None)
+
+    @classmethod
+    def discovered_parts(cls) -> Mapping[str, str]:
+        """Field to the key of the part that an object has which the server created by itself."""
+        parts = ((name, line.related(Parts)) for name, line in cls.attrs().items())
+        return {name: part.discovered for name, part in parts if part and part.discovered}
+
+    @classmethod
+    def foreign(cls, field: str, item: Any) -> bool:
+        """Whether an item of a list was added by the server."""
+        added = cls.attrs()[field].related(AddedByServer)
+        return added is not None and added.foreign(item)
+
+    @classmethod
+    def policies(cls, values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Mapping[str, Policy]:
+        """Policies that follow from the object's values and the declared policies."""
+        found: dict[str, Policy] = {}
+        for line in cls.attrs().values():
+            if (rule := line.related(PolicyFor)) and (policy := rule.decide(values, declared)):
+                found |= dict.fromkeys((line.name, *rule.fields), policy)
+        return found
+
+    @classmethod
+    def item(cls, field: str, value: Any) -> Item:
+        """A declared or live value of a field of Contents, as an Item."""
+        contents = cls.attrs()[field].related(Contents)
+        item = contents.item if contents else None
+        assert item is not None, f"the values of {field} are not items"
+        return item(value)
+
+    @classmethod
+    def line_of(cls, field: str, text: str) -> int:
+        """The line of a source text that the problems of its field are about, from 1."""
+        source = cls.attrs()[field].related(SourceFile)
+        return source.line_of(text) if source else 1
+
+    # hooks: what a table cannot say. All are pure functions.
 
     @classmethod
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The last word on a request's body. `live`: the object as read just now, None at birth."""
+        """A request's body as the server takes it. `live`: the object as last read, None at creation."""
         return body
 
     @classmethod
     def decode(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The first word on an answer's body, before the lines read it."""
+        """An answer's body as the lines read it."""
         return body
 
     @classmethod
     def normal(cls, field: str, value: Any) -> Any:
-        """`value` in the one form in which it is compared and digested, wanted and live alike."""
+        """A declared or live value in the one form in which it is compared and digested."""
         return value
 
     @classmethod
-    def foreign(cls, field: str, item: Any) -> bool:
-        """Whether the server puts such an item into the list `field` by itself."""
-        return False
-
-    @classmethod
-    def policies(cls, values: Mapping[str, Any], said: Mapping[str, Policy]) -> Mapping[str, Policy]:
-        """Policies that follow from the object's own values and what the manifest said."""
-        return {}
-
-    @classmethod
-    def named(cls, values: Mapping[str, Any]) -> str | None:
-        """The name that the server will give, where it reads it from other fields."""
-        return None
-
-    @classmethod
-    def item(cls, field: str, value: Any) -> Item:
-        """What a line that `holds` makes of one value: equal items are one."""
-        raise NotImplementedError
-
-    @classmethod
-    def trial(cls, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-        """Path and body of a request that makes nothing and answers what such an object would bring, if there is one."""
-        return None
-
-    @classmethod
-    def line_of(cls, field: str, text: str) -> int:
-        """The line of a text to which its problems belong, from 1."""
-        return 1
-
-    @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
-        """What types cannot say is wrong: field, message, hint. Values may hold slots."""
-        home = cls.home()
-        if home is None or home.name in values:
+        """Problems that types cannot express: field, message, hint. Values may hold references and templates."""
+        owner = cls.owner_line()
+        if owner is None or owner.name in values:
             return []
-        return [(home.name, "must be given", home.doc)]
+        return [(owner.name, "must be set", owner.doc)]
 
 
 @cache

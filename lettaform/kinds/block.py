@@ -1,4 +1,4 @@
-"""A block: a labelled piece of text that agents keep in their context and may rewrite while they run."""
+"""Memory blocks."""
 
 from __future__ import annotations
 
@@ -6,51 +6,60 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, Policy, attr
+from lettaform.kinds.traits import Availability, Part, PolicyFor, Requests
+
+
+def _policy(values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Policy | None:
+    """Enforce a block that agents cannot write, and label and description of one whose value is enforced."""
+    policy: Policy | None = declared.get("value") or ("enforce" if values.get("read_only") is True else None)
+    return None if policy == "seed" else policy
 
 
 class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=True, precious=True):
-    """A labelled piece of text that agents keep in their context and may rewrite while they run."""
+    """A labelled text in the context of agents, which they can edit while they run."""
 
-    label: str = attr("What agents call it. The key, unless given.", policy="yield", constraints={"min_length": 1})
-    value: str = attr("The text itself.", clear="", policy="seed")
-    description: str = attr("Tells agents what to keep in it.", clear="", policy="yield")
-    limit: int = attr("How many characters it may hold.", constraints={"ge": 1, "le": 2**31 - 1})
-    read_only: bool = attr("Agents may read but not rewrite it.")
-    hidden: bool = attr("Left out of ordinary listings.")
-    tags: list[str] = attr("Labels to find it by.", unordered=True, additive=True, clear=[], since="0.16.4")
-    metadata: dict[str, Any] = attr("Anything else worth keeping with it.", partial=True, clear={})
-    project_id: str = attr("The project that it belongs to (Letta Cloud).")
+    label: str = attr(
+        "Label by which agents refer to the block. Default: the key.", policy="yield", constraints={"min_length": 1}
+    )
+    value: str = attr(
+        "Text of the block.", clear="", policy="seed", relation=PolicyFor(("label", "description"), _policy)
+    )
+    description: str = attr("Instructions for agents: what to store in the block.", clear="", policy="yield")
+    limit: int = attr("Maximum number of characters of the text.", constraints={"ge": 1, "le": 2**31 - 1})
+    read_only: bool = attr("Whether agents can only read the block.")
+    hidden: bool = attr("Whether default lists leave the block out.")
+    tags: list[str] = attr("Tags to find the block by.", unordered=True, additive=True, clear=[])
+    metadata: dict[str, Any] = attr("Additional data to store with the block.", partial=True, clear={})
+    project_id: str = attr("ID of the project that the block belongs to (Letta Cloud).")
 
-    short: ClassVar[str | None] = "value"
+    availability: ClassVar[Availability] = Availability(fields={"tags": "0.16.4"})
     # 0.16.8 keeps the tags of inline blocks and drops their metadata, and with it our list of tags
-    apart: ClassVar[frozenset[str]] = frozenset({"tags", "metadata"})
-    listing: ClassVar[Mapping[str, Any]] = {"show_hidden_blocks": True}
+    part: ClassVar[Part] = Part(short="value", lost_inline=frozenset({"tags", "metadata"}))
+    requests: ClassVar[Requests] = Requests(parameters={"show_hidden_blocks": True})
     compiled: ClassVar[frozenset[str]] = frozenset({"value", "label", "description", "limit", "read_only"})
 
     unmanaged: ClassVar[Mapping[str, str]] = {
-        "is_template": "templates are Letta Cloud's own and cannot be made by this call on 0.16.8",
-        "template_name": "as is_template",
-        "template_id": "as is_template",
-        "base_template_id": "as is_template",
-        "deployment_id": "as is_template",
-        "entity_id": "as is_template",
-        "preserve_on_migration": "as is_template",
+        "is_template": "templates exist on Letta Cloud only, and this request cannot create them on 0.16.8",
+        "template_name": "see is_template",
+        "template_id": "see is_template",
+        "base_template_id": "see is_template",
+        "deployment_id": "see is_template",
+        "entity_id": "see is_template",
+        "preserve_on_migration": "see is_template",
     }
-
-    @classmethod
-    def policies(cls, values: Mapping[str, Any], said: Mapping[str, Policy]) -> Mapping[str, Policy]:
-        """What agents cannot write is the manifest's; where the value is enforced, so are label and description."""
-        value: Policy | None = said.get("value") or ("enforce" if values.get("read_only") is True else None)
-        if value is None or value == "seed":
-            return {}
-        return {"value": value, "label": value, "description": value}
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         value, limit = values.get("value"), values.get("limit")
-        # 0.16.8 stores a value longer than its limit without a word; agents can then never edit it.
+        # 0.16.8 accepts a value longer than its limit; agents can then never edit it
         if isinstance(value, str) and isinstance(limit, int) and len(value) > limit:
-            return [("value", f"has {len(value)} characters, more than its limit of {limit}", "raise `limit` first")]
+            return [
+                (
+                    "value",
+                    f"has {len(value)} characters, more than its `limit` of {limit}",
+                    "raise `limit`, or shorten the text",
+                )
+            ]
         if isinstance(value, str) and "\0" in value:  # 0.16.8 drops them silently
-            return [("value", "holds a NUL character, which the server cannot store", None)]
+            return [("value", "contains a NUL character, which the server cannot store", None)]
         return []

@@ -1,4 +1,4 @@
-"""A folder: files that agents open and search."""
+"""Folders."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.traits import Availability, Contents
 
 
 # fmt: off
 class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="inside", shared=True, precious=True):
     """Files that agents open and search."""
 
-    name: str = attr("What agents call it; unique on the server. The key, unless given.", constraints={"min_length": 1})
-    description: str = attr("What is in it.", clear="")
-    instructions: str = attr("How agents should use it.", clear="")
-    embedding: str = attr("The model that embeds, as `provider/model`.", birth=True, fixed=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
-    embedding_chunk_size: int = attr("Characters per embedded piece.", fixed=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
-    metadata: dict[str, Any] = attr("Anything else worth keeping with it.", partial=True, clear={})
-    files: list[str] = attr("Paths and patterns of its files, as `docs/**/*.md`; compared by content.", holds="files", write=None, read=None, additive=True, clear=[])
+    name: str = attr("Name by which agents refer to the folder; unique on the server. Default: the key.", constraints={"min_length": 1})
+    description: str = attr("Contents of the folder.", clear="")
+    instructions: str = attr("Instructions for agents: how to use the files.", clear="")
+    embedding: str = attr("Handle of the embedding model, as `provider/model`.", required=True, immutable=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
+    embedding_chunk_size: int = attr("Number of characters in each embedded chunk.", immutable=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
+    metadata: dict[str, Any] = attr("Additional data to store with the folder.", partial=True, clear={})
+    files: list[str] = attr("Files to upload: paths and patterns, as `docs/**/*.md`. Compared by content.", relation=Contents("files"), write=None, read=None, additive=True, clear=[])
     # fmt: on
 
-    cloud: ClassVar[bool | None] = False
-    replaced: ClassVar[str] = "without the files that others put there"
+    availability: ClassVar[Availability] = Availability(cloud=False)
+    replacement: ClassVar[str] = "without the files that others added"
     unmanaged: ClassVar[Mapping[str, str]] = {
-        "embedding_config": "embedding and embedding_chunk_size say it",
+        "embedding_config": "embedding and embedding_chunk_size manage it",
     }

@@ -1,4 +1,4 @@
-"""An identity: a person or an organisation on whose behalf agents work."""
+"""Identities."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ _TYPES = {bool: "boolean", int: "number", float: "number", dict: "json"}
 
 
 # fmt: off
-class Identity(Kind, section="identities", path="/v1/identities/", name="identifier_key", unique=True, mark="record", shared=True):
-    """A person or an organisation on whose behalf agents work."""
+class Identity(Kind, section="identities", path="/v1/identities/", name="identifier_key", unique=True, mark="state", shared=True):
+    """A person or an organisation that agents work for."""
 
-    identifier_key: str = attr("By which applications look it up; unique. The key, unless given.", constraints={"min_length": 1})
-    name: str = attr("What people call it.", birth=True)
-    identity_type: Literal["user", "org", "other"] = attr("What it is.", birth=True)
-    properties: dict[str, Any] = attr("What is known of it: texts, numbers, flags or maps.", partial=True, merges=True)
-    project_id: str = attr("The project that it belongs to (Letta Cloud).", fixed=True)
+    identifier_key: str = attr("Key by which applications look the identity up; unique on the server. Default: the key in the manifest.", constraints={"min_length": 1})
+    name: str = attr("Display name.", required=True)
+    identity_type: Literal["user", "org", "other"] = attr("Type of the identity.", required=True)
+    properties: dict[str, Any] = attr("Properties of the identity: texts, numbers, booleans or maps.", partial=True, merges=True)
+    project_id: str = attr("ID of the project that the identity belongs to (Letta Cloud).", immutable=True)
     # fmt: on
 
     unmanaged: ClassVar[Mapping[str, str]] = {
-        "agent_ids": "0.16.8 only ever adds by it, and answers []; agents say whom they serve: `identities`",
-        "block_ids": "0.16.8 only ever adds by it; blocks reach people through their agents",
+        "agent_ids": "0.16.8 only adds by it, and answers []; use `identities` of the agents",
+        "block_ids": "0.16.8 only adds by it; use `blocks` of the identity's agents",
     }
 
     @classmethod
     def decode(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        told = body.get("properties") or []
-        return {**body, "properties": {item["key"]: item["value"] for item in told}} if isinstance(told, list) else body
+        items = body.get("properties") or []
+        return {**body, "properties": {item["key"]: item["value"] for item in items}} if isinstance(items, list) else body
 
     @classmethod
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
-        told = body.get("properties")
-        if isinstance(told, Mapping):
-            body["properties"] = [{"key": k, "value": v, "type": _TYPES.get(type(v), "string")} for k, v in told.items()]
+        values = body.get("properties")
+        if isinstance(values, Mapping):
+            body["properties"] = [{"key": k, "value": v, "type": _TYPES.get(type(v), "string")} for k, v in values.items()]
         return body
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
-        gone = [key for key, value in (values.get("properties") or {}).items() if value is None]
-        told = "cannot be cleared: the server merges properties and forgets none"  # 0.16.8
-        return [(f"properties.{key}", told, "leave it out, or give it another value") for key in gone]
+        cleared = [key for key, value in (values.get("properties") or {}).items() if value is None]
+        message = "cannot be cleared: the server merges properties and never removes one"  # 0.16.8
+        return [(f"properties.{key}", message, "remove the line, or set another value") for key in cleared]

@@ -1,4 +1,4 @@
-"""A schedule: messages that an agent gets at a time, or again and again. Letta Cloud alone keeps them."""
+"""Schedules."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.traits import Availability, Naming, Owner, Requests
 from lettaform.values import digest
 
+_NAMED_BY = ("messages", "cron", "at")
 _MESSAGE = ("messages", "callback_url", "include_return_message_types", "max_steps")
 
 
-# fmt: off
-class Schedule(Kind, section="schedules", path="/v1/agents/", name="name", mark="record"):
-    """Messages that an agent gets at a time, or again and again. Letta Cloud alone keeps them."""
+def _name(values: Mapping[str, Any]) -> str:
+    return digest({key: Schedule.normal(key, values.get(key)) for key in _NAMED_BY})
 
-    name: str = attr("Read from what it says, never written.", write=None, read="name")
-    agent: str = attr("Who gets them: a key of `agents`.", to="agent", write="agent_id", birth=True, fixed=True, home=True)
-    messages: list[dict[str, Any]] = attr("What it gets: maps of `role` and `content`.", birth=True, fixed=True, constraints={"min_length": 1})
-    cron: str = attr("When, again and again: a cron expression of five fields.", write="cron_expression", fixed=True, constraints={"min_length": 1})
-    at: int = attr("When, once: milliseconds since 1970.", write="scheduled_at", fixed=True, constraints={"ge": 0})
-    callback_url: str = attr("Told when it is done.", fixed=True, constraints={"pattern": "^https?://."})
-    include_return_message_types: list[str] = attr("Which kinds of answers that call tells.", fixed=True, unordered=True)
-    max_steps: int = attr("After how many steps a run ends.", fixed=True, constraints={"ge": 1})
+
+# fmt: off
+class Schedule(Kind, section="schedules", path="/v1/agents/", mark="state"):
+    """Messages that are sent to an agent once or repeatedly. Available on Letta Cloud only."""
+
+    name: str = attr("Derived from the messages and the time; cannot be set.", write=None, read="name")
+    agent: str = attr("Agent that receives the messages: a key of `agents`.", to="agent", write="agent_id", required=True, immutable=True, relation=Owner())
+    messages: list[dict[str, Any]] = attr("Messages to send: maps of `role` and `content`.", required=True, immutable=True, constraints={"min_length": 1})
+    cron: str = attr("Time of a repeated schedule, as a cron expression of five fields.", write="cron_expression", immutable=True, constraints={"min_length": 1})
+    at: int = attr("Time of a one-time schedule, in milliseconds since 1970-01-01 UTC.", write="scheduled_at", immutable=True, constraints={"ge": 0})
+    callback_url: str = attr("URL to call when a run has ended.", immutable=True, constraints={"pattern": "^https?://."})
+    include_return_message_types: list[str] = attr("Types of messages to include in that call.", immutable=True, unordered=True)
+    max_steps: int = attr("Maximum number of steps per run.", immutable=True, constraints={"ge": 1})
     # fmt: on
 
-    cloud: ClassVar[bool | None] = True
-    below: ClassVar[str] = "schedule"
-    named_by: ClassVar[tuple[str, ...]] = ("messages", "cron", "at")
-
-    @classmethod
-    def named(cls, values: Mapping[str, Any]) -> str | None:
-        return digest({key: cls.normal(key, values.get(key)) for key in ("messages", "cron", "at")})
+    availability: ClassVar[Availability] = Availability(cloud=True)
+    requests: ClassVar[Requests] = Requests(below="schedule")
+    naming: ClassVar[Naming] = Naming(_NAMED_BY, _name)
 
     @classmethod
     def normal(cls, field: str, value: Any) -> Any:
@@ -43,25 +45,25 @@ class Schedule(Kind, section="schedules", path="/v1/agents/", name="name", mark=
     @classmethod
     def decode(cls, body: Mapping[str, Any]) -> Mapping[str, Any]:
         message, when = body.get("message") or {}, body.get("schedule") or {}
-        told = {**body, **when, **message, "id": f"{body.get('agent_id')}/{cls.below}/{body['id']}"}
-        said = {"messages": told.get("messages"), "cron": when.get("cron_expression"), "at": when.get("scheduled_at")}
-        return {**told, "name": cls.named(said)}
+        flat = {**body, **when, **message, "id": f"{body.get('agent_id')}/{cls.requests.below}/{body['id']}"}
+        named = {"messages": flat.get("messages"), "cron": when.get("cron_expression"), "at": when.get("scheduled_at")}
+        return {**flat, "name": _name(named)}
 
     @classmethod
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
-        told = {key: body[key] for key in _MESSAGE if key in body}
+        message = {key: body[key] for key in _MESSAGE if key in body}
         cron = body.get("cron_expression")
         once = {"type": "one-time", "scheduled_at": body.get("scheduled_at")}
-        return told | {"schedule": {"type": "recurring", "cron_expression": cron} if cron else once}
+        return message | {"schedule": {"type": "recurring", "cron_expression": cron} if cron else once}
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         problems = super().check(values)
         if (values.get("cron") is None) == (values.get("at") is None):
-            problems.append(("cron", "exactly one of `cron` and `at` says when", None))
+            problems.append(("cron", "exactly one of `cron` and `at` must be set", None))
         elif values.get("cron") and len(str(values["cron"]).split()) != 5:
-            problems.append(("cron", "is no cron expression of five fields", "as in `0 9 * * 1-5`"))
+            problems.append(("cron", "is not a cron expression of five fields", "for example `0 9 * * 1-5`"))
         for number, each in enumerate(values.get("messages") or ()):
             if isinstance(each, Mapping) and (not each.get("content") or each.get("role") not in ("user", "assistant", "system")):
-                problems.append((f"messages.{number}", "needs a `role` and a `content`", "role: user, assistant or system"))
+                problems.append((f"messages.{number}", "`role` and `content` are required", "the roles are user, assistant and system"))
         return problems

@@ -11,6 +11,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import POLICIES, Attr, Kind, Never
+from lettaform.kinds.traits import Companions, DiscoveredBy, Parts
 from lettaform.manifest.form import (
     EXPRESSION,
     Definitions,
@@ -54,7 +55,7 @@ class Body:
     @property
     def short(self) -> str | None:
         """The field that a text in place of the whole map sets."""
-        return self.table.short if self.own else None
+        return self.table.part.short if self.own else None
 
     @cached_property
     def fields(self) -> Mapping[str, Attr]:
@@ -87,9 +88,9 @@ class Body:
             if child.null:
                 if line.clear is Never:
                     problems.add(cannot_clear(name), node.at(name), UNMANAGED, address=_address(owner), field=name)
-            elif line.own:
+            elif line.related(Parts):
                 self.own_objects(line).check(child, f"{path}.{name}", problems, node.at(name))
-            elif line.along and child.map:
+            elif line.related(Companions) and child.map:
                 CompanionFields(line).check(child, f"{path}.{name}", problems, owner)
             else:
                 typed[name] = without_removed(line, plain(child))
@@ -117,7 +118,9 @@ class Body:
 
     def own_objects(self, line: Attr) -> Entries:
         """The form of a field whose values are objects that are part of this one."""
-        return _own_objects(line.own or "", line.doc)
+        parts = line.related(Parts)
+        assert parts is not None
+        return _own_objects(parts.kind, line.doc)
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """A reference to its definition."""
@@ -140,9 +143,9 @@ class Body:
 
     def property(self, line: Attr, model: dict[str, Any], definitions: Definitions) -> dict[str, Any]:
         """The JSON Schema of one field, from that of its type."""
-        if line.own:
+        if line.related(Parts):
             return self.own_objects(line).schema(definitions)
-        if line.along:
+        if line.related(Companions):
             companions = CompanionFields(line).schema(definitions)
             return {"description": line.doc, "anyOf": [{"type": "boolean"}, companions, EXPRESSION]}
         schema = _with_inner_expressions(
@@ -187,13 +190,17 @@ class CompanionFields:
 
 def companion_fields(line: Attr) -> Mapping[str, Sequence[str]]:
     """The kinds that the server creates with an object if `line` is set, each with the fields that the map may set."""
-    return {kind: names or list(_changeable(kind)) for kind, names in (line.along or {}).items()}
+    return (
+        {kind: names or list(_changeable(kind)) for kind, names in companions.kinds.items()}
+        if (companions := line.related(Companions))
+        else {}
+    )
 
 
 def _changeable(kind: str) -> Iterator[str]:
     """The fields of an object that can be set after its creation."""
     for name, line in kinds()[kind].attrs().items():
-        if not (line.own or line.along or line.once or line.fixed or line.brought):
+        if not (isinstance(line.relation, Parts | Companions | DiscoveredBy) or line.create_only or line.immutable):
             yield name
 
 
@@ -204,7 +211,7 @@ def _own_objects(kind: str, doc: str) -> Entries:
 
 def ownership(kind: str) -> Mapping[str, Form]:
     """The forms of `policy` and `lifecycle` of a kind."""
-    fields = [name for name, line in kinds()[kind].attrs().items() if not line.own]
+    fields = [name for name, line in kinds()[kind].attrs().items() if not line.related(Parts)]
     owner = Named("owner", Text(" ".join(f"{name}: {text}" for name, text in POLICIES.items()), tuple(POLICIES)))
     lifecycle: Mapping[str, Form] = {
         "prevent_destroy": Flag("Whether to reject every plan that deletes or replaces the object. Default: false."),
@@ -212,7 +219,7 @@ def ownership(kind: str) -> Mapping[str, Form]:
             Text("The name of a field.", fields), "Fields that are set at creation and never updated."
         ),
     }
-    owns = [name for name, line in kinds()[kind].attrs().items() if line.own]
+    owns = [name for name, line in kinds()[kind].attrs().items() if line.related(Parts)]
     elsewhere = {name: f"set the policy of each entry: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
     policy = Fields(
         dict.fromkeys(fields, owner), "The policy of each field, by field name.", nullable=True, elsewhere=elsewhere

@@ -83,7 +83,7 @@ def _created_with(address: Address, objects: Mapping[Address, Desired]) -> Addre
     if len(address.path) == 1:
         return address
     desired = objects.get(address)
-    if address.parent is None or desired is None or kinds()[desired.kind].apart & desired.values.keys():
+    if address.parent is None or desired is None or kinds()[desired.kind].part.lost_inline & desired.values.keys():
         return address
     return address.parent
 

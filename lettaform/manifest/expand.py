@@ -11,6 +11,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import companions, kinds, sections
 from lettaform.kinds.base import Attr, Kind
+from lettaform.kinds.traits import Companions, Parts
 from lettaform.manifest.bodies import companion_fields
 from lettaform.manifest.language import EXTERNAL, REPEAT
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty, merge
@@ -244,22 +245,31 @@ def _own_objects(instance: Instance) -> Iterator[Instance]:
         for key, node in field.map.items():
             if key and isinstance(node.value, dict):
                 address = instance.address.part(line.name, key)
-                yield Instance(address, line.own or "", node, field.keys[key], key, instance.each)
+                yield Instance(address, _part_kind(line), node, field.keys[key], key, instance.each)
 
 
 def _discovered_parts(instance: Instance) -> Iterator[Instance]:
     """The own objects that the server creates together with a companion."""
-    for name, key in instance.table.born_with.items():
-        own = instance.table.attrs()[name].own or ""
+    for name, key in instance.table.discovered_parts().items():
+        own = _part_kind(instance.table.attrs()[name])
         yield Instance(instance.address.part(name, key), own, empty(instance.place), instance.place, key, instance.each)
 
 
 @cache
 def own_lines(kind: str) -> Sequence[Attr]:
     """The fields of a kind that hold own objects."""
-    return [line for line in kinds()[kind].attrs().values() if line.own]
+    return [line for line in kinds()[kind].attrs().values() if line.related(Parts)]
 
 
 @cache
 def _kinds_with_companions() -> frozenset[str]:
-    return frozenset(name for name, kind in kinds().items() if any(line.along for line in kind.attrs().values()))
+    return frozenset(
+        name for name, kind in kinds().items() if any(line.related(Companions) for line in kind.attrs().values())
+    )
+
+
+def _part_kind(line: Attr) -> str:
+    """The kind of the parts that a field holds."""
+    parts = line.related(Parts)
+    assert parts is not None
+    return parts.kind

@@ -9,6 +9,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
+from lettaform.kinds.traits import Companions, Parts, SourceFile
 from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.expressions import Path
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
@@ -50,7 +51,7 @@ class FieldValues:
         if node is None or node.tag == UNSET:
             return NOT_SET
         line = instance.table.attrs()[name]
-        if node.map and line.along:
+        if node.map and line.related(Companions):
             return True  # the map sets fields of the companions
         step = (instance.address, name)
         if step in self.chain or len(self.chain) > MAXIMUM_CHAIN:
@@ -78,7 +79,7 @@ class FieldValues:
         None if the kind derives no name.
         """
         table, body = instance.table, instance.body
-        name, origin = table.name_field, table.named_by
+        name, origin = table.name_field, table.naming.fields
         if not origin:
             return self.value(instance, name) if name in body.map else instance.name
         if name in body.map:
@@ -89,7 +90,7 @@ class FieldValues:
         if any(value is UNRESOLVED for value in others.values()):
             return UNRESOLVED
         given = {field: fill(value, stand_in) for field, value in others.items() if value is not NOT_SET}
-        return UNRESOLVED if flaws(table, given) else table.named(given)
+        return UNRESOLVED if flaws(table, given) else table.naming.derive(given)
 
     # --- what a value means for its field
 
@@ -104,7 +105,7 @@ class FieldValues:
             return self._secret(value)
         if line.to in kinds():
             return self.references.members(instance, line, node, value)
-        if line.file and isinstance(value, str) and not node.tag and "\n" not in value and value:
+        if line.related(SourceFile) and isinstance(value, str) and not node.tag and "\n" not in value and value:
             return self._source(instance, line, node, value)
         return value
 
@@ -118,7 +119,8 @@ class FieldValues:
 
     def _source(self, instance: Instance, line: Attr, node: Node, value: str) -> Any:
         """The text of the file that a one-line value names."""
-        suffixes = tuple(line.file or ())
+        source = line.related(SourceFile)
+        suffixes = tuple(source.endings if source else ())
         if not value.endswith(suffixes):
             message = f"{line.name}: expected a path that ends in {' or '.join(suffixes)}, or a text of several lines"
             hint = f"write a path, or the text itself after `{line.name}: |`"
@@ -142,7 +144,7 @@ class FieldValues:
         if rest == ["id"]:
             return Ref(address)
         field, lines = rest[0], instance.table.attrs()
-        if field not in lines or lines[field].own:
+        if field not in lines or lines[field].related(Parts):
             readable = ["id", *(name for name, line in lines.items() if line.read is not None and not line.secret)]
             return self._no(f"{text}: there is no field `{field}`", where, suggest(field, readable))
         value = NOT_SET if instance.external else self._field_or_name(instance, field)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lettaform.kinds import kinds, sections
+from lettaform.kinds.traits import Parts
 from lettaform.manifest.language import NOT_IN_ENVIRONMENTS
 from lettaform.manifest.node import FILE, JSON, Node, empty, merge
 from lettaform.manifest.problems import Problems, suggest
@@ -57,8 +58,9 @@ def _with_own_objects_as_maps(root: Node) -> Node:
 
 def _short_fields(kind: str) -> Mapping[str, str]:
     """The fields that hold own objects which may be written as a text, with the field that the text sets."""
-    owns = {name: kinds()[line.own] for name, line in kinds()[kind].attrs().items() if line.own}
-    return {name: own.short for name, own in owns.items() if own.short}
+    lines = kinds()[kind].attrs().items()
+    owns = {name: kinds()[own.kind] for name, line in lines if (own := line.related(Parts))}
+    return {name: own.part.short for name, own in owns.items() if own.part.short}
 
 
 def _object(body: Node, shorts: Mapping[str, str]) -> Node:

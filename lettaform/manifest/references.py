@@ -9,6 +9,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
+from lettaform.kinds.traits import Parts
 from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.expressions import Path
 from lettaform.manifest.node import UNRESOLVED, Node, plural
@@ -85,7 +86,7 @@ class References:
             return [Ref(address)]
         if address is not None and Address.of(section, address.key) in self.expanded.unusable:
             return UNRESOLVED
-        if item in table.built_in:
+        if item in table.naming.built_in:
             return [Ref(self._built_in(line.to or "", Address.of(section, item), where))]
         if not self.problems.incomplete:
             self._report_unknown(instance, line, item, address, where)
@@ -107,7 +108,7 @@ class References:
         elif full is not None and full.section == section and full.key in declared:
             hint = f"did you mean `{full.without_section}`?"
         else:
-            hint = self.problems.suggest(item, section, [*declared, *table.built_in])
+            hint = self.problems.suggest(item, section, [*declared, *table.naming.built_in])
             hint = hint or f"declare it in `{section}`"
         message = f"{line.name}: there is no {line.to} `{item}`"
         self.problems.add(message, where, hint, address=instance.address, field=line.name)
@@ -156,7 +157,7 @@ class References:
     def _own_object(self, address: Address, words: list[str], where: Place) -> tuple[Address | None, list[str]]:
         """The own object that the first two words name, and the words after it; otherwise the object and all words."""
         line = self.instances[address].table.attrs().get(words[0]) if words else None
-        if line is None or not line.own or len(words) == 1:
+        if line is None or not line.related(Parts) or len(words) == 1:
             return address, words
         part = address.part(words[0], words[1])
         if part not in self.instances:

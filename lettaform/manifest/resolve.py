@@ -7,6 +7,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.kinds.base import Attr, Policy
+from lettaform.kinds.traits import Contents, DiscoveredBy, Parts, SourceFile
 from lettaform.manifest.checks import Checks, place_of
 from lettaform.manifest.cycles import check_cycles
 from lettaform.manifest.declarations import Declarations, parse_address
@@ -64,7 +65,7 @@ class Objects:
             found = self.external(instance)
             return Desired(instance.address, instance.kind, {}, instance.place, where, external=found)
         lines, body = instance.table.attrs(), instance.body.map
-        if line := next((line for name, line in lines.items() if line.brought and name in body), None):
+        if line := next((line for name, line in lines.items() if line.related(DiscoveredBy) and name in body), None):
             offered = self.offered(instance, line)
             return Desired(instance.address, instance.kind, {}, instance.place, where, external=offered)
         values = self.values(instance)
@@ -89,7 +90,7 @@ class Objects:
         values = {
             name: self.fields.value(instance, name)
             for name, line in lines.items()
-            if name in set_names and not line.own
+            if name in set_names and not line.related(Parts)
         }
         values = {name: value for name, value in values.items() if value is not NOT_SET}
         valid = self.checks.valid(instance, values)
@@ -102,19 +103,20 @@ class Objects:
         if name is None and not broken and not rejected:
             self.report_nameless(instance)
         for name, value in valid.items():
-            if lines[name].holds and value:
+            if lines[name].related(Contents) and value:
                 valid[name] = self.items(instance, name, value)
         return valid
 
     def add_implied(self, instance: Instance, values: dict[str, Any]) -> None:
         """Add the fields that follow from the suffix of a source file."""
         for name, path in instance.sources.items():
-            for suffix, implied in (instance.table.attrs()[name].file or {}).items():
+            source = instance.table.attrs()[name].related(SourceFile)
+            for suffix, implied in (source.endings if source else {}).items():
                 if path.endswith(suffix):
                     values |= {key: value for key, value in implied.items() if key not in instance.body.map}
 
     def report_nameless(self, instance: Instance) -> None:
-        fields = instance.table.named_by
+        fields = instance.table.naming.fields
         missing = next((field for field in fields if field not in instance.body.map), None)
         if missing == fields[0]:
             message, hint = f"`{missing}` is required", f"add `{missing}: …`"
@@ -127,7 +129,8 @@ class Objects:
     def items(self, instance: Instance, name: str, value: Any) -> list[Item]:
         """The Items of a field that holds contents, each once."""
         found: dict[str, Item] = {}
-        patterns = instance.table.attrs()[name].holds == "files"
+        contents = instance.table.attrs()[name].related(Contents)
+        patterns = contents is not None and contents.what == "files"
         for index, each in enumerate(value if isinstance(value, list) else ()):
             if has_refs(each):
                 message = f"{name}.{index}: references to objects cannot be used here"

@@ -9,6 +9,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
+from lettaform.kinds.traits import Parts
 from lettaform.manifest.expand import Instance
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.types import find
@@ -54,9 +55,9 @@ def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator
         return
     body = instance.body
     for line in _lines_with_members(instance.kind):
-        if line.own and line.name in body.map:
+        if (own := line.related(Parts)) and line.name in body.map:
             parts = (desired.address.part(line.name, key) for key in body.map[line.name].map)
-            yield from ((line.own, objects[part], objects[part].place) for part in parts if part in objects)
+            yield from ((own.kind, objects[part], objects[part].place) for part in parts if part in objects)
         elif line.to and (value := desired.values.get(line.name)) is not None:
             for index, item in enumerate(value if isinstance(value, list) else [value]):
                 if isinstance(item, Ref) and item.address in objects:
@@ -65,7 +66,7 @@ def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator
 
 @cache
 def _lines_with_members(kind: str) -> Sequence[Attr]:
-    return [line for line in kinds()[kind].attrs().values() if line.own or line.to]
+    return [line for line in kinds()[kind].attrs().values() if line.related(Parts) or line.to]
 
 
 def _name(desired: Desired) -> str | None:

@@ -281,7 +281,7 @@ def nested_owners(observed: Observed, manifest: Manifest) -> Iterator[tuple[Addr
         kind, desired = kind_of(address), manifest.objects.get(address)
         if kind is None or kind not in observed.capabilities.nested:
             continue
-        line = kinds()[kind].home()
+        line = kinds()[kind].owner_line()
         above = desired.values.get(line.name) if desired and line else None
         owner = observed.objects.get(above.address) if isinstance(above, Ref) else None
         id = owner.id if owner else state.ids.get(address, "").split("/")[0]
@@ -311,7 +311,7 @@ def _nested(
     if desired is None:
         return None
     if id is not None and desired.values.get("at") is not None:  # its time has come, and the server deleted it
-        line = kinds()[desired.kind].home()
+        line = kinds()[desired.kind].owner_line()
         return Live(desired.kind, id, "", {**desired.values, line.name if line else "": id.split("/")[0]})
     same = [live for live in lives if live.id not in taken and live.name == desired.values.get("name")]
     return same[0] if same and address in state.intents else None

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from lettaform.address import Address
 from lettaform.errors import Problem, ServerError, Unavailable, UnreadableState
 from lettaform.kinds import companions, kind_of, kinds
-from lettaform.kinds.base import Call as KindCall
+from lettaform.kinds.traits import FollowUp
 from lettaform.model import (
     Answer,
     Attach,
@@ -59,7 +59,7 @@ def holds_mark(kind: str) -> bool:
 
 def holds_claim(kind: str) -> bool:
     """Whether an object of this kind can hold its address; if not, only the state knows whose it is."""
-    return kinds()[kind].mark != "record"
+    return kinds()[kind].mark != "state"
 
 
 def findable(kind: str) -> bool:
@@ -67,7 +67,7 @@ def findable(kind: str) -> bool:
     return kinds()[kind].tagged()
 
 
-def call_of(kind: str) -> KindCall | None:
+def call_of(kind: str) -> FollowUp | None:
     """The request that must follow a change of an object of this kind."""
     return kinds()[kind].call
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, Policy
+from lettaform.kinds.traits import AddsTo, Contents, Parts
 from lettaform.model import AgentChange, Desired, FieldChange, Live, Reason
 from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup
@@ -102,7 +103,7 @@ class _Pair:
 
 def _compare_field(pair: _Pair, name: str, value: Any) -> FieldResult:
     line = pair.kind.attrs()[name]
-    if line.once or line.own:
+    if line.create_only or line.related(Parts):
         return FieldResult()
     if line.additive:
         return _compare_members(pair, line, value)
@@ -170,7 +171,7 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     # what does not exist yet has no digest, and differs from everything
     want = object() if known is UNKNOWN else spelled(pair.kind, line, known)
     base = None if line.secret else pair.live.mark.base.get(leaf.path)
-    if base is None and line.fixed and line.read is None:
+    if base is None and line.immutable and line.read is None:
         return Decision(base=want)  # nobody can tell with which value it was created
     have: object = base
     if line.read is not None:
@@ -256,12 +257,13 @@ def _compare_members(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     add = [item for item in missing if item not in dropped]
     drop = [item for item in have if item not in wanted and _is_ours(item, ours, pair, line)]
     drop = _without_entailed(pair, line, drop)
+    one_by_one = line.link is not None or line.related(Contents) is not None
     return FieldResult(
         members=_remembered_members(pair, line, want, ours),
-        body={} if line.link or line.holds or not (add or drop) else {line.name: Patch(tuple(add), tuple(drop))},
+        body={} if one_by_one or not (add or drop) else {line.name: Patch(tuple(add), tuple(drop))},
         fields_changed=_show_members(pair, line, have, add, drop) if add or drop else (),
-        attach=tuple((line.name, item) for item in add) if line.link or line.holds else (),
-        detach=tuple((line.name, item) for item in drop) if line.link or line.holds else (),
+        attach=tuple((line.name, item) for item in add) if one_by_one else (),
+        detach=tuple((line.name, item) for item in drop) if one_by_one else (),
         agent_changes=tuple(_dropped_block(pair, item) for item in missing if item in dropped),
     )
 
@@ -284,8 +286,9 @@ def _without_entailed(pair: _Pair, line: Attr, drop: list[Any]) -> list[Any]:
     """`drop` without the members that the server only puts back, because another field of the object needs them."""
     if not drop or not pair.is_exact(line):
         return drop
-    others = [other for other in pair.kind.attrs().values() if other.entails and pair.live.values.get(other.name)]
-    names = {name for other in others for name in (other.entails or {}).get(line.name, ())}
+    lines = pair.kind.attrs().values()
+    others = [adds for other in lines if (adds := other.related(AddsTo)) and pair.live.values.get(other.name)]
+    names = {name for adds in others for name in adds.fields.get(line.name, ())}
     needed = {pair.lookup.tables.unique_ids.get((line.to or "", name)) for name in names}
     return [item for item in drop if item not in needed]
 

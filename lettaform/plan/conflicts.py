@@ -10,6 +10,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.errors import Problem, nearest
 from lettaform.kinds import kinds
+from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Desired, Live
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
@@ -88,7 +89,7 @@ def _missing_fields(finished: _Finished, resource: ResourceChange) -> Iterator[P
     """Fields that the server requires of a new object."""
     desired = _created(resource)
     for line in kinds()[desired.kind].attrs().values() if desired else ():
-        if desired and line.birth and desired.values.get(line.name) is None:
+        if desired and line.required and desired.values.get(line.name) is None:
             message = f"{desired.address} does not exist yet, so `{line.name}` must be given"
             yield _problem(desired, "", message, f"add `{line.name}:` to {desired.address}")
 
@@ -118,7 +119,8 @@ def _unknown_labels(finished: _Finished, resource: ResourceChange) -> Iterator[P
     """Labels of blocks that another object lacks: 0.16.8 creates half of an object that names one, and answers 409."""
     desired = _created(resource)
     for line in kinds()[desired.kind].attrs().values() if desired else ():
-        owner = desired.values.get(line.inside) if desired and line.inside else None
+        labels = line.related(LabelsOf)
+        owner = desired.values.get(labels.field) if desired and labels else None
         if desired is None or not isinstance(owner, Ref):
             continue
         known = _labels(finished.lookup, owner.address)

@@ -8,6 +8,7 @@ from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
+from lettaform.kinds.traits import Contents, Parts
 from lettaform.model import Change, Desired, FieldChange, Live, Mark
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.leaves import leaves, member_key, spelled
@@ -54,7 +55,12 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
     members: dict[str, tuple[Any, ...]] = {}
     for name, value in desired.values.items():
         line = kind.attrs()[name]
-        if line.once or line.own or line.secret or not (line.write or line.link or line.holds):
+        if (
+            line.create_only
+            or line.related(Parts)
+            or line.secret
+            or not (line.write or line.link or line.related(Contents))
+        ):
             continue
         if line.additive:
             items = [value] if isinstance(value, Ref) else value or ()

@@ -58,7 +58,7 @@ def _must_be_replaced(lookup: Lookup, desired: Desired) -> bool:
     if desired.external or desired.address.parent or desired.along:
         return False
     lines = kinds()[desired.kind].attrs()
-    fixed = {name: value for name, value in desired.values.items() if lines[name].fixed}
+    fixed = {name: value for name, value in desired.values.items() if lines[name].immutable}
     live = lookup.observed.objects[desired.address]
     return bool(fixed and compare(lookup, replace(desired, values=fixed), live).fields_changed)
 

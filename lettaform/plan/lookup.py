@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Call
+from lettaform.kinds.traits import FollowUp
 from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Removed
 from lettaform.plan.leaves import spelled
 from lettaform.plan.moves import Moves
@@ -91,21 +91,21 @@ class Lookup:
 
     # --- what the backend can do
 
-    def call(self, kind: str) -> Call | None:
+    def call(self, kind: str) -> FollowUp | None:
         """The call that an object of this kind needs after a change."""
         return kinds()[kind].call
 
     def created_apart(self, part: Desired) -> bool:
         """Whether a part must be created before its owner, because the server loses some of its fields otherwise."""
-        return bool(kinds()[part.kind].apart & part.values.keys())
+        return bool(kinds()[part.kind].part.lost_inline & part.values.keys())
 
     def created_with(self, kind: str) -> Mapping[str, str]:
         """Parts that the server itself creates in an object of this kind: field to the part's key."""
-        return kinds()[kind].born_with
+        return kinds()[kind].discovered_parts()
 
     def offers(self, kind: str) -> bool:
         """Whether other objects are created along with an object of this kind."""
-        return bool(kinds()[kind].brings)
+        return bool(kinds()[kind].discovers)
 
     def recompiles(self, live: Live, fields: Collection[str]) -> int:
         """The number of agents whose prompts must be compiled again after these fields have changed."""

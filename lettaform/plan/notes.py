@@ -26,7 +26,7 @@ def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:
     kind, lost = kinds()[desired.kind], lost_users(lookup, desired)
     names = ", ".join(f"`{name}`" for name in sorted(fixed_fields(change)))
     note = f"{names} cannot be changed on an existing {desired.kind}: replaced"
-    note += f", {kind.replaced}" if kind.replaced else ""
+    note += f", {kind.replacement}" if kind.replacement else ""
     return note + (f"; {agents(lost)} outside this manifest would lose it" if lost else "")
 
 
@@ -50,7 +50,7 @@ def fixed_fields(change: Change) -> list[str]:
     """The changed fields that cannot be changed on an existing object, in the order of the manifest."""
     lines = kinds()[change.kind].attrs()
     names = dict.fromkeys(each.path.split(".")[0] for each in change.fields_changed)
-    return [name for name in names if name in lines and lines[name].fixed]
+    return [name for name in names if name in lines and lines[name].immutable]
 
 
 def agents(number: int) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.errors import PlanError, Problem
 from lettaform.kinds import companions, kinds, sections
+from lettaform.kinds.base import Attr
+from lettaform.kinds.traits import Parts
 from lettaform.model import (
     Attach,
     Call,
@@ -166,7 +168,7 @@ def _created(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -
         after = (f"-{address}",) if resource.change.action == "replace" else ()
         yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, after=after)
         call = call_of(kind)
-        if call and call.born:
+        if call and call.on_create:
             yield from _called(resource, (key,))
     yield from _attached(resource)
 
@@ -176,7 +178,9 @@ def _discovered(resource: ResourceChange) -> Iterator[Step]:
     assert resource.discover is not None
     (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
     call = call_of(sections()[source.address.section])
-    after = (str(source.address), f"{source.address}!{call.name}") if call and call.born else (str(source.address),)
+    after = (
+        (str(source.address), f"{source.address}!{call.name}") if call and call.on_create else (str(source.address),)
+    )
     fields, mark = resource.fields, resource.mark
     yield Discover(key, resource.address, kind, name=name, source=source, fields=fields, mark=mark, after=after)
     if resource.attach or kinds()[kind].compiled & resource.fields.keys():
@@ -354,7 +358,7 @@ def _barrier(kind: str) -> str:
 def _users(kind: str) -> Iterator[str]:
     """The kinds whose objects refer to objects of this kind, or own them."""
     for name, user in kinds().items():
-        if name != kind and any(kind in (line.to, line.own) for line in user.attrs().values()):
+        if name != kind and any(_uses(line, kind) for line in user.attrs().values()):
             yield name
 
 
@@ -490,3 +494,9 @@ def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, A
         else:
             steps.append(Update(f"{new}{several}", new, live.kind, id=live.id, mark=live.mark))
     return (*steps, _save(LAST, state.readdressed(manifest, observed, addresses), last=True))
+
+
+def _uses(line: Attr, kind: str) -> bool:
+    """Whether a field refers to objects of a kind, or owns them."""
+    parts = line.related(Parts)
+    return line.to == kind or (parts is not None and parts.kind == kind)

@@ -8,6 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from lettaform.kinds import kinds, oldest
 from lettaform.kinds.base import Attr, Kind, Never
+from lettaform.kinds.traits import Contents, ListedAt, Parts
 from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 
 _HEAD = """# Every kind, every field
@@ -65,10 +66,10 @@ def _kind(kind: type[Kind]) -> str:
 def _remarks(kind: type[Kind]) -> Iterator[str]:
     if kind.unique:
         yield f"The `{kind.name_field}` is unique on the server.\n"
-    if kind.cloud is not None:
+    if kind.availability.cloud is not None:
         yield (
             "Available only on Letta Cloud. Implemented from its documentation; not tested there.\n"
-            if kind.cloud
+            if kind.availability.cloud
             else "No longer available on Letta Cloud.\n"
         )
     if kind.precious:
@@ -76,35 +77,35 @@ def _remarks(kind: type[Kind]) -> Iterator[str]:
 
 
 def _row(kind: type[Kind], line: Attr) -> str:
-    policy = "additive" if line.additive else "" if line.once or line.own else line.policy
+    policy = "additive" if line.additive else "" if line.create_only or line.related(Parts) else line.policy
     cells = [
         f"`{line.name}`",
         _type(kind.model_fields[line.name].annotation, line),
-        "required" if line.birth else "optional" if line.write or line.attached() else "",
-        "yes" if line.read or line.listed or line.holds else "-",
+        "required" if line.required else "optional" if line.write or line.attached() else "",
+        "yes" if line.read or isinstance(line.relation, ListedAt | Contents) else "-",
         _change(line),
         "yes" if line.clear is not Never else "-",
         policy,
-        "Cloud" if kind.cloud else line.since or kind.since or oldest(),
+        "Cloud" if kind.availability.cloud else kind.availability.release(line.name) or oldest(),
         line.doc + (" Secret." if line.secret else ""),
     ]
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 
 
 def _change(line: Attr) -> str:
-    if line.once:
+    if line.create_only:
         return "-"
-    if line.fixed:
+    if line.immutable:
         return "replaces"
-    return "attaches" if line.link or line.own or line.holds else "writes"
+    return "attaches" if line.link or isinstance(line.relation, Parts | Contents) else "writes"
 
 
 def _type(annotation: Any, line: Attr) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return ", ".join(f"`{each}`" for each in inner) if len(inner) < 8 else f"one of {len(inner)} values"
-    if line.own:
-        return f"map of {kinds()[line.own].section}"
+    if parts := line.related(Parts):
+        return f"map of {kinds()[parts.kind].section}"
     if origin is list:
         return f"list of {kinds()[line.to].section}" if line.to else f"list of {_plural(inner[0])}"
     if origin in (Union, UnionType):

@@ -194,7 +194,7 @@ def _shared(difference: Diff) -> list[Live]:
 def _deleted(difference: Diff) -> list[Live]:
     """The objects that would be deleted, and on which something may depend."""
     deleted = [each.live for each in difference.resources if each.live and each.change.action in ("delete", "replace")]
-    return [live for live in deleted if live.kind in kinds()[live.kind].brings or dependent_kinds(live.kind)]
+    return [live for live in deleted if live.kind in kinds()[live.kind].discovers or dependent_kinds(live.kind)]
 
 
 def _unsure(resource: ResourceChange) -> bool:

@@ -13,6 +13,7 @@ from lettaform.backend.v1.concurrency import together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.base import Attr
+from lettaform.kinds.traits import Contents, ListedAt
 from lettaform.model import Import, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, state
 from lettaform.values import Item
@@ -149,7 +150,7 @@ def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Addr
 
 
 def _aside(line: Attr) -> bool:
-    return bool(line.listed or line.holds)
+    return isinstance(line.relation, ListedAt | Contents)
 
 
 async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:

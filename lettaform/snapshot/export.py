@@ -29,11 +29,11 @@ async def export(server: Backend, stack: str, lives: Sequence[tuple[str, Live]],
     for address, live in lives:
         entry: dict[str, Any] = {"address": address or None, "kind": live.kind, "id": live.id, "name": live.name}
         with suppress(NotFound):  # it was deleted in the meantime
-            filed = kinds()[live.kind].filed
-            if filed != "":  # an agent file contains the values
+            agent_file = kinds()[live.kind].agent_file
+            if agent_file is None or agent_file.parameter:  # an agent file contains the values
                 entry["values"] = _values(live, await server.held(live))
                 entry["copies"] = [_values(block, {}) for block in await server.copies(live)]
-            if filed is not None:
+            if agent_file is not None:
                 body = await server.export(live)
                 entry["file"] = f"{len(files) + 1:03}-{_file_name(live.name) or live.kind}.af"
                 files[entry["file"]] = body

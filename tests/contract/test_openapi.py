@@ -11,6 +11,7 @@ import pytest
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, attr
+from lettaform.kinds.traits import Parts, Requests, SourceFile
 from tests.contract.description import Api, Row, api, table
 
 DECODED: Mapping[tuple[str, str], str] = {
@@ -126,12 +127,12 @@ def one_path(kind: type[Kind]) -> str:
 
 def changes(kind: type[Kind]) -> tuple[str, str]:
     """Verb and path of an update of a kind."""
-    return ("PUT", kind.path) if kind.verb == "PUT" else ("PATCH", one_path(kind))
+    return ("PUT", kind.path) if kind.requests.verb == "PUT" else ("PATCH", one_path(kind))
 
 
 def self_hosted_kinds() -> Mapping[str, type[Kind]]:
     """The kinds of a self-hosted server: kinds of Letta Cloud only are not in its description."""
-    return {name: kind for name, kind in kinds().items() if not kind.cloud}
+    return {name: kind for name, kind in kinds().items() if not kind.availability.cloud}
 
 
 def writable(kind: type[Kind], api: Api) -> Mapping[str, str]:
@@ -147,16 +148,16 @@ def wire(kind: type[Kind], line: Attr) -> str:
 
 def written(kind: type[Kind], api: Api) -> Iterator[str]:
     """(a) Every written property is in the request."""
-    created, changed = api.sends(kind.verb, kind.path), api.sends(*changes(kind))
+    created, changed = api.sends(kind.requests.verb, kind.path), api.sends(*changes(kind))
     for line in lines(kind):
         theirs = wire(kind, line)
         if theirs not in created:
             yield f"{line.name}: no `{theirs}` when one is made"
-        elif line.own:
+        elif parts := line.related(Parts):
             inner = {name.partition("[].")[2] for name in created if name.startswith(f"{line.write}[].")}
-            lost = [each.write for each in lines(kinds()[line.own]) if each.write not in inner]
+            lost = [each.write for each in lines(kinds()[parts.kind]) if each.write not in inner]
             yield from (f"{line.name}: no `{line.write}[].{write}` when one is made" for write in lost)
-        elif not (line.once or line.fixed):
+        elif not (line.create_only or line.immutable):
             if theirs not in changed:
                 yield f"{line.name}: no `{theirs}` when one is changed"
         elif theirs in changed and (kind_name(kind), line.name) not in IGNORED:
@@ -166,13 +167,13 @@ def written(kind: type[Kind], api: Api) -> Iterator[str]:
 def read(kind: type[Kind], api: Api) -> Iterator[str]:
     """(b) Every read property is in the answer, and every operation answers the same object."""
     one = api.operations.get(("GET", one_path(kind)))
-    for verb, path in ((kind.verb, kind.path), changes(kind), ("PATCH", one_path(kind))):
+    for verb, path in ((kind.requests.verb, kind.path), changes(kind), ("PATCH", one_path(kind))):
         if api.operations.get((verb, path)) != one:
             yield f"{verb} {path} does not answer {one}"
     if api.operations.get(("GET", kind.path)) != f"[{one}]":
         yield f"GET {kind.path} does not list {one}"
     for line in kind.attrs().values():
-        if line.read and not line.once and not is_answered(line.read, api.answers(one_path(kind))):
+        if line.read and not line.create_only and not is_answered(line.read, api.answers(one_path(kind))):
             yield f"{line.name}: no `{line.read}` in answers"
 
 
@@ -207,8 +208,8 @@ def inside(kind: type[Kind], api: Api) -> Iterator[str]:
         top, dot, part = name.partition(".")
         top = top.removesuffix("[]")
         line, reasons = by_wire.get(top), parted.get(top, {})
-        if line and line.own and dot:
-            other = kinds()[line.own]
+        if line and (parts := line.related(Parts)) and dot:
+            other = kinds()[parts.kind]
             if part not in {each.write for each in lines(other)} | other.unmanaged.keys():
                 yield uncovered(other, part, theirs, f"as `{name}` ")
         elif line and dot:
@@ -275,12 +276,12 @@ def annotation(theirs: str) -> str:
 
 def typed(kind: type[Kind], api: Api) -> Iterator[str]:
     """(e) A field's type, values and bounds match the property that it writes and the one that it reads."""
-    created, changed = api.sends(kind.verb, kind.path), api.sends(*changes(kind))
+    created, changed = api.sends(kind.requests.verb, kind.path), api.sends(*changes(kind))
     for line in lines(kind):
         theirs = wire(kind, line)
         reshaped = (kind_name(kind), line.name) in ENCODED and "." not in theirs
         sides = {} if reshaped else {"made": created.get(theirs)}
-        if not (line.once or line.fixed or reshaped):
+        if not (line.create_only or line.immutable or reshaped):
             sides["changed"] = changed.get(theirs)
         if line.read and (kind_name(kind), line.name) not in DECODED:
             sides["read"] = answered(line.read, api.answers(one_path(kind)))
@@ -299,11 +300,12 @@ def called(kind: type[Kind], api: Api) -> Iterator[str]:
 def operations(kind: type[Kind]) -> list[tuple[str, str]]:
     """The operations of a kind and its fields: find, create, update, delete, attach, detach."""
     one = one_path(kind)
-    wanted = [("GET", kind.path), (kind.verb, kind.path), ("GET", one), ("PATCH", one), ("DELETE", one)]
-    wanted += [("GET", one + where) for where in kind.brings.values() if where.startswith("/")]
+    wanted = [("GET", kind.path), (kind.requests.verb, kind.path), ("GET", one), ("PATCH", one), ("DELETE", one)]
+    wanted += [("GET", one + where) for where in kind.discovers.values() if where.startswith("/")]
     for line in kind.attrs().values():
         wanted += [("GET", line.offered)] if line.offered else []
-        wanted += [("POST", line.tried)] if line.tried else []
+        source = line.related(SourceFile)
+        wanted += [("POST", source.schema_path)] if source else []
         wanted += [("PATCH", f"{one}/{line.link}/{verb}/{{}}") for verb in ("attach", "detach") if line.link]
     return [*wanted, (kind.call.verb, f"{one}/{kind.call.name}")] if kind.call else wanted
 
@@ -330,7 +332,7 @@ def kind_name(kind: type[Kind]) -> str:
 def mismatch(kind: type[Kind], line: Attr, theirs: str) -> str | None:
     """How a field's annotation differs from the property's type."""
     info = kind.model_fields[line.name]
-    ours = "[object]" if line.own else shape(info.annotation)
+    ours = "[object]" if line.related(Parts) else shape(info.annotation)
     theirs = theirs.removesuffix(" or null")
     bounds = {word[:2]: float(word[2:]) for word in theirs.split() if word[:2] in (">=", "<=")}
     plain = re.sub(r" [<>]=\S+", "", theirs)
@@ -396,20 +398,27 @@ def test_left_out_values_are_still_described() -> None:
     for (kind, field), values in REFUSED.items():
         table = kinds()[kind]
         line = table.attrs()[field]
-        sent = api().sends(table.verb, table.path)
+        sent = api().sends(table.requests.verb, table.path)
         theirs = sent.get(line.write or "") or api().answers(one_path(table))[line.read or ""]
         assert not values.keys() - set(theirs.removeprefix("one of ").split(","))
 
 
-class Wrong(Kind, section="wrongs", path="/v1/tools/", verb="PUT", mark="tags"):
+NO_PATH = SourceFile({}, "/v1/x", len)
+
+
+class Wrong(Kind, section="wrongs", path="/v1/tools/", mark="tags"):
     """A tool with a mistake on every field."""
+
+    requests: ClassVar[Requests] = Requests(verb="PUT")
 
     source: str = attr("A property that there is not.", write="code", read=None)
     reading: str = attr("An answer that there is not.", write=None, read="metadata.reading")
     tags: str = attr("A list that is called a text.")
     return_char_limit: int = attr("Bounds wider than theirs.", constraints={"ge": 0, "le": 9})
     description: str = attr("Attached by a path that there is not.", link="descriptions")
-    json_schema: dict[str, Any] = attr("Tried and offered by paths that there are not.", tried="/v1/x", offered="/v1/y")
+    json_schema: dict[str, Any] = attr(
+        "Tried and offered by paths that there are not.", relation=NO_PATH, offered="/v1/y"
+    )
     unmanaged: ClassVar[Mapping[str, str]] = {"tags": "a line writes it", "gone": "no longer there", "metadata_": " "}
 
 
@@ -417,9 +426,11 @@ class Enumerated(Kind, section="enumerated", path="/v1/agents/"):
     """An agent with invented and missing values."""
 
     agent_type: Literal["letta_v1_agent", "telepath_agent"] = attr("One is invented, and many are missing.")
-    memory: dict[str, str] = attr("Agents with whole agents for blocks.", own="agent", write="memory_blocks", read=None)
+    memory: dict[str, str] = attr(
+        "Agents with whole agents for blocks.", relation=Parts("agent"), write="memory_blocks", read=None
+    )
     embedding_chunk_size: int = attr("Cannot be changed, and does not say so.", read=None)
-    timezone: str = attr("Can be changed, and says that it cannot.", once=True)
+    timezone: str = attr("Can be changed, and says that it cannot.", create_only=True)
 
 
 class Nowhere(Kind, section="nowheres", path="/v1/nowhere/"):
@@ -578,5 +589,5 @@ def test_field_without_its_property_is_reported(name: str) -> None:
     kind = kinds()[name]
     needed = {wire(kind, line) for line in lines(kind)}
     for row in table():
-        if row.way and row.path == kind.path and row.verb == kind.verb and row.property in needed:
+        if row.way and row.path == kind.path and row.verb == kind.requests.verb and row.property in needed:
             assert list(written(kind, Api([each for each in table() if each != row]))), row.property

@@ -13,6 +13,7 @@ import pytest
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
+from lettaform.kinds.traits import Availability, Requests
 from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 from tests.contract.description import Api, Row, api, table
 from tests.contract.test_openapi import ALSO_CALLED, operations, self_hosted_kinds
@@ -55,18 +56,18 @@ def stale(api: Api, unmanaged: Mapping[str, tuple[str, ...]] = UNMANAGED_OPERATI
 
 def described_here(kind: type[Kind], api: Api) -> str | None:
     """The problem of a kind of Letta Cloud only that a self-hosted server describes as well."""
-    path = f"{kind.path}{{}}/{kind.below}" if kind.below else kind.path
-    if (kind.verb, path) not in api.operations:
+    path = f"{kind.path}{{}}/{kind.requests.below}" if kind.requests.below else kind.path
+    if (kind.requests.verb, path) not in api.operations:
         return None
     advice = "exists here, too; take `cloud` off it, so that its lines are held to it"
-    return f"{kind.__name__}: {kind.verb} {path} {advice}"
+    return f"{kind.__name__}: {kind.requests.verb} {path} {advice}"
 
 
 class CloudOnly(Kind, section="dreams", path="/v1/agents/"):
     """A kind below agents, of Letta Cloud only."""
 
-    cloud: ClassVar[bool | None] = True
-    below: ClassVar[str] = "dreams"
+    availability: ClassVar[Availability] = Availability(cloud=True)
+    requests: ClassVar[Requests] = Requests(below="dreams")
 
 
 def test_every_writing_operation_is_called_or_unmanaged() -> None:

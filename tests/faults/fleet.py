@@ -110,7 +110,7 @@ def _same_variable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return "default" in one and one["default"] == other.get("default")
 
 
-UNIQUE = {kind.section: kind.name_field for kind in kinds().values() if kind.unique and not kind.named_by}
+UNIQUE = {kind.section: kind.name_field for kind in kinds().values() if kind.unique and not kind.naming.fields}
 """Sections whose names must be unique on a server, and the field with the name."""
 
 
@@ -192,7 +192,7 @@ def _files(raw: httpx.Client, folder: str) -> list[dict[str, Any]]:
 
 
 PATHS = {kind.section: kind.path for kind in kinds().values()}
-UNTAGGED = [kind.section for kind in kinds().values() if not (kind.tagged() or kind.below)]
+UNTAGGED = [kind.section for kind in kinds().values() if not (kind.tagged() or kind.requests.below)]
 
 
 def _belongs_to(body: Mapping[str, Any], stack: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""The tables: found by looking, one line a field, and what a table cannot say."""
+"""The tables of the kinds, and their hooks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import pytest
 
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Never, path_get
+from lettaform.kinds.traits import Parts
 from lettaform.values import Secret
 
 
-def said(kind: str, **values: Any) -> list[str]:
+def problems(kind: str, **values: Any) -> list[str]:
     return [f"{path}: {message}" for path, message, _ in kinds()[kind].check(values)]
 
 
-def test_kinds_are_found_by_looking() -> None:
+def test_every_module_with_a_kind_is_registered() -> None:
     assert set(kinds()) >= {"agent", "block", "tool"}
     assert sections()["agents"] == "agent"
 
 
 @pytest.mark.parametrize("kind", sorted(kinds()))
-def test_every_line_speaks_to_its_users(kind: str) -> None:
+def test_every_field_has_a_description(kind: str) -> None:
     for name, line in kinds()[kind].attrs().items():
         assert line.doc.endswith("."), name
         assert line.doc[0].isupper(), name
@@ -29,41 +30,58 @@ def test_every_line_speaks_to_its_users(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(kinds()))
-def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
+def test_every_reference_is_to_a_registered_kind(kind: str) -> None:
     for line in kinds()[kind].attrs().values():
         assert (line.to or kind) in kinds()
-        assert (line.own or kind) in kinds()
+        parts = line.related(Parts)
+        assert (parts.kind if parts else kind) in kinds()
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        ("conversation", {"summary": "x"}, "agent: must be given"),
-        ("schedule", {"cron": "0 9 * * *"}, "agent: must be given"),
-        ("group", {"type": "round_robin", "agents": []}, "agents: is empty, and the server never empties a group"),
-        ("group", {"type": "supervisor", "manager": "x", "max_turns": 3}, "max_turns: a supervisor group has none"),
-        ("group", {"type": "round_robin", "termination_token": "X"}, "termination_token: a round_robin group has none"),
-        ("agent", {"name": "bad/name"}, "name: 'bad/name' is not a name that the server takes"),
-        ("agent", {"name": ""}, "name: '' is not a name that the server takes"),
-        ("agent", {"system": "a\0b"}, "system: holds a NUL character, which the server cannot store"),
-        ("agent", {"secrets": {"K": Secret("x", "")}}, "secrets.K: is empty, which the server cannot store"),
-        ("agent", {"model_settings": {"temperature": 1}}, "model_settings: needs `provider_type`"),
+        ("conversation", {"summary": "x"}, "agent: must be set"),
+        ("schedule", {"cron": "0 9 * * *"}, "agent: must be set"),
+        ("group", {"type": "round_robin", "agents": []}, "agents: is empty, and the server cannot remove all members"),
+        (
+            "group",
+            {"type": "supervisor", "manager": "x", "max_turns": 3},
+            "max_turns: is not allowed for a supervisor group",
+        ),
+        (
+            "group",
+            {"type": "round_robin", "termination_token": "X"},
+            "termination_token: is not allowed for a round_robin group",
+        ),
+        ("agent", {"name": "bad/name"}, "name: the server does not accept the name 'bad/name'"),
+        ("agent", {"name": ""}, "name: the server does not accept the name ''"),
+        ("agent", {"system": "a\0b"}, "system: contains a NUL character, which the server cannot store"),
+        (
+            "agent",
+            {"secrets": {"K": Secret("x", "")}},
+            "secrets.K: is empty, and the server cannot store an empty secret",
+        ),
+        ("agent", {"model_settings": {"temperature": 1}}, "model_settings: `provider_type` is required"),
         ("agent", {"timezone": "Europe/Berln"}, "timezone: 'Europe/Berln' is not a time zone"),
         (
             "agent",
             {"tags": ["git-memory-enabled"]},
-            "tags: `git-memory-enabled` has a meaning of its own on the server",
+            "tags: the tag `git-memory-enabled` is reserved by the server",
         ),
-        ("block", {"value": "abcd", "limit": 3}, "value: has 4 characters, more than its limit of 3"),
-        ("block", {"value": "\0"}, "value: holds a NUL character, which the server cannot store"),
+        ("block", {"value": "abcd", "limit": 3}, "value: has 4 characters, more than its `limit` of 3"),
+        ("block", {"value": "\0"}, "value: contains a NUL character, which the server cannot store"),
         ("tool", {"source": "x = 1"}, "source: defines no function"),
         ("tool", {"source": "def f(): pass"}, "source: `f` has no docstring"),
-        ("tool", {"source": 'def memory():\n "x"'}, "source: defines `memory`, the name of a tool of the server's own"),
+        (
+            "tool",
+            {"source": 'def memory():\n "x"'},
+            "source: defines `memory`, the name of a built-in tool of the server",
+        ),
         ("tool", {"source": "async def f(): ..."}, "source: defines no function"),
         (
             "tool",
             {"source": 'def f():\n    "F."\n    def g():\n        "G."'},
-            "source: the server takes `g`, inside another function, for the tool",
+            "source: the server uses the nested function `g` as the tool",
         ),
         (
             "agent",
@@ -78,19 +96,19 @@ def test_every_reference_is_to_a_kind_that_there_is(kind: str) -> None:
                     {"type": "exit_loop", "tool_name": "a", "args": {}},
                 ]
             },
-            "tool_rules.1: says what an earlier rule says: the server keeps one",
+            "tool_rules.1: is the same as an earlier rule, and the server keeps only one",
         ),
-        ("tool", {"source": "def f(:"}, "source: is not Python in line 1 of the source: invalid syntax"),
+        ("tool", {"source": "def f(:"}, "source: is not valid Python in line 1 of the source: invalid syntax"),
         ("tool", {"source": "x", "source_type": "typescript"}, "json_schema: is required for a TypeScript tool"),
         (
             "mcp_server",
             {"type": "sse", "url": "https://a.example", "token": "t", "headers": {"authorization": "Bearer t"}},
-            "headers.authorization: is what `token` says already",
+            "headers.authorization: is already set by `token`",
         ),
     ],
 )
-def test_what_types_cannot_say(kind: str, values: dict[str, Any], message: str) -> None:
-    assert said(kind, **values) == [message]
+def test_check_reports_a_problem(kind: str, values: dict[str, Any], message: str) -> None:
+    assert problems(kind, **values) == [message]
 
 
 @pytest.mark.parametrize(
@@ -101,11 +119,11 @@ def test_what_types_cannot_say(kind: str, values: dict[str, Any], message: str) 
         ("tool", {"source": 'def f():\n    """F."""'}),
     ],
 )
-def test_what_is_fine(kind: str, values: dict[str, Any]) -> None:
-    assert said(kind, **values) == []
+def test_check_accepts_valid_values(kind: str, values: dict[str, Any]) -> None:
+    assert problems(kind, **values) == []
 
 
-def test_paths_into_answers() -> None:
+def test_path_get_reads_nested_values() -> None:
     body = {"a": {"b": 1}, "l": [{"id": "x"}, {"id": "y"}], "n": None}
     assert path_get(body, "a.b") == 1
     assert path_get(body, "l[].id") == ["x", "y"]
@@ -113,7 +131,7 @@ def test_paths_into_answers() -> None:
     assert path_get(body, "m[].id") == []
 
 
-def test_a_tool_that_changes_sends_all_that_an_upsert_would_reset() -> None:
+def test_an_update_of_a_tool_sends_what_the_upsert_would_reset() -> None:
     live = {
         "source_code": "old",
         "source_type": "python",
@@ -126,7 +144,7 @@ def test_a_tool_that_changes_sends_all_that_an_upsert_would_reset() -> None:
     assert "json_schema" not in kinds()["tool"].encode({"source_code": "new"}, live)
 
 
-def test_a_tool_of_another_name_takes_its_parameters_along() -> None:
+def test_a_renamed_tool_keeps_its_parameters() -> None:
     arguments = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     live = {
         "name": "f",
@@ -139,11 +157,11 @@ def test_a_tool_of_another_name_takes_its_parameters_along() -> None:
     assert "json_schema" not in kinds()["tool"].encode({"source_code": 'def f(n):\n    "Anew."'}, live)
 
 
-def test_a_tool_says_its_language_or_the_server_could_not_run_it() -> None:
+def test_a_tool_always_sends_its_language() -> None:
     assert kinds()["tool"].encode({"source_code": "x"}, None)["source_type"] == "python"
 
 
-def test_one_model_field_takes_the_others_along() -> None:
+def test_an_update_of_one_model_field_sends_the_others() -> None:
     live = {
         "model": "p/m",
         "llm_config": {"handle": "p/m", "context_window": 9, "max_tokens": 5, "parallel_tool_calls": False},
@@ -158,13 +176,13 @@ def test_one_model_field_takes_the_others_along() -> None:
     assert kinds()["agent"].encode({"system": "x"}, live) == {"system": "x"}
 
 
-def test_a_token_beside_headers_is_sent_as_one_of_them() -> None:
+def test_a_token_with_headers_is_sent_as_a_header() -> None:
     table, url = kinds()["mcp_server"], "https://a.example"
-    born = table.encode(
+    created = table.encode(
         {"mcp_server_type": "sse", "server_url": url, "auth_token": "t", "custom_headers": {"X": "1"}}, None
     )
-    assert born["config"]["custom_headers"] == {"X": "1", "Authorization": "Bearer t"}
-    live = {"mcp_server_type": "sse", "server_url": url, "auth_token": None, **born["config"]}
+    assert created["config"]["custom_headers"] == {"X": "1", "Authorization": "Bearer t"}
+    live = {"mcp_server_type": "sse", "server_url": url, "auth_token": None, **created["config"]}
     assert table.decode(live | {"auth_token": None})["auth_token"] == "t"
     rotated = table.encode({"auth_token": "new"}, live)["config"]
     assert rotated["custom_headers"] == {"X": "1", "Authorization": "Bearer new"}
@@ -177,7 +195,30 @@ def test_a_token_beside_headers_is_sent_as_one_of_them() -> None:
     assert (cleared["custom_headers"], cleared["auth_token"]) == ({}, "t")
 
 
-def test_a_trial_sends_a_token_as_it_will_be_sent() -> None:
-    asked = kinds()["mcp_server"].trial({"name": "n", "type": "sse", "url": "https://a.example", "token": "t"})
-    assert asked is not None
-    assert asked[1]["auth_token"] == "Bearer t"
+def test_a_preview_sends_the_token_with_its_prefix() -> None:
+    preview = kinds()["mcp_server"].preview
+    assert preview is not None
+    body = preview.body({"name": "n", "type": "sse", "url": "https://a.example", "token": "t"})
+    assert body["auth_token"] == "Bearer t"
+
+
+def test_a_block_that_agents_cannot_write_is_enforced() -> None:
+    block = kinds()["block"]
+    enforced = dict.fromkeys(("value", "label", "description"), "enforce")
+    assert block.policies({"read_only": True}, {}) == enforced
+    assert block.policies({}, {"value": "enforce"}) == enforced
+    assert block.policies({}, {"value": "seed"}) == {}
+    assert block.policies({}, {}) == {}
+
+
+def test_a_kind_answers_questions_about_its_relations() -> None:
+    agent, conversation = kinds()["agent"], kinds()["conversation"]
+    assert agent.discovered_parts() == {"memory": "memory_persona"}
+    assert agent.foreign("tool_rules", {"type": "requires_approval"})
+    assert not agent.foreign("tool_rules", {"type": "run_first"})
+    assert not agent.foreign("tags", "x")
+    owner = conversation.owner_line()
+    assert owner is not None
+    assert owner.name == "agent"
+    assert kinds()["tool"].line_of("source", "x = 1\ndef f(): ...") == 2
+    assert kinds()["archive"].item("passages", "a  b").name == "a b"

@@ -43,10 +43,15 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "everything"
 SECOND_MANIFEST = Path(__file__).with_name("everything.yaml")
 ENVIRONMENTS = "environments: {journey: {}}\n"
 
-LINES = [(kind, line) for kind, table in kinds().items() if table.cloud is not True for line in table.attrs().values()]
+LINES = [
+    (kind, line)
+    for kind, table in kinds().items()
+    if table.availability.cloud is not True
+    for line in table.attrs().values()
+]
 """All fields of all kinds that a self-hosted server has."""
 UNCHANGED: Mapping[str, str] = {
-    f"{kind}.{line.name}": "matters at birth alone, and is never compared" for kind, line in LINES if line.once
+    f"{kind}.{line.name}": "matters at birth alone, and is never compared" for kind, line in LINES if line.create_only
 }
 """Fields that cannot get another value, and why."""
 UNSHOWN: Mapping[str, str] = {
@@ -250,7 +255,7 @@ def test_example_uses_every_manifest_keyword() -> None:
 
 def test_every_server_list_is_counted_or_excluded_with_reason() -> None:
     counted = lists(api())
-    assert {table.path for kind, table in kinds().items() if table.cloud is not True} <= set(counted)
+    assert {table.path for kind, table in kinds().items() if table.availability.cloud is not True} <= set(counted)
     assert "/v1/folders/{}/files" in counted
     every = [path for verb, path in api().operations if verb == "GET"]
     assert [pattern for pattern in UNCOUNTED if not any(re.fullmatch(pattern, path) for path in every)] == []

@@ -26,6 +26,7 @@ from lettaform.errors import Guarded, Place, PlanError, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, Never
 from lettaform.kinds.tool import Tool
+from lettaform.kinds.traits import Owner, Parts
 from lettaform.model import AgentChange, Change, Desired, External, Live, Manifest, Plan, PlanOptions, Report
 from lettaform.values import Ref, Secret, canonical, fill
 from tests.live import versions
@@ -291,7 +292,11 @@ def _all_updatable(kind: str, which: int) -> Mapping[str, Any]:
     """All fields of a kind that an update can change, except those whose values depend on others."""
     excluded = ("name", "label", "description", "model", "source_type", "folders", "identities")
     attrs = kinds()[kind].attrs().values()
-    names = [attr.name for attr in attrs if not (attr.once or attr.fixed or attr.own or attr.attached())]
+    names = [
+        attr.name
+        for attr in attrs
+        if not (attr.create_only or attr.immutable or attr.related(Parts) or attr.attached())
+    ]
     return {
         name: VALUES[f"{kind}.{name}"][which] for name in names if f"{kind}.{name}" in VALUES and name not in excluded
     }
@@ -414,7 +419,7 @@ class Case:
     def at(self, stage: str) -> Mapping[str, Any]:
         """The object's values in a stage."""
         old, new = self.values
-        if stage == "created" or (self.line.fixed and stage != "replaced"):
+        if stage == "created" or (self.line.immutable and stage != "replaced"):
             return old
         if stage in ("cleared", "replaced") and self.is_clearable:
             return {**new, self.field: None}
@@ -428,7 +433,7 @@ class Case:
     @property
     def is_updatable(self) -> bool:
         """Whether an update can write the other value."""
-        return not (self.line.once or self.line.fixed)
+        return not (self.line.create_only or self.line.immutable)
 
     @property
     def is_clearable(self) -> bool:
@@ -510,7 +515,7 @@ def _with_names(kind: str, key: str, values: Mapping[str, Any], handles: Mapping
         return handles.get(value, value.replace("NAME", key)) if isinstance(value, str) else value
 
     values = filled(values)
-    return {**values, "name": Tool.named(values)} if kind == "tool" else values
+    return {**values, "name": Tool.naming.derive(values)} if kind == "tool" else values
 
 
 def manifest(cases: list[Case], stage: str) -> Manifest:
@@ -542,7 +547,7 @@ def manifest(cases: list[Case], stage: str) -> Manifest:
     declare(Address.of("agents", "fld_owner"), "agent", {**owner_values, "name": "fld_owner"})
     for case in cases:
         values = case.at(stage)
-        if case.line.fixed and case.kind == "agent":
+        if case.line.immutable and case.kind == "agent":
             values = {"blocks": [block("one")], **values}
             declare(case.address.part("memory", "human"), "block", {"label": "human", "value": "Ada."})
         policies = {"value": "enforce"} if case.kind == "block" else {}
@@ -761,14 +766,14 @@ def every(wanted: Callable[[Attr], bool] = lambda line: True) -> Any:
 
 def every_stage() -> Any:
     """Parametrize a test with the cases that can be updated, and each stage that writes to them."""
-    names = [name for name in NAMES if not _attr(name).fixed]
+    names = [name for name in NAMES if not _attr(name).immutable]
     pairs = [(name, stage) for stage in ("changed", "drifted", "cleared") for name in names]
     return pytest.mark.parametrize(("name", "stage"), pairs)
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_every_field_has_two_values(name: str) -> None:
-    if _attr(name).own:
+    if _attr(name).related(Parts):
         pytest.skip("its values are objects of their own: the cases `own.*`")
     if name in TESTED_ELSEWHERE:
         assert name not in VALUES
@@ -792,12 +797,13 @@ def test_created_object_is_not_planned_again(log: Log, name: str) -> None:
     assert observed.change.action == "create"
     line = case.table.attrs()["source" if name == "tool.name" else case.field]
     within = {"group": "manager_config", "mcp_server": "config"}.get(case.kind, line.write)
-    assert line.query or [body for body in observed.sent if line.write in body or within in body]
+    owner = line.related(Owner)
+    assert (owner and owner.in_query) or [body for body in observed.sent if line.write in body or within in body]
     log.assert_no_change("created, again", name)
     log.assert_no_change("created, third plan", name)
 
 
-@every(lambda line: not (line.once or line.fixed))
+@every(lambda line: not (line.create_only or line.immutable))
 def test_change_is_shown_alone_and_applied(log: Log, name: str) -> None:
     observed = log.observed["changed", name]
     assert (observed.problems, observed.errors) == ([], [])
@@ -807,12 +813,12 @@ def test_change_is_shown_alone_and_applied(log: Log, name: str) -> None:
     log.assert_no_change("changed, again", name)
 
 
-@every(lambda line: line.once)
+@every(lambda line: line.create_only)
 def test_create_only_field_is_never_compared(log: Log, name: str) -> None:
     log.assert_no_change("changed", name)
 
 
-@every(lambda line: not (line.once or line.fixed) and line.read is not None)
+@every(lambda line: not (line.create_only or line.immutable) and line.read is not None)
 def test_drift_is_shown_and_corrected(log: Log, name: str) -> None:
     if name in NO_DRIFT:
         pytest.skip(NO_DRIFT[name])
@@ -827,7 +833,7 @@ def test_drift_is_shown_and_corrected(log: Log, name: str) -> None:
     log.assert_no_change("drifted, again", name)
 
 
-@every(lambda line: not (line.once or line.fixed) and line.clear is not Never)
+@every(lambda line: not (line.create_only or line.immutable) and line.clear is not Never)
 def test_null_clears_field(log: Log, name: str) -> None:
     observed, case = log.observed["cleared", name], log.cases[name]
     assert (observed.problems, observed.errors) == ([], [])
@@ -837,7 +843,7 @@ def test_null_clears_field(log: Log, name: str) -> None:
     log.assert_no_change("cleared, again", name)
 
 
-@every(lambda line: line.fixed)
+@every(lambda line: line.immutable)
 def test_immutable_field_replaces_object_with_consent(log: Log, name: str) -> None:
     refused, observed, case = log.observed["without consent", name], log.observed["replaced", name], log.cases[name]
     if case.table.precious:
@@ -875,7 +881,7 @@ def test_only_shown_fields_are_written(log: Log, name: str, stage: str) -> None:
         if key in ("tags", "metadata") or (case.kind, key) in ALSO_WRITTEN or lines[key].name in observed.fields:
             continue
         line = lines[key]
-        assert line.group in groups or case.table.verb == "PUT", f"{key} is written and not shown"
+        assert line.group in groups or case.table.requests.verb == "PUT", f"{key} is written and not shown"
         if line.name not in MAY_CHANGE.get(_without_variant(name), ()) and line.read is not None:
             assert observed.before is not None
             assert _same(case.table, line, value, observed.before.values[line.name]), f"{key} is changed and not shown"

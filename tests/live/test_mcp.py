@@ -306,7 +306,7 @@ def test_changed_argument_updates_tools(stack: McpStack) -> None:
 def immutable_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `command` immutable as `type` is, because tests cannot serve at an address that the server accepts."""
     lines = kinds()["mcp_server"].attrs()
-    monkeypatch.setitem(lines, "args", replace(lines["args"], fixed=True))
+    monkeypatch.setitem(lines, "args", replace(lines["args"], immutable=True))
 
 
 @pytest.mark.usefixtures("immutable_command")

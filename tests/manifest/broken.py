@@ -455,22 +455,22 @@ CASES = (
     broken(
         "name that the server refuses",
         "stack: s\nagents:\n  a: {name: a/b}\n",
-        "3:13 name: 'a/b' is not a name that the server takes → letters, digits, space, `-`, `_`, `'`",
+        "3:13 name: the server does not accept the name 'a/b' → use letters, digits, spaces, `-`, `_` and `'`",
     ),
     broken(
         "key that is not a valid name",
         "stack: s\nagents:\n  a/b: {}\n",
-        "3:3 name: 'a/b' is not a name that the server takes → letters, digits, space, `-`, `_`, `'`",
+        "3:3 name: the server does not accept the name 'a/b' → use letters, digits, spaces, `-`, `_` and `'`",
     ),
     broken(
         "value over its limit",
         "stack: s\nblocks:\n  b: {value: hello, limit: 3}\n",
-        "3:14 value: has 5 characters, more than its limit of 3 → raise `limit` first",
+        "3:14 value: has 5 characters, more than its `limit` of 3 → raise `limit`, or shorten the text",
     ),
     broken(
         "provider_type",
         "stack: s\nagents:\n  a:\n    model_settings:\n      temperature: 1\n",
-        "4:5 model_settings: needs `provider_type` → openai, anthropic, google_ai, …",
+        "4:5 model_settings: `provider_type` is required → for example openai, anthropic or google_ai",
     ),
     # --- tools ---
     broken(
@@ -512,24 +512,24 @@ CASES = (
     broken(
         "source that is not Python",
         "stack: s\ntools:\n  t:\n    source: tools/t.py\n",
-        "4:13 source: tools/t.py:1: is not Python in line 1 of the source: invalid syntax",
+        "4:13 source: tools/t.py:1: is not valid Python in line 1 of the source: invalid syntax",
         files={"tools/t.py": "def f(:\n  pass\n"},
     ),
     broken(
         "source without a docstring",
         "stack: s\ntools:\n  t: {source: t.py}\n",
-        "3:15 source: t.py:4: `f` has no docstring → models learn from it what the tool does",
+        "3:15 source: t.py:4: `f` has no docstring → add one: it tells models what the tool does",
         files={"t.py": "import os\n\n\ndef f():\n    pass\n"},
     ),
     broken(
         "inline source without a function",
         "stack: s\ntools:\n  t:\n    source: |\n      x = 1\n      y = 2\n",
-        "4:13 source: defines no function → write one `def` with a docstring and type hints",
+        "4:13 source: defines no function → add a `def` with a docstring and type hints",
     ),
     broken(
         "a tool of the server's own",
         "stack: s\ntools: {t: {source: t.py}}\n",
-        ("2:21 source: t.py:1: defines `web_search`, the name of a tool of the server's own → rename the function"),
+        ("2:21 source: t.py:1: defines `web_search`, the name of a built-in tool of the server → rename the function"),
         files={"t.py": 'def web_search(text: str) -> str:\n    """Shout."""\n    return text\n'},
     ),
     broken(

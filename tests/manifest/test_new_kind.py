@@ -20,13 +20,14 @@ from tests.manifest.test_broken import line
 SHELF = """
 from typing import Any
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.traits import Parts
 
 
 class Shelf(Kind, section="shelves", path="/v1/shelves/", name="title"):
     title: str = attr("What it is called.")
     owner: str = attr("Who looks after it.", to="agent")
     blocks: list[str] = attr("What stands on it.", to="block")
-    parts: dict[str, Any] = attr("Shelves of its own.", own="shelf", write=None)
+    parts: dict[str, Any] = attr("Shelves of its own.", relation=Parts("shelf"), write=None)
     key: str = attr("What opens it.", secret=True)
     weight: float = attr("In kilograms.", clear=None)
 """

@@ -173,7 +173,7 @@ def test_a_prompt_that_was_not_compiled_again_is_not_forgotten() -> None:
     has = replace(has, state=replace(has.state, pending=frozenset({at("agents.a")})))
     made = plan(manifest(wanted("agents.a")), has)
     assert short(made) == [("update", "agents.a", [])]
-    assert "before its prompt was compiled again" in made.changes[0].reason
+    assert "before its prompt was recompiled" in made.changes[0].reason
     assert keys(made) == ["call agents.a!recompile", "save_state state"]
 
 

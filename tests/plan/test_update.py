@@ -38,7 +38,7 @@ def test_what_is_as_declared_is_not_in_the_diff() -> None:
             {},
             {"pending": frozenset({at("agents.ann")})},
             "update",
-            "interrupted before its prompt was compiled again",
+            "interrupted before its prompt was recompiled",
             id="a call is pending",
         ),
     ],

@@ -44,7 +44,9 @@ def manifest(
     objects = [_desired("blocks", "block", name, {"label": name, **each}) for name, each in (blocks or {}).items()]
     for name, about in (tools or {}).items():
         source = SOURCE.format(name=name, about=about)
-        objects.append(_desired("tools", "tool", name, {"source": source, "name": Tool.named({"source": source})}))
+        objects.append(
+            _desired("tools", "tool", name, {"source": source, "name": Tool.naming.derive({"source": source})})
+        )
     for name, each in (agents or {}).items():
         values: dict[str, Any] = {"name": name, "model": "openai-proxy/echo", **each}
         for key, text in values.pop("memory", {}).items():

@@ -33,9 +33,10 @@ class V1(V1Reads):
         return await self._sender.send(step, answer)
 
     async def export(self, live: Live) -> Any:
-        home = kinds()[live.kind].home()
+        home = kinds()[live.kind].owner_line()
         agent = f"/v1/agents/{live.values[home.name] if home else live.id}"
-        asked = {kinds()[live.kind].filed or "": live.id} if home else {}
+        file = kinds()[live.kind].agent_file
+        asked = {file.parameter: live.id} if file and file.parameter else {}
         async with self._one_export:
             try:
                 # 0.16.8 answers 500 to most of those who ask at the same time, whoever they are

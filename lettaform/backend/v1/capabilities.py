@@ -17,11 +17,11 @@ def capabilities() -> Capabilities:
     """What the v1 API can do, as the kinds say it."""
     every = kinds().items()
     return Capabilities(
-        claims=frozenset(name for name, kind in every if kind.mark != "record"),
+        claims=frozenset(name for name, kind in every if kind.mark != "state"),
         marks=frozenset(name for name, kind in every if kind.roomy()),
         searchable=frozenset(name for name, kind in every if kind.tagged()),
         listed=frozenset(name for name, kind in every if kind.listed_whole()),
-        nested=frozenset(name for name, kind in every if kind.below),
+        nested=frozenset(name for name, kind in every if kind.requests.below),
         calls={name: kind.call for name, kind in every if kind.call},
     )
 
@@ -53,21 +53,21 @@ def is_cloud(url: str) -> bool:
 
 def is_elsewhere(kind: type[Kind], url: str) -> bool:
     """Whether Letta Cloud alone has a kind, and this is not it; or has it no more, and this is it."""
-    return kind.cloud is not None and kind.cloud != is_cloud(url)
+    return kind.availability.cloud is not None and kind.availability.cloud != is_cloud(url)
 
 
 def _lacks(desired: Desired, url: str, version: str) -> Iterator[Problem]:
     kind, cloud = kinds()[desired.kind], is_cloud(url)
     if is_elsewhere(kind, url):
-        where = "Letta Cloud alone has them" if kind.cloud else "Letta Cloud has them no more"
+        where = "Letta Cloud alone has them" if kind.availability.cloud else "Letta Cloud has them no more"
         yield _problem(desired, url, version, where)
-    elif kind.since and _older(version, kind.since) and not cloud:
-        yield _problem(desired, url, version, f"since {kind.since}")
+    elif kind.availability.since and _older(version, kind.availability.since) and not cloud:
+        yield _problem(desired, url, version, f"since {kind.availability.since}")
     for name in desired.values:
-        line = kind.attrs()[name]
-        if line.since and _older(version, line.since) and not cloud:
+        since = kind.availability.fields.get(name)
+        if since and _older(version, since) and not cloud:
             message = f"{desired.address}: {_who(url, version)} has no `{name}`"
-            yield Problem(message, desired.place_of(name), f"since {line.since}", str(desired.address), name)
+            yield Problem(message, desired.place_of(name), f"since {since}", str(desired.address), name)
 
 
 def _problem(desired: Desired, url: str, version: str, hint: str) -> Problem:

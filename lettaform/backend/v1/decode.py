@@ -7,6 +7,7 @@ from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, path_get
+from lettaform.kinds.traits import Companions, Contents, ListedAt
 from lettaform.model import Live
 from lettaform.ownership import marks
 from lettaform.values import UNREAD
@@ -37,7 +38,7 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
 
 def _aside(line: Attr) -> bool:
     """Whether the answer never holds the field: it has a list of its own."""
-    return bool(line.listed or line.holds)
+    return isinstance(line.relation, ListedAt | Contents)
 
 
 def _value(line: Attr, body: Mapping[str, Any], included: Collection[str] | None) -> Any:
@@ -56,8 +57,8 @@ def _discovered(
     table: type[Kind], body: Mapping[str, Any], included: Collection[str] | None
 ) -> Mapping[str, tuple[str, ...]]:
     found = {}
-    for kind, path in table.brings.items():
-        creator = next((line for line in table.attrs().values() if kind in (line.along or ())), None)
+    for kind, path in table.discovers.items():
+        creator = next((line for line in table.attrs().values() if kind in _companions(line)), None)
         if not path.startswith("/") and (creator is None or _asked(creator, included)):
             found[kind] = tuple(_ids(path_get(body, path)))
     return found
@@ -66,3 +67,9 @@ def _discovered(
 def _ids(value: Any) -> list[str]:
     every = value if isinstance(value, list) else [value] if value else []
     return [each["id"] if isinstance(each, Mapping) else each for each in every]
+
+
+def _companions(line: Attr) -> Collection[str]:
+    """The kinds that the server creates along with an object where the field is set."""
+    companions = line.related(Companions)
+    return companions.kinds if companions else ()

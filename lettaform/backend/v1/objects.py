@@ -16,7 +16,7 @@ from lettaform.model import Live
 async def whole(client: Client, kind: str, id: str) -> dict[str, Any]:
     """One object with all its relations. NotFound if there is none."""
     table = kinds()[kind]
-    relations = table.relations(table.attrs())
+    relations = table.included(table.attrs())
     return await client.object("GET", f"{table.path}{id}", params={"include": relations} if relations else {})
 
 
@@ -48,7 +48,7 @@ async def one(client: Client, kind: str, id: str) -> tuple[Live, tuple[Live, ...
 
 async def discovered(client: Client, creator: str, id: str, kind: str) -> list[dict[str, Any]]:
     """What an object, of the kind `creator`, has of another kind: bodies, or maps of an `id` alone."""
-    path = kinds()[creator].brings[kind]
+    path = kinds()[creator].discovers[kind]
     if path.startswith("/"):
         return await client.items(f"{kinds()[creator].path}{id}{path}")
     found = path_get(kinds()[creator].decode(await whole(client, creator, id)), path)

@@ -10,6 +10,7 @@ from lettaform.backend.v1.concurrency import together
 from lettaform.errors import NotFound, Problem, ServerError, Unavailable, Unsupported, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
+from lettaform.kinds.traits import SourceFile
 from lettaform.model import Desired, Observed
 from lettaform.values import fill, refs, secrets
 
@@ -24,7 +25,7 @@ async def check(client: Client, wanted: Sequence[tuple[Desired, frozenset[str]]]
     ]
     paths = sorted({line.offered for _, line in asked if line.offered})
     offers = dict(zip(paths, await together(_offer(client, path) for path in paths), strict=True))
-    tried = await together(_try(client, desired, line) for desired, line in asked if line.tried)
+    tried = await together(_try(client, desired, line) for desired, line in asked if line.related(SourceFile))
     known = [_handle(desired, line, offers[line.offered]) for desired, line in asked if line.offered]
     told = await together(_reach(client, desired, observed) for desired, _ in wanted)
     reached = [(desired, each) for (desired, _), each in zip(wanted, told, strict=True)]
@@ -44,14 +45,14 @@ async def _reach(client: Client, desired: Desired, observed: Observed) -> list[s
             values[name] = {key: value for key, value in both.items() if value is not None}
     if desired.external or any(True for _ in refs(values)):
         return None
-    trial = kinds()[desired.kind].trial(fill(values, str))
-    if trial is None:
+    preview = kinds()[desired.kind].preview
+    if preview is None:
         return None
     address, place = str(desired.address), desired.place
     for secret in secrets(values):
         client.hide(secret.value)
     try:
-        answer = await client.send("POST", trial[0], body=trial[1])
+        answer = await client.send("POST", preview.path, body=preview.body(fill(values, str)))
     except (NotFound, Unsupported):
         return None  # such a server says so when the object is created
     except ServerError as error:
@@ -59,8 +60,8 @@ async def _reach(client: Client, desired: Desired, observed: Observed) -> list[s
             raise
         words = error.words or "it does not answer"
         return Problem(f"{address}: the server cannot reach it: {words}", place, None, address)
-    offered = client.as_object(answer, "POST", trial[0], ())
-    tools = [client.as_object(each, "POST", trial[0], ("name",)) for each in offered.get("tools") or ()]
+    offered = client.as_object(answer, "POST", preview.path, ())
+    tools = [client.as_object(each, "POST", preview.path, ("name",)) for each in offered.get("tools") or ()]
     return [str(each["name"]) for each in tools]
 
 
@@ -124,11 +125,12 @@ def _handle(desired: Desired, line: Attr, handles: list[str]) -> Problem | None:
 
 async def _try(client: Client, desired: Desired, line: Attr) -> Problem | None:
     values: dict[str, Any] = dict(desired.values)
+    source = line.related(SourceFile)
     given = values.get("json_schema") or values.get("args_json_schema")
-    if given or values.get("source_type") == "typescript":
+    if source is None or given or values.get("source_type") == "typescript":
         return None
     try:
-        schema = await client.send("POST", line.tried or "", body={"code": values[line.name]}, repeatable=True)
+        schema = await client.send("POST", source.schema_path, body={"code": values[line.name]}, repeatable=True)
     except Unavailable:
         raise
     except ServerError as error:

@@ -19,6 +19,7 @@ from lettaform.backend.v1.probe import check
 from lettaform.errors import NotFound, Problem, ServerError, Unsupported
 from lettaform.kinds import dependent_kinds, kinds
 from lettaform.kinds.base import Attr, Kind
+from lettaform.kinds.traits import BlocksDelete, Companions, Contents, ListedAt
 from lettaform.model import Dependents, Desired, External, Listing, Live, Manifest, Observed
 from lettaform.ownership import marks
 from lettaform.values import Item
@@ -54,7 +55,7 @@ class V1Reads:
     # --- lists
 
     async def listing(self, stack: str, fields: Fields) -> Listing:
-        names = [name for name in fields if not kinds()[name].below]
+        names = [name for name in fields if not kinds()[name].requests.below]
         answers = await asyncio.gather(*(self._list(stack, n, fields[n]) for n in names), return_exceptions=True)
         bodies: dict[str, list[Any]] = {name: [] for name in fields}
         refused: dict[str, str] = {}
@@ -67,7 +68,7 @@ class V1Reads:
                 bodies[name] = answer
         pages, bodies["block"] = state.split(bodies.get("block", ()))
         objects = {
-            name: tuple(self._decoded(name, body, kinds()[name].relations(fields[name])) for body in bodies[name])
+            name: tuple(self._decoded(name, body, kinds()[name].included(fields[name])) for body in bodies[name])
             for name in fields
             if name not in refused
         }
@@ -77,9 +78,9 @@ class V1Reads:
 
     def _list(self, stack: str, name: str, fields: Collection[str]) -> Awaitable[list[Any]]:
         kind = kinds()[name]
-        relations = kind.relations(fields)
+        relations = kind.included(fields)
         include = {"include": relations} if relations else {}
-        return self.client.pages(kind.path, **_search(kind, stack), **include, **kind.listing)
+        return self.client.pages(kind.path, **_search(kind, stack), **include, **kind.requests.parameters)
 
     def _decoded(self, kind: str, body: Mapping[str, Any], included: Collection[str] | None = None) -> Live:
         return self._hidden(decode(kind, body, included))
@@ -129,9 +130,9 @@ class V1Reads:
         if external.id:
             body = await body_of(self.client, desired.kind, external.id)
             return [self._decoded(desired.kind, body)] if body else []
-        relations = kind.relations(())
+        relations = kind.included(())
         include = {"include": relations} if relations else {}
-        found = await self.client.pages(kind.path, **_candidates(kind, external), **include, **kind.listing)
+        found = await self.client.pages(kind.path, **_candidates(kind, external), **include, **kind.requests.parameters)
         return [self._decoded(desired.kind, body, relations) for body in found]
 
     # --- what answers do not hold
@@ -142,19 +143,19 @@ class V1Reads:
         )
 
     async def _contents(self, live: Live, line: Attr, keys: Collection[str] = ()) -> list[Any]:
-        if line.holds:
-            return list(await HOLDS[line.holds].read(self.client, live, line.name, keys))
-        return [body["id"] for body in await self.client.pages(line.listed or "", agent_id=live.id)]
+        if contents := line.related(Contents):
+            return list(await HOLDS[contents.what].read(self.client, live, line.name, keys))
+        return [body["id"] for body in await self.client.pages(_list_of(line), agent_id=live.id)]
 
     async def held(self, live: Live) -> Mapping[str, list[Item]]:
-        lines = [line for line in kinds()[live.kind].attrs().values() if line.holds]
+        lines = [line for line in kinds()[live.kind].attrs().values() if line.related(Contents)]
         return {line.name: await self._contents(live, line) for line in lines}
 
     async def nested(self, kind: str, owner: str) -> list[Live]:
         table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
         while True:
             try:
-                page = await self.client.get(f"{table.path}{owner}/{table.below}", limit=100, **after)
+                page = await self.client.get(f"{table.path}{owner}/{table.requests.below}", limit=100, **after)
             except NotFound:
                 return found
             bodies = next(each for each in page.values() if isinstance(each, list))
@@ -164,11 +165,11 @@ class V1Reads:
             after = {"after": bodies[-1]["id"]}
 
     async def offered(self, live: Live, kind: str) -> list[Live]:
-        path = kinds()[live.kind].brings[kind]
+        path = kinds()[live.kind].discovers[kind]
         return [decode(kind, body) for body in await self.client.items(f"{kinds()[live.kind].path}{live.id}{path}")]
 
     async def copies(self, live: Live) -> list[Live]:
-        if "block" not in kinds()[live.kind].brings:
+        if "block" not in kinds()[live.kind].discovers:
             return []
         ids = (await self.one(live.kind, live.id))[0].discovered["block"]
         return list((await self.fetch([("block", id) for id in ids])).objects.get("block", ()))
@@ -213,12 +214,14 @@ class V1Reads:
 
     async def _companions(self, lives: Sequence[Live]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         """By id: what the server created along with these objects, by kind."""
-        asked = [live for live in lives if live.kind in kinds()[live.kind].brings]
+        asked = [live for live in lives if live.kind in kinds()[live.kind].discovers]
 
         def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
             table = kinds()[kind]
-            include = [line.include for line in table.attrs().values() if line.along and line.include]
-            return self.client.pages(table.path, tags=marks.stack_tag(stack), include=include, **table.listing)
+            include = [line.include for line in table.attrs().values() if line.related(Companions) and line.include]
+            return self.client.pages(
+                table.path, tags=marks.stack_tag(stack), include=include, **table.requests.parameters
+            )
 
         stacks = [(kind, stack) for kind, stack in {(live.kind, live.stack) for live in asked} if stack]
         lists = await together(listed(*each) for each in stacks)
@@ -239,7 +242,7 @@ class V1Reads:
         for kind, line in dependent_kinds(live.kind).items():
             if able.is_elsewhere(kinds()[kind], self.url):
                 continue
-            if kinds()[kind].below:
+            if kinds()[kind].requests.below:
                 found += await self.nested(kind, live.id)
             else:
                 found += await self._everything(kind, **{line.write or "": live.id})
@@ -261,7 +264,10 @@ class V1Reads:
         if able.is_elsewhere(table, self.url):
             return []
         with suppress(NotFound, Unsupported):
-            return [decode(kind, body) for body in await self.client.pages(table.path, **params, **table.listing)]
+            return [
+                decode(kind, body)
+                for body in await self.client.pages(table.path, **params, **table.requests.parameters)
+            ]
         return []
 
     async def probe(self, wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed) -> list[Problem]:
@@ -270,17 +276,17 @@ class V1Reads:
 
 def _search(kind: type[Kind], stack: str) -> dict[str, Any]:
     """The parameters with which a list shows what claims to be of a stack; none if it shows everything."""
-    if kind.searched:
-        return {kind.searched: marks.opening(stack)}
+    if kind.requests.search:
+        return {kind.requests.search: marks.opening(stack)}
     # all tools: 0.16.8 writes all its built-in tools again before it answers a list without them
-    return {"tags": marks.stack_tag(stack)} if kind.tagged() and kind.verb == "POST" else {}
+    return {"tags": marks.stack_tag(stack)} if kind.tagged() and kind.requests.verb == "POST" else {}
 
 
 def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:
     """The parameters with which a list shows what an external object may be, and as little else as the server can."""
     claimed = external.stack and external.address
-    if kind.searched:  # a part of the text: more than it may be found
-        return {kind.searched: marks.opening(external.stack or "") if claimed else external.name}
+    if kind.requests.search:  # a part of the text: more than it may be found
+        return {kind.requests.search: marks.opening(external.stack or "") if claimed else external.name}
     if external.stack and external.address:
         return {"tags": marks.tags(external.stack, external.address), "match_all_tags": True}
     return {kind.name_field: external.name}
@@ -288,4 +294,11 @@ def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:
 
 def _blocking(of: Collection[str]) -> Iterator[tuple[str, Attr]]:
     for kind, table in kinds().items():
-        yield from ((kind, line) for line in table.attrs().values() if line.binds and line.to in of)
+        yield from ((kind, line) for line in table.attrs().values() if line.related(BlocksDelete) and line.to in of)
+
+
+def _list_of(line: Attr) -> str:
+    """The path of the list that holds what answers leave out."""
+    listed = line.related(ListedAt)
+    assert listed is not None
+    return listed.path

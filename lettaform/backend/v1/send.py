@@ -15,6 +15,7 @@ from lettaform.backend.v1.state import delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
+from lettaform.kinds.traits import Contents, Owner, Parts
 from lettaform.model import (
     Answer,
     Attach,
@@ -73,13 +74,13 @@ class Sender:
         body = _wire(kind, fields)
         self._mark(kind, step, body, answer, {})
         for name, line in kind.attrs().items():
-            if line.own and step.parts and line.write:
-                body[line.write] = [self._part(step, name, line.own, key, answer) for key in step.parts]
+            if (own := line.related(Parts)) and step.parts and line.write:
+                body[line.write] = [self._part(step, name, own.kind, key, answer) for key in step.parts]
         body = kind.encode(body, None)
         # a PUT by name can be sent again; a POST cannot
-        if kind.verb == "PUT":
+        if kind.requests.verb == "PUT":
             made = await self.client.send("PUT", kind.path, body=body)
-        elif kind.below:
+        elif kind.requests.below:
             made = await self._post_below(kind, body, fields["agent"])
         else:
             made = await self._post(step, kind, body)
@@ -113,12 +114,12 @@ class Sender:
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST an object. If the answer is lost, it is looked for by its mark before anything is sent again."""
-        asked = {line.write for line in kind.attrs().values() if line.query}
+        asked = {line.write for line in kind.attrs().values() if (owner := line.related(Owner)) and owner.in_query}
         query = {key: value for key, value in body.items() if key in asked}
         body = {key: value for key, value in body.items() if key not in asked}
-        params: dict[str, Any] = dict(kind.listing)
-        params |= {kind.searched: marks.opening(self.stack)} if kind.searched else {}
-        if relations := kind.relations(kind.attrs()):
+        params: dict[str, Any] = dict(kind.requests.parameters)
+        params |= {kind.requests.search: marks.opening(self.stack)} if kind.requests.search else {}
+        if relations := kind.included(kind.attrs()):
             params["include"] = relations
         if kind.tagged():
             params |= {"tags": marks.tags(self.stack, step.address), "match_all_tags": True}
@@ -128,13 +129,13 @@ class Sender:
         def mine(found: Mapping[str, Any]) -> bool:
             live = decode(step.kind, found)
             claims = live.stack == self.stack and live.address == step.address
-            return claims or (kind.mark == "record" and live.name == name)
+            return claims or (kind.mark == "state" and live.name == name)
 
         return await self._make(kind.path, body, params, mine, query)
 
     async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
         """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
-        made = await self.client.object("POST", f"{kind.path}{above}/{kind.below}", body=body)
+        made = await self.client.object("POST", f"{kind.path}{above}/{kind.requests.below}", body=body)
         return {**made, "agent_id": above}
 
     async def _make(
@@ -172,7 +173,7 @@ class Sender:
     async def _discover(self, step: Discover, answer: Callable[[Ref], Any]) -> Answer:
         """Find what was created along with another object, and then update it as any other."""
         name, by = step.name, step.source
-        bringer = next(kind for kind, table in kinds().items() if step.kind in table.brings)
+        bringer = next(kind for kind, table in kinds().items() if step.kind in table.discovers)
         found = await discovered(self.client, bringer, fill(by, answer), step.kind)
         names = [decode(step.kind, body).name for body in found]
         mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
@@ -195,17 +196,17 @@ class Sender:
     async def _update(self, step: Update, answer: Callable[[Ref], Any]) -> Answer:
         """Read again, lay the change over it, write: what others put there meanwhile is kept."""
         kind = kinds()[step.kind]
-        include = {"include": relations} if (relations := kind.relations(kind.attrs())) else {}
+        include = {"include": relations} if (relations := kind.included(kind.attrs())) else {}
         now = await whole(self.client, step.kind, step.id)
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
         overtaken = step.kind == "block"
-        if kind.verb == "PUT" and step.forget:
+        if kind.requests.verb == "PUT" and step.forget:
             # an upsert keeps tags where it is told none, and PATCH resets what it is not told (0.16.8)
             body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
             made = await self.client.send("PATCH", f"{kind.path}{step.id}", body=body, within=within)
-        elif kind.verb == "PUT" and not self._renames(kind, step, now):
+        elif kind.requests.verb == "PUT" and not self._renames(kind, step, now):
             made = await self.client.send("PUT", kind.path, body=body, within=within)
         else:
             path = f"{kind.path}{step.id}"
@@ -251,7 +252,7 @@ class Sender:
 
     @staticmethod
     def _renames(kind: type[Kind], step: Update, now: Mapping[str, Any]) -> bool:
-        return kind.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
+        return kind.requests.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
 
     @staticmethod
     def _ignored(
@@ -296,7 +297,9 @@ class Sender:
         return Answer(id)
 
     async def _held(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
-        hold = HOLDS[kinds()[step.kind].attrs()[field].holds or ""]
+        contents = kinds()[step.kind].attrs()[field].related(Contents)
+        assert contents is not None
+        hold = HOLDS[contents.what]
         live = Live(step.kind, step.id or answer(Ref(step.address)), "", {})
         if isinstance(step, Attach):
             await hold.put(self.client, live, field, item)

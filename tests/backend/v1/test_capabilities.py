@@ -8,6 +8,7 @@ from lettaform.address import Address
 from lettaform.backend.v1.capabilities import capabilities, is_cloud, is_elsewhere, require
 from lettaform.errors import Place, Unsupported
 from lettaform.kinds import kinds
+from lettaform.kinds.traits import Availability
 from lettaform.model import Desired, Manifest
 
 CLOUD, OWN = "https://api.letta.com", "http://localhost:8283"
@@ -135,7 +136,7 @@ def test_kinds_that_a_server_lacks(manifest: Manifest, url: str, message: str, h
 
 
 def test_a_kind_and_a_field_that_an_older_release_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds()["conversation"], "since", "0.16.9")
+    monkeypatch.setattr(kinds()["conversation"], "availability", Availability(since="0.16.9"))
     with pytest.raises(Unsupported) as refused:
         require(wants("conversations.c", "conversation"), OWN, "0.16.8", {})
     assert [problem.hint for problem in refused.value.problems] == ["since 0.16.9"]

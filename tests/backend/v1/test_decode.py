@@ -9,6 +9,7 @@ import pytest
 from lettaform.address import Address
 from lettaform.backend.v1.decode import decode
 from lettaform.kinds import kinds
+from lettaform.kinds.traits import Contents, ListedAt
 from lettaform.model import Mark
 from lettaform.values import UNREAD
 
@@ -53,7 +54,7 @@ def test_without_a_list_of_relations_all_of_them_were_asked_for() -> None:
 
 @pytest.mark.parametrize(("kind", "field"), [("agent", "archive"), ("archive", "passages"), ("folder", "files")])
 def test_a_field_that_no_answer_holds_is_unread(kind: str, field: str) -> None:
-    aside = {name for name, line in kinds()[kind].attrs().items() if line.listed or line.holds}
+    aside = {name for name, line in kinds()[kind].attrs().items() if isinstance(line.relation, ListedAt | Contents)}
     assert aside == {field}
     assert unread(decode(kind, {"id": "1", field: ["from somewhere else"]}).values) == {field}
 

@@ -1,0 +1,233 @@
+"""Small values that carry what is particular about one field (a Relation) or one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from lettaform.values import Item
+
+if TYPE_CHECKING:
+    from lettaform.kinds.base import Policy
+
+# of a line: `relation`
+
+
+class Relation:
+    """What a field says about other objects, other fields or files. The set of its subclasses is closed."""
+
+
+@dataclass(frozen=True)
+class Parts(Relation):
+    """The value is a map of objects that are created inline and belong to this object alone.
+
+    kind        the kind of the parts
+    discovered  the key of the part that the server creates when it creates the whole object by itself
+    """
+
+    kind: str
+    discovered: str | None = None
+
+
+@dataclass(frozen=True)
+class Contents(Relation):
+    """The value is a list of contents that have no identity: they are compared by digest, added and removed.
+
+    what  `passages` or `files`: how they are read and written
+    item  turns a declared or live value into an Item; equal items have equal keys. None: values are file patterns.
+    """
+
+    what: Literal["passages", "files"]
+    item: Callable[[Any], Item] | None = None
+
+
+@dataclass(frozen=True)
+class Companions(Relation):
+    """The server creates other objects together with this one where the field is set.
+
+    kinds  kind of a companion to the fields that the value may set on it; none listed: all that can be updated
+    """
+
+    kinds: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class DiscoveredBy(Relation):
+    """The object is not created by lettaform: the object that the field refers to creates and deletes it."""
+
+
+@dataclass(frozen=True)
+class Owner(Relation):
+    """The object lives below the object that the field refers to, and is deleted together with it.
+
+    in_query  the reference is a query parameter of the creating request, not a property of its body
+    """
+
+    in_query: bool = False
+
+
+@dataclass(frozen=True)
+class BlocksDelete(Relation):
+    """The object that the field refers to cannot be deleted while this one exists."""
+
+
+@dataclass(frozen=True)
+class LabelsOf(Relation):
+    """The values are labels of blocks that are attached to the agent to which another field refers."""
+
+    field: str
+
+
+@dataclass(frozen=True)
+class ListedAt(Relation):
+    """Answers leave out what is attached. The list at `path`, filtered by `agent_id`, has it."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class AddsTo(Relation):
+    """While the field is not empty, the server adds these names to other fields."""
+
+    fields: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class AddedByServer(Relation):
+    """The server adds items to the list by itself; `foreign` recognises them."""
+
+    foreign: Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class PolicyFor(Relation):
+    """The policy of this field also decides the policies of other fields.
+
+    fields  those whose policies follow
+    decide  the object's values and the declared policies to the policy of all; None: the defaults hold
+    """
+
+    fields: tuple[str, ...]
+    decide: Callable[[Mapping[str, Any], Mapping[str, Policy]], Policy | None]
+
+
+@dataclass(frozen=True)
+class SourceFile(Relation):
+    """The value may be the path of a source file, whose text is sent.
+
+    endings      endings of such paths, with the values that each implies for other fields
+    schema_path  the path that derives a tool's schema from the text without creating anything
+    line_of      the line of a text that its problems are about, from 1
+    """
+
+    endings: Mapping[str, Mapping[str, Any]]
+    schema_path: str
+    line_of: Callable[[str], int]
+
+
+# of a kind
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Which servers have a kind and its fields.
+
+    cloud   True: Letta Cloud only · False: self-hosted servers only · None: both
+    since   the first self-hosted release with the kind
+    fields  field to the first self-hosted release with it, where that is later
+    """
+
+    cloud: bool | None = None
+    since: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def release(self, field: str) -> str | None:
+        """The first self-hosted release that has a field; None: every supported release."""
+        return self.fields.get(field) or self.since
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What is particular about the requests for a kind.
+
+    verb        PUT: one upsert by name creates and updates
+    include     `include` values that every answer needs, or it leaves relations empty
+    parameters  query parameters without which lists leave objects out
+    search      the query parameter that finds a part of the text that holds the mark
+    below       the sub-path of an agent under which it lives; its id is then its way from `path`
+    """
+
+    verb: Literal["POST", "PUT"] = "POST"
+    include: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    search: str | None = None
+    below: str = ""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How objects of a kind get their names.
+
+    fields    the fields from which the name is derived; empty: the manifest sets the name
+    derive    values of those fields to the name, or None
+    built_in  names of objects that every server has: they can be used without a declaration, and not replaced
+    """
+
+    fields: tuple[str, ...] = ()
+    derive: Callable[[Mapping[str, Any]], str | None] = lambda values: None
+    built_in: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is particular about objects of a kind as parts of another object.
+
+    short        the field that a bare text sets, where a map could stand
+    lost_inline  fields that are lost, or cannot be remembered, where the part is created inline
+    """
+
+    short: str | None = None
+    lost_inline: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A request that has to follow a change, or the change has no effect.
+
+    name       the last segment of its path
+    verb       its HTTP verb
+    answer     the type of the answer to a successful call
+    done       what it did, for messages
+    on_create  whether a creation needs it, too
+    since      the first self-hosted release that has it
+    """
+
+    name: str
+    verb: Literal["POST", "PATCH"]
+    answer: type
+    done: str
+    on_create: bool = False
+    since: str | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A request that creates nothing and answers what an object would discover.
+
+    path  of the request
+    body  the object's values, in the manifest's words, to the body
+    """
+
+    path: str
+    body: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class AgentFile:
+    """An agent file can hold the object.
+
+    parameter  the query parameter that names it in the export of its agent; None: it is the agent
+    """
+
+    parameter: str | None = None
