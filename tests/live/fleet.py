@@ -176,17 +176,26 @@ class RequestLog:
 
     def __init__(self, monkeypatch: Any) -> None:
         self.sent: list[tuple[str, str, Any]] = []
+        self.locks: set[str] = set()
         once = Client._once
 
         async def record(client: Client, ask: Any) -> Any:
             self.sent.append((ask.method, ask.path, ask.body))
-            return await once(client, ask)
+            answer = await once(client, ask)
+            if ask.method == "POST" and "lettaform:lock:" in str(ask.body):
+                self.locks |= {ask.path, f"{ask.path}{answer['id']}"}
+            return answer
 
         monkeypatch.setattr(Client, "_once", record)
 
     def writes(self) -> list[tuple[str, str, Any]]:
-        """Requests that write: no GET, and no POST that only reads."""
-        return [sent for sent in self.sent if sent[0] != "GET" and not sent[1].endswith(READ_ONLY_POSTS)]
+        """Requests that write objects: no GET, no POST that only reads, and not those of the lock."""
+        writes = [sent for sent in self.sent if sent[0] != "GET" and not sent[1].endswith(READ_ONLY_POSTS)]
+        return [sent for sent in writes if not self._locks(sent)]
+
+    def _locks(self, sent: tuple[str, str, Any]) -> bool:
+        _, path, body = sent
+        return path in self.locks and (body is None or "lettaform:lock:" in str(body) or "beat" in str(body))
 
 
 READ_ONLY_POSTS = ("generate-schema", "passages/search")
