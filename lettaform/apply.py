@@ -111,7 +111,7 @@ class _Walk:
         stopped = self.stop.reason if self.stop.reason not in (None, INTERRUPTED, FAULT) else None
         if stopped is None and step.state is None and any(each.status != "done" for each in self.outcomes.values()):
             stopped = "something of the stack is left"
-        now = step.state and after(step.state, self.plan.state, self.outcomes.values())
+        now = step.state and after(step.state, self.plan.state, self.outcomes.values(), step.created)
         outcome = await self.outcome(replace(step, state=now), stopped)
         self.end(replace(outcome, step=step))
 

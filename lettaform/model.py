@@ -175,6 +175,7 @@ class Capabilities:
     listed        kinds of which one list shows all objects, whoever owns them
     nested        kinds that are listed below their owner, one request each
     calls         kind to what must be called after its objects change
+    recompiles    kinds whose changes make the server, or such a call, compile prompts again
     inline_parts  whether own blocks are created in the request that creates their agent
     attach_parts  whether an own block that is created by itself must be attached; otherwise it is created in place
     """
@@ -185,6 +186,7 @@ class Capabilities:
     listed: frozenset[str] = frozenset()
     nested: frozenset[str] = frozenset()
     calls: Mapping[str, FollowUp] = field(default_factory=dict)
+    recompiles: frozenset[str] = frozenset()
     inline_parts: bool = True
     attach_parts: bool = True
 
@@ -374,6 +376,7 @@ class Create(_Step):
     fields  what to write, in the manifest's words; may contain Refs, Templates and Secrets
     mark    the mark of the new object
     parts   key of an own block to its fields
+    owner   the object in which it is created: a Ref or an id; None if it stands by itself, or is attached afterwards
     """
 
     op: ClassVar[Operation] = "create"
@@ -381,6 +384,7 @@ class Create(_Step):
     fields: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark = field(default_factory=Mark)
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    owner: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -460,12 +464,14 @@ class SaveState(_Step):
 
     state  None removes it
     last   whether it comes after all other steps, whatever became of them; then it is written as they left it
+    created  the addresses of which it keeps the ids of new objects
     """
 
     op: ClassVar[Operation] = "save_state"
     id: ClassVar[None] = None
     state: State | None
     last: bool = False
+    created: frozenset[Address] = frozenset()
 
 
 Step = Create | Discover | Update | Attach | Detach | Delete | Call | SaveState
@@ -475,7 +481,7 @@ def contents(step: Step) -> tuple[Any, ...]:
     """The values that a step sends, in the manifest's words."""
     match step:
         case Create():
-            return (step.fields, step.parts)
+            return (step.fields, step.parts, step.owner)
         case Discover():
             return (step.fields, step.source)
         case Update():

@@ -50,7 +50,8 @@ def delete(key: str, id: str) -> Delete:
 
 def save(**ids: str) -> SaveState:
     state = State({at(key.replace("_", ".")): id for key, id in ids.items()}, key="k")
-    return SaveState("state", at("stack.state"), "stack", state=state, last=True)
+    created = frozenset({at("blocks.a"), at("blocks.b")})
+    return SaveState("state", at("stack.state"), "stack", state=state, last=True, created=created)
 
 
 def walk(server: Fake, *steps: Step, stop: Stop | None = None, **words: Any) -> tuple[Report, list[Event]]:

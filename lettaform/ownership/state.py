@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from lettaform.address import Address
 from lettaform.errors import Problem, ServerError, Unavailable, UnreadableState
-from lettaform.kinds import companions, kind_of, kinds
-from lettaform.kinds.traits import FollowUp
+from lettaform.kinds import companions, kind_of
 from lettaform.model import (
     Answer,
     Attach,
     Call,
+    Capabilities,
     Create,
     Delete,
     Detach,
@@ -47,29 +47,6 @@ ADDRESS = Address.of("stack", "state")
 REBUILD = "`lettaform state rebuild` makes it again from the marks and what can be read"
 
 _T = TypeVar("_T")
-
-
-# --- what a kind can hold --------------------------------------------------------------------------------------------
-
-
-def holds_mark(kind: str) -> bool:
-    """Whether an object of this kind can hold the digests of what was applied; if not, the state does."""
-    return kinds()[kind].roomy()
-
-
-def holds_claim(kind: str) -> bool:
-    """Whether an object of this kind can hold its address; if not, only the state knows whose it is."""
-    return kinds()[kind].mark != "state"
-
-
-def findable(kind: str) -> bool:
-    """Whether a new object of this kind is found by its tags; if not, its creation is written down before."""
-    return kinds()[kind].tagged()
-
-
-def call_of(kind: str) -> FollowUp | None:
-    """The request that must follow a change of an object of this kind."""
-    return kinds()[kind].call
 
 
 # --- pages -----------------------------------------------------------------------------------------------------------
@@ -305,6 +282,7 @@ class Effects:
     carried_over  agents that are replaced, and the blocks that go over to their successors
     intents       names of objects that are created and cannot be found by tags
     deleted       ids that are deleted
+    kept          addresses of objects that the plan changes or adopts, and their ids
     """
 
     removed: frozenset[Address] = frozenset()
@@ -314,6 +292,7 @@ class Effects:
     carried_over: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
     intents: Mapping[Address, str] = field(default_factory=dict)
     deleted: frozenset[str] = frozenset()
+    kept: Mapping[Address, str] = field(default_factory=dict)
 
 
 def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
@@ -327,7 +306,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     if known and due.intents.items() <= old.intents.items() and not effects.removed & old.ids.keys():
         return None
     # an object that only the state knows stays in it until it is deleted
-    silent = {a for a in effects.removed if (kind := kind_of(a)) and not holds_claim(kind)}
+    silent = {a for a in effects.removed if (kind := kind_of(a)) and kind not in observed.capabilities.claims}
     ids = {a: id for a, id in old.ids.items() if a not in effects.removed or a in silent}
     # an earlier apply created it and could not say so; once this is written, its intent is gone
     remaining = _remaining(manifest, observed, effects)
@@ -351,7 +330,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
     declared = {a for a, d in manifest.objects.items() if d.prevent_destroy}
     new = replace(
         due,
-        ids={a: live.id for a, live in remaining.items()},
+        ids={**effects.kept, **{a: live.id for a, live in remaining.items()}},
         marks={a: mark for a, mark in old.marks.items() if a in remaining} | dict(effects.marks),
         protected=frozenset(declared | {a for a in old.protected if a not in manifest.objects and a in remaining}),
         tombstones={},
@@ -395,8 +374,14 @@ def _remaining(manifest: Manifest, observed: Observed, effects: Effects) -> dict
     return {
         address: live
         for address, live in observed.objects.items()
-        if address.parent is None and address not in effects.removed and _is_ours(address, live, manifest)
+        if keeps_id(address, live.kind, observed.capabilities)
+        if address not in effects.removed and _is_ours(address, live, manifest)
     }
+
+
+def keeps_id(address: Address, kind: str, able: Capabilities) -> bool:
+    """Whether the state has the id of an object. An own block that carries its own claim is found by that alone."""
+    return address.parent is None or kind not in able.claims
 
 
 def _is_ours(address: Address, live: Live, manifest: Manifest) -> bool:
@@ -412,13 +397,14 @@ def readdressed(manifest: Manifest, observed: Observed, addresses: Mapping[Addre
         for address, live in observed.objects.items()
         if live.stack == manifest.stack and (new := new_address(address, addresses))
     }
-    ids = {address: live.id for address, live in ours.items() if not address.parent}
+    able = observed.capabilities
+    ids = {address: live.id for address, live in ours.items() if keeps_id(address, live.kind, able)}
     return replace(
         old,
         # a state that was lost does not say which environment it was of
         environment=old.environment if old.serial else manifest.environment,
         ids=ids,
-        marks={address: live.mark for address, live in ours.items() if not holds_mark(live.kind)},
+        marks={address: live.mark for address, live in ours.items() if live.kind not in able.marks},
         protected=frozenset(a for a in (addresses.get(a, a) for a in old.protected) if a in ids),
         pending=frozenset(new for a in old.pending if (new := new_address(a, addresses))),
         duplicates=frozenset(each.id for each in observed.duplicates),
@@ -448,10 +434,13 @@ def with_companions(observed: Observed, addresses: Mapping[Address, Address | No
 # --- what an apply did -----------------------------------------------------------------------------------------------
 
 
-def after(planned: State, previous: State, outcomes: Iterable[Outcome]) -> State:
+def after(
+    planned: State, previous: State, outcomes: Iterable[Outcome], created: frozenset[Address] = frozenset()
+) -> State:
     """The planned state with the ids of what was created, without what was not done, and with what was not deleted.
 
     `previous` is the state before the apply. `outcomes` are those of all steps, also of those that never began.
+    `created`: the addresses of which the ids of new objects are kept.
     """
     ended = list(outcomes)
     done = [each for each in ended if each.status == "done"]
@@ -460,12 +449,15 @@ def after(planned: State, previous: State, outcomes: Iterable[Outcome]) -> State
     kept = {
         each: previous.ids[each] for each in (step.address for step in undone if _removes(step)) if each in previous.ids
     }
-    ids = {**kept, **planned.ids, **_new_ids(done)}
+    ids = {**kept, **planned.ids, **_new_ids(done, created)}
     stale = {step.address for step in undone if _changes_mark(step)}
     new = {a: previous.marks.get(a) if a in stale else settled(mark, answers) for a, mark in planned.marks.items()}
     new = {**{a: previous.marks.get(a) for a in kept}, **new}
+    for address in (step.address for step in undone if isinstance(step, Create)):  # its owner was never given it
+        if address.parent and (owner := new.get(address.parent)):
+            new[address.parent] = replace(owner, parts={k: v for k, v in owner.parts.items() if k != address.child})
     called = {each.step.address for each in done if isinstance(each.step, Call)}
-    created = {each.step.address for each in done if isinstance(each.step, Create)}
+    new_owners = {each.step.address for each in done if isinstance(each.step, Create)}
     unsure = {each.step.address for each in ended if each.error and is_ambiguous(each.error)}
     return replace(
         planned,
@@ -473,18 +465,17 @@ def after(planned: State, previous: State, outcomes: Iterable[Outcome]) -> State
         marks={address: mark for address, mark in new.items() if mark is not None and address in ids},
         protected=planned.protected | {address for address in previous.protected if address in kept},
         pending=frozenset(address for address in planned.pending if address in ids and address not in called),
-        carried_over={a: blocks for a, blocks in planned.carried_over.items() if a not in created},
+        carried_over={a: blocks for a, blocks in planned.carried_over.items() if a not in new_owners},
         intents={address: name for address, name in planned.intents.items() if address in unsure},
     )
 
 
-def _new_ids(done: Iterable[Outcome]) -> dict[Address, str]:
-    """The ids of new objects, without parts."""
+def _new_ids(done: Iterable[Outcome], created: frozenset[Address]) -> dict[Address, str]:
+    """The ids of new objects at these addresses."""
     return {
         each.step.address: each.answer.id
         for each in done
-        if isinstance(each.step, Create | Discover) and each.step.mark is not None
-        if each.answer and not each.step.address.parent
+        if isinstance(each.step, Create | Discover) and each.answer and each.step.address in created
     }
 
 

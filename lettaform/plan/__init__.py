@@ -78,7 +78,10 @@ def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
 
     match step:
         case Create():
-            return replace(step, fields=fields(step.fields), parts=fields(step.parts), mark=mark(step.mark))
+            owner = settle(step.owner, known)
+            return replace(
+                step, fields=fields(step.fields), parts=fields(step.parts), mark=mark(step.mark), owner=owner
+            )
         case Discover():
             source = settle(step.source, known)
             return replace(step, fields=fields(step.fields), source=source, mark=step.mark and mark(step.mark))

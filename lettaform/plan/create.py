@@ -23,7 +23,9 @@ def create(lookup: Lookup, desired: Desired, replaced: ResourceChange | None = N
     """
     parts = [(part, _existing_block(lookup, part, replaced)) for part in lookup.parts(desired.address)]
     reused: dict[str, Any] = {part.address.child or "": block.id for part, block in parts if block}
-    reused |= {p.address.child or "": Ref(p.address) for p, block in parts if not block and lookup.created_apart(p)}
+    apart = [part for part, block in parts if not block and lookup.created_apart(part)]
+    if lookup.attaches_parts():
+        reused |= {part.address.child or "": Ref(part.address) for part in apart}
     reused |= _carried_over(lookup, desired, replaced, reused)
     values = _cleared(desired)
     lines = kinds()[desired.kind].attrs()

@@ -93,11 +93,16 @@ class Lookup:
 
     def call(self, kind: str) -> FollowUp | None:
         """The call that an object of this kind needs after a change."""
-        return kinds()[kind].call
+        return self.observed.capabilities.calls.get(kind)
 
     def created_apart(self, part: Desired) -> bool:
-        """Whether a part must be created before its owner, because the server loses some of its fields otherwise."""
-        return bool(kinds()[part.kind].part.lost_inline & part.values.keys())
+        """Whether a part is created by a request of its own: always, or because some of its fields would be lost."""
+        lost = kinds()[part.kind].part.lost_inline & part.values.keys()
+        return bool(lost) or not self.observed.capabilities.inline_parts
+
+    def attaches_parts(self) -> bool:
+        """Whether a part that is created by a request of its own must be attached to its owner."""
+        return self.observed.capabilities.attach_parts
 
     def created_with(self, kind: str) -> Mapping[str, str]:
         """Parts that the server itself creates in an object of this kind: field to the part's key."""
@@ -109,7 +114,8 @@ class Lookup:
 
     def recompiles(self, live: Live, fields: Collection[str]) -> int:
         """The number of agents whose prompts must be compiled again after these fields have changed."""
-        if not kinds()[live.kind].compiled & set(fields):
+        compiled = kinds()[live.kind].compiled & set(fields)
+        if not compiled or live.kind not in self.observed.capabilities.recompiles:
             return 0
         return 1 if self.call(live.kind) else len(self.users(live.id)) or self.tables.attachments[live.id]
 

@@ -18,6 +18,7 @@ from lettaform.kinds.traits import Parts
 from lettaform.model import (
     Attach,
     Call,
+    Capabilities,
     Create,
     Delete,
     Desired,
@@ -33,7 +34,7 @@ from lettaform.model import (
     contents,
 )
 from lettaform.ownership import state
-from lettaform.ownership.state import ADDRESS, Effects, call_of, findable, holds_claim, holds_mark
+from lettaform.ownership.state import ADDRESS, Effects, keeps_id
 from lettaform.plan.changes import ResourceChange
 from lettaform.values import Item, Ref, refs
 
@@ -58,7 +59,7 @@ def order(
     parts = _inline_parts(resources)
     steps: dict[str, Step] = {}
     for resource in resources:
-        for step in _steps(resource, parts.get(resource.address, {})):
+        for step in _steps(resource, parts.get(resource.address, {}), observed.capabilities):
             steps[step.key] = step
     effects = _effects(resources, deleted, steps.values(), observed)
     lookups = _Lookups.of(resources, deleted, steps, observed)
@@ -81,8 +82,10 @@ def order(
     )
 
 
-def _save(key: str, to_write: State | None, *, last: bool = False) -> SaveState:
-    return SaveState(key, ADDRESS, "stack", state=to_write, last=last)
+def _save(
+    key: str, to_write: State | None, *, last: bool = False, created: frozenset[Address] = frozenset()
+) -> SaveState:
+    return SaveState(key, ADDRESS, "stack", state=to_write, last=last, created=created)
 
 
 def _last(manifest: Manifest, observed: Observed, effects: Effects, destroy: bool) -> Iterator[Step]:
@@ -91,7 +94,7 @@ def _last(manifest: Manifest, observed: Observed, effects: Effects, destroy: boo
         if observed.state.exists:
             yield _save(LAST, None, last=True)
     elif (new := state.planned(manifest, observed, effects)) is not None:
-        yield _save(LAST, new, last=True)
+        yield _save(LAST, new, last=True, created=effects.created)
 
 
 def _deletes(resource: ResourceChange) -> bool:
@@ -108,20 +111,23 @@ def _creates(resource: ResourceChange) -> bool:
 def _effects(
     resources: Iterable[ResourceChange], deleted: Iterable[ResourceChange], steps: Iterable[Step], observed: Observed
 ) -> Effects:
-    removed, created, marks, carried_over, intents = set(), set(), {}, {}, {}
+    able = observed.capabilities
+    removed, created, marks, carried_over, intents, kept = set(), set(), {}, {}, {}, {}
     for resource in resources:
         address, change = resource.address, resource.change
         # what is created again in place of what somebody deleted: a crash must not make a duplicate of it
         again = change.action == "create" and address in observed.state.ids
         if _deletes(resource) or change.action == "forget" or again:
             removed.add(address)
-        if _creates(resource) and address.parent is None and resource.mark is not None:
+        if _creates(resource) and keeps_id(address, change.kind, able) and resource.mark is not None:
             created.add(address)
-        if resource.mark is not None and change.action != "forget" and not holds_mark(change.kind):
+        if resource.live and change.action in ("adopt", "mark", "update") and keeps_id(address, change.kind, able):
+            kept[address] = resource.live.id
+        if resource.mark is not None and change.action != "forget" and change.kind not in able.marks:
             marks[address] = resource.mark
         if change.action == "replace":
             carried_over[address] = tuple(id for id in resource.reused.values() if isinstance(id, str))
-        if _creates(resource) and resource.desired and not resource.discover and not findable(change.kind):
+        if _creates(resource) and resource.desired and not resource.discover and change.kind not in able.searchable:
             intents[address] = str(resource.fields.get(kinds()[change.kind].name_field, ""))
     return Effects(
         frozenset(removed),
@@ -131,6 +137,7 @@ def _effects(
         carried_over,
         intents,
         frozenset(each.live.id for each in deleted if each.live),
+        kept,
     )
 
 
@@ -148,43 +155,44 @@ def _inline_parts(resources: Iterable[ResourceChange]) -> dict[Address, dict[str
     return found
 
 
-def _steps(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+def _steps(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], able: Capabilities) -> Iterator[Step]:
     """What must be done to one object, except deleting it."""
     action = resource.change.action
     if action == "delete":
         return
     if _creates(resource):
-        yield from _discovered(resource) if resource.discover else _created(resource, parts)
+        yield from _discovered(resource, able) if resource.discover else _created(resource, parts, able)
     elif resource.live is not None:
-        yield from _forgotten(resource) if action == "forget" else _updated(resource)
+        yield from _forgotten(resource, able) if action == "forget" else _updated(resource, able)
 
 
-def _created(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[Step]:
+def _created(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], able: Capabilities) -> Iterator[Step]:
     address, kind, key = resource.address, resource.change.kind, str(resource.address)
     if resource.mark is not None:  # else it is an own block that is created with its agent
         fields = dict(resource.fields)
         if resource.reused:
             fields["blocks"] = [*fields.get("blocks", ()), *resource.reused.values()]
         after = (f"-{address}",) if resource.change.action == "replace" else ()
-        yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, after=after)
-        call = call_of(kind)
+        owner = Ref(address.parent) if address.parent and not able.attach_parts else None
+        yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, owner=owner, after=after)
+        call = able.calls.get(kind)
         if call and call.on_create:
-            yield from _called(resource, (key,))
+            yield from _called(resource, (key,), able)
     yield from _attached(resource)
 
 
-def _discovered(resource: ResourceChange) -> Iterator[Step]:
+def _discovered(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
     """What the server creates along with another object, once that exists and was told to create it."""
     assert resource.discover is not None
     (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
-    call = call_of(sections()[source.address.section])
+    call = able.calls.get(sections()[source.address.section])
     after = (
         (str(source.address), f"{source.address}!{call.name}") if call and call.on_create else (str(source.address),)
     )
     fields, mark = resource.fields, resource.mark
     yield Discover(key, resource.address, kind, name=name, source=source, fields=fields, mark=mark, after=after)
     if resource.attach or kinds()[kind].compiled & resource.fields.keys():
-        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)))
+        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), able)
     yield from _attached(resource)
 
 
@@ -198,14 +206,14 @@ def _attached(resource: ResourceChange) -> Iterator[Step]:
         )
 
 
-def _forgotten(resource: ResourceChange) -> Iterator[Step]:
+def _forgotten(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
     assert resource.live is not None
-    if holds_claim(resource.change.kind):
+    if resource.change.kind in able.claims:
         key, id, kind = _key(resource), resource.live.id, resource.change.kind
         yield Update(key, resource.address, kind, id=id, mark=resource.mark, forget=True)
 
 
-def _updated(resource: ResourceChange) -> Iterator[Step]:
+def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
     assert resource.live is not None
     key, change, live = _key(resource), resource.change, resource.live
     waits: list[str] = []
@@ -220,8 +228,8 @@ def _updated(resource: ResourceChange) -> Iterator[Step]:
         after = () if isinstance(member, Item) else tuple(waits)
         waits.append(_attach_key(key, name, member))
         yield Attach(waits[-1], resource.address, change.kind, id=live.id, field=name, member=member, after=after)
-    claim = resource.claim and holds_claim(change.kind)
-    if resource.fields or claim or (resource.mark is not None and holds_mark(change.kind)):
+    claim = resource.claim and change.kind in able.claims
+    if resource.fields or claim or (resource.mark is not None and change.kind in able.marks):
         yield Update(
             key,
             resource.address,
@@ -229,17 +237,17 @@ def _updated(resource: ResourceChange) -> Iterator[Step]:
             id=live.id,
             fields=resource.fields,
             mark=resource.mark,
-            users=0 if call_of(change.kind) else change.recompiles,
+            users=0 if change.kind in able.calls else change.recompiles,
             after=tuple(waits),
         )
         waits.append(key)
     if change.recompiles or resource.attach or resource.detach:
-        yield from _called(resource, tuple(waits))
+        yield from _called(resource, tuple(waits), able)
 
 
-def _called(resource: ResourceChange, after: tuple[str, ...]) -> Iterator[Step]:
+def _called(resource: ResourceChange, after: tuple[str, ...], able: Capabilities) -> Iterator[Step]:
     """The request that must follow a change, or it has no effect."""
-    call = call_of(resource.change.kind)
+    call = able.calls.get(resource.change.kind)
     if call is not None:
         key = f"{resource.address}!{call.name}"
         id = resource.live.id if resource.live and not _creates(resource) else None
@@ -374,7 +382,7 @@ def _linked(
     after = [key for key in named if isinstance(steps.get(key), waited) and (key != step.key or _needs_itself(step))]
     if isinstance(step, Attach):
         after += lookups.labels.get(step.address, ())
-    noted = step.address in observed.state.ids or not findable(step.kind)
+    noted = step.address in observed.state.ids or step.kind not in observed.capabilities.searchable
     if step.address in effects.called or (isinstance(step, Create) and noted):
         after.append(BEFORE)
     # 0.16.8 fails to read a file while an agent gets its folder: contents first
@@ -485,7 +493,11 @@ def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, A
         *((address, live, "") for address, live in observed.objects.items()),
         *((address, live, f" {live.id}") for address, live in orphaned),
     ):
-        if live.stack != manifest.stack or (address.parent or address) not in addresses or not holds_claim(live.kind):
+        if (
+            live.stack != manifest.stack
+            or (address.parent or address) not in addresses
+            or (live.kind not in observed.capabilities.claims)
+        ):
             continue
         new = state.new_address(address, addresses)
         if new is None:

@@ -89,7 +89,7 @@ def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
 def _step(step: Step, key: str | None) -> dict[str, Any]:
     told = {"op": step.op, **{field.name: getattr(step, field.name) for field in fields(step)}}
     if isinstance(step, SaveState):  # it holds the key of all digests of secrets
-        del told["state"]
+        del told["state"], told["created"]
     return {name: spell(value, key) for name, value in told.items()}
 
 

@@ -125,7 +125,8 @@ def _own_block(lookup: Lookup, agent: Live, part: Desired) -> _OwnBlock:
         id = detached.id if detached else agent.id
         return _OwnBlock(part, (AgentChange(part.address, "attached", id, want=True, live=False),))
     if detached is None:
-        return _OwnBlock(part, (create_block(lookup, part),), attach=Ref(part.address), base={})
+        attach = Ref(part.address) if lookup.attaches_parts() else None
+        return _OwnBlock(part, (create_block(lookup, part),), attach=attach, base={})
     resource, found = _compared(lookup, part, detached)
     change = replace(resource.change, action="adopt", reason="re-attached", recompiles=0)
     return _OwnBlock(part, (*found, replace(resource, change=change)), attach=detached.id, base={})

@@ -265,7 +265,10 @@ def _ids(observed: Observed) -> frozenset[str]:
 def _marks_alone(difference: Diff) -> Diff:
     """The difference without what would change anything but marks."""
     resources = []
-    taken = {resource.address.child for resource in difference.resources if resource.address.parent and resource.live}
+    living = {
+        address.child for address in (difference.observed.objects if difference.observed else ()) if address.parent
+    }
+    living |= {each.address.child for each in difference.resources if each.address.parent and each.live}
     for resource in difference.resources:
         action = resource.change.action
         if resource.live is None or action in ("create", "delete", "forget"):
@@ -277,7 +280,7 @@ def _marks_alone(difference: Diff) -> Diff:
         base = {path: value for path, value in mark.base.items() if path not in differing}
         have = resource.live.values
         members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
-        parts = {key: value for key, value in mark.parts.items() if key in taken}
+        parts = {key: value for key, value in mark.parts.items() if key in living}
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
         mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
         resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))

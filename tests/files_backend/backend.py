@@ -5,7 +5,7 @@ place for the state and the lock. It proves that `plan` and `ownership` know not
 
     agents/<id>/agent.json          the fields of an agent
     agents/<id>/memory/<key>.json   the fields of a block
-    state/<page>.txt · lock.json
+    state/<stack>/<page>.txt · lock.json
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class FilesBackend:
     def __init__(self, root: Path) -> None:
         self.root, self.url = root, root.as_uri()
         self.requests = self.writes = 0
+        self.stack = ""
         (root / "agents").mkdir(parents=True, exist_ok=True)
 
     # --- reads
@@ -76,7 +77,7 @@ class FilesBackend:
         agents = [self._live("agent", path) for path in sorted(self.root.glob("agents/*/agent.json"))]
         attached = {agent.id: self._memory(agent.id) for agent in agents}
         blocks = tuple(block for every in attached.values() for block in every)
-        pages = {path.stem: path.read_text() for path in sorted(self.root.glob("state/*.txt"))}
+        pages = {path.stem: path.read_text() for path in sorted(self.root.glob(f"state/{stack}/*.txt"))}
         return Listing({"agent": tuple(agents), "block": blocks}, attached, pages)
 
     def _memory(self, agent: str) -> tuple[Live, ...]:
@@ -134,7 +135,7 @@ class FilesBackend:
     # --- writes
 
     def begin(self, stack: str, known: frozenset[str]) -> None:
-        """Nothing to prepare."""
+        self.stack = stack
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         self.requests += 1
@@ -150,9 +151,9 @@ class FilesBackend:
                 shutil.rmtree(path.parent) if step.kind == "agent" else path.unlink(missing_ok=True)
                 return Answer(step.id)
             case SaveState():
-                shutil.rmtree(self.root / "state", ignore_errors=True)
+                shutil.rmtree(self.root / "state" / self.stack, ignore_errors=True)
                 for number, page in enumerate(state.to_pages(step.state) if step.state else ()):
-                    self._text(self.root / "state" / f"{number:03}.txt", page)
+                    self._text(self.root / "state" / self.stack / f"{number:03}.txt", page)
                 return Answer("")
             case Attach() | Detach() | Call() | Discover():
                 raise AssertionError(f"agents in files have no such operation: {step.op}")

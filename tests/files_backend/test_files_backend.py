@@ -96,7 +96,7 @@ def test_what_an_agent_wrote_is_kept(project: Project) -> None:
     (path,) = project.agents.rglob("memory/human.json")
     path.write_text(path.read_text().replace("Nobody yet.", "Ada, who likes tea."))
     plan, _ = project.apply(FLEET.replace("Nobody yet.", "Somebody."))
-    assert [str(each.address) for each in plan.agent_changes] == ["agents.lead.memory.human"]
+    assert [str(each.address) for each in plan.runtime] == ["agents.lead.memory.human"]
     assert "Ada, who likes tea." in path.read_text()
 
 

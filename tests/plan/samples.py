@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.address import Address
+from lettaform.backend.v1.capabilities import capabilities
 from lettaform.errors import Place
 from lettaform.kinds import kinds, sections
 from lettaform.model import Desired, Live, Manifest, Mark, Observed, Plan, PlanOptions, State
@@ -54,7 +55,7 @@ def observed(*lives: Live, **words: Any) -> Observed:
     objects = {live.address: live for live in lives if live.address}
     marks = {a: live.mark for a, live in objects.items() if live.kind == "tool"}
     record = State({a: live.id for a, live in objects.items() if not a.parent}, marks, exists=bool(lives))
-    made = Observed("http://here", "0.16.8", record, objects, attached={})
+    made = Observed("http://here", "0.16.8", record, objects, attached={}, capabilities=capabilities())
     return replace(made, **words)
 
 

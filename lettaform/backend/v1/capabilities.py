@@ -23,6 +23,7 @@ def capabilities() -> Capabilities:
         listed=frozenset(name for name, kind in every if kind.listed_whole()),
         nested=frozenset(name for name, kind in every if kind.requests.below),
         calls={name: kind.call for name, kind in every if kind.call},
+        recompiles=frozenset(name for name, kind in every if kind.compiled),
     )
 
 
