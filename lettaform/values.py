@@ -96,6 +96,9 @@ class _Unread:
     __eq__ = __ne__ = __bool__ = __iter__ = __len__ = __contains__ = _fail
     __hash__ = object.__hash__
 
+    def __reduce__(self) -> str:
+        return "UNREAD"  # there is one, however it is copied
+
     def __repr__(self) -> str:
         return "UNREAD"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +96,11 @@ def test_a_secret_is_digested_with_the_key_of_the_stack() -> None:
 def test_the_nearest_word() -> None:
     assert nearest("vlaue", ["value", "limit"]) == "value"
     assert nearest("xyz", ["value", "limit"]) is None
+
+
+def test_an_unread_field_cannot_be_compared_and_is_one_however_it_is_copied() -> None:
+    assert copy.deepcopy({"a": UNREAD})["a"] is UNREAD
+    assert pickle.loads(pickle.dumps(UNREAD)) is UNREAD
+    for compare in (lambda: UNREAD == [], lambda: UNREAD != [], lambda: bool(UNREAD), lambda: list(UNREAD)):
+        with pytest.raises(RuntimeError, match="was not read"):
+            compare()
