@@ -198,24 +198,24 @@ class Kind(BaseModel):
     # questions about the table
 
     @classmethod
-    def tagged(cls) -> bool:
+    def claims_in_tags(cls) -> bool:
         """Whether the mark stands in tags, so that one list finds every object of a stack."""
         return cls.mark in ("metadata", "tags")
 
     @classmethod
-    def listed_whole(cls) -> bool:
+    def lists_everything(cls) -> bool:
         """Whether one list shows all objects of the server; otherwise only those with our mark are listed."""
-        return not (cls.requests.search or cls.requests.below or (cls.tagged() and cls.requests.verb == "POST"))
+        return not (cls.requests.search or cls.requests.below or (cls.claims_in_tags() and cls.requests.verb == "POST"))
 
     @classmethod
-    def roomy(cls) -> bool:
+    def holds_digests(cls) -> bool:
         """Whether the object has room for the digests of the applied values."""
         return cls.mark in ("metadata", "inside")
 
     @classmethod
-    def worded(cls) -> Attr | None:
+    def signed_text_field(cls) -> Attr | None:
         """The text field that ends in the mark, if the mark stands in one."""
-        return None if cls.tagged() or cls.roomy() else cls.attrs().get(cls.mark)
+        return None if cls.claims_in_tags() or cls.holds_digests() else cls.attrs().get(cls.mark)
 
     @classmethod
     def included(cls, fields: Collection[str]) -> list[str]:

@@ -325,7 +325,7 @@ def discoverable(observed: Observed, manifest: Manifest) -> list[tuple[Desired, 
     before = {entry.new: entry.old for entry in manifest.moved}
     found = []
     for desired in manifest.objects.values():
-        new = desired.brought
+        new = desired.discovered_from
         by = new and (observed.objects.get(new) or observed.objects.get(before.get(new, new)))
         if by:
             found.append((desired, by))
@@ -400,5 +400,5 @@ def with_discovered(
         objects=objects,
         attached={**observed.attached, live.id: blocks},
         held_elsewhere={a: lives for a, lives in held.items() if lives},
-        brought={**observed.brought, address: live.id},
+        discovered={**observed.discovered, address: live.id},
     )

@@ -113,13 +113,13 @@ def read(kind: type[Kind], body: Mapping[str, Any], values: dict[str, Any]) -> t
         own = values["metadata"].get(MARK)
         values["metadata"] = {key: value for key, value in values["metadata"].items() if key != MARK}
     claim = None
-    if text := kind.worded():
+    if text := kind.signed_text_field():
         values[text.name], claim = _unsigned(values[text.name])
-    elif kind.tagged():
+    elif kind.claims_in_tags():
         claim = _tagged(body.get("tags") or ())
-    elif kind.roomy() and isinstance(own, Mapping):
+    elif kind.holds_digests() and isinstance(own, Mapping):
         claim = _claim(own.get("stack"), own.get("addr"))
-    return claim, from_metadata(own) if kind.roomy() else Mark()
+    return claim, from_metadata(own) if kind.holds_digests() else Mark()
 
 
 def _tagged(all_tags: Iterable[str]) -> Claim | None:
@@ -131,32 +131,32 @@ def write(
     kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any], stack: str, address: Address, mark: Mark
 ) -> None:
     """Put claim and mark into the body of a request, over what the object holds `now` and keeps."""
-    if kind.tagged():
+    if kind.claims_in_tags():
         kept = body.get("tags", foreign_tags(now.get("tags") or ()))
         body["tags"] = [*kept, *tags(stack, address)]
-    elif text := kind.worded():
+    elif text := kind.signed_text_field():
         plain, claim = _unsigned(path_get(now, text.read or ""))
         if text.write in body or claim != Claim(stack, address):
             body[text.write or ""] = _signed(body.get(text.write or "", plain) or "", stack, address)
-    if kind.roomy():
-        inside = {} if kind.tagged() else {"stack": stack, "addr": str(address)}
+    if kind.holds_digests():
+        inside = {} if kind.claims_in_tags() else {"stack": stack, "addr": str(address)}
         body["metadata"] = _others(body, now) | {MARK: metadata(mark) | inside}
 
 
 def erase(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
     """Leave claim and mark out of the body of a request: the object is forgotten."""
-    if kind.tagged():
+    if kind.claims_in_tags():
         body["tags"] = body.get("tags", foreign_tags(now.get("tags") or ()))
-    elif text := kind.worded():
+    elif text := kind.signed_text_field():
         plain = _unsigned(path_get(now, text.read or ""))[0]
         body[text.write or ""] = plain or _nothing(text)
-    if kind.roomy():
+    if kind.holds_digests():
         body["metadata"] = _others(body, now)
 
 
 def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
     """Leave claim and mark as they are, in a body that replaces what is around them."""
-    text = kind.worded()
+    text = kind.signed_text_field()
     if text and text.write in body:
         claim = _unsigned(path_get(now, text.read or ""))[1]
         if claim and claim.address:

@@ -261,7 +261,7 @@ def _blocked_delete(finished: _Finished, resource: ResourceChange) -> Iterator[P
     """An object that the server deletes only after another one, which stays."""
     if resource.live is None or resource.change.action not in ("delete", "replace"):
         return
-    for each in finished.lookup.dependents(resource.live.id).before:
+    for each in finished.lookup.dependents(resource.live.id).blockers:
         if each.id not in finished.gone:
             what = finished.lookup.tables.addresses.get(each.id) or f"{each.kind} {each.id}"
             message = f"{resource.address} cannot be deleted before {what}, which needs it"

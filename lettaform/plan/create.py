@@ -154,7 +154,7 @@ def _carried_over(
 
 def discover(lookup: Lookup, desired: Desired) -> list[ResourceChange]:
     """An object that the server creates along with its owner, or that the owner offers and that has no object yet."""
-    owner, old = desired.brought, lookup.live(desired.address)
+    owner, old = desired.discovered_from, lookup.live(desired.address)
     assert owner is not None
     note = f"created {'again ' if old else ''}along with {owner}"
     change = Change(desired.address, desired.kind, "replace" if old else "create", old.id if old else None)

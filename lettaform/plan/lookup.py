@@ -86,7 +86,7 @@ class Lookup:
     def incomplete_owners(self) -> frozenset[Address]:
         """Existing objects that offer something declared that has no object yet: they must be called."""
         offered = (d for d in self.manifest.objects.values() if d.external and not self.exists(d.address))
-        owners = (d.brought for d in offered if self.is_selected(d.address))
+        owners = (d.discovered_from for d in offered if self.is_selected(d.address))
         return frozenset(owner for owner in owners if owner and self.exists(owner))
 
     # --- what the backend can do
@@ -104,11 +104,11 @@ class Lookup:
         """Whether a part that is created by a request of its own must be attached to its owner."""
         return self.observed.capabilities.attach_parts
 
-    def created_with(self, kind: str) -> Mapping[str, str]:
+    def discovered_parts(self, kind: str) -> Mapping[str, str]:
         """Parts that the server itself creates in an object of this kind: field to the part's key."""
         return kinds()[kind].discovered_parts()
 
-    def offers(self, kind: str) -> bool:
+    def discovers(self, kind: str) -> bool:
         """Whether other objects are created along with an object of this kind."""
         return bool(kinds()[kind].discovers)
 

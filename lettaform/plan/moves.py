@@ -47,7 +47,7 @@ def _interrupted(manifest: Manifest, observed: Observed) -> Iterator[Moved]:
     """
     nowhere = Place("", 0, 0)
     found = {live.id: address for address, live in observed.objects.items() if address.parent is None}
-    for new, id in observed.brought.items():
+    for new, id in observed.discovered.items():
         if found.get(id, new) != new:
             yield Moved(found[id], new, nowhere)
     first: dict[str, Address] = {}

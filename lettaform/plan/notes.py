@@ -14,7 +14,7 @@ EXAMPLES = 3
 
 def cascades(lookup: Lookup, id: str) -> Iterator[str]:
     """Notes about what the server deletes along with an object and no address of this stack names."""
-    lost = [each for each in lookup.dependents(id).along if each.id not in lookup.tables.addresses]
+    lost = [each for each in lookup.dependents(id).cascades if each.id not in lookup.tables.addresses]
     for kind in dict.fromkeys(each.kind for each in lost):
         ids = sorted(each.id for each in lost if each.kind == kind)
         number = f"{len(ids)} {kinds()[kind].section.replace('_', ' ')}"

@@ -64,7 +64,7 @@ def _unmarked_parts(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
     for address in found:
         owner = objects[address]
         blocks = lookup.attached_blocks(owner) if owner.stack == lookup.manifest.stack else ()
-        for field, key in lookup.created_with(owner.kind).items():
+        for field, key in lookup.discovered_parts(owner.kind).items():
             part = address.part(field, key)
             block = next((each for each in blocks if each.name == key and each.stack is None), None)
             if block and part not in objects and part not in orphaned:
@@ -139,7 +139,7 @@ class _Released:
             for address, live in undeclared
             if not kinds()[live.kind].shared and _is_deleted(lookup, lookup.removed(address))
         }
-        deleted |= {each.id for id in deleted for each in lookup.dependents(id).along}
+        deleted |= {each.id for id in deleted for each in lookup.dependents(id).cascades}
         detached = {r.live.id: frozenset(str(m) for _, m in r.detach) for r in changes if r.live and r.detach}
         return cls(lookup, frozenset(deleted), detached)
 
@@ -147,7 +147,7 @@ class _Released:
         """Ids of the agents that use an object and keep it."""
         users = self.lookup.users(live.id) - self.deleted
         # who uses an object that offers others has attached one of those
-        several = self.lookup.offers(live.kind)
+        several = self.lookup.discovers(live.kind)
         return frozenset(
             id for id in users if not (self.detached.get(id) if several else live.id in self.detached.get(id, ()))
         )

@@ -32,7 +32,7 @@ class Tables:
     @cached_property
     def created_along(self) -> Mapping[Address, list[Address]]:
         """Address of an owner to the addresses of what the server creates along with it."""
-        return _grouped((d.brought, a) for a, d in self.manifest.objects.items() if d.brought)
+        return _grouped((d.discovered_from, a) for a, d in self.manifest.objects.items() if d.discovered_from)
 
     @cached_property
     def attachments(self) -> Mapping[str, int]:

@@ -86,7 +86,7 @@ class Session:
         users, dependents = await self.backend.users(shared), await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
         seen = _ids(observed)
-        for each in (each for every in dependents.values() for each in (*every.along, *every.before)):
+        for each in (each for every in dependents.values() for each in (*every.cascades, *every.blockers)):
             if each.stack == self.manifest.stack and each.id not in seen:
                 message = f"{each.address} was created while the server was read: {each.id}"
                 raise _Moving(message, "plan again; if that does not help, run `lettaform state rebuild`")
@@ -241,7 +241,7 @@ def _deletions(plan: Plan, observed: Observed) -> list[tuple[str, Live]]:
     ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
     deleted = {live.id: (str(address), live) for address, live in _all(observed) if live.id in ids}
     for id in list(deleted):
-        for live in observed.dependents[id].along if id in observed.dependents else ():
+        for live in observed.dependents[id].cascades if id in observed.dependents else ():
             deleted.setdefault(live.id, ("", live))
     return list(deleted.values())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.backend import Fields, Reads
-from lettaform.backend.v1.concurrency import together
+from lettaform.backend.concurrency import together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.base import Attr
@@ -155,7 +155,7 @@ def _aside(line: Attr) -> bool:
 
 async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:
     """With what the manifest uses of others."""
-    wanted = [each for each in manifest.objects.values() if each.external and not each.external.by]
+    wanted = [each for each in manifest.objects.values() if each.external and not each.external.offered_by]
     listed = {kind: lives for kind, lives in listing.objects.items() if kind in reads.capabilities.listed}
     asked = [each for each in wanted if each.kind not in listed]
     answers = dict(zip((each.address for each in asked), await together(map(reads.candidates, asked)), strict=True))
@@ -188,7 +188,7 @@ async def _discovered(reads: Reads, manifest: Manifest, observed: Observed) -> O
             id = next(iter(await _companions(reads, by, desired.kind)), None)
             observed = claims.displaced(observed, desired.address, id)
             if id and desired.address in observed.objects:
-                observed = replace(observed, brought={**observed.brought, desired.address: id})
+                observed = replace(observed, discovered={**observed.discovered, desired.address: id})
             elif id:
                 observed = claims.with_discovered(observed, manifest, desired, *await reads.one(desired.kind, id))
     for live, kind, address in claims.lost_companions(observed, manifest):

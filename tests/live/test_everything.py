@@ -198,7 +198,9 @@ def manifest(folder: Path, *, later: bool) -> Manifest:
 def declared_fields(desired: Desired) -> dict[str, Any]:
     """The declared values of an object, by field; a tool of an MCP server has its source as the field `mcp`."""
     external = desired.external
-    by = {"mcp": (external.by, external.name), "name": external.name} if external and external.by else {}
+    by = (
+        {"mcp": (external.offered_by, external.name), "name": external.name} if external and external.offered_by else {}
+    )
     return {**desired.values, **by}
 
 

@@ -23,7 +23,7 @@ def external(text: str, **words: str) -> Desired:
 
 
 def offered(owner: External | None) -> Manifest:
-    tool = replace(wanted("tools.say"), external=External(name="say", by=at("mcp_servers.echo")), values={})
+    tool = replace(wanted("tools.say"), external=External(name="say", offered_by=at("mcp_servers.echo")), values={})
     server = wanted("mcp_servers.echo", type="stdio", command="echo")
     return manifest(replace(server, external=owner) if owner else server, tool)
 
@@ -116,7 +116,7 @@ ECHO = living("mcp_servers.echo", "mcp-1", {"type": "stdio", "command": "echo"},
         ),
         pytest.param(
             manifest(),
-            observed(ANN, dependents={"agent-1": Dependents(before=(Live("group", "group-1", "g", {}),))}),
+            observed(ANN, dependents={"agent-1": Dependents(blockers=(Live("group", "group-1", "g", {}),))}),
             {"prune": True},
             "agents.ann cannot be deleted before group group-1, which needs it",
             id="something that stays needs what is deleted",

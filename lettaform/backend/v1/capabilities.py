@@ -18,9 +18,9 @@ def capabilities() -> Capabilities:
     every = kinds().items()
     return Capabilities(
         claims=frozenset(name for name, kind in every if kind.mark != "state"),
-        marks=frozenset(name for name, kind in every if kind.roomy()),
-        searchable=frozenset(name for name, kind in every if kind.tagged()),
-        listed=frozenset(name for name, kind in every if kind.listed_whole()),
+        marks=frozenset(name for name, kind in every if kind.holds_digests()),
+        searchable=frozenset(name for name, kind in every if kind.claims_in_tags()),
+        listed=frozenset(name for name, kind in every if kind.lists_everything()),
         nested=frozenset(name for name, kind in every if kind.requests.below),
         calls={name: kind.call for name, kind in every if kind.call},
         recompiles=frozenset(name for name, kind in every if kind.compiled),

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from lettaform.backend.concurrency import together
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
 from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Live

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lettaform.backend.concurrency import together
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
 from lettaform.errors import NotFound, Problem, ServerError, Unavailable, Unsupported, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
@@ -97,7 +97,7 @@ def _lacks(
 ) -> Iterator[Problem]:
     """Tools that the manifest names and this does not offer."""
     for tool, _ in wanted:
-        if tool.external and tool.external.by == desired.address and tool.external.name not in names:
+        if tool.external and tool.external.offered_by == desired.address and tool.external.name not in names:
             near = nearest(tool.external.name or "", names)
             hint = f"did you mean `{near}`?" if near else f"it offers {', '.join(sorted(names)) or 'none'}"
             message = f"{tool.address}: {desired.address} offers no tool `{tool.external.name}`"

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from lettaform.backend import Fields
+from lettaform.backend.concurrency import together
 from lettaform.backend.v1 import capabilities as able
 from lettaform.backend.v1 import state
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
 from lettaform.backend.v1.contents import HOLDS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import body_of, one
@@ -279,7 +279,7 @@ def _search(kind: type[Kind], stack: str) -> dict[str, Any]:
     if kind.requests.search:
         return {kind.requests.search: marks.opening(stack)}
     # all tools: 0.16.8 writes all its built-in tools again before it answers a list without them
-    return {"tags": marks.stack_tag(stack)} if kind.tagged() and kind.requests.verb == "POST" else {}
+    return {"tags": marks.stack_tag(stack)} if kind.claims_in_tags() and kind.requests.verb == "POST" else {}
 
 
 def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, assert_never
 
+from lettaform.backend.concurrency import together
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
 from lettaform.backend.v1.contents import HOLDS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import discovered, whole
@@ -121,7 +121,7 @@ class Sender:
         params |= {kind.requests.search: marks.opening(self.stack)} if kind.requests.search else {}
         if relations := kind.included(kind.attrs()):
             params["include"] = relations
-        if kind.tagged():
+        if kind.claims_in_tags():
             params |= {"tags": marks.tags(self.stack, step.address), "match_all_tags": True}
             return await self._make(kind.path, body, params)
         name = step.fields.get(kind.name_field)
