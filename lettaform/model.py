@@ -293,7 +293,7 @@ class Observed:
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
     """Agent id to all its blocks, whoever created them."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Id of a shared object to the ids of all agents that use it; only for objects that a plan deletes, rewrites or adopts."""
+    """Id of a shared object to the ids of all agents that use it; only for objects that a plan writes."""
     dependents: Mapping[str, Dependents] = field(default_factory=dict)
     """Id of an object to its dependents; only for objects that a plan deletes."""
     discovered: Mapping[Address, str] = field(default_factory=dict)

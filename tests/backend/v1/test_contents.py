@@ -195,5 +195,5 @@ def test_a_folder_is_detached_from_all_agents_before_it_is_deleted(monkeypatch: 
         agent = server.raw.post("/v1/agents/", json={"name": f"a{number}", "model": "openai-proxy/echo"}).json()["id"]
         server.raw.patch(f"/v1/agents/{agent}/folders/attach/{server.folder}").raise_for_status()
     assert len(server.raw.get(f"/v1/folders/{server.folder}/agents").json()) == 50
-    server.run(lambda client: Sender(client, "one", frozenset())._let_go(f"/v1/folders/{server.folder}"))
+    server.run(lambda client: Sender(client, "one", frozenset())._detach_from_agents(f"/v1/folders/{server.folder}"))
     assert server.raw.get(f"/v1/folders/{server.folder}/agents").json() == []
