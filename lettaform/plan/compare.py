@@ -24,8 +24,8 @@ Members = tuple[tuple[str, Any], ...]
 class FieldResult:
     """The comparison of one field.
 
-    base     leaf to the digest to remember; None: what is remembered stays
-    members  the members to remember; None: what is remembered stays
+    base     leaf to the digest to store in the mark; None: the stored digests are kept
+    members  the members to store in the mark; None: the stored members are kept
     body     what to write, under the field's name
     """
 
@@ -117,7 +117,7 @@ def _compare_field(pair: _Pair, name: str, value: Any) -> FieldResult:
 
 
 def _base(pair: _Pair, results: Mapping[str, FieldResult]) -> dict[str, Any]:
-    """The digests to remember. What is no longer declared is forgotten."""
+    """The digests to store in the mark. Those of fields that are no longer declared are removed."""
     base: dict[str, Any] = {}
     for path, value in pair.live.mark.base.items():
         result = results.get(path.split(".")[0])
@@ -172,7 +172,7 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     want = object() if known is UNKNOWN else spelled(pair.kind, line, known)
     base = None if line.secret else pair.live.mark.base.get(leaf.path)
     if base is None and line.immutable and line.read is None:
-        return Decision(base=want)  # nobody can tell with which value it was created
+        return Decision(base=want)  # the value at creation is not known
     have: object = base
     if line.read is not None:
         same = type(known) is str and type(leaf.have) is str and known == leaf.have
@@ -313,7 +313,7 @@ def _dropped_block(pair: _Pair, item: Any) -> AgentChange:
 
 
 def _remembered_members(pair: _Pair, line: Attr, want: list[Any], ours: frozenset[Any]) -> tuple[Any, ...] | None:
-    """The members to remember; None if nothing changes. Their order has no meaning."""
+    """The members to store in the mark; None if nothing changes. Their order has no meaning."""
     keys = tuple(member_key(item) for item in want)
     same = len(keys) == len(pair.remembered(line)) and all(key in ours for key in keys)
     return keys if not same and (keys or line.name in pair.live.mark.members) else None

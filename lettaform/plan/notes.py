@@ -39,9 +39,9 @@ def lost_users(lookup: Lookup, desired: Desired) -> int:
     live, tables = lookup.live(desired.address), lookup.tables
     if live is None or not lookup.users(live.id):
         return 0
-    mine = [desired.address, *tables.created_along.get(desired.address, ())]
-    kept = set[str]().union(*(tables.referrers.get(address, ()) for address in mine))
-    ids = [each.id for address in mine if (each := lookup.live(address))]
+    addresses = [desired.address, *tables.created_with.get(desired.address, ())]
+    kept = set[str]().union(*(tables.referrers.get(address, ()) for address in addresses))
+    ids = [each.id for address in addresses if (each := lookup.live(address))]
     released = set[str]().union(*(tables.attached_by_us.get(id, ()) for id in ids))
     return len(lookup.users(live.id) - kept - released)
 

@@ -1,4 +1,4 @@
-"""Resource changes to Steps: one operation each, with what must come before, in an order in which they could run."""
+"""ResourceChanges to Steps: one operation each, with what must run before it, in an order in which they can run."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _effects(
     removed, created, marks, carried_over, intents, kept = set(), set(), {}, {}, {}, {}
     for resource in resources:
         address, change = resource.address, resource.change
-        # what is created again in place of what somebody deleted: a crash must not make a duplicate of it
+        # the object was deleted on the server and is created again: a crash must not lead to a duplicate
         again = change.action == "create" and address in observed.state.ids
         if _deletes(resource) or change.action == "forget" or again:
             removed.add(address)
@@ -182,7 +182,7 @@ def _created(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], a
 
 
 def _discovered(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
-    """What the server creates along with another object, once that exists and was told to create it."""
+    """Discover what the server creates along with another object, after that object was created or called."""
     assert resource.discover is not None
     (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
     call = able.calls.get(sections()[source.address.section])
@@ -255,10 +255,10 @@ def _called(resource: ResourceChange, after: tuple[str, ...], able: Capabilities
 
 
 def _delete(resource: ResourceChange, lookups: _Lookups) -> Delete:
-    """Groups first, then agents, then what they used; and only once no object of ours has it any more.
+    """Groups are deleted first, then agents, then what they used, after it is detached from all objects of the stack.
 
-    What the server creates along with an object is deleted after that object. Before it, a crash would leave a part
-    that nobody could tell from a duplicate.
+    What the server creates along with an object is deleted after that object: if it were deleted before, a crash would
+    leave a part that cannot be distinguished from a duplicate.
     """
     live, address = resource.live, resource.address
     assert live is not None
@@ -487,7 +487,7 @@ def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, A
     """The Steps that give objects, and their parts, another address, or (None) forget them. They write the state."""
     addresses = state.with_companions(observed, addresses)
     steps: list[Step] = []
-    # an own block that its agent detached goes where its agent goes
+    # an own block that its agent detached gets the new address of its agent
     orphaned = observed.orphaned_blocks
     for address, live, several in (
         *((address, live, "") for address, live in observed.objects.items()),

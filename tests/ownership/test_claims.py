@@ -154,7 +154,7 @@ def test_a_doubt_is_a_problem_that_says_what_to_do() -> None:
     observed = observe(agent("1", "agents.a"), agent("2", "agents.a"))
     (problem,) = observed.problems
     assert problem.message == "several objects on the server claim to be agents.a: 1, 2"
-    assert problem.hint == "`lettaform import 'agents.a' ID` says which one it is"
+    assert problem.hint == "`lettaform import 'agents.a' ID` chooses one"
     assert problem.address == "agents.a"
     assert [each.id for each in observed.duplicates] == ["1", "2"]
 

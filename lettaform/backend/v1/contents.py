@@ -166,7 +166,7 @@ def _bytes(item: Item) -> bytes:
 
 
 async def _upload(client: Client, live: Live, field: str, item: Item) -> None:
-    # 0.16.8 goes by the type that it is given, or else by the ending; it takes any text
+    # 0.16.8 uses the type of the upload, or else the ending; it accepts any text
     kind = "application/pdf" if item.name.lower().endswith(".pdf") else "text/plain"
     content, path, lost = _bytes(item), f"/v1/folders/{live.id}", False
 

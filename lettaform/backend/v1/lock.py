@@ -32,7 +32,7 @@ LEASE = 15.0
 
 
 async def look(client: Client, stack: str) -> Lock | None:
-    """Who holds the lock of a stack. None if nobody does, or this server has no locks."""
+    """The lock of a stack. None if nobody holds it, or this server has no identities."""
     try:
         found = await client.items(PATH, identifier_key=_key(stack))
     except (NotFound, Unsupported):
@@ -141,7 +141,7 @@ class Heartbeat:
             await client.close()
 
     async def _renew(self, client: Client) -> None:
-        """Renew three times a lease. Ends when the lock is gone, or was not renewed until the lease is nearly over."""
+        """Renew three times a lease. Ends when the lock is lost, or not renewed until the lease is nearly over."""
         number, last, lease = 0, time.monotonic(), self.lease
         while not (self._ending or self._main.is_closed()):
             await asyncio.sleep(max(0.0, min(lease / 3, last + lease * 0.7 - time.monotonic())))
@@ -174,7 +174,7 @@ async def _acquire(
             return own, taken
         lock = await look(client, stack)
         now = time.monotonic()
-        if lock is None:  # it was released meanwhile; or somebody has the key and hides it
+        if lock is None:  # it was released in the meantime; or its identity has the key and is not listed
             if now >= until:
                 raise Locked(f"stack `{stack}` is locked, and the server does not say by whom", "try again later")
             await asyncio.sleep(0.05)
@@ -185,7 +185,7 @@ async def _acquire(
             if seen is None:
                 waiting(lock)
             seen, since = lock, now
-        elif now - since >= lease or _dead(lock):
+        elif now - since >= lease or _has_ended(lock):
             await _delete(client, lock)
             taken = True
             continue
@@ -196,7 +196,7 @@ async def _acquire(
 
 
 async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
-    """The lock, if it was created. None if somebody has it, or the answer was lost: `look` tells.
+    """The lock, if it was created. None if another run holds it, or the answer was lost: `look` shows which.
 
     A POST that can safely be sent again, because the key is unique: `Client.create` is not needed.
     """
@@ -247,7 +247,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "somebody"
+        return "unknown"
 
 
 def _machine() -> str:
@@ -259,7 +259,7 @@ def _machine() -> str:
     return " ".join(names) if len(names) == 3 else ""
 
 
-def _dead(lock: Lock) -> bool:
+def _has_ended(lock: Lock) -> bool:
     """Whether its holder ran on this machine and has ended: the lease need not be waited for."""
     if not lock.machine or lock.machine != _machine() or not lock.pid.isdigit():
         return False

@@ -1,4 +1,4 @@
-"""What is live on a v1 server: lists and single objects, to Live. It decides nothing about ownership."""
+"""Lists and single objects of a v1 server to Live. It decides nothing about ownership."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ class V1Reads:
             for (kind, _), bodies in zip(stacks, lists, strict=True)
             for body in bodies
         }
-        # its tags are gone, and the state knows it
+        # found by the state: its tags were removed
         unlisted = [live for live in asked if live.id not in found]
         for live, _ in await together(self.one(live.kind, live.id) for live in unlisted):
             found[live.id] = live.discovered
