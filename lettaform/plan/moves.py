@@ -1,4 +1,4 @@
-"""A Manifest and an Observed to the Observed in which every `moved` has happened."""
+"""A Manifest and an Observed to the Observed with every `moved` applied."""
 
 from __future__ import annotations
 

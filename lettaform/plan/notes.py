@@ -1,4 +1,4 @@
-"""A replacement or deletion to the words that say why it happens and what is lost with it."""
+"""A replacement or deletion to notes: why it happens, and what is lost with it."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
 
 
 def _called(resource: ResourceChange, after: tuple[str, ...], able: Capabilities) -> Iterator[Step]:
-    """The request that must follow a change, or it has no effect."""
+    """The request that must follow a change; without it, the change has no effect."""
     call = able.calls.get(resource.change.kind)
     if call is not None:
         key = f"{resource.address}!{call.name}"
@@ -411,7 +411,7 @@ def _spoken(step: Step) -> list[Any]:
 
 
 def _ids(step: Step) -> Iterator[str]:
-    """The texts in the lists that a step sends, and what it attaches or detaches: some are ids."""
+    """The texts in the lists that a step sends, and the members that it attaches or detaches: some are ids."""
     match step:
         case Create() | Discover() | Update():
             lists = (value for value in step.fields.values() if isinstance(value, list))
@@ -458,7 +458,7 @@ def _prepared(
 
 
 def _arranged(steps: Sequence[Step], barriers: Barriers, manifest: Manifest) -> list[Step]:
-    """What a step waits for stands before it; otherwise the order is that of the manifest."""
+    """The steps, each after those that it waits for; otherwise in the order of the manifest."""
     graph, by_key = _graph(steps, barriers), {step.key: step for step in steps}
     ready = _prepared(graph, steps, manifest.objects)
     rank = {key: position for position, key in enumerate(graph)}

@@ -17,7 +17,7 @@ Found = ResourceChange | Unmanaged
 
 
 def remove(lookup: Lookup, declared: Iterable[ResourceChange] = ()) -> list[Found]:
-    """What becomes of the objects of this stack that are no longer declared.
+    """Delete, forget or keep the objects of this stack that are no longer declared.
 
     `declared`: the changes to declared objects. Agents that they detach from an object no longer use it.
     """
@@ -94,7 +94,7 @@ def _forget(address: Address, live: Live, reason: str, entry: Removed | None = N
 
 
 def _delete(lookup: Lookup, released: _Released, address: Address, live: Live) -> Found:
-    """Delete an object, unless agents that stay use it."""
+    """Delete an object, unless agents that are kept use it."""
     owner = lookup.live(address.parent)
     users = released.remaining_users(live) - ({owner.id} if owner else set())
     if users and not lookup.is_allowed(address):
@@ -157,7 +157,7 @@ class _Released:
 
 
 def _missing(lookup: Lookup) -> Iterator[ResourceChange]:
-    """Objects that the state names and the server no longer has."""
+    """Objects that the state names and that no longer exist."""
     for address, id in lookup.observed.state.ids.items():
         if id not in lookup.tables.addresses and address not in lookup.manifest.objects:
             kind = kind_of(address) or address.section

@@ -1,4 +1,4 @@
-"""A Manifest and an Observed to the tables in which a Lookup looks things up."""
+"""A Manifest and an Observed to the tables that a Lookup uses."""
 
 from __future__ import annotations
 
