@@ -19,7 +19,7 @@ at = Address.parse
 
 
 class Fake:
-    """A server that fails where it is told to, and remembers what it was sent."""
+    """A server that fails at chosen steps, and keeps what it received."""
 
     requests = 0
 

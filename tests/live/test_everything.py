@@ -51,7 +51,7 @@ LINES = [
 ]
 """All fields of all kinds that a self-hosted server has."""
 UNCHANGED: Mapping[str, str] = {
-    f"{kind}.{line.name}": "matters at birth alone, and is never compared" for kind, line in LINES if line.create_only
+    f"{kind}.{line.name}": "is only sent at creation, and is never compared" for kind, line in LINES if line.create_only
 }
 """Fields that cannot get another value, and why."""
 UNSHOWN: Mapping[str, str] = {

@@ -69,7 +69,7 @@ def object_id(fleet: Fleet, kind: str) -> str:
 def files(fleet: Fleet) -> dict[str, dict[str, Any]]:
     asked = {"include_content": True, "limit": 100}
     found = fleet.raw.get(f"/v1/folders/{object_id(fleet, 'folder')}/files", params=asked).raise_for_status().json()
-    assert len({each["original_file_name"] for each in found}) == len(found), "twins"
+    assert len({each["original_file_name"] for each in found}) == len(found), "two files have one name"
     return {each["original_file_name"]: each for each in found}
 
 

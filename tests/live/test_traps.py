@@ -46,7 +46,7 @@ def test_apply_recompiles_prompt_left_by_interrupted_apply(fleet: Fleet, monkeyp
     call = Sender._call
 
     async def killed(sender: Sender, step: Call) -> Answer:
-        raise LettaformError("the process died here")
+        raise LettaformError("the process is killed here")
 
     monkeypatch.setattr(Sender, "_call", killed)
     _, report = flow.apply(fleet.source, fleet.connection)

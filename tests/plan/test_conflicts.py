@@ -193,10 +193,10 @@ def test_a_required_field_is_missing() -> None:
 
 
 def test_a_unique_name_belongs_to_a_foreign_object() -> None:
-    stranger = Live("tool", "tool-9", "shout", {"name": "shout"})
+    foreign_tool = Live("tool", "tool-9", "shout", {"name": "shout"})
     tool = wanted("tools.t", name="shout", source="def shout(): ...")
     with pytest.raises(PlanError, match="belongs to somebody else") as refused:
-        plan(manifest(tool), observed(foreign={("tool", "shout"): stranger}))
+        plan(manifest(tool), observed(foreign={("tool", "shout"): foreign_tool}))
     assert "lettaform import 'tools.t' tool-9" in str(refused.value.problems[0].hint)
 
 

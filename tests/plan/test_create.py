@@ -99,9 +99,9 @@ def test_a_tool_of_an_mcp_server_is_discovered_there() -> None:
 
 
 def test_what_the_server_creates_along_with_an_agent_gets_the_declared_values() -> None:
-    along = {"created_with": at("agents.ann")}
+    created_with = {"created_with": at("agents.ann")}
     second = replace(
-        wanted("agents.ann-sleeptime", name="ann-sleeptime", tags=["t"], tools=[Ref(at("tools.t"))]), **along
+        wanted("agents.ann-sleeptime", name="ann-sleeptime", tags=["t"], tools=[Ref(at("tools.t"))]), **created_with
     )
     part = wanted("agents.ann-sleeptime.memory.memory_persona", value="seed")
     before = living("agents.ann-sleeptime.memory.memory_persona", "block-2", value="learnt")

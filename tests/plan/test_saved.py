@@ -22,8 +22,8 @@ def made(system: str = "new", live: str = "old", secret: str = "s3cret") -> Plan
 
 
 def dumped(each: Plan) -> dict[str, object]:
-    told = {"stack": each.stack, "server": {"url": each.url}, "environment": each.environment}
-    return dict(json.loads(json.dumps({**told, **saved.dump(each)})))
+    head = {"stack": each.stack, "server": {"url": each.url}, "environment": each.environment}
+    return dict(json.loads(json.dumps({**head, **saved.dump(each)})))
 
 
 def test_an_unmoved_world_fits() -> None:
