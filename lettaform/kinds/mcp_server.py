@@ -44,7 +44,7 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
     replacement: ClassVar[str] = "and its tools are attached again to the agents that name them"
     unmanaged: ClassVar[Mapping[str, str]] = {
         "config": "type, url, token, headers, command, args and env manage it",
-        "auth_header": "0.16.8 supports Authorization only; use `headers` for unused",
+        "auth_header": "0.16.8 supports Authorization only; use `headers` for others",
     }
 
     @classmethod

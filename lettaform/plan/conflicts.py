@@ -195,7 +195,7 @@ def _second_member(finished: _Finished, resource: ResourceChange) -> Iterator[Pr
         want = desired.values.get(name)
         have = [item for item in live.values.get(name) or () if item not in detached] if isinstance(want, Ref) else []
         if isinstance(want, Ref) and have:
-            message = f"{desired.address} has the {name} {have[0]} already, which the agent or somebody else attached"
+            message = f"{desired.address} already has the {name} {have[0]}, which the agent or somebody else attached"
             hint = f"detach it, or adopt it: `lettaform import '{want.address}' {have[0]}`"
             yield _problem(desired, name, message, hint)
 
@@ -228,7 +228,7 @@ def _name_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Probl
     other = next((address for address in holders if address != desired.address), None)
     foreign = observed.foreign.get((desired.kind, str(name)))
     if other:
-        message = f"the {desired.kind} `{name}` exists already as {other}"
+        message = f"the {desired.kind} `{name}` already exists as {other}"
         hint = f"`lettaform state mv '{other}' '{desired.address}'` moves it"
         yield _problem(desired, kind.name_field, message, hint)
     elif foreign:
@@ -238,7 +238,7 @@ def _name_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Probl
 def _foreign_name(desired: Desired, field: str, name: str, foreign: Live) -> Problem:
     owner = f"stack `{foreign.stack}`" if foreign.stack else "somebody else"
     adopt = "" if foreign.stack else f"adopt it with `lettaform import '{desired.address}' {foreign.id}`, or "
-    message = f"the {desired.kind} `{name}` exists already and belongs to {owner} ({foreign.id})"
+    message = f"the {desired.kind} `{name}` already exists and belongs to {owner} ({foreign.id})"
     return _problem(desired, field, message, f"{adopt}use it with `external: true` and `name: {name}`")
 
 

@@ -452,7 +452,7 @@ def _prepared(
         problems = [
             Problem(f"{one} needs {other} first", places[one], None, str(one)) for one, other in pairwise(around)
         ]
-        message = f"objects refer to each other in a circle: {' → '.join(map(str, around))}"
+        message = f"cycle of references: {' → '.join(map(str, around))}"
         raise PlanError(message, "remove one of the references", problems) from None
     return found
 

@@ -165,7 +165,7 @@ def _missing(lookup: Lookup) -> Iterator[ResourceChange]:
 
 
 def _duplicates(lookup: Lookup) -> Iterator[Unmanaged]:
-    reason = "a duplicate: it claims an address that belongs to another object; never touched"
+    reason = "a duplicate: it claims an address that belongs to another object; never changed"
     for live in lookup.observed.duplicates:
         if live.address and lookup.is_selected(live.address):
             yield Unmanaged(live.kind, live.id, live.address, reason)

@@ -160,7 +160,7 @@ def test_plan_names_archive_already_attached_to_agent(library: Fleet) -> None:
         library.patch(f"/v1/agents/{agent}/archives/attach/{other}")
         with pytest.raises(PlanError) as refused:
             library.plan()
-        assert f"agents.ann has the archive {other} already" in refused.value.problems[0].message
+        assert f"agents.ann already has the archive {other}" in refused.value.problems[0].message
     finally:
         library.raw.delete(f"/v1/archives/{other}")
     library.apply()

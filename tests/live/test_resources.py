@@ -111,7 +111,7 @@ def test_archive_created_by_agent_is_foreign_and_importable(stack: Fleet, letta:
         stack.write(f"archives: {{a: {{}}}}\nagents: {{ann: {{embedding: {letta.embedding}, archive: a}}}}")
         with pytest.raises(PlanError) as refused:
             flow.plan(stack.source, stack.connection)
-        assert f"agents.ann has the archive {archive['id']} already" in refused.value.problems[0].message
+        assert f"agents.ann already has the archive {archive['id']}" in refused.value.problems[0].message
         assert f"lettaform import 'archives.a' {archive['id']}" in str(refused.value.problems[0].hint)
         flow.apply(stack.source, stack.connection, DESTROY_ALL)
         assert stack.raw.get(f"/v1/archives/{archive['id']}").status_code == 200
@@ -187,7 +187,7 @@ def test_plan_refuses_unique_name_of_foreign_object(
         with pytest.raises(PlanError) as refused:
             stack.plan()
         (problem,) = refused.value.problems
-        assert f"`{stack.stack}` exists already and belongs to somebody else ({theirs['id']})" in problem.message
+        assert f"`{stack.stack}` already exists and belongs to somebody else ({theirs['id']})" in problem.message
     finally:
         stack.raw.delete(f"{path}{theirs['id']}")
 

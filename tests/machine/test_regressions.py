@@ -65,7 +65,7 @@ def test_create_with_two_blocks_of_same_label_is_refused(machine: Machine) -> No
 def test_tool_does_not_overwrite_another_of_same_stack(machine: Machine) -> None:
     # an upsert by name would give one object two addresses
     state_move(machine, "tools.t1", "tools.t2")
-    assert "exists already as tools.t2" in refused_message(machine, PlanOptions())
+    assert "already exists as tools.t2" in refused_message(machine, PlanOptions())
 
 
 def test_move_outside_target_is_deferred(machine: Machine) -> None:

@@ -45,8 +45,8 @@ async def release(client: Client, stack: str, lock: Lock) -> None:
     await _delete(client, lock)
     now = await look(client, stack)
     if now is not None and now.id != lock.id:
-        message = f"the lock has changed hands: {now.holder} holds it since {now.since}"
-        raise Locked(message, "`lettaform lock show` shows it; nothing was taken from that run")
+        message = f"another run holds the lock now: {now.holder}, since {now.since}"
+        raise Locked(message, "`lettaform lock show` shows it; it was not released")
 
 
 async def _delete(client: Client, lock: Lock) -> None:
@@ -176,7 +176,7 @@ async def _acquire(
         now = time.monotonic()
         if lock is None:  # it was released in the meantime; or its identity has the key and is not listed
             if now >= until:
-                raise Locked(f"stack `{stack}` is locked, and the server does not say by whom", "try again later")
+                raise Locked(f"stack `{stack}` is locked; its holder is not known", "try again later")
             await asyncio.sleep(0.05)
             continue
         if lock.nonce == nonce:  # our own, and the answer was lost
@@ -220,7 +220,7 @@ async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
     except Conflict:
         return None
     except (NotFound, Unsupported) as error:
-        hint = "--no-lock applies without one, if nobody else applies meanwhile"
+        hint = "use --no-lock if no other run applies at the same time"
         raise Unsupported("this server has no identities, so the stack cannot be locked", hint) from error
     except Unavailable as error:
         if not error.ambiguous:

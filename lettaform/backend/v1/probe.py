@@ -93,7 +93,12 @@ def _name_clashes(
         if foreign or name in declared:
             owner = declared.get(name) or (other and str(other.address or other.id))
             message = f"{desired.address} offers a tool `{name}`, and {owner} has that name already: it would be lost"
-            yield Problem(message, desired.place, "a name is one tool on the server; rename one", str(desired.address))
+            yield Problem(
+                message,
+                desired.place,
+                "tool names are unique on the server: rename one of the two",
+                str(desired.address),
+            )
 
 
 def _missing_tools(
