@@ -132,7 +132,7 @@ class AgentFiles(Protocol):
         """The agent file of an agent or a conversation. NotFound if it does not exist."""
         ...
 
-    async def held(self, live: Live) -> Mapping[str, list[Item]]:
+    async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         """All Items that an object contains, by field."""
         ...
 

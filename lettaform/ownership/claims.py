@@ -18,16 +18,18 @@ from lettaform.model import Capabilities, Desired, Listing, Live, Manifest, Mark
 from lettaform.values import Ref, digest
 
 
-def missing(listing: Listing, state: State, able: Capabilities) -> list[tuple[str, str]]:
+def missing(listing: Listing, state: State, capabilities: Capabilities) -> list[tuple[str, str]]:
     """Kind and id of the objects in the state that no list shows. They may exist: their marks may have been removed."""
     seen = {live.id for lives in listing.objects.values() for live in lives}
     # an object of a kind that is listed completely does not exist; a nested one is looked for below its owner
-    settled = able.listed | able.nested
+    settled = capabilities.listed | capabilities.nested
     ids = ((kind_of(address), id) for address, id in state.ids.items())
     return [(kind, id) for kind, id in ids if kind and id not in seen and kind not in settled]
 
 
-def observe(listing: Listing, state: State, manifest: Manifest, able: Capabilities, url: str, version: str) -> Observed:
+def observe(
+    listing: Listing, state: State, manifest: Manifest, capabilities: Capabilities, url: str, version: str
+) -> Observed:
     """The objects, duplicates, orphaned blocks and foreign objects of a stack, by the lists and the state.
 
     All orphaned blocks are in `detached`; `sort_orphans` separates them.
@@ -36,15 +38,15 @@ def observe(listing: Listing, state: State, manifest: Manifest, able: Capabiliti
     objects: dict[Address, Live] = {}
     duplicates: list[Live] = []
     problems: list[Problem] = []
-    for address, claimants in _claims(lives, state, manifest.stack, able).items():
+    for address, claimants in _claims(lives, state, manifest.stack, capabilities).items():
         winner = _winner(address, claimants, state, listing.attached)
         if winner is not None:
-            objects[address] = _with_mark(winner, address, state, able)
+            objects[address] = _with_mark(winner, address, state, capabilities)
         elif problem := _doubt(address, claimants, state):
             problems.append(problem)
         duplicates += [live for live in claimants if winner is None or live.id != winner.id]
-    blocks = _own_blocks(listing, state, able, manifest.stack)
-    orphaned = _place(blocks, objects, listing.attached, state, able)
+    blocks = _own_blocks(listing, state, capabilities, manifest.stack)
+    orphaned = _place(blocks, objects, listing.attached, state, capabilities)
     ours = {live.id for live in objects.values()}
     return Observed(
         url=url,
@@ -56,14 +58,16 @@ def observe(listing: Listing, state: State, manifest: Manifest, able: Capabiliti
         foreign={(live.kind, live.name): live for live in lives if kinds()[live.kind].unique and live.id not in ours},
         attached=listing.attached,
         problems=tuple(problems),
-        capabilities=able,
+        capabilities=capabilities,
     )
 
 
 # --- one address, its claimants --------------------------------------------------------------------------------------
 
 
-def _claims(lives: Iterable[Live], state: State, stack: str, able: Capabilities) -> Mapping[Address, list[Live]]:
+def _claims(
+    lives: Iterable[Live], state: State, stack: str, capabilities: Capabilities
+) -> Mapping[Address, list[Live]]:
     """Every address of the stack that is not a part, with the objects that claim it or that the state gives it."""
     known = {id: address for address, id in state.ids.items()}
     intended = {(kind_of(a), name): a for a, name in state.intents.items() if a not in state.ids}
@@ -73,13 +77,13 @@ def _claims(lives: Iterable[Live], state: State, stack: str, able: Capabilities)
         if live.stack == stack and live.address and not live.address.parent:
             claims[live.address].append(live)
         address = known.get(live.id)
-        if address is None and live.kind not in able.claims:
+        if address is None and live.kind not in capabilities.claims:
             address = intended.get((live.kind, live.name))
         if address and not address.parent and live.stack in (None, stack):
             unmarked.append((address, live))
     for address, live in unmarked:  # its mark was removed, or it has no room for one: the state decides
         if all(live.id != each.id for each in claims[address]):
-            claims[address].append(_ours(live, address, stack, marked=live.kind not in able.claims))
+            claims[address].append(_ours(live, address, stack, marked=live.kind not in capabilities.claims))
     return claims
 
 
@@ -112,9 +116,9 @@ def _doubt(address: Address, claimants: Sequence[Live], state: State) -> Problem
     return Problem(f"several objects on the server claim to be {address}: {ids}", None, hint, str(address))
 
 
-def _with_mark(live: Live, address: Address, state: State, able: Capabilities) -> Live:
+def _with_mark(live: Live, address: Address, state: State, capabilities: Capabilities) -> Live:
     """An object with its mark, which the state keeps where the object has no room for one."""
-    if live.kind in able.marks:
+    if live.kind in capabilities.marks:
         return live
     return replace(live, mark=state.marks.get(address) or state.tombstones.get(live.id) or Mark())
 
@@ -126,14 +130,14 @@ def _ours(live: Live, address: Address, stack: str, *, marked: bool = False) -> 
 # --- own blocks ------------------------------------------------------------------------------------------------------
 
 
-def _own_blocks(listing: Listing, state: State, able: Capabilities, stack: str) -> Iterator[Live]:
+def _own_blocks(listing: Listing, state: State, capabilities: Capabilities, stack: str) -> Iterator[Live]:
     """Every block that is a part of an object of the stack, by its own claim or by the state."""
     known = {id: address for address, id in state.ids.items() if address.parent}
     for live in listing.objects.get("block", ()):
         if live.address and live.address.parent and live.stack == stack:
             yield live
         elif live.stack is None and live.id in known:
-            yield _ours(live, known[live.id], stack, marked=live.kind not in able.claims)
+            yield _ours(live, known[live.id], stack, marked=live.kind not in capabilities.claims)
 
 
 def _place(
@@ -141,7 +145,7 @@ def _place(
     objects: dict[Address, Live],
     attached: Mapping[str, tuple[Live, ...]],
     state: State,
-    able: Capabilities,
+    capabilities: Capabilities,
 ) -> dict[Address, tuple[Live, ...]]:
     """Add own blocks to `objects` if they are attached to their agent. Returns the others, the orphaned blocks."""
     orphaned: dict[Address, tuple[Live, ...]] = {}
@@ -151,23 +155,25 @@ def _place(
         owner = objects.get(live.address.parent) if live.address.parent else None
         here = owner is not None and live.id in attached_to.get(owner.id, ())
         if owner is not None and here and live.address not in objects:
-            objects[live.address] = _part(live, owner, state, able)
+            objects[live.address] = _part(live, owner, state, capabilities)
         elif not here:
             orphaned[live.address] = (*orphaned.get(live.address, ()), live)
     for address, name in state.intents.items():  # created by an apply that was killed, and without room for a claim
         owner = objects.get(address.parent) if address.parent else None
         kind = kind_of(address)
-        if owner and address not in objects and kind and kind not in able.claims:
+        if owner and address not in objects and kind and kind not in capabilities.claims:
             named = (each for each in attached.get(owner.id, ()) if each.name == name and each.address is None)
             if found := next(named, None):
-                objects[address] = _part(_ours(found, address, owner.stack or "", marked=True), owner, state, able)
+                objects[address] = _part(
+                    _ours(found, address, owner.stack or "", marked=True), owner, state, capabilities
+                )
     return orphaned
 
 
-def _part(live: Live, owner: Live, state: State, able: Capabilities) -> Live:
+def _part(live: Live, owner: Live, state: State, capabilities: Capabilities) -> Live:
     """An own block with its mark. Until the block is first updated, its base is in the mark of its agent."""
     assert live.address is not None
-    if live.kind not in able.marks and live.address in state.marks:
+    if live.kind not in capabilities.marks and live.address in state.marks:
         return replace(live, mark=state.marks[live.address])
     initial = Mark(owner.mark.parts.get(live.address.child or "", {}))
     return live if live.mark != Mark() else replace(live, mark=initial)

@@ -379,9 +379,9 @@ def _remaining(manifest: Manifest, observed: Observed, effects: Effects) -> dict
     }
 
 
-def keeps_id(address: Address, kind: str, able: Capabilities) -> bool:
+def keeps_id(address: Address, kind: str, capabilities: Capabilities) -> bool:
     """Whether the state stores the id of an object. It does not for an own block that carries its own claim."""
-    return address.parent is None or kind not in able.claims
+    return address.parent is None or kind not in capabilities.claims
 
 
 def _is_ours(address: Address, live: Live, manifest: Manifest) -> bool:
@@ -397,14 +397,14 @@ def readdressed(manifest: Manifest, observed: Observed, addresses: Mapping[Addre
         for address, live in observed.objects.items()
         if live.stack == manifest.stack and (new := new_address(address, addresses))
     }
-    able = observed.capabilities
-    ids = {address: live.id for address, live in ours.items() if keeps_id(address, live.kind, able)}
+    capabilities = observed.capabilities
+    ids = {address: live.id for address, live in ours.items() if keeps_id(address, live.kind, capabilities)}
     return replace(
         old,
         # a lost state does not name the environment that was applied
         environment=old.environment if old.serial else manifest.environment,
         ids=ids,
-        marks={address: live.mark for address, live in ours.items() if live.kind not in able.marks},
+        marks={address: live.mark for address, live in ours.items() if live.kind not in capabilities.marks},
         protected=frozenset(a for a in (addresses.get(a, a) for a in old.protected) if a in ids),
         pending=frozenset(new for a in old.pending if (new := new_address(a, addresses))),
         duplicates=frozenset(each.id for each in observed.duplicates),

@@ -111,7 +111,7 @@ def _creates(resource: ResourceChange) -> bool:
 def _effects(
     resources: Iterable[ResourceChange], deleted: Iterable[ResourceChange], steps: Iterable[Step], observed: Observed
 ) -> Effects:
-    able = observed.capabilities
+    capabilities = observed.capabilities
     removed, created, marks, carried_over, intents, kept = set(), set(), {}, {}, {}, {}
     for resource in resources:
         address, change = resource.address, resource.change
@@ -119,15 +119,24 @@ def _effects(
         again = change.action == "create" and address in observed.state.ids
         if _deletes(resource) or change.action == "forget" or again:
             removed.add(address)
-        if _creates(resource) and keeps_id(address, change.kind, able) and resource.mark is not None:
+        if _creates(resource) and keeps_id(address, change.kind, capabilities) and resource.mark is not None:
             created.add(address)
-        if resource.live and change.action in ("adopt", "mark", "update") and keeps_id(address, change.kind, able):
+        if (
+            resource.live
+            and change.action in ("adopt", "mark", "update")
+            and keeps_id(address, change.kind, capabilities)
+        ):
             kept[address] = resource.live.id
-        if resource.mark is not None and change.action != "forget" and change.kind not in able.marks:
+        if resource.mark is not None and change.action != "forget" and change.kind not in capabilities.marks:
             marks[address] = resource.mark
         if change.action == "replace":
             carried_over[address] = tuple(id for id in resource.reused.values() if isinstance(id, str))
-        if _creates(resource) and resource.desired and not resource.discover and change.kind not in able.searchable:
+        if (
+            _creates(resource)
+            and resource.desired
+            and not resource.discover
+            and change.kind not in capabilities.searchable
+        ):
             intents[address] = str(resource.fields.get(kinds()[change.kind].name_field, ""))
     return Effects(
         frozenset(removed),
@@ -155,44 +164,48 @@ def _inline_parts(resources: Iterable[ResourceChange]) -> dict[Address, dict[str
     return found
 
 
-def _steps(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], able: Capabilities) -> Iterator[Step]:
+def _steps(
+    resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], capabilities: Capabilities
+) -> Iterator[Step]:
     """What must be done to one object, except deleting it."""
     action = resource.change.action
     if action == "delete":
         return
     if _creates(resource):
-        yield from _discovered(resource, able) if resource.discover else _created(resource, parts, able)
+        yield from _discovered(resource, capabilities) if resource.discover else _created(resource, parts, capabilities)
     elif resource.live is not None:
-        yield from _forgotten(resource, able) if action == "forget" else _updated(resource, able)
+        yield from _forgotten(resource, capabilities) if action == "forget" else _updated(resource, capabilities)
 
 
-def _created(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], able: Capabilities) -> Iterator[Step]:
+def _created(
+    resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], capabilities: Capabilities
+) -> Iterator[Step]:
     address, kind, key = resource.address, resource.change.kind, str(resource.address)
     if resource.mark is not None:  # else it is an own block that is created with its agent
         fields = dict(resource.fields)
         if resource.reused:
             fields["blocks"] = [*fields.get("blocks", ()), *resource.reused.values()]
         after = (f"-{address}",) if resource.change.action == "replace" else ()
-        owner = Ref(address.parent) if address.parent and not able.attach_parts else None
+        owner = Ref(address.parent) if address.parent and not capabilities.attach_parts else None
         yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, owner=owner, after=after)
-        call = able.calls.get(kind)
+        call = capabilities.calls.get(kind)
         if call and call.on_create:
-            yield from _called(resource, (key,), able)
+            yield from _called(resource, (key,), capabilities)
     yield from _attached(resource)
 
 
-def _discovered(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
+def _discovered(resource: ResourceChange, capabilities: Capabilities) -> Iterator[Step]:
     """Discover what the server creates along with another object, after that object was created or called."""
     assert resource.discover is not None
     (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
-    call = able.calls.get(sections()[source.address.section])
+    call = capabilities.calls.get(sections()[source.address.section])
     after = (
         (str(source.address), f"{source.address}!{call.name}") if call and call.on_create else (str(source.address),)
     )
     fields, mark = resource.fields, resource.mark
     yield Discover(key, resource.address, kind, name=name, source=source, fields=fields, mark=mark, after=after)
     if resource.attach or kinds()[kind].compiled & resource.fields.keys():
-        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), able)
+        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), capabilities)
     yield from _attached(resource)
 
 
@@ -206,14 +219,14 @@ def _attached(resource: ResourceChange) -> Iterator[Step]:
         )
 
 
-def _forgotten(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
+def _forgotten(resource: ResourceChange, capabilities: Capabilities) -> Iterator[Step]:
     assert resource.live is not None
-    if resource.change.kind in able.claims:
+    if resource.change.kind in capabilities.claims:
         key, id, kind = _key(resource), resource.live.id, resource.change.kind
         yield Update(key, resource.address, kind, id=id, mark=resource.mark, forget=True)
 
 
-def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
+def _updated(resource: ResourceChange, capabilities: Capabilities) -> Iterator[Step]:
     assert resource.live is not None
     key, change, live = _key(resource), resource.change, resource.live
     waits: list[str] = []
@@ -228,8 +241,8 @@ def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
         after = () if isinstance(member, Item) else tuple(waits)
         waits.append(_attach_key(key, name, member))
         yield Attach(waits[-1], resource.address, change.kind, id=live.id, field=name, member=member, after=after)
-    claim = resource.claim and change.kind in able.claims
-    if resource.fields or claim or (resource.mark is not None and change.kind in able.marks):
+    claim = resource.claim and change.kind in capabilities.claims
+    if resource.fields or claim or (resource.mark is not None and change.kind in capabilities.marks):
         yield Update(
             key,
             resource.address,
@@ -237,17 +250,17 @@ def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
             id=live.id,
             fields=resource.fields,
             mark=resource.mark,
-            users=0 if change.kind in able.calls else change.recompiles,
+            users=0 if change.kind in capabilities.calls else change.recompiles,
             after=tuple(waits),
         )
         waits.append(key)
     if change.recompiles or resource.attach or resource.detach:
-        yield from _called(resource, tuple(waits), able)
+        yield from _called(resource, tuple(waits), capabilities)
 
 
-def _called(resource: ResourceChange, after: tuple[str, ...], able: Capabilities) -> Iterator[Step]:
+def _called(resource: ResourceChange, after: tuple[str, ...], capabilities: Capabilities) -> Iterator[Step]:
     """The request that must follow a change; without it, the change has no effect."""
-    call = able.calls.get(resource.change.kind)
+    call = capabilities.calls.get(resource.change.kind)
     if call is not None:
         key = f"{resource.address}!{call.name}"
         id = resource.live.id if resource.live and not _creates(resource) else None

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from lettaform.backend.concurrency import together
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.contents import HOLDS
+from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import discovered, whole
 from lettaform.backend.v1.state import delete_pages, write_pages
@@ -309,13 +309,13 @@ class Sender:
     async def _change_item(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
         contents = kinds()[step.kind].attrs()[field].related(Contents)
         assert contents is not None
-        hold = HOLDS[contents.what]
+        content = CONTENTS[contents.what]
         live = Live(step.kind, step.id or answer(Ref(step.address)), "", {})
         if isinstance(step, Attach):
-            await hold.put(self.client, live, field, item)
+            await content.add(self.client, live, field, item)
         else:
             with suppress(NotFound):
-                await hold.drop(self.client, live, field, item)
+                await content.remove(self.client, live, field, item)
         return Answer(live.id)
 
     async def _delete(self, step: Delete) -> Answer:

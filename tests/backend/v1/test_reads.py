@@ -259,8 +259,8 @@ def test_contents_in_one_request_for_each_field(server: Served) -> None:
 
 def test_everything_that_an_object_holds(server: Served) -> None:
     archive, agent = server.archive("facts"), server.agent("a")
-    assert server.run(lambda reads: reads.held(Live("archive", archive["id"], "", {}))) == {"passages": []}
-    assert server.run(lambda reads: reads.held(Live("agent", agent["id"], "", {}))) == {}
+    assert server.run(lambda reads: reads.all_items(Live("archive", archive["id"], "", {}))) == {"passages": []}
+    assert server.run(lambda reads: reads.all_items(Live("agent", agent["id"], "", {}))) == {}
     assert server.asked == []
 
 
