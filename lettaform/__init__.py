@@ -1,15 +1,18 @@
-"""Terraform for Letta agents: declare, plan, apply.
+"""Declare Letta agents in files, plan the changes, and apply them.
 
-    cli                                      click; one file per verb
-    flow                                     the whole of lettaform as a straight line
-    apply · snapshot · render · local        walk the Steps · .af files · for people and machines · a server here
-    manifest | server | plan                 wanted | is | the difference: strangers that meet as values
-    model                                    Desired, Live, Change, Step, Plan, Report
-    kinds                                    what can exist: one file a kind, one line a field
-    words                                    Address, slots, digest
-    errors                                   what can go wrong
+    cli                                     one file per command
+    flow                                    one function per command; the public Python API
+    session                                 one manifest and one backend during one run
+    apply | snapshot | render | local       carry out steps | agent files | text and JSON | a server on this machine
+    manifest | backend | plan               YAML to Desired | the server's objects to Live | both to a Plan
+    ownership                               which object belongs to which address: marks, state, claims
+    model                                   Desired, Live, Observed, Change, Step, Plan, Report
+    kinds                                   the kinds of objects: one file per kind, one line per field
+    values                                  Ref, Template, Secret, Patch, Item, Digest
+    address                                 Address
+    errors                                  the errors, and places in files
 
-Imports point down only. From Python:
+A package imports only packages below it. From Python:
 
     from lettaform import flow
 

@@ -1,4 +1,4 @@
-"""A Plan to a Report: carry out the Steps, as many at once as they allow; decide nothing."""
+"""A Plan to a Report: carry out the Steps in parallel, as far as their order allows. It decides nothing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ INTERRUPTED = "interrupted"
 LOCK_LOST = "the lock was lost"
 FAULT = "an unexpected error"
 PATIENCE = 10.0
-"""Seconds after which a step that is still running reports progress, and reports it again."""
+"""Seconds between two progress events of a running step."""
 
 
 class Stop:
-    """Why no further step may begin; None while none minds."""
+    """Tells an apply to begin no further step. `reason`: why; None: it continues."""
 
     reason: str | None = None
 
@@ -39,11 +39,17 @@ async def apply(
     notify: Notify = lambda event: None,
     stop: Stop | None = None,
 ) -> Report:
-    """Carry out every Step that its predecessors allow. `known`: ids that carry our mark already.
+    """Carry out every Step whose predecessors succeed.
 
-    Once `stop` has a reason no further step begins. What is under way is finished, and the state is saved, unless the
-    lock was lost. An unexpected error, also one of `notify`, does the same and is raised in the end. A cancelled apply
-    saves the state, too. PlanError, before anything is sent, if steps wait for each other.
+    known     ids of objects that have the mark of the stack already
+    parallel  maximum number of steps at the same time
+    notify    called with each Event
+    stop      once it has a reason, no further step begins; running steps are finished, and the state is saved, unless
+              the lock was lost
+
+    Errors of steps are in the Report. Any other error, also one of `notify`, stops the apply in the same way and is
+    raised at the end. A cancelled apply saves the state, too. Raises PlanError, before anything is sent, if steps wait
+    for each other.
     """
     started, before = time.monotonic(), server.requests
     walk = _Walk(plan, server, asyncio.Semaphore(parallel), notify, stop or Stop())
@@ -69,14 +75,14 @@ class _Walk:
         self.fault: Exception | None = None
 
     async def run(self) -> None:
-        """Every step waits for its own predecessors alone. The state is saved last, whatever happened."""
+        """Every step waits only for its own predecessors. The state is saved last, also after errors."""
         try:
             await self.walk()
         finally:
-            # what a cancelled apply leaves open
+            # steps without an outcome, after a cancellation
             for step in self.steps.values():
                 if step.key not in self.outcomes:
-                    self.end(_open(step, step.key in self.begun))
+                    self.end(_unfinished(step, step.key in self.begun))
             for save in self.last:
                 await self.save(save)
         if self.fault is not None:
@@ -107,10 +113,10 @@ class _Walk:
             self.blocked[key] = because
 
     async def save(self, step: SaveState) -> None:
-        """Write the state as the outcomes leave it. It is not removed while something of the stack is left."""
+        """Write the state, corrected by the outcomes. It is not deleted while objects of the stack may remain."""
         stopped = self.stop.reason if self.stop.reason not in (None, INTERRUPTED, FAULT) else None
         if stopped is None and step.state is None and any(each.status != "done" for each in self.outcomes.values()):
-            stopped = "something of the stack is left"
+            stopped = "objects of the stack remain"
         now = step.state and after(step.state, self.plan.state, self.outcomes.values(), step.created)
         outcome = await self.outcome(replace(step, state=now), stopped)
         self.end(replace(outcome, step=step))
@@ -119,7 +125,7 @@ class _Walk:
         if stopped is not None:
             return Outcome(step, "skipped", because=stopped)
         self.begun.add(step.key)
-        self.tell("start", step)
+        self.emit("start", step)
         started = time.monotonic()
         watch = asyncio.create_task(self.watch(step, started))
         try:
@@ -128,7 +134,7 @@ class _Walk:
             return Outcome(step, "failed", error=error, seconds=time.monotonic() - started)
         except Exception as error:
             self.fail(error)
-            return replace(_open(step, begun=True), seconds=time.monotonic() - started)
+            return replace(_unfinished(step, begun=True), seconds=time.monotonic() - started)
         finally:
             watch.cancel()
         if isinstance(step, Create | Discover):
@@ -136,13 +142,13 @@ class _Walk:
         return Outcome(step, "done", answer, seconds=time.monotonic() - started)
 
     async def watch(self, step: Step, started: float) -> None:
-        """Report now and then what takes long: a file that is being read, a block that many agents have."""
+        """Emit progress events for slow steps: a file that the server reads, a block that many agents have."""
         while True:
             await asyncio.sleep(PATIENCE)
-            self.tell("progress", step, seconds=time.monotonic() - started)
+            self.emit("progress", step, seconds=time.monotonic() - started)
 
     def answer(self, ref: Ref) -> Any:
-        """What a Ref stands for. LookupError if it was not created."""
+        """The value of a Ref. LookupError if its object was not created."""
         answer = self.answers[ref.address]
         return answer.id if ref.path == "id" else answer.values[ref.path]
 
@@ -157,9 +163,9 @@ class _Walk:
         self.outcomes[key] = outcome
         if outcome.status != "done":
             self.blocked[key] = outcome.because or key
-        self.tell(outcome.status, outcome.step, outcome)
+        self.emit(outcome.status, outcome.step, outcome)
 
-    def tell(
+    def emit(
         self,
         event: Literal["start", "done", "failed", "skipped", "progress"],
         step: Step,
@@ -169,11 +175,11 @@ class _Walk:
         seconds = outcome.seconds if outcome else seconds
         try:
             self.notify(Event(event, step, len(self.outcomes), len(self.plan.steps), seconds, outcome))
-        except Exception as error:  # whoever watches must not cost the state
+        except Exception as error:  # an error of the observer must not prevent saving the state
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """No further step begins, and the first such error is raised in the end."""
+        """Stop the apply; the first such error is raised at the end."""
         self.fault = self.fault or error
         self.stop.reason = self.stop.reason or FAULT
 
@@ -182,8 +188,8 @@ def _is_last(step: Step) -> bool:
     return isinstance(step, SaveState) and step.last
 
 
-def _open(step: Step, begun: bool) -> Outcome:
-    """The outcome of a step that has none: the server may have done what was begun."""
+def _unfinished(step: Step, begun: bool) -> Outcome:
+    """The outcome of a step that was not finished. If it was begun, the server may have carried it out."""
     if not begun:
         return Outcome(step, "skipped", because=INTERRUPTED)
     error = Unavailable(f"{step.address}: ended before the server answered", "apply again")

@@ -116,7 +116,7 @@ class Unavailable(ServerError):
 
     ambiguous    whether the server may have carried out the request
     silent       whether the server did not answer in time
-    retry_after  seconds that the server asks us to wait; None if it does not say
+    retry_after  seconds that the server asks to wait; None if it asks for none
     """
 
     ambiguous = False

@@ -1,4 +1,8 @@
-"""One function for each verb: read the manifest, open a session, observe, plan, apply."""
+"""The public Python API: one function for each command, from a Source and a Connection to its result.
+
+Every function that takes a Source raises ManifestError with every problem of the files. Every function that takes a
+Connection raises ServerError if the server cannot be reached or refuses, and PlanError if the plan cannot be made.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +53,19 @@ _T = TypeVar("_T")
 DEFAULT_URL = "http://localhost:8283"
 
 Consent = Callable[[Plan], bool]
-"""Shown a plan, whether to carry it out."""
+"""Takes a plan and returns whether to carry it out."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the manifest is, and the values of its variables."""
+    """Where the manifest is, and the values of its variables.
+
+    directory       the project, to which paths are relative
+    files           the manifest files; empty: `lettaform.yaml` in the directory, or else all its YAML files
+    environment     the environment to choose, as with `-e`
+    variables       name to value, as with `--var`
+    variable_files  files with values of variables, as with `--var-file`
+    """
 
     directory: Path = field(default_factory=Path)
     files: tuple[Path, ...] = ()
@@ -67,9 +78,11 @@ class Source:
 class Connection:
     """How to reach the server.
 
-    url       the server; if not given, the manifest's, then LETTA_BASE_URL, then Letta's default port on this machine
+    url       the server. Default: the one in the manifest, LETTA_BASE_URL, or port 8283 on this machine
+    token     sent as a bearer token. Default: LETTA_API_KEY
+    project   the project on Letta Cloud. Default: LETTA_PROJECT
     timeout   seconds for one request
-    patience  seconds to wait for the lock of the stack; None goes without the lock
+    patience  seconds to wait for the lock of the stack; None: no lock is used
     trace     called with one redacted line for each request
     """
 
@@ -82,7 +95,7 @@ class Connection:
 
 
 def read(source: Source) -> Manifest:
-    """The manifest, resolved and checked. ManifestError carries every problem."""
+    """Read the manifest, resolved and checked. Raises ManifestError with every problem."""
     return load(
         source.directory,
         source.files,
@@ -96,7 +109,7 @@ def read(source: Source) -> Manifest:
 
 
 def plan(source: Source, connection: Connection, options: PlanOptions | None = None) -> Plan:
-    """What would change. Sends nothing that writes."""
+    """Plan the changes. Writes nothing on the server. Raises Guarded if the plan needs consent."""
     return _run(source, connection, lambda session: session.plan(options or PlanOptions()))
 
 
@@ -110,11 +123,16 @@ def apply(
     notify: Notify = lambda event: None,
     parallel: int = 8,
 ) -> tuple[Plan, Report | None]:
-    """Plan, ask for consent, carry out. The Report is None if there was nothing to do, or consent was refused.
+    """Plan, ask for consent, and carry out the plan. The Report is None if nothing changes or consent is refused.
 
-    interactive  False: the lock is taken first, and the server is read once. True: a person is asked, without the lock,
-                 who may take as long as they want. The plan is then made again under the lock; if it would do something
-                 else, the person is asked again.
+    consent      called with the plan; returns whether to carry it out
+    interactive  False: `consent` is called while the lock is held. True: it is called before the lock is taken, so that
+                 a person can take their time. The plan is then made again under the lock, and `consent` is called again
+                 if it differs.
+    notify       called with each Event
+    parallel     maximum number of requests at the same time
+
+    Raises Locked if another run holds the lock for longer than `patience`. Errors of Steps are in the Report.
     """
     run = _Apply(options or PlanOptions(), consent, notify, parallel)
     return _Opened(read(source), source, connection, parallel).apply(run, interactive)
@@ -122,7 +140,7 @@ def apply(
 
 @dataclass(frozen=True)
 class _Apply:
-    """One apply: what is asked of the plan, who consents, and who is told."""
+    """The arguments of one apply."""
 
     options: PlanOptions
     consent: Consent
@@ -132,19 +150,19 @@ class _Apply:
     """A saved plan that the plan must equal."""
 
     async def plan(self, session: Session) -> Plan:
-        """The plan; Stale if it is not the saved one any more."""
+        """The plan. Raises Stale if it differs from the saved plan."""
         plan = await session.plan(self.options)
         if lines := saved.moved(self.saved, plan) if self.saved else []:
             problems = tuple(Problem(each) for each in lines)
-            raise Stale("the saved plan no longer fits what is live", "plan again and review", problems)
+            raise Stale("the server has changed since the plan was saved", "plan again and review", problems)
         return plan
 
     async def unlocked(self, session: Session) -> tuple[Plan, bool]:
-        """The plan, and whether somebody holds the lock: a run that was killed may have left it."""
+        """The plan, and whether another run holds the lock or was killed without releasing it."""
         return await self.plan(session), session.locked_by_others
 
     async def locked(self, agreed: Plan | None, session: Session) -> tuple[Plan, Report | None]:
-        """Plan under the lock and carry it out; not if it would do something else than the plan that was agreed to."""
+        """Plan under the lock and carry the plan out, unless it differs from the plan that was agreed to."""
         async with session.locked():
             plan = await self.plan(session)
             consented = saved.same(agreed, plan) if agreed is not None else plan and self.consent(plan)
@@ -152,7 +170,7 @@ class _Apply:
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write a plan for `apply_saved`: complete or not at all, readable by its owner alone."""
+    """Write a plan to a file for `apply_saved`, complete or not at all, with mode 0600. Raises PlanError."""
     try:
         write_json(path, {**data.plan(plan), **saved.dump(plan)})
     except OSError as error:
@@ -169,7 +187,10 @@ def apply_saved(
     notify: Notify = lambda event: None,
     parallel: int = 8,
 ) -> tuple[Plan, Report | None]:
-    """Carry out a saved plan if planning again gives the very same Steps. Otherwise, Stale names what moved."""
+    """Carry out a saved plan if planning again gives the same Steps. Otherwise raises Stale, which names what changed.
+
+    The other arguments and errors are those of `apply`.
+    """
     before, options = _saved(path)
     pinned = replace(connection, url=connection.url or (before.get("server") or {}).get("url"))
     run = _Apply(options, consent, notify, parallel, before)
@@ -189,7 +210,7 @@ def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
 
 
 def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan:
-    """Adopt a living object under an address of the manifest. Writes its mark, and nothing else."""
+    """Adopt the existing object `id` under an address of the manifest. Writes its mark, and nothing else."""
 
     async def run(session: Session) -> Plan:
         plan = await session.adopt(_address(address), id)
@@ -200,7 +221,10 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
-    """What is live of the stack, and the external objects that it uses."""
+    """The live objects of the stack and the external objects that it uses, sorted by address.
+
+    address  a pattern with `*`: show these objects alone. PlanError if it matches none
+    """
 
     async def run(session: Session) -> list[Live]:
         objects = (await session.observe()).objects
@@ -219,7 +243,7 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
 
 
 def state_list(source: Source, connection: Connection) -> list[Live]:
-    """Everything that carries the stack's mark: its objects, duplicates and orphaned blocks."""
+    """All objects with the mark of the stack: its objects, duplicates and orphaned blocks, sorted by address."""
 
     async def run(session: Session) -> list[Live]:
         observed = await session.observe()
@@ -233,23 +257,24 @@ def state_list(source: Source, connection: Connection) -> list[Live]:
 
 
 def state_move(source: Source, connection: Connection, old: str, new: str) -> None:
-    """Give a living object, and its parts, another address."""
+    """Change the address of an existing object and its parts. PlanError if another object has the new address."""
 
     async def run(session: Session) -> None:
         observed, before, after = await session.observe(), _address(old), _address(new)
         _check_owned(observed, before, session.manifest)
-        # a crash between the mark and the state leaves one object at both
+        # a crash after the mark was written and before the state leaves one object at both addresses
         if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
-            raise PlanError(f"{after} is taken by {observed.objects[after].id}", "`lettaform state rm` lets it go")
+            hint = f"`lettaform state rm '{after}'` forgets that one"
+            raise PlanError(f"{after} is already {observed.objects[after].id}", hint)
         if before.section != after.section or after.parent or before.parent:
-            raise PlanError(f"{before} cannot become {after}", "an address moves within its section, parts with it")
+            raise PlanError(f"{before} cannot become {after}", "an object moves within its section, with its parts")
         _raise(await session.apply(session.remark(observed, {before: after}), parallel=4))
 
     _run(source, connection, run, lock=True)
 
 
 def state_remove(source: Source, connection: Connection, address: str) -> None:
-    """Remove the mark from an object and its parts. The objects stay."""
+    """Forget an object and its parts: remove their marks. The objects are not changed otherwise."""
 
     async def run(session: Session) -> None:
         observed, forgotten = await session.observe(), _address(address)
@@ -260,9 +285,9 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
 
 
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
-    """Make the state again from the marks, and from what can be read of it.
+    """Write the state again from the marks, and from what can be read of the old state.
 
-    Returns how many objects it holds, and a line for each that is not certain.
+    Returns the number of objects in it, and a line for each object that is missing or not certain.
     """
 
     async def run(session: Session) -> tuple[int, list[str]]:
@@ -270,7 +295,7 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
         lost = [problem.message for problem in observed.problems if problem.address]
         marked = {a: live for a, live in observed.objects.items() if live.stack == session.manifest.stack}
         lost += [
-            f"{a} ({live.id}) has lost its mark: kept as the state had it"
+            f"{a} ({live.id}) has no mark: kept because the state names it"
             for a, live in marked.items()
             if not live.marked
         ]
@@ -284,12 +309,12 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
 
 
 def lock_show(source: Source, connection: Connection) -> Lock | None:
-    """Who holds the lock of the stack."""
+    """The lock of the stack; None if no run holds it."""
     return _run(source, connection, lambda session: session.backend.holder(session.manifest.stack))
 
 
 def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
-    """Release the lock that `lock_show` has shown. Locked if another run holds the lock of the stack by now."""
+    """Release a lock that `lock_show` returned. Raises Locked if another run holds the lock of the stack by now."""
     _run(source, connection, lambda session: session.backend.release(session.manifest.stack, lock))
 
 
@@ -297,7 +322,7 @@ def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
 
 
 class _Opened:
-    """A manifest that was read, and where it is applied: runs coroutines, each with a session of its own."""
+    """A manifest and its server. Runs coroutines, each in a Session of its own."""
 
     def __init__(self, manifest: Manifest, source: Source, connection: Connection, parallel: int = 8) -> None:
         self.manifest, self.source, self.connection, self.parallel = manifest, source, connection, parallel
@@ -310,7 +335,7 @@ class _Opened:
         return asyncio.run(inside())
 
     def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
-        """Carry out an apply; ask first, outside of the lock and of the event loop, if a person is there."""
+        """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop."""
         while interactive:
             agreed, locked = self.run(run.unlocked)
             if not (agreed or locked) or (agreed and not run.consent(agreed)):
@@ -329,7 +354,7 @@ def _run(
     *,
     lock: bool = False,
 ) -> _T:
-    """Read the manifest, connect, hold the lock if asked to, and run."""
+    """Read the manifest, connect, and run. `lock`: hold the lock of the stack during the run."""
 
     async def locked(session: Session) -> _T:
         async with session.locked():
@@ -371,7 +396,7 @@ def _check_owned(observed: Observed, address: Address, manifest: Manifest) -> No
 
 
 def _raise(report: Report) -> None:
-    """Raise the first error of a report. Steps that were skipped are an error, too."""
+    """Raise the first error of a report. Skipped steps are an error, too."""
     for outcome in report.outcomes:
         if outcome.error is not None:
             raise outcome.error

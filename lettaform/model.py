@@ -1,4 +1,4 @@
-"""Desired, Live, FieldChange, Change, Step, Plan, Report: the values that floors hand to each other. All frozen."""
+"""Desired, Live, Observed, Change, Step, Plan, Report: the values that the packages exchange. All are frozen."""
 
 from __future__ import annotations
 
@@ -10,26 +10,38 @@ from lettaform.address import Address
 from lettaform.errors import Place, Problem
 from lettaform.kinds.traits import FollowUp, Policy
 
-# --- wanted ----------------------------------------------------------------------------------------------------------
+# --- desired ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class External:
-    """Something that is used and never written. Found by exactly one of name, id, or another stack's address.
+    """How to find an object that is used and never written. Exactly one way is given: name, id, or stack and address.
 
-    `by`: it comes with the object at that address, which offers it under its name.
+    name        its name on the server
+    id          its id on the server
+    stack       another stack that owns it, with its `address` there
+    offered_by  the address of the object that offers it under `name`, such as the MCP server of a tool
     """
 
     name: str | None = None
     id: str | None = None
     stack: str | None = None
     address: Address | None = None
-    by: Address | None = None
+    offered_by: Address | None = None
 
 
 @dataclass(frozen=True)
 class Desired:
-    """An object as the manifest wants it. A field that is missing in `values` is unmanaged; None clears."""
+    """An object as the manifest declares it.
+
+    values           field to value; may contain Refs, Templates and Secrets. A missing field is unmanaged; None clears
+    place            where the object is declared
+    places           path of a field to where it is written
+    policies         the policies that the manifest sets, by field
+    prevent_destroy  whether `lifecycle.prevent_destroy` protects it
+    external         how to find it, if it is used and never written
+    created_with     the address of the object along with which the server creates this one; the stack owns both
+    """
 
     address: Address
     kind: str
@@ -39,16 +51,15 @@ class Desired:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     prevent_destroy: bool = False
     external: External | None = None
-    along: Address | None = None
-    """The server makes it along with the object at that address; it is ours all the same."""
+    created_with: Address | None = None
 
     @property
-    def brought(self) -> Address | None:
-        """The object that brings it, where it is none that we make."""
-        return self.external.by if self.external else self.along
+    def discovered_from(self) -> Address | None:
+        """The address of the object that creates or offers this one; None if no other object does."""
+        return self.external.offered_by if self.external else self.created_with
 
     def place_of(self, path: str) -> Place:
-        """Where `path` or the nearest thing around it was written."""
+        """Where the field at `path` is written, or else the nearest field that contains it, or else the object."""
         while path:
             if path in self.places:
                 return self.places[path]
@@ -58,7 +69,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class Moved:
-    """An address that was renamed."""
+    """An entry of `moved:`: the object at `old` gets the address `new`."""
 
     old: Address
     new: Address
@@ -67,7 +78,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Import:
-    """A living object that an address shall adopt."""
+    """An entry of `imports:`: the existing object with this id gets the address."""
 
     address: Address
     id: str
@@ -76,7 +87,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Removed:
-    """An address that is no longer declared, and what becomes of its object."""
+    """An entry of `removed:`: an address that is no longer declared. `destroy`: delete its object; else forget it."""
 
     address: Address
     destroy: bool
@@ -85,7 +96,13 @@ class Removed:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that the files say, resolved and checked."""
+    """Everything that the files declare, resolved and checked.
+
+    objects      every declared object by its address, parts and external objects included
+    url          the server that the manifest names
+    environment  the environment that was chosen with `-e`
+    outputs      name to value; may contain Refs
+    """
 
     stack: str
     objects: Mapping[Address, Desired]
@@ -98,16 +115,16 @@ class Manifest:
     warnings: tuple[Problem, ...] = ()
 
 
-# --- is --------------------------------------------------------------------------------------------------------------
+# --- live ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What we keep with an object on the server.
+    """What lettaform stores with an object on the server.
 
     base     path of a declared leaf to the digest of its value as last applied
-    members  field to the ids that we attached, or the tags that we put there
-    parts    own block's key to its base, as it was born; the block's own mark wins once it has one
+    members  field to the ids that lettaform attached, or the tags that it added
+    parts    key of an own block to its base at creation; the mark of the block replaces it once there is one
     """
 
     base: Mapping[str, str] = field(default_factory=dict)
@@ -119,19 +136,19 @@ class Mark:
 class Live:
     """An object as the server has it.
 
-    values      every field that can be read, in the manifest's names; UNREAD for a field that was not asked for
-    address     what its mark claims, or where the state has it; None if nothing says that it is ours
+    values      every field that can be read, in the manifest's names; UNREAD for a field that was not read
+    address     the address that its mark claims or that the state gives; None if it has neither
     stack       the stack that owns it; "" if another program's object is used as external
-    mark        what lettaform keeps with it
-    marked      whether the object itself carries the claim
-    discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not asked
-                for is missing
+    mark        what lettaform stores with it
+    marked      whether the claim is on the object itself, and not only in the state
+    discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not read
+                is missing
     """
 
     kind: str
     id: str
     name: str
-    values: Mapping[str, Any] = field(repr=False)  # an agent's hold its secrets, as the server tells them
+    values: Mapping[str, Any] = field(repr=False)  # those of an agent contain its secrets
     address: Address | None = None
     stack: str | None = None
     mark: Mark = field(default_factory=Mark)
@@ -155,7 +172,7 @@ class Listing:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def __or__(self, other: Listing) -> Listing:
-        """Both: a kind that `other` lists, too, is taken from there."""
+        """Both listings. A kind that both list is taken from `other`."""
         return Listing(
             {**self.objects, **other.objects},
             {**self.attached, **other.attached},
@@ -166,12 +183,12 @@ class Listing:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend can do, by kind. `plan` and `ownership` ask it, and know nothing else about a backend.
+    """What a backend can do, by kind. `plan` and `ownership` query it, and know nothing else about a backend.
 
-    claims        kinds whose objects can carry the stack and the address that they belong to
+    claims        kinds whose objects can carry their stack and address
     marks         kinds whose objects have room for the digests of what was applied
-    searchable    kinds of which the claims of a stack are found by one search
-    listed        kinds of which one list shows all objects, whoever owns them
+    searchable    kinds for which one search finds all objects that claim to belong to a stack
+    listed        kinds for which one list shows all objects, whoever owns them
     nested        kinds that are listed below their owner, one request each
     calls         kind to what must be called after its objects change
     recompiles    kinds whose changes make the server, or such a call, compile prompts again
@@ -192,26 +209,26 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class State:
-    """What the server remembers of a stack: which id each address has, and what must outlive the manifest.
+    """What is stored on the server about a stack: the id of each address, and what the manifest alone cannot tell.
 
-    `lettaform.ownership.state` reads it, writes it and says what it will be.
+    `lettaform.ownership.state` reads it, writes it, and computes the next one.
     """
 
     ids: Mapping[Address, str] = field(default_factory=dict)
     marks: Mapping[Address, Mark] = field(default_factory=dict)
-    """Marks of objects that cannot hold one."""
+    """Marks of objects that have no room for one."""
     protected: frozenset[Address] = frozenset()
     environment: str | None = None
     pending: frozenset[Address] = frozenset()
-    """Objects that a call is due to (an agent's recompile): written before the change, removed after the call."""
+    """Objects to call after a change (an agent is recompiled): written before the change, removed after the call."""
     carried_over: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
     """Blocks of an agent that is replaced: written before it is deleted, removed once its successor has them."""
     key: str | None = None
     """The key of the digests of secrets, with which a saved plan can tell that a secret was rotated."""
     duplicates: frozenset[str] = frozenset()
-    """Ids that claim an address of this stack and are not its object. They stay so until they are imported."""
+    """Ids of objects that claim an address of this stack and are not its object, until they are imported."""
     tombstones: Mapping[str, Mark] = field(default_factory=dict)
-    """Marks, by id, of objects that are about to be deleted and cannot hold one. The deletion may fail."""
+    """Marks, by id, of objects that are about to be deleted and have no room for one. The deletion may fail."""
     intents: Mapping[Address, str] = field(default_factory=dict)
     """Names of objects that are about to be created and cannot be found by tags: written before, removed after."""
     serial: int = 0
@@ -221,7 +238,15 @@ class State:
 
 @dataclass(frozen=True)
 class Lock:
-    """Somebody applies: who, since when, and by which sign of life."""
+    """The lock of a stack, as its holder wrote it.
+
+    holder   user, machine and pid, for messages
+    since    when it was created, in UTC
+    run      the CI run, if there is one
+    machine  the machine and container in which `pid` is unique; empty if that is not known
+    nonce    a random text by which a run recognizes its own lock
+    beat     number of the last heartbeat
+    """
 
     id: str
     holder: str
@@ -235,17 +260,19 @@ class Lock:
 
 @dataclass(frozen=True)
 class Dependents:
-    """What hangs on the life of an object, declared or not."""
+    """The objects that depend on another one, declared or not.
 
-    along: tuple[Live, ...] = ()
-    """It dies with the object."""
-    before: tuple[Live, ...] = ()
-    """It must be gone, or the server lets the object live."""
+    cascades  objects that the server deletes together with it
+    blockers  objects that must be deleted first; otherwise the server does not delete it
+    """
+
+    cascades: tuple[Live, ...] = ()
+    blockers: tuple[Live, ...] = ()
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The live objects that concern a stack: its own, and those of others that it uses."""
+    """The live objects that concern a stack: those that it owns, and those of others that it uses."""
 
     url: str
     version: str
@@ -255,20 +282,20 @@ class Observed:
     duplicates: tuple[Live, ...] = ()
     """Objects whose mark claims an address that belongs to another object."""
     detached: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """Own blocks with our mark that are attached to no agent."""
+    """Own blocks of the stack that are attached to no agent."""
     held_elsewhere: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
-    """Own blocks with our mark that are attached to other agents, and no longer to their own."""
+    """Own blocks of the stack that are attached to other agents, and no longer to their own."""
     carried_over: Mapping[Address, tuple[Live, ...]] = field(default_factory=dict)
     """Blocks of an agent whose replacement was interrupted after it was deleted, marked or not."""
     foreign: Mapping[tuple[str, str], Live] = field(default_factory=dict)
-    """Kind and unique name to the object of somebody else that has the name."""
+    """Kind and unique name to the foreign object that has the name."""
     attached: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
     """Agent id to all its blocks, whoever created them."""
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Id of a shared object to the ids of all agents that use it; only for objects that were asked for."""
+    """Id of a shared object to the ids of all agents that use it; only for objects that a plan writes."""
     dependents: Mapping[str, Dependents] = field(default_factory=dict)
-    """Id of an object to its dependents; only for objects that would be deleted."""
-    brought: Mapping[Address, str] = field(default_factory=dict)
+    """Id of an object to its dependents; only for objects that a plan deletes."""
+    discovered: Mapping[Address, str] = field(default_factory=dict)
     """Address of what the server creates along with another object to the id of what it created."""
     problems: tuple[Problem, ...] = ()
     capabilities: Capabilities = field(default_factory=Capabilities)
@@ -282,7 +309,15 @@ class Observed:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """The options of a plan. Patterns are addresses with `*`."""
+    """The options of a plan. Patterns are addresses with `*`.
+
+    prune          delete what is no longer declared
+    destroy        delete everything that the stack owns
+    target         patterns: plan only for these objects and what they need
+    exclude        patterns: leave these objects out
+    reseed         patterns: write the seeded fields of these objects again
+    allow_destroy  patterns: consent to delete or replace these objects, even if they are protected
+    """
 
     prune: bool = False
     destroy: bool = False
@@ -292,7 +327,7 @@ class PlanOptions:
     allow_destroy: tuple[str, ...] = ()
 
 
-# --- the difference --------------------------------------------------------------------------------------------------
+# --- difference ------------------------------------------------------------------------------------------------------
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
 Reason = Literal["manifest", "drift", "conflict", "seed"]
@@ -300,7 +335,7 @@ Reason = Literal["manifest", "drift", "conflict", "seed"]
 
 @dataclass(frozen=True)
 class FieldChange:
-    """One field that will be written. `old` and `new` may contain Refs; those of a secret are never shown."""
+    """One field that will be written. `old` and `new` may contain Refs; the values of a secret are never shown."""
 
     path: str
     old: Any
@@ -312,7 +347,13 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class Change:
-    """What will happen to one object."""
+    """What the plan does to one object.
+
+    id          its id on the server; None if it is created
+    recompiles  number of agents whose prompts are compiled again
+    place       where it is declared; None if it is not declared
+    notes       sentences for people: what is lost, what is created along with it
+    """
 
     address: Address
     kind: str
@@ -327,7 +368,12 @@ class Change:
 
 @dataclass(frozen=True)
 class AgentChange:
-    """A value that an agent changed, and that is kept. `seed_moved`: the manifest's value changed, too."""
+    """A value that an agent, or somebody else, changed on the server and that the plan keeps, because of its policy.
+
+    live        the value on the server
+    want        the value in the manifest
+    seed_moved  whether the value in the manifest has changed, too, since it was last applied
+    """
 
     address: Address
     path: str
@@ -354,7 +400,7 @@ Operation = Literal["create", "discover", "update", "attach", "detach", "delete"
 
 @dataclass(frozen=True)
 class _Step:
-    """One operation on one address. It knows no path and no wire name: the backend turns it into requests.
+    """One operation on one address. It contains no path and no name of the API: the backend turns it into requests.
 
     after      keys of steps and barriers that must have succeeded
     after_end  keys of steps and barriers that must have ended, well or not
@@ -372,10 +418,10 @@ class _Step:
 class Create(_Step):
     """Create an object, and its own blocks in the same request.
 
-    fields  what to write, in the manifest's words; may contain Refs, Templates and Secrets
+    fields  field to value; may contain Refs, Templates and Secrets
     mark    the mark of the new object
     parts   key of an own block to its fields
-    owner   the object in which it is created: a Ref or an id; None if it stands by itself, or is attached afterwards
+    owner   the object in which it is created: a Ref or an id; None if it belongs to none, or is attached afterwards
     """
 
     op: ClassVar[Operation] = "create"
@@ -461,9 +507,9 @@ class Call(_Step):
 class SaveState(_Step):
     """Write the state of the stack.
 
-    state  None removes it
-    last   whether it comes after all other steps, whatever became of them; then it is written as they left it
-    created  the addresses of which it keeps the ids of new objects
+    state    the state to write; None deletes it
+    last     whether it runs after all other steps, even if some failed; the state is then corrected by their outcomes
+    created  the addresses whose new ids are added to the state
     """
 
     op: ClassVar[Operation] = "save_state"
@@ -477,7 +523,7 @@ Step = Create | Discover | Update | Attach | Detach | Delete | Call | SaveState
 
 
 def contents(step: Step) -> tuple[Any, ...]:
-    """The values that a step sends, in the manifest's words."""
+    """The values that a step sends, by the names of the manifest; may contain Refs, Templates, Secrets and Items."""
     match step:
         case Create():
             return (step.fields, step.parts, step.owner)
@@ -495,7 +541,16 @@ def contents(step: Step) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was found, what will be done, and in which order. What is shown is what runs."""
+    """The changes, and the steps that carry them out. `apply` runs exactly these steps.
+
+    changes    one for each object that changes
+    runtime    values that were changed by agents, and are kept; the name is part of the JSON format
+    unmanaged  objects of the stack that are not declared, and are left as they are
+    steps      in an order in which they could run one by one
+    barriers   key of a barrier to the keys of the steps that it waits for; a step's `after` may name a barrier
+    state      the state before the apply
+    outputs    name to value; may contain Refs to objects that do not exist yet
+    """
 
     stack: str
     url: str
@@ -507,7 +562,6 @@ class Plan:
     unmanaged: tuple[Unmanaged, ...] = ()
     steps: tuple[Step, ...] = ()
     barriers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Key of a barrier to the keys of the steps that it waits for. A step's `after` may name a barrier."""
     state: State = field(default_factory=State)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
@@ -516,33 +570,37 @@ class Plan:
         return bool(self.steps)
 
     def count(self, *actions: Action) -> int:
-        """How many changes are of these actions."""
+        """The number of changes with one of these actions."""
         return sum(change.action in actions for change in self.changes)
 
     @property
     def summary(self) -> dict[str, int]:
-        """Counts by action, runtime values kept, and requests to come."""
+        """Numbers: of changes by action, of values changed by agents and kept (`runtime`), of steps (`requests`)."""
         actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "mark", "forget")
         counts: dict[str, int] = {action: self.count(action) for action in actions}
         return counts | {"runtime": len(self.runtime), "conflict": 0, "requests": len(self.steps)}
 
 
-# --- what happened ---------------------------------------------------------------------------------------------------
+# --- result ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said to a Step: the object's id and its fields, in the manifest's words."""
+    """The server's answer to a Step.
+
+    id      of the object; empty if the step has none
+    values  its fields, by the names of the manifest
+    parts   key of an own block that was created with the object to its id
+    """
 
     id: str
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Own block's key to its id, for what was born with the object."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one Step. `error` for failed; `because` names the failed step for skipped."""
+    """The result of one Step. `error`: why it failed. `because`: the failed step on which a skipped one depends."""
 
     step: Step
     status: Literal["done", "failed", "skipped"]
@@ -554,7 +612,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What an apply did."""
+    """The result of an apply. `requests`: the number that was sent. `seconds`: how long it took."""
 
     outcomes: tuple[Outcome, ...] = ()
     requests: int = 0
@@ -568,7 +626,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 nothing was done, 5 partly done, 130 interrupted."""
+        """0: everything was done. 1: nothing was done. 5: a part was done. 130: interrupted."""
         if self.interrupted:
             return 130
         failed = any(outcome.status != "done" for outcome in self.outcomes)
@@ -577,7 +635,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Event:
-    """One moment of an apply, for whoever watches."""
+    """The start, progress or end of a Step, for display. `finished` and `total` count Steps."""
 
     event: Literal["start", "done", "failed", "skipped", "progress"]
     step: Step

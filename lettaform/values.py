@@ -45,7 +45,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Patch:
-    """A change to a list or map that others also write to. The applier reads it again just before it writes.
+    """A change to a list or map that others also write to. The backend reads it again just before it writes.
 
     `put` and `drop` are members of a list. If `entries` is not None, the field is a map: `entries` are set and the
     keys in `drop` are removed.
@@ -104,7 +104,7 @@ class _Unread:
 
 
 UNREAD: Final[Any] = _Unread()
-"""What `Live.values` holds for a field that was not read from the server."""
+"""The value in `Live.values` of a field that was not read from the server."""
 
 
 # --- one walk, one rebuild -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ at = Address.parse
 
 
 class Fake:
-    """A server that fails where it is told to, and remembers what it was sent."""
+    """A server that fails at chosen steps, and keeps what it received."""
 
     requests = 0
 
@@ -129,7 +129,7 @@ def test_state_is_not_saved_without_lock() -> None:
 def test_state_is_kept_while_objects_of_stack_remain() -> None:
     last = SaveState("state", at("stack.state"), "stack", state=None, last=True)
     report, _ = walk(Fake("-blocks.a"), delete("blocks.a", "id-a"), last)
-    assert report.outcomes[-1].because == "something of the stack is left"
+    assert report.outcomes[-1].because == "objects of the stack remain"
     assert walk(Fake(), delete("blocks.a", "id-a"), last)[0].exit_code == 0
 
 

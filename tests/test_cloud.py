@@ -206,7 +206,7 @@ def test_self_hosted_server_refuses_schedules_with_place(stack: CloudStack) -> N
     (problem,) = refusal(stack, "http://localhost:8283").problems
     assert problem.message == "schedules.daily: Letta 0.16.8 has no schedules"
     assert problem.place is not None
-    assert (problem.place.line, problem.hint) == (4, "Letta Cloud alone has them")
+    assert (problem.place.line, problem.hint) == (4, "only Letta Cloud has them")
 
 
 def test_cloud_refuses_folders_with_place(stack: CloudStack) -> None:

@@ -1,4 +1,4 @@
-"""The live state: what a backend offers, as one Protocol for each purpose, and `connect`, which chooses a backend."""
+"""The Protocols of a backend, one for each purpose, and `connect`: a URL to a Backend."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from lettaform.model import (
 from lettaform.values import Item, Ref
 
 Fields = Mapping[str, Collection[str]]
-"""Kind to the fields of it that are of interest."""
+"""Kind to the fields that are needed."""
 
 
 class Reads(Protocol):
-    """What is live. Every method raises ServerError if the server does not answer or refuses."""
+    """Read live objects. Every method raises ServerError if the server does not answer or refuses."""
 
     url: str
     capabilities: Capabilities
@@ -42,11 +42,11 @@ class Reads(Protocol):
         ...
 
     def require(self, manifest: Manifest, version: str, refused: Mapping[str, str]) -> None:
-        """Raise Unsupported if this server lacks what the manifest declares. `refused`: as of `Listing`."""
+        """Raise Unsupported if this server lacks what the manifest declares. `refused`: that of a Listing."""
         ...
 
     async def listing(self, stack: str, fields: Fields) -> Listing:
-        """All objects of these kinds that may belong to a stack."""
+        """All objects of these kinds that may belong to a stack. Fields that are not needed may be UNREAD."""
         ...
 
     async def fetch(self, wanted: Sequence[tuple[str, str]]) -> Listing:
@@ -58,17 +58,17 @@ class Reads(Protocol):
         ...
 
     async def unattached(self, stack: str) -> frozenset[str]:
-        """The ids of the stack's blocks that no agent has."""
+        """The ids of the blocks of a stack that are attached to no agent."""
         ...
 
     async def candidates(self, desired: Desired) -> list[Live]:
-        """What an external object may be, by its name, its id, or what it claims."""
+        """The objects that may be an external object, by its name, its id, or its stack and address."""
         ...
 
     async def contents(self, wanted: Sequence[tuple[Live, str, Collection[str]]]) -> list[list[Any]]:
-        """Fields that answers do not hold: Items that an object contains, or ids of what is attached to it.
+        """Fields that need a request of their own: the Items that an object contains, or ids of what is attached to it.
 
-        Each is asked for by object, field, and the keys of the Items that are declared there.
+        `wanted`: object, field, and the keys of the Items that are declared there. Returns a list for each.
         """
         ...
 
@@ -81,7 +81,7 @@ class Reads(Protocol):
         ...
 
     async def copies(self, live: Live) -> list[Live]:
-        """Blocks that an object has for itself and that are deleted with it."""
+        """Blocks that belong to an object alone and are deleted with it, such as those of a conversation."""
         ...
 
     async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
@@ -93,47 +93,47 @@ class Reads(Protocol):
         ...
 
     async def probe(self, wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed) -> list[Problem]:
-        """What only the server can say against these objects and fields. Creates nothing."""
+        """The problems of these objects and fields that only the server can find. Creates nothing."""
         ...
 
 
 class Writes(Protocol):
-    """Carrying out a plan."""
+    """Carry out the Steps of a plan."""
 
     def begin(self, stack: str, known: frozenset[str]) -> None:
-        """Before the first Step. `known`: the ids that carry the stack's mark already."""
+        """Prepare for the first Step. `known`: the ids of objects that have the mark of the stack already."""
         ...
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
-        """Carry out one Step. `answer` says what a Ref stands for."""
+        """Carry out one Step. `answer` returns the value of a Ref. Raises ServerError."""
         ...
 
 
 class Locks(Protocol):
-    """One apply at a time on a stack."""
+    """Let one apply at a time write to a stack."""
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
-        """Hold the lock of a stack. Waits `patience` seconds for it, then raises Locked. The event: it was lost."""
+        """Hold the lock of a stack. Raises Locked after `patience` seconds. The event is set when it is lost."""
         ...
 
     async def holder(self, stack: str) -> Lock | None:
-        """Who holds the lock of a stack."""
+        """The lock of a stack; None if no run holds it."""
         ...
 
     async def release(self, stack: str, lock: Lock) -> None:
-        """Delete this lock, after the server has finished what its holder sent. Locked if another run has it by now."""
+        """Delete a lock, after the server has finished its holder's requests. Locked if another run holds it by now."""
         ...
 
 
 class AgentFiles(Protocol):
-    """Snapshots."""
+    """Read what a snapshot contains."""
 
     async def export(self, live: Live) -> Any:
         """The agent file of an agent or a conversation. NotFound if it does not exist."""
         ...
 
-    async def held(self, live: Live) -> Mapping[str, list[Item]]:
-        """Everything that an object contains, by field."""
+    async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
+        """All Items that an object contains, by field."""
         ...
 
 

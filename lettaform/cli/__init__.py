@@ -241,7 +241,7 @@ class Shell(click.Group):
         _replace_unencodable()
         color = _wants_color()
         words.setdefault("obj", remember(Globals(color=color)))
-        words.setdefault("color", color or None)  # click removes colours from pipes unless it is told not to
+        words.setdefault("color", color or None)  # by default, click removes colours from pipes
         try:
             result = super().main(arguments, prog_name, standalone_mode=False, **words)
             code = result if isinstance(result, int) else 0

@@ -127,7 +127,7 @@ class Attr:
     relation: Relation | None = None
 
     def related(self, how: type[R]) -> R | None:
-        """The line's relation, if it is of this class."""
+        """The relation of the line, if it is of this class."""
         return self.relation if isinstance(self.relation, how) else None
 
     def attached(self) -> bool:
@@ -137,7 +137,7 @@ class Attr:
 
 @dataclass(frozen=True)
 class _Words:
-    """The words of a line, before the class gives it its name."""
+    """The options of a line, before the class gives it its name."""
 
     words: Mapping[str, Any]
 
@@ -198,30 +198,30 @@ class Kind(BaseModel):
     # questions about the table
 
     @classmethod
-    def tagged(cls) -> bool:
-        """Whether the mark stands in tags, so that one list finds every object of a stack."""
+    def claims_in_tags(cls) -> bool:
+        """Whether the claim is in tags, so that one list finds every object of a stack."""
         return cls.mark in ("metadata", "tags")
 
     @classmethod
-    def listed_whole(cls) -> bool:
-        """Whether one list shows all objects of the server; otherwise only those with our mark are listed."""
-        return not (cls.requests.search or cls.requests.below or (cls.tagged() and cls.requests.verb == "POST"))
+    def lists_everything(cls) -> bool:
+        """Whether one list shows all objects of the server; otherwise the server searches for the mark."""
+        return not (cls.requests.search or cls.requests.below or (cls.claims_in_tags() and cls.requests.verb == "POST"))
 
     @classmethod
-    def roomy(cls) -> bool:
+    def holds_digests(cls) -> bool:
         """Whether the object has room for the digests of the applied values."""
         return cls.mark in ("metadata", "inside")
 
     @classmethod
-    def worded(cls) -> Attr | None:
-        """The text field that ends in the mark, if the mark stands in one."""
-        return None if cls.tagged() or cls.roomy() else cls.attrs().get(cls.mark)
+    def signed_text_field(cls) -> Attr | None:
+        """The text field that ends in the claim; None if the claim is stored elsewhere."""
+        return None if cls.claims_in_tags() or cls.holds_digests() else cls.attrs().get(cls.mark)
 
     @classmethod
     def included(cls, fields: Collection[str]) -> list[str]:
         """The `include` values that answers need for these fields."""
         lines = [cls.attrs()[name] for name in fields if name in cls.attrs()]
-        # what the server adds to a field because of another one cannot be told without that one
+        # what the server adds to a field because of another field is only known together with that field
         lines += [
             line for line in cls.attrs().values() if (adds := line.related(AddsTo)) and {*adds.fields} & {*fields}
         ]
@@ -271,7 +271,7 @@ class Kind(BaseModel):
 
     @classmethod
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
-        """A request's body as the server takes it. `live`: the object as last read, None at creation."""
+        """The body of a request as the server accepts it. `live`: the body as last read, None at creation."""
         return body
 
     @classmethod

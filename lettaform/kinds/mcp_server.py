@@ -82,12 +82,12 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         kind = values.get("type")
-        mine, others = (("command", "args", "env"), ("url", "token", "headers"))[:: 1 if kind == "stdio" else -1]
+        used, unused = (("command", "args", "env"), ("url", "token", "headers"))[:: 1 if kind == "stdio" else -1]
         if kind is None:
             return []
         message = f"is not allowed with `type: {kind}`"
         problems: list[tuple[str, str, str | None]]
-        problems = [(name, message, f"use {', '.join(mine)}") for name in others if values.get(name) is not None]
+        problems = [(name, message, f"use {', '.join(used)}") for name in unused if values.get(name) is not None]
         for number, argument in enumerate(values.get("args") or ()):
             if isinstance(argument, str) and (len(argument.split()) != 1):
                 message = "is empty or contains spaces, at which the server splits it"  # 0.16.8
@@ -95,6 +95,6 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
         headers = values.get("headers") if values.get("token") is not None else None
         repeated = [name for name in headers if name.lower() == _AUTH.lower()] if isinstance(headers, Mapping) else []
         problems += [(f"headers.{name}", "is already set by `token`", "set only one of the two") for name in repeated]
-        if values.get(mine[0]) is None:
-            problems.append(("type", f"`{kind}` requires a `{mine[0]}`", None))
+        if values.get(used[0]) is None:
+            problems.append(("type", f"`{kind}` requires a `{used[0]}`", None))
         return problems

@@ -54,12 +54,12 @@ class Companions(Relation):
 
 @dataclass(frozen=True)
 class DiscoveredBy(Relation):
-    """The object is not created by lettaform: the object that the field refers to creates and deletes it."""
+    """The object that the field refers to offers this object. The server creates and deletes it, not lettaform."""
 
 
 @dataclass(frozen=True)
 class Owner(Relation):
-    """The object lives below the object that the field refers to, and is deleted together with it.
+    """The field refers to the owner of the object. The object is nested below it and deleted together with it.
 
     in_query  the reference is a query parameter of the creating request, not a property of its body
     """
@@ -154,8 +154,8 @@ class Requests:
     verb        PUT: one upsert by name creates and updates
     include     `include` values that every answer needs, or it leaves relations empty
     parameters  query parameters without which lists leave objects out
-    search      the query parameter that finds a part of the text that holds the mark
-    below       the sub-path of an agent under which it lives; its id is then its way from `path`
+    search      the query parameter that searches the text field that ends in the claim
+    below       the sub-path of an agent below which objects are listed; their ids are paths relative to `path`
     """
 
     verb: Literal["POST", "PUT"] = "POST"
@@ -184,7 +184,7 @@ class Part:
     """What is particular about objects of a kind as parts of another object.
 
     short        the field that a bare text sets, where a map could stand
-    lost_inline  fields that are lost, or cannot be remembered, where the part is created inline
+    lost_inline  fields that the server drops, or whose digests cannot be stored, if the part is created inline
     """
 
     short: str | None = None
@@ -193,14 +193,14 @@ class Part:
 
 @dataclass(frozen=True)
 class FollowUp:
-    """A request that has to follow a change, or the change has no effect.
+    """A request that must follow a change; without it, the change has no effect.
 
     name       the last segment of its path
     verb       its HTTP verb
     answer     the type of the answer to a successful call
     done       what it did, for messages
-    on_create  whether a creation needs it, too
-    since      the first self-hosted release that has it
+    on_create  whether it must follow a creation, too
+    since      the first self-hosted release with it
     """
 
     name: str
@@ -213,10 +213,10 @@ class FollowUp:
 
 @dataclass(frozen=True)
 class Preview:
-    """A request that creates nothing and answers what an object would discover.
+    """A request that creates nothing and answers what an object would offer.
 
-    path  of the request
-    body  the object's values, in the manifest's words, to the body
+    path  the path of the request
+    body  the object's values to the body of the request
     """
 
     path: str
@@ -225,7 +225,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class AgentFile:
-    """An agent file can hold the object.
+    """An agent file can contain objects of the kind.
 
     parameter  the query parameter that names it in the export of its agent; None: it is the agent
     """

@@ -45,14 +45,14 @@ def save_port(port: int, data: Path) -> None:
 
 
 def forget_ports(data: Path) -> None:
-    """Delete the record of every port of this data folder."""
+    """Delete the file of every port of this data folder."""
     for port, folder in saved_ports():
         if folder == data:
             (servers() / "ports" / str(port)).unlink(missing_ok=True)
 
 
 def saved_ports() -> list[tuple[int, Path]]:
-    """Every recorded port with its data folder, if the folder still exists."""
+    """Every port with a file, and its data folder, if the folder still exists."""
     folder = servers() / "ports"
     files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
     pairs = [(int(file.name), Path(file.read_text())) for file in files if file.name.isdigit()]

@@ -73,8 +73,8 @@ def _process(pid: int, started: str = "", born: str = "") -> Process:
 def write(data: Path, state: State) -> None:
     """Replace the file in one step, so that a reader sees either the old state or the new one. Mode 0600."""
     file = file_of(data)
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w") as opened:
         json.dump({"format": FORMAT, **asdict(state)}, opened, indent=2)
-    draft.replace(file)
+    temporary.replace(file)

@@ -176,8 +176,8 @@ class CompanionFields:
                 hint, address = suggest(key, known), _address(owner)
                 problems.add(f"unknown field `{key}`", node.keys[key], hint, address=address, field=key)
         for body in self.bodies:
-            mine = {key: child for key, child in node.map.items() if key in body.fields}
-            body.check_map(Node(node.place, mine, node.keys), path, problems, owner)
+            settings = {key: child for key, child in node.map.items() if key in body.fields}
+            body.check_map(Node(node.place, settings, node.keys), path, problems, owner)
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An object with the fields of all of them."""

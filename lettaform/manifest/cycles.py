@@ -67,8 +67,8 @@ def _graph(objects: Mapping[Address, Desired]) -> dict[Address, Uses]:
     for address, desired in objects.items():
         source = _created_with(address, objects)
         uses = graph.setdefault(source, {})
-        if desired.brought is not None:
-            uses.setdefault(desired.brought, (address, ""))
+        if desired.discovered_from is not None:
+            uses.setdefault(desired.discovered_from, (address, ""))
         for name, value in desired.values.items():
             if isinstance(value, Ref | Template | list | dict):
                 for ref in refs(value):

@@ -15,7 +15,7 @@ _SHORTEST_SECRET = 4
 
 
 class Problems:
-    """All problems of one load. The same message at the same place is recorded once."""
+    """All problems of one load. The same message at the same place is kept once."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place | None, str], Problem] = {}

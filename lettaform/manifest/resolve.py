@@ -80,7 +80,7 @@ class Objects:
             where,
             policies,
             protected,
-            along=instance.owner,
+            created_with=instance.owner,
         )
 
     def values(self, instance: Instance) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Objects:
                 self.problems.add(message, where, "remove the line", address=instance.address, field=other)
         node = instance.body.map.get(key)
         name = instance.name if node is None else self.scope.text(node, instance.each, key)
-        return External(name=name, by=by.address)
+        return External(name=name, offered_by=by.address)
 
     # --- policies
 

@@ -1,7 +1,8 @@
-"""Who owns what: lists of Live objects, the State and the Manifest, to Observed. Pure.
+"""Lists of Live objects, the State and the Manifest to Observed: which object belongs to which address. Pure.
 
-A mark on an object is a claim; the state decides. Without an entry in the state, a single claimant is the object. Of
-several, it is the one whose attached own blocks carry the marks of that address: the blocks of a duplicate do not.
+A mark on an object is a claim; the state decides. If the state has no entry for an address, a single claimant is the
+object. Of several claimants, it is the one whose attached own blocks are marked as parts of that address: the blocks of
+a duplicate are not.
 """
 
 from __future__ import annotations
@@ -17,33 +18,35 @@ from lettaform.model import Capabilities, Desired, Listing, Live, Manifest, Mark
 from lettaform.values import Ref, digest
 
 
-def missing(listing: Listing, state: State, able: Capabilities) -> list[tuple[str, str]]:
-    """Kind and id of what the state knows and no list shows. It may live all the same: its mark may be gone."""
+def missing(listing: Listing, state: State, capabilities: Capabilities) -> list[tuple[str, str]]:
+    """Kind and id of the objects in the state that no list shows. They may exist: their marks may have been removed."""
     seen = {live.id for lives in listing.objects.values() for live in lives}
-    # what is listed whole and not seen is deleted; what is nested is looked for below its owner
-    settled = able.listed | able.nested
+    # an object of a kind that is listed completely does not exist; a nested one is looked for below its owner
+    settled = capabilities.listed | capabilities.nested
     ids = ((kind_of(address), id) for address, id in state.ids.items())
     return [(kind, id) for kind, id in ids if kind and id not in seen and kind not in settled]
 
 
-def observe(listing: Listing, state: State, manifest: Manifest, able: Capabilities, url: str, version: str) -> Observed:
-    """What the lists and the state say of a stack: its objects, duplicates, orphaned blocks and foreign objects.
+def observe(
+    listing: Listing, state: State, manifest: Manifest, capabilities: Capabilities, url: str, version: str
+) -> Observed:
+    """The objects, duplicates, orphaned blocks and foreign objects of a stack, by the lists and the state.
 
-    All orphaned blocks are in `detached` until `sort_orphans` tells them apart.
+    All orphaned blocks are in `detached`; `sort_orphans` separates them.
     """
     lives = [live for every in listing.objects.values() for live in every]
     objects: dict[Address, Live] = {}
     duplicates: list[Live] = []
     problems: list[Problem] = []
-    for address, claimants in _claims(lives, state, manifest.stack, able).items():
+    for address, claimants in _claims(lives, state, manifest.stack, capabilities).items():
         winner = _winner(address, claimants, state, listing.attached)
         if winner is not None:
-            objects[address] = _with_mark(winner, address, state, able)
+            objects[address] = _with_mark(winner, address, state, capabilities)
         elif problem := _doubt(address, claimants, state):
             problems.append(problem)
         duplicates += [live for live in claimants if winner is None or live.id != winner.id]
-    blocks = _own_blocks(listing, state, able, manifest.stack)
-    orphaned = _place(blocks, objects, listing.attached, state, able)
+    blocks = _own_blocks(listing, state, capabilities, manifest.stack)
+    orphaned = _place(blocks, objects, listing.attached, state, capabilities)
     ours = {live.id for live in objects.values()}
     return Observed(
         url=url,
@@ -55,45 +58,47 @@ def observe(listing: Listing, state: State, manifest: Manifest, able: Capabiliti
         foreign={(live.kind, live.name): live for live in lives if kinds()[live.kind].unique and live.id not in ours},
         attached=listing.attached,
         problems=tuple(problems),
-        capabilities=able,
+        capabilities=capabilities,
     )
 
 
 # --- one address, its claimants --------------------------------------------------------------------------------------
 
 
-def _claims(lives: Iterable[Live], state: State, stack: str, able: Capabilities) -> Mapping[Address, list[Live]]:
-    """Every address of the stack that is no part, with the objects that claim it or that the state has there."""
-    recorded = {id: address for address, id in state.ids.items()}
+def _claims(
+    lives: Iterable[Live], state: State, stack: str, capabilities: Capabilities
+) -> Mapping[Address, list[Live]]:
+    """Every address of the stack that is not a part, with the objects that claim it or that the state gives it."""
+    known = {id: address for address, id in state.ids.items()}
     intended = {(kind_of(a), name): a for a, name in state.intents.items() if a not in state.ids}
     claims: dict[Address, list[Live]] = defaultdict(list)
-    silent: list[tuple[Address, Live]] = []
+    unmarked: list[tuple[Address, Live]] = []
     for live in lives:
         if live.stack == stack and live.address and not live.address.parent:
             claims[live.address].append(live)
-        address = recorded.get(live.id)
-        if address is None and live.kind not in able.claims:
+        address = known.get(live.id)
+        if address is None and live.kind not in capabilities.claims:
             address = intended.get((live.kind, live.name))
         if address and not address.parent and live.stack in (None, stack):
-            silent.append((address, live))
-    for address, live in silent:  # its mark is gone, or has no room; the state decides
+            unmarked.append((address, live))
+    for address, live in unmarked:  # its mark was removed, or it has no room for one: the state decides
         if all(live.id != each.id for each in claims[address]):
-            claims[address].append(_ours(live, address, stack, marked=live.kind not in able.claims))
+            claims[address].append(_ours(live, address, stack, marked=live.kind not in capabilities.claims))
     return claims
 
 
 def _winner(
     address: Address, claimants: Sequence[Live], state: State, attached: Mapping[str, tuple[Live, ...]]
 ) -> Live | None:
-    """The claimant that stands at an address; None if it cannot be told."""
-    recorded = state.ids.get(address)
-    if known := next((live for live in claimants if live.id == recorded), None):
+    """The claimant that is the object at an address; None if that is not certain."""
+    id = state.ids.get(address)
+    if known := next((live for live in claimants if live.id == id), None):
         return known
     open_claims = [live for live in claimants if live.id not in state.duplicates]
     genuine = [live for live in open_claims if any(_is_part(b, address, live.stack) for b in attached.get(live.id, ()))]
     if len(genuine) == 1:
         return genuine[0]
-    return open_claims[0] if len(open_claims) == 1 and recorded is None else None
+    return open_claims[0] if len(open_claims) == 1 and id is None else None
 
 
 def _is_part(block: Live, address: Address, stack: str | None) -> bool:
@@ -102,18 +107,18 @@ def _is_part(block: Live, address: Address, stack: str | None) -> bool:
 
 
 def _doubt(address: Address, claimants: Sequence[Live], state: State) -> Problem | None:
-    """The problem that several objects claim one address, and nothing says which one it is."""
+    """The problem that several objects claim one address and nothing decides between them."""
     open_claims = [live for live in claimants if live.id not in state.duplicates]
     if address in state.ids or len(open_claims) < 2:
         return None
     ids = ", ".join(live.id for live in open_claims)
-    hint = f"`lettaform import '{address}' ID` says which one it is"
+    hint = f"`lettaform import '{address}' ID` chooses one"
     return Problem(f"several objects on the server claim to be {address}: {ids}", None, hint, str(address))
 
 
-def _with_mark(live: Live, address: Address, state: State, able: Capabilities) -> Live:
+def _with_mark(live: Live, address: Address, state: State, capabilities: Capabilities) -> Live:
     """An object with its mark, which the state keeps where the object has no room for one."""
-    if live.kind in able.marks:
+    if live.kind in capabilities.marks:
         return live
     return replace(live, mark=state.marks.get(address) or state.tombstones.get(live.id) or Mark())
 
@@ -125,14 +130,14 @@ def _ours(live: Live, address: Address, stack: str, *, marked: bool = False) -> 
 # --- own blocks ------------------------------------------------------------------------------------------------------
 
 
-def _own_blocks(listing: Listing, state: State, able: Capabilities, stack: str) -> Iterator[Live]:
+def _own_blocks(listing: Listing, state: State, capabilities: Capabilities, stack: str) -> Iterator[Live]:
     """Every block that is a part of an object of the stack, by its own claim or by the state."""
-    recorded = {id: address for address, id in state.ids.items() if address.parent}
+    known = {id: address for address, id in state.ids.items() if address.parent}
     for live in listing.objects.get("block", ()):
         if live.address and live.address.parent and live.stack == stack:
             yield live
-        elif live.stack is None and live.id in recorded:
-            yield _ours(live, recorded[live.id], stack, marked=live.kind not in able.claims)
+        elif live.stack is None and live.id in known:
+            yield _ours(live, known[live.id], stack, marked=live.kind not in capabilities.claims)
 
 
 def _place(
@@ -140,9 +145,9 @@ def _place(
     objects: dict[Address, Live],
     attached: Mapping[str, tuple[Live, ...]],
     state: State,
-    able: Capabilities,
+    capabilities: Capabilities,
 ) -> dict[Address, tuple[Live, ...]]:
-    """Put own blocks beside their agents, into `objects`. Returns the blocks that their agent does not have."""
+    """Add own blocks to `objects` if they are attached to their agent. Returns the others, the orphaned blocks."""
     orphaned: dict[Address, tuple[Live, ...]] = {}
     attached_to = {agent: {block.id for block in blocks} for agent, blocks in attached.items()}
     for live in blocks:
@@ -150,30 +155,32 @@ def _place(
         owner = objects.get(live.address.parent) if live.address.parent else None
         here = owner is not None and live.id in attached_to.get(owner.id, ())
         if owner is not None and here and live.address not in objects:
-            objects[live.address] = _part(live, owner, state, able)
+            objects[live.address] = _part(live, owner, state, capabilities)
         elif not here:
             orphaned[live.address] = (*orphaned.get(live.address, ()), live)
     for address, name in state.intents.items():  # created by an apply that was killed, and without room for a claim
         owner = objects.get(address.parent) if address.parent else None
         kind = kind_of(address)
-        if owner and address not in objects and kind and kind not in able.claims:
+        if owner and address not in objects and kind and kind not in capabilities.claims:
             named = (each for each in attached.get(owner.id, ()) if each.name == name and each.address is None)
             if found := next(named, None):
-                objects[address] = _part(_ours(found, address, owner.stack or "", marked=True), owner, state, able)
+                objects[address] = _part(
+                    _ours(found, address, owner.stack or "", marked=True), owner, state, capabilities
+                )
     return orphaned
 
 
-def _part(live: Live, owner: Live, state: State, able: Capabilities) -> Live:
-    """An own block with its mark. Until it is first written, what was applied stands in the mark of its agent."""
+def _part(live: Live, owner: Live, state: State, capabilities: Capabilities) -> Live:
+    """An own block with its mark. Until the block is first updated, its base is in the mark of its agent."""
     assert live.address is not None
-    if live.kind not in able.marks and live.address in state.marks:
+    if live.kind not in capabilities.marks and live.address in state.marks:
         return replace(live, mark=state.marks[live.address])
-    created_with = Mark(owner.mark.parts.get(live.address.child or "", {}))
-    return live if live.mark != Mark() else replace(live, mark=created_with)
+    initial = Mark(owner.mark.parts.get(live.address.child or "", {}))
+    return live if live.mark != Mark() else replace(live, mark=initial)
 
 
 def sort_orphans(observed: Observed, unattached: frozenset[str]) -> Observed:
-    """Orphaned blocks told apart: those that no agent has are `detached`, the others are `held_elsewhere`."""
+    """Separate orphaned blocks: those in `unattached` are `detached`, the others are `held_elsewhere`."""
     detached, held = dict[Address, tuple[Live, ...]](), dict[Address, tuple[Live, ...]]()
     for address, lives in observed.detached.items():
         for live in lives:
@@ -183,19 +190,19 @@ def sort_orphans(observed: Observed, unattached: frozenset[str]) -> Observed:
 
 
 def missing_carried_over(observed: Observed) -> Iterator[tuple[Address, str]]:
-    """Ids of blocks that the state says an agent left that was deleted to be replaced, and was not created again."""
+    """Addresses of agents whose replacement was interrupted, each with the id of a block to carry over."""
     for address, ids in observed.state.carried_over.items():
         if address not in observed.objects:
             yield from ((address, id) for id in ids)
 
 
 def with_carried_over(observed: Observed, found: Iterable[tuple[Address, Live | None]]) -> Observed:
-    """With the blocks that such an agent left and that live."""
-    left: dict[Address, tuple[Live, ...]] = {a: () for a in observed.state.carried_over if a not in observed.objects}
+    """`observed` with those of these blocks that exist."""
+    carried: dict[Address, tuple[Live, ...]] = {a: () for a in observed.state.carried_over if a not in observed.objects}
     for address, live in found:
         if live is not None:
-            left[address] = (*left[address], live)
-    return replace(observed, carried_over=left)
+            carried[address] = (*carried[address], live)
+    return replace(observed, carried_over=carried)
 
 
 # --- adoption --------------------------------------------------------------------------------------------------------
@@ -219,15 +226,15 @@ def adoption_problem(
 
 
 def adopt(observed: Observed, manifest: Manifest, address: Address, live: Live, blocks: tuple[Live, ...]) -> Observed:
-    """As if the object were ours at that address, and had no mark yet. This settles who stands there.
+    """`observed` with the object at that address, owned by the stack and without a mark.
 
-    What stood there becomes a duplicate. The object is no duplicate any more.
+    Another object at that address becomes a duplicate. The adopted object is no longer a duplicate or a problem.
     """
     observed = displaced(observed, address, live.id)
-    mine = replace(live, address=address, stack=manifest.stack, marked=False, mark=Mark())
+    adopted = replace(live, address=address, stack=manifest.stack, marked=False, mark=Mark())
     return replace(
         observed,
-        objects={**observed.objects, address: mine},
+        objects={**observed.objects, address: adopted},
         duplicates=tuple(each for each in observed.duplicates if each.id != live.id),
         attached={**observed.attached, live.id: blocks},
         foreign={key: each for key, each in observed.foreign.items() if each.id != live.id},
@@ -248,7 +255,7 @@ def matches_external(desired: Desired, live: Live) -> bool:
 
 
 def with_externals(observed: Observed, found: Sequence[tuple[Desired, Sequence[Live], Sequence[Live]]]) -> Observed:
-    """With the external objects that were found. `found`: what is wanted, what matches, and what there is to name."""
+    """`observed` with external objects. `found`: the declaration, the objects that match, and all candidates."""
     objects, problems = dict(observed.objects), list(observed.problems)
     for desired, lives, choices in found:
         if len(lives) == 1:
@@ -275,7 +282,7 @@ def _not_one(desired: Desired, lives: Sequence[Live], choices: Sequence[Live]) -
 
 
 def nested_owners(observed: Observed, manifest: Manifest) -> Iterator[tuple[Address, str, str]]:
-    """Address and kind of what is listed below its owner, and the id of that owner, where it lives."""
+    """Address and kind of every nested object, and the id of its owner, if the owner exists."""
     state = observed.state
     for address in dict.fromkeys((*manifest.objects, *state.ids, *state.intents)):
         kind, desired = kind_of(address), manifest.objects.get(address)
@@ -290,27 +297,27 @@ def nested_owners(observed: Observed, manifest: Manifest) -> Iterator[tuple[Addr
 
 
 def with_nested(observed: Observed, manifest: Manifest, found: Sequence[tuple[Address, Sequence[Live]]]) -> Observed:
-    """With the nested objects of the stack. `found`: an address, and everything that lives below its owner."""
+    """`observed` with the nested objects of the stack. `found`: an address, and all objects below its owner."""
     objects, taken = dict(observed.objects), set(observed.state.ids.values())
     for address, lives in found:
-        mine = _nested(address, manifest.objects.get(address), observed.state, lives, taken)
-        if mine is not None:
-            taken.add(mine.id)
+        nested = _nested(address, manifest.objects.get(address), observed.state, lives, taken)
+        if nested is not None:
+            taken.add(nested.id)
             mark = observed.state.marks.get(address, Mark())
-            objects[address] = replace(mine, address=address, stack=manifest.stack, marked=True, mark=mark)
+            objects[address] = replace(nested, address=address, stack=manifest.stack, marked=True, mark=mark)
     return replace(observed, objects=objects)
 
 
 def _nested(
     address: Address, desired: Desired | None, state: State, lives: Sequence[Live], taken: Collection[str]
 ) -> Live | None:
-    """The one that the state knows; or, where its creation was intended, one that is as declared and not `taken`."""
+    """The object with the id in the state; or, after an intent, an object as declared whose id is not `taken`."""
     id = state.ids.get(address)
     if id is not None and (known := next((live for live in lives if live.id == id), None)):
         return known
     if desired is None:
         return None
-    if id is not None and desired.values.get("at") is not None:  # its time has come, and the server deleted it
+    if id is not None and desired.values.get("at") is not None:  # it has run, and the server deleted it
         line = kinds()[desired.kind].owner_line()
         return Live(desired.kind, id, "", {**desired.values, line.name if line else "": id.split("/")[0]})
     same = [live for live in lives if live.id not in taken and live.name == desired.values.get("name")]
@@ -321,21 +328,21 @@ def _nested(
 
 
 def discoverable(observed: Observed, manifest: Manifest) -> list[tuple[Desired, Live]]:
-    """What is declared and created along with an object that lives, and that object."""
+    """Declared objects that are created along with, or offered by, an existing object; each with that object."""
     before = {entry.new: entry.old for entry in manifest.moved}
     found = []
     for desired in manifest.objects.values():
-        new = desired.brought
-        by = new and (observed.objects.get(new) or observed.objects.get(before.get(new, new)))
-        if by:
-            found.append((desired, by))
+        new = desired.discovered_from
+        source = new and (observed.objects.get(new) or observed.objects.get(before.get(new, new)))
+        if source:
+            found.append((desired, source))
     return found
 
 
 def lost_companions(observed: Observed, manifest: Manifest) -> list[tuple[Live, str, Address]]:
-    """What an apply that was killed let the server create along with an object, and could not mark.
+    """Objects that an interrupted apply let the server create along with another object, and did not mark.
 
-    The mark of that object says so. Returns the object, and the kind and address of what was created along with it.
+    The mark of that other object shows it. Returns that object, and the kind and address of what was created with it.
     """
     found = []
     for address, live in observed.objects.items():
@@ -350,26 +357,26 @@ def lost_companions(observed: Observed, manifest: Manifest) -> list[tuple[Live, 
 def with_companion(
     observed: Observed, manifest: Manifest, address: Address, live: Live, blocks: tuple[Live, ...]
 ) -> Observed:
-    """With such an object at its address, unless another stack owns it."""
+    """`observed` with such an object at its address, unless another stack owns it."""
     if live.stack is not None:
         return observed
-    mine = replace(live, address=address, stack=manifest.stack)
-    objects = {**observed.objects, address: mine}
+    companion = replace(live, address=address, stack=manifest.stack)
+    objects = {**observed.objects, address: companion}
     return replace(observed, objects=objects, attached={**observed.attached, live.id: blocks})
 
 
 def with_offered(observed: Observed, desired: Desired, offered: Sequence[Live]) -> Observed:
-    """With an external object that another object offers by name, such as a tool of an MCP server."""
+    """`observed` with an external object that another object offers by name, such as a tool of an MCP server."""
     external = desired.external
-    mine = next((live for live in offered if external and live.name == external.name), None)
-    if mine is None:
+    found = next((live for live in offered if external and live.name == external.name), None)
+    if found is None:
         return observed
-    there = replace(mine, address=desired.address, stack="")
-    return replace(observed, objects={**observed.objects, desired.address: there})
+    used = replace(found, address=desired.address, stack="")
+    return replace(observed, objects={**observed.objects, desired.address: used})
 
 
 def displaced(observed: Observed, address: Address, id: str | None) -> Observed:
-    """Without what stands at an address if it is not `id`: it becomes a duplicate, its own blocks are elsewhere."""
+    """`observed` with the object at an address as a duplicate, if it is not `id`. Its own blocks are held elsewhere."""
     before = observed.objects.get(address)
     if before is None or before.id == id:
         return observed
@@ -383,12 +390,12 @@ def displaced(observed: Observed, address: Address, id: str | None) -> Observed:
 def with_discovered(
     observed: Observed, manifest: Manifest, desired: Desired, live: Live, blocks: tuple[Live, ...]
 ) -> Observed:
-    """With what the server created along with another object, at its declared address, whatever it claims."""
+    """`observed` with an object that the server created along with another one, at its declared address."""
     address = desired.address
     if live.stack not in (None, manifest.stack):
         problem = Problem(f"{address}: {live.id} belongs to stack `{live.stack}`", desired.place, None, str(address))
         return replace(observed, problems=(*observed.problems, problem))
-    # an apply that was killed between the marks of both has left them to each other
+    # an apply that was killed before it marked both left the own blocks marked and their agent unmarked
     own = {block.address: block for block in blocks if block.address and _is_part(block, address, manifest.stack)}
     ids = {block.id for block in own.values()}
     held = {a: tuple(b for b in lives if b.id not in ids) for a, lives in observed.held_elsewhere.items()}
@@ -400,5 +407,5 @@ def with_discovered(
         objects=objects,
         attached={**observed.attached, live.id: blocks},
         held_elsewhere={a: lives for a, lives in held.items() if lives},
-        brought={**observed.brought, address: live.id},
+        discovered={**observed.discovered, address: live.id},
     )

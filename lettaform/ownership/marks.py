@@ -1,7 +1,7 @@
-"""A mark to and from what a server keeps with an object: tags, metadata, or the end of a text.
+"""A mark to and from what a server stores with an object: tags, metadata, or the end of a text.
 
-The mark says which stack and address the object belongs to (its claim), and what was last applied to it. Where it
-stands, the kind says: `Kind.mark`. This module alone reads and writes it.
+The mark contains the stack and address of the object (its claim) and the digests of what was last applied to it.
+`Kind.mark` determines where it is stored. Only this module reads and writes it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from lettaform.kinds.base import Attr, Kind, path_get
 from lettaform.model import Mark
 
 MARK = "lettaform"
-"""The word with which everything begins that lettaform leaves on a server."""
+"""The prefix of tags, and the key in metadata."""
 VERSION = 1
 _PREFIX = f"{MARK}:"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a mark says about the owner of an object. `address` is None where it cannot be read."""
+    """The stack and address that a mark names. `address` is None if it cannot be read."""
 
     stack: str
     address: Address | None
@@ -48,7 +48,7 @@ def foreign_tags(all_tags: Iterable[str]) -> list[str]:
 
 
 def opening(stack: str) -> str:
-    """How a claim begins that stands at the end of a text."""
+    """The beginning of a claim at the end of a text."""
     return f"[{MARK} {stack} "
 
 
@@ -69,7 +69,7 @@ _SIGNATURE = re.compile(rf"\n?\[{MARK} ([a-z0-9-]+) ([^\n]+)\]\Z")
 
 
 def metadata(mark: Mark) -> dict[str, Any]:
-    """A mark as it stands under `metadata.lettaform`. Empty parts are left out."""
+    """A mark as JSON for `metadata.lettaform`, without empty parts."""
     parts = {key: dict(base) for key, base in mark.parts.items()}
     members = {key: list(value) for key, value in mark.members.items()}
     every = {"base": dict(mark.base), "members": members, "parts": parts}
@@ -77,7 +77,7 @@ def metadata(mark: Mark) -> dict[str, Any]:
 
 
 def from_metadata(own: Any) -> Mark:
-    """The mark that stands under `metadata.lettaform`, without what cannot be read: anybody can edit metadata."""
+    """The mark in `metadata.lettaform`. What cannot be read is left out: anybody can edit metadata."""
     members = {key: tuple(value) for key, value in _map(own, "members").items() if isinstance(value, list)}
     parts = {key: dict(base) for key, base in _map(own, "parts").items() if isinstance(base, Mapping)}
     return Mark(dict(_map(own, "base")), members, parts)
@@ -113,13 +113,13 @@ def read(kind: type[Kind], body: Mapping[str, Any], values: dict[str, Any]) -> t
         own = values["metadata"].get(MARK)
         values["metadata"] = {key: value for key, value in values["metadata"].items() if key != MARK}
     claim = None
-    if text := kind.worded():
+    if text := kind.signed_text_field():
         values[text.name], claim = _unsigned(values[text.name])
-    elif kind.tagged():
+    elif kind.claims_in_tags():
         claim = _tagged(body.get("tags") or ())
-    elif kind.roomy() and isinstance(own, Mapping):
+    elif kind.holds_digests() and isinstance(own, Mapping):
         claim = _claim(own.get("stack"), own.get("addr"))
-    return claim, from_metadata(own) if kind.roomy() else Mark()
+    return claim, from_metadata(own) if kind.holds_digests() else Mark()
 
 
 def _tagged(all_tags: Iterable[str]) -> Claim | None:
@@ -130,33 +130,33 @@ def _tagged(all_tags: Iterable[str]) -> Claim | None:
 def write(
     kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any], stack: str, address: Address, mark: Mark
 ) -> None:
-    """Put claim and mark into the body of a request, over what the object holds `now` and keeps."""
-    if kind.tagged():
+    """Add claim and mark to the body of a request. `now`: the object, whose other tags and metadata are kept."""
+    if kind.claims_in_tags():
         kept = body.get("tags", foreign_tags(now.get("tags") or ()))
         body["tags"] = [*kept, *tags(stack, address)]
-    elif text := kind.worded():
+    elif text := kind.signed_text_field():
         plain, claim = _unsigned(path_get(now, text.read or ""))
         if text.write in body or claim != Claim(stack, address):
             body[text.write or ""] = _signed(body.get(text.write or "", plain) or "", stack, address)
-    if kind.roomy():
-        inside = {} if kind.tagged() else {"stack": stack, "addr": str(address)}
+    if kind.holds_digests():
+        inside = {} if kind.claims_in_tags() else {"stack": stack, "addr": str(address)}
         body["metadata"] = _others(body, now) | {MARK: metadata(mark) | inside}
 
 
 def erase(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
-    """Leave claim and mark out of the body of a request: the object is forgotten."""
-    if kind.tagged():
+    """Remove claim and mark in the body of a request: the object is forgotten."""
+    if kind.claims_in_tags():
         body["tags"] = body.get("tags", foreign_tags(now.get("tags") or ()))
-    elif text := kind.worded():
+    elif text := kind.signed_text_field():
         plain = _unsigned(path_get(now, text.read or ""))[0]
         body[text.write or ""] = plain or _nothing(text)
-    if kind.roomy():
+    if kind.holds_digests():
         body["metadata"] = _others(body, now)
 
 
 def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None:
-    """Leave claim and mark as they are, in a body that replaces what is around them."""
-    text = kind.worded()
+    """Keep claim and mark unchanged in a body that replaces the text, tags or metadata around them."""
+    text = kind.signed_text_field()
     if text and text.write in body:
         claim = _unsigned(path_get(now, text.read or ""))[1]
         if claim and claim.address:
@@ -168,7 +168,7 @@ def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None
 
 
 def _others(body: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `metadata` that are no mark, as they will be."""
+    """The new entries of `metadata`, without the mark."""
     new = body["metadata"] if "metadata" in body else now.get("metadata") or {}
     return {key: value for key, value in new.items() if key != MARK}
 

@@ -43,7 +43,7 @@ VERSION = 2
 PAGE = 150_000
 """Maximum number of characters of one page; an entry that is larger has a page of its own."""
 ADDRESS = Address.of("stack", "state")
-"""What events and plans show where the state is written."""
+"""The address that events and plans show for the step that writes the state."""
 REBUILD = "`lettaform state rebuild` makes it again from the marks and what can be read"
 
 _T = TypeVar("_T")
@@ -63,7 +63,7 @@ def to_pages(state: State) -> list[str]:
     entries = list(_entries(state))
     count = 1
     pages = [_page(entries)]
-    # a page takes what its entries take; the number of pages doubles, so that few entries change their page
+    # the number of pages doubles, so that few entries change their page
     while max(len(_spell(page)) for page in pages) > PAGE and count < len(entries):
         count *= 2
         parts: list[list[tuple[str, str, Any]]] = [[] for _ in range(count)]
@@ -147,7 +147,7 @@ class _Reader:
             self.faults.append("the first page of the state is missing")
         if self.faults:  # which pages are left over cannot be known
             listed = set(parts)
-        # two heads came of a lost answer: the one with the higher serial decides where they differ
+        # a lost answer can leave two heads: the one with the higher serial decides where they differ
         used = {name: read[name] for id, name in parts.items() if id in listed} | heads
         return self.merged(used, exists=bool(pages))
 
@@ -210,9 +210,9 @@ class _Reader:
             self.faults.append(f"{page}: `{section}` must be a map")
             return {}
         read = {}
-        for name, told in entries.items():
+        for name, entry in entries.items():
             try:
-                read[key(name)] = value(told)
+                read[key(name)] = value(entry)
             except (ValueError, TypeError, AttributeError):
                 self.faults.append(f"{page}: the entry `{name}` of `{section}` cannot be read")
         return read
@@ -273,12 +273,12 @@ _SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 @dataclass(frozen=True)
 class Effects:
-    """What a plan does to what the state remembers.
+    """What a plan does to the entries of the state.
 
     removed       addresses whose object is deleted, replaced, forgotten, or created again
     created       addresses, without parts, that get a new object
     marks         the marks that will be written, of objects that cannot hold them
-    called        addresses that a call is due to
+    called        addresses of objects that must be called
     carried_over  agents that are replaced, and the blocks that go over to their successors
     intents       names of objects that are created and cannot be found by tags
     deleted       ids that are deleted
@@ -296,19 +296,19 @@ class Effects:
 
 
 def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
-    """The state that is written before anything else; None if a crash would hide nothing.
+    """The state that is written before anything else; None if it need not be written.
 
-    What is deleted leaves it first, or a foreign object in its place would pass for it. It says which calls are due,
-    which blocks are carried over, and what will be created that tags do not find.
+    Objects to delete are removed from it first; otherwise, after a crash, a foreign object of the same name would be
+    taken for one of them. It contains the calls that are due, the blocks to carry over, and the intents.
     """
     old, due = observed.state, _due(manifest, observed, effects)
     known = due.pending == old.pending and due.carried_over.items() <= old.carried_over.items()
     if known and due.intents.items() <= old.intents.items() and not effects.removed & old.ids.keys():
         return None
-    # an object that only the state knows stays in it until it is deleted
-    silent = {a for a in effects.removed if (kind := kind_of(a)) and kind not in observed.capabilities.claims}
-    ids = {a: id for a, id in old.ids.items() if a not in effects.removed or a in silent}
-    # an earlier apply created it and could not say so; once this is written, its intent is gone
+    # an object that cannot carry a claim is found by the state alone: it is kept there until it is deleted
+    unclaimed = {a for a in effects.removed if (kind := kind_of(a)) and kind not in observed.capabilities.claims}
+    ids = {a: id for a, id in old.ids.items() if a not in effects.removed or a in unclaimed}
+    # an earlier apply created these and did not save their ids; the state that is written now has no intent for them
     remaining = _remaining(manifest, observed, effects)
     ids |= {a: remaining[a].id for a in old.intents if a in remaining}
     tombstones = {old.ids[a]: mark for a, mark in old.marks.items() if a in effects.removed and a in old.ids}
@@ -321,9 +321,9 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
 
 
 def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
-    """The state that is written after everything else; None if it is as it was.
+    """The state that is written after everything else; None if it does not change.
 
-    The ids of what will be created are not in it: `after` adds them.
+    It does not contain the ids of objects that will be created: `after` adds them.
     """
     old, due = observed.state, _due(manifest, observed, effects)
     remaining = _remaining(manifest, observed, effects)
@@ -347,13 +347,13 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
 
 
 def is_empty(manifest: Manifest, observed: Observed, effects: Effects) -> bool:
-    """Whether nothing will remain that the state must remember."""
+    """Whether the state will have no entries, so that it can be deleted."""
     return not (_remaining(manifest, observed, effects) or effects.created or observed.duplicates)
 
 
 def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
-    """The state of before, with what becomes due."""
-    # blocks whose agent lives have it again, and deleted ones need nobody
+    """The present state, with the calls, blocks to carry over and intents of a plan."""
+    # blocks of an existing agent are attached to it, and deleted blocks are not carried over
     carried = {
         address: tuple(live.id for live in lives if live.id not in effects.deleted)
         for address, lives in observed.carried_over.items()
@@ -370,7 +370,7 @@ def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
 
 
 def _remaining(manifest: Manifest, observed: Observed, effects: Effects) -> dict[Address, Live]:
-    """The objects of the stack that stay."""
+    """The objects of the stack that the plan keeps."""
     return {
         address: live
         for address, live in observed.objects.items()
@@ -379,9 +379,9 @@ def _remaining(manifest: Manifest, observed: Observed, effects: Effects) -> dict
     }
 
 
-def keeps_id(address: Address, kind: str, able: Capabilities) -> bool:
-    """Whether the state has the id of an object. An own block that carries its own claim is found by that alone."""
-    return address.parent is None or kind not in able.claims
+def keeps_id(address: Address, kind: str, capabilities: Capabilities) -> bool:
+    """Whether the state stores the id of an object. It does not for an own block that carries its own claim."""
+    return address.parent is None or kind not in capabilities.claims
 
 
 def _is_ours(address: Address, live: Live, manifest: Manifest) -> bool:
@@ -397,14 +397,14 @@ def readdressed(manifest: Manifest, observed: Observed, addresses: Mapping[Addre
         for address, live in observed.objects.items()
         if live.stack == manifest.stack and (new := new_address(address, addresses))
     }
-    able = observed.capabilities
-    ids = {address: live.id for address, live in ours.items() if keeps_id(address, live.kind, able)}
+    capabilities = observed.capabilities
+    ids = {address: live.id for address, live in ours.items() if keeps_id(address, live.kind, capabilities)}
     return replace(
         old,
-        # a state that was lost does not say which environment it was of
+        # a lost state does not name the environment that was applied
         environment=old.environment if old.serial else manifest.environment,
         ids=ids,
-        marks={address: live.mark for address, live in ours.items() if live.kind not in able.marks},
+        marks={address: live.mark for address, live in ours.items() if live.kind not in capabilities.marks},
         protected=frozenset(a for a in (addresses.get(a, a) for a in old.protected) if a in ids),
         pending=frozenset(new for a in old.pending if (new := new_address(a, addresses))),
         duplicates=frozenset(each.id for each in observed.duplicates),
@@ -423,7 +423,7 @@ def new_address(address: Address, addresses: Mapping[Address, Address | None]) -
 
 
 def with_companions(observed: Observed, addresses: Mapping[Address, Address | None]) -> dict[Address, Address | None]:
-    """`addresses`, and what the server created along with these objects."""
+    """`addresses`, with the addresses of what the server created along with these objects."""
     found = dict(addresses)
     for old, new in addresses.items():
         others = {(field, kind): other for field, kind, other in companions(new)} if new else {}
@@ -437,10 +437,11 @@ def with_companions(observed: Observed, addresses: Mapping[Address, Address | No
 def after(
     planned: State, previous: State, outcomes: Iterable[Outcome], created: frozenset[Address] = frozenset()
 ) -> State:
-    """The planned state with the ids of what was created, without what was not done, and with what was not deleted.
+    """The planned state, corrected by what an apply did: with new ids, and with what was not written or not deleted.
 
-    `previous` is the state before the apply. `outcomes` are those of all steps, also of those that never began.
-    `created`: the addresses of which the ids of new objects are kept.
+    previous  the state before the apply
+    outcomes  those of all steps, also of steps that never began
+    created   the addresses whose new ids are added
     """
     ended = list(outcomes)
     done = [each for each in ended if each.status == "done"]
@@ -453,7 +454,7 @@ def after(
     stale = {step.address for step in undone if _changes_mark(step)}
     new = {a: previous.marks.get(a) if a in stale else settled(mark, answers) for a, mark in planned.marks.items()}
     new = {**{a: previous.marks.get(a) for a in kept}, **new}
-    for address in (step.address for step in undone if isinstance(step, Create)):  # its owner was never given it
+    for address in (step.address for step in undone if isinstance(step, Create)):  # its owner did not get it
         if address.parent and (owner := new.get(address.parent)):
             new[address.parent] = replace(owner, parts={k: v for k, v in owner.parts.items() if k != address.child})
     called = {each.step.address for each in done if isinstance(each.step, Call)}
@@ -498,7 +499,7 @@ def _changes_mark(step: Step) -> bool:
 
 
 def settled(mark: Mark, answers: Mapping[Address, Answer]) -> Mark:
-    """A mark whose digests contain what the answers say."""
+    """A mark whose digests are computed with the values of the answers."""
 
     def known(ref: Ref) -> Any:
         answer = answers.get(ref.address)

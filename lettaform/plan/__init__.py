@@ -33,23 +33,26 @@ from lettaform.values import Ref, settle
 __all__ = ["Diff", "ResourceChange", "diff", "guard", "make"]
 
 
-def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Diff | None = None) -> Plan:
-    """The plan: everything that was found, and the Steps that follow from it. PlanError if it cannot be."""
-    draft = guard(draft or diff(manifest, observed, options))
-    observed = draft.observed or observed
-    # what is replaced gets another id
-    gone = {resource.address for resource in draft.resources if resource.change.action == "replace"}
+def make(manifest: Manifest, observed: Observed, options: PlanOptions, difference: Diff | None = None) -> Plan:
+    """The plan: the changes, and the Steps that carry them out. Raises PlanError if the changes cannot be carried out.
+
+    difference  the Diff of these arguments, if it is known already
+    """
+    difference = guard(difference or diff(manifest, observed, options))
+    observed = difference.observed or observed
+    # a replaced object gets another id
+    replaced = {resource.address for resource in difference.resources if resource.change.action == "replace"}
 
     def known(ref: Ref) -> Any:
         live = observed.objects.get(ref.address)
-        if live is None or ref.address in gone:
+        if live is None or ref.address in replaced:
             return ref
         return live.id if ref.path == "id" else live.values.get(ref.path)
 
-    changes = tuple(resource.change for resource in draft.resources)
-    steps, barriers = order(draft.resources, manifest, observed, destroy=options.destroy)
+    changes = tuple(resource.change for resource in difference.resources)
+    steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)
     if steps and not changes:
-        changes = (Change(ADDRESS, "stack", "mark", reason="what the stack remembers of itself"),)
+        changes = (Change(ADDRESS, "stack", "mark", reason="the state of the stack"),)
     return Plan(
         stack=manifest.stack,
         url=observed.url,
@@ -57,8 +60,8 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Di
         environment=manifest.environment,
         options=options,
         changes=changes,
-        runtime=draft.runtime,
-        unmanaged=draft.unmanaged,
+        runtime=difference.runtime,
+        unmanaged=difference.unmanaged,
         steps=tuple(_settled(step, known) for step in steps),
         barriers=barriers,
         state=observed.state,
@@ -68,7 +71,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Di
 
 
 def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
-    """The step with what is known of its Refs."""
+    """The step with its Refs replaced, as far as their values are known."""
 
     def fields(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(settle(dict(values), known))

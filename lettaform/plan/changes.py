@@ -1,4 +1,4 @@
-"""Diff and ResourceChange: what the passes of a plan return, and what the Steps follow from."""
+"""Diff and ResourceChange: what the passes of a plan return. The Steps follow from them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ResourceChange:
     fields    what to write, by field; may contain Refs, Templates, Secrets and Patches
     mark      the mark afterwards; None: it is not written
     attach    field and member to attach, one by one · detach  to detach
-    claim     the object does not carry the address yet
-    reused    key of an own block to the id of a living block that is attached instead of creating one
+    claim     whether the address must be written to the object
+    reused    key of an own block to the id of an existing block that is attached instead of creating one
     discover  the object is created along with another one: its name there, and that object
     """
 
@@ -42,13 +42,19 @@ class ResourceChange:
 
 @dataclass(frozen=True)
 class Diff:
-    """Everything that differs between a manifest and what was observed."""
+    """The differences between a Manifest and an Observed.
+
+    resources  the changes, one for each object
+    runtime    values that were changed by agents, and are kept
+    unmanaged  objects of the stack that are not declared, and are left as they are
+    problems   why the changes cannot be carried out
+    guards     changes that need a consent which was not given: exit code 7
+    observed   the Observed with every `moved` applied
+    """
 
     resources: tuple[ResourceChange, ...] = ()
     runtime: tuple[AgentChange, ...] = ()
     unmanaged: tuple[Unmanaged, ...] = ()
     problems: tuple[Problem, ...] = ()
     guards: tuple[Problem, ...] = ()
-    """What needs a consent that was not given: exit code 7."""
     observed: Observed | None = None
-    """What was observed, under the addresses that `moved` gives."""

@@ -1,4 +1,4 @@
-"""One declared object and the live object to a Comparison: what differs, who owns it, and the mark afterwards."""
+"""One declared object and the live object to a Comparison: what differs, what is written, and the next mark."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Members = tuple[tuple[str, Any], ...]
 class FieldResult:
     """The comparison of one field.
 
-    base     leaf to the digest to remember; None: what is remembered stays
-    members  the members to remember; None: what is remembered stays
+    base     leaf to the digest to store in the mark; None: the stored digests are kept
+    members  the members to store in the mark; None: the stored members are kept
     body     what to write, under the field's name
     """
 
@@ -96,8 +96,8 @@ class _Pair:
         """Whether the manifest says `enforce`: then items of others are removed."""
         return self.desired.policies.get(line.name) == "enforce"
 
-    def remembered(self, line: Attr) -> tuple[Any, ...]:
-        """The members of a list that lettaform put there."""
+    def stored_members(self, line: Attr) -> tuple[Any, ...]:
+        """The members of a list that lettaform added, by the mark."""
         return self.live.mark.members.get(line.name, ())
 
 
@@ -117,7 +117,7 @@ def _compare_field(pair: _Pair, name: str, value: Any) -> FieldResult:
 
 
 def _base(pair: _Pair, results: Mapping[str, FieldResult]) -> dict[str, Any]:
-    """The digests to remember. What is no longer declared is forgotten."""
+    """The digests to store in the mark. Those of fields that are no longer declared are removed."""
     base: dict[str, Any] = {}
     for path, value in pair.live.mark.base.items():
         result = results.get(path.split(".")[0])
@@ -157,7 +157,7 @@ def _compare_value(pair: _Pair, line: Attr, value: Any) -> FieldResult:
         have = _without(pair.kind, line, have, kept)
     judged = [(leaf, judge(pair, line, leaf)) for leaf in leaves(line, want, have)]
     return FieldResult(
-        base=_remember(line, judged),
+        base=_new_base(line, judged),
         members=members,
         body=_write(line, value, want, have, judged, kept),
         fields_changed=tuple(_show(pair, line, leaf, reason) for leaf, d in judged if (reason := d.write)),
@@ -172,7 +172,7 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     want = object() if known is UNKNOWN else spelled(pair.kind, line, known)
     base = None if line.secret else pair.live.mark.base.get(leaf.path)
     if base is None and line.immutable and line.read is None:
-        return Decision(base=want)  # nobody can tell with which value it was created
+        return Decision(base=want)  # the value at creation is not known
     have: object = base
     if line.read is not None:
         same = type(known) is str and type(leaf.have) is str and known == leaf.have
@@ -195,7 +195,7 @@ def _write(line: Attr, value: Any, want: Any, have: Any, judged: Judged, kept: l
     return {line.name: Patch(entries=tuple((k, v) for k, v in entries.items() if v is not None), drop=dropped)}
 
 
-def _remember(line: Attr, judged: Judged) -> dict[str, Any]:
+def _new_base(line: Attr, judged: Judged) -> dict[str, Any]:
     """The base of a field: its leaves' digests. No digest of a secret is kept."""
     if line.secret:
         return {}
@@ -219,15 +219,15 @@ def _kept(pair: _Pair, line: Attr, leaf: Leaf, decision: Decision) -> AgentChang
 
 
 def _server_items(pair: _Pair, line: Attr, want: Any, have: Any) -> tuple[list[Any], tuple[Any, ...] | None]:
-    """Items of a live list that the server added by itself and that were never declared: they stay.
+    """Items of a live list that the server added by itself and that were never declared: they are kept.
 
-    Also returns the declared items of that sort, to be remembered; None if there are none to remember.
+    Also returns the declared items of that sort, to store in the mark; None if there are none.
     """
     if pair.is_exact(line) or line.to or not isinstance(want, list) or not isinstance(have, list):
         return [], None
-    kind, remembered = pair.kind, pair.remembered(line)
+    kind, stored = pair.kind, pair.stored_members(line)
     declared = tuple(_item_key(kind, line, item) for item in want if kind.foreign(line.name, item))
-    ours = {*remembered, *(_item_key(kind, line, item) for item in want)}
+    ours = {*stored, *(_item_key(kind, line, item) for item in want)}
     foreign = [item for item in kind.normal(line.name, have) if kind.foreign(line.name, item)]
     kept = [item for item in foreign if _item_key(kind, line, item) not in ours]
     return kept, declared if declared or line.name in pair.live.mark.members else None
@@ -251,7 +251,7 @@ def _compare_members(pair: _Pair, line: Attr, value: Any) -> FieldResult:
         return FieldResult()
     want = [pair.lookup.member(item) for item in ([value] if isinstance(value, Ref) else value or ())]
     have = list(_live_members(pair, line))
-    wanted, live, ours = frozenset(want), frozenset(have), frozenset(pair.remembered(line))
+    wanted, live, ours = frozenset(want), frozenset(have), frozenset(pair.stored_members(line))
     missing = [item for item in want if item not in live]
     dropped = frozenset(item for item in missing if _is_dropped(pair, line, item, ours))
     add = [item for item in missing if item not in dropped]
@@ -259,7 +259,7 @@ def _compare_members(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     drop = _without_entailed(pair, line, drop)
     one_by_one = line.link is not None or line.related(Contents) is not None
     return FieldResult(
-        members=_remembered_members(pair, line, want, ours),
+        members=_members_to_store(pair, line, want, ours),
         body={} if one_by_one or not (add or drop) else {line.name: Patch(tuple(add), tuple(drop))},
         fields_changed=_show_members(pair, line, have, add, drop) if add or drop else (),
         attach=tuple((line.name, item) for item in add) if one_by_one else (),
@@ -312,18 +312,18 @@ def _dropped_block(pair: _Pair, item: Any) -> AgentChange:
     return AgentChange(pair.desired.address, path, pair.live.id, live=False, want=True)
 
 
-def _remembered_members(pair: _Pair, line: Attr, want: list[Any], ours: frozenset[Any]) -> tuple[Any, ...] | None:
-    """The members to remember; None if nothing changes. Their order has no meaning."""
+def _members_to_store(pair: _Pair, line: Attr, want: list[Any], ours: frozenset[Any]) -> tuple[Any, ...] | None:
+    """The members to store in the mark; None if nothing changes. Their order has no meaning."""
     keys = tuple(member_key(item) for item in want)
-    same = len(keys) == len(pair.remembered(line)) and all(key in ours for key in keys)
+    same = len(keys) == len(pair.stored_members(line)) and all(key in ours for key in keys)
     return keys if not same and (keys or line.name in pair.live.mark.members) else None
 
 
 def _show_members(pair: _Pair, line: Attr, have: list[Any], add: list[Any], drop: list[Any]) -> tuple[FieldChange, ...]:
-    remembered = pair.live.mark.members.get(line.name)
-    ours = frozenset(remembered or ())
+    stored = pair.live.mark.members.get(line.name)
+    ours = frozenset(stored or ())
     moved = all(member_key(item) in ours for item in add) and not any(member_key(item) in ours for item in drop)
-    reason: Reason = "drift" if moved and remembered is not None else "manifest"
+    reason: Reason = "drift" if moved and stored is not None else "manifest"
     named = pair.lookup.named
     change = Patch(tuple(map(named, add)), tuple(map(named, drop)))
     return (FieldChange(line.name, named(have), change, pair.owners[line.name], reason),)

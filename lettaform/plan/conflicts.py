@@ -50,7 +50,7 @@ class _Finished:
         return frozenset(each.live.id for each in self.changes if each.live and each.change.action == "delete")
 
     @cached_property
-    def gone(self) -> frozenset[str]:
+    def removed(self) -> frozenset[str]:
         """Ids of the objects that are deleted or replaced."""
         replaced = (each.live.id for each in self.changes if each.live and each.change.action == "replace")
         return self.deleted.union(replaced)
@@ -76,7 +76,7 @@ def _created(resource: ResourceChange) -> Desired | None:
 
 
 def _updated(resource: ResourceChange) -> tuple[Desired, Live] | None:
-    """The declaration and the live object of what stays; None for own blocks and everything else."""
+    """The declaration and the live object of an object that is updated; None for own blocks and other changes."""
     if _is_created(resource) or resource.address.parent or not resource.desired or not resource.live:
         return None
     return resource.desired, resource.live
@@ -142,7 +142,7 @@ def _labels(lookup: Lookup, agent: Address) -> set[str]:
 
 
 def _not_offered(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
-    """Something that an external owner does not offer: an owner of ours would be asked to list what it offers again."""
+    """Something that an external owner does not offer. An owner that the stack owns is refreshed instead."""
     desired, lookup = resource.desired, finished.lookup
     if desired is None or not resource.discover or not desired.external:
         return
@@ -154,7 +154,7 @@ def _not_offered(finished: _Finished, resource: ResourceChange) -> Iterator[Prob
         yield _problem(desired, "", message, f"correct the name, or refresh {owner} on the server: it is external")
 
 
-# --- checks of objects that stay -------------------------------------------------------------------------------------
+# --- checks of objects that are updated ------------------------------------------------------------------------------
 
 
 def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
@@ -168,8 +168,8 @@ def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Prob
         label = finished.lookup.label(member)
         other = blocks.get(label or "")
         if other and other.id != member:
-            whose, hint = _other_block(finished.lookup, other)
-            message = f"{desired.address} already has a block labelled `{label}`: {whose}"
+            block, hint = _other_block(finished.lookup, other)
+            message = f"{desired.address} already has a block labelled `{label}`: {block}"
             yield _problem(desired, "blocks", message, hint)
 
 
@@ -195,7 +195,7 @@ def _second_member(finished: _Finished, resource: ResourceChange) -> Iterator[Pr
         want = desired.values.get(name)
         have = [item for item in live.values.get(name) or () if item not in detached] if isinstance(want, Ref) else []
         if isinstance(want, Ref) and have:
-            message = f"{desired.address} has the {name} {have[0]} already, which the agent or somebody else attached"
+            message = f"{desired.address} already has the {name} {have[0]}, which the agent or somebody else attached"
             hint = f"detach it, or adopt it: `lettaform import '{want.address}' {have[0]}`"
             yield _problem(desired, name, message, hint)
 
@@ -228,7 +228,7 @@ def _name_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Probl
     other = next((address for address in holders if address != desired.address), None)
     foreign = observed.foreign.get((desired.kind, str(name)))
     if other:
-        message = f"the {desired.kind} `{name}` exists already as {other}"
+        message = f"the {desired.kind} `{name}` already exists as {other}"
         hint = f"`lettaform state mv '{other}' '{desired.address}'` moves it"
         yield _problem(desired, kind.name_field, message, hint)
     elif foreign:
@@ -238,7 +238,7 @@ def _name_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Probl
 def _foreign_name(desired: Desired, field: str, name: str, foreign: Live) -> Problem:
     owner = f"stack `{foreign.stack}`" if foreign.stack else "somebody else"
     adopt = "" if foreign.stack else f"adopt it with `lettaform import '{desired.address}' {foreign.id}`, or "
-    message = f"the {desired.kind} `{name}` exists already and belongs to {owner} ({foreign.id})"
+    message = f"the {desired.kind} `{name}` already exists and belongs to {owner} ({foreign.id})"
     return _problem(desired, field, message, f"{adopt}use it with `external: true` and `name: {name}`")
 
 
@@ -258,11 +258,11 @@ def _missing_references(finished: _Finished, resource: ResourceChange) -> Iterat
 
 
 def _blocked_delete(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
-    """An object that the server deletes only after another one, which stays."""
+    """An object that the server deletes only after another one, which is not deleted."""
     if resource.live is None or resource.change.action not in ("delete", "replace"):
         return
-    for each in finished.lookup.dependents(resource.live.id).before:
-        if each.id not in finished.gone:
+    for each in finished.lookup.dependents(resource.live.id).blockers:
+        if each.id not in finished.removed:
             what = finished.lookup.tables.addresses.get(each.id) or f"{each.kind} {each.id}"
             message = f"{resource.address} cannot be deleted before {what}, which needs it"
             place = resource.desired.place if resource.desired else None
@@ -271,7 +271,7 @@ def _blocked_delete(finished: _Finished, resource: ResourceChange) -> Iterator[P
 
 
 def _blocked_moves(lookup: Lookup) -> Iterator[Problem]:
-    """Moves onto an address that another object has: one of the two would be left behind, and pruned."""
+    """Moves to an address that another object has: one of the two would count as undeclared, and be pruned."""
     objects = lookup.observed.objects
     for entry in () if lookup.options.destroy else lookup.moves.blocked:
         both = f"{objects[entry.old].id} and {objects[entry.new].id}"

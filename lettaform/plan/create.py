@@ -19,7 +19,7 @@ from lettaform.values import Digest, Patch, Ref, canonical, has_refs
 def create(lookup: Lookup, desired: Desired, replaced: ResourceChange | None = None) -> list[ResourceChange]:
     """Create an object and its parts.
 
-    `replaced`: the change to the object whose place it takes; every block of that object goes over to the new one.
+    `replaced`: the change to the object whose place it takes; every block of that object is attached to the new one.
     """
     parts = [(part, _existing_block(lookup, part, replaced)) for part in lookup.parts(desired.address)]
     reused: dict[str, Any] = {part.address.child or "": block.id for part, block in parts if block}
@@ -154,7 +154,7 @@ def _carried_over(
 
 def discover(lookup: Lookup, desired: Desired) -> list[ResourceChange]:
     """An object that the server creates along with its owner, or that the owner offers and that has no object yet."""
-    owner, old = desired.brought, lookup.live(desired.address)
+    owner, old = desired.discovered_from, lookup.live(desired.address)
     assert owner is not None
     note = f"created {'again ' if old else ''}along with {owner}"
     change = Change(desired.address, desired.kind, "replace" if old else "create", old.id if old else None)
@@ -167,13 +167,13 @@ def discover(lookup: Lookup, desired: Desired) -> list[ResourceChange]:
 
 
 def _discovered(lookup: Lookup, desired: Desired, change: Change, owner: Ref) -> ResourceChange:
-    """An object of ours that is found after its owner was created, and is then changed to what is declared."""
+    """An object of the stack that is discovered once its owner exists, and is then updated to what is declared."""
     lines = kinds()[desired.kind].attrs()
     values = {name: lines[name].clear if value is None else value for name, value in desired.values.items()}
     shown = tuple(FieldChange(name, None, value, secret=lines[name].secret) for name, value in values.items())
     linked = {name: value for name, value in values.items() if lines[name].link}
     attach = tuple((name, lookup.member(item)) for name, value in linked.items() for item in value)
-    # the server fills its lists: what is there stays
+    # the server fills its lists: their members are kept
     written = {name: value for name, value in values.items() if name not in linked}
     fields = {name: Patch(tuple(value)) if lines[name].additive else value for name, value in written.items()}
     parts: dict[str, Mapping[str, str]] = {p.address.child or "": {} for p in lookup.parts(desired.address)}

@@ -21,7 +21,7 @@ Found = ResourceChange | AgentChange | Unmanaged
 
 
 def diff(manifest: Manifest, observed: Observed, options: PlanOptions) -> Diff:
-    """Compare what is declared with what was observed. Pure: decides everything, writes nothing."""
+    """Compare the declared objects with the live ones. All decisions of a plan are made here."""
     lookup = look_up(manifest, move(manifest, observed, options), options)
     declared = [] if options.destroy else list(_declared(lookup))
     changes = [each for each in declared if isinstance(each, ResourceChange)]
@@ -47,15 +47,17 @@ def look_up(manifest: Manifest, moves: Moves, options: PlanOptions) -> Lookup:
     lookup = Lookup(manifest, moves, options)
     kept = [] if options.destroy else [d for a, d in manifest.objects.items() if a in moves.observed.objects]
     kept = [desired for desired in kept if lookup.is_selected(desired.address)]
-    while more := frozenset(d.address for d in kept if d.brought in lookup.replaced or _must_be_replaced(lookup, d)):
+    while more := frozenset(each.address for each in kept if _must_be_replaced(lookup, each)):
         lookup = Lookup(manifest, moves, options, lookup.replaced | more)
         kept = [desired for desired in kept if desired.address not in more]
     return lookup
 
 
 def _must_be_replaced(lookup: Lookup, desired: Desired) -> bool:
-    """Whether a field differs that cannot be changed."""
-    if desired.external or desired.address.parent or desired.along:
+    """Whether a field differs that cannot be changed, or the owner is replaced."""
+    if desired.discovered_from in lookup.replaced:
+        return True
+    if desired.external or desired.address.parent or desired.created_with:
         return False
     lines = kinds()[desired.kind].attrs()
     fixed = {name: value for name, value in desired.values.items() if lines[name].immutable}
@@ -68,10 +70,10 @@ def _declared(lookup: Lookup) -> Iterator[Found]:
     objects = lookup.manifest.objects.values()
     selected = [each for each in objects if each.address.parent is None and lookup.is_selected(each.address)]
     for desired in selected:
-        if desired.brought and not lookup.exists(desired.address):
+        if desired.discovered_from and not lookup.exists(desired.address):
             yield from discover(lookup, desired)
     for desired in selected:
-        if desired.external is None and (desired.along is None or lookup.exists(desired.address)):
+        if desired.external is None and (desired.created_with is None or lookup.exists(desired.address)):
             live = lookup.live(desired.address)
             yield from update(lookup, desired, live) if live else create(lookup, desired)
 

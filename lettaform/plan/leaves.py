@@ -49,7 +49,7 @@ def project(have: Any, want: Any) -> Any:
 
 
 def overlay(have: Any, want: Any) -> Any:
-    """`want` merged into `have`, key by key: what `want` does not declare stays."""
+    """`want` merged into `have`, key by key: entries that `want` does not declare are kept."""
     if isinstance(have, Mapping) and isinstance(want, Mapping):
         return dict(have) | {key: overlay(have.get(key), item) for key, item in want.items()}
     return want

@@ -1,4 +1,4 @@
-"""A Manifest, an Observed and PlanOptions to answers: the questions that all passes of a plan ask."""
+"""A Manifest, an Observed and PlanOptions to the lookups that all passes of a plan share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lettaform.values import Ref, fill
 UNKNOWN: Any = object()
 """Stands for a value that depends on an object that does not exist yet."""
 
-NOBODY: frozenset[str] = frozenset()
+NO_USERS: frozenset[str] = frozenset()
 
 
 class Lookup:
@@ -42,7 +42,7 @@ class Lookup:
         return self.observed.objects.get(address) if address else None
 
     def exists(self, address: Address) -> bool:
-        """Whether an object stands at an address and is not replaced."""
+        """Whether an object exists at an address and is not replaced."""
         return address in self.observed.objects and address not in self.replaced
 
     def is_selected(self, address: Address) -> bool:
@@ -58,7 +58,7 @@ class Lookup:
         return self.tables.parts.get(address, [])
 
     def detached_block(self, address: Address) -> Live | None:
-        """The own block with this address that hangs on no agent."""
+        """The detached own block with this address."""
         return next(iter(self.observed.detached.get(address, ())), None)
 
     def attached_blocks(self, agent: Live | None) -> tuple[Live, ...]:
@@ -67,10 +67,10 @@ class Lookup:
 
     def users(self, id: str) -> frozenset[str]:
         """Ids of the agents that use a shared object."""
-        return self.observed.users.get(id, NOBODY)
+        return self.observed.users.get(id, NO_USERS)
 
     def dependents(self, id: str) -> Dependents:
-        """What hangs on the life of an object."""
+        """The objects that depend on an object."""
         return self.observed.dependents.get(id, Dependents())
 
     def removed(self, address: Address) -> Removed | None:
@@ -84,9 +84,9 @@ class Lookup:
 
     @cached_property
     def incomplete_owners(self) -> frozenset[Address]:
-        """Existing objects that offer something declared that has no object yet: they must be called."""
+        """Existing objects that must list what they offer again: something declared that they offer has no object."""
         offered = (d for d in self.manifest.objects.values() if d.external and not self.exists(d.address))
-        owners = (d.brought for d in offered if self.is_selected(d.address))
+        owners = (d.discovered_from for d in offered if self.is_selected(d.address))
         return frozenset(owner for owner in owners if owner and self.exists(owner))
 
     # --- what the backend can do
@@ -104,11 +104,11 @@ class Lookup:
         """Whether a part that is created by a request of its own must be attached to its owner."""
         return self.observed.capabilities.attach_parts
 
-    def created_with(self, kind: str) -> Mapping[str, str]:
+    def discovered_parts(self, kind: str) -> Mapping[str, str]:
         """Parts that the server itself creates in an object of this kind: field to the part's key."""
         return kinds()[kind].discovered_parts()
 
-    def offers(self, kind: str) -> bool:
+    def discovers(self, kind: str) -> bool:
         """Whether other objects are created along with an object of this kind."""
         return bool(kinds()[kind].discovers)
 

@@ -1,4 +1,4 @@
-"""A Manifest and an Observed to the Observed in which every `moved` has happened."""
+"""A Manifest and an Observed to the Observed with every `moved` applied."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lettaform.plan.selection import is_selected
 
 @dataclass(frozen=True)
 class Moves:
-    """What was observed after all moves, and what became of each move.
+    """The result of all moves.
 
-    observed  what was observed, under the new addresses
+    observed  the Observed with the new addresses
     old       new address to old address, for every object that moved
     waiting   old addresses of the moves that this plan leaves out
     blocked   moves whose old and new address are held by two different objects
@@ -40,14 +40,14 @@ def move(manifest: Manifest, observed: Observed, options: PlanOptions) -> Moves:
 
 
 def _interrupted(manifest: Manifest, observed: Observed) -> Iterator[Moved]:
-    """Moves of objects that stand at two addresses.
+    """Moves of objects that have two addresses.
 
     A crash after the mark was written and before the state was saved leaves an object at two addresses: the declared
-    address wins, otherwise the address in the state. What another object creates stands where that object is.
+    address wins, otherwise the address in the state. What was created along with another object follows that object.
     """
     nowhere = Place("", 0, 0)
     found = {live.id: address for address, live in observed.objects.items() if address.parent is None}
-    for new, id in observed.brought.items():
+    for new, id in observed.discovered.items():
         if found.get(id, new) != new:
             yield Moved(found[id], new, nowhere)
     first: dict[str, Address] = {}
@@ -91,7 +91,7 @@ class _Moving:
         return tuple(entries[number] for number in sorted(left))
 
     def is_free(self, entry: Moved) -> bool:
-        """Whether nothing else stands at the new address."""
+        """Whether no other object has the new address."""
         old, new = self.objects.get(entry.old), self.objects.get(entry.new)
         # a crash between mark and state leaves one object at both addresses
         return old is None or new is None or old.id == new.id
@@ -111,5 +111,5 @@ class _Moving:
         if old in self.objects and (new not in self.objects or self.objects[new].id == self.objects[old].id):
             self.objects[new] = replace(self.objects.pop(old), address=new)
             self.old[new] = old
-        elif old in self.objects and old.parent:  # another block has the new address: this one stays
+        elif old in self.objects and old.parent:  # another block has the new address: this one keeps its address
             self.parts.setdefault(old.parent, {})[old] = None

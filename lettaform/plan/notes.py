@@ -1,4 +1,4 @@
-"""A replacement or deletion to the words that say why it happens and what is lost with it."""
+"""A replacement or deletion to notes: why it happens, and what is lost with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLES = 3
 
 def cascades(lookup: Lookup, id: str) -> Iterator[str]:
     """Notes about what the server deletes along with an object and no address of this stack names."""
-    lost = [each for each in lookup.dependents(id).along if each.id not in lookup.tables.addresses]
+    lost = [each for each in lookup.dependents(id).cascades if each.id not in lookup.tables.addresses]
     for kind in dict.fromkeys(each.kind for each in lost):
         ids = sorted(each.id for each in lost if each.kind == kind)
         number = f"{len(ids)} {kinds()[kind].section.replace('_', ' ')}"
@@ -39,9 +39,9 @@ def lost_users(lookup: Lookup, desired: Desired) -> int:
     live, tables = lookup.live(desired.address), lookup.tables
     if live is None or not lookup.users(live.id):
         return 0
-    mine = [desired.address, *tables.created_along.get(desired.address, ())]
-    kept = set[str]().union(*(tables.referrers.get(address, ()) for address in mine))
-    ids = [each.id for address in mine if (each := lookup.live(address))]
+    addresses = [desired.address, *tables.created_with.get(desired.address, ())]
+    kept = set[str]().union(*(tables.referrers.get(address, ()) for address in addresses))
+    ids = [each.id for address in addresses if (each := lookup.live(address))]
     released = set[str]().union(*(tables.attached_by_us.get(id, ()) for id in ids))
     return len(lookup.users(live.id) - kept - released)
 

@@ -1,4 +1,4 @@
-"""Resource changes to Steps: one operation each, with what must come before, in an order in which they could run."""
+"""ResourceChanges to Steps: one operation each, with what must run before it, in an order in which they can run."""
 
 from __future__ import annotations
 
@@ -111,23 +111,32 @@ def _creates(resource: ResourceChange) -> bool:
 def _effects(
     resources: Iterable[ResourceChange], deleted: Iterable[ResourceChange], steps: Iterable[Step], observed: Observed
 ) -> Effects:
-    able = observed.capabilities
+    capabilities = observed.capabilities
     removed, created, marks, carried_over, intents, kept = set(), set(), {}, {}, {}, {}
     for resource in resources:
         address, change = resource.address, resource.change
-        # what is created again in place of what somebody deleted: a crash must not make a duplicate of it
+        # the object was deleted on the server and is created again: a crash must not lead to a duplicate
         again = change.action == "create" and address in observed.state.ids
         if _deletes(resource) or change.action == "forget" or again:
             removed.add(address)
-        if _creates(resource) and keeps_id(address, change.kind, able) and resource.mark is not None:
+        if _creates(resource) and keeps_id(address, change.kind, capabilities) and resource.mark is not None:
             created.add(address)
-        if resource.live and change.action in ("adopt", "mark", "update") and keeps_id(address, change.kind, able):
+        if (
+            resource.live
+            and change.action in ("adopt", "mark", "update")
+            and keeps_id(address, change.kind, capabilities)
+        ):
             kept[address] = resource.live.id
-        if resource.mark is not None and change.action != "forget" and change.kind not in able.marks:
+        if resource.mark is not None and change.action != "forget" and change.kind not in capabilities.marks:
             marks[address] = resource.mark
         if change.action == "replace":
             carried_over[address] = tuple(id for id in resource.reused.values() if isinstance(id, str))
-        if _creates(resource) and resource.desired and not resource.discover and change.kind not in able.searchable:
+        if (
+            _creates(resource)
+            and resource.desired
+            and not resource.discover
+            and change.kind not in capabilities.searchable
+        ):
             intents[address] = str(resource.fields.get(kinds()[change.kind].name_field, ""))
     return Effects(
         frozenset(removed),
@@ -155,44 +164,48 @@ def _inline_parts(resources: Iterable[ResourceChange]) -> dict[Address, dict[str
     return found
 
 
-def _steps(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], able: Capabilities) -> Iterator[Step]:
+def _steps(
+    resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], capabilities: Capabilities
+) -> Iterator[Step]:
     """What must be done to one object, except deleting it."""
     action = resource.change.action
     if action == "delete":
         return
     if _creates(resource):
-        yield from _discovered(resource, able) if resource.discover else _created(resource, parts, able)
+        yield from _discovered(resource, capabilities) if resource.discover else _created(resource, parts, capabilities)
     elif resource.live is not None:
-        yield from _forgotten(resource, able) if action == "forget" else _updated(resource, able)
+        yield from _forgotten(resource, capabilities) if action == "forget" else _updated(resource, capabilities)
 
 
-def _created(resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], able: Capabilities) -> Iterator[Step]:
+def _created(
+    resource: ResourceChange, parts: Mapping[str, Mapping[str, Any]], capabilities: Capabilities
+) -> Iterator[Step]:
     address, kind, key = resource.address, resource.change.kind, str(resource.address)
     if resource.mark is not None:  # else it is an own block that is created with its agent
         fields = dict(resource.fields)
         if resource.reused:
             fields["blocks"] = [*fields.get("blocks", ()), *resource.reused.values()]
         after = (f"-{address}",) if resource.change.action == "replace" else ()
-        owner = Ref(address.parent) if address.parent and not able.attach_parts else None
+        owner = Ref(address.parent) if address.parent and not capabilities.attach_parts else None
         yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, owner=owner, after=after)
-        call = able.calls.get(kind)
+        call = capabilities.calls.get(kind)
         if call and call.on_create:
-            yield from _called(resource, (key,), able)
+            yield from _called(resource, (key,), capabilities)
     yield from _attached(resource)
 
 
-def _discovered(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
-    """What the server creates along with another object, once that exists and was told to create it."""
+def _discovered(resource: ResourceChange, capabilities: Capabilities) -> Iterator[Step]:
+    """Discover what the server creates along with another object, after that object was created or called."""
     assert resource.discover is not None
     (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
-    call = able.calls.get(sections()[source.address.section])
+    call = capabilities.calls.get(sections()[source.address.section])
     after = (
         (str(source.address), f"{source.address}!{call.name}") if call and call.on_create else (str(source.address),)
     )
     fields, mark = resource.fields, resource.mark
     yield Discover(key, resource.address, kind, name=name, source=source, fields=fields, mark=mark, after=after)
     if resource.attach or kinds()[kind].compiled & resource.fields.keys():
-        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), able)
+        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), capabilities)
     yield from _attached(resource)
 
 
@@ -206,14 +219,14 @@ def _attached(resource: ResourceChange) -> Iterator[Step]:
         )
 
 
-def _forgotten(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
+def _forgotten(resource: ResourceChange, capabilities: Capabilities) -> Iterator[Step]:
     assert resource.live is not None
-    if resource.change.kind in able.claims:
+    if resource.change.kind in capabilities.claims:
         key, id, kind = _key(resource), resource.live.id, resource.change.kind
         yield Update(key, resource.address, kind, id=id, mark=resource.mark, forget=True)
 
 
-def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
+def _updated(resource: ResourceChange, capabilities: Capabilities) -> Iterator[Step]:
     assert resource.live is not None
     key, change, live = _key(resource), resource.change, resource.live
     waits: list[str] = []
@@ -228,8 +241,8 @@ def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
         after = () if isinstance(member, Item) else tuple(waits)
         waits.append(_attach_key(key, name, member))
         yield Attach(waits[-1], resource.address, change.kind, id=live.id, field=name, member=member, after=after)
-    claim = resource.claim and change.kind in able.claims
-    if resource.fields or claim or (resource.mark is not None and change.kind in able.marks):
+    claim = resource.claim and change.kind in capabilities.claims
+    if resource.fields or claim or (resource.mark is not None and change.kind in capabilities.marks):
         yield Update(
             key,
             resource.address,
@@ -237,17 +250,17 @@ def _updated(resource: ResourceChange, able: Capabilities) -> Iterator[Step]:
             id=live.id,
             fields=resource.fields,
             mark=resource.mark,
-            users=0 if change.kind in able.calls else change.recompiles,
+            users=0 if change.kind in capabilities.calls else change.recompiles,
             after=tuple(waits),
         )
         waits.append(key)
     if change.recompiles or resource.attach or resource.detach:
-        yield from _called(resource, tuple(waits), able)
+        yield from _called(resource, tuple(waits), capabilities)
 
 
-def _called(resource: ResourceChange, after: tuple[str, ...], able: Capabilities) -> Iterator[Step]:
-    """The request that must follow a change, or it has no effect."""
-    call = able.calls.get(resource.change.kind)
+def _called(resource: ResourceChange, after: tuple[str, ...], capabilities: Capabilities) -> Iterator[Step]:
+    """The request that must follow a change; without it, the change has no effect."""
+    call = capabilities.calls.get(resource.change.kind)
     if call is not None:
         key = f"{resource.address}!{call.name}"
         id = resource.live.id if resource.live and not _creates(resource) else None
@@ -255,10 +268,10 @@ def _called(resource: ResourceChange, after: tuple[str, ...], able: Capabilities
 
 
 def _delete(resource: ResourceChange, lookups: _Lookups) -> Delete:
-    """Groups first, then agents, then what they used; and only once no object of ours has it any more.
+    """Groups are deleted first, then agents, then what they used, after it is detached from all objects of the stack.
 
-    What the server creates along with an object is deleted after that object. Before it, a crash would leave a part
-    that nobody could tell from a duplicate.
+    What the server creates along with an object is deleted after that object: if it were deleted before, a crash would
+    leave a part that cannot be distinguished from a duplicate.
     """
     live, address = resource.live, resource.address
     assert live is not None
@@ -411,7 +424,7 @@ def _spoken(step: Step) -> list[Any]:
 
 
 def _ids(step: Step) -> Iterator[str]:
-    """The texts in the lists that a step sends, and what it attaches or detaches: some are ids."""
+    """The texts in the lists that a step sends, and the members that it attaches or detaches: some are ids."""
     match step:
         case Create() | Discover() | Update():
             lists = (value for value in step.fields.values() if isinstance(value, list))
@@ -452,13 +465,13 @@ def _prepared(
         problems = [
             Problem(f"{one} needs {other} first", places[one], None, str(one)) for one, other in pairwise(around)
         ]
-        message = f"objects refer to each other in a circle: {' → '.join(map(str, around))}"
+        message = f"cycle of references: {' → '.join(map(str, around))}"
         raise PlanError(message, "remove one of the references", problems) from None
     return found
 
 
 def _arranged(steps: Sequence[Step], barriers: Barriers, manifest: Manifest) -> list[Step]:
-    """What a step waits for stands before it; otherwise the order is that of the manifest."""
+    """The steps, each after those that it waits for; otherwise in the order of the manifest."""
     graph, by_key = _graph(steps, barriers), {step.key: step for step in steps}
     ready = _prepared(graph, steps, manifest.objects)
     rank = {key: position for position, key in enumerate(graph)}
@@ -487,7 +500,7 @@ def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, A
     """The Steps that give objects, and their parts, another address, or (None) forget them. They write the state."""
     addresses = state.with_companions(observed, addresses)
     steps: list[Step] = []
-    # an own block that its agent detached goes where its agent goes
+    # an own block that its agent detached gets the new address of its agent
     orphaned = observed.orphaned_blocks
     for address, live, several in (
         *((address, live, "") for address, live in observed.objects.items()),

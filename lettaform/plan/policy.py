@@ -1,4 +1,4 @@
-"""A policy and three digests of a value to a Decision: who owns the value, and what becomes of it."""
+"""A policy and three digests of a value to a Decision: whether the value is written, and what is stored of it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lettaform.model import Desired, Reason
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one leaf.
+    """What is done about one leaf.
 
     write       the reason to write the manifest's value; None: it is not written
     runtime     the live value was changed by an agent or somebody else, and is kept
     seed_moved  the manifest's value changed, and is not written
-    base        the digest to remember; None: nothing is remembered
+    base        the digest to store in the mark; None: none
     """
 
     write: Reason | None = None

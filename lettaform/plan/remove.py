@@ -17,7 +17,7 @@ Found = ResourceChange | Unmanaged
 
 
 def remove(lookup: Lookup, declared: Iterable[ResourceChange] = ()) -> list[Found]:
-    """What becomes of the objects of this stack that are no longer declared.
+    """Delete, forget or keep the objects of this stack that are no longer declared.
 
     `declared`: the changes to declared objects. Agents that they detach from an object no longer use it.
     """
@@ -64,7 +64,7 @@ def _unmarked_parts(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
     for address in found:
         owner = objects[address]
         blocks = lookup.attached_blocks(owner) if owner.stack == lookup.manifest.stack else ()
-        for field, key in lookup.created_with(owner.kind).items():
+        for field, key in lookup.discovered_parts(owner.kind).items():
             part = address.part(field, key)
             block = next((each for each in blocks if each.name == key and each.stack is None), None)
             if block and part not in objects and part not in orphaned:
@@ -94,7 +94,7 @@ def _forget(address: Address, live: Live, reason: str, entry: Removed | None = N
 
 
 def _delete(lookup: Lookup, released: _Released, address: Address, live: Live) -> Found:
-    """Delete an object, unless agents that stay use it."""
+    """Delete an object, unless agents that are kept use it."""
     owner = lookup.live(address.parent)
     users = released.remaining_users(live) - ({owner.id} if owner else set())
     if users and not lookup.is_allowed(address):
@@ -139,7 +139,7 @@ class _Released:
             for address, live in undeclared
             if not kinds()[live.kind].shared and _is_deleted(lookup, lookup.removed(address))
         }
-        deleted |= {each.id for id in deleted for each in lookup.dependents(id).along}
+        deleted |= {each.id for id in deleted for each in lookup.dependents(id).cascades}
         detached = {r.live.id: frozenset(str(m) for _, m in r.detach) for r in changes if r.live and r.detach}
         return cls(lookup, frozenset(deleted), detached)
 
@@ -147,7 +147,7 @@ class _Released:
         """Ids of the agents that use an object and keep it."""
         users = self.lookup.users(live.id) - self.deleted
         # who uses an object that offers others has attached one of those
-        several = self.lookup.offers(live.kind)
+        several = self.lookup.discovers(live.kind)
         return frozenset(
             id for id in users if not (self.detached.get(id) if several else live.id in self.detached.get(id, ()))
         )
@@ -157,7 +157,7 @@ class _Released:
 
 
 def _missing(lookup: Lookup) -> Iterator[ResourceChange]:
-    """Objects that the state names and the server no longer has."""
+    """Objects that the state names and that no longer exist."""
     for address, id in lookup.observed.state.ids.items():
         if id not in lookup.tables.addresses and address not in lookup.manifest.objects:
             kind = kind_of(address) or address.section
@@ -165,7 +165,7 @@ def _missing(lookup: Lookup) -> Iterator[ResourceChange]:
 
 
 def _duplicates(lookup: Lookup) -> Iterator[Unmanaged]:
-    reason = "a duplicate: it claims an address that belongs to another object; never touched"
+    reason = "a duplicate: it claims an address that belongs to another object; never changed"
     for live in lookup.observed.duplicates:
         if live.address and lookup.is_selected(live.address):
             yield Unmanaged(live.kind, live.id, live.address, reason)

@@ -1,4 +1,4 @@
-"""A Plan as a file that can be held against the observed again: what was shown is what runs, or nothing does."""
+"""A Plan to and from a file, and the differences between a saved plan and a new one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ FORMAT = "1.0"
 
 
 def dump(plan: Plan) -> dict[str, Any]:
-    """What apply must find unchanged: what was asked, every Step, and every value that a Step would write over.
+    """The part of the file that apply compares: the options, every Step, and the digest of every value to overwrite.
 
-    A managed value that is as declared is in it, too: if it moves, there is another Step. AgentChange values are not.
+    A declared value that does not differ is not needed: if it changes, there is another Step. Values that were changed
+    by agents and are kept do not matter.
     """
     return {
         "options": {
@@ -32,17 +33,17 @@ def dump(plan: Plan) -> dict[str, Any]:
 
 
 def options(saved: Mapping[str, Any]) -> PlanOptions:
-    """What was asked of a saved plan. ValueError if that cannot be read."""
-    told: Any = saved.get("options")
+    """The options of a saved plan. Raises ValueError if they cannot be read."""
+    values: Any = saved.get("options")
     names = {field.name for field in fields(PlanOptions)}
-    if not isinstance(told, Mapping) or set(told) - names:
+    if not isinstance(values, Mapping) or set(values) - names:
         raise ValueError("no options")
-    asked: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-    return PlanOptions(**asked)
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return PlanOptions(**given)
 
 
 def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
-    """What no longer fits, a line each; empty if the plan is still exact."""
+    """The differences between a saved plan and a new one, a line each; empty if both do the same."""
     server = saved.get("server") or {}
     lines = []
     for name, old, new in (
@@ -64,11 +65,11 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
         elif before[key] != now[key]:
             parts = [part for part in now[key] if now[key][part] != before[key].get(part)]
             paths = [path for part in parts for path in _differing(part, before[key].get(part), now[key][part])]
-            lines.append(f"{now[key]['address']}: {', '.join(dict.fromkeys(paths))} moved since the plan was made")
+            lines.append(f"{now[key]['address']}: {', '.join(dict.fromkeys(paths))} changed since the plan was made")
     over = saved.get("overwrites") or {}
     for address, values in fresh["overwrites"].items():
         paths = [path for path, old in values.items() if over.get(address, {}).get(path, old) != old]
-        lines += [f"{address}: {', '.join(paths)} moved since the plan was made"] if paths else []
+        lines += [f"{address}: {', '.join(paths)} changed since the plan was made"] if paths else []
     return list(dict.fromkeys(lines))
 
 
@@ -87,14 +88,14 @@ def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _step(step: Step, key: str | None) -> dict[str, Any]:
-    told = {"op": step.op, **{field.name: getattr(step, field.name) for field in fields(step)}}
+    body = {"op": step.op, **{field.name: getattr(step, field.name) for field in fields(step)}}
     if isinstance(step, SaveState):  # it holds the key of all digests of secrets
-        del told["state"], told["created"]
-    return {name: spell(value, key) for name, value in told.items()}
+        del body["state"], body["created"]
+    return {name: spell(value, key) for name, value in body.items()}
 
 
 def spell(value: Any, key: str | None) -> Any:
-    """A value in JSON, slots and all; a secret as where it comes from and, given the stack's key, its digest."""
+    """A value as JSON. A secret becomes its expression and, if the stack's key is given, its digest."""
     match value:
         case Address():
             return str(value)

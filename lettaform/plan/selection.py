@@ -23,7 +23,7 @@ def is_selected(address: Address, manifest: Manifest, options: PlanOptions) -> b
     """Whether `--target` and `--exclude` leave an object in the plan."""
     desired = manifest.objects.get(address)
     # the server creates and deletes such an object together with its owner
-    address = (desired.along if desired else None) or address
+    address = (desired.created_with if desired else None) or address
     if options.target and not matches(address, options.target):
         return False
     return not matches(address, options.exclude)

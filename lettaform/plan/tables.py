@@ -1,4 +1,4 @@
-"""A Manifest and an Observed to the tables in which a Lookup looks things up."""
+"""A Manifest and an Observed to the tables that a Lookup uses."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Tables:
         return _grouped((d.address.parent, d) for d in self.manifest.objects.values() if d.address.parent)
 
     @cached_property
-    def created_along(self) -> Mapping[Address, list[Address]]:
+    def created_with(self) -> Mapping[Address, list[Address]]:
         """Address of an owner to the addresses of what the server creates along with it."""
-        return _grouped((d.brought, a) for a, d in self.manifest.objects.items() if d.brought)
+        return _grouped((d.discovered_from, a) for a, d in self.manifest.objects.items() if d.discovered_from)
 
     @cached_property
     def attachments(self) -> Mapping[str, int]:
@@ -47,7 +47,7 @@ class Tables:
 
     @cached_property
     def holders(self) -> Mapping[tuple[str, str], list[Address]]:
-        """Kind and unique name to the addresses at which such an object stands."""
+        """Kind and unique name to the addresses of such objects."""
         lives = self.observed.objects.items()
         return _grouped(((live.kind, live.name), a) for a, live in lives if kinds()[live.kind].unique)
 
@@ -72,7 +72,7 @@ class Tables:
 
     @cached_property
     def removed(self) -> Mapping[Address, Removed]:
-        """Address to its `removed` entry, which is also about what the server created along with the object."""
+        """Address to its `removed` entry, which also applies to what the server created along with the object."""
         entries = {entry.address: entry for entry in self.manifest.removed}
         return entries | {a: entry for entry in self.manifest.removed for _, _, a in companions(entry.address)}
 

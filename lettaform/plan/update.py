@@ -56,7 +56,7 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
 
 
 def _kept(lookup: Lookup, resource: ResourceChange) -> Iterator[ResourceChange]:
-    """The change, if it does anything, with its mark, its claim, and the action that it is shown as."""
+    """The change, if it does anything, with its mark, its claim, and the action to show."""
     live, address, change = resource.live, resource.address, resource.change
     assert live is not None
     claim = not live.marked or address in lookup.moves.old
@@ -103,7 +103,7 @@ class _OwnBlock:
 
     found   the change to the block, if there is one
     attach  the block to attach to the agent
-    base    what the agent's mark remembers of the block; None: nothing new
+    base    what the agent's mark stores of the block; None: no change
     """
 
     part: Desired
@@ -113,15 +113,15 @@ class _OwnBlock:
 
 
 def _own_block(lookup: Lookup, agent: Live, part: Desired) -> _OwnBlock:
-    remembered = agent.mark.parts.get(part.address.child or "")
+    stored = agent.mark.parts.get(part.address.child or "")
     block = lookup.live(part.address) or _unmarked_block(lookup, agent, part)
     if block is not None:
         resource, found = _compared(lookup, part, block)
-        return _OwnBlock(part, (*found, *_kept(lookup, resource)), base=remembered or {})
+        return _OwnBlock(part, (*found, *_kept(lookup, resource)), base=stored or {})
     detached = lookup.detached_block(part.address)
     exact = policies(part)["value"] == "enforce" or matches(part.address, lookup.options.reseed)
-    if remembered is not None and not exact:
-        # the agent detached it, and may do so
+    if stored is not None and not exact:
+        # the agent detached it, which is allowed
         id = detached.id if detached else agent.id
         return _OwnBlock(part, (AgentChange(part.address, "attached", id, want=True, live=False),))
     if detached is None:
@@ -137,12 +137,12 @@ def _unmarked_block(lookup: Lookup, agent: Live, part: Desired) -> Live | None:
     blocks = lookup.attached_blocks(agent)
     label = part.values.get("label")
     block = next((each for each in blocks if each.name == label and not each.marked), None)
-    remembered = agent.mark.parts.get(part.address.child or "", {})
-    return replace(block, mark=Mark(remembered)) if block else None
+    stored = agent.mark.parts.get(part.address.child or "", {})
+    return replace(block, mark=Mark(stored)) if block else None
 
 
 def _with_blocks(lookup: Lookup, resource: ResourceChange, blocks: Iterable[_OwnBlock]) -> ResourceChange:
-    """The change to an agent, with what becomes of its own blocks."""
+    """The change to an agent, with the blocks to attach and the bases of its own blocks."""
     blocks = list(blocks)
     if not blocks:
         return resource

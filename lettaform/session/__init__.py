@@ -1,4 +1,4 @@
-"""One manifest and one backend during one run: observe, plan, apply."""
+"""A manifest and a backend to plans and reports: observe, plan, apply, during one run."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _T = TypeVar("_T")
 
 
 class Session:
-    """One manifest and one backend, for one run."""
+    """One manifest and one backend during one run. `observed` is what the last plan was made from."""
 
     def __init__(self, manifest: Manifest, backend: Backend, directory: Path, patience: float | None = None) -> None:
-        """`patience`: seconds to wait for the lock; None goes without it."""
+        """`directory`: of snapshots and reports. `patience`: seconds to wait for the lock; None: no lock is used."""
         self.manifest, self.backend, self.directory, self.patience = manifest, backend, directory, patience
         self.observed: Observed | None = None
         self.lost = asyncio.Event()
         self.locked_by_us = self.locked_by_others = False
         self.probed: set[tuple[Address, frozenset[str]]] = set()
-        """What the server has nothing against. The manifest is the same for the whole run."""
+        """Address and fields that the server has checked. They need no second check: the manifest does not change."""
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """With the lock of the stack, unless the run goes without it."""
+        """Hold the lock of the stack, if the run uses it. Raises Locked after `patience` seconds."""
         if self.patience is None:
             yield
             return
@@ -55,19 +55,19 @@ class Session:
             yield
 
     async def observe(self) -> Observed:
-        """What is live. Raises PlanError if it cannot be told who owns what."""
-        observed = await _steady(lambda: observe(self.backend, self.manifest))
+        """Read the live objects. Raises PlanError if it is not certain which objects belong to the stack."""
+        observed = await _consistent(lambda: observe(self.backend, self.manifest))
         if observed.problems:
-            raise PlanError("it cannot be told which objects belong to the stack", problems=observed.problems)
+            raise PlanError("it is not certain which objects belong to the stack", problems=observed.problems)
         self.observed = observed
         return observed
 
     # --- plan
 
     async def plan(self, options: PlanOptions) -> Plan:
-        """Observe, compare, ask the server about what would be written, and put it in order."""
+        """Observe, compare, let the server check what would be written, and order the steps. Raises PlanError."""
         _check_patterns(options, self.manifest)
-        observed, difference = await _steady(lambda: self._difference(options))
+        observed, difference = await _consistent(lambda: self._difference(options))
         holder = None if self.locked_by_us else await self.backend.holder(self.manifest.stack)
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
@@ -76,7 +76,7 @@ class Session:
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
 
     async def _difference(self, options: PlanOptions) -> tuple[Observed, Diff]:
-        """The difference; computed again once it is known who uses, and what depends on, what it touches."""
+        """What was observed and the Diff, computed again with the users and dependents of what it changes."""
         observed = await observe(self.backend, self.manifest)
         _check_environment(self.manifest, observed)
         difference = diff(self.manifest, observed, options)
@@ -86,26 +86,26 @@ class Session:
         users, dependents = await self.backend.users(shared), await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
         seen = _ids(observed)
-        for each in (each for every in dependents.values() for each in (*every.along, *every.before)):
+        for each in (each for every in dependents.values() for each in (*every.cascades, *every.blockers)):
             if each.stack == self.manifest.stack and each.id not in seen:
                 message = f"{each.address} was created while the server was read: {each.id}"
-                raise _Moving(message, "plan again; if that does not help, run `lettaform state rebuild`")
+                raise _ChangedWhileRead(message, "plan again; if that does not help, run `lettaform state rebuild`")
         return observed, diff(self.manifest, observed, options)
 
     async def _probe(self, difference: Diff, observed: Observed) -> list[Problem]:
-        """What the server has against what would be written; each object and field is asked about once."""
-        unsure = [each for each in difference.resources if _unsure(each)]
-        written = [(each.desired, _written(each.change)) for each in unsure if each.desired]
-        unseen = [(desired, fields) for desired, fields in written if (desired.address, fields) not in self.probed]
-        problems = await self.backend.probe(unseen, observed) if unseen else []
+        """What the server would refuse of the changes. Each object and field is checked once per run."""
+        unchecked = [each for each in difference.resources if _needs_check(each)]
+        written = [(each.desired, _written(each.change)) for each in unchecked if each.desired]
+        asked = [(desired, fields) for desired, fields in written if (desired.address, fields) not in self.probed]
+        problems = await self.backend.probe(asked, observed) if asked else []
         if not problems:
-            self.probed |= {(desired.address, fields) for desired, fields in unseen}
+            self.probed |= {(desired.address, fields) for desired, fields in asked}
         return problems
 
     # --- apply
 
     async def apply(self, plan: Plan, notify: Notify = lambda event: None, parallel: int = 8) -> Report:
-        """Write a snapshot of what is deleted, then carry out the Steps."""
+        """Write a snapshot of what will be deleted, then carry out the Steps. Errors of Steps are in the Report."""
         assert self.observed is not None, "a plan comes first"
         if deleted := _deletions(plan, self.observed):
             await export(self.backend, plan.stack, deleted, self.directory / ".lettaform" / "snapshots")
@@ -121,22 +121,22 @@ class Session:
         return report
 
     async def _watch(self, stop: Stop) -> None:
-        """Without the lock nothing more may be sent."""
+        """Stop the apply when the lock is lost."""
         await self.lost.wait()
         stop.reason = LOCK_LOST
 
     # --- marks alone
 
     async def adopt(self, address: Address, id: str) -> Plan:
-        """The plan that puts marks on a living object, and changes nothing else."""
+        """The plan that marks an existing object as the one at an address, and changes nothing else."""
         desired = self.manifest.objects.get(address)
         if desired is None or desired.external or address.parent:
             ours = [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)]
             raise unknown(str(address), ours)
         observed = await observe(self.backend, replace(self.manifest, imports=()))
-        there = observed.objects.get(address)
-        if there is not None and there.id != id and not any(each.id == id for each in observed.duplicates):
-            raise PlanError(f"{address} is {there.id} already", f"`lettaform state rm '{address}'` forgets that one")
+        present = observed.objects.get(address)
+        if present is not None and present.id != id and not any(each.id == id for each in observed.duplicates):
+            raise PlanError(f"{address} is already {present.id}", f"`lettaform state rm '{address}'` forgets that one")
         live, blocks = await self.backend.one(desired.kind, id)
         if problem := claims.adoption_problem(observed, self.manifest, address, live):
             raise PlanError(problem.message, problem.hint)
@@ -149,37 +149,37 @@ class Session:
         return make(self.manifest, observed, PlanOptions(), _marks_alone(difference))
 
     def remark(self, observed: Observed, addresses: Mapping[Address, Address | None]) -> Plan:
-        """The plan that rewrites marks and the state: address to its new one, None forgets."""
+        """The plan that writes marks and the state again. `addresses`: old to new address; None forgets the object."""
         self.observed = observed
         steps = remark(observed, self.manifest, addresses)
         return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
 
 
 def unknown(pattern: str, known: list[str]) -> PlanError:
-    """The error that nothing has such an address, with the nearest one."""
+    """The error for a pattern that matches no address, with the nearest address as its hint."""
     near = nearest(pattern, known)
     hint = f"did you mean `{near}`?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none'}"
-    return PlanError(f"nothing answers to `{pattern}`", hint)
+    return PlanError(f"no object has the address `{pattern}`", hint)
 
 
 # --- reading again ---------------------------------------------------------------------------------------------------
 
 
-class _Moving(PlanError):
-    """An object of the stack was created between two requests, as an apply that was killed may have asked for."""
+class _ChangedWhileRead(PlanError):
+    """An object of the stack was created between two requests, for example by an earlier apply that was killed."""
 
 
-async def _steady(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """What is read in several requests; read again if something was created or deleted between two of them."""
+async def _consistent(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """The result of several requests; read again if an object was created or deleted between two of them."""
     for _ in range(2):
-        # a large state that was saved between two requests lacks a page
-        with suppress(NotFound, UnreadableState, _Moving):
+        # a large state that was saved between two requests has a page missing
+        with suppress(NotFound, UnreadableState, _ChangedWhileRead):
             return await read()
     return await read()
 
 
 def _shared(difference: Diff) -> list[Live]:
-    """The shared objects whose users must be known: they would be deleted, rewritten or adopted."""
+    """The shared objects that would be deleted, rewritten or adopted: the plan needs their users."""
     found = []
     for resource in difference.resources:
         live, change = resource.live, resource.change
@@ -192,13 +192,13 @@ def _shared(difference: Diff) -> list[Live]:
 
 
 def _deleted(difference: Diff) -> list[Live]:
-    """The objects that would be deleted, and on which something may depend."""
+    """The objects that would be deleted and may have dependents."""
     deleted = [each.live for each in difference.resources if each.live and each.change.action in ("delete", "replace")]
     return [live for live in deleted if live.kind in kinds()[live.kind].discovers or dependent_kinds(live.kind)]
 
 
-def _unsure(resource: ResourceChange) -> bool:
-    """Whether only the server can say if the change is possible."""
+def _needs_check(resource: ResourceChange) -> bool:
+    """Whether only the server can check the change."""
     change = resource.change
     return bool(change.fields_changed or change.recompiles or (resource.desired and resource.desired.external))
 
@@ -207,11 +207,11 @@ def _written(change: Change) -> frozenset[str]:
     return frozenset(each.path.split(".")[0] for each in change.fields_changed)
 
 
-# --- what a plan relies on -------------------------------------------------------------------------------------------
+# --- preconditions of a plan -----------------------------------------------------------------------------------------
 
 
 def _check_patterns(options: PlanOptions, manifest: Manifest) -> None:
-    """A pattern that matches nothing is a mistake. What may be undeclared is left to the guard."""
+    """Raise PlanError for a pattern that matches no address. `allow_destroy` may name undeclared objects."""
     for pattern in (*options.target, *options.exclude, *options.reseed):
         if not any(matches(address, (pattern,)) for address in manifest.objects):
             raise unknown(pattern, [str(address) for address in manifest.objects])
@@ -219,9 +219,9 @@ def _check_patterns(options: PlanOptions, manifest: Manifest) -> None:
 
 def _check_environment(manifest: Manifest, observed: Observed) -> None:
     before, now = observed.state.environment, manifest.environment
-    if observed.state.serial and before != now:  # one that a killed apply left empty has no serial
+    if observed.state.serial and before != now:  # the empty state of a killed apply has the serial 0
         message = f"stack `{manifest.stack}` was applied with {_named(before)}, and this is {_named(now)}"
-        raise PlanError(message, "give the environment a `stack:` of its own, or name the same one with -e")
+        raise PlanError(message, "choose the same environment with -e, or give this one its own `stack:`")
 
 
 def _named(environment: str | None) -> str:
@@ -237,11 +237,11 @@ def _locked(plan: Plan, holder: Lock) -> Problem:
 
 
 def _deletions(plan: Plan, observed: Observed) -> list[tuple[str, Live]]:
-    """What the plan deletes, and what is deleted along with it: address, empty if it has none, and object."""
+    """The objects that the plan deletes and their cascades: address (empty if there is none) and object."""
     ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
     deleted = {live.id: (str(address), live) for address, live in _all(observed) if live.id in ids}
     for id in list(deleted):
-        for live in observed.dependents[id].along if id in observed.dependents else ():
+        for live in observed.dependents[id].cascades if id in observed.dependents else ():
             deleted.setdefault(live.id, ("", live))
     return list(deleted.values())
 
@@ -255,7 +255,7 @@ def _all(observed: Observed) -> list[tuple[Address, Live]]:
 
 
 def _ids(observed: Observed) -> frozenset[str]:
-    """The ids of everything that carries the stack's mark."""
+    """The ids of all objects of the stack, with orphaned blocks and duplicates."""
     return frozenset(live.id for _, live in _all(observed)) | {each.id for each in observed.duplicates}
 
 
@@ -263,12 +263,12 @@ def _ids(observed: Observed) -> frozenset[str]:
 
 
 def _marks_alone(difference: Diff) -> Diff:
-    """The difference without what would change anything but marks."""
+    """The difference with changes of marks alone."""
     resources = []
-    living = {
+    existing = {
         address.child for address in (difference.observed.objects if difference.observed else ()) if address.parent
     }
-    living |= {each.address.child for each in difference.resources if each.address.parent and each.live}
+    existing |= {each.address.child for each in difference.resources if each.address.parent and each.live}
     for resource in difference.resources:
         action = resource.change.action
         if resource.live is None or action in ("create", "delete", "forget"):
@@ -280,7 +280,7 @@ def _marks_alone(difference: Diff) -> Diff:
         base = {path: value for path, value in mark.base.items() if path not in differing}
         have = resource.live.values
         members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
-        parts = {key: value for key, value in mark.parts.items() if key in living}
+        parts = {key: value for key, value in mark.parts.items() if key in existing}
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
         mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
         resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))

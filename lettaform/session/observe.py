@@ -1,4 +1,4 @@
-"""A manifest and a backend to Observed: alternately read what is needed, and let `ownership` say whose it is."""
+"""A manifest and a backend to Observed: read what is needed, and let `ownership` decide what belongs to the stack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.backend import Fields, Reads
-from lettaform.backend.v1.concurrency import together
+from lettaform.backend.concurrency import together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.base import Attr
@@ -19,14 +19,16 @@ from lettaform.ownership import claims, state
 from lettaform.values import Item
 
 CORE = ("agent", "block", "tool")
-"""The kinds that every plan reads, declared or not."""
+"""The kinds that every plan lists, declared or not."""
 
 
 async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False, lenient: bool = False) -> Observed:
-    """What is live of a stack, and what it uses of others. Doubts about ownership are `Observed.problems`.
+    """The live objects of a stack, and those of others that it uses. `Observed.problems` lists unclear ownership.
 
-    every_kind  look for the stack's marks on every kind, not only on those that the manifest or the state names
-    lenient     read what can be read of a damaged state
+    every_kind  search every kind for marks of the stack, not only those that the manifest or the state names
+    lenient     read what can be read of a damaged state, instead of raising UnreadableState
+
+    Raises ServerError; Unsupported if the server lacks what the manifest declares.
     """
     version = await reads.version()
     reads.require(manifest, version, {})
@@ -65,7 +67,7 @@ def _fields(manifest: Manifest) -> Fields:
 
 
 def _added(listing: Listing, found: Listing) -> Listing:
-    """With objects that no list showed, after those that a list showed."""
+    """`listing` with objects that were fetched one by one."""
     objects = {kind: (*listing.objects.get(kind, ()), *lives) for kind, lives in found.objects.items()}
     blocks = {live.id: live for live in objects.get("block", listing.objects.get("block", ()))}
     attached = {id: tuple(blocks.get(each.id, each) for each in every) for id, every in found.attached.items()}
@@ -73,7 +75,7 @@ def _added(listing: Listing, found: Listing) -> Listing:
 
 
 async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
-    """With orphaned blocks told apart, and with what agents left that are being replaced."""
+    """`observed` with its orphaned blocks separated, and with the blocks that are carried over."""
     if observed.detached:
         observed = claims.sort_orphans(observed, await reads.unattached(manifest.stack))
     wanted = list(claims.missing_carried_over(observed))
@@ -85,7 +87,7 @@ async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
 
 
 async def _imports(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
-    """With what `imports:` names, as if it were ours already."""
+    """`observed` with the objects that `imports:` names, as if the stack owned them already."""
     wanted = [each for each in manifest.imports if each.address not in observed.objects and kind_of(each.address)]
     answers = await together(_imported(reads, entry) for entry in wanted)
     for entry, answer in zip(wanted, answers, strict=True):
@@ -109,7 +111,7 @@ async def _imported(reads: Reads, entry: Import) -> tuple[Live, tuple[Live, ...]
 
 
 async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
-    """With the declared fields that answers do not hold. All others stay UNREAD."""
+    """`observed` with the declared fields that need a request of their own. Other such fields stay UNREAD."""
     wanted = dict(_to_read(manifest, observed))
     if not wanted:
         return observed
@@ -126,18 +128,18 @@ async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) ->
 
 
 def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
-    """Id and field of what must be read by itself, and the keys of the Items that the manifest declares there."""
+    """Id and field of what needs a request of its own, and the keys of the Items that the manifest declares there."""
     after = {entry.old: entry.new for entry in manifest.moved}
     for address, live in observed.objects.items():
         lines = kinds()[live.kind].attrs()
         for name, value in _declared(manifest, address, after).items():
-            if _aside(lines[name]):
+            if _is_read_apart(lines[name]):
                 items = value if isinstance(value, list | tuple) else ()
                 yield (live.id, name), tuple(each.key for each in items if isinstance(each, Item))
 
 
 def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Mapping[str, Any]:
-    """The declared fields of what stands at an address, or will stand elsewhere because of `moved`."""
+    """The declared fields of the object at an address, also under the addresses that `moved` gives it."""
     values: dict[str, Any] = {}
     seen: set[Address] = set()
     at: Address | None = address
@@ -149,13 +151,13 @@ def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Addr
     return values
 
 
-def _aside(line: Attr) -> bool:
+def _is_read_apart(line: Attr) -> bool:
     return isinstance(line.relation, ListedAt | Contents)
 
 
 async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:
-    """With what the manifest uses of others."""
-    wanted = [each for each in manifest.objects.values() if each.external and not each.external.by]
+    """`observed` with the external objects of the manifest."""
+    wanted = [each for each in manifest.objects.values() if each.external and not each.external.offered_by]
     listed = {kind: lives for kind, lives in listing.objects.items() if kind in reads.capabilities.listed}
     asked = [each for each in wanted if each.kind not in listed]
     answers = dict(zip((each.address for each in asked), await together(map(reads.candidates, asked)), strict=True))
@@ -168,7 +170,7 @@ async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listi
 
 
 async def _nested(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
-    """With what is listed below other objects, in one list for each owner and kind."""
+    """`observed` with nested objects, from one list for each owner and kind."""
     owners = list(claims.nested_owners(observed, manifest))
     asked = list(dict.fromkeys((kind, owner) for _, kind, owner in owners))
     lists = dict(zip(asked, await together(reads.nested(*each) for each in asked), strict=True))
@@ -176,19 +178,19 @@ async def _nested(reads: Reads, manifest: Manifest, observed: Observed) -> Obser
 
 
 async def _discovered(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
-    """With what the server created along with objects that live."""
+    """`observed` with what the server created along with existing objects, and what these offer."""
     wanted = claims.discoverable(observed, manifest)
-    offering = {(by.id, each.kind): by for each, by in wanted if each.external}
-    lists = await together(reads.offered(by, kind) for (_, kind), by in offering.items())
+    offering = {(source.id, each.kind): source for each, source in wanted if each.external}
+    lists = await together(reads.offered(source, kind) for (_, kind), source in offering.items())
     offers = dict(zip(offering, lists, strict=True))
-    for desired, by in wanted:
+    for desired, source in wanted:
         if desired.external:
-            observed = claims.with_offered(observed, desired, offers[by.id, desired.kind])
+            observed = claims.with_offered(observed, desired, offers[source.id, desired.kind])
         else:
-            id = next(iter(await _companions(reads, by, desired.kind)), None)
+            id = next(iter(await _companions(reads, source, desired.kind)), None)
             observed = claims.displaced(observed, desired.address, id)
             if id and desired.address in observed.objects:
-                observed = replace(observed, brought={**observed.brought, desired.address: id})
+                observed = replace(observed, discovered={**observed.discovered, desired.address: id})
             elif id:
                 observed = claims.with_discovered(observed, manifest, desired, *await reads.one(desired.kind, id))
     for live, kind, address in claims.lost_companions(observed, manifest):
@@ -198,7 +200,7 @@ async def _discovered(reads: Reads, manifest: Manifest, observed: Observed) -> O
 
 
 async def _companions(reads: Reads, live: Live, kind: str) -> tuple[str, ...]:
-    """Ids of what the server created along with an object, read again if the list did not hold them."""
+    """Ids of what the server created along with an object; the object is read again if its list left them out."""
     if kind not in live.discovered:
         live = (await reads.one(live.kind, live.id))[0]
     return live.discovered.get(kind, ())

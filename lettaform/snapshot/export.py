@@ -31,7 +31,7 @@ async def export(server: Backend, stack: str, lives: Sequence[tuple[str, Live]],
         with suppress(NotFound):  # it was deleted in the meantime
             agent_file = kinds()[live.kind].agent_file
             if agent_file is None or agent_file.parameter:  # an agent file contains the values
-                entry["values"] = _values(live, await server.held(live))
+                entry["values"] = _values(live, await server.all_items(live))
                 entry["copies"] = [_values(block, {}) for block in await server.copies(live)]
             if agent_file is not None:
                 body = await server.export(live)

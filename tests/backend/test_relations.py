@@ -1,4 +1,4 @@
-"""What the server makes along with an agent, found again in whatever state a run that died has left it."""
+"""What the server creates along with an agent is found again, wherever a run was killed."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Fleet:
         return found
 
     def unmark(self, table: str, address: str) -> None:
-        """As if the mark had never been written: not on the object, and not in the record."""
+        """As if the mark had never been written: not on the object, and not in the page."""
         found = self.one(table, address)
         found |= {TAGS[table]: [], "metadata": {}}
-        (record,) = [each for each in self.standin.tables.blocks.values() if each["label"] == "lettaform"]
-        told = json.loads(record["value"])
-        told["ids"].pop(address, None)
-        record["value"] = json.dumps(told)
+        (page,) = [each for each in self.standin.tables.blocks.values() if each["label"] == "lettaform"]
+        body = json.loads(page["value"])
+        body["ids"].pop(address, None)
+        page["value"] = json.dumps(body)
 
 
 @pytest.mark.parametrize("lost", [[SLEEPER], [PERSONA], [SLEEPER, PERSONA]])
@@ -79,12 +79,12 @@ def test_a_sleeper_that_its_agent_no_longer_has_makes_way_for_the_new_one(tmp_pa
     assert old in claims
 
 
-def test_what_dies_while_a_plan_is_made_is_not_in_it(tmp_path: Path) -> None:
-    # a request of a run that was killed, done between the list of what lives and that of what goes along
+def test_an_agent_deleted_while_a_plan_is_made_is_not_in_it(tmp_path: Path) -> None:
+    # a request of a run that was killed, carried out between the list of objects and that of their dependents
     fleet = Fleet(tmp_path)
     send, asked = fleet.standin.handle_async_request, list[str]()
 
-    async def dying(request: httpx.Request) -> httpx.Response:
+    async def deleting(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/agents/":
             asked.append(str(request.url))
             if len(asked) == 2:
@@ -92,7 +92,7 @@ def test_what_dies_while_a_plan_is_made_is_not_in_it(tmp_path: Path) -> None:
         return await send(request)
 
     with (
-        mock.patch.object(fleet.standin, "handle_async_request", dying),
+        mock.patch.object(fleet.standin, "handle_async_request", deleting),
         mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=fleet.standin)),
     ):
         plan = flow.plan(fleet.source, flow.Connection(url="http://stand.in"), PlanOptions(destroy=True))

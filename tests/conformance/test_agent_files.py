@@ -52,14 +52,14 @@ def test_export_keeps_and_loses_fields(server: Server) -> None:
 def test_import_creates_a_copy(server: Server) -> None:
     agent = _one(server)
     file = server.get(f"/v1/agents/{agent['id']}/export")
-    twin = _import(server, file)
+    imported = _import(server, file)
     same = ("tags", "metadata", "description", "tool_rules", "system", "timezone")
-    assert {key: twin[key] for key in same} == {key: agent[key] for key in same}
-    assert (twin["name"], twin["hidden"]) == (f"{agent['name']}_copy", None)
-    assert twin["compaction_settings"]["clip_chars"] == 50_000
-    assert [each["value"] for each in twin["secrets"]] == ["<encrypted>"]
-    assert [tool["id"] for tool in twin["tools"]] == [tool["id"] for tool in agent["tools"]]
-    (block,) = twin["blocks"]
+    assert {key: imported[key] for key in same} == {key: agent[key] for key in same}
+    assert (imported["name"], imported["hidden"]) == (f"{agent['name']}_copy", None)
+    assert imported["compaction_settings"]["clip_chars"] == 50_000
+    assert [each["value"] for each in imported["secrets"]] == ["<encrypted>"]
+    assert [tool["id"] for tool in imported["tools"]] == [tool["id"] for tool in agent["tools"]]
+    (block,) = imported["blocks"]
     assert block["id"] != agent["blocks"][0]["id"]
     block = server.get(f"/v1/blocks/{block['id']}")
     assert (block["value"], block["tags"], block["description"], block["hidden"]) == ("v", [], "d", None)
@@ -76,9 +76,9 @@ def test_import_creates_a_copy(server: Server) -> None:
 )
 def test_import_form_options(server: Server, form: dict[str, str], name: str, secret: str) -> None:
     file = server.get(f"/v1/agents/{_one(server)['id']}/export")
-    twin = _import(server, file, **form)
-    assert twin["name"] == name.replace("{tag}", server.tag)
-    assert {each["key"]: each["value"] for each in twin["secrets"]} == {"A": secret}
+    imported = _import(server, file, **form)
+    assert imported["name"] == name.replace("{tag}", server.tag)
+    assert {each["key"]: each["value"] for each in imported["secrets"]} == {"A": secret}
 
 
 @pytest.mark.parametrize("override", ["true", "false"])

@@ -364,12 +364,12 @@ def test_patch_block_ids_with_same_label_leaves_neither_block(server: Server) ->
 
 
 def test_attach_and_detach_block(server: Server) -> None:
-    block, twin = server.block(label="l"), server.block(label="l")
+    block, other = server.block(label="l"), server.block(label="l")
     agent = server.agent()
     attach, detach = (f"/v1/agents/{agent['id']}/core-memory/blocks/{verb}" for verb in ("attach", "detach"))
     for _ in range(2):  # attaching again is no error
         assert [each["id"] for each in server.call("PATCH", f"{attach}/{block['id']}")["blocks"]] == [block["id"]]
-    status, detail = refusal(server.ask("PATCH", f"{attach}/{twin['id']}"))
+    status, detail = refusal(server.ask("PATCH", f"{attach}/{other['id']}"))
     assert (status, detail.split("DETAIL:  ")[1]) == (409, "Key (agent_id, block_label)=(<agent>, l) already exists.")
     assert server.call("PATCH", f"{detach}/{block['id']}")["blocks"] == []
     status, detail = refusal(server.ask("PATCH", f"{detach}/{block['id']}"))
@@ -396,8 +396,8 @@ def test_attach_and_detach_tool(server: Server) -> None:
 def test_tool_requiring_approval_adds_its_rule(server: Server) -> None:
     tool = server.tool(default_requires_approval=True)
     rule = {("requires_approval", tool["name"])}
-    born = server.agent(tool_ids=[tool["id"]])
-    assert rules(born) == rule
+    created = server.agent(tool_ids=[tool["id"]])
+    assert rules(created) == rule
     changed = server.agent()
     assert rules(server.patch(changed, tool_ids=[tool["id"]])) == set()  # not on PATCH
     path = f"/v1/agents/{changed['id']}/tools"

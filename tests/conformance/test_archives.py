@@ -25,9 +25,9 @@ def test_create_sets_defaults(server: Server) -> None:
     }
     assert created["embedding_config"]["handle"] == server.embedding
     assert server.get(f"/v1/archives/{created['id']}") == created
-    twin = create(server)
-    assert twin["embedding_config"] is None
-    assert [each["id"] for each in server.get("/v1/archives/", name=server.tag)] == [twin["id"], created["id"]]
+    second = create(server)
+    assert second["embedding_config"] is None
+    assert [each["id"] for each in server.get("/v1/archives/", name=server.tag)] == [second["id"], created["id"]]
 
 
 def test_patch_replaces_fields_and_ignores_null(server: Server) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.server_under_test import Server, refusal, source
 
 FULL: dict[str, Any] = {
-    "description": "told",
+    "description": "given",
     "return_char_limit": 7,
     "tags": ["a", "b"],
     "default_requires_approval": True,

@@ -556,10 +556,10 @@ def test_kind_may_give_reason_for_a_part() -> None:
 
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("name", True), ("free.a.b", True), ("told.a", True), ("told.b", False), ("name.a", False), ("gone.a", False)],
+    [("name", True), ("free.a.b", True), ("map.a", True), ("map.b", False), ("name.a", False), ("gone.a", False)],
 )
 def test_path_is_answered_as_property_or_inside_free_form_map(path: str, expected: bool) -> None:
-    answers = {"name": "string", "free": "object or null", "told": "object", "told.a": "string"}
+    answers = {"name": "string", "free": "object or null", "map": "object", "map.a": "string"}
     assert is_answered(path, answers) is expected
 
 

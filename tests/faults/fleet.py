@@ -192,7 +192,7 @@ def _files(raw: httpx.Client, folder: str) -> list[dict[str, Any]]:
 
 
 PATHS = {kind.section: kind.path for kind in kinds().values()}
-UNTAGGED = [kind.section for kind in kinds().values() if not (kind.tagged() or kind.requests.below)]
+UNTAGGED = [kind.section for kind in kinds().values() if not (kind.claims_in_tags() or kind.requests.below)]
 
 
 def _belongs_to(body: Mapping[str, Any], stack: str | None) -> bool:

@@ -177,12 +177,12 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         self.random = random.Random(seed)
         self.shapes: list[str] = []
         self.triggered: str | None = None
-        self.dead = False
+        self.killed = False
         self._coming: list[tuple[float, httpx.Request]] = []
 
     def revive(self, inner: httpx.AsyncBaseTransport | None = None) -> None:
         """A new process without faults; the requests of the old one are still in progress."""
-        self.dead, self.fault, self.inner = False, None, inner or self.inner
+        self.killed, self.fault, self.inner = False, None, inner or self.inner
 
     async def settle(self) -> None:
         """Finish everything that the server has received."""
@@ -192,7 +192,7 @@ class FaultyTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
-        if self.dead:
+        if self.killed:
             raise Killed
         self.shapes.append(shape(request))
         free = self.often or self.triggered is None
@@ -208,7 +208,7 @@ class FaultyTransport(httpx.AsyncBaseTransport):
             raise
         answer = await self._act(request)
         await asyncio.sleep(self.random.uniform(0.1, 0.5) * self.latency)
-        if self.dead:
+        if self.killed:
             raise Killed
         return answer
 
@@ -240,7 +240,7 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         if fault is Fault.LATE_ACTS_LATER:
             self._coming.append((time.monotonic() + timeout + self.random.choice(ACTS_LATER), request))
         if fault.kills:
-            self.dead = True
+            self.killed = True
             if self.kill:
                 self.kill()
             raise Killed

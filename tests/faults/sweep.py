@@ -262,7 +262,7 @@ class Run:
         except LettaformError as error:
             self.output.append(f"{error!r} {error} {error.hint}")
         except (Killed, BaseExceptionGroup) as error:
-            if not (self.faulty.dead and _only_killed(error)):
+            if not (self.faulty.killed and _only_killed(error)):
                 raise Wrong(f"the first apply broke: {error!r}") from error
         except Exception as error:
             raise Wrong(f"the first apply broke: {error!r}") from error
@@ -296,7 +296,9 @@ class Run:
 
     @property
     def raw(self) -> httpx.Client:
-        return httpx.Client(transport=self.standin, base_url="http://stand.in", headers={"User-Agent": "stranger/1"})
+        return httpx.Client(
+            transport=self.standin, base_url="http://stand.in", headers={"User-Agent": "other-client/1"}
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """All objects on the server, and the prompts that models see."""

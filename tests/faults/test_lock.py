@@ -64,7 +64,7 @@ class ConcurrentRuns:
 
     @property
     def raw(self) -> httpx.Client:
-        return httpx.Client(transport=self.standin, base_url=URL, headers={"User-Agent": "stranger/1"})
+        return httpx.Client(transport=self.standin, base_url=URL, headers={"User-Agent": "other-client/1"})
 
 
 @pytest.fixture
@@ -157,14 +157,14 @@ async def _through(
 
 
 def test_lock_of_dead_process_on_same_machine_is_taken_over_at_once(runs: ConcurrentRuns) -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
 
     async def go() -> tuple[float, bool]:
         client = Client(URL, transport=runs.standin)
-        with mock.patch("os.getpid", return_value=gone.pid):
-            dead = hold(client, "one", 60)
-            await dead.__aenter__()
+        with mock.patch("os.getpid", return_value=ended.pid):
+            lock = hold(client, "one", 60)
+            await lock.__aenter__()
         before = runs.clock.now
         async with hold(Client(URL, transport=runs.standin), "one", 60):
             return runs.clock.now - before, (await look(client, "one")) is not None

@@ -206,7 +206,7 @@ class FilesBackend:
     async def export(self, live: Live) -> Any:
         return {"agent": dict(live.values), "memory": [dict(block.values) for block in self._memory(live.id)]}
 
-    async def held(self, live: Live) -> Mapping[str, list[Item]]:
+    async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         return {}
 
     async def close(self) -> None:

@@ -41,7 +41,7 @@ class RetryingTransport(httpx.HTTPTransport):
 def raw_client(url: str, password: str | None, **headers: str) -> httpx.Client:
     """An HTTP client that acts as an agent, another user or a person, not as lettaform."""
     bearer = {"Authorization": f"Bearer {password}"} if password else {}
-    headers = {"User-Agent": "stranger/1", **bearer, **headers}
+    headers = {"User-Agent": "other-client/1", **bearer, **headers}
     return httpx.Client(base_url=url, headers=headers, timeout=120, transport=RetryingTransport())
 
 

@@ -89,7 +89,7 @@ def _stable(body: Any) -> Any:
 @contextmanager
 def new_organization(url: str, password: str | None, api: Api) -> Iterator[Organization]:
     """A new organization, deleted with its contents at the end."""
-    headers = {"User-Agent": "stranger/1"} | ({"Authorization": f"Bearer {password}"} if password else {})
+    headers = {"User-Agent": "other-client/1"} | ({"Authorization": f"Bearer {password}"} if password else {})
     name = {"name": f"house-{uuid4().hex[:8]}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
         organization_id = http.post("/v1/admin/orgs/", json=name).raise_for_status().json()["id"]

@@ -132,11 +132,15 @@ def test_destroy_plan_names_foreign_conversations_deleted_with_agent(stack: Flee
         EVERYTHING,
         PlanOptions(destroy=True, target=("agents.ann", "conversations.talk"), allow_destroy=("*",)),
     ):
-        (dying,) = [change for change in stack.plan(**vars(options)).changes if str(change.address) == "agents.ann"]
-        assert dying.notes == (f"also deletes {theirs}, not declared in this manifest",)
+        (change_of_ann,) = [
+            change for change in stack.plan(**vars(options)).changes if str(change.address) == "agents.ann"
+        ]
+        assert change_of_ann.notes == (f"also deletes {theirs}, not declared in this manifest",)
     more = [stack.raw.post("/v1/conversations/", params=path, json={}).raise_for_status() for _ in range(3)]
-    (dying,) = [change for change in stack.plan(**vars(EVERYTHING)).changes if str(change.address) == "agents.ann"]
-    assert dying.notes == (f"also deletes {len(more) + 1} conversations, not declared in this manifest",)
+    (change_of_ann,) = [
+        change for change in stack.plan(**vars(EVERYTHING)).changes if str(change.address) == "agents.ann"
+    ]
+    assert change_of_ann.notes == (f"also deletes {len(more) + 1} conversations, not declared in this manifest",)
 
 
 def test_snapshot_contains_messages_and_isolated_blocks_of_conversations(stack: Fleet) -> None:

@@ -51,7 +51,7 @@ LINES = [
 ]
 """All fields of all kinds that a self-hosted server has."""
 UNCHANGED: Mapping[str, str] = {
-    f"{kind}.{line.name}": "matters at birth alone, and is never compared" for kind, line in LINES if line.create_only
+    f"{kind}.{line.name}": "is only sent at creation, and is never compared" for kind, line in LINES if line.create_only
 }
 """Fields that cannot get another value, and why."""
 UNSHOWN: Mapping[str, str] = {
@@ -198,7 +198,9 @@ def manifest(folder: Path, *, later: bool) -> Manifest:
 def declared_fields(desired: Desired) -> dict[str, Any]:
     """The declared values of an object, by field; a tool of an MCP server has its source as the field `mcp`."""
     external = desired.external
-    by = {"mcp": (external.by, external.name), "name": external.name} if external and external.by else {}
+    by = (
+        {"mcp": (external.offered_by, external.name), "name": external.name} if external and external.offered_by else {}
+    )
     return {**desired.values, **by}
 
 

@@ -69,7 +69,7 @@ def object_id(fleet: Fleet, kind: str) -> str:
 def files(fleet: Fleet) -> dict[str, dict[str, Any]]:
     asked = {"include_content": True, "limit": 100}
     found = fleet.raw.get(f"/v1/folders/{object_id(fleet, 'folder')}/files", params=asked).raise_for_status().json()
-    assert len({each["original_file_name"] for each in found}) == len(found), "twins"
+    assert len({each["original_file_name"] for each in found}) == len(found), "two files have one name"
     return {each["original_file_name"]: each for each in found}
 
 
@@ -160,7 +160,7 @@ def test_plan_names_archive_already_attached_to_agent(library: Fleet) -> None:
         library.patch(f"/v1/agents/{agent}/archives/attach/{other}")
         with pytest.raises(PlanError) as refused:
             library.plan()
-        assert f"agents.ann has the archive {other} already" in refused.value.problems[0].message
+        assert f"agents.ann already has the archive {other}" in refused.value.problems[0].message
     finally:
         library.raw.delete(f"/v1/archives/{other}")
     library.apply()

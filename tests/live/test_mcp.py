@@ -428,7 +428,7 @@ def test_rename_refuses_name_of_foreign_server(stack: McpStack) -> None:
     theirs = stack.fleet.raw.post("/v1/mcp-servers/", json=body).raise_for_status().json()
     stack.write(name=name)
     (problem,) = stack.refused_problems()
-    assert f"the mcp_server `{name}` exists already and belongs to somebody else ({theirs['id']})" in problem.message
+    assert f"the mcp_server `{name}` already exists and belongs to somebody else ({theirs['id']})" in problem.message
     stack.write(name=f"{stack.fleet.stack}-ours")
     stack.fleet.apply()
     assert {each["server_name"] for each in stack.servers()} == {name, f"{stack.fleet.stack}-ours"}
@@ -437,7 +437,7 @@ def test_rename_refuses_name_of_foreign_server(stack: McpStack) -> None:
 def test_plan_refuses_name_of_foreign_server(stack: McpStack) -> None:
     body = {"server_name": stack.fleet.stack, "config": {"mcp_server_type": "stdio", "command": "/no", "args": []}}
     theirs = stack.fleet.raw.post("/v1/mcp-servers/", json=body).raise_for_status().json()
-    (problem,) = [each for each in stack.refused_problems() if "exists already" in each.message]
+    (problem,) = [each for each in stack.refused_problems() if "already exists" in each.message]
     assert f"lettaform import 'mcp_servers.echo' {theirs['id']}" in str(problem.hint)
 
 

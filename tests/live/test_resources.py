@@ -111,7 +111,7 @@ def test_archive_created_by_agent_is_foreign_and_importable(stack: Fleet, letta:
         stack.write(f"archives: {{a: {{}}}}\nagents: {{ann: {{embedding: {letta.embedding}, archive: a}}}}")
         with pytest.raises(PlanError) as refused:
             flow.plan(stack.source, stack.connection)
-        assert f"agents.ann has the archive {archive['id']} already" in refused.value.problems[0].message
+        assert f"agents.ann already has the archive {archive['id']}" in refused.value.problems[0].message
         assert f"lettaform import 'archives.a' {archive['id']}" in str(refused.value.problems[0].hint)
         flow.apply(stack.source, stack.connection, DESTROY_ALL)
         assert stack.raw.get(f"/v1/archives/{archive['id']}").status_code == 200
@@ -187,7 +187,7 @@ def test_plan_refuses_unique_name_of_foreign_object(
         with pytest.raises(PlanError) as refused:
             stack.plan()
         (problem,) = refused.value.problems
-        assert f"`{stack.stack}` exists already and belongs to somebody else ({theirs['id']})" in problem.message
+        assert f"`{stack.stack}` already exists and belongs to somebody else ({theirs['id']})" in problem.message
     finally:
         stack.raw.delete(f"{path}{theirs['id']}")
 
@@ -534,17 +534,17 @@ def test_imported_copy_is_listed_and_never_written(
     stack: Fleet, agent: dict[str, Any], import_file: AgentFileImport
 ) -> None:
     file = exported(stack, agent)
-    twins = [import_file(file) for _ in range(2)]  # each import creates another copy
+    copies = [import_file(file) for _ in range(2)]  # each import creates another copy
     try:
-        assert [twin["name"] for twin in twins] == ["a_copy", "a_copy"]
-        assert len({agent["id"], *(twin["id"] for twin in twins)}) == 3
+        assert [copy["name"] for copy in copies] == ["a_copy", "a_copy"]
+        assert len({agent["id"], *(copy["id"] for copy in copies)}) == 3
         plan = stack.assert_no_changes()
-        assert {unmanaged.id for unmanaged in plan.unmanaged} == {twin["id"] for twin in twins}
+        assert {unmanaged.id for unmanaged in plan.unmanaged} == {copy["id"] for copy in copies}
     finally:
-        for twin in twins:
-            for block in twin["blocks"]:
+        for copy in copies:
+            for block in copy["blocks"]:
                 stack.raw.delete(f"/v1/blocks/{block['id']}")
-            stack.raw.delete(f"/v1/agents/{twin['id']}")
+            stack.raw.delete(f"/v1/agents/{copy['id']}")
 
 
 def raw_client(import_file: AgentFileImport, agent: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -613,9 +613,9 @@ def test_export_and_import_of_agent_with_every_field(stack: Fleet, letta: Letta)
     files = {"file": ("a.af", json.dumps(file), "application/json")}
     ids = stack.raw.post("/v1/agents/import", files=files).raise_for_status().json()["agent_ids"]
     try:
-        twins = [stack.raw.get(f"/v1/agents/{id}").json() for id in ids]
-        assert len(twins) == 2
-        (folder,) = {source["name"]: source["id"] for twin in twins for source in twin["sources"]}.items()
+        copies = [stack.raw.get(f"/v1/agents/{id}").json() for id in ids]
+        assert len(copies) == 2
+        (folder,) = {source["name"]: source["id"] for copy in copies for source in copy["sources"]}.items()
         assert re.fullmatch(rf"{stack.stack}_[0-9a-f]{{8}}", folder[0])
         # the import overwrote the MCP server of that name and its variables: this is drift
         assert ("update", "mcp_servers.echo", ["env.K"]) in changes(stack.plan())

@@ -46,7 +46,7 @@ def test_apply_recompiles_prompt_left_by_interrupted_apply(fleet: Fleet, monkeyp
     call = Sender._call
 
     async def killed(sender: Sender, step: Call) -> Answer:
-        raise LettaformError("the process died here")
+        raise LettaformError("the process is killed here")
 
     monkeypatch.setattr(Sender, "_call", killed)
     _, report = flow.apply(fleet.source, fleet.connection)
@@ -260,7 +260,7 @@ def test_lists_are_read_page_by_page(fleet: Fleet, monkeypatch: pytest.MonkeyPat
 
 def test_target_and_exclude(fleet: Fleet) -> None:
     fleet.write("blocks: {org: {value: x}}\nagents: {a: {}, b: {}}")
-    with pytest.raises(PlanError, match=r"nothing answers to `agents\.c`"):
+    with pytest.raises(PlanError, match=r"no object has the address `agents\.c`"):
         fleet.plan(target=("agents.c",))
     _, report = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(target=("agents.a",)))
     assert report is not None

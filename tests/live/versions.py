@@ -212,7 +212,7 @@ FACTS = (
     ),
     Fact(
         "0.16.6",
-        "`max_tokens` counts at birth beside `model_settings`",
+        "`max_tokens` is used at creation beside `model_settings`",
         _max_tokens_on_create,
         _fields((*_CREATED, "change_*"), "model_settings: with*", "description: with*"),
     ),

@@ -279,7 +279,7 @@ class InMemory(Environment):
         if tables is not None:
             self.standin.tables = copy.deepcopy(tables)
         super().__init__(folder, "http://stand.in", stacks)
-        self.raw = httpx.Client(transport=self.standin, base_url=self.url, headers={"User-Agent": "stranger/1"})
+        self.raw = httpx.Client(transport=self.standin, base_url=self.url, headers={"User-Agent": "other-client/1"})
 
     def transport(self) -> httpx.AsyncBaseTransport:
         return self.standin

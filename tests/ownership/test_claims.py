@@ -154,7 +154,7 @@ def test_a_doubt_is_a_problem_that_says_what_to_do() -> None:
     observed = observe(agent("1", "agents.a"), agent("2", "agents.a"))
     (problem,) = observed.problems
     assert problem.message == "several objects on the server claim to be agents.a: 1, 2"
-    assert problem.hint == "`lettaform import 'agents.a' ID` says which one it is"
+    assert problem.hint == "`lettaform import 'agents.a' ID` chooses one"
     assert problem.address == "agents.a"
     assert [each.id for each in observed.duplicates] == ["1", "2"]
 
@@ -563,7 +563,7 @@ def test_a_schedule_whose_time_has_come_counts_as_existing() -> None:
 # --- objects that the server creates along with others ---------------------------------------------------------------
 
 SLEEPER, GROUP = at("agents.a-sleeptime"), at("groups.a-sleeptime")
-SLEEPING = desired("agents.a-sleeptime", "agent", along=A)
+SLEEPING = desired("agents.a-sleeptime", "agent", created_with=A)
 
 
 def test_what_is_discovered_along_with_a_live_object() -> None:
@@ -571,14 +571,14 @@ def test_what_is_discovered_along_with_a_live_object() -> None:
     assert [(each.address, by.id) for each, by in claims.discoverable(observed, manifest(SLEEPING))] == [(SLEEPER, "1")]
     assert not claims.discoverable(observe(), manifest(SLEEPING))
     moved = (Moved(A, at("agents.b"), HERE),)
-    renamed = desired("agents.b-sleeptime", "agent", along=at("agents.b"))
+    renamed = desired("agents.b-sleeptime", "agent", created_with=at("agents.b"))
     assert [by.id for _, by in claims.discoverable(observed, manifest(renamed, moved=moved))] == ["1"]
 
 
 def test_a_discovered_object_without_a_claim_is_at_its_declared_address() -> None:
     observed = claims.with_discovered(observe(), manifest(SLEEPING), SLEEPING, agent("2"), (block("b1"),))
     assert ids(observed) == {"agents.a-sleeptime": "2"}
-    assert observed.brought == {SLEEPER: "2"}
+    assert observed.discovered == {SLEEPER: "2"}
     assert observed.objects[SLEEPER].stack == "s"
     assert [each.id for each in observed.attached["2"]] == ["b1"]
 
@@ -586,7 +586,7 @@ def test_a_discovered_object_without_a_claim_is_at_its_declared_address() -> Non
 def test_a_discovered_object_that_claims_another_address_stays_there() -> None:
     one = agent("2", "agents.old-sleeptime")
     observed = claims.with_discovered(observe(), manifest(SLEEPING), SLEEPING, one, ())
-    assert (ids(observed), observed.brought) == ({"agents.old-sleeptime": "2"}, {SLEEPER: "2"})
+    assert (ids(observed), observed.discovered) == ({"agents.old-sleeptime": "2"}, {SLEEPER: "2"})
 
 
 def test_a_discovered_object_of_another_stack_is_a_problem() -> None:
@@ -645,7 +645,7 @@ def test_a_lost_companion_is_ours_unless_somebody_claims_it() -> None:
 
 
 def test_a_tool_that_an_mcp_server_offers_by_name() -> None:
-    wanted = desired("tools.x", "tool", external=External(name="x", by=at("mcp_servers.m")))
+    wanted = desired("tools.x", "tool", external=External(name="x", offered_by=at("mcp_servers.m")))
     offered = [live("tool", "1", name="y"), live("tool", "2", name="x")]
     observed = claims.with_offered(observe(), wanted, offered)
     assert (ids(observed), observed.objects[at("tools.x")].stack) == ({"tools.x": "2"}, "")

@@ -120,10 +120,10 @@ def test_of_two_heads_the_one_with_the_higher_serial_decides() -> None:
 
 
 def test_a_newer_format_says_to_use_the_newer_lettaform() -> None:
-    told = {**json.loads(to_pages(FULL)[0]), "v": states.VERSION + 1}
+    page = {**json.loads(to_pages(FULL)[0]), "v": states.VERSION + 1}
     for read in (from_pages, salvage):
         with pytest.raises(UnreadableState, match="newer") as refused:
-            read({"block-7": json.dumps(told)})
+            read({"block-7": json.dumps(page)})
         assert "block-7" in refused.value.message
         assert refused.value.hint == "use the newer lettaform"
 
@@ -315,8 +315,8 @@ def test_a_state_that_cannot_be_read_stops_every_verb_and_rebuild_mends_it(
     if fault == "truncated":
         block["value"] = block["value"][:-9]
     else:
-        told = json.loads(block["value"])
-        block["value"] = json.dumps({**told, "ids": {**told["ids"], "agents..x": "agent-9"}})
+        page = json.loads(block["value"])
+        block["value"] = json.dumps({**page, "ids": {**page["ids"], "agents..x": "agent-9"}})
     spoiled = block["value"]
     for verb in (
         lambda: flow.plan(source, connection),

@@ -41,8 +41,8 @@ def living(text: str, id: str, base: Mapping[str, Any] | None = None, **values: 
     name = kinds()[kind].name_field
     values = {name: address.child or address.key, "tags": [], "metadata": {}, **values}
     members, parts = values.pop("members", {}), values.pop("parts", {})
-    told = {name: values[name], **(base or {})}
-    mark = Mark({path: digest(value) for path, value in told.items()}, members, parts)
+    applied = {name: values[name], **(base or {})}
+    mark = Mark({path: digest(value) for path, value in applied.items()}, members, parts)
     return Live(kind, id, values[name], values, address, "s", mark, marked=True)
 
 

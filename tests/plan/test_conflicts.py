@@ -23,7 +23,7 @@ def external(text: str, **words: str) -> Desired:
 
 
 def offered(owner: External | None) -> Manifest:
-    tool = replace(wanted("tools.say"), external=External(name="say", by=at("mcp_servers.echo")), values={})
+    tool = replace(wanted("tools.say"), external=External(name="say", offered_by=at("mcp_servers.echo")), values={})
     server = wanted("mcp_servers.echo", type="stdio", command="echo")
     return manifest(replace(server, external=owner) if owner else server, tool)
 
@@ -45,7 +45,7 @@ ECHO = living("mcp_servers.echo", "mcp-1", {"type": "stdio", "command": "echo"},
             manifest(wanted("tools.new", name="shout", source="s"), wanted("tools.t", name="shout", source="s")),
             observed(living("tools.t", "tool-1", {"source": "s"}, name="shout", source="s")),
             {},
-            "the tool `shout` exists already as tools.t",
+            "the tool `shout` already exists as tools.t",
             id="another object of the stack has the name",
         ),
         pytest.param(
@@ -86,7 +86,7 @@ ECHO = living("mcp_servers.echo", "mcp-1", {"type": "stdio", "command": "echo"},
             manifest(wanted("agents.ann", archive=Ref(at("archives.one"))), wanted("archives.one", embedding="e/e")),
             observed(living("agents.ann", "agent-1", archive=["archive-9"])),
             {},
-            "agents.ann has the archive archive-9 already, which the agent or somebody else attached",
+            "agents.ann already has the archive archive-9, which the agent or somebody else attached",
             id="somebody else attached the one archive",
         ),
         pytest.param(
@@ -116,7 +116,7 @@ ECHO = living("mcp_servers.echo", "mcp-1", {"type": "stdio", "command": "echo"},
         ),
         pytest.param(
             manifest(),
-            observed(ANN, dependents={"agent-1": Dependents(before=(Live("group", "group-1", "g", {}),))}),
+            observed(ANN, dependents={"agent-1": Dependents(blockers=(Live("group", "group-1", "g", {}),))}),
             {"prune": True},
             "agents.ann cannot be deleted before group group-1, which needs it",
             id="something that stays needs what is deleted",
@@ -193,10 +193,10 @@ def test_a_required_field_is_missing() -> None:
 
 
 def test_a_unique_name_belongs_to_a_foreign_object() -> None:
-    stranger = Live("tool", "tool-9", "shout", {"name": "shout"})
+    foreign_tool = Live("tool", "tool-9", "shout", {"name": "shout"})
     tool = wanted("tools.t", name="shout", source="def shout(): ...")
     with pytest.raises(PlanError, match="belongs to somebody else") as refused:
-        plan(manifest(tool), observed(foreign={("tool", "shout"): stranger}))
+        plan(manifest(tool), observed(foreign={("tool", "shout"): foreign_tool}))
     assert "lettaform import 'tools.t' tool-9" in str(refused.value.problems[0].hint)
 
 

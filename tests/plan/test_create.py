@@ -91,7 +91,7 @@ def test_the_first_mark_holds_digests_and_members() -> None:
 
 
 def test_a_tool_of_an_mcp_server_is_discovered_there() -> None:
-    tool = replace(wanted("tools.say"), external=External(name="say", by=at("mcp_servers.echo")), values={})
+    tool = replace(wanted("tools.say"), external=External(name="say", offered_by=at("mcp_servers.echo")), values={})
     look = lookup(manifest(wanted("mcp_servers.echo", type="stdio", command="x"), tool), observed())
     (found,) = discover(look, tool)
     assert (found.change.action, found.discover) == ("create", ("say", Ref(at("mcp_servers.echo"))))
@@ -99,9 +99,9 @@ def test_a_tool_of_an_mcp_server_is_discovered_there() -> None:
 
 
 def test_what_the_server_creates_along_with_an_agent_gets_the_declared_values() -> None:
-    along = {"along": at("agents.ann")}
+    created_with = {"created_with": at("agents.ann")}
     second = replace(
-        wanted("agents.ann-sleeptime", name="ann-sleeptime", tags=["t"], tools=[Ref(at("tools.t"))]), **along
+        wanted("agents.ann-sleeptime", name="ann-sleeptime", tags=["t"], tools=[Ref(at("tools.t"))]), **created_with
     )
     part = wanted("agents.ann-sleeptime.memory.memory_persona", value="seed")
     before = living("agents.ann-sleeptime.memory.memory_persona", "block-2", value="learnt")

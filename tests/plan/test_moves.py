@@ -84,5 +84,5 @@ def test_an_object_at_two_addresses_gets_the_declared_one(declared: str | None, 
 
 def test_what_another_object_creates_stands_where_that_object_is() -> None:
     group = Live("group", "group-1", "g", {}, at("groups.old-sleeptime"), "s", marked=True)
-    has = observed(group, brought={at("groups.new-sleeptime"): "group-1"})
+    has = observed(group, discovered={at("groups.new-sleeptime"): "group-1"})
     assert list(move(manifest(), has, PlanOptions()).observed.objects) == [at("groups.new-sleeptime")]

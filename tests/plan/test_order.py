@@ -1,4 +1,4 @@
-"""The order of Steps: what waits for what, barriers, and references in a circle."""
+"""The order of Steps: what waits for what, barriers, and cycles of references."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_order_does_not_depend_on_the_run() -> None:
     ids=["itself", "two agents", "agent and group", "own block"],
 )
 def test_references_in_a_circle_are_an_error_that_names_them_with_their_places(objects: list, circle: list) -> None:
-    with pytest.raises(PlanError, match="in a circle") as refused:
+    with pytest.raises(PlanError, match="cycle of references") as refused:
         plan(manifest(*objects), observed())
     named = refused.value.message.split(": ", 1)[1].split(" → ")
     assert named[0] == named[-1]

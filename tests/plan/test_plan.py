@@ -21,17 +21,17 @@ def test_what_is_as_declared_is_no_change() -> None:
     assert not plan(manifest(ORG), observed(LIVE_ORG)).steps
 
 
-def test_an_agent_is_born_with_its_blocks_in_one_step_after_what_it_refers_to() -> None:
+def test_an_agent_is_created_with_its_blocks_in_one_step_after_what_it_refers_to() -> None:
     agent = wanted(
         "agents.a", **MODEL, blocks=[Ref(at("blocks.org"))], system=Template(("see ", Ref(at("blocks.org"))))
     )
     made = plan(manifest(agent, wanted("agents.a.memory.human", value="h"), ORG), observed())
     assert keys(made) == ["create blocks.org", "create agents.a", "save_state state"]
-    born = made.steps[1]
-    assert born.after == ("blocks.org",)
-    assert born.parts == {"human": {"label": "human", "value": "h"}}
-    assert born.mark is not None
-    assert born.mark.parts == {"human": {"label": digest("human"), "value": digest("h")}}
+    create = made.steps[1]
+    assert create.after == ("blocks.org",)
+    assert create.parts == {"human": {"label": "human", "value": "h"}}
+    assert create.mark is not None
+    assert create.mark.parts == {"human": {"label": digest("human"), "value": digest("h")}}
     assert short(made)[1:] == [
         ("create", "agents.a.memory.human", ["label", "value"]),
         ("create", "blocks.org", ["label", "value"]),
@@ -159,7 +159,7 @@ def test_a_mark_without_room_on_its_object_goes_into_the_record() -> None:
     assert saved.state.marks[at("tools.t")].base == {"source": digest("s")}
 
 
-def test_an_own_block_that_cannot_be_born_whole_is_made_before_its_agent() -> None:
+def test_an_own_block_that_cannot_be_created_inline_is_created_before_its_agent() -> None:
     wants = manifest(wanted("agents.a", **MODEL), wanted("agents.a.memory.human", value="h", tags=["t"]))
     made = plan(wants, observed())
     assert keys(made) == ["create agents.a.memory.human", "create agents.a", "save_state state"]

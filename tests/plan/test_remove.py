@@ -80,7 +80,7 @@ def test_who_detaches_an_object_does_not_keep_it() -> None:
 
 
 def test_what_the_server_deletes_along_with_an_agent_keeps_nothing() -> None:
-    tied = Dependents(along=(Live("agent", "agent-7", "sleeper", {}),))
+    tied = Dependents(cascades=(Live("agent", "agent-7", "sleeper", {}),))
     has = observed(ANN, LIVE_ORG, users=used_by("agent-7"), dependents={"agent-1": tied})
     found = difference(manifest(), has, prune=True)
     assert [str(each.address) for each in found.resources] == ["agents.ann", "blocks.org"]

@@ -1,4 +1,4 @@
-"""A saved plan names what moved since it was made."""
+"""A saved plan names what changed since it was made."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def made(system: str = "new", live: str = "old", secret: str = "s3cret") -> Plan
 
 
 def dumped(each: Plan) -> dict[str, object]:
-    told = {"stack": each.stack, "server": {"url": each.url}, "environment": each.environment}
-    return dict(json.loads(json.dumps({**told, **saved.dump(each)})))
+    head = {"stack": each.stack, "server": {"url": each.url}, "environment": each.environment}
+    return dict(json.loads(json.dumps({**head, **saved.dump(each)})))
 
 
 def test_an_unmoved_world_fits() -> None:
@@ -39,7 +39,7 @@ def test_a_field_that_moved_is_named(other: Plan) -> None:
 def test_a_rotated_secret_is_named_and_none_is_in_the_file() -> None:
     file = dumped(made())
     assert "s3cret" not in json.dumps(file)
-    assert saved.moved(file, made(secret="other")) == ["agents.a: secrets moved since the plan was made"]
+    assert saved.moved(file, made(secret="other")) == ["agents.a: secrets changed since the plan was made"]
 
 
 def test_steps_that_came_and_went_are_named() -> None:

@@ -590,18 +590,18 @@ def _compacted(agent: Body, body: Mapping[str, Any], provider: str) -> Body:
 @on("DELETE", "/v1/agents/{agent_id}")
 def _delete(server: StandIn, ask: Ask) -> Body:
     agent, manager = find(server, ask.names["agent_id"]), None
-    dying = [agent]
+    deleted = [agent]
     if agent["agent_type"] in _SLEEPERS:
         group = groups.sleeptime_of(server, agent["id"])
         manager = group and server.tables.agents.get(group["manager_agent_id"])
     else:
-        dying += _sleeptime_agents(server, agent)
-        group = groups.managed(server, agent["id"]) if len(dying) > 1 else None
+        deleted += _sleeptime_agents(server, agent)
+        group = groups.managed(server, agent["id"]) if len(deleted) > 1 else None
     if group:  # deleted even where its agents cannot be deleted (0.16.8)
         del server.tables.groups[group["id"]]
-    for each in dying:
+    for each in deleted:
         _refuse_a_manager(server, each["id"])
-    for each in dying:  # their blocks remain
+    for each in deleted:  # their blocks remain
         del server.tables.agents[each["id"]]
         talks = server.tables.conversations
         server.tables.conversations = {id: talk for id, talk in talks.items() if talk["agent_id"] != each["id"]}

@@ -129,7 +129,7 @@ class LettaformOnStandIn:
     @property
     def raw(self) -> httpx.Client:
         """A client for all other users of the server."""
-        return httpx.Client(transport=self.standin, base_url=self.url, headers={"User-Agent": "stranger/1"})
+        return httpx.Client(transport=self.standin, base_url=self.url, headers={"User-Agent": "other-client/1"})
 
     def agent(self, name: str) -> dict[str, Any]:
         (found,) = self.raw.get("/v1/agents/", params={"name": name}).json()

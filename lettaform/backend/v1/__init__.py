@@ -33,16 +33,16 @@ class V1(V1Reads):
         return await self._sender.send(step, answer)
 
     async def export(self, live: Live) -> Any:
-        home = kinds()[live.kind].owner_line()
-        agent = f"/v1/agents/{live.values[home.name] if home else live.id}"
+        owner = kinds()[live.kind].owner_line()
+        agent = f"/v1/agents/{live.values[owner.name] if owner else live.id}"
         file = kinds()[live.kind].agent_file
         asked = {file.parameter: live.id} if file and file.parameter else {}
         async with self._one_export:
             try:
-                # 0.16.8 answers 500 to most of those who ask at the same time, whoever they are
+                # 0.16.8 answers 500 to most exports that run at the same time, also of other clients
                 return await self.client.send("GET", f"{agent}/export", params=asked, overtaken=True)
             except ServerError:
-                await self.client.get(agent)  # of one that is gone 0.16.8 answers 500
+                await self.client.get(agent)  # NotFound if it does not exist: 0.16.8 answers 500 to an export then
                 raise
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:

@@ -1,4 +1,4 @@
-"""What this server can do: the Capabilities of the v1 API, and what its release or Letta Cloud lacks."""
+"""A server to what it can do: the Capabilities of the v1 API, and what its release or Letta Cloud lacks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lettaform.model import Capabilities, Desired, Manifest
 
 @cache
 def capabilities() -> Capabilities:
-    """What the v1 API can do, as the kinds say it."""
+    """What the v1 API can do; it follows from the kinds."""
     every = kinds().items()
     return Capabilities(
         claims=frozenset(name for name, kind in every if kind.mark != "state"),
-        marks=frozenset(name for name, kind in every if kind.roomy()),
-        searchable=frozenset(name for name, kind in every if kind.tagged()),
-        listed=frozenset(name for name, kind in every if kind.listed_whole()),
+        marks=frozenset(name for name, kind in every if kind.holds_digests()),
+        searchable=frozenset(name for name, kind in every if kind.claims_in_tags()),
+        listed=frozenset(name for name, kind in every if kind.lists_everything()),
         nested=frozenset(name for name, kind in every if kind.requests.below),
         calls={name: kind.call for name, kind in every if kind.call},
         recompiles=frozenset(name for name, kind in every if kind.compiled),
@@ -35,7 +35,7 @@ def require(manifest: Manifest, url: str, version: str, refused: Mapping[str, st
     if not is_cloud(url) and _older(version, oldest()):
         hint = f"use {oldest()} or newer: older releases drop the tags of blocks, or cannot compile prompts on request"
         raise Unsupported(f"Letta {version} at {url} is too old for lettaform", hint)
-    problems = tuple(each for desired in manifest.objects.values() for each in _lacks(desired, url, version))
+    problems = tuple(each for desired in manifest.objects.values() for each in _missing(desired, url, version))
     problems = problems or tuple(
         _problem(desired, url, version, refused[desired.kind])
         for desired in manifest.objects.values()
@@ -43,49 +43,49 @@ def require(manifest: Manifest, url: str, version: str, refused: Mapping[str, st
     )
     if problems or refused:
         sections = f": {', '.join(kinds()[kind].section for kind in refused)}" if refused else ""
-        raise Unsupported(f"{_told(url, version)}{sections}", problems=problems)
+        raise Unsupported(f"{_unsupported(url, version)}{sections}", problems=problems)
 
 
 def is_cloud(url: str) -> bool:
-    """Whether an address is Letta Cloud's."""
+    """Whether a URL is that of Letta Cloud."""
     host = (urlsplit(url).hostname or "").lower()
     return host == "letta.com" or host.endswith(".letta.com")
 
 
 def is_elsewhere(kind: type[Kind], url: str) -> bool:
-    """Whether Letta Cloud alone has a kind, and this is not it; or has it no more, and this is it."""
+    """Whether a kind exists only on Letta Cloud, or only on other servers, and this server is of the other sort."""
     return kind.availability.cloud is not None and kind.availability.cloud != is_cloud(url)
 
 
-def _lacks(desired: Desired, url: str, version: str) -> Iterator[Problem]:
+def _missing(desired: Desired, url: str, version: str) -> Iterator[Problem]:
     kind, cloud = kinds()[desired.kind], is_cloud(url)
     if is_elsewhere(kind, url):
-        where = "Letta Cloud alone has them" if kind.availability.cloud else "Letta Cloud has them no more"
+        where = "only Letta Cloud has them" if kind.availability.cloud else "Letta Cloud no longer has them"
         yield _problem(desired, url, version, where)
     elif kind.availability.since and _older(version, kind.availability.since) and not cloud:
         yield _problem(desired, url, version, f"since {kind.availability.since}")
     for name in desired.values:
         since = kind.availability.fields.get(name)
         if since and _older(version, since) and not cloud:
-            message = f"{desired.address}: {_who(url, version)} has no `{name}`"
+            message = f"{desired.address}: {_server_name(url, version)} has no `{name}`"
             yield Problem(message, desired.place_of(name), f"since {since}", str(desired.address), name)
 
 
 def _problem(desired: Desired, url: str, version: str, hint: str) -> Problem:
-    message = f"{desired.address}: {_who(url, version)} has no {kinds()[desired.kind].section}"
+    message = f"{desired.address}: {_server_name(url, version)} has no {kinds()[desired.kind].section}"
     return Problem(message, desired.place, hint, str(desired.address))
 
 
-def _who(url: str, version: str) -> str:
+def _server_name(url: str, version: str) -> str:
     return "Letta Cloud" if is_cloud(url) else f"Letta {version}"
 
 
-def _told(url: str, version: str) -> str:
-    return f"{_who(url, version)} at {url} lacks what the manifest asks for"
+def _unsupported(url: str, version: str) -> str:
+    return f"{_server_name(url, version)} at {url} lacks what the manifest declares"
 
 
 def _older(version: str, than: str) -> bool:
-    """Whether a version is older; what is no number is none that we know, and new."""
+    """Whether a version is older. A version that is not made of numbers counts as new."""
     try:
         return [int(each) for each in version.split(".")] < [int(each) for each in than.split(".")]
     except ValueError:

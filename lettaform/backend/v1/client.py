@@ -36,7 +36,7 @@ AGENTS = 250
 """Agents per page. Measured on 0.16.8 with 1,000 agents: 250 take a quarter less time than 1,000, or two lists from
 both ends at the same time: the server builds answers one after another, and slower the larger they are."""
 SETTLE = 5.0
-"""Seconds after which the server has finished an unanswered request. It goes on after the client has left."""
+"""Seconds after which the server has finished an unanswered request. It continues after the client has disconnected."""
 ATTEMPTS = 3
 """How often a POST is sent that creates something, if it is certain that the ones before have created nothing."""
 
@@ -183,7 +183,7 @@ class Client:
         return found
 
     def unexpected(self, method: Method, path: str, what: str) -> ServerError:
-        """The error for an answer whose shape is not Letta's. `what` names the shape."""
+        """The error for an answer that Letta does not give. `what` describes the answer."""
         message = f"{method} {self.url}{path} answered {what}"
         hint = "is this the address of a Letta server, and of a version that lettaform supports?"
         return ServerError(message, hint, method=method, path=path)
@@ -199,9 +199,9 @@ class Client:
     ) -> dict[str, Any]:
         """POST that creates one object; returns its body. The only place that sends such a POST a second time.
 
-        A POST whose answer is lost may have created the object, or may create it soon: 0.16.8 goes on without the
-        client. So `find_again` is asked for the object until the server must have finished, and the POST is sent again
-        only if nothing was found. Raises the error of the POST if that cannot be found out, or after ATTEMPTS.
+        A POST whose answer is lost may have created the object, or may create it soon: 0.16.8 continues after
+        the client has disconnected. So `find_again` is called until the server must have finished, and the POST is sent
+        again only if nothing was found. Raises the error of the POST if that cannot be found out, or after ATTEMPTS.
 
         `options` are those of `send`.
         """
@@ -229,7 +229,7 @@ class Client:
     async def _find_again(
         self, find_again: Callable[[], Awaitable[Mapping[str, Any] | None]], lost: ServerError
     ) -> dict[str, Any] | None:
-        """What a lost POST has created, if it appears within the settle time. Raises `lost` if nobody can tell."""
+        """What a lost POST has created, if it appears within the settle time. Raises `lost` if no list is answered."""
         until = time.monotonic() + self.settle
         while True:
             last = time.monotonic() > until

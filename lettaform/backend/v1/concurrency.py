@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 SLOW = 4.0
 """How many times its usual time a request may take before it counts as a refusal."""
 FLOOR = 2.0
 """Seconds up to which no request is slow."""
-
-
-_T = TypeVar("_T")
-
-
-async def together(requests: Iterable[Awaitable[_T]]) -> list[_T]:
-    """Run all of these at the same time; returns their results in order. If one fails, the others are cancelled."""
-    tasks = [asyncio.ensure_future(each) for each in requests]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Gate:

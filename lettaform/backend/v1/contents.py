@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from lettaform.backend.concurrency import together
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
 from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Live
@@ -30,17 +30,17 @@ SLOWEST_UPLOAD = 100_000
 
 
 @dataclass(frozen=True)
-class Hold:
-    """How one kind of content is read, added and removed.
+class ContentRequests:
+    """The requests that read, add and remove one kind of content.
 
-    read  the contents of an object's field. `wanted`: keys of items that the manifest declares
-    put   add one item
-    drop  remove one item
+    read    the contents of an object's field. `wanted`: keys of items that the manifest declares
+    add     add one item
+    remove  remove one item
     """
 
     read: Callable[[Client, Live, str, Collection[str]], Awaitable[list[Item]]]
-    put: Callable[[Client, Live, str, Item], Awaitable[None]]
-    drop: Callable[[Client, Live, str, Item], Awaitable[None]]
+    add: Callable[[Client, Live, str, Item], Awaitable[None]]
+    remove: Callable[[Client, Live, str, Item], Awaitable[None]]
 
 
 # --- passages --------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def _bytes(item: Item) -> bytes:
 
 
 async def _upload(client: Client, live: Live, field: str, item: Item) -> None:
-    # 0.16.8 goes by the type that it is given, or else by the ending; it takes any text
+    # 0.16.8 uses the type of the upload, or else the ending; it accepts any text
     kind = "application/pdf" if item.name.lower().endswith(".pdf") else "text/plain"
     content, path, lost = _bytes(item), f"/v1/folders/{live.id}", False
 
@@ -225,7 +225,7 @@ async def _drop_file(client: Client, live: Live, field: str, item: Item) -> None
     await client.send("DELETE", f"/v1/folders/{live.id}/{item.id}")
 
 
-HOLDS: Mapping[str, Hold] = {
-    "passages": Hold(_passages, _add_passage, _drop_passage),
-    "files": Hold(_files, _upload, _drop_file),
+CONTENTS: Mapping[str, ContentRequests] = {
+    "passages": ContentRequests(_passages, _add_passage, _drop_passage),
+    "files": ContentRequests(_files, _upload, _drop_file),
 }

@@ -21,7 +21,9 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
     """
     table = kinds()[kind]
     body = table.decode(body)
-    values = {name: _value(line, body, included) for name, line in table.attrs().items() if line.read or _aside(line)}
+    values = {
+        name: _value(line, body, included) for name, line in table.attrs().items() if line.read or _is_read_apart(line)
+    }
     claim, mark = marks.read(table, body, values)
     return Live(
         kind=kind,
@@ -36,13 +38,13 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
     )
 
 
-def _aside(line: Attr) -> bool:
-    """Whether the answer never holds the field: it has a list of its own."""
+def _is_read_apart(line: Attr) -> bool:
+    """Whether the field is not in the object's body: it needs a request of its own."""
     return isinstance(line.relation, ListedAt | Contents)
 
 
 def _value(line: Attr, body: Mapping[str, Any], included: Collection[str] | None) -> Any:
-    if _aside(line) or not line.read or not _asked(line, included):
+    if _is_read_apart(line) or not line.read or not _asked(line, included):
         return UNREAD
     value = path_get(body, line.read)
     # 0.16.8 answers relations in any order

@@ -32,7 +32,7 @@ LEASE = 15.0
 
 
 async def look(client: Client, stack: str) -> Lock | None:
-    """Who holds the lock of a stack. None if nobody does, or this server has no locks."""
+    """The lock of a stack. None if nobody holds it, or this server has no identities."""
     try:
         found = await client.items(PATH, identifier_key=_key(stack))
     except (NotFound, Unsupported):
@@ -45,8 +45,8 @@ async def release(client: Client, stack: str, lock: Lock) -> None:
     await _delete(client, lock)
     now = await look(client, stack)
     if now is not None and now.id != lock.id:
-        message = f"the lock has changed hands: {now.holder} holds it since {now.since}"
-        raise Locked(message, "`lettaform lock show` shows it; nothing was taken from that run")
+        message = f"another run holds the lock now: {now.holder}, since {now.since}"
+        raise Locked(message, "`lettaform lock show` shows it; it was not released")
 
 
 async def _delete(client: Client, lock: Lock) -> None:
@@ -141,7 +141,7 @@ class Heartbeat:
             await client.close()
 
     async def _renew(self, client: Client) -> None:
-        """Renew three times a lease. Ends when the lock is gone, or was not renewed until the lease is nearly over."""
+        """Renew three times a lease. Ends when the lock is lost, or not renewed until the lease is nearly over."""
         number, last, lease = 0, time.monotonic(), self.lease
         while not (self._ending or self._main.is_closed()):
             await asyncio.sleep(max(0.0, min(lease / 3, last + lease * 0.7 - time.monotonic())))
@@ -174,9 +174,9 @@ async def _acquire(
             return own, taken
         lock = await look(client, stack)
         now = time.monotonic()
-        if lock is None:  # it was released meanwhile; or somebody has the key and hides it
+        if lock is None:  # it was released in the meantime; or its identity has the key and is not listed
             if now >= until:
-                raise Locked(f"stack `{stack}` is locked, and the server does not say by whom", "try again later")
+                raise Locked(f"stack `{stack}` is locked; its holder is not known", "try again later")
             await asyncio.sleep(0.05)
             continue
         if lock.nonce == nonce:  # our own, and the answer was lost
@@ -185,7 +185,7 @@ async def _acquire(
             if seen is None:
                 waiting(lock)
             seen, since = lock, now
-        elif now - since >= lease or _dead(lock):
+        elif now - since >= lease or _has_ended(lock):
             await _delete(client, lock)
             taken = True
             continue
@@ -196,7 +196,7 @@ async def _acquire(
 
 
 async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
-    """The lock, if it was created. None if somebody has it, or the answer was lost: `look` tells.
+    """The lock, if it was created. None if another run holds it, or the answer was lost: `look` shows which.
 
     A POST that can safely be sent again, because the key is unique: `Client.create` is not needed.
     """
@@ -220,7 +220,7 @@ async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
     except Conflict:
         return None
     except (NotFound, Unsupported) as error:
-        hint = "--no-lock applies without one, if nobody else applies meanwhile"
+        hint = "use --no-lock if no other run applies at the same time"
         raise Unsupported("this server has no identities, so the stack cannot be locked", hint) from error
     except Unavailable as error:
         if not error.ambiguous:
@@ -247,7 +247,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        return "somebody"
+        return "unknown"
 
 
 def _machine() -> str:
@@ -259,7 +259,7 @@ def _machine() -> str:
     return " ".join(names) if len(names) == 3 else ""
 
 
-def _dead(lock: Lock) -> bool:
+def _has_ended(lock: Lock) -> bool:
     """Whether its holder ran on this machine and has ended: the lease need not be waited for."""
     if not lock.machine or lock.machine != _machine() or not lock.pid.isdigit():
         return False

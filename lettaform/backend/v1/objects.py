@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lettaform.backend.concurrency import together
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
 from lettaform.backend.v1.decode import decode
 from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds

@@ -1,4 +1,4 @@
-"""What is live on a v1 server: lists and single objects, to Live. It decides nothing about ownership."""
+"""Lists and single objects of a v1 server to Live. It decides nothing about ownership."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from lettaform.backend import Fields
-from lettaform.backend.v1 import capabilities as able
-from lettaform.backend.v1 import state
+from lettaform.backend.concurrency import together
+from lettaform.backend.v1 import capabilities, state
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
-from lettaform.backend.v1.contents import HOLDS
+from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import body_of, one
 from lettaform.backend.v1.probe import check
@@ -33,7 +32,7 @@ class V1Reads:
 
     def __init__(self, client: Client) -> None:
         self.client, self.url = client, client.url
-        self.capabilities = able.capabilities()
+        self.capabilities = capabilities.capabilities()
 
     @property
     def requests(self) -> int:
@@ -50,7 +49,7 @@ class V1Reads:
         return str(answer["version"])
 
     def require(self, manifest: Manifest, version: str, refused: Mapping[str, str]) -> None:
-        able.require(manifest, self.url, version, refused)
+        capabilities.require(manifest, self.url, version, refused)
 
     # --- lists
 
@@ -144,10 +143,10 @@ class V1Reads:
 
     async def _contents(self, live: Live, line: Attr, keys: Collection[str] = ()) -> list[Any]:
         if contents := line.related(Contents):
-            return list(await HOLDS[contents.what].read(self.client, live, line.name, keys))
+            return list(await CONTENTS[contents.what].read(self.client, live, line.name, keys))
         return [body["id"] for body in await self.client.pages(_list_of(line), agent_id=live.id)]
 
-    async def held(self, live: Live) -> Mapping[str, list[Item]]:
+    async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         lines = [line for line in kinds()[live.kind].attrs().values() if line.related(Contents)]
         return {line.name: await self._contents(live, line) for line in lines}
 
@@ -230,7 +229,7 @@ class V1Reads:
             for (kind, _), bodies in zip(stacks, lists, strict=True)
             for body in bodies
         }
-        # its tags are gone, and the state knows it
+        # found by the state: its tags were removed
         unlisted = [live for live in asked if live.id not in found]
         for live, _ in await together(self.one(live.kind, live.id) for live in unlisted):
             found[live.id] = live.discovered
@@ -240,7 +239,7 @@ class V1Reads:
         """What the server deletes with an object."""
         found: list[Live] = []
         for kind, line in dependent_kinds(live.kind).items():
-            if able.is_elsewhere(kinds()[kind], self.url):
+            if capabilities.is_elsewhere(kinds()[kind], self.url):
                 continue
             if kinds()[kind].requests.below:
                 found += await self.nested(kind, live.id)
@@ -261,7 +260,7 @@ class V1Reads:
     async def _everything(self, kind: str, **params: Any) -> list[Live]:
         """What the server has of a kind; nothing if it does not have the kind."""
         table = kinds()[kind]
-        if able.is_elsewhere(table, self.url):
+        if capabilities.is_elsewhere(table, self.url):
             return []
         with suppress(NotFound, Unsupported):
             return [
@@ -279,7 +278,7 @@ def _search(kind: type[Kind], stack: str) -> dict[str, Any]:
     if kind.requests.search:
         return {kind.requests.search: marks.opening(stack)}
     # all tools: 0.16.8 writes all its built-in tools again before it answers a list without them
-    return {"tags": marks.stack_tag(stack)} if kind.tagged() and kind.requests.verb == "POST" else {}
+    return {"tags": marks.stack_tag(stack)} if kind.claims_in_tags() and kind.requests.verb == "POST" else {}
 
 
 def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:

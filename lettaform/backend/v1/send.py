@@ -1,4 +1,4 @@
-"""A Step to a request, and the request's answer to an Answer."""
+"""A Step to requests, and their answers to an Answer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, assert_never
 
+from lettaform.backend.concurrency import together
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.concurrency import together
-from lettaform.backend.v1.contents import HOLDS
+from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import discovered, whole
 from lettaform.backend.v1.state import delete_pages, write_pages
@@ -41,11 +41,11 @@ class Sender:
     """Carries out Steps on one server, for one stack."""
 
     def __init__(self, client: Client, stack: str, known: frozenset[str]) -> None:
-        """`known`: ids that carry our marks already, so that a new one can be told from them."""
+        """`known`: ids that carry the stack's marks already, so that a new object can be recognized."""
         self.client, self.stack, self.known = client, stack, known
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
-        """Carry out one Step. `answer` says what a Ref stands for. Raises ServerError."""
+        """Carry out one Step. `answer` returns the value of a Ref. Raises ServerError."""
         for secret in secrets(list(contents(step))):
             self.client.hide(secret.value)
         match step:
@@ -71,7 +71,7 @@ class Sender:
     async def _create(self, step: Create, answer: Callable[[Ref], Any]) -> Answer:
         kind = kinds()[step.kind]
         fields = {name: fill(value, answer) for name, value in step.fields.items()}
-        body = _wire(kind, fields)
+        body = _to_body(kind, fields)
         self._mark(kind, step, body, answer, {})
         for name, line in kind.attrs().items():
             if (own := line.related(Parts)) and step.parts and line.write:
@@ -79,19 +79,19 @@ class Sender:
         body = kind.encode(body, None)
         # a PUT by name can be sent again; a POST cannot
         if kind.requests.verb == "PUT":
-            made = await self.client.object("PUT", kind.path, body=body)
+            result = await self.client.object("PUT", kind.path, body=body)
         elif kind.requests.below:
-            made = await self._post_below(kind, body, fields["agent"])
+            result = await self._post_below(kind, body, fields["agent"])
         else:
-            made = await self._post(step, kind, body)
-        live = decode(step.kind, made)
-        self._expect(step, kind, body, made)
-        parts = {each.get("label"): each["id"] for each in made.get("blocks") or ()}
+            result = await self._post(step, kind, body)
+        live = decode(step.kind, result)
+        self._check_created(step, kind, body, result)
+        parts = {each.get("label"): each["id"] for each in result.get("blocks") or ()}
         return Answer(live.id, live.values, {key: parts[key] for key in step.parts if key in parts})
 
     def _part(self, step: Create, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
         # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
-        body = _wire(kinds()[kind], {name: fill(value, answer) for name, value in step.parts[key].items()})
+        body = _to_body(kinds()[kind], {name: fill(value, answer) for name, value in step.parts[key].items()})
         body["tags"] = [*body.get("tags", ()), *marks.tags(self.stack, step.address.part(field, key))]
         return body
 
@@ -108,7 +108,7 @@ class Sender:
         if isinstance(step, Update) and step.forget:
             marks.erase(kind, body, now)
         else:
-            members = {name: _known(value, answer) for name, value in step.mark.members.items()}
+            members = {name: _member_ids(value, answer) for name, value in step.mark.members.items()}
             mark = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
             marks.write(kind, body, now, self.stack, step.address, mark)
 
@@ -121,42 +121,44 @@ class Sender:
         params |= {kind.requests.search: marks.opening(self.stack)} if kind.requests.search else {}
         if relations := kind.included(kind.attrs()):
             params["include"] = relations
-        if kind.tagged():
+        if kind.claims_in_tags():
             params |= {"tags": marks.tags(self.stack, step.address), "match_all_tags": True}
-            return await self._make(kind.path, body, params)
+            return await self._post_once(kind.path, body, params)
         name = step.fields.get(kind.name_field)
 
-        def mine(found: Mapping[str, Any]) -> bool:
+        def is_created(found: Mapping[str, Any]) -> bool:
             live = decode(step.kind, found)
             claims = live.stack == self.stack and live.address == step.address
             return claims or (kind.mark == "state" and live.name == name)
 
-        return await self._make(kind.path, body, params, mine, query)
+        return await self._post_once(kind.path, body, params, is_created, query)
 
     async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
         """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
-        made = await self.client.object("POST", f"{kind.path}{above}/{kind.requests.below}", body=body)
-        return {**made, "agent_id": above}
+        result = await self.client.object("POST", f"{kind.path}{above}/{kind.requests.below}", body=body)
+        return {**result, "agent_id": above}
 
-    async def _make(
+    async def _post_once(
         self,
         path: str,
         body: Mapping[str, Any],
         params: Mapping[str, Any],
-        mine: Callable[[Mapping[str, Any]], bool] = lambda found: True,
+        is_created: Callable[[Mapping[str, Any]], bool] = lambda found: True,
         query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """POST. If the answer is lost, `params` list what it may have created, and `mine` selects it."""
+        """POST. If the answer is lost, `params` list what it may have created, and `is_created` selects it."""
 
         async def find_again() -> Mapping[str, Any] | None:
             found: list[dict[str, Any]] = await self.client.pages(path, **params)
-            return next((each for each in found if each["id"] not in self.known and mine(each)), None)
+            return next((each for each in found if each["id"] not in self.known and is_created(each)), None)
 
         return await self.client.create(path, params=query, body=body, find_again=find_again)
 
-    def _expect(self, step: Create, kind: type[Kind], body: Mapping[str, Any], made: Mapping[str, Any]) -> None:
-        """0.16.8 drops unknown and same-labelled blocks without a word: hold the answer against what was asked."""
-        live = decode(step.kind, made)
+    def _check_created(
+        self, step: Create, kind: type[Kind], body: Mapping[str, Any], result: Mapping[str, Any]
+    ) -> None:
+        """Compare the answer with the request: 0.16.8 drops missing and same-labelled blocks."""
+        live = decode(step.kind, result)
         for line in kind.attrs().values():
             if line.link and line.write and line.write in body:
                 lost = set(body[line.write]) - set(live.values.get(line.name) or ())
@@ -164,29 +166,31 @@ class Sender:
                     raise ServerError(
                         f"{step.address}: the server did not attach {', '.join(sorted(lost))}", "plan again"
                     )
-        labels = {each.get("label") for each in made.get("blocks") or ()}
+        labels = {each.get("label") for each in result.get("blocks") or ()}
         if missing := [key for key in step.parts if step.parts[key].get("label", key) not in labels]:
-            raise ServerError(f"{step.address}: the server did not make its blocks {', '.join(missing)}", "plan again")
+            raise ServerError(
+                f"{step.address}: the server did not create its blocks {', '.join(missing)}", "plan again"
+            )
 
     # --- discover
 
     async def _discover(self, step: Discover, answer: Callable[[Ref], Any]) -> Answer:
-        """Find what was created along with another object, and then update it as any other."""
-        name, by = step.name, step.source
-        bringer = next(kind for kind, table in kinds().items() if step.kind in table.discovers)
-        found = await discovered(self.client, bringer, fill(by, answer), step.kind)
+        """Find what was created along with another object, and then update it like any other object."""
+        name, source = step.name, step.source
+        creator = next(kind for kind, table in kinds().items() if step.kind in table.discovers)
+        found = await discovered(self.client, creator, fill(source, answer), step.kind)
         names = [decode(step.kind, body).name for body in found]
-        mine = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
-        if not mine:
+        matching = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
+        if not matching:
             what = f"{step.kind} `{name}`" if name else step.kind
-            who = by.address if isinstance(by, Ref) else by
-            told = f"{step.address}: {who} has no {what}, but {', '.join(sorted(names)) or 'nothing'}"
+            owner = source.address if isinstance(source, Ref) else source
+            message = f"{step.address}: {owner} has no {what}; it has {', '.join(sorted(names)) or 'none'}"
             near = nearest(name, names)
-            raise ServerError(told, f"did you mean `{near}`?" if near else "plan again")
+            raise ServerError(message, f"did you mean `{near}`?" if near else "plan again")
         if step.mark is None:
-            live = decode(step.kind, mine[0])
+            live = decode(step.kind, matching[0])
             return Answer(live.id, live.values)
-        id, fields = mine[0]["id"], step.fields
+        id, fields = matching[0]["id"], step.fields
         return await self._update(
             Update(step.key, step.address, step.kind, id=id, fields=fields, mark=step.mark), answer
         )
@@ -194,14 +198,14 @@ class Sender:
     # --- update
 
     async def _update(self, step: Update, answer: Callable[[Ref], Any]) -> Answer:
-        """Read again, lay the change over it, write: what others put there meanwhile is kept."""
+        """Read the object again, merge the change into it, and write: what others added in the meantime is kept."""
         kind = kinds()[step.kind]
         now = await whole(self.client, step.kind, step.id)
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
         if kind.requests.verb == "PUT" and step.forget:
-            # an upsert keeps tags where it is told none, and PATCH resets what it is not told (0.16.8)
+            # an upsert without tags keeps them, and a PATCH resets what it does not name (0.16.8)
             body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
             changed = await self.client.object("PATCH", f"{kind.path}{step.id}", body=body, within=within)
         elif kind.requests.verb == "PUT" and not self._renames(kind, step, now):
@@ -220,15 +224,15 @@ class Sender:
         options: dict[str, Any] = {"within": within, "overtaken": step.kind == "block"}
         options |= {"params": {"include": included}} if included else {}
         changed = await self.client.object("PATCH", path, body=body, **options)
-        lost = self._ignored(kind, step, changed, answer)
+        lost = self._not_written(kind, step, changed, answer)
         if not lost:
             return changed
-        # 0.16.8 takes rules that differ in their arguments alone for the same: make room first
+        # 0.16.8 treats rules that differ only in their arguments as equal: empty the list first
         emptied: dict[str, Any] = {name: [] for name, value in lost.items() if isinstance(value, list) and value}
         if emptied:
             await self.client.object("PATCH", path, body=emptied, **options)
         changed = await self.client.object("PATCH", path, body=kind.encode(lost, changed), **options)
-        if still := self._ignored(kind, step, changed, answer):
+        if still := self._not_written(kind, step, changed, answer):
             message = f"{step.address}: the server answered 200 and did not change {', '.join(still)}"
             raise ServerError(message, "plan again")
         return changed
@@ -240,8 +244,8 @@ class Sender:
         fields = {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
-            fields[name] = _laid(line.merges, value, live.values.get(name)) if isinstance(value, Patch) else value
-        body = _wire(kind, fields)
+            fields[name] = _patched(line.merges, value, live.values.get(name)) if isinstance(value, Patch) else value
+        body = _to_body(kind, fields)
         if step.mark is not None:
             self._mark(kind, step, body, answer, now)
         else:
@@ -261,13 +265,13 @@ class Sender:
         return kind.requests.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
 
     @staticmethod
-    def _ignored(
-        kind: type[Kind], step: Update, made: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
+    def _not_written(
+        kind: type[Kind], step: Update, result: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
-        """What was written and does not stand in the answer, ready to be sent again."""
-        if made is None:
+        """The fields that were sent and that the answer does not contain, by their names in requests."""
+        if result is None:
             return {}
-        live, lost = decode(step.kind, made), {}
+        live, lost = decode(step.kind, result), {}
         for name, value in step.fields.items():
             line, value = kind.attrs()[name], fill(value, answer)
             if line.read is None or line.write is None or line.additive or line.secret:
@@ -275,10 +279,10 @@ class Sender:
             entries = dict(value.entries or ()) if isinstance(value, Patch) else None
             have = live.values.get(name)
             if entries is not None and line.merges and isinstance(have, Mapping):
-                wrong = {key: new for key, new in entries.items() if not _holds(kind, name, have.get(key), new)}
+                wrong = {key: new for key, new in entries.items() if not _is_written(kind, name, have.get(key), new)}
                 if wrong:
                     lost[line.write] = wrong
-            elif entries is None and not _holds(kind, name, have, value):
+            elif entries is None and not _is_written(kind, name, have, value):
                 lost[line.write] = value
         return lost
 
@@ -287,7 +291,7 @@ class Sender:
     async def _link(self, step: Attach | Detach, answer: Callable[[Ref], Any]) -> Answer:
         kind, name, member = kinds()[step.kind], step.field, step.member
         if isinstance(member, Item):
-            return await self._held(step, name, member, answer)
+            return await self._change_item(step, name, member, answer)
         id = step.id or answer(Ref(step.address))
         path = f"{kind.path}{id}/{kind.attrs()[name].link}/{step.op}/{fill(member, answer)}"
         try:
@@ -296,39 +300,39 @@ class Sender:
             if isinstance(step, Attach):
                 raise
         except Conflict:
-            # 0.16.8 attaches a folder whose files it is still taking away, and answers 409 all the same
+            # 0.16.8 attaches a folder whose files it is still detaching, and answers 409 nevertheless
             now = decode(step.kind, await whole(self.client, step.kind, id))
             if isinstance(step, Detach) or fill(member, answer) not in (now.values.get(name) or ()):
                 raise
         return Answer(id)
 
-    async def _held(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
+    async def _change_item(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
         contents = kinds()[step.kind].attrs()[field].related(Contents)
         assert contents is not None
-        hold = HOLDS[contents.what]
+        content = CONTENTS[contents.what]
         live = Live(step.kind, step.id or answer(Ref(step.address)), "", {})
         if isinstance(step, Attach):
-            await hold.put(self.client, live, field, item)
+            await content.add(self.client, live, field, item)
         else:
             with suppress(NotFound):
-                await hold.drop(self.client, live, field, item)
+                await content.remove(self.client, live, field, item)
         return Answer(live.id)
 
     async def _delete(self, step: Delete) -> Answer:
         path = f"{kinds()[step.kind].path}{step.id}"
         if step.kind == "folder":
-            await self._let_go(path)
+            await self._detach_from_agents(path)
         try:
-            await self._gone(path)
+            await self._delete_path(path)
         except ServerError as error:
-            # 0.16.8 answers 400 where a tool is gone already
-            if error.status != 400 or await self._alive(path):
+            # 0.16.8 answers 400 for a tool that does not exist
+            if error.status != 400 or await self._exists(path):
                 raise
-        self.known -= {step.id}  # 0.16.8 gives a provider of the same name its old id again
+        self.known -= {step.id}  # 0.16.8 gives a new provider of the same name the same id
         return Answer(step.id)
 
-    async def _let_go(self, path: str) -> None:
-        """Detach a folder from all agents: 0.16.8 leaves them the tools for files if it is deleted while attached."""
+    async def _detach_from_agents(self, path: str) -> None:
+        """Detach a folder from all agents: if it is deleted while attached, 0.16.8 leaves them the tools for files."""
         folder = path.rpartition("/")[2]
 
         async def detach(agent: str) -> None:
@@ -338,12 +342,12 @@ class Sender:
         with suppress(NotFound):
             await together(detach(agent) for agent in await self.client.pages(f"{path}/agents"))
 
-    async def _gone(self, path: str) -> None:
-        """DELETE; what is not there is gone, too, maybe by a request of ours whose answer was lost."""
+    async def _delete_path(self, path: str) -> None:
+        """DELETE. 404 is a success: an earlier request, whose answer was lost, may have deleted the object."""
         with suppress(NotFound):
             await self.client.send("DELETE", path)
 
-    async def _alive(self, path: str) -> bool:
+    async def _exists(self, path: str) -> bool:
         try:
             await self.client.get(path)
         except NotFound:
@@ -355,32 +359,32 @@ class Sender:
         assert kind.call is not None
         path = f"{kind.path}{id}/{kind.call.name}"
         try:
-            said = await self.client.send(kind.call.verb, path, repeatable=True)
+            returned = await self.client.send(kind.call.verb, path, repeatable=True)
         except NotFound as error:
             raise ServerError(f"{step.address}: {error.words}", "plan again", status=404, path=path) from error
-        if not isinstance(said, kind.call.answer):  # whatever answered, it did not do it
-            raise ServerError(f"{step.address}: {path} answered something else", "plan again", path=path)
+        if not isinstance(returned, kind.call.answer):  # a proxy, for example, answered instead of the server
+            raise ServerError(f"{step.address}: {path} gave an unexpected answer", "plan again", path=path)
         return Answer(id)
 
     async def _save(self, step: SaveState) -> Answer:
         """Write the state of the stack, or remove it."""
-        await self.client.calm()  # or an earlier write could still arrive, and replace this one
+        await self.client.calm()  # otherwise an earlier write could arrive later, and replace this one
         (empty,) = to_pages(State())
         if step.state is None:
-            await delete_pages(self.client, self.stack, empty, self._make)
+            await delete_pages(self.client, self.stack, empty, self._post_once)
         else:
-            await write_pages(self.client, self.stack, to_pages(step.state), empty, self._make)
+            await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
         return Answer("")
 
 
-def _wire(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by the names that requests use."""
+def _to_body(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by their names in requests."""
     lines = kind.attrs()
     return {lines[name].write or "": value for name, value in fields.items() if lines[name].write}
 
 
-def _laid(merges: bool, change: Patch, have: Any) -> Any:
-    """A Patch over what is live."""
+def _patched(merges: bool, change: Patch, have: Any) -> Any:
+    """A live value after a Patch; the entries alone if the server merges them itself."""
     if change.entries is not None:
         entries = dict(change.entries)
         if merges:
@@ -389,9 +393,9 @@ def _laid(merges: bool, change: Patch, have: Any) -> Any:
     return [item for item in have or () if item not in change.drop] + [i for i in change.put if i not in (have or ())]
 
 
-def _holds(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
+def _is_written(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
     if isinstance(have, Mapping) and isinstance(want, Mapping):
-        return all(_holds(kind, name, have.get(key), item) for key, item in want.items())
+        return all(_is_written(kind, name, have.get(key), item) for key, item in want.items())
     empty = want in ("", [], {}) or want is None
     have, want = kind.normal(name, have), kind.normal(name, want)
     if kind.attrs()[name].unordered and isinstance(have, list) and isinstance(want, list):
@@ -399,8 +403,8 @@ def _holds(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
     return (empty and not have) or canonical(have) == canonical(want) or want is None
 
 
-def _known(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:
-    """Members as ids; what failed to be made is left out."""
+def _member_ids(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:
+    """Members as ids; those whose creation failed are left out."""
     found = []
     for member in members:
         try:

@@ -1,4 +1,4 @@
-"""The pages of a stack's state, as blocks that no agent has. What the pages say is `lettaform.ownership.state`'s."""
+"""The pages of a stack's state to and from blocks that no agent has. `lettaform.ownership.state` reads their texts."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def _create(stack: str, name: int | str, text: str, post: Post) -> dict[st
         "value": text,
         "tags": tags,
         "hidden": True,
-        "description": f"What lettaform remembers of stack {stack}. Not for agents.",
+        "description": f"State of lettaform stack {stack}. Not for agents.",
         "limit": 1_000_000,
     }
     return await post(PATH, body, {"tags": tags, "match_all_tags": True, "show_hidden_blocks": True})

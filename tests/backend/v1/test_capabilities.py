@@ -123,9 +123,14 @@ def test_a_release_that_is_too_old(version: str) -> None:
             wants("schedules.s", "schedule"),
             OWN,
             "schedules.s: Letta 0.16.8 has no schedules",
-            "Letta Cloud alone has them",
+            "only Letta Cloud has them",
         ),
-        (wants("folders.f", "folder"), CLOUD, "folders.f: Letta Cloud has no folders", "Letta Cloud has them no more"),
+        (
+            wants("folders.f", "folder"),
+            CLOUD,
+            "folders.f: Letta Cloud has no folders",
+            "Letta Cloud no longer has them",
+        ),
     ],
 )
 def test_kinds_that_a_server_lacks(manifest: Manifest, url: str, message: str, hint: str) -> None:
@@ -152,7 +157,7 @@ def test_kinds_that_the_server_refused_to_list() -> None:
     refused = {"folder": "folders are deprecated", "identity": "no"}
     with pytest.raises(Unsupported) as error:
         require(wants("folders.f", "folder"), OWN, "0.16.8", refused)
-    assert str(error.value).startswith(f"Letta 0.16.8 at {OWN} lacks what the manifest asks for: folders, identities")
+    assert str(error.value).startswith(f"Letta 0.16.8 at {OWN} lacks what the manifest declares: folders, identities")
     (problem,) = error.value.problems
     assert (problem.message, problem.hint) == ("folders.f: Letta 0.16.8 has no folders", "folders are deprecated")
 

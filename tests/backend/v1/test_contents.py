@@ -13,7 +13,7 @@ import pytest
 
 from lettaform.backend.v1 import client as client_module
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.contents import HOLDS, SLOWEST_UPLOAD
+from lettaform.backend.v1.contents import CONTENTS, SLOWEST_UPLOAD
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
@@ -61,12 +61,12 @@ class Server(httpx.AsyncBaseTransport):
 
     def passages(self) -> list[Item]:
         live = Live("archive", self.archive, "", {})
-        found: list[Item] = self.run(lambda client: HOLDS["passages"].read(client, live, "passages", ()))
+        found: list[Item] = self.run(lambda client: CONTENTS["passages"].read(client, live, "passages", ()))
         return found
 
     def files(self, marked: tuple[str, ...] = (), wanted: tuple[str, ...] = ()) -> list[str]:
         live = Live("folder", self.folder, "", {}, mark=Mark(members={"files": marked}))
-        found = self.run(lambda client: HOLDS["files"].read(client, live, "files", wanted))
+        found = self.run(lambda client: CONTENTS["files"].read(client, live, "files", wanted))
         return [item.key for item in found]
 
     def downloads(self) -> list[str]:
@@ -125,7 +125,7 @@ def test_a_passage_whose_answer_was_lost_is_there_once(created: bool) -> None:
     server.disturb = disturb
     item, live = kinds()["archive"].item("passages", "One."), Live("archive", server.archive, "", {})
     with Clock().running():
-        server.run(lambda client: HOLDS["passages"].put(client, live, "passages", item))
+        server.run(lambda client: CONTENTS["passages"].add(client, live, "passages", item))
     assert lost
     assert [each["text"] for each in server.standin.tables.passages.values()] == ["One."]
 
@@ -172,7 +172,7 @@ def test_a_file_whose_answer_was_lost_is_there_once(created: bool, tmp_path: Pat
     server.disturb = disturb
     item = Item(key("a.md", content), "a.md", {"path": str(tmp_path / "a.md")})
     with Clock().running():
-        server.run(lambda client: HOLDS["files"].put(client, Live("folder", server.folder, "", {}), "files", item))
+        server.run(lambda client: CONTENTS["files"].add(client, Live("folder", server.folder, "", {}), "files", item))
     assert [each["_content"] for each in server.standin.tables.files.values()] == ["# A\n"]
     assert sum(each.url.path.endswith("/upload") for each in server.asked) == (1 if created else 2)
 
@@ -182,7 +182,7 @@ def test_the_time_limit_of_an_upload_grows_with_its_size(tmp_path: Path) -> None
     (tmp_path / "a.md").write_bytes(content)
     item = Item(key("a.md", content), "a.md", {"path": str(tmp_path / "a.md")})
     live = Live("folder", server.folder, "", {})
-    server.run(lambda client: HOLDS["files"].put(client, live, "files", item), timeout=10)
+    server.run(lambda client: CONTENTS["files"].add(client, live, "files", item), timeout=10)
     limit = server.asked[0].extensions["timeout"]["read"]
     assert limit == 10 + 3_000_000 / SLOWEST_UPLOAD
 
@@ -195,5 +195,5 @@ def test_a_folder_is_detached_from_all_agents_before_it_is_deleted(monkeypatch: 
         agent = server.raw.post("/v1/agents/", json={"name": f"a{number}", "model": "openai-proxy/echo"}).json()["id"]
         server.raw.patch(f"/v1/agents/{agent}/folders/attach/{server.folder}").raise_for_status()
     assert len(server.raw.get(f"/v1/folders/{server.folder}/agents").json()) == 50
-    server.run(lambda client: Sender(client, "one", frozenset())._let_go(f"/v1/folders/{server.folder}"))
+    server.run(lambda client: Sender(client, "one", frozenset())._detach_from_agents(f"/v1/folders/{server.folder}"))
     assert server.raw.get(f"/v1/folders/{server.folder}/agents").json() == []

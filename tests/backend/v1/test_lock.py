@@ -37,7 +37,7 @@ def foreign(standin: StandIn, holder: str) -> Lock:
 @pytest.mark.thorough
 def test_a_blocked_event_loop_does_not_delay_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "LEASE", 3.0)
-    monkeypatch.setattr(lock, "_dead", lambda held: False)  # both runs are one process here
+    monkeypatch.setattr(lock, "_has_ended", lambda held: False)  # both runs are one process here
     standin, lease = StandIn(), 3.0
 
     async def go(url: str) -> tuple[bool, int]:
@@ -154,7 +154,7 @@ def test_release_deletes_the_lock_that_was_shown_and_no_other() -> None:
     del standin.tables.identities[first.id]
     asyncio.run(go(first))  # released meanwhile: nothing to do
     second = foreign(standin, "B")
-    with pytest.raises(Locked, match="the lock has changed hands: B holds it"):
+    with pytest.raises(Locked, match="another run holds the lock now: B"):
         asyncio.run(go(first))
     assert [each["id"] for each in holders(standin)] == [second.id]
 

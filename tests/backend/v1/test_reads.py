@@ -259,8 +259,8 @@ def test_contents_in_one_request_for_each_field(server: Served) -> None:
 
 def test_everything_that_an_object_holds(server: Served) -> None:
     archive, agent = server.archive("facts"), server.agent("a")
-    assert server.run(lambda reads: reads.held(Live("archive", archive["id"], "", {}))) == {"passages": []}
-    assert server.run(lambda reads: reads.held(Live("agent", agent["id"], "", {}))) == {}
+    assert server.run(lambda reads: reads.all_items(Live("archive", archive["id"], "", {}))) == {"passages": []}
+    assert server.run(lambda reads: reads.all_items(Live("agent", agent["id"], "", {}))) == {}
     assert server.asked == []
 
 
@@ -348,9 +348,9 @@ def test_dependents_of_agents(server: Served) -> None:
     group = server.post("/v1/groups/", description="g", agent_ids=[b["id"]], manager_config=manager)
     lives = [Live("agent", each["id"], "", {}, at("agents.x"), "s") for each in (a, b)]
     found = server.run(lambda reads: reads.dependents(lives))
-    assert [(each.kind, each.id) for each in found[a["id"]].along] == [("conversation", talk["id"])]
-    assert [(each.kind, each.id) for each in found[a["id"]].before] == [("group", group["id"])]
-    assert (found[b["id"]].along, found[b["id"]].before) == ((), ())
+    assert [(each.kind, each.id) for each in found[a["id"]].cascades] == [("conversation", talk["id"])]
+    assert [(each.kind, each.id) for each in found[a["id"]].blockers] == [("group", group["id"])]
+    assert (found[b["id"]].cascades, found[b["id"]].blockers) == ((), ())
     assert server.asked == [
         "GET /v1/agents/?include=agent.managed_group&show_hidden_agents=true&tags=lettaform:stack=s",
         *sorted(f"GET /v1/conversations/?agent_id={each['id']}" for each in (a, b)),
@@ -363,8 +363,8 @@ def test_what_was_created_along_with_an_agent_is_deleted_with_it(server: Served)
     (sleeper,) = [id for id, each in server.standin.tables.agents.items() if each["name"] == "a-sleeptime"]
     live = Live("agent", agent["id"], "", {}, at("agents.a"), "s")
     found = server.run(lambda reads: reads.dependents([live]))[agent["id"]]
-    assert [(each.kind, each.id) for each in found.along] == [("agent", sleeper)]
-    assert found.before == ()  # its group goes with it
+    assert [(each.kind, each.id) for each in found.cascades] == [("agent", sleeper)]
+    assert found.blockers == ()  # its group goes with it
 
 
 def test_dependents_of_an_agent_without_tags_are_read_by_its_id(server: Served) -> None:

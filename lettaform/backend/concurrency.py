@@ -1,0 +1,20 @@
+"""Several requests at the same time, to their results in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+async def together(requests: Iterable[Awaitable[_T]]) -> list[_T]:
+    """Run all requests at the same time. Returns their results in order. If one fails, the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in requests]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
