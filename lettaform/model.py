@@ -10,6 +10,7 @@ from lettaform.address import Address
 from lettaform.errors import Place, Problem
 from lettaform.kinds.base import Policy
 from lettaform.kinds.traits import FollowUp
+from lettaform.values import Ref
 
 # --- wanted ----------------------------------------------------------------------------------------------------------
 
@@ -537,8 +538,18 @@ class Answer:
 
     id: str
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    parts: Mapping[str, str] = field(default_factory=dict)
-    """Own block's key to its id, for what was born with the object."""
+    parts: Mapping[str, Answer] = field(default_factory=dict)
+    """Own block's key to what the server said of it, for what was created in the same request."""
+
+
+def answered(ref: Ref, answers: Mapping[Address, Answer]) -> Any:
+    """What a Ref stands for, by the answers to what created objects. LookupError if none of them says it."""
+    answer = answers.get(ref.address)
+    if answer is None and ref.address.parent and ref.address.child:
+        answer = answers[ref.address.parent].parts[ref.address.child]
+    if answer is None:
+        raise LookupError(str(ref.address))
+    return answer.id if ref.path == "id" else answer.values[ref.path]
 
 
 @dataclass(frozen=True)

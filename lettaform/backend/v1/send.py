@@ -86,8 +86,14 @@ class Sender:
             made = await self._post(step, kind, body)
         live = decode(step.kind, made)
         self._expect(step, kind, body, made)
-        parts = {each.get("label"): each["id"] for each in made.get("blocks") or ()}
-        return Answer(live.id, live.values, {key: parts[key] for key in step.parts if key in parts})
+        return Answer(live.id, live.values, self._created_parts(step, made))
+
+    def _created_parts(self, step: Create, made: Mapping[str, Any]) -> dict[str, Answer]:
+        """What the answer says of the own blocks that were created in the same request."""
+        lives = [decode("block", body) for body in made.get("blocks") or ()] if step.parts else []
+        labelled = {live.name: Answer(live.id, live.values) for live in lives}
+        labels = {key: values.get("label", key) for key, values in step.parts.items()}
+        return {key: labelled[label] for key, label in labels.items() if label in labelled}
 
     def _part(self, step: Create, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
         # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
