@@ -11,7 +11,21 @@ from hypothesis import strategies as st
 
 from lettaform.address import Address
 from lettaform.errors import nearest
-from lettaform.values import Digest, Patch, Ref, Secret, Template, canonical, digest, fill, keyed, refs, settle, tainted
+from lettaform.values import (
+    UNREAD,
+    Digest,
+    Patch,
+    Ref,
+    Secret,
+    Template,
+    canonical,
+    digest,
+    fill,
+    keyed,
+    refs,
+    settle,
+    tainted,
+)
 
 ORG = Address.of("blocks", "org")
 keys = st.text(min_size=1, max_size=12).filter(lambda text: max(text) < "\ud800" or max(text) > "\udfff")

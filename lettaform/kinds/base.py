@@ -59,7 +59,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -74,6 +74,7 @@ from lettaform.kinds.traits import (
     Owner,
     Part,
     Parts,
+    Policy,
     PolicyFor,
     Preview,
     Relation,
@@ -85,7 +86,6 @@ from lettaform.values import Item
 R = TypeVar("R", bound=Relation)
 
 
-Policy = Literal["enforce", "seed", "yield", "ignore"]
 POLICIES: dict[Policy, str] = {
     "enforce": "Write the manifest's value whenever the live value differs.",
     "seed": "Write the value at creation. Afterwards it belongs to the agent.",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from lettaform.kinds.base import Kind, Policy, attr
-from lettaform.kinds.traits import Availability, Part, PolicyFor, Requests
+from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.traits import Availability, Part, Policy, PolicyFor, Requests
 
 
 def _policy(values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Policy | None:

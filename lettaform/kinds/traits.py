@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from lettaform.values import Item
 
-if TYPE_CHECKING:
-    from lettaform.kinds.base import Policy
+Policy = Literal["enforce", "seed", "yield", "ignore"]
+"""Who owns a value after creation; `POLICIES` of `base` says what each means."""
 
 # of a line: `relation`
 

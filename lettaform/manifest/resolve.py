@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.kinds.base import Attr, Policy
-from lettaform.kinds.traits import Contents, DiscoveredBy, Parts, SourceFile
+from lettaform.kinds.base import Attr
+from lettaform.kinds.traits import Contents, DiscoveredBy, Parts, Policy, SourceFile
 from lettaform.manifest.checks import Checks, place_of
 from lettaform.manifest.cycles import check_cycles
 from lettaform.manifest.declarations import Declarations, parse_address

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Attr, Kind, Policy
-from lettaform.kinds.traits import AddsTo, Contents, Parts
+from lettaform.kinds.base import Attr, Kind
+from lettaform.kinds.traits import AddsTo, Contents, Parts, Policy
 from lettaform.model import AgentChange, Desired, FieldChange, Live, Reason
 from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup

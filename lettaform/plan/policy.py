@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Kind, Policy
+from lettaform.kinds.base import Kind
+from lettaform.kinds.traits import Policy
 from lettaform.model import Desired, Reason
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from lettaform import __version__, model, values
 from lettaform.errors import LettaformError, ManifestError, Place, Problem, ServerError
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Policy
+from lettaform.kinds.traits import Policy
 from lettaform.render.clean import redact
 from lettaform.values import UNREAD, Item, Patch, Ref, Secret, Template, tainted
 

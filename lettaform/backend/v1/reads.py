@@ -121,7 +121,7 @@ class V1Reads:
     async def unattached(self, stack: str) -> frozenset[str]:
         # in one page: with this filter 0.16.8 sorts by id, and pages by creation
         params = {"connected_to_agents_count_eq": 0, "show_hidden_blocks": True, "limit": 1_000_000}
-        free = await self.client.get("/v1/blocks/", tags=marks.stack_tag(stack), **params)
+        free = await self.client.items("/v1/blocks/", tags=marks.stack_tag(stack), **params)
         return frozenset(body["id"] for body in free)
 
     async def candidates(self, desired: Desired) -> list[Live]:
@@ -184,7 +184,7 @@ class V1Reads:
 
     async def _users(self, live: Live) -> frozenset[str]:
         path = f"{kinds()[live.kind].path}{live.id}/agents"
-        agents = await self.client.get(path, limit=100_000, include="agent.tags")
+        agents = await self.client.pages(path, include="agent.tags")
         return frozenset(agent if isinstance(agent, str) else agent["id"] for agent in agents)
 
     async def _tool_users(self, ids: Sequence[str]) -> Mapping[str, frozenset[str]]:

@@ -79,7 +79,7 @@ class Sender:
         body = kind.encode(body, None)
         # a PUT by name can be sent again; a POST cannot
         if kind.requests.verb == "PUT":
-            made = await self.client.send("PUT", kind.path, body=body)
+            made = await self.client.object("PUT", kind.path, body=body)
         elif kind.requests.below:
             made = await self._post_below(kind, body, fields["agent"])
         else:
@@ -202,36 +202,42 @@ class Sender:
     async def _update(self, step: Update, answer: Callable[[Ref], Any]) -> Answer:
         """Read again, lay the change over it, write: what others put there meanwhile is kept."""
         kind = kinds()[step.kind]
-        include = {"include": relations} if (relations := kind.included(kind.attrs())) else {}
         now = await whole(self.client, step.kind, step.id)
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
-        overtaken = step.kind == "block"
         if kind.requests.verb == "PUT" and step.forget:
             # an upsert keeps tags where it is told none, and PATCH resets what it is not told (0.16.8)
             body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
-            made = await self.client.send("PATCH", f"{kind.path}{step.id}", body=body, within=within)
+            changed = await self.client.object("PATCH", f"{kind.path}{step.id}", body=body, within=within)
         elif kind.requests.verb == "PUT" and not self._renames(kind, step, now):
-            made = await self.client.send("PUT", kind.path, body=body, within=within)
+            changed = await self.client.object("PUT", kind.path, body=body, within=within)
         else:
-            path = f"{kind.path}{step.id}"
-            made = await self.client.send("PATCH", path, params=include, body=body, within=within, overtaken=overtaken)
-            if lost := self._ignored(kind, step, made, answer):
-                # 0.16.8 takes rules that differ in their arguments alone for the same: make room first
-                emptied: dict[str, Any] = {n: [] for n, value in lost.items() if isinstance(value, list) and value}
-                if emptied:
-                    await self.client.send("PATCH", path, params=include, body=emptied, within=within)
-                lost = kind.encode(lost, made)
-                made = await self.client.send(
-                    "PATCH", path, params=include, body=lost, within=within, overtaken=overtaken
-                )
-                if still := self._ignored(kind, step, made, answer):
-                    names = ", ".join(still)
-                    told = f"{step.address}: the server answered 200 and did not change {names}"
-                    raise ServerError(told, "plan again")
-        live = decode(step.kind, made)
+            changed = await self._patch(step, kind, body, within, answer)
+        live = decode(step.kind, changed)
         return Answer(live.id, live.values)
+
+    async def _patch(
+        self, step: Update, kind: type[Kind], body: dict[str, Any], within: float, answer: Callable[[Ref], Any]
+    ) -> dict[str, Any]:
+        """PATCH; once more for what the server answered 200 to and did not change. ServerError if it still does not."""
+        path, included = f"{kind.path}{step.id}", kind.included(kind.attrs())
+        # the server answers 409 to all but one of several writers of a block
+        options: dict[str, Any] = {"within": within, "overtaken": step.kind == "block"}
+        options |= {"params": {"include": included}} if included else {}
+        changed = await self.client.object("PATCH", path, body=body, **options)
+        lost = self._ignored(kind, step, changed, answer)
+        if not lost:
+            return changed
+        # 0.16.8 takes rules that differ in their arguments alone for the same: make room first
+        emptied: dict[str, Any] = {name: [] for name, value in lost.items() if isinstance(value, list) and value}
+        if emptied:
+            await self.client.object("PATCH", path, body=emptied, **options)
+        changed = await self.client.object("PATCH", path, body=kind.encode(lost, changed), **options)
+        if still := self._ignored(kind, step, changed, answer):
+            message = f"{step.address}: the server answered 200 and did not change {', '.join(still)}"
+            raise ServerError(message, "plan again")
+        return changed
 
     async def _change(
         self, step: Update, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]
