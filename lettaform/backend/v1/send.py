@@ -33,6 +33,7 @@ from lettaform.model import (
     contents,
 )
 from lettaform.ownership import marks
+from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
 from lettaform.values import Item, Patch, Ref, canonical, fill, secrets
 
@@ -134,8 +135,7 @@ class Sender:
 
         def mine(found: Mapping[str, Any]) -> bool:
             live = decode(step.kind, found)
-            claims = live.stack == self.stack and live.address == step.address
-            return claims or (kind.mark == "state" and live.name == name)
+            return is_claimed(live, self.stack, step.address) or (kind.mark == "state" and live.name == name)
 
         return await self._make(kind.path, body, params, mine, query)
 
