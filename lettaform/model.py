@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Literal, assert_never
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
-from lettaform.kinds.base import Policy
-from lettaform.kinds.traits import FollowUp
+from lettaform.kinds.traits import FollowUp, Policy
 from lettaform.values import Ref
 
 # --- wanted ----------------------------------------------------------------------------------------------------------
