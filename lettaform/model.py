@@ -541,14 +541,24 @@ class Answer:
     """Own block's key to what the server said of it, for what was created in the same request."""
 
 
+def value_of(ref: Ref, found: Live | Answer) -> Any:
+    """What a Ref to an object stands for: its id, a field, or an entry of a field. None if there is no such entry."""
+    if ref.path == "id":
+        return found.id
+    value: Any = found.values
+    for name in ref.path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
 def answered(ref: Ref, answers: Mapping[Address, Answer]) -> Any:
     """What a Ref stands for, by the answers to what created objects. LookupError if none of them says it."""
     answer = answers.get(ref.address)
     if answer is None and ref.address.parent and ref.address.child:
         answer = answers[ref.address.parent].parts[ref.address.child]
-    if answer is None:
-        raise LookupError(str(ref.address))
-    return answer.id if ref.path == "id" else answer.values[ref.path]
+    if answer is None or (ref.path != "id" and ref.path.split(".")[0] not in answer.values):
+        raise LookupError(f"{ref.address}.{ref.path}")
+    return value_of(ref, answer)
 
 
 @dataclass(frozen=True)

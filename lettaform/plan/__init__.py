@@ -22,6 +22,7 @@ from lettaform.model import (
     SaveState,
     Step,
     Update,
+    value_of,
 )
 from lettaform.ownership.state import ADDRESS
 from lettaform.plan.changes import Diff, ResourceChange
@@ -44,7 +45,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, draft: Di
         live = observed.objects.get(ref.address)
         if live is None or ref.address in gone:
             return ref
-        return live.id if ref.path == "id" else live.values.get(ref.path)
+        return value_of(ref, live)
 
     changes = tuple(resource.change for resource in draft.resources)
     steps, barriers = order(draft.resources, manifest, observed, destroy=options.destroy)
