@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lettaform.address import Address
 from lettaform.backend import Backend
 from lettaform.errors import LettaformError, Unavailable
-from lettaform.model import Answer, Create, Discover, Event, Outcome, Plan, Report, SaveState, Step
+from lettaform.model import Answer, Create, Discover, Event, Outcome, Plan, Report, SaveState, Step, answered
 from lettaform.ownership.state import after
 from lettaform.plan.order import sorter
 from lettaform.values import Ref, settle
@@ -149,8 +149,7 @@ class _Walk:
 
     def answer(self, ref: Ref) -> Any:
         """The value of a Ref. LookupError if its object was not created."""
-        answer = self.answers[ref.address]
-        return answer.id if ref.path == "id" else answer.values[ref.path]
+        return answered(ref, self.answers)
 
     def known(self, ref: Ref) -> Any:
         try:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, assert_never
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
 from lettaform.kinds.traits import FollowUp, Policy
+from lettaform.values import Ref
 
 # --- desired ---------------------------------------------------------------------------------------------------------
 
@@ -590,12 +591,32 @@ class Answer:
 
     id      of the object; empty if the step has none
     values  its fields, by the names of the manifest
-    parts   key of an own block that was created with the object to its id
+    parts   key of an own block that was created in the same request to its answer
     """
 
     id: str
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    parts: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Answer] = field(default_factory=dict)
+
+
+def value_of(ref: Ref, found: Live | Answer) -> Any:
+    """What a Ref to an object stands for: its id, a field, or an entry of a field. None if there is no such entry."""
+    if ref.path == "id":
+        return found.id
+    value: Any = found.values
+    for name in ref.path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def answered(ref: Ref, answers: Mapping[Address, Answer]) -> Any:
+    """What a Ref stands for, by the answers to what created objects. LookupError if none of them says it."""
+    answer = answers.get(ref.address)
+    if answer is None and ref.address.parent and ref.address.child:
+        answer = answers[ref.address.parent].parts[ref.address.child]
+    if answer is None or (ref.path != "id" and ref.path.split(".")[0] not in answer.values):
+        raise LookupError(f"{ref.address}.{ref.path}")
+    return value_of(ref, answer)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,11 @@ def _winner(
     return open_claims[0] if len(open_claims) == 1 and id is None else None
 
 
+def is_claimed(live: Live, stack: str, address: Address) -> bool:
+    """Whether an object carries the claim of this address of a stack."""
+    return live.stack == stack and live.address == address
+
+
 def _is_part(block: Live, address: Address, stack: str | None) -> bool:
     """Whether a block claims to be a part of the object at an address of a stack."""
     return block.address is not None and block.address.parent == address and block.stack == stack
@@ -250,7 +255,7 @@ def matches_external(desired: Desired, live: Live) -> bool:
     external = desired.external
     assert external is not None
     if external.stack and external.address:
-        return live.stack == external.stack and live.address == external.address
+        return is_claimed(live, external.stack, external.address)
     return external.id == live.id or (external.name is not None and external.name == live.name)
 
 

@@ -34,6 +34,7 @@ from lettaform.model import (
     State,
     Step,
     Update,
+    answered,
 )
 from lettaform.ownership import marks
 from lettaform.values import Ref, digest, settle
@@ -502,10 +503,10 @@ def settled(mark: Mark, answers: Mapping[Address, Answer]) -> Mark:
     """A mark whose digests are computed with the values of the answers."""
 
     def known(ref: Ref) -> Any:
-        answer = answers.get(ref.address)
-        if answer is None:
+        try:
+            return answered(ref, answers)
+        except LookupError:
             return ref
-        return answer.id if ref.path == "id" else answer.values.get(ref.path, ref)
 
     return replace(mark, base=settle(dict(mark.base), known))
 

@@ -22,6 +22,7 @@ from lettaform.model import (
     SaveState,
     Step,
     Update,
+    value_of,
 )
 from lettaform.ownership.state import ADDRESS
 from lettaform.plan.changes import Diff, ResourceChange
@@ -47,7 +48,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         live = observed.objects.get(ref.address)
         if live is None or ref.address in replaced:
             return ref
-        return live.id if ref.path == "id" else live.values.get(ref.path)
+        return value_of(ref, live)
 
     changes = tuple(resource.change for resource in difference.resources)
     steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)

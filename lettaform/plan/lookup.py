@@ -9,7 +9,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import FollowUp
-from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Removed
+from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Removed, value_of
 from lettaform.plan.leaves import spelled
 from lettaform.plan.moves import Moves
 from lettaform.plan.policy import decide, policies
@@ -127,8 +127,7 @@ class Lookup:
         def answer(ref: Ref) -> Any:
             if not self.exists(ref.address):
                 raise LookupError
-            live = self.observed.objects[ref.address]
-            return live.id if ref.path == "id" else live.values.get(ref.path)
+            return value_of(ref, self.observed.objects[ref.address])
 
         if isinstance(value, str):
             return value

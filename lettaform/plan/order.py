@@ -56,7 +56,7 @@ def order(
     """
     # what the server creates along with an object is deleted with it
     deleted = [each for each in resources if _deletes(each) and (not each.discover or each.address.parent)]
-    parts = _inline_parts(resources)
+    parts = _by_owner(_inline_parts(resources))
     steps: dict[str, Step] = {}
     for resource in resources:
         for step in _steps(resource, parts.get(resource.address, {}), observed.capabilities):
@@ -153,14 +153,21 @@ def _effects(
 # --- the steps of one resource ---------------------------------------------------------------------------------------
 
 
-def _inline_parts(resources: Iterable[ResourceChange]) -> dict[Address, dict[str, Mapping[str, Any]]]:
-    """Own blocks that are created with their agent: one request instead of three."""
-    found: dict[Address, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+def _inline_parts(resources: Iterable[ResourceChange]) -> dict[Address, Mapping[str, Any]]:
+    """Own blocks that are created with their agent, with their fields: one request instead of three."""
+    found: dict[Address, Mapping[str, Any]] = {}
     for resource in resources:
         address, wanted = resource.address, resource.desired
-        if address.parent and address.child and wanted and resource.live is None and resource.mark is None:
-            values = {name: value for name, value in wanted.values.items() if value is not None}
-            found[address.parent][address.child] = values
+        if address.parent and wanted and resource.live is None and resource.mark is None:
+            found[address] = {name: value for name, value in wanted.values.items() if value is not None}
+    return found
+
+
+def _by_owner(parts: Mapping[Address, Mapping[str, Any]]) -> dict[Address, dict[str, Mapping[str, Any]]]:
+    found: dict[Address, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+    for address, fields in parts.items():
+        if address.parent and address.child:
+            found[address.parent][address.child] = fields
     return found
 
 
@@ -321,6 +328,7 @@ class _Lookups:
     detaches         id to the steps that detach it
     labels           object to the deletions of its parts, which make room for labels
     items            object to the steps that add or remove what it contains
+    created_with     own block to the agent in whose request it is created
     """
 
     addresses: Mapping[str, str]
@@ -330,6 +338,11 @@ class _Lookups:
     detaches: Mapping[str, list[str]]
     labels: Mapping[Address, list[str]]
     items: Mapping[str, list[str]]
+    created_with: Mapping[Address, Address]
+
+    def creator(self, ref: Ref) -> str:
+        """The key of the step that creates the object of a Ref."""
+        return str(self.created_with.get(ref.address, ref.address))
 
     @classmethod
     def of(
@@ -369,6 +382,7 @@ class _Lookups:
             detaches,
             labels,
             items,
+            {part: part.parent for part in _inline_parts(resources) if part.parent},
         )
 
 
@@ -389,10 +403,11 @@ def _linked(
     """The step with all that must come before it: what it refers to, what makes room for it, and the state."""
     sent = list(contents(step))
     inside = [lookups.addresses[each] for each in _ids(step) if each in lookups.addresses]
-    named = [*(str(ref.address) for ref in refs([sent, _members(step)])), *inside]
+    named = [*(lookups.creator(ref) for ref in refs([sent, _members(step)])), *inside]
     # an update waits for what is created alone: it could wait for its own attachments otherwise
     waited = (Create, Discover, Update) if isinstance(step, Create | Attach) else (Create, Discover)
-    after = [key for key in named if isinstance(steps.get(key), waited) and (key != step.key or _needs_itself(step))]
+    needed = [key for key in named if key != step.key or _needs_itself(step, lookups)]
+    after = [key for key in needed if isinstance(steps.get(key), waited)]
     if isinstance(step, Attach):
         after += lookups.labels.get(step.address, ())
     noted = step.address in observed.state.ids or step.kind not in observed.capabilities.searchable
@@ -408,9 +423,9 @@ def _linked(
     )
 
 
-def _needs_itself(step: Step) -> bool:
-    """Whether what is sent to create an object contains a value that only the object has."""
-    return isinstance(step, Create) and any(ref.address == step.address for ref in refs(list(contents(step))))
+def _needs_itself(step: Step, lookups: _Lookups) -> bool:
+    """Whether what is sent to create an object contains a value that only the object, or a part of it, has."""
+    return isinstance(step, Create) and any(lookups.creator(ref) == step.key for ref in refs(list(contents(step))))
 
 
 def _members(step: Step) -> list[Any]:

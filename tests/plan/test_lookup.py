@@ -116,3 +116,10 @@ def test_target_and_exclude_select_objects() -> None:
         "blocks.b",
         "blocks.c",
     ]
+
+
+def test_an_entry_of_a_field_of_another_object_is_known() -> None:
+    live = living("agents.ann", "agent-1", model="m/m", metadata={"floor": 3})
+    look = lookup(manifest(wanted("agents.ann", model="m/m")), observed(live))
+    assert look.known(Ref(at("agents.ann"), "metadata.floor")) == 3
+    assert look.known(Ref(at("agents.ann"), "metadata.door")) is None

@@ -77,8 +77,12 @@ def test_the_order_does_not_depend_on_the_run() -> None:
             [agent("a"), wanted("agents.a.memory.me", value=Template(("I am ", of("agents.a"))))],
             ["agents.a", "agents.a"],
         ),
+        (
+            [agent("a", metadata={"me": of("agents.a.memory.me")}), wanted("agents.a.memory.me", value="I")],
+            ["agents.a", "agents.a"],
+        ),
     ],
-    ids=["itself", "two agents", "agent and group", "own block"],
+    ids=["itself", "two agents", "agent and group", "own block", "agent to its own block"],
 )
 def test_references_in_a_circle_are_an_error_that_names_them_with_their_places(objects: list, circle: list) -> None:
     with pytest.raises(PlanError, match="cycle of references") as refused:
@@ -153,6 +157,18 @@ def test_contents_come_before_those_that_get_what_contains_them() -> None:
     (given,) = [step for step in made.steps if step.op == "attach" and not isinstance(step.member, Item)]
     assert given.after_end == (added.key,)
     assert [step.key for step in made.steps].index(added.key) < [step.key for step in made.steps].index(given.key)
+
+
+def test_who_refers_to_a_block_that_is_created_with_its_agent_waits_for_the_agent() -> None:
+    human = wanted("agents.boss.memory.human", value="h")
+    made = plan(
+        manifest(agent("a", metadata={"see": of("agents.boss.memory.human")}), agent("boss"), human), observed()
+    )
+    (create,) = [step for step in made.steps if step.key == "agents.a"]
+    assert create.after == ("agents.boss",)
+    assert [step.key for step in made.steps if step.op == "create"] == ["agents.boss", "agents.a"]
+    (mark,) = [step.mark for step in made.steps if step.key == "agents.boss" and step.op == "create"]
+    assert set(mark.parts) == {"human"}
 
 
 @pytest.mark.slow

@@ -234,6 +234,21 @@ def test_refused_step_is_reported_and_others_run(stack: LettaformOnStandIn) -> N
     stack.apply(manifest(**MANIFEST))
 
 
+def test_an_object_refers_to_an_entry_of_a_field_that_the_server_sets(stack: LettaformOnStandIn) -> None:
+    provider = Ref(Address.of("agents", "boss"), "model_settings.provider_type")
+    stack.apply(manifest(agents={"ann": {"metadata": {"see": provider}}, "boss": {}}))
+    assert stack.agent("ann")["metadata"]["see"] == "openai"
+
+
+@pytest.mark.parametrize("path", ["id", "limit"])
+def test_an_object_refers_to_a_block_that_is_created_with_an_agent(stack: LettaformOnStandIn, path: str) -> None:
+    human = Ref(Address.parse("agents.boss.memory.human"), path)
+    agents = {"ann": {"metadata": {"see": human}}, "boss": {"memory": {"human": "h"}}}
+    stack.apply(manifest(agents=agents))
+    (block,) = stack.agent("boss")["blocks"]
+    assert stack.agent("ann")["metadata"]["see"] == block[path]
+
+
 def test_stand_in_answers_on_loopback(tmp_path: Path) -> None:
     standin = StandIn()
     with serve(standin) as url:

@@ -33,6 +33,7 @@ from lettaform.model import (
     contents,
 )
 from lettaform.ownership import marks
+from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
 from lettaform.values import Item, Patch, Ref, canonical, fill, secrets
 
@@ -86,8 +87,14 @@ class Sender:
             result = await self._post(step, kind, body)
         live = decode(step.kind, result)
         self._check_created(step, kind, body, result)
-        parts = {each.get("label"): each["id"] for each in result.get("blocks") or ()}
-        return Answer(live.id, live.values, {key: parts[key] for key in step.parts if key in parts})
+        return Answer(live.id, live.values, self._created_parts(step, result))
+
+    def _created_parts(self, step: Create, result: Mapping[str, Any]) -> dict[str, Answer]:
+        """What the answer says of the own blocks that were created in the same request."""
+        lives = [decode("block", body) for body in result.get("blocks") or ()] if step.parts else []
+        labelled = {live.name: Answer(live.id, live.values) for live in lives}
+        labels = {key: values.get("label", key) for key, values in step.parts.items()}
+        return {key: labelled[label] for key, label in labels.items() if label in labelled}
 
     def _part(self, step: Create, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
         # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
@@ -128,8 +135,7 @@ class Sender:
 
         def is_created(found: Mapping[str, Any]) -> bool:
             live = decode(step.kind, found)
-            claims = live.stack == self.stack and live.address == step.address
-            return claims or (kind.mark == "state" and live.name == name)
+            return is_claimed(live, self.stack, step.address) or (kind.mark == "state" and live.name == name)
 
         return await self._post_once(kind.path, body, params, is_created, query)
 

@@ -1,0 +1,46 @@
+"""Why something is replaced or deleted, and what is lost with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lettaform.model import Change, FieldChange
+from lettaform.plan import notes
+from lettaform.values import Ref
+from tests.plan.samples import at, living, lookup, manifest, observed, wanted
+
+X = at("archives.x")
+
+
+def change(*paths: str) -> Change:
+    return Change(X, "archive", "replace", fields_changed=tuple(FieldChange(path, "old", "new") for path in paths))
+
+
+@pytest.mark.parametrize(
+    ("paths", "fixed"),
+    [((), []), (("name",), []), (("embedding",), ["embedding"]), (("embedding.a", "embedding.b"), ["embedding"])],
+)
+def test_fields_that_cannot_be_changed(paths: tuple[str, ...], fixed: list[str]) -> None:
+    assert notes.fixed_fields(change(*paths)) == fixed
+
+
+@pytest.mark.parametrize(
+    ("users", "refers", "lost"),
+    [((), False, 0), (("agent-1",), True, 0), (("agent-1",), False, 1), (("agent-1", "agent-2"), True, 1)],
+    ids=["nobody", "gets the new one", "not declared to have it", "one of two"],
+)
+def test_agents_that_lose_what_is_replaced(users: tuple[str, ...], refers: bool, lost: int) -> None:
+    agent = wanted("agents.a", model="m/m", **({"archive": Ref(X)} if refers else {}))
+    wants = manifest(wanted("archives.x", embedding="new/e"), agent)
+    archive, user = living("archives.x", "archive-1", embedding="old/e"), living("agents.a", "agent-1", model="m/m")
+    has = observed(archive, user, users={"archive-1": frozenset(users)})
+    look = lookup(wants, has)
+    assert notes.lost_users(look, wants.objects[X]) == lost
+    note = notes.replacement_note(look, wants.objects[X], change("embedding"))
+    assert note.startswith("`embedding` cannot be changed on an existing archive: replaced")
+    assert (f"{notes.agents(lost)} outside this manifest would lose it" in note) == bool(lost)
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 agents"), (1, "1 agent"), (2, "2 agents")])
+def test_a_number_of_agents(number: int, words: str) -> None:
+    assert notes.agents(number) == words

@@ -1,0 +1,36 @@
+"""Patterns select addresses; a pattern for an object is one for its parts, too."""
+
+from __future__ import annotations
+
+import pytest
+
+from lettaform.model import PlanOptions
+from lettaform.plan.selection import is_selected, matches
+from tests.plan.samples import at, manifest
+
+
+@pytest.mark.parametrize(
+    ("address", "patterns", "found"),
+    [
+        ("agents.a", (), False),
+        ("agents.a", ("agents.a",), True),
+        ("agents.a", ("agents.b", "agents.*"), True),
+        ("agents.ab", ("agents.a",), False),
+        ("agents.a[x]", ("agents.a[x]",), True),
+        ("agents.a[x]", ("agents.a[*]",), True),
+        ("agents.a[x]", ("agents.a",), False),
+        ("agents.a.memory.human", ("agents.a",), True),
+        ("agents.a.memory.human", ("*.memory.human",), True),
+        ("agents.a", ("agents.a.memory.human",), False),
+    ],
+)
+def test_patterns(address: str, patterns: tuple[str, ...], found: bool) -> None:
+    assert matches(at(address), patterns) is found
+
+
+@pytest.mark.parametrize(
+    ("target", "exclude", "selected"),
+    [((), (), True), (("agents.*",), (), True), (("blocks.*",), (), False), (("*",), ("agents.a",), False)],
+)
+def test_target_and_exclude(target: tuple[str, ...], exclude: tuple[str, ...], selected: bool) -> None:
+    assert is_selected(at("agents.a"), manifest(), PlanOptions(target=target, exclude=exclude)) is selected

@@ -1,0 +1,80 @@
+"""Addresses: one spelling, read and printed, taken apart and built."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lettaform.address import Address
+
+SPELLINGS = [
+    "agents.worker",
+    "agents.worker[emea]",
+    'agents.worker["a b"]',
+    'agents["a b"]',
+    "agents.worker[emea].memory.human",
+    'folders.handbook.files["docs/a.md"]',
+]
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_an_address_is_printed_as_it_was_read(text: str) -> None:
+    assert str(Address.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "agents",
+        "agents.",
+        ".agents.a",
+        'agents["a"]',
+        'agents.a["x"]',
+        "agents.a.memory",
+        "agents.a.b.c.d.e",
+        "a b.c",
+    ],
+)
+def test_every_other_text_is_no_address(text: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        Address.parse(text)
+
+
+@given(st.text(min_size=1), st.none() | st.text(min_size=1), st.none() | st.text(min_size=1))
+def test_any_key_can_be_spelled(key: str, index: str | None, child: str | None) -> None:
+    address = Address.of("agents", key, index)
+    address = address.part("memory", child) if child else address
+    assert Address.parse(str(address)) == address
+
+
+def test_the_parts_of_an_address() -> None:
+    block = Address.parse("agents.worker[emea].memory.human")
+    assert (block.section, block.key, block.index, block.field, block.child) == (
+        "agents",
+        "worker",
+        "emea",
+        "memory",
+        "human",
+    )
+    assert str(block.parent) == "agents.worker[emea]"
+    assert block.without_section == "worker[emea].memory.human"
+    assert (block.parent and block.parent.parent) is None
+
+
+def test_addresses_that_follow_from_another() -> None:
+    agent = Address.parse("agents.worker[emea]")
+    assert str(agent.part("memory", "a b")) == 'agents.worker[emea].memory["a b"]'
+    assert str(agent.instance(None)) == "agents.worker"
+    assert str(agent.sibling("archives", "notes")) == "archives.notes[emea]"
+    moved = agent.part("memory", "human").moved(agent, Address.of("agents", "clerk"))
+    assert str(moved) == "agents.clerk.memory.human"
+    assert agent.part("memory", "human").is_within(agent)
+    assert not agent.is_within(Address.of("agents", "work"))
+
+
+def test_the_rest_of_an_address_is_read_after_its_section() -> None:
+    for text in ("worker", "worker[emea]", '["a b"]'):
+        address = Address.in_section("agents", text)
+        assert (address.section, Address.in_section("agents", address.without_section)) == ("agents", address)
