@@ -144,6 +144,7 @@ class Live:
     marked      whether the claim is on the object itself, and not only in the state
     discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not read
                 is missing
+    unused      an agent that has no messages but those of its creation
     """
 
     kind: str
@@ -155,6 +156,7 @@ class Live:
     mark: Mark = field(default_factory=Mark)
     marked: bool = False
     discovered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    unused: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

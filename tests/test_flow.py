@@ -124,3 +124,20 @@ def test_an_apply_killed_at_any_request_with_a_state_of_several_pages_is_complet
         if not killed:
             break
     assert number > 10
+
+
+def test_the_archive_of_a_sleeptime_agent_is_attached_after_it_was_discovered(stack: Stack) -> None:
+    stack.write("""
+stack: s
+archives: {notes: {embedding: letta/letta-free}}
+agents:
+  a:
+    model: letta/letta-free
+    embedding: letta/letta-free
+    sleeptime: {archive: notes}
+""")
+    _, report = flow.apply(stack.source, stack.connection)
+    assert report is not None
+    assert report.exit_code == 0
+    plan = flow.plan(stack.source, stack.connection)
+    assert not plan, [(change.action, str(change.address)) for change in plan.changes]

@@ -20,6 +20,20 @@ def _asks_for_approval(rule: Any) -> bool:
     return bool(rule.get("type") == "requires_approval")
 
 
+_MESSAGES_AT_CREATION = {
+    "letta_v1_agent": 1, "sleeptime_agent": 1, "memgpt_agent": 4, "memgpt_v2_agent": 4, "react_agent": 4, "workflow_agent": 4,
+}
+"""The number of `message_ids` of a new agent on 0.16.8, by its type."""
+
+
+def _never_ran(body: Mapping[str, Any]) -> bool:
+    """Whether an agent has no messages but those of its creation."""
+    # 0.16.8: both are null until the first run; a reset of the messages leaves last_stop_reason
+    never = all(name in body and body[name] is None for name in ("last_stop_reason", "last_run_completion"))
+    messages = body.get("message_ids")
+    return never and messages is not None and len(messages) <= _MESSAGES_AT_CREATION.get(str(body.get("agent_type")), -1)
+
+
 class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", precious=True):
     """A language model with a prompt, tools, and memory that it edits while it runs."""
 
@@ -65,7 +79,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     replacement: ClassVar[str] = "with its blocks, without its conversation"
     call: ClassVar[FollowUp | None] = FollowUp("recompile", "POST", str, "its prompt was recompiled", since="0.16.5")
     discovers: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
-    agent_file: ClassVar[AgentFile | None] = AgentFile()
+    agent_file: ClassVar[AgentFile | None] = AgentFile(unused=_never_ran)
     # 0.16.8 answers relations that are not asked for as empty lists; those that are asked for come for every client
     requests: ClassVar[Requests] = Requests(
         include=("agent.blocks", "agent.tools", "agent.tags", "agent.secrets"), parameters={"show_hidden_agents": True}

@@ -228,6 +228,9 @@ class AgentFile:
     """An agent file can contain objects of the kind.
 
     parameter  the query parameter that names it in the export of its agent; None: it is the agent
+    unused     the body of an answer to whether the object has no messages but those of its creation: its values are
+               all of its content
     """
 
     parameter: str | None = None
+    unused: Callable[[Mapping[str, Any]], bool] = lambda body: False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,8 +65,7 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
         ):
             continue
         if line.additive:
-            items = [value] if isinstance(value, Ref) else value or ()
-            keys = tuple(member_key(lookup.member(item)) for item in items)
+            keys = tuple(member_key(lookup.member(item)) for item in _members(value))
         else:
             base |= _initial_base(kind, line, value)
             # the server adds such items by itself; these are declared
@@ -106,8 +105,13 @@ def _attached_afterwards(lookup: Lookup, desired: Desired) -> Iterator[tuple[str
     lines = kinds()[desired.kind].attrs()
     for name, value in desired.values.items():
         if value is not None and lines[name].attached():
-            for item in [value] if isinstance(value, Ref) else value:
+            for item in _members(value):
                 yield name, lookup.member(item)
+
+
+def _members(value: Any) -> Sequence[Any]:
+    """The members that a field names: some fields name one, without a list."""
+    return [value] if isinstance(value, Ref) else value or ()
 
 
 # --- own blocks of a new agent ---------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ def _discovered(lookup: Lookup, desired: Desired, change: Change, owner: Ref) ->
     values = {name: lines[name].clear if value is None else value for name, value in desired.values.items()}
     shown = tuple(FieldChange(name, None, value, secret=lines[name].secret) for name, value in values.items())
     linked = {name: value for name, value in values.items() if lines[name].link}
-    attach = tuple((name, lookup.member(item)) for name, value in linked.items() for item in value)
+    attach = tuple((name, lookup.member(item)) for name, value in linked.items() for item in _members(value))
     # the server fills its lists: their members are kept
     written = {name: value for name, value in values.items() if name not in linked}
     fields = {name: Patch(tuple(value)) if lines[name].additive else value for name, value in written.items()}

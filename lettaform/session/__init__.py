@@ -108,7 +108,8 @@ class Session:
         """Write a snapshot of what will be deleted, then carry out the Steps. Errors of Steps are in the Report."""
         assert self.observed is not None, "a plan comes first"
         if deleted := _deletions(plan, self.observed):
-            await export(self.backend, plan.stack, deleted, self.directory / ".lettaform" / "snapshots")
+            snapshots = self.directory / ".lettaform" / "snapshots"
+            await export(self.backend, plan.stack, deleted, self.observed.attached, snapshots)
         with interruptible() as stop:
             watch = asyncio.create_task(self._watch(stop))
             try:

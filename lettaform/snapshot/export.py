@@ -1,4 +1,4 @@
-"""Live objects to files: an agent file per agent and conversation, and the values of all other objects."""
+"""Live objects to files: an agent file per used agent and conversation, and the values of all other objects."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ from lettaform.kinds import kinds
 from lettaform.model import Live
 from lettaform.values import UNREAD, Item
 
+Attached = Mapping[str, Sequence[Live]]
+"""The id of an agent to the blocks that are attached to it."""
 
-async def export(server: Backend, stack: str, lives: Sequence[tuple[str, Live]], directory: Path) -> Path:
+
+async def export(
+    server: Backend, stack: str, lives: Sequence[tuple[str, Live]], attached: Attached, directory: Path
+) -> Path:
     """Write `lives`, pairs of address (empty if there is none) and object, to a new folder below `directory`.
+
+    An agent that never ran has no agent file: its values and blocks were read already.
 
     Returns the folder. Only its owner can read it. LettaformError if it cannot be written.
     """
@@ -29,6 +36,11 @@ async def export(server: Backend, stack: str, lives: Sequence[tuple[str, Live]],
     for address, live in lives:
         entry: dict[str, Any] = {"address": address or None, "kind": live.kind, "id": live.id, "name": live.name}
         with suppress(NotFound):  # it was deleted in the meantime
+            if live.unused and live.id in attached:
+                entry["values"] = _values(live, {})
+                entry["blocks"] = [{"id": block.id, **_values(block, {})} for block in attached[live.id]]
+                snapshot["objects"].append(entry)
+                continue
             agent_file = kinds()[live.kind].agent_file
             if agent_file is None or agent_file.parameter:  # an agent file contains the values
                 entry["values"] = _values(live, await server.all_items(live))

@@ -258,10 +258,9 @@ def test_undeclared_objects_are_listed_and_pruned_in_reverse_order(stack: Fleet)
     stack.apply(prune=True)
     assert [agent["name"] for agent in stack.agents()] == ["worker"]
     assert stack.tools() == []
-    snapshots = list((stack.folder / ".lettaform" / "snapshots").glob("*/*.af"))
-    assert len(snapshots) == 1
-    assert json.loads(snapshots[0].read_text())["agents"][0]["name"] == "boss"
-    assert snapshots[0].stat().st_mode & 0o077 == 0
+    (snapshot,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
+    assert [e["name"] for e in json.loads(snapshot.read_text())["objects"] if e["kind"] == "agent"] == ["boss"]
+    assert snapshot.stat().st_mode & 0o077 == 0
     stack.write(whole)
     stack.apply()
 

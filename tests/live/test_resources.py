@@ -20,6 +20,8 @@ from lettaform import flow
 from lettaform.backend import connect
 from lettaform.backend.v1.client import Client
 from lettaform.errors import Guarded, LettaformError, ManifestError, NotFound, PlanError
+from lettaform.kinds.agent import Agent
+from lettaform.kinds.traits import AgentFile
 from lettaform.model import Live, PlanOptions
 from lettaform.render import text
 from tests.conformance.test_mcp_servers import SCRIPT
@@ -476,6 +478,7 @@ def test_import_accepts_file_with_skills(stack: Fleet, agent: dict[str, Any]) ->
 
 def test_agent_files_are_exported_one_at_a_time(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     # of simultaneous exports, 0.16.8 mixes up the numbers
+    monkeypatch.setattr(Agent, "agent_file", AgentFile())  # also of agents that never ran
     build(stack, "agents: {" + ", ".join(f"a{n}: {{}}" for n in range(6)) + "}")
     once, now, most = Client._exchange, [0], [0]
 
@@ -495,8 +498,9 @@ def test_agent_files_are_exported_one_at_a_time(stack: Fleet, monkeypatch: pytes
     assert len(list(stack.folder.glob(".lettaform/snapshots/*/*.af"))) == 6
 
 
-def test_snapshot_is_complete_while_others_export(stack: Fleet) -> None:
+def test_snapshot_is_complete_while_others_export(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     # 0.16.8 answers some simultaneous exports with 500; the others are complete, with arbitrary numbers
+    monkeypatch.setattr(Agent, "agent_file", AgentFile())  # also of agents that never ran
     build(stack, "agents: {" + ", ".join(f"a{n}: {{memory: {{notes: N.}}, sleeptime: true}}" for n in range(6)) + "}")
     path, over, mixed = f"/v1/agents/{stack.agent('a0')['id']}/export", Event(), list[int]()
 
@@ -523,11 +527,41 @@ def test_snapshot_is_complete_while_others_export(stack: Fleet) -> None:
             assert {"notes", "memory_persona"} & {block["label"] for block in file["blocks"]}
 
 
-def test_snapshot_contains_no_secret(stack: Fleet, agent: dict[str, Any]) -> None:
+@pytest.mark.parametrize("used", [True, False])
+def test_snapshot_contains_no_secret(
+    stack: Fleet, agent: dict[str, Any], used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if used:
+        monkeypatch.setattr(Agent, "agent_file", AgentFile())
     flow.apply(stack.source, stack.connection, DESTROY_ALL)
-    (file,) = stack.folder.glob(".lettaform/snapshots/*/*.af")
-    assert json.loads(file.read_text())["agents"][0]["secrets"] == {"KEY": ""}
-    assert not any("hunter22" in each.read_text() for each in file.parent.iterdir())
+    (folder,) = stack.folder.glob(".lettaform/snapshots/*")
+    files = [json.loads(each.read_text()) for each in folder.glob("*.af")]
+    assert [file["agents"][0]["secrets"] for file in files] == [{"KEY": ""}] * used
+    assert not any("hunter22" in each.read_text() for each in folder.iterdir())
+
+
+AGENT_TYPES = ("letta_v1_agent", "memgpt_agent", "memgpt_v2_agent", "react_agent", "workflow_agent", "sleeptime_agent")
+
+
+def test_only_agents_that_ran_have_agent_files(stack: Fleet) -> None:
+    # `message_ids` of a new agent has 1 entry or 4, depending on the type; after a reset, `last_stop_reason` is left
+    fields = ", include_base_tools: false, memory: {notes: Learnt nothing.}"
+    quiet = {f"quiet{number}": f"{{agent_type: {each}{fields}}}" for number, each in enumerate(AGENT_TYPES)}
+    ran = dict.fromkeys(("talked", "reset"), f"{{agent_type: letta_v1_agent{fields}}}")
+    build(stack, "agents: {" + ", ".join(f"{name}: {body}" for name, body in (quiet | ran).items()) + "}")
+    for name in ran:
+        message = {"messages": [{"role": "user", "content": "Hello."}]}
+        post(stack, f"/v1/agents/{stack.agent(name)['id']}/messages", **message)
+    stack.raw.patch(f"/v1/agents/{stack.agent('reset')['id']}/reset-messages", json={}).raise_for_status()
+    block = stack.block("notes", "quiet0")
+    stack.raw.patch(f"/v1/blocks/{block['id']}", json={"value": "Learnt from others."}).raise_for_status()
+    flow.apply(stack.source, stack.connection, DESTROY_ALL)
+    (listed,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
+    agents = {each["name"]: each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "agent"}
+    assert {name for name, each in agents.items() if "file" in each} == {*ran}
+    assert {name for name, each in agents.items() if "values" in each} == {*quiet}
+    assert agents["quiet0"]["values"]["agent_type"] == "letta_v1_agent"
+    assert [(b["id"], b["value"]) for b in agents["quiet0"]["blocks"]] == [(block["id"], "Learnt from others.")]
 
 
 def test_imported_copy_is_listed_and_never_written(

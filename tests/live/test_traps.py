@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lettaform import flow
@@ -199,7 +201,9 @@ def test_agent_type_change_needs_consent_and_keeps_blocks(fleet: Fleet) -> None:
         "persona": "grown",
         "notes": "the agent's own",
     }
-    assert len(list((fleet.folder / ".lettaform" / "snapshots").glob("*/*.af"))) == 1
+    (listed,) = fleet.folder.glob(".lettaform/snapshots/*/snapshot.json")
+    (kept,) = [each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "agent"]
+    assert (kept["id"], {block["value"] for block in kept["blocks"]}) == (before["id"], {"grown", "the agent's own"})
 
 
 def test_values_are_stored_byte_by_byte(fleet: Fleet) -> None:

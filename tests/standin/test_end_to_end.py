@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,22 @@ def test_destroy_deletes_everything(stack: LettaformOnStandIn) -> None:
     tables = stack.standin.tables
     assert (tables.agents, tables.blocks, tables.identities) == ({}, {}, {})
     assert {tool["tool_type"] for tool in tables.tools.values()}.isdisjoint({"custom"})
+
+
+def test_snapshot_holds_values_of_agents_that_never_ran(stack: LettaformOnStandIn) -> None:
+    whole = manifest(**MANIFEST)
+    stack.apply(whole)
+    (ann,) = [each for each in stack.standin.tables.agents.values() if each["name"] == "ann"]
+    ann |= {"last_stop_reason": "end_turn", "message_ids": [*ann["message_ids"], "message-1", "message-2"]}
+    stack.run(whole, PlanOptions(destroy=True, allow_destroy=("*",)))
+    (listed,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
+    assert "s3cret" not in "".join(each.read_text() for each in listed.parent.iterdir())
+    found = {each["name"]: each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "agent"}
+    assert json.loads((listed.parent / found["ann"]["file"]).read_text())["agents"][0]["name"] == "ann"
+    assert found["bob"].keys() == {"address", "kind", "id", "name", "values", "blocks"}
+    assert found["bob"]["values"]["description"] == "the other"
+    assert sorted(each["value"] for each in found["bob"]["blocks"]) == ["Ann, Bob", "I am Bob."]
+    assert [path for _, path, _ in stack.standin.log if path.endswith("/export")] == [f"/v1/agents/{ann['id']}/export"]
 
 
 def test_lost_answer_creates_no_duplicate_agent(stack: LettaformOnStandIn) -> None:

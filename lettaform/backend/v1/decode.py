@@ -20,6 +20,7 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
               that was not asked for, so its fields are UNREAD.
     """
     table = kinds()[kind]
+    unused = table.agent_file is not None and table.agent_file.unused(body)
     body = table.decode(body)
     values = {
         name: _value(line, body, included) for name, line in table.attrs().items() if line.read or _is_read_apart(line)
@@ -35,6 +36,7 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
         mark=mark,
         marked=claim is not None and claim.address is not None,
         discovered=_discovered(table, body, included),
+        unused=unused,
     )
 
 

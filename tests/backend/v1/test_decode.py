@@ -109,6 +109,38 @@ def test_what_was_discovered(kind: str, body: Any, included: Any, discovered: An
     assert decode(kind, body, included).discovered == discovered
 
 
+NEW = {**AGENT, "last_stop_reason": None, "last_run_completion": None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "messages", "unused"),
+    [
+        ("letta_v1_agent", 1, True),
+        ("letta_v1_agent", 2, False),
+        ("sleeptime_agent", 1, True),
+        ("sleeptime_agent", 4, False),
+        *((kind, 4, True) for kind in ("memgpt_agent", "memgpt_v2_agent", "react_agent", "workflow_agent")),
+        ("memgpt_agent", 5, False),
+        ("voice_convo_agent", 1, False),  # the number at creation is not known
+    ],
+)
+def test_an_agent_with_the_messages_of_its_creation_is_unused(kind: str, messages: int, unused: bool) -> None:
+    assert decode("agent", {**NEW, "agent_type": kind, "message_ids": ["message"] * messages}).unused == unused
+
+
+@pytest.mark.parametrize("field", ["last_stop_reason", "last_run_completion"])
+def test_an_agent_that_ran_or_may_have_run_is_not_unused(field: str) -> None:
+    body = {**NEW, "agent_type": "letta_v1_agent", "message_ids": ["message-1"]}
+    assert decode("agent", body).unused
+    assert not decode("agent", {**body, field: "end_turn"}).unused
+    assert not decode("agent", {name: each for name, each in body.items() if name != field}).unused
+    assert not decode("agent", {name: each for name, each in body.items() if name != "message_ids"}).unused
+
+
+def test_a_conversation_is_never_unused() -> None:
+    assert not decode("conversation", {"id": "1", "summary": "c", "message_ids": []}).unused
+
+
 def test_a_mark_is_taken_out_of_the_values() -> None:
     live = decode("agent", AGENT)
     assert (live.stack, live.address, live.marked) == ("s", Address.parse("agents.a"), True)
