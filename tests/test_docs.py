@@ -61,6 +61,7 @@ TERMS = (
     *("live object", "lock", "manifest", "mark", "member", "object", "orphaned block", "own block", "owner", "plan"),
     *("policy", "prevent_destroy", "prune", "recompile", "replace", "saved plan", "seed", "serial", "shared block"),
     *("snapshot", "stack", "state", "step", "tombstone", "unmanaged", "update", "yield"),
+    *("call", "claim", "detach", "discover", "save state"),
 )
 """The terms of the project, each of which the glossary defines once, in alphabetical order."""
 

@@ -26,7 +26,7 @@ class Server:
     def __init__(self, *lost: str) -> None:
         self.lost = lost
 
-    async def held(self, live: Live) -> Mapping[str, list[Item]]:
+    async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         if live.id in self.lost:
             raise NotFound("no such object")
         return {"files": [Item("key", "a.md", {"text": "a"}), Item("other", "b.md")]} if live is FOLDER else {}
@@ -41,7 +41,7 @@ class Server:
 
 
 def written(tmp_path: Path, lives: Sequence[tuple[str, Live]], *lost: str) -> tuple[Path, dict[str, Any]]:
-    folder = asyncio.run(export(Server(*lost), "s", lives, tmp_path / "snapshots"))  # type: ignore[arg-type]
+    folder = asyncio.run(export(Server(*lost), "s", lives, {}, tmp_path / "snapshots"))  # type: ignore[arg-type]
     return folder, json.loads((folder / "snapshot.json").read_text())
 
 
