@@ -23,7 +23,8 @@ from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
-from lettaform.session.observe import observe, read_contents
+from lettaform.session.loading import Loading
+from lettaform.session.observe import FirstReads, observe, read_contents
 from lettaform.snapshot import export
 
 __all__ = ["Notify", "Session", "unknown"]
@@ -35,9 +36,22 @@ _T = TypeVar("_T")
 class Session:
     """One manifest and one backend, for one run."""
 
-    def __init__(self, manifest: Manifest, backend: Backend, directory: Path, patience: float | None = None) -> None:
-        """`patience`: seconds to wait for the lock; None goes without it."""
-        self.manifest, self.backend, self.directory, self.patience = manifest, backend, directory, patience
+    manifest: Manifest
+
+    def __init__(
+        self, manifest: Manifest | Loading, backend: Backend, directory: Path, patience: float | None = None
+    ) -> None:
+        """`patience`: seconds to wait for the lock; None goes without it.
+
+        A plan waits for a manifest that is loading. All else needs the manifest from the beginning.
+        """
+        self.backend, self.directory, self.patience = backend, directory, patience
+        self.stack = manifest.stack
+        self.loading = manifest if isinstance(manifest, Loading) else None
+        if isinstance(manifest, Manifest):
+            self.manifest = manifest
+        self.first: FirstReads | None = None
+        """The first reads, while the manifest is loading."""
         self.observed: Observed | None = None
         self.lost = asyncio.Event()
         self.locked_by_us = self.locked_by_others = False
@@ -50,7 +64,7 @@ class Session:
         if self.patience is None:
             yield
             return
-        async with self.backend.lock(self.manifest.stack, self.patience) as self.lost:
+        async with self.backend.lock(self.stack, self.patience) as self.lost:
             self.locked_by_us = True
             yield
 
@@ -66,8 +80,13 @@ class Session:
 
     async def plan(self, options: PlanOptions) -> Plan:
         """Observe, compare, ask the server about what would be written, and put it in order."""
-        _check_patterns(options, self.manifest)
-        observed, difference = await _steady(lambda: self._difference(options))
+        try:
+            await self._load()
+            _check_patterns(options, self.manifest)
+            observed, difference = await _steady(lambda: self._difference(options))
+        finally:
+            if self.first is not None:
+                await self.first.cancel()
         holder = None if self.locked_by_us else await self.backend.holder(self.manifest.stack)
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
@@ -75,9 +94,17 @@ class Session:
         plan = make(self.manifest, observed, options, difference)
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
 
+    async def _load(self) -> None:
+        """Wait for the manifest, with the first reads under way."""
+        if self.loading is not None:
+            self.first = FirstReads(self.backend, self.stack, self.loading.fields)
+            self.manifest = await self.loading.manifest
+            self.loading = None
+
     async def _difference(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """The difference; computed again once it is known who uses, and what depends on, what it touches."""
-        observed = await observe(self.backend, self.manifest)
+        first, self.first = self.first, None  # what is read again is read for the manifest alone
+        observed = await observe(self.backend, self.manifest, first=first)
         _check_environment(self.manifest, observed)
         difference = diff(self.manifest, observed, options)
         shared, deleted = _shared(difference), _deleted(difference)

@@ -16,7 +16,6 @@ from lettaform.kinds import kinds
 from lettaform.model import Live
 from lettaform.values import UNREAD, Item
 
-
 Attached = Mapping[str, Sequence[Live]]
 """The id of an agent to the blocks that are attached to it."""
 
