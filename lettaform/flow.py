@@ -313,13 +313,23 @@ class _Opened:
 
     def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]], *, whole: bool = False) -> _T:
         """Run with a session. `whole`: not before the manifest is resolved; otherwise a plan waits for it."""
+        found: list[_T] = []
+
+        async def main() -> None:
+            # `asyncio.run` formats its result to look at the signal handler, and a plan is large
+            found.append(await self._loaded(run, whole))
+
+        asyncio.run(main())
+        return found[0]
+
+    async def _loaded(self, run: Callable[[Session], Coroutine[Any, Any, _T]], whole: bool) -> _T:
         outline = self.draft.outline
-        if whole or outline is None:
-            self.manifest = self.manifest or self.draft.finish()
+        if self.manifest is None and (whole or outline is None):
+            self.manifest = self.draft.finish()
         if self.manifest is not None:
-            return asyncio.run(self._run(self.manifest, run, self.manifest.url))
+            return await self._run(self.manifest, run, self.manifest.url)
         assert outline is not None
-        return asyncio.run(self._load(outline, run))
+        return await self._load(outline, run)
 
     async def _load(self, outline: Outline, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
         """Run while the manifest is resolved."""

@@ -139,7 +139,8 @@ def _companions(kind: str, body: Node) -> Iterator[tuple[str, Collection[str]]]:
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Pause the garbage collector: a load creates millions of objects and no garbage, and each pass visits them all."""
+    """Pause the garbage collector: a load and a plan create millions of objects, which are no garbage, and each pass
+    visits them all."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -15,6 +15,7 @@ from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
 from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, nearest
 from lettaform.kinds import dependent_kinds, kinds
+from lettaform.manifest import without_garbage_collection
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.ownership import claims
 from lettaform.plan import Diff, ResourceChange, diff, make
@@ -80,6 +81,10 @@ class Session:
 
     async def plan(self, options: PlanOptions) -> Plan:
         """Observe, compare, ask the server about what would be written, and put it in order."""
+        with without_garbage_collection():
+            return await self._plan(options)
+
+    async def _plan(self, options: PlanOptions) -> Plan:
         try:
             await self._load()
             _check_patterns(options, self.manifest)
