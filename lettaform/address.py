@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import dataclass, replace
@@ -34,6 +35,17 @@ class Address:
     """
 
     path: tuple[Segment, ...]
+    _hash: int = dataclasses.field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # a plan looks up each address many times
+        object.__setattr__(self, "_hash", hash(self.path))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Address], tuple[tuple[Segment, ...]]]:
+        return Address, (self.path,)  # hashes of texts differ between processes
 
     @classmethod
     def of(cls, section: str, key: str, index: str | None = None) -> Address:
@@ -86,7 +98,7 @@ class Address:
     @property
     def parent(self) -> Address | None:
         """The object that this one is a part of: the agent of an own block."""
-        return Address(self.path[:-1]) if len(self.path) > 1 else None
+        return _parent(self) if len(self.path) > 1 else None
 
     @property
     def without_section(self) -> str:
@@ -114,6 +126,11 @@ class Address:
     def is_within(self, other: Address) -> bool:
         """Whether this is `other`, or a part of it."""
         return self.path[: len(other.path)] == other.path
+
+
+@cache
+def _parent(address: Address) -> Address:
+    return Address(address.path[:-1])
 
 
 @cache

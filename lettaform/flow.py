@@ -16,18 +16,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lettaform import manifest
 from lettaform.address import Address
 from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nearest
 from lettaform.kinds import kinds, sections
-from lettaform.manifest import load
+from lettaform.manifest import Draft, Outline
 from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report
 from lettaform.plan import saved
 from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session import Notify, Session, unknown
 from lettaform.session.files import write_json
+from lettaform.session.loading import Loading
 from lettaform.session.observe import observe
 
 __all__ = [
@@ -96,7 +98,12 @@ class Connection:
 
 def read(source: Source) -> Manifest:
     """Read the manifest, resolved and checked. Raises ManifestError with every problem."""
-    return load(
+    return begin(source).finish()
+
+
+def begin(source: Source) -> Draft:
+    """The manifest, read and not yet resolved. ManifestError if there is none."""
+    return manifest.begin(
         source.directory,
         source.files,
         environment=source.environment,
@@ -110,7 +117,7 @@ def read(source: Source) -> Manifest:
 
 def plan(source: Source, connection: Connection, options: PlanOptions | None = None) -> Plan:
     """Plan the changes. Writes nothing on the server. Raises Guarded if the plan needs consent."""
-    return _run(source, connection, lambda session: session.plan(options or PlanOptions()))
+    return _Opened(source, connection).run(lambda session: session.plan(options or PlanOptions()))
 
 
 def apply(
@@ -135,7 +142,7 @@ def apply(
     Raises Locked if another run holds the lock for longer than `patience`. Errors of Steps are in the Report.
     """
     run = _Apply(options or PlanOptions(), consent, notify, parallel)
-    return _Opened(read(source), source, connection, parallel).apply(run, interactive)
+    return _Opened(source, connection, parallel).apply(run, interactive)
 
 
 @dataclass(frozen=True)
@@ -194,7 +201,7 @@ def apply_saved(
     before, options = _saved(path)
     pinned = replace(connection, url=connection.url or (before.get("server") or {}).get("url"))
     run = _Apply(options, consent, notify, parallel, before)
-    return _Opened(read(source), source, pinned, parallel).apply(run, interactive)
+    return _Opened(source, pinned, parallel).apply(run, interactive)
 
 
 def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
@@ -324,15 +331,43 @@ def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
 class _Opened:
     """A manifest and its server. Runs coroutines, each in a Session of its own."""
 
-    def __init__(self, manifest: Manifest, source: Source, connection: Connection, parallel: int = 8) -> None:
-        self.manifest, self.source, self.connection, self.parallel = manifest, source, connection, parallel
+    def __init__(self, source: Source, connection: Connection, parallel: int = 8) -> None:
+        self.source, self.connection, self.parallel = source, connection, parallel
+        self.draft = begin(source)
+        self.manifest: Manifest | None = None
 
-    def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
-        async def inside() -> _T:
-            async with _connected(self.manifest, self.connection, self.parallel) as backend:
-                return await run(Session(self.manifest, backend, self.source.directory, self.connection.patience))
+    def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]], *, whole: bool = False) -> _T:
+        """Run with a session. `whole`: not before the manifest is resolved; otherwise a plan waits for it."""
+        found: list[_T] = []
 
-        return asyncio.run(inside())
+        async def main() -> None:
+            # `asyncio.run` formats its result to look at the signal handler, and a plan is large
+            found.append(await self._loaded(run, whole))
+
+        asyncio.run(main())
+        return found[0]
+
+    async def _loaded(self, run: Callable[[Session], Coroutine[Any, Any, _T]], whole: bool) -> _T:
+        outline = self.draft.outline
+        if self.manifest is None and (whole or outline is None):
+            self.manifest = self.draft.finish()
+        if self.manifest is not None:
+            return await self._run(self.manifest, run, self.manifest.url)
+        assert outline is not None
+        return await self._load(outline, run)
+
+    async def _load(self, outline: Outline, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
+        """Run while the manifest is resolved."""
+        loading = Loading(self.draft, outline)
+        result = await loading.run(self._run(loading, run, outline.url))
+        self.manifest = await loading.manifest
+        return result
+
+    async def _run(
+        self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], url: str | None
+    ) -> _T:
+        async with _connected(url, self.connection, self.parallel) as backend:
+            return await run(Session(manifest, backend, self.source.directory, self.connection.patience))
 
     def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
         """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop."""
@@ -360,12 +395,13 @@ def _run(
         async with session.locked():
             return await run(session)
 
-    return _Opened(read(source), source, connection, parallel).run(locked if lock else run)
+    return _Opened(source, connection, parallel).run(locked if lock else run, whole=True)
 
 
 @asynccontextmanager
-async def _connected(manifest: Manifest, connection: Connection, parallel: int) -> AsyncIterator[Backend]:
-    url = connection.url or manifest.url or os.environ.get("LETTA_BASE_URL") or DEFAULT_URL
+async def _connected(url: str | None, connection: Connection, parallel: int) -> AsyncIterator[Backend]:
+    """`url`: what the manifest says."""
+    url = connection.url or url or os.environ.get("LETTA_BASE_URL") or DEFAULT_URL
     token = connection.token or os.environ.get("LETTA_API_KEY")
     project = connection.project or os.environ.get("LETTA_PROJECT")
     backend = connect(

@@ -189,7 +189,10 @@ def tainted(value: Any) -> bool:
 
 def canonical(value: Any) -> str:
     """The one JSON spelling of a value: sorted keys, no spaces, Unicode as it is, 1.0 as 1."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value if type(value) is str else _plain(value))
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:

@@ -308,6 +308,8 @@ def _attrs(cls: type[Kind]) -> Mapping[str, Attr]:
 
 def path_get(body: Any, path: str) -> Any:
     """Read `a.b` or `a[].b` from an answer; None where something is missing."""
+    if path.isidentifier():
+        return None if body is None else body.get(path)
     for index, step in enumerate(path.split(".")):
         if body is None:
             return None

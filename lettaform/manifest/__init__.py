@@ -1,5 +1,5 @@
 """Manifest files to a Manifest: the desired state, checked, with the place of every value."""
 
-from lettaform.manifest.load import load
+from lettaform.manifest.load import Draft, Outline, begin, load, without_garbage_collection
 
-__all__ = ["load"]
+__all__ = ["Draft", "Outline", "begin", "load", "without_garbage_collection"]

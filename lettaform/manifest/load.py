@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lettaform.errors import ManifestError
-from lettaform.kinds import sections
+from lettaform.kinds import kinds, sections
+from lettaform.kinds.traits import Companions
 from lettaform.manifest.documents import documents
 from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
 from lettaform.manifest.language import language
-from lettaform.manifest.node import empty
+from lettaform.manifest.node import UNSET, Node, empty
 from lettaform.manifest.overlay import overlay
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.resolve import resolve
@@ -42,39 +44,103 @@ def load(
 
     Raises ManifestError with all problems.
     """
-    with _without_garbage_collection():
-        return _load(directory, files, environment, variables, variable_files, environ)
+    return begin(
+        directory,
+        files,
+        environment=environment,
+        variables=variables,
+        variable_files=variable_files,
+        environ=environ,
+    ).finish()
 
 
-def _load(
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a manifest before it is expanded and resolved.
+
+    url     the URL of the server, if the manifest sets one
+    fields  kind to the fields that its objects may declare: those of the manifest, and possibly more
+    """
+
+    stack: str
+    url: str | None
+    fields: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A manifest whose files have been read.
+
+    outline  None if it is not known: there are problems, or an expression decides the URL of the server
+    finish   expands, resolves and checks the manifest. Raises ManifestError with all problems. May run in a thread.
+    """
+
+    outline: Outline | None
+    finish: Callable[[], Manifest]
+
+
+def begin(
     directory: Path,
-    files: Sequence[Path],
-    environment: str | None,
-    variables: Mapping[str, str],
-    variable_files: Sequence[Path],
-    environ: Mapping[str, str],
-) -> Manifest:
-    problems = Problems()
-    reader = Files(directory, problems)
-    root = documents(files, reader, problems)
-    if not root.map and problems.has_errors:
-        raise ManifestError(problems.errors)
-    if not problems.incomplete or "stack" in root.map:  # `stack` may be in the file that cannot be read
-        language().check(root, "", problems, root.place)
-    root = overlay(root, environment, problems)
+    files: Sequence[Path] = (),
+    *,
+    environment: str | None = None,
+    variables: Mapping[str, str] = {},
+    variable_files: Sequence[Path] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Draft:
+    """The files of a project, read and merged with the environment. Parameters and errors are those of `load`."""
+    with without_garbage_collection():
+        problems = Problems()
+        reader = Files(directory, problems)
+        root = documents(files, reader, problems)
+        if not root.map and problems.has_errors:
+            raise ManifestError(problems.errors)
+        if not problems.incomplete or "stack" in root.map:  # `stack` may be in the file that cannot be read
+            language().check(root, "", problems, root.place)
+        root = overlay(root, environment, problems)
     stack = root.map["stack"].text if "stack" in root.map else None
-    scope = Scope(reader, problems, environ, {}, stack or "", environment, frozenset(sections()))
-    declared = root.map.get("variables") or empty(root.place)
-    scope.variables = variables_of(declared, variables, variable_files, scope, environ)
-    manifest = resolve(root, expand(root, scope), scope)
-    if problems.has_errors:
-        raise ManifestError(problems.errors)
-    return manifest
+
+    def finish() -> Manifest:
+        with without_garbage_collection():
+            scope = Scope(reader, problems, environ, {}, stack or "", environment, frozenset(sections()))
+            declared = root.map.get("variables") or empty(root.place)
+            scope.variables = variables_of(declared, variables, variable_files, scope, environ)
+            manifest = resolve(root, expand(root, scope), scope)
+        if problems.has_errors:
+            raise ManifestError(problems.errors)
+        return manifest
+
+    return Draft(None if problems.has_errors or not stack else _outline(root, stack), finish)
+
+
+def _outline(root: Node, stack: str) -> Outline | None:
+    server = root.map.get("server") or empty(root.place)
+    url = server.map.get("url")
+    if url is not None and url.deferred:
+        return None
+    fields: dict[str, set[str]] = {}
+    defaults = root.map.get("defaults") or empty(root.place)
+    for section, kind in sections().items():
+        objects = [node for node in (root.map.get(section) or empty(root.place)).map.values() if node.tag != UNSET]
+        for body in (*objects, *([lower] if objects and (lower := defaults.map.get(section)) else ())):
+            fields.setdefault(kind, set()).update(body.map)
+            for other, names in _companions(kind, body):
+                fields.setdefault(other, set()).update(names)
+    return Outline(stack, url.text if url else None, {kind: frozenset(names) for kind, names in fields.items()})
+
+
+def _companions(kind: str, body: Node) -> Iterator[tuple[str, Collection[str]]]:
+    """The kinds of what the server may create along with an object, and their fields."""
+    for name, line in kinds()[kind].attrs().items():
+        companions, node = line.related(Companions), body.map.get(name)
+        if companions and node is not None and node.value not in (None, False):
+            yield from ((other, node.map.keys()) for other in companions.kinds)
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Pause the garbage collector: a load creates millions of objects and no garbage, and each pass visits them all."""
+def without_garbage_collection() -> Iterator[None]:
+    """Pause the garbage collector: a load and a plan create millions of objects, which are no garbage, and each pass
+    visits them all."""
     enabled = gc.isenabled()
     gc.disable()
     try:

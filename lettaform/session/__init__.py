@@ -15,6 +15,7 @@ from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
 from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, nearest
 from lettaform.kinds import dependent_kinds, kinds
+from lettaform.manifest import without_garbage_collection
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.ownership import claims
 from lettaform.plan import Diff, ResourceChange, diff, make
@@ -23,7 +24,8 @@ from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
-from lettaform.session.observe import observe, read_contents
+from lettaform.session.loading import Loading
+from lettaform.session.observe import FirstReads, observe, read_contents
 from lettaform.snapshot import export
 
 __all__ = ["Notify", "Session", "unknown"]
@@ -35,9 +37,22 @@ _T = TypeVar("_T")
 class Session:
     """One manifest and one backend during one run. `observed` is what the last plan was made from."""
 
-    def __init__(self, manifest: Manifest, backend: Backend, directory: Path, patience: float | None = None) -> None:
-        """`directory`: of snapshots and reports. `patience`: seconds to wait for the lock; None: no lock is used."""
-        self.manifest, self.backend, self.directory, self.patience = manifest, backend, directory, patience
+    manifest: Manifest
+
+    def __init__(
+        self, manifest: Manifest | Loading, backend: Backend, directory: Path, patience: float | None = None
+    ) -> None:
+        """`directory`: of snapshots and reports. `patience`: seconds to wait for the lock; None: no lock is used.
+
+        A plan waits for a manifest that is loading. Everything else needs the whole manifest.
+        """
+        self.backend, self.directory, self.patience = backend, directory, patience
+        self.stack = manifest.stack
+        self.loading = manifest if isinstance(manifest, Loading) else None
+        if isinstance(manifest, Manifest):
+            self.manifest = manifest
+        self.first: FirstReads | None = None
+        """The first reads, while the manifest is loading."""
         self.observed: Observed | None = None
         self.lost = asyncio.Event()
         self.locked_by_us = self.locked_by_others = False
@@ -50,7 +65,7 @@ class Session:
         if self.patience is None:
             yield
             return
-        async with self.backend.lock(self.manifest.stack, self.patience) as self.lost:
+        async with self.backend.lock(self.stack, self.patience) as self.lost:
             self.locked_by_us = True
             yield
 
@@ -66,8 +81,17 @@ class Session:
 
     async def plan(self, options: PlanOptions) -> Plan:
         """Observe, compare, let the server check what would be written, and order the steps. Raises PlanError."""
-        _check_patterns(options, self.manifest)
-        observed, difference = await _consistent(lambda: self._difference(options))
+        with without_garbage_collection():
+            return await self._plan(options)
+
+    async def _plan(self, options: PlanOptions) -> Plan:
+        try:
+            await self._load()
+            _check_patterns(options, self.manifest)
+            observed, difference = await _consistent(lambda: self._difference(options))
+        finally:
+            if self.first is not None:
+                await self.first.cancel()
         holder = None if self.locked_by_us else await self.backend.holder(self.manifest.stack)
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
@@ -75,9 +99,17 @@ class Session:
         plan = make(self.manifest, observed, options, difference)
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
 
+    async def _load(self) -> None:
+        """Wait for the manifest, with the first reads under way."""
+        if self.loading is not None:
+            self.first = FirstReads(self.backend, self.stack, self.loading.fields)
+            self.manifest = await self.loading.manifest
+            self.loading = None
+
     async def _difference(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """What was observed and the Diff, computed again with the users and dependents of what it changes."""
-        observed = await observe(self.backend, self.manifest)
+        first, self.first = self.first, None  # what is read again is read for the manifest alone
+        observed = await observe(self.backend, self.manifest, first=first)
         _check_environment(self.manifest, observed)
         difference = diff(self.manifest, observed, options)
         shared, deleted = _shared(difference), _deleted(difference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -22,18 +23,49 @@ CORE = ("agent", "block", "tool")
 """The kinds that every plan lists, declared or not."""
 
 
-async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False, lenient: bool = False) -> Observed:
+class FirstReads:
+    """The first reads of an observation, under way together: the release of the server, and its lists."""
+
+    def __init__(self, reads: Reads, stack: str, fields: Fields) -> None:
+        """`fields`: as of `Reads.listing`. The kinds that every plan reads are added."""
+        self.fields: Fields = {**dict.fromkeys(CORE, ()), **fields}
+        self.version = asyncio.create_task(reads.version())
+        self.listing = asyncio.create_task(reads.listing(stack, self.fields))
+
+    async def cancel(self) -> None:
+        """End what is still under way."""
+        tasks = self.version, self.listing
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def observe(
+    reads: Reads,
+    manifest: Manifest,
+    *,
+    every_kind: bool = False,
+    lenient: bool = False,
+    first: FirstReads | None = None,
+) -> Observed:
     """The live objects of a stack, and those of others that it uses. `Observed.problems` lists unclear ownership.
 
     every_kind  search every kind for marks of the stack, not only those that the manifest or the state names
     lenient     read what can be read of a damaged state, instead of raising UnreadableState
+    first       the first reads, if they are under way already
 
     Raises ServerError; Unsupported if the server lacks what the manifest declares.
     """
-    version = await reads.version()
-    reads.require(manifest, version, {})
-    fields = _fields(manifest)
-    listing = await reads.listing(manifest.stack, fields)
+    fields = declared_fields(manifest)
+    first = first or FirstReads(reads, manifest.stack, fields)
+    try:
+        version = await first.version
+        reads.require(manifest, version, {})
+        # fields that are computed from the whole manifest may not have been foreseen
+        listing = await (first.listing if covers(first.fields, fields) else reads.listing(manifest.stack, fields))
+    finally:
+        await first.cancel()
+    listing = _only(listing, fields)
     reads.require(manifest, version, listing.refused)
     known, faults = state.salvage(listing.state) if lenient else (state.from_pages(listing.state), ())
     more: Fields = {
@@ -58,12 +90,27 @@ async def observe(reads: Reads, manifest: Manifest, *, every_kind: bool = False,
     return replace(observed, problems=(*observed.problems, *unread))
 
 
-def _fields(manifest: Manifest) -> Fields:
+def declared_fields(manifest: Manifest) -> Fields:
     """The kinds to list, each with the fields that the manifest declares."""
     fields: dict[str, set[str]] = {kind: set() for kind in CORE}
     for desired in manifest.objects.values():
         fields.setdefault(desired.kind, set()).update(desired.values)
     return fields
+
+
+def covers(have: Fields, fields: Fields) -> bool:
+    """Whether lists of `have` hold these fields of these kinds."""
+    return all(
+        kind in have and {*kinds()[kind].included(names)} <= {*kinds()[kind].included(have[kind])}
+        for kind, names in fields.items()
+    )
+
+
+def _only(listing: Listing, fields: Fields) -> Listing:
+    """Without the kinds that are not declared after all."""
+    objects = {kind: lives for kind, lives in listing.objects.items() if kind in fields}
+    refused = {kind: words for kind, words in listing.refused.items() if kind in fields}
+    return replace(listing, objects=objects, refused=refused)
 
 
 def _added(listing: Listing, found: Listing) -> Listing:

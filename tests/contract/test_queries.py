@@ -13,6 +13,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.backend import connect
+from lettaform.manifest import Draft
 from tests.contract.description import Api, Row, api, table
 from tests.faults.clock import Clock
 from tests.faults.fleet import phases, write
@@ -55,7 +56,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[httpx.Request]:
         manifest = flow.read(flow.Source(folder))
         with (
             Clock().running(),
-            mock.patch.object(flow, "read", return_value=manifest),
+            mock.patch.object(flow, "begin", return_value=Draft(None, lambda manifest=manifest: manifest)),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=recorder)),
         ):
             _, report = flow.apply(flow.Source(folder), flow.Connection("http://stand.in"), phase.options)

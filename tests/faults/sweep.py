@@ -39,6 +39,7 @@ import httpx
 from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import LettaformError
+from lettaform.manifest import Draft
 from lettaform.model import Event, Manifest, Plan, PlanOptions, Report
 from lettaform.render import data, text
 from tests.faults.clock import Clock
@@ -229,7 +230,7 @@ class Run:
         with (
             tempfile.TemporaryDirectory() as folder,
             self.clock.running(),
-            mock.patch.object(flow, "read", return_value=self.manifest),
+            mock.patch.object(flow, "begin", return_value=Draft(None, lambda: self.manifest)),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
             mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size),
         ):

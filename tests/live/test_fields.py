@@ -27,6 +27,7 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, Never
 from lettaform.kinds.tool import Tool
 from lettaform.kinds.traits import Owner, Parts
+from lettaform.manifest import Draft
 from lettaform.model import AgentChange, Change, Desired, External, Live, Manifest, Plan, PlanOptions, Report
 from lettaform.values import UNREAD, Ref, Secret, canonical, fill
 from tests.live import versions
@@ -585,7 +586,7 @@ class Run:
         self.bodies: list[tuple[str, Mapping[str, Any]]] = []
 
     def run(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(flow, "read", lambda tool_source: self.wanted)
+        patch.setattr(flow, "begin", lambda source: Draft(None, lambda: self.wanted))
         patch.setattr(Client, "send", _recording(Client.send, self.bodies))
         self.stage("created", "created", apply=True)
         self.stage("created, again", "created")

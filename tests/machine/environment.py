@@ -21,6 +21,7 @@ from lettaform import backend as server
 from lettaform import flow
 from lettaform.backend.v1 import client
 from lettaform.backend.v1.client import SETTLE
+from lettaform.manifest import Draft
 from lettaform.model import Manifest
 from tests.live.fleet import READ_ONLY_POSTS, raw_client
 from tests.standin import StandIn
@@ -218,7 +219,7 @@ class Environment:
                 return runner.run(main)
 
         with (
-            patch.object(flow, "read", lambda source: self.manifest),
+            patch.object(flow, "begin", lambda source: Draft(None, lambda: self.manifest)),
             patch.object(flow, "connect", connect),
             patch.object(flow.asyncio, "run", run),
             patch.object(client, "SETTLE", 0.0 if self.skips_waiting else 0.3),

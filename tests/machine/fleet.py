@@ -379,7 +379,7 @@ def _read(text: str, stack: str, edition: int) -> Manifest:
 
 
 READ = flow.read
-"""The real reader; `redirected` patches `flow.read`."""
+"""The real reader, of whole manifests."""
 
 
 @cache
