@@ -77,7 +77,7 @@ def _live(desired: Desired, ids: Mapping[Any, str]) -> Live:
     base = {name: digest(values[name]) for name in desired.values if not lines[name].additive}
     members = {name: tuple(values[name]) for name in desired.values if lines[name].additive}
     name = str(values[kinds()[desired.kind].name_field])
-    mark = Mark(base, members, dict.fromkeys(LABELS, {}) if desired.kind == "agent" else {})
+    mark = Mark(base, members, {label: {} for label in LABELS} if desired.kind == "agent" else {})
     return Live(desired.kind, ids[desired.address], name, values, desired.address, "bench", mark, marked=True)
 
 
@@ -102,7 +102,7 @@ def measured(agents: int, rounds: int) -> dict[str, float]:
         "destroy": (before, live, destroy),
     }
     unchanged = seconds(before, live, PlanOptions())[1]
-    assert not unchanged, [each for each in unchanged.changes[:2]]
+    assert not unchanged, list(unchanged.changes[:2])
     found = {}
     for name, run in runs.items():
         results = [seconds(*run) for _ in range(rounds)]

@@ -547,7 +547,7 @@ def test_only_agents_that_ran_have_agent_files(stack: Fleet) -> None:
     # `message_ids` of a new agent has 1 entry or 4, depending on the type; after a reset, `last_stop_reason` is left
     fields = ", memory: {notes: Learnt nothing.}"  # a sleeptime agent without base tools has 2 messages
     quiet = {f"quiet{number}": f"{{agent_type: {each}{fields}}}" for number, each in enumerate(AGENT_TYPES)}
-    ran = {name: f"{{agent_type: letta_v1_agent{fields}}}" for name in ("talked", "reset")}
+    ran = dict.fromkeys(("talked", "reset"), f"{{agent_type: letta_v1_agent{fields}}}")
     build(stack, "agents: {" + ", ".join(f"{name}: {body}" for name, body in (quiet | ran).items()) + "}")
     for name in ran:
         message = {"messages": [{"role": "user", "content": "Hello."}]}
