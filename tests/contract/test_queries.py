@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -56,7 +58,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[httpx.Request]:
         manifest = flow.read(flow.Source(folder))
         with (
             Clock().running(),
-            mock.patch.object(flow, "begin", return_value=Draft(None, lambda manifest=manifest: manifest)),
+            mock.patch.object(flow, "begin", return_value=Draft(None, partial(replace, manifest))),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=recorder)),
         ):
             _, report = flow.apply(flow.Source(folder), flow.Connection("http://stand.in"), phase.options)
