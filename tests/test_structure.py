@@ -103,7 +103,7 @@ def test_marks_are_written_by_one_function_each() -> None:
     writers = {
         (name, word) for name, tree in modules("backend") for word in attributes_of(tree, "marks", ("write", "erase"))
     }
-    assert writers == {("backend/v1/send", "write"), ("backend/v1/send", "erase")}
+    assert writers == {("backend/v1/encode", "write"), ("backend/v1/encode", "erase")}
     readers = {name for name, tree in modules() if "read" in set(attributes_of(tree, "marks", ("read",)))}
     assert readers == {"backend/v1/decode"}
 
@@ -228,7 +228,6 @@ def _builds(node: ast.AST) -> bool:
 
 LARGE_CLASSES = {
     ("backend/v1/client", "Client"): "one connection: retries, redaction, limits and pages share its counters",
-    ("backend/v1/send", "Sender"): "one method for each Step",
 }
 LARGE_FUNCTIONS = {
     ("render/data", "plan_schema"): "one literal: the published JSON schema of a saved plan",

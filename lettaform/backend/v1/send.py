@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, assert_never
 
 from lettaform.backend.concurrency import together
+from lettaform.backend.v1 import encode
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
@@ -15,7 +16,7 @@ from lettaform.backend.v1.state import delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
-from lettaform.kinds.traits import Contents, Owner, Parts
+from lettaform.kinds.traits import Contents, Owner
 from lettaform.model import (
     Answer,
     Attach,
@@ -25,17 +26,15 @@ from lettaform.model import (
     Detach,
     Discover,
     Live,
-    Mark,
     SaveState,
     State,
     Step,
     Update,
     contents,
 )
-from lettaform.ownership import marks
 from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
-from lettaform.values import Item, Patch, Ref, canonical, fill, secrets
+from lettaform.values import Item, Ref, fill, secrets
 
 
 class Sender:
@@ -71,65 +70,25 @@ class Sender:
 
     async def _create(self, step: Create, answer: Callable[[Ref], Any]) -> Answer:
         kind = kinds()[step.kind]
-        fields = {name: fill(value, answer) for name, value in step.fields.items()}
-        body = _to_body(kind, fields)
-        self._mark(kind, step, body, answer, {})
-        for name, line in kind.attrs().items():
-            if (own := line.related(Parts)) and step.parts and line.write:
-                body[line.write] = [self._part(step, name, own.kind, key, answer) for key in step.parts]
-        body = kind.encode(body, None)
+        body = encode.creation(step, self.stack, answer)
         # a PUT by name can be sent again; a POST cannot
         if kind.requests.verb == "PUT":
             result = await self.client.object("PUT", kind.path, body=body)
         elif kind.requests.below:
-            result = await self._post_below(kind, body, fields["agent"])
+            result = await self._post_below(kind, body, fill(step.fields["agent"], answer))
         else:
             result = await self._post(step, kind, body)
         live = decode(step.kind, result)
-        self._check_created(step, kind, body, result)
-        return Answer(live.id, live.values, self._created_parts(step, result))
-
-    def _created_parts(self, step: Create, result: Mapping[str, Any]) -> dict[str, Answer]:
-        """What the answer says of the own blocks that were created in the same request."""
-        lives = [decode("block", body) for body in result.get("blocks") or ()] if step.parts else []
-        labelled = {live.name: Answer(live.id, live.values) for live in lives}
-        labels = {key: values.get("label", key) for key, values in step.parts.items()}
-        return {key: labelled[label] for key, label in labels.items() if label in labelled}
-
-    def _part(self, step: Create, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
-        # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
-        body = _to_body(kinds()[kind], {name: fill(value, answer) for name, value in step.parts[key].items()})
-        body["tags"] = [*body.get("tags", ()), *marks.tags(self.stack, step.address.part(field, key))]
-        return body
-
-    def _mark(
-        self,
-        kind: type[Kind],
-        step: Create | Update,
-        body: dict[str, Any],
-        answer: Callable[[Ref], Any],
-        now: Mapping[str, Any],
-    ) -> None:
-        """Put the mark into a body, or leave it out to forget the object."""
-        assert step.mark is not None
-        if isinstance(step, Update) and step.forget:
-            marks.erase(kind, body, now)
-        else:
-            members = {name: _member_ids(value, answer) for name, value in step.mark.members.items()}
-            mark = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
-            marks.write(kind, body, now, self.stack, step.address, mark)
+        encode.check_created(step, kind, body, result)
+        return Answer(live.id, live.values, encode.created_parts(step, result))
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST an object. If the answer is lost, it is looked for by its mark before anything is sent again."""
         asked = {line.write for line in kind.attrs().values() if (owner := line.related(Owner)) and owner.in_query}
         query = {key: value for key, value in body.items() if key in asked}
         body = {key: value for key, value in body.items() if key not in asked}
-        params: dict[str, Any] = dict(kind.requests.parameters)
-        params |= {kind.requests.search: marks.opening(self.stack)} if kind.requests.search else {}
-        if relations := kind.included(kind.attrs()):
-            params["include"] = relations
+        params = encode.search(step, self.stack)
         if kind.claims_in_tags():
-            params |= {"tags": marks.tags(self.stack, step.address), "match_all_tags": True}
             return await self._post_once(kind.path, body, params)
         name = step.fields.get(kind.name_field)
 
@@ -159,24 +118,6 @@ class Sender:
             return next((each for each in found if each["id"] not in self.known and is_created(each)), None)
 
         return await self.client.create(path, params=query, body=body, find_again=find_again)
-
-    def _check_created(
-        self, step: Create, kind: type[Kind], body: Mapping[str, Any], result: Mapping[str, Any]
-    ) -> None:
-        """Compare the answer with the request: 0.16.8 drops missing and same-labelled blocks."""
-        live = decode(step.kind, result)
-        for line in kind.attrs().values():
-            if line.link and line.write and line.write in body:
-                lost = set(body[line.write]) - set(live.values.get(line.name) or ())
-                if lost:
-                    raise ServerError(
-                        f"{step.address}: the server did not attach {', '.join(sorted(lost))}", "plan again"
-                    )
-        labels = {each.get("label") for each in result.get("blocks") or ()}
-        if missing := [key for key in step.parts if step.parts[key].get("label", key) not in labels]:
-            raise ServerError(
-                f"{step.address}: the server did not create its blocks {', '.join(missing)}", "plan again"
-            )
 
     # --- discover
 
@@ -214,7 +155,7 @@ class Sender:
             # an upsert without tags keeps them, and a PATCH resets what it does not name (0.16.8)
             body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
             changed = await self.client.object("PATCH", f"{kind.path}{step.id}", body=body, within=within)
-        elif kind.requests.verb == "PUT" and not self._renames(kind, step, now):
+        elif kind.requests.verb == "PUT" and not encode.renames(kind, step, now):
             changed = await self.client.object("PUT", kind.path, body=body, within=within)
         else:
             changed = await self._patch(step, kind, body, within, answer)
@@ -230,7 +171,7 @@ class Sender:
         options: dict[str, Any] = {"within": within, "overtaken": step.kind == "block"}
         options |= {"params": {"include": included}} if included else {}
         changed = await self.client.object("PATCH", path, body=body, **options)
-        lost = self._not_written(kind, step, changed, answer)
+        lost = encode.not_written(kind, step, changed, answer)
         if not lost:
             return changed
         # 0.16.8 treats rules that differ only in their arguments as equal: empty the list first
@@ -238,7 +179,7 @@ class Sender:
         if emptied:
             await self.client.object("PATCH", path, body=emptied, **options)
         changed = await self.client.object("PATCH", path, body=kind.encode(lost, changed), **options)
-        if still := self._not_written(kind, step, changed, answer):
+        if still := encode.not_written(kind, step, changed, answer):
             message = f"{step.address}: the server answered 200 and did not change {', '.join(still)}"
             raise ServerError(message, "plan again")
         return changed
@@ -246,18 +187,8 @@ class Sender:
     async def _change(
         self, step: Update, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
-        live = decode(step.kind, now)
-        fields = {}
-        for name, value in step.fields.items():
-            line, value = kind.attrs()[name], fill(value, answer)
-            fields[name] = _patched(line.merges, value, live.values.get(name)) if isinstance(value, Patch) else value
-        body = _to_body(kind, fields)
-        if step.mark is not None:
-            self._mark(kind, step, body, answer, now)
-        else:
-            marks.keep(kind, body, now)
-        body = kind.encode(body, now)
-        if self._renames(kind, step, now):
+        body = encode.change(step, self.stack, answer, now)
+        if encode.renames(kind, step, now):
             # PATCH renames and keeps the id, but takes the schema from the caller
             code = {"code": body["source_code"]}
             body.setdefault("json_schema", None)
@@ -265,32 +196,6 @@ class Sender:
                 "POST", f"{kind.path}generate-schema", body=code, repeatable=True
             )
         return body
-
-    @staticmethod
-    def _renames(kind: type[Kind], step: Update, now: Mapping[str, Any]) -> bool:
-        return kind.requests.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
-
-    @staticmethod
-    def _not_written(
-        kind: type[Kind], step: Update, result: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
-    ) -> dict[str, Any]:
-        """The fields that were sent and that the answer does not contain, by their names in requests."""
-        if result is None:
-            return {}
-        live, lost = decode(step.kind, result), {}
-        for name, value in step.fields.items():
-            line, value = kind.attrs()[name], fill(value, answer)
-            if line.read is None or line.write is None or line.additive or line.secret:
-                continue
-            entries = dict(value.entries or ()) if isinstance(value, Patch) else None
-            have = live.values.get(name)
-            if entries is not None and line.merges and isinstance(have, Mapping):
-                wrong = {key: new for key, new in entries.items() if not _is_written(kind, name, have.get(key), new)}
-                if wrong:
-                    lost[line.write] = wrong
-            elif entries is None and not _is_written(kind, name, have, value):
-                lost[line.write] = value
-        return lost
 
     # --- the rest
 
@@ -381,40 +286,3 @@ class Sender:
         else:
             await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
         return Answer("")
-
-
-def _to_body(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by their names in requests."""
-    lines = kind.attrs()
-    return {lines[name].write or "": value for name, value in fields.items() if lines[name].write}
-
-
-def _patched(merges: bool, change: Patch, have: Any) -> Any:
-    """A live value after a Patch; the entries alone if the server merges them itself."""
-    if change.entries is not None:
-        entries = dict(change.entries)
-        if merges:
-            return entries
-        return {key: value for key, value in {**(have or {}), **entries}.items() if key not in change.drop}
-    return [item for item in have or () if item not in change.drop] + [i for i in change.put if i not in (have or ())]
-
-
-def _is_written(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
-    if isinstance(have, Mapping) and isinstance(want, Mapping):
-        return all(_is_written(kind, name, have.get(key), item) for key, item in want.items())
-    empty = want in ("", [], {}) or want is None
-    have, want = kind.normal(name, have), kind.normal(name, want)
-    if kind.attrs()[name].unordered and isinstance(have, list) and isinstance(want, list):
-        have, want = sorted(have, key=canonical), sorted(want, key=canonical)
-    return (empty and not have) or canonical(have) == canonical(want) or want is None
-
-
-def _member_ids(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:
-    """Members as ids; those whose creation failed are left out."""
-    found = []
-    for member in members:
-        try:
-            found.append(fill(member, answer))
-        except LookupError:
-            continue
-    return tuple(found)

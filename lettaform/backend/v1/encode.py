@@ -1,0 +1,169 @@
+"""A Step to the body of a request, and an answer to what it does not contain of the body. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lettaform.backend.v1.decode import decode
+from lettaform.errors import ServerError
+from lettaform.kinds import kinds
+from lettaform.kinds.base import Kind
+from lettaform.kinds.traits import Parts
+from lettaform.model import Answer, Create, Mark, Update
+from lettaform.ownership import marks
+from lettaform.values import Patch, Ref, canonical, fill
+
+# --- create ----------------------------------------------------------------------------------------------------------
+
+
+def creation(step: Create, stack: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
+    """The body that creates an object with its mark, and its own blocks."""
+    kind = kinds()[step.kind]
+    body = _to_body(kind, {name: fill(value, answer) for name, value in step.fields.items()})
+    _write_mark(kind, step, stack, body, answer, {})
+    for name, line in kind.attrs().items():
+        if (own := line.related(Parts)) and step.parts and line.write:
+            body[line.write] = [_part(step, stack, name, own.kind, key, answer) for key in step.parts]
+    return kind.encode(body, None)
+
+
+def search(step: Create, stack: str) -> dict[str, Any]:
+    """The parameters of the list that shows the object, if the answer to its creation is lost."""
+    kind = kinds()[step.kind]
+    params: dict[str, Any] = dict(kind.requests.parameters)
+    params |= {kind.requests.search: marks.opening(stack)} if kind.requests.search else {}
+    params |= {"include": relations} if (relations := kind.included(kind.attrs())) else {}
+    if kind.claims_in_tags():
+        params |= {"tags": marks.tags(stack, step.address), "match_all_tags": True}
+    return params
+
+
+def created_parts(step: Create, result: Mapping[str, Any]) -> dict[str, Answer]:
+    """What the answer says of the own blocks that were created in the same request."""
+    lives = [decode("block", body) for body in result.get("blocks") or ()] if step.parts else []
+    labelled = {live.name: Answer(live.id, live.values) for live in lives}
+    labels = {key: values.get("label", key) for key, values in step.parts.items()}
+    return {key: labelled[label] for key, label in labels.items() if label in labelled}
+
+
+def check_created(step: Create, kind: type[Kind], body: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Compare the answer with the request: 0.16.8 drops missing and same-labelled blocks."""
+    live = decode(step.kind, result)
+    for line in kind.attrs().values():
+        if line.link and line.write and line.write in body:
+            lost = set(body[line.write]) - set(live.values.get(line.name) or ())
+            if lost:
+                raise ServerError(f"{step.address}: the server did not attach {', '.join(sorted(lost))}", "plan again")
+    labels = {each.get("label") for each in result.get("blocks") or ()}
+    if missing := [key for key in step.parts if step.parts[key].get("label", key) not in labels]:
+        raise ServerError(f"{step.address}: the server did not create its blocks {', '.join(missing)}", "plan again")
+
+
+# --- update ----------------------------------------------------------------------------------------------------------
+
+
+def change(step: Update, stack: str, answer: Callable[[Ref], Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The body that changes an object. `now`: the object as the server has it; what others added is kept."""
+    kind, live, fields = kinds()[step.kind], decode(step.kind, now), {}
+    for name, value in step.fields.items():
+        line, value = kind.attrs()[name], fill(value, answer)
+        fields[name] = _patched(line.merges, value, live.values.get(name)) if isinstance(value, Patch) else value
+    body = _to_body(kind, fields)
+    if step.mark is not None:
+        _write_mark(kind, step, stack, body, answer, now)
+    else:
+        marks.keep(kind, body, now)
+    return kind.encode(body, now)
+
+
+def renames(kind: type[Kind], step: Update, now: Mapping[str, Any]) -> bool:
+    """Whether an update changes the name that a PUT would find the object by."""
+    return kind.requests.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
+
+
+def not_written(
+    kind: type[Kind], step: Update, result: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
+) -> dict[str, Any]:
+    """The fields that were sent and that the answer does not contain, by their names in requests."""
+    if result is None:
+        return {}
+    live, lost = decode(step.kind, result), {}
+    for name, value in step.fields.items():
+        line, value = kind.attrs()[name], fill(value, answer)
+        if line.read is None or line.write is None or line.additive or line.secret:
+            continue
+        entries = dict(value.entries or ()) if isinstance(value, Patch) else None
+        have = live.values.get(name)
+        if entries is not None and line.merges and isinstance(have, Mapping):
+            wrong = {key: new for key, new in entries.items() if not _is_written(kind, name, have.get(key), new)}
+            if wrong:
+                lost[line.write] = wrong
+        elif entries is None and not _is_written(kind, name, have, value):
+            lost[line.write] = value
+    return lost
+
+
+# --- fields, members and marks ---------------------------------------------------------------------------------------
+
+
+def _part(step: Create, stack: str, field: str, kind: str, key: str, answer: Callable[[Ref], Any]) -> dict[str, Any]:
+    # inline creation keeps tags and drops metadata (0.16.8): the base stands in the agent's own mark
+    body = _to_body(kinds()[kind], {name: fill(value, answer) for name, value in step.parts[key].items()})
+    body["tags"] = [*body.get("tags", ()), *marks.tags(stack, step.address.part(field, key))]
+    return body
+
+
+def _write_mark(
+    kind: type[Kind],
+    step: Create | Update,
+    stack: str,
+    body: dict[str, Any],
+    answer: Callable[[Ref], Any],
+    now: Mapping[str, Any],
+) -> None:
+    """Put the mark into a body, or leave it out to forget the object."""
+    assert step.mark is not None
+    if isinstance(step, Update) and step.forget:
+        marks.erase(kind, body, now)
+    else:
+        members = {name: _member_ids(value, answer) for name, value in step.mark.members.items()}
+        mark = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
+        marks.write(kind, body, now, stack, step.address, mark)
+
+
+def _to_body(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by their names in requests."""
+    lines = kind.attrs()
+    return {lines[name].write or "": value for name, value in fields.items() if lines[name].write}
+
+
+def _patched(merges: bool, change: Patch, have: Any) -> Any:
+    """A live value after a Patch; the entries alone if the server merges them itself."""
+    if change.entries is not None:
+        entries = dict(change.entries)
+        if merges:
+            return entries
+        return {key: value for key, value in {**(have or {}), **entries}.items() if key not in change.drop}
+    return [item for item in have or () if item not in change.drop] + [i for i in change.put if i not in (have or ())]
+
+
+def _is_written(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
+    if isinstance(have, Mapping) and isinstance(want, Mapping):
+        return all(_is_written(kind, name, have.get(key), item) for key, item in want.items())
+    empty = want in ("", [], {}) or want is None
+    have, want = kind.normal(name, have), kind.normal(name, want)
+    if kind.attrs()[name].unordered and isinstance(have, list) and isinstance(want, list):
+        have, want = sorted(have, key=canonical), sorted(want, key=canonical)
+    return (empty and not have) or canonical(have) == canonical(want) or want is None
+
+
+def _member_ids(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:
+    """Members as ids; those whose creation failed are left out."""
+    found = []
+    for member in members:
+        try:
+            found.append(fill(member, answer))
+        except LookupError:
+            continue
+    return tuple(found)
