@@ -80,14 +80,18 @@ class Fleet:
     def apply_interrupted(
         self, monkeypatch: Any, at: Callable[[str, str], bool], options: PlanOptions | None = None
     ) -> list[str]:
-        """Apply, and interrupt it once a matching request (method, path) is answered. Returns the matching paths."""
+        """Apply, and interrupt it when the first matching request (method, path) is answered.
+
+        Returns the paths of all matching requests that were answered.
+        """
         exchange, answered = Client._exchange, list[str]()
 
         async def send_and_interrupt(client: Client, ask: Any) -> Any:
             answer = await exchange(client, ask)
             if at(ask.method, ask.path):
                 answered.append(ask.path)
-                raise KeyboardInterrupt
+                if len(answered) == 1:  # what an interrupted apply still sends is let through
+                    raise KeyboardInterrupt
             return answer
 
         with monkeypatch.context() as patch:
