@@ -34,7 +34,7 @@ from lettaform.model import (
 )
 from lettaform.ownership import marks
 from lettaform.ownership.state import to_pages
-from lettaform.values import Item, Patch, Ref, canonical, fill, secrets
+from lettaform.values import UNREAD, Item, Patch, Ref, canonical, fill, secrets
 
 
 class Sender:
@@ -291,8 +291,9 @@ class Sender:
                 raise
         except Conflict:
             # 0.16.8 attaches a folder whose files it is still taking away, and answers 409 all the same
-            now = decode(step.kind, await whole(self.client, step.kind, id))
-            if isinstance(step, Detach) or fill(member, answer) not in (now.values.get(name) or ()):
+            have = decode(step.kind, await whole(self.client, step.kind, id)).values.get(name)
+            # the answer does not hold what has a list of its own, as an archive
+            if isinstance(step, Detach) or have is UNREAD or fill(member, answer) not in (have or ()):
                 raise
         return Answer(id)
 
