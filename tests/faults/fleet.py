@@ -229,19 +229,22 @@ def comparable(found: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 
 def _with_joined_state(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The blocks, with the pages that the head of a state lists joined in its head: ids of pages are digests of ids."""
+    """The blocks, with the pages of a state joined in its head: ids of pages are digests of ids.
+
+    Pages that no head lists are left out: after a failed delete they stay until the state is written again.
+    """
     texts = {
         block["id"]: block["value"]
         for block in blocks
         if any(tag.startswith("lettaform:state=") for tag in block["tags"])
     }
     values = {id: json.loads(text) for id, text in texts.items()}
-    for head in [block for block in blocks if values.get(block["id"], {}).get("pages")]:
+    for head in [block for block in blocks if "pages" in values.get(block["id"], {})]:
         listed = {id: texts[id] for id, page in values.items() if page.get("page") in values[head["id"]]["pages"]}
         state = from_pages({**listed, head["id"]: head["value"]})
         with mock.patch("lettaform.ownership.state.PAGE", math.inf):
             (text,) = to_pages(state)
-        others = [block for block in blocks if block is not head and block["id"] not in listed]
+        others = [block for block in blocks if block is not head and "page" not in values.get(block["id"], {})]
         blocks = [*others, {**head, "value": text}]
     return blocks
 
