@@ -24,18 +24,33 @@ class Loading:
         self.manifest: asyncio.Future[Manifest] = asyncio.ensure_future(asyncio.to_thread(draft.finish))
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do work that needs the manifest at some time. Errors of the manifest come before errors of the work."""
-        task = asyncio.create_task(work)
+        """Do work that needs the manifest at some time. Errors of the manifest come before errors of the work.
+
+        The work runs in the task of the caller, so that an interrupt ends it as it ends any other.
+        """
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        timers: list[asyncio.TimerHandle] = []
+
+        def resolved(manifest: asyncio.Future[Manifest]) -> None:
+            if _failed(manifest):  # the work may wait for a lock, and never ask for the manifest
+                timers.append(loop.call_later(GRACE, task.cancel))
+
+        self.manifest.add_done_callback(resolved)
         try:
-            await asyncio.wait((task, self.manifest), return_when=asyncio.FIRST_COMPLETED)
-            if self.manifest.done() and self.manifest.exception():
-                await asyncio.wait({task}, timeout=GRACE)
+            return await work
+        except asyncio.CancelledError:
+            if _failed(self.manifest):
+                task.uncancel()
                 self.manifest.result()
-            try:
-                return await task
-            except LettaformError:
-                await self.manifest
-                raise
+            raise
+        except LettaformError:
+            await self.manifest
+            raise
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for timer in timers:
+                timer.cancel()
+
+
+def _failed(manifest: asyncio.Future[Manifest]) -> bool:
+    return manifest.done() and not manifest.cancelled() and manifest.exception() is not None

@@ -3,7 +3,7 @@
 The same where people give up after the fault: they destroy, or prune what they no longer declare, and nothing
 remains.
 
-python -m tests.faults.sweep --on standin [--chain] [--shard I/N] [--resume FILE] [--seed N]
+python -m tests.faults.sweep --on standin [--chain] [--shard I/N] [--resume FILE] [--seed N] [--page N]
 
 python -m tests.faults.sweep --on standin --storms N [--seed N]
 
@@ -41,6 +41,7 @@ from lettaform.backend import connect
 from lettaform.errors import LettaformError
 from lettaform.manifest import Draft
 from lettaform.model import Event, Manifest, Plan, PlanOptions, Report
+from lettaform.ownership.state import PAGE
 from lettaform.render import data, text
 from tests.faults.clock import Clock
 from tests.faults.fleet import SECRET, Phase, all_objects, comparable, differences, phases, write
@@ -366,9 +367,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--pair", action="append", default=[], help="only this one; may be repeated")
     parser.add_argument("--sample", type=int, help="so many, drawn by the seed")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing more after them")
+    parser.add_argument("--page", type=int, default=PAGE, help="characters of a page of the state: few make many pages")
     asked = parser.parse_args(arguments)
     run = _on_real if asked.on == "real" else _on_standin
-    return 1 if run(asked)["failed"] else 0
+    with mock.patch("lettaform.ownership.state.PAGE", asked.page):
+        return 1 if run(asked)["failed"] else 0
 
 
 def _on_standin(asked: argparse.Namespace) -> Counter[str]:

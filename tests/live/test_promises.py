@@ -149,7 +149,7 @@ def test_copies_are_listed_and_never_written(stack: Fleet) -> None:
     # the import overwrote the tool of the same name, tags included; it is still ours
     plan = stack.plan()
     assert sorted(u.id for u in plan.unmanaged) == sorted(clones)
-    assert all("copy" in u.reason for u in plan.unmanaged)
+    assert all("duplicate" in u.reason for u in plan.unmanaged)
     before = {clone: without_order(stack.raw.get(f"/v1/agents/{clone}").json()) for clone in clones}
     stack.write(MANIFEST.replace("You lead.", "You lead well."))
     stack.apply()
@@ -225,7 +225,7 @@ def test_orphaned_blocks_are_attached_to_recreated_agent(stack: Fleet) -> None:
     stack.raw.delete(f"/v1/agents/{stack.agent('boss')['id']}")
     plan = stack.plan()
     notes = {str(c.address): c.notes for c in plan.changes}
-    assert "differs from the seed" in notes["agents.boss.memory.human"][0]
+    assert "differs from the manifest's value" in notes["agents.boss.memory.human"][0]
     stack.apply()
     assert stack.block("human", "boss")["id"] == human["id"]
     assert stack.block("human", "boss")["value"] == "Her name is Ada."
@@ -273,7 +273,7 @@ def test_prune_keeps_objects_used_by_foreign_agents(stack: Fleet) -> None:
     stack.write("agents: {worker: {memory: {persona: I work.}, blocks: []}}")
     plan = stack.plan(prune=True)
     (kept,) = [u for u in plan.unmanaged if str(u.address) == "blocks.org"]
-    assert "1 agents outside" in kept.reason
+    assert "1 agent outside" in kept.reason
     flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True))
     assert stack.raw.get(f"/v1/blocks/{org['id']}").status_code == 200
     stack.raw.delete(f"/v1/agents/{guest['id']}")

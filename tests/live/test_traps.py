@@ -47,7 +47,7 @@ def test_apply_recompiles_prompt_left_by_interrupted_apply(fleet: Fleet, monkeyp
     fleet.write("agents: {a: {system: The second prompt.}}")
     call = Sender._call
 
-    async def killed(sender: Sender, step: Call) -> Answer:
+    async def killed(sender: Sender, step: Call, answer: Any) -> Answer:
         raise LettaformError("the process is killed here")
 
     monkeypatch.setattr(Sender, "_call", killed)

@@ -34,7 +34,7 @@ from lettaform.model import (
 )
 from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
-from lettaform.values import Item, Ref, fill, secrets
+from lettaform.values import UNREAD, Item, Ref, fill, secrets
 
 
 class Sender:
@@ -212,8 +212,9 @@ class Sender:
                 raise
         except Conflict:
             # 0.16.8 attaches a folder whose files it is still detaching, and answers 409 nevertheless
-            now = decode(step.kind, await whole(self.client, step.kind, id))
-            if isinstance(step, Detach) or fill(member, answer) not in (now.values.get(name) or ()):
+            have = decode(step.kind, await whole(self.client, step.kind, id)).values.get(name)
+            # the answer does not hold what has a list of its own, as an archive
+            if isinstance(step, Detach) or have is UNREAD or fill(member, answer) not in (have or ()):
                 raise
         return Answer(id)
 
