@@ -84,8 +84,13 @@ class Reads(Protocol):
         """Blocks that belong to an object alone and are deleted with it, such as those of a conversation."""
         ...
 
-    async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
-        """By id: the ids of all agents that use these blocks, tools and other shared objects, whoever owns them."""
+    async def users(
+        self, lives: Sequence[Live], attached: Mapping[str, Sequence[Live]]
+    ) -> Mapping[str, frozenset[str]]:
+        """By id: the ids of all agents that use these blocks, tools and other shared objects, whoever owns them.
+
+        attached  as of `Listing`: what is known of agents already
+        """
         ...
 
     async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:

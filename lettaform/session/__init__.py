@@ -115,7 +115,8 @@ class Session:
         shared, deleted = _shared(difference), _deleted(difference)
         if not (shared or deleted):
             return observed, difference
-        users, dependents = await self.backend.users(shared), await self.backend.dependents(deleted)
+        users = await self.backend.users(shared, observed.attached)
+        dependents = await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
         seen = _ids(observed)
         for each in (each for every in dependents.values() for each in (*every.cascades, *every.blockers)):

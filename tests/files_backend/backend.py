@@ -123,7 +123,9 @@ class FilesBackend:
     async def copies(self, live: Live) -> list[Live]:
         return []
 
-    async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
+    async def users(
+        self, lives: Sequence[Live], attached: Mapping[str, Sequence[Live]]
+    ) -> Mapping[str, frozenset[str]]:
         return {live.id: frozenset({live.id.partition("/")[0]}) for live in lives}
 
     async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any
 
 from lettaform.backend import Fields
@@ -15,11 +14,12 @@ from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import body_of, one
 from lettaform.backend.v1.probe import check
-from lettaform.errors import NotFound, Problem, ServerError, Unsupported
-from lettaform.kinds import dependent_kinds, kinds
+from lettaform.backend.v1.usages import V1Usages
+from lettaform.errors import NotFound, Problem, ServerError
+from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import BlocksDelete, Companions, Contents, ListedAt
-from lettaform.model import Dependents, Desired, External, Listing, Live, Manifest, Observed
+from lettaform.kinds.traits import Contents, ListedAt
+from lettaform.model import Desired, External, Listing, Live, Manifest, Observed
 from lettaform.ownership import marks
 from lettaform.values import Item
 
@@ -27,7 +27,7 @@ CORE = ("agent", "block", "tool")
 """The kinds that every server has."""
 
 
-class V1Reads:
+class V1Reads(V1Usages):
     """The reading half of the v1 backend."""
 
     def __init__(self, client: Client) -> None:
@@ -150,19 +150,6 @@ class V1Reads:
         lines = [line for line in kinds()[live.kind].attrs().values() if line.related(Contents)]
         return {line.name: await self._contents(live, line) for line in lines}
 
-    async def nested(self, kind: str, owner: str) -> list[Live]:
-        table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
-        while True:
-            try:
-                page = await self.client.get(f"{table.path}{owner}/{table.requests.below}", limit=100, **after)
-            except NotFound:
-                return found
-            bodies = next(each for each in page.values() if isinstance(each, list))
-            found += [decode(kind, body) for body in bodies]
-            if not bodies or not page.get("has_next_page"):
-                return found
-            after = {"after": bodies[-1]["id"]}
-
     async def offered(self, live: Live, kind: str) -> list[Live]:
         path = kinds()[live.kind].discovers[kind]
         return [decode(kind, body) for body in await self.client.items(f"{kinds()[live.kind].path}{live.id}{path}")]
@@ -172,102 +159,6 @@ class V1Reads:
             return []
         ids = (await self.one(live.kind, live.id))[0].discovered["block"]
         return list((await self.fetch([("block", id) for id in ids])).objects.get("block", ()))
-
-    # --- who uses what
-
-    async def users(self, lives: Sequence[Live]) -> Mapping[str, frozenset[str]]:
-        tools = [live.id for live in lives if live.kind in ("tool", "mcp_server")]
-        others = [live for live in lives if live.id not in tools]
-        found = dict(zip((live.id for live in others), await together(map(self._users, others)), strict=True))
-        return {**found, **(await self._tool_users(tools) if tools else {})}
-
-    async def _users(self, live: Live) -> frozenset[str]:
-        path = f"{kinds()[live.kind].path}{live.id}/agents"
-        agents = await self.client.pages(path, include="agent.tags")
-        return frozenset(agent if isinstance(agent, str) else agent["id"] for agent in agents)
-
-    async def _tool_users(self, ids: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """No route of 0.16.8 lists the agents of a tool: all agents are read."""
-        found: dict[str, set[str]] = {id: set() for id in ids}
-        for agent in await self.client.pages("/v1/agents/", include="agent.tools", show_hidden_agents=True):
-            for tool in agent["tools"]:
-                # an MCP server is used by whoever has a tool of it
-                for id in (tool["id"], decode("tool", tool).values["mcp"]):
-                    if id in found:
-                        found[id].add(agent["id"])
-        return {id: frozenset(agents) for id, agents in found.items()}
-
-    # --- what is deleted together
-
-    async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:
-        companions = await self._companions(lives)
-        cascades = await together(map(self._cascades, lives))
-        blockers = await self._blockers({live.kind for live in lives})
-        found = {}
-        for live, others in zip(lives, cascades, strict=True):
-            created = companions[live.id]
-            before = (each for id, each in blockers if id == live.id and each.id not in created.get(each.kind, ()))
-            second = (Live(live.kind, id, "", {}) for id in sorted(created.get(live.kind, ())))
-            found[live.id] = Dependents((*second, *others), tuple(before))
-        return found
-
-    async def _companions(self, lives: Sequence[Live]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-        """By id: what the server created along with these objects, by kind."""
-        asked = [live for live in lives if live.kind in kinds()[live.kind].discovers]
-
-        def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
-            table = kinds()[kind]
-            include = [line.include for line in table.attrs().values() if line.related(Companions) and line.include]
-            return self.client.pages(
-                table.path, tags=marks.stack_tag(stack), include=include, **table.requests.parameters
-            )
-
-        stacks = [(kind, stack) for kind, stack in {(live.kind, live.stack) for live in asked} if stack]
-        lists = await together(listed(*each) for each in stacks)
-        found = {
-            body["id"]: decode(kind, body).discovered
-            for (kind, _), bodies in zip(stacks, lists, strict=True)
-            for body in bodies
-        }
-        # found by the state: its tags were removed
-        unlisted = [live for live in asked if live.id not in found]
-        for live, _ in await together(self.one(live.kind, live.id) for live in unlisted):
-            found[live.id] = live.discovered
-        return {live.id: {} for live in lives} | found
-
-    async def _cascades(self, live: Live) -> list[Live]:
-        """What the server deletes with an object."""
-        found: list[Live] = []
-        for kind, line in dependent_kinds(live.kind).items():
-            if capabilities.is_elsewhere(kinds()[kind], self.url):
-                continue
-            if kinds()[kind].requests.below:
-                found += await self.nested(kind, live.id)
-            else:
-                found += await self._everything(kind, **{line.write or "": live.id})
-        return found
-
-    async def _blockers(self, of: Collection[str]) -> list[tuple[str, Live]]:
-        """Ids of objects that the server does not delete, and what must be deleted before them."""
-        lines = list(_blocking(of))
-        lists = await together(self._everything(kind) for kind, _ in lines)
-        return [
-            (str(live.values.get(line.name)), live)
-            for (_, line), lives in zip(lines, lists, strict=True)
-            for live in lives
-        ]
-
-    async def _everything(self, kind: str, **params: Any) -> list[Live]:
-        """What the server has of a kind; nothing if it does not have the kind."""
-        table = kinds()[kind]
-        if capabilities.is_elsewhere(table, self.url):
-            return []
-        with suppress(NotFound, Unsupported):
-            return [
-                decode(kind, body)
-                for body in await self.client.pages(table.path, **params, **table.requests.parameters)
-            ]
-        return []
 
     async def probe(self, wanted: Sequence[tuple[Desired, frozenset[str]]], observed: Observed) -> list[Problem]:
         return await check(self.client, wanted, observed)
@@ -289,11 +180,6 @@ def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:
     if external.stack and external.address:
         return {"tags": marks.tags(external.stack, external.address), "match_all_tags": True}
     return {kind.name_field: external.name}
-
-
-def _blocking(of: Collection[str]) -> Iterator[tuple[str, Attr]]:
-    for kind, table in kinds().items():
-        yield from ((kind, line) for line in table.attrs().values() if line.related(BlocksDelete) and line.to in of)
 
 
 def _list_of(line: Attr) -> str:
