@@ -174,7 +174,7 @@ def test_plan_refuses_unsendable_files_before_any_upload(fleet: Fleet, letta: An
     with pytest.raises(ManifestError) as refused:
         fleet.plan()
     options = "\n".join(problem.message for problem in refused.value.problems)
-    for words in ("two files would be called `a.md`", "text, code and PDF", "no file fits", "outside the project"):
+    for words in ("two files have the name `a.md`", "text, code and PDF", "no file matches", "outside the project"):
         assert words in options
 
 
@@ -191,15 +191,15 @@ def test_snapshot_contains_passages_of_deleted_archive(library: Fleet, letta: An
 # --- files that cannot be uploaded -----------------------------------------------------------------------------------
 
 UNFIT = {
-    "picture.png": (b"x", "the server takes text, code and PDF"),
-    "letter.docx": (b"x", "the server takes text, code and PDF"),
-    "program": (b"\x7fELF\x02\x01\x01\x00", "is no text in UTF-8"),
-    "latin.md": ("Grüße".encode("latin-1"), "is no text in UTF-8"),
-    "cut.md": ("ü".encode()[:1], "is no text in UTF-8"),
-    "null.md": (b"a\0b", "is no text in UTF-8"),
-    "nul.md": (b"x", "the server would not keep the name `nul.md`"),
-    "what?.md": (b"x", "the server would not keep the name `what?.md`"),
-    ".hidden.md": (b"x", "the server would not keep the name `.hidden.md`"),
+    "picture.png": (b"x", "the server accepts text, code and PDF"),
+    "letter.docx": (b"x", "the server accepts text, code and PDF"),
+    "program": (b"\x7fELF\x02\x01\x01\x00", "is not UTF-8 text"),
+    "latin.md": ("Grüße".encode("latin-1"), "is not UTF-8 text"),
+    "cut.md": ("ü".encode()[:1], "is not UTF-8 text"),
+    "null.md": (b"a\0b", "is not UTF-8 text"),
+    "nul.md": (b"x", "the server would change the name `nul.md`"),
+    "what?.md": (b"x", "the server would change the name `what?.md`"),
+    ".hidden.md": (b"x", "the server would change the name `.hidden.md`"),
 }
 
 

@@ -403,7 +403,7 @@ def test_plan_refuses_delete_of_agent_that_manages_foreign_group(stack: Fleet, a
         flow.apply(stack.source, stack.connection, DESTROY_ALL)
     (problem,) = refused.value.problems
     assert problem.message == f"agents.a cannot be deleted before group {group}, which needs it"
-    assert problem.hint == f"delete group {group} first, or keep agents.a"
+    assert problem.hint == f"keep agents.a, or delete group {group} first"
     assert stack.agent("a")["id"] == agent["id"]
     stack.raw.delete(f"/v1/groups/{group}").raise_for_status()
     flow.apply(stack.source, stack.connection, DESTROY_ALL)

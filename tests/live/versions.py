@@ -181,26 +181,28 @@ _WITH_MANIFEST = tuple(f"{file}::*" for file in _FILES if file not in _WITHOUT_M
 
 FACTS = (
     Fact("0.16.0", "agents have `compaction_settings`", _compaction),
-    Fact("0.16.2", "agents take a model of OPENAI_API_BASE by its handle", _echo, _of("dev", "*")),
-    Fact("0.16.2", "one file of a folder can be read", _file),
-    Fact("0.16.2", "there are conversations", _conversations),
-    Fact("0.16.4", "blocks have tags, in which marks and the stack record are found", _tags, _WITH_MANIFEST),
-    Fact("0.16.4", "`model_settings` of openai have `strict`", _strict),
-    Fact("0.16.4", "an archive needs no embedding", _archive),
-    Fact("0.16.4", "the passages of an archive are listed without a query", _passages),
-    Fact("0.16.4", "conversations can be changed", _conversation_changed),
+    Fact("0.16.2", "agents accept the handle of a model of OPENAI_API_BASE", _echo, _of("dev", "*")),
+    Fact("0.16.2", "a single file of a folder can be read", _file),
+    Fact("0.16.2", "conversations exist", _conversations),
+    Fact("0.16.4", "blocks have tags, by which marks and the state are found", _tags, _WITH_MANIFEST),
+    Fact("0.16.4", "`model_settings` of the provider type `openai` have `strict`", _strict),
+    Fact("0.16.4", "an archive can be created without an embedding", _archive),
+    Fact("0.16.4", "the passages of an archive can be listed without a query", _passages),
+    Fact("0.16.4", "conversations can be updated", _conversation_changed),
     Fact(
         "0.16.5",
-        "`compaction_settings` need no `model`",
+        "`compaction_settings` do not require `model`",
         _compaction_without_model,
         _fields(_ANY, "compaction_settings[]-]*", "compaction_settings: prompt*", "description: with*"),
     ),
     Fact("0.16.5", "conversations can be deleted", _conversation_deleted),
-    Fact("0.16.5", "memory_replace has an `old_string`", _replace, _of("dev", "test_echo_agents_*")),
-    Fact("0.16.5", "prompts are compiled when it is asked for", _recompile, _WITH_MANIFEST),
+    Fact(
+        "0.16.5", "the tool `memory_replace` has an argument `old_string`", _replace, _of("dev", "test_echo_agents_*")
+    ),
+    Fact("0.16.5", "prompts are compiled on request", _recompile, _WITH_MANIFEST),
     Fact(
         "0.16.5",
-        "conversations are listed whatever their agent",
+        "conversations can be listed without naming an agent",
         _all_conversations,
         (
             *_of("conversations", "*"),
@@ -212,7 +214,7 @@ FACTS = (
     ),
     Fact(
         "0.16.6",
-        "`max_tokens` is used at creation beside `model_settings`",
+        "`max_tokens` takes effect on create together with `model_settings`",
         _max_tokens_on_create,
         _fields((*_CREATED, "change_*"), "model_settings: with*", "description: with*"),
     ),
