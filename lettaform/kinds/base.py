@@ -70,6 +70,7 @@ from lettaform.kinds.traits import (
     Availability,
     Contents,
     FollowUp,
+    ListedAt,
     Naming,
     Owner,
     Part,
@@ -129,6 +130,10 @@ class Attr:
     def related(self, how: type[R]) -> R | None:
         """The relation of the line, if it is of this class."""
         return self.relation if isinstance(self.relation, how) else None
+
+    def read_apart(self) -> bool:
+        """Whether answers leave the field out: it is read by a request of its own."""
+        return isinstance(self.relation, ListedAt | Contents)
 
     def attached(self) -> bool:
         """Whether its members are added one at a time, after the object is created."""

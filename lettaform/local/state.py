@@ -57,17 +57,12 @@ def read(data: Path) -> State | None:
         written = json.loads(file.read_text())
         if written.pop("format") != FORMAT:
             raise LocalError(f"{file} was written by another version of lettaform", "stop the server with that version")
-        processes = {name: _process(**stored) for name, stored in written.pop("processes").items()}
+        processes = {name: Process(**stored) for name, stored in written.pop("processes").items()}
         return State(**written, processes=processes)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise LocalError(f"cannot read {file}: {error}", "delete the file if it is damaged; the data stay") from error
-
-
-def _process(pid: int, started: str = "", born: str = "") -> Process:
-    """`born`: the name of `started` in files of an earlier version."""
-    return Process(pid, started or born)
 
 
 def write(data: Path, state: State) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from lettaform.kinds import kinds, oldest
 from lettaform.kinds.base import Attr, Kind, Never
-from lettaform.kinds.traits import Contents, ListedAt, Parts
+from lettaform.kinds.traits import Contents, Parts
 from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 
 _HEAD = """# Every kind, every field
@@ -82,7 +82,7 @@ def _row(kind: type[Kind], line: Attr) -> str:
         f"`{line.name}`",
         _type(kind.model_fields[line.name].annotation, line),
         "required" if line.required else "optional" if line.write or line.attached() else "",
-        "yes" if line.read or isinstance(line.relation, ListedAt | Contents) else "-",
+        "yes" if line.read or line.read_apart() else "-",
         _change(line),
         "yes" if line.clear is not Never else "-",
         policy,

@@ -13,8 +13,6 @@ from lettaform.backend import Fields, Reads
 from lettaform.backend.concurrency import together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
-from lettaform.kinds.base import Attr
-from lettaform.kinds.traits import Contents, ListedAt
 from lettaform.model import Import, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, state
 from lettaform.values import Item
@@ -180,7 +178,7 @@ def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str
     for address, live in observed.objects.items():
         lines = kinds()[live.kind].attrs()
         for name, value in _declared(manifest, address, after).items():
-            if _is_read_apart(lines[name]):
+            if lines[name].read_apart():
                 items = value if isinstance(value, list | tuple) else ()
                 yield (live.id, name), tuple(each.key for each in items if isinstance(each, Item))
 
@@ -196,10 +194,6 @@ def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Addr
             values = {**desired.values, **values}
         at = after.get(at)
     return values
-
-
-def _is_read_apart(line: Attr) -> bool:
-    return isinstance(line.relation, ListedAt | Contents)
 
 
 async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:

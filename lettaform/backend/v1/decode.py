@@ -7,7 +7,7 @@ from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, path_get
-from lettaform.kinds.traits import Companions, Contents, ListedAt
+from lettaform.kinds.traits import Companions
 from lettaform.model import Live
 from lettaform.ownership import marks
 from lettaform.values import UNREAD
@@ -23,7 +23,7 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
     unused = table.agent_file is not None and table.agent_file.unused(body)
     body = table.decode(body)
     values = {
-        name: _value(line, body, included) for name, line in table.attrs().items() if line.read or _is_read_apart(line)
+        name: _value(line, body, included) for name, line in table.attrs().items() if line.read or line.read_apart()
     }
     claim, mark = marks.read(table, body, values)
     return Live(
@@ -40,13 +40,8 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
     )
 
 
-def _is_read_apart(line: Attr) -> bool:
-    """Whether the field is not in the object's body: it needs a request of its own."""
-    return isinstance(line.relation, ListedAt | Contents)
-
-
 def _value(line: Attr, body: Mapping[str, Any], included: Collection[str] | None) -> Any:
-    if _is_read_apart(line) or not line.read or not _asked(line, included):
+    if line.read_apart() or not line.read or not _asked(line, included):
         return UNREAD
     value = path_get(body, line.read)
     # 0.16.8 answers relations in any order
