@@ -27,7 +27,7 @@ class Segment:
     index: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Address:
     """The path of an object in the manifest. Together with the stack, it identifies the object on a server.
 
@@ -43,6 +43,9 @@ class Address:
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Address) and self.path == other.path)
 
     def __reduce__(self) -> tuple[type[Address], tuple[tuple[Segment, ...]]]:
         return Address, (self.path,)  # hashes of texts differ between processes

@@ -21,7 +21,7 @@ def locking(verb: Callable[..., Any]) -> Callable[..., Any]:
         default=60,
         show_default=True,
         metavar="SECONDS",
-        help="How long to wait for the lock of the stack. The lock of a crashed run is taken over within 15 seconds.",
+        help="How long to wait for the lock of the stack. The lock of a crashed run is taken over within 30 seconds.",
     )
     @click.option(
         "--no-lock",

@@ -31,11 +31,16 @@ def sections() -> Mapping[str, str]:
 
 def companions(address: Address) -> Iterator[tuple[str, str, Address]]:
     """What the server can create together with the object at an address: the field that asks for it, kind, address."""
-    kind = sections().get(address.section)
-    for name, line in kinds()[kind].attrs().items() if kind and address.field is None else ():
-        relation = line.related(Companions)
-        for other in relation.kinds if relation else ():
-            yield name, other, address.sibling(kinds()[other].section, f"{address.key}-{name}")
+    for name, other in _companion_kinds(address.section) if address.field is None else ():
+        yield name, other, address.sibling(kinds()[other].section, f"{address.key}-{name}")
+
+
+@cache
+def _companion_kinds(section: str) -> tuple[tuple[str, str], ...]:
+    """Pairs of a field and a kind of which the server can create an object along with one of this section."""
+    kind = sections().get(section)
+    lines = kinds()[kind].attrs().items() if kind else ()
+    return tuple((name, other) for name, line in lines if (each := line.related(Companions)) for other in each.kinds)
 
 
 @cache

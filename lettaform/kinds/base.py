@@ -253,9 +253,9 @@ class Kind(BaseModel):
     def policies(cls, values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Mapping[str, Policy]:
         """Policies that follow from the object's values and the declared policies."""
         found: dict[str, Policy] = {}
-        for line in cls.attrs().values():
-            if (rule := line.related(PolicyFor)) and (policy := rule.decide(values, declared)):
-                found |= dict.fromkeys((line.name, *rule.fields), policy)
+        for name, rule in _policy_rules(cls):
+            if policy := rule.decide(values, declared):
+                found |= dict.fromkeys((name, *rule.fields), policy)
         return found
 
     @classmethod
@@ -309,6 +309,11 @@ def _attrs(cls: type[Kind]) -> Mapping[str, Attr]:
         read = write if read is _SAME else read
         lines[name] = Attr(name=name, write=write, read=read, **words)
     return lines
+
+
+@cache
+def _policy_rules(cls: type[Kind]) -> tuple[tuple[str, PolicyFor], ...]:
+    return tuple((name, rule) for name, line in cls.attrs().items() if (rule := line.related(PolicyFor)))
 
 
 def path_get(body: Any, path: str) -> Any:

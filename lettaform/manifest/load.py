@@ -140,11 +140,14 @@ def _companions(kind: str, body: Node) -> Iterator[tuple[str, Collection[str]]]:
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
     """Pause the garbage collector: a load and a plan create millions of objects, which are no garbage, and each pass
-    visits them all."""
+    visits them all. Afterwards they count as old, so that the next pass over young objects does not visit them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():  # a program that froze objects of its own keeps them frozen
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

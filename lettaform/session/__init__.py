@@ -13,6 +13,7 @@ from lettaform.address import Address
 from lettaform.apply import LOCK_LOST, Stop
 from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
+from lettaform.backend.concurrency import cancelled
 from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, nearest
 from lettaform.kinds import dependent_kinds, kinds
 from lettaform.manifest import without_garbage_collection
@@ -85,19 +86,25 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
+        looked = asyncio.create_task(self._holder())
         try:
             await self._load()
             _check_patterns(options, self.manifest)
             observed, difference = await _consistent(lambda: self._difference(options))
+            holder = await looked
         finally:
+            await cancelled(looked)
             if self.first is not None:
                 await self.first.cancel()
-        holder = None if self.locked_by_us else await self.backend.holder(self.manifest.stack)
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, difference)
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
+
+    async def _holder(self) -> Lock | None:
+        """The lock of another run."""
+        return None if self.locked_by_us else await self.backend.holder(self.stack)
 
     async def _load(self) -> None:
         """Wait for the manifest, with the first reads under way."""

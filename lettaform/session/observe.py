@@ -10,7 +10,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.backend import Fields, Reads
-from lettaform.backend.concurrency import together
+from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.model import Import, Listing, Live, Manifest, Observed
@@ -32,10 +32,7 @@ class FirstReads:
 
     async def cancel(self) -> None:
         """End what is still under way."""
-        tasks = self.version, self.listing
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(self.version, self.listing)
 
 
 async def observe(

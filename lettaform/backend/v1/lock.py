@@ -27,7 +27,7 @@ from lettaform.errors import Conflict, Locked, NotFound, ServerError, Unavailabl
 from lettaform.model import Lock
 
 PATH = "/v1/identities/"
-LEASE = 15.0
+LEASE = 30.0
 """Seconds after the last heartbeat at which another run may take the lock over."""
 
 

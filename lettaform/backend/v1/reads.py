@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from lettaform.backend import Fields
@@ -25,6 +26,10 @@ from lettaform.values import Item
 
 CORE = ("agent", "block", "tool")
 """The kinds that every server has."""
+
+
+_Decoded = list[tuple[Mapping[str, Any], Live]]
+"""Bodies, each with its object."""
 
 
 class V1Reads(V1Usages):
@@ -56,7 +61,7 @@ class V1Reads(V1Usages):
     async def listing(self, stack: str, fields: Fields) -> Listing:
         names = [name for name in fields if not kinds()[name].requests.below]
         answers = await asyncio.gather(*(self._list(stack, n, fields[n]) for n in names), return_exceptions=True)
-        bodies: dict[str, list[Any]] = {name: [] for name in fields}
+        found: dict[str, _Decoded] = {name: [] for name in fields}
         refused: dict[str, str] = {}
         for name, answer in zip(names, answers, strict=True):
             if isinstance(answer, ServerError) and answer.status in (400, 404, 405, 501) and name not in CORE:
@@ -64,22 +69,22 @@ class V1Reads(V1Usages):
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                bodies[name] = answer
-        pages, bodies["block"] = state.split(bodies.get("block", ()))
-        objects = {
-            name: tuple(self._decoded(name, body, kinds()[name].included(fields[name])) for body in bodies[name])
-            for name in fields
-            if name not in refused
-        }
+                found[name] = answer
+        objects = {name: tuple(live for _, live in every) for name, every in found.items() if name not in refused}
+        pages = state.pages(body for body, _ in found.get("block", ()))
+        objects |= {"block": tuple(live for live in objects["block"] if live.id not in pages)} if pages else {}
         blocks = {live.id: live for live in objects.get("block", ())}
-        attached = {body["id"]: self._attached(body, blocks) for body in bodies.get("agent", ())}
+        attached = {body["id"]: self._attached(body, blocks) for body, _ in found.get("agent", ())}
         return Listing(objects, attached, pages, refused)
 
-    def _list(self, stack: str, name: str, fields: Collection[str]) -> Awaitable[list[Any]]:
+    async def _list(self, stack: str, name: str, fields: Collection[str]) -> _Decoded:
+        """The bodies of a list, decoded page by page, while the server builds the next page."""
         kind = kinds()[name]
         relations = kind.included(fields)
         include = {"include": relations} if relations else {}
-        return self.client.pages(kind.path, **_search(kind, stack), **include, **kind.requests.parameters)
+        asked = self.client.each_page(kind.path, **_search(kind, stack), **include, **kind.requests.parameters)
+        async with aclosing(asked) as pages:
+            return [(body, self._decoded(name, body, relations)) async for page in pages for body in page]
 
     def _decoded(self, kind: str, body: Mapping[str, Any], included: Collection[str] | None = None) -> Live:
         return self._hidden(decode(kind, body, included))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,10 +22,9 @@ def is_page(body: Mapping[str, Any]) -> bool:
     return any(tag.split("=")[0] == TAG for tag in body.get("tags") or ())
 
 
-def split(bodies: Sequence[dict[str, Any]]) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """The pages among blocks, by the id of their block, and the other blocks."""
-    pages = {body["id"]: body["value"] for body in bodies if is_page(body)}
-    return pages, [body for body in bodies if body["id"] not in pages]
+def pages(bodies: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The pages among blocks, by the id of their block."""
+    return {body["id"]: body["value"] for body in bodies if is_page(body)}
 
 
 async def write_pages(client: Client, stack: str, pages: Sequence[str], empty: str, post: Post) -> None:

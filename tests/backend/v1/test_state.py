@@ -59,7 +59,7 @@ class Store:
     @property
     def pages(self) -> list[str]:
         """The texts of all pages, the head first."""
-        found, _ = state.split(self.blocks)
+        found = state.pages(self.blocks)
         heads = {each["value"] for each in self.blocks if f"{state.TAG}=0" in each["tags"]}
         return sorted(found.values(), key=lambda text: (text not in heads, text))
 
@@ -115,4 +115,4 @@ def test_a_page_is_hidden_and_told_from_other_blocks() -> None:
     assert state.is_page(page)
     assert not state.is_page({"tags": None})
     other = {"id": "block-x", "value": "v", "tags": ["a"]}
-    assert state.split([page, other]) == ({page["id"]: "head"}, [other])
+    assert state.pages([page, other]) == {page["id"]: "head"}
