@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from lettaform.kinds.base import Kind, attr
-from lettaform.kinds.traits import AddedByServer, AddsTo, AgentFile, Companions, FollowUp, ListedAt, Parts, Requests
+from lettaform.kinds.traits import (
+    AddedByServer,
+    AddsTo,
+    AgentFile,
+    Companions,
+    FollowUp,
+    ListedAt,
+    Mention,
+    Mentions,
+    Parts,
+    Requests,
+)
 
 # fmt: off
 AgentType = Literal["letta_v1_agent", "memgpt_agent", "memgpt_v2_agent", "react_agent", "workflow_agent", "sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent"]
@@ -18,6 +29,29 @@ FILE_TOOLS = ("open_files", "grep_files", "semantic_search_files")
 def _asks_for_approval(rule: Any) -> bool:
     """0.16.8 adds such a rule at creation and on attach for each tool that requires approval by default."""
     return bool(rule.get("type") == "requires_approval")
+
+
+def _named_tools(values: Mapping[str, Any]) -> Iterator[Mention]:
+    """The names of tools in the rules for tools. 0.16.8 accepts every name, and ignores those that it does not know."""
+    rules = values.get("tool_rules")
+    for number, rule in enumerate(rules if isinstance(rules, list) else ()):
+        for path, name, arguments in _names(rule) if isinstance(rule, Mapping) else ():
+            if isinstance(name, str):
+                given = tuple(map(str, arguments)) if isinstance(arguments, Mapping) else ()
+                yield Mention(f"tool_rules.{number}.{path}", name, given)
+
+
+def _names(rule: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Path, name and prefilled arguments of each tool in a rule."""
+    yield "tool_name", rule.get("tool_name"), rule.get("args")
+    yield "default_child", rule.get("default_child"), None
+    children, mapping, nodes = rule.get("children"), rule.get("child_output_mapping"), rule.get("child_arg_nodes")
+    yield from ((f"children.{n}", name, None) for n, name in enumerate(children if isinstance(children, list) else ()))
+    entries = mapping.items() if isinstance(mapping, Mapping) else ()
+    yield from ((f"child_output_mapping.{key}", name, None) for key, name in entries)
+    for n, node in enumerate(nodes if isinstance(nodes, list) else ()):
+        if isinstance(node, Mapping):
+            yield f"child_arg_nodes.{n}.name", node.get("name"), node.get("args")
 
 
 _MESSAGES_AT_CREATION = {
@@ -78,6 +112,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "folders", "tool_rules", "timezone", "memory"})
     replacement: ClassVar[str] = "with its blocks, without its conversation"
     call: ClassVar[FollowUp | None] = FollowUp("recompile", "POST", str, "its prompt was recompiled", since="0.16.5")
+    mentions: ClassVar[Mentions | None] = Mentions("tool_rules", "tool", "tools", _named_tools)
     discovers: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
     agent_file: ClassVar[AgentFile | None] = AgentFile(unused=_never_ran)
     # 0.16.8 answers relations that are not asked for as empty lists; those that are asked for come for every client

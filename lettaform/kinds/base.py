@@ -41,7 +41,7 @@ discovers     kinds of the objects that the server creates together with one, an
               that begins with `/` is a list below the object.
 
 What is particular about one or two kinds stands in a small value of `traits`: `availability`, `requests`, `naming`,
-`part`, `call`, `preview`, `agent_file`.
+`part`, `call`, `preview`, `mentions`, `signature`, `agent_file`.
 
 Hooks of a kind, for what a table cannot say: `encode`, `decode`, `normal`, `check`.
 
@@ -71,6 +71,7 @@ from lettaform.kinds.traits import (
     Contents,
     FollowUp,
     ListedAt,
+    Mentions,
     Naming,
     Owner,
     Part,
@@ -80,6 +81,7 @@ from lettaform.kinds.traits import (
     Preview,
     Relation,
     Requests,
+    Signature,
     SourceFile,
 )
 from lettaform.values import Item
@@ -178,6 +180,8 @@ class Kind(BaseModel):
     part: ClassVar[Part] = Part()
     call: ClassVar[FollowUp | None] = None
     preview: ClassVar[Preview | None] = None
+    mentions: ClassVar[Mentions | None] = None
+    signature: ClassVar[Signature | None] = None
     agent_file: ClassVar[AgentFile | None] = None
 
     def __init_subclass__(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+from lettaform.errors import nearest
+from lettaform.kinds import python, tool_schema
 from lettaform.kinds.base import Kind, attr
-from lettaform.kinds.traits import DiscoveredBy, Naming, Requests, SourceFile
+from lettaform.kinds.tool_schema import Found
+from lettaform.kinds.traits import DiscoveredBy, Naming, Requests, Signature, SourceFile
 
 BUILT_IN = frozenset(
     {
@@ -22,39 +26,59 @@ BUILT_IN = frozenset(
 )
 """Names of the server's built-in tools (0.16.8). `agents.*.tools` can use them by name; they cannot be replaced."""
 
-_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+def _parsed(values: Mapping[str, Any]) -> ast.Module | None:
+    """The syntax tree of a Python source; None if it has none, or if it is not known yet."""
+    source = values.get("source")
+    if not isinstance(source, str) or values.get("source_type") == "typescript":
+        return None
+    try:
+        return ast.parse(source)
+    except python.UNREADABLE:
+        return None
 
 
 def _name(values: Mapping[str, Any]) -> str | None:
     schema = values.get("json_schema")
     if isinstance(schema, Mapping) and isinstance(schema.get("name"), str):
         return str(schema["name"])
-    try:
-        function = tool_function(ast.parse(values.get("source") or ""))
-    except _UNREADABLE:
-        return None
+    tree = _parsed(values)
+    function = python.tool_function(tree) if tree else None
     return function.name if function else None
 
 
 def _line_of(text: str) -> int:
     try:
-        function = tool_function(ast.parse(text))
+        tree = ast.parse(text)
     except SyntaxError as error:
         return error.lineno or 1
-    except _UNREADABLE:
+    except python.UNREADABLE:
         return 1
-    return function.lineno if function else 1
+    found = python.future_import(tree) or python.tool_function(tree)
+    return found.lineno if found else 1
+
+
+def _parameters(values: Mapping[str, Any]) -> frozenset[str] | None:
+    """The names of the arguments that a tool takes; None if they are not known."""
+    schema = values.get("json_schema") or {"parameters": values.get("args_json_schema")}
+    arguments = schema.get("parameters") if isinstance(schema, Mapping) else None
+    if isinstance(arguments, Mapping) and isinstance(arguments.get("properties"), Mapping):
+        return frozenset(map(str, arguments["properties"]))
+    tree = _parsed(values)
+    function = python.tool_function(tree) if tree and not values.get("json_schema") else None
+    return frozenset(python.parameters(function)) if function else None
 
 
 _SOURCE = SourceFile(
     endings={".py": {}, ".ts": {"source_type": "typescript"}},
     schema_path="/v1/tools/generate-schema",
     line_of=_line_of,
+    hint=python.schema_hint,
 )
 
 
 class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", shared=True):
-    """A function that agents can call: Python source, named after its last function."""
+    """A function that agents can call: Python source, named after its last function or by `json_schema`."""
 
     # fmt: off
     name: str = attr("Name of the function. Derived from the source; cannot be set.", write=None, read="name")
@@ -73,6 +97,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", s
     # fmt: on
 
     requests: ClassVar[Requests] = Requests(verb="PUT")
+    signature: ClassVar[Signature | None] = Signature(_parameters)
     naming: ClassVar[Naming] = Naming(("source", "json_schema"), _name, BUILT_IN)
     unmanaged: ClassVar[Mapping[str, str]] = {"metadata_": "0.16.8 clears it on each upsert"}
 
@@ -99,8 +124,8 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", s
     def _renamed(cls, body: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
         """The schema under a new name: 0.16.8 derives it from `args_json_schema` under the old name, and refuses it."""
         try:
-            function = tool_function(ast.parse(body.get("source_code") or ""))
-        except _UNREADABLE:
+            function = python.tool_function(ast.parse(body.get("source_code") or ""))
+        except python.UNREADABLE:
             return {}
         if function is None or function.name == live.get("name"):
             return {}
@@ -116,37 +141,154 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", s
         return value
 
     @classmethod
-    def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
-        source = values.get("source")
-        if values.get("source_type") == "typescript":
-            return [] if values.get("json_schema") else [("json_schema", "is required for a TypeScript tool", None)]
-        if not isinstance(source, str):
-            return []
-        try:
-            tree = ast.parse(source)
-        except _UNREADABLE as error:
-            line = getattr(error, "lineno", None)
-            where = f" in line {line} of the source" if line else ""
-            return [("source", f"is not valid Python{where}: {getattr(error, 'msg', error)}", None)]
-        function = tool_function(tree)
-        if function is None:
+    def check(cls, values: Mapping[str, Any]) -> list[Found]:
+        schema, arguments = values.get("json_schema"), values.get("args_json_schema")
+        typescript = values.get("source_type") == "typescript"
+        found: list[Found] = []
+        if isinstance(schema, Mapping) and schema:  # an empty one counts as none (0.16.8)
+            found += tool_schema.function_problems(schema, runs=not (typescript or arguments))
+        if isinstance(arguments, Mapping) and arguments:
+            found += tool_schema.argument_problems(arguments)
+        if typescript and not schema:
+            found.append(("json_schema", "is required for a TypeScript tool", None))
+        if isinstance(values.get("source"), str):
+            found += _typescript(values) if typescript else _python(values)
+        name = _name(values)
+        if not found and name and (problem := tool_schema.name_problem(name)):
+            found.append(("json_schema.name" if schema else "source", *problem))
+        return found
+
+
+_REMOVED = frozenset({"request_heartbeat", "thinking"})
+"""Arguments that 0.16.8 takes away before it calls the function."""
+_GIVE_NAME = "give `json_schema`, with the `name` of the function"
+
+
+def _python(values: Mapping[str, Any]) -> list[Found]:
+    """Problems of a Python source."""
+    source = values["source"]
+    try:
+        tree = ast.parse(source)
+    except python.UNREADABLE as error:
+        line = getattr(error, "lineno", None)
+        where = f" in line {line} of the source" if line else ""
+        return [("source", f"is not valid Python{where}: {getattr(error, 'msg', error)}", None)]
+    if python.future_import(tree):
+        message = "imports from `__future__`: the server puts lines above the source, and cannot run it"
+        return [("source", message, "remove the import")]
+    if isinstance(schema := values.get("json_schema"), Mapping) and schema:
+        return list(_named(schema, tree))
+    return _derived(tree, values.get("args_json_schema"))
+
+
+def _named(schema: Mapping[str, Any], tree: ast.Module) -> Iterator[Found]:
+    """Problems of a source with the function that `json_schema` names."""
+    name = schema.get("name")
+    if not isinstance(name, str):
+        return
+    if name in BUILT_IN:
+        yield "json_schema.name", f"`{name}` is the name of a built-in tool of the server", "rename the function"
+    names, functions = python.names(tree), {each.name: each for each in python.functions(tree)}
+    if names is not None and name not in names:
+        near = nearest(name, functions)
+        known = ", ".join(functions) or "none"
+        hint = f"did you mean `{near}`?" if near else f"the functions of the source: {known}"
+        yield "json_schema.name", f"the source defines no function `{name}`", hint
+    elif name in functions:
+        yield from _uncallable(functions[name])
+        yield from _mismatched(functions[name], schema.get("parameters"), "json_schema.parameters")
+
+
+def _derived(tree: ast.Module, arguments: Any) -> list[Found]:
+    """Problems of a source in which the server finds the function by itself. `arguments`: the `args_json_schema`."""
+    function, functions = python.tool_function(tree), python.functions(tree)
+    if function is None:
+        asynchronous = next((each.name for each in functions), None)
+        if asynchronous is None:
             return [("source", "defines no function", "add a `def` with a docstring and type hints")]
-        if function not in tree.body:
-            message = f"the server uses the nested function `{function.name}` as the tool"
-            return [("source", message, "move it to the top level, before the function of the tool")]
-        if function.name in BUILT_IN:
-            return [
-                (
-                    "source",
-                    f"defines `{function.name}`, the name of a built-in tool of the server",
-                    "rename the function",
-                )
-            ]
-        if not ast.get_docstring(function):
-            return [("source", f"`{function.name}` has no docstring", "add one: it tells models what the tool does")]
-        return []
+        message = f"defines only `async def {asynchronous}`, and the server derives no schema from it"
+        return [("source", message, f"give `json_schema`, with `name: {asynchronous}`")]
+    if function not in functions:
+        message = f"the server uses the nested function `{function.name}` as the tool"
+        last = functions[-1].name if functions else ""
+        hint = f"give `json_schema`, with `name: {last}`, or move `{function.name}` to the top level, above `{last}`"
+        return [("source", message, hint if functions else "move it to the top level")]
+    if function.name in BUILT_IN:
+        message = f"defines `{function.name}`, the name of a built-in tool of the server"
+        return [("source", message, "rename the function")]
+    if doubt := _doubt(function, functions, documented=not arguments):
+        return [doubt]
+    if not arguments and not ast.get_docstring(function):
+        return [("source", f"`{function.name}` has no docstring", "add one: it tells models what the tool does")]
+    wrong = _mismatched(function, arguments, "args_json_schema") if arguments else _lost(function)
+    return [*_uncallable(function), *wrong]
 
 
-def tool_function(tree: ast.Module) -> ast.FunctionDef | None:
-    """The function that 0.16.8 uses as the tool: the last one in breadth-first order, without `async` functions."""
-    return next((node for node in reversed([*ast.walk(tree)]) if isinstance(node, ast.FunctionDef)), None)
+def _doubt(function: ast.FunctionDef, functions: Sequence[python.Function], *, documented: bool) -> Found | None:
+    """Another function that may be meant, while the server uses the last one that is not `async` (0.16.8).
+
+    documented  the function of a tool needs a docstring
+    """
+    name, private = function.name, function.name.startswith("_")
+    public = [each for each in functions if each.name != name and not each.name.startswith("_")]
+    others = [each for each in public if private or not documented or ast.get_docstring(each)]
+    if not others:
+        return None
+    other = others[-1]
+    message = f"the server uses `{name}` as the tool, and `{other.name}` may be meant"
+    if isinstance(other, ast.AsyncFunctionDef):
+        hint = f"give `json_schema`, with `name: {other.name}` or `name: {name}`"
+    elif private:
+        hint = f"move `{name}` above `{other.name}`, or {_GIVE_NAME}"
+    else:
+        hint = f"the function of the tool must be the last one: rename the other to `_…`, or {_GIVE_NAME}"
+    return "source", message, hint
+
+
+def _uncallable(function: python.Function) -> Iterator[Found]:
+    """Parameters that the server cannot fill."""
+    for name in python.nameless(function):
+        message = f"`{function.name}` takes `{name}` by its position, and the server gives arguments by name"
+        yield "source", message, "remove the `/`"
+
+
+def _mismatched(function: python.Function, schema: Any, path: str) -> Iterator[Found]:
+    """Arguments of a schema that the function does not take, and parameters that it needs and the schema lacks."""
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(properties, Mapping) or python.takes_all(function):
+        return
+    known = [*python.parameters(function), *python.nameless(function)]
+    for name in properties:
+        if name not in known and name not in _REMOVED:
+            near = nearest(str(name), known)
+            hint = f"did you mean `{near}`?" if near else f"it takes {', '.join(known) or 'no arguments'}"
+            yield f"{path}.properties.{name}", f"`{function.name}` takes no argument `{name}`", hint
+    for name in python.required(function):
+        if name not in properties:
+            message = f"lacks `{name}`, without which `{function.name}` cannot be called"
+            yield f"{path}.properties", message, f"add `{name}`, or give it a default in the source"
+
+
+def _lost(function: ast.FunctionDef) -> Iterator[Found]:
+    """Parameters of which the derived schema is wrong."""
+    for name in python.left_out(function):
+        message = f"the server leaves `{name}` out of the schema of `{function.name}`, because it follows a `*`"
+        yield "source", message, "remove the `*`, or give `json_schema`"
+    for name, choices in python.choices(function):
+        message = f"the server makes one choice of the whole `{choices}` of `{name}`"
+        yield "source", message, "give `json_schema`, with `enum` for the choices"
+
+
+def _typescript(values: Mapping[str, Any]) -> Iterator[Found]:
+    """Problems of a TypeScript source with the function that `json_schema` names."""
+    schema = values.get("json_schema")
+    name = schema.get("name") if isinstance(schema, Mapping) else None
+    if not isinstance(name, str):
+        return
+    if name in BUILT_IN:
+        yield "json_schema.name", f"`{name}` is the name of a built-in tool of the server", "rename the function"
+    names = re.findall(r"\b(?:function\s*\*?|const|let|var)\s+([\w$]+)", values["source"])
+    if name not in names:
+        near = nearest(name, names)
+        hint = f"did you mean `{near}`?" if near else f"the source names: {', '.join(names) or 'none'}"
+        yield "json_schema.name", f"the source defines no function `{name}`", hint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -119,11 +119,13 @@ class SourceFile(Relation):
     endings      endings of such paths, with the values that each implies for other fields
     schema_path  the path that derives a tool's schema from the text without creating anything
     line_of      the line of a text that its problems are about, from 1
+    hint         what to change in a text from which no schema is derived
     """
 
     endings: Mapping[str, Mapping[str, Any]]
     schema_path: str
     line_of: Callable[[str], int]
+    hint: Callable[[str], str]
 
 
 # of a kind
@@ -234,3 +236,42 @@ class AgentFile:
 
     parameter: str | None = None
     unused: Callable[[Mapping[str, Any]], bool] = lambda body: False
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A name of another object in a value.
+
+    path       where it stands, as `tool_rules.0.tool_name`
+    arguments  names of arguments of that object in the same value
+    """
+
+    path: str
+    name: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """The values of an object name other objects, without references. The server accepts every name.
+
+    field  the field that contains the names
+    kind   the kind of the objects that they name
+    among  the field to which these objects are attached: a name of another object has no effect
+    find   the object's values to the names in the field
+    """
+
+    field: str
+    kind: str
+    among: str
+    find: Callable[[Mapping[str, Any]], Iterator[Mention]]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Objects of the kind are functions.
+
+    parameters  an object's values to the names of the function's parameters; None: not known
+    """
+
+    parameters: Callable[[Mapping[str, Any]], frozenset[str] | None]

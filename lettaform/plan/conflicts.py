@@ -14,6 +14,7 @@ from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Desired, Live
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
+from lettaform.plan.mentions import unknown_names
 from lettaform.plan.notes import agents, fixed_fields, lost_users, replacement_note
 from lettaform.values import Ref, refs
 
@@ -22,7 +23,7 @@ def conflicts(lookup: Lookup, changes: Sequence[ResourceChange]) -> tuple[Proble
     """Every reason why the changes cannot be carried out. Each is found by one of the checks below."""
     finished = _Finished(lookup, changes)
     found = [problem for change in changes for check in _CHECKS for problem in check(finished, change)]
-    return (*lookup.observed.problems, *found, *_blocked_moves(lookup))
+    return (*lookup.observed.problems, *found, *unknown_names(lookup, changes), *_blocked_moves(lookup))
 
 
 def guards(lookup: Lookup, changes: Iterable[ResourceChange]) -> tuple[Problem, ...]:

@@ -83,9 +83,13 @@ def _initial_base(kind: type[Kind], line: Attr, value: Any) -> dict[str, Any]:
 
 
 def _created(desired: Desired, values: Mapping[str, Any]) -> Change:
-    lines = kinds()[desired.kind].attrs()
-    shown = (name for name, value in values.items() if value is not None)
-    written = (lines[name] for name in shown if desired.address.parent or lines[name].write or lines[name].attached())
+    kind = kinds()[desired.kind]
+    lines, derived = kind.attrs(), {kind.name_field} if kind.naming.fields else set()
+    shown = (lines[name] for name, value in values.items() if value is not None)
+    # the server takes a derived name from other fields
+    written = (
+        each for each in shown if desired.address.parent or each.write or each.attached() or each.name in derived
+    )
     changes = tuple(FieldChange(line.name, None, values[line.name], secret=line.secret) for line in written)
     return Change(desired.address, desired.kind, "create", fields_changed=changes, place=desired.place)
 

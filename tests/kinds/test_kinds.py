@@ -77,7 +77,11 @@ def test_every_reference_is_to_a_registered_kind(kind: str) -> None:
             {"source": 'def memory():\n "x"'},
             "source: defines `memory`, the name of a built-in tool of the server",
         ),
-        ("tool", {"source": "async def f(): ..."}, "source: defines no function"),
+        (
+            "tool",
+            {"source": "async def f(): ..."},
+            "source: defines only `async def f`, and the server derives no schema from it",
+        ),
         (
             "tool",
             {"source": 'def f():\n    "F."\n    def g():\n        "G."'},

@@ -18,7 +18,7 @@ KEYWORDS = {
     if each.kind is inspect.Parameter.KEYWORD_ONLY
 }
 VARIABLES = ("unmanaged", "compiled", "replacement", "discovers")
-VALUES = ("availability", "requests", "naming", "part", "call", "preview", "agent_file")
+VALUES = ("availability", "requests", "naming", "part", "call", "preview", "mentions", "signature", "agent_file")
 HOOKS = ("encode", "decode", "normal", "check")
 RELATIONS = sorted(traits.Relation.__subclasses__(), key=lambda each: each.__name__)
 

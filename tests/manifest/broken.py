@@ -486,7 +486,11 @@ CASES = (
     broken(
         "schema without a name",
         "stack: s\ntools:\n  t: {source: t.ts, json_schema: {description: x}}\n",
-        "3:3 no name can be derived from `source` and `json_schema` → add `name` to the schema",
+        "3:34 json_schema.name: is required: the name of the function",
+        (
+            "3:34 json_schema.parameters: is required → for a function without arguments: "
+            "`parameters: {type: object, properties: {}}`"
+        ),
         files={"t.ts": "export const x = 1\n"},
     ),
     broken(
@@ -531,6 +535,44 @@ CASES = (
         "stack: s\ntools: {t: {source: t.py}}\n",
         ("2:21 source: t.py:1: defines `web_search`, the name of a built-in tool of the server → rename the function"),
         files={"t.py": 'def web_search(text: str) -> str:\n    """Shout."""\n    return text\n'},
+    ),
+    broken(
+        "a helper below the function",
+        "stack: s\ntools: {t: {source: t.py}}\n",
+        (
+            "2:21 source: t.py:6: the server uses `_help` as the tool, and `shout` may be meant → move `_help` above "
+            "`shout`, or give `json_schema`, with the `name` of the function"
+        ),
+        files={"t.py": TOOL + "\n\ndef _help(text):\n    return text\n"},
+    ),
+    broken(
+        "a nested schema",
+        "stack: s\ntools:\n  t:\n    source: t.py\n    json_schema:\n      type: function\n"
+        "      function:\n        name: shout\n",
+        (
+            "7:7 json_schema.function: is nested; the server expects the map inside it → write the map inside "
+            "`function` in its place: `json_schema: {name: …, description: …, parameters: …}`"
+        ),
+        files={"t.py": TOOL},
+    ),
+    broken(
+        "a schema that does not fit",
+        "stack: s\ntools:\n  t:\n    source: t.py\n    json_schema:\n      name: shuot\n      parameters:\n"
+        "        type: object\n        properties:\n          text: {type: str}\n        required: [txt]\n",
+        "6:13 json_schema.name: the source defines no function `shuot` → did you mean `shout`?",
+        ("10:24 json_schema.parameters.properties.text.type: `str` is no type of JSON Schema → did you mean `string`?"),
+        "11:20 json_schema.parameters.required.0: `txt` is not among the `properties` → did you mean `text`?",
+        files={"t.py": TOOL},
+    ),
+    broken(
+        "a schema of arguments that is no map of arguments",
+        "stack: s\ntools:\n  t:\n    source: t.py\n    args_json_schema:\n      type: dict\n      properties: []\n",
+        "6:13 args_json_schema.type: must be `object`: the arguments of a function are a map → write `type: object`",
+        (
+            "7:19 args_json_schema.properties: is required: a map of the arguments → write `properties: {}` if there "
+            "are none"
+        ),
+        files={"t.py": TOOL},
     ),
     broken(
         "TypeScript without a schema",

@@ -248,14 +248,14 @@ def test_tools(project: Project) -> None:
                   "Whisper."
                   return text.lower()
           tagged: {source: !file other.txt}
-          typed: {source: t.ts, json_schema: {name: typed_one}}
+          typed: {source: t.ts, json_schema: {name: typed, parameters: {type: object, properties: {}}}}
         agents: {a: {description: "${tools.from_file.name}"}}
         """,
-        {"tools/s.py": TOOL, "other.txt": TOOL.replace("shout", "other"), "t.ts": "export const x = 1\n"},
+        {"tools/s.py": TOOL, "other.txt": TOOL.replace("shout", "other"), "t.ts": "export const typed = () => 1\n"},
     )
     manifest = project.load()
     names = {address.key: d.values["name"] for address, d in manifest.objects.items() if d.kind == "tool"}
-    assert names == {"from_file": "shout", "inline": "whisper", "tagged": "other", "typed": "typed_one"}
+    assert names == {"from_file": "shout", "inline": "whisper", "tagged": "other", "typed": "typed"}
     assert values(manifest, "tools.from_file") == {"name": "shout", "source": TOOL}
     assert values(manifest, "tools.typed")["source_type"] == "typescript"
     assert values(manifest, "agents.a")["description"] == "shout"

@@ -192,8 +192,8 @@ def test_all_declared_entries_of_a_merged_map_are_sent() -> None:
 
 
 def test_items_that_the_server_adds_by_itself_are_kept() -> None:
-    approval = {"type": "requires_approval", "tool_name": "t"}
-    first = {"type": "run_first", "tool_name": "t"}
+    approval = {"type": "requires_approval", "tool_name": "send_message"}
+    first = {"type": "run_first", "tool_name": "send_message"}
     live = living(
         "agents.a", "agent-1", {"tool_rules": [first]}, tool_rules=[{**first, "args": None}, approval], model="m/m"
     )

@@ -90,6 +90,13 @@ def test_the_first_mark_holds_digests_and_members() -> None:
     assert mark.members == {"tags": ("t",), "blocks": ("block-1",)}
 
 
+def test_the_name_that_the_server_derives_is_shown_and_not_sent() -> None:
+    tool = wanted("tools.t", name="the_function", source="s")
+    (created,) = create(lookup(manifest(tool), observed()), tool)
+    assert {each.path: each.new for each in created.change.fields_changed} == {"name": "the_function", "source": "s"}
+    assert created.fields == {"source": "s"}
+
+
 def test_a_tool_of_an_mcp_server_is_discovered_there() -> None:
     tool = replace(wanted("tools.say"), external=External(name="say", offered_by=at("mcp_servers.echo")), values={})
     look = lookup(manifest(wanted("mcp_servers.echo", type="stdio", command="x"), tool), observed())

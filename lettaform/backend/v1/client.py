@@ -483,6 +483,13 @@ def _flat(params: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
     return pairs
 
 
+_DATABASE = re.compile(
+    r"(\((sqlalchemy|asyncpg|psycopg|sqlite3)|<class '(asyncpg|psycopg|sqlite3)|\[SQL:).*", re.DOTALL
+)
+"""The text of the database, which 0.16.8 shows: constraints, the whole row, and the SQL."""
+_REFUSED = "the database of the server refused the values"
+
+
 def _words(answer: httpx.Response) -> str:
     """The server's own words, one line, without what it echoes of the request."""
     try:
@@ -494,8 +501,7 @@ def _words(answer: httpx.Response) -> str:
         return _invalid(detail)
     if isinstance(detail, Mapping):
         detail = detail.get("message") or detail.get("code") or ""
-    text = re.sub(r"\(sqlalchemy\S*\) <[^>]*>: ", "", str(detail)).split("[SQL")[0]  # 0.16.8 shows its SQL
-    return " ".join(text.split())[:500]
+    return " ".join(_DATABASE.sub(_REFUSED, str(detail)).split())[:500]
 
 
 def _invalid(detail: Any) -> str:

@@ -144,7 +144,7 @@ async def _schema_problem(client: Client, desired: Desired, line: Attr) -> Probl
         raise
     except ServerError as error:
         message = f"{desired.address}: the server cannot derive a schema: {error.words}"
-        hint = "a docstring with an `Args:` entry and a type hint for every parameter"
+        hint = source.hint(values[line.name])
         return Problem(message, desired.place_of(line.name), hint, str(desired.address), line.name)
     schema = schema if isinstance(schema, Mapping) else {}
     if schema.get("name") != values.get("name"):
