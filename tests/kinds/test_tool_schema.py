@@ -71,7 +71,7 @@ def of(kind: str) -> dict[str, Any]:
                 "is required: a map of the arguments",
                 "write `properties: {}` if there are none",
             )
-            for each in (None, [], "a")
+            for each in ("a", None)
         ),
         *(
             (
