@@ -53,6 +53,11 @@ class _After:
         declared = self.lookup.manifest.objects.values()
         return found | {(each.kind, self.name(each.address)): self._values(each) for each in declared}
 
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Id of each object with a unique name to that name."""
+        return {id: name for (_, name), id in self.lookup.tables.unique_ids.items()}
+
     def _values(self, desired: Desired) -> Mapping[str, Any]:
         live = self.lookup.live(desired.address)
         return desired.values if desired.external is None or live is None else live.values
@@ -76,7 +81,7 @@ class _After:
             return frozenset(names)
         leaving = {member for _, member in change.detach} if change else set()
         ids = {*(live.values.get(field) or ())} - leaving
-        return frozenset(names | {name for (_, name), id in self.lookup.tables.unique_ids.items() if id in ids})
+        return frozenset(names | {self.names[id] for id in ids if id in self.names})
 
 
 def _problem(after: _After, desired: Desired, mentions: Mentions, mention: Mention) -> Iterator[Problem]:
