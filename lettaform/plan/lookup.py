@@ -47,7 +47,8 @@ class Lookup:
 
     def is_selected(self, address: Address) -> bool:
         """Whether this plan is about the object."""
-        return is_selected(address, self.manifest, self.options)
+        owner = self.tables.created_along.get(address.parent or address)
+        return is_selected(address, self.manifest, self.options, owner)
 
     def is_allowed(self, address: Address) -> bool:
         """Whether `--allow-destroy` names the object."""

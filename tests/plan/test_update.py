@@ -9,7 +9,7 @@ import pytest
 
 from lettaform.model import AgentChange, Dependents, Live, Mark, Moved
 from lettaform.plan.changes import Diff, ResourceChange
-from lettaform.plan.notes import agents, cascades, lost_users
+from lettaform.plan.notes import cascades, lost_users
 from lettaform.values import Patch, Ref, digest
 from tests.plan.samples import HERE, at, difference, living, lookup, manifest, observed, wanted
 
