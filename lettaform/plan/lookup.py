@@ -47,6 +47,8 @@ class Lookup:
 
     def is_selected(self, address: Address) -> bool:
         """Whether this plan is about the object."""
+        if not (self.options.target or self.options.exclude):
+            return True
         owner = self.tables.created_along.get(address.parent or address)
         return is_selected(address, self.manifest, self.options, owner)
 

@@ -77,7 +77,10 @@ def _removal(lookup: Lookup, released: _Released, address: Address, live: Live) 
         return _forget(address, live, "removed: {destroy: false}", entry)
     if _is_deleted(lookup, entry):
         return _delete(lookup, released, address, live)
-    return Unmanaged(live.kind, live.id, address, "marked, no longer declared; --prune deletes it")
+    # who uses a shared object is read only for what is deleted
+    user = "another agent" if address.parent else "an agent"
+    unless = f" unless {user} uses it" if kinds()[live.kind].shared else ""
+    return Unmanaged(live.kind, live.id, address, f"marked, no longer declared; --prune deletes it{unless}")
 
 
 def _is_forgotten(lookup: Lookup, entry: Removed | None) -> bool:

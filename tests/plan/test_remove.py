@@ -57,6 +57,15 @@ def test_who_uses_an_object_keeps_it(users: tuple[str, ...], reason: str) -> Non
     assert not any(each.change.action == "delete" for each in found.resources)
 
 
+def test_what_prune_would_do_is_not_promised_of_what_agents_can_use() -> None:
+    reasons = [each.reason for each in difference(manifest(), observed(ANN, OWN, LIVE_ORG)).unmanaged]
+    assert reasons == [
+        "marked, no longer declared; --prune deletes it",
+        "marked, no longer declared; --prune deletes it unless another agent uses it",
+        "marked, no longer declared; --prune deletes it unless an agent uses it",
+    ]
+
+
 def deleted(has: Observed, *declared: str, **options: object) -> list[str]:
     wants = manifest(*(wanted(text, **({"blocks": []} if text == "agents.ann" else {})) for text in declared))
     found = difference(wants, has, **{"prune": True, **options})
