@@ -119,11 +119,15 @@ class Manifest:
 # --- live ------------------------------------------------------------------------------------------------------------
 
 
+APPLIED = "applied"
+"""Stands in a base for the digest of a secret: a secret was applied, and no digest of it is kept."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """What lettaform stores with an object on the server.
 
-    base     path of a declared leaf to the digest of its value as last applied
+    base     path of a declared leaf to the digest of its value as last applied; of a secret, APPLIED
     members  field to the ids that lettaform attached, or the tags that it added
     parts    key of an own block to its base at creation; the mark of the block replaces it once there is one
     """
@@ -333,7 +337,7 @@ class PlanOptions:
 # --- difference ------------------------------------------------------------------------------------------------------
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
-Reason = Literal["manifest", "drift", "conflict", "seed"]
+Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed"]
 
 
 @dataclass(frozen=True)

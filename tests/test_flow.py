@@ -12,7 +12,8 @@ import pytest
 from lettaform import flow, session
 from lettaform.apply import INTERRUPTED, LOCK_LOST, Stop
 from lettaform.backend import connect
-from lettaform.errors import Interrupted, LettaformError, Locked
+from lettaform.backend.v1 import client
+from lettaform.errors import Interrupted, LettaformError, Locked, PlanError
 from lettaform.ownership import state
 from lettaform.session.interrupt import interruptible
 from tests.standin import StandIn
@@ -141,3 +142,132 @@ agents:
     assert report.exit_code == 0
     plan = flow.plan(stack.source, stack.connection)
     assert not plan, [(change.action, str(change.address)) for change in plan.changes]
+
+
+MODELS = "model: letta/letta-free, embedding: letta/letta-free, include_base_tools: false"
+SHARED = (
+    "blocks: {org: {value: x, tags: [team], metadata: {floor: 1}}}\nidentities: {ann: {name: A, identity_type: user}}"
+)
+WITH_LINES = f"""
+stack: s
+{SHARED}
+archives: {{facts: {{embedding: letta/letta-free, passages: [One fact.]}}}}
+agents:
+  a:
+    {{{MODELS}, description: d, blocks: [org], tools: [web_search], identities: [ann], archive: facts, tags: [t],
+      secrets: {{KEY: s3cret}}, metadata: {{floor: 1}}, tool_rules: [{{type: exit_loop, tool_name: web_search}}]}}
+"""
+WITHOUT_LINES = f"""
+stack: s
+blocks: {{org: {{value: x}}}}
+identities: {{ann: {{name: A, identity_type: user}}}}
+archives: {{facts: {{embedding: letta/letta-free}}}}
+agents: {{a: {{{MODELS}}}}}
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_apply_that_removes_what_lines_added_is_completed_after_it_was_killed(
+    moment: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SETTLE", 0.0)  # a stand-in has carried out a request before it answers
+    for number in range(1, 100):
+        stack.standin = StandIn()
+        stack.write(WITH_LINES)
+        flow.apply(stack.source, stack.connection)
+        stack.write(WITHOUT_LINES)
+        writes = 0
+
+        def kill(ask: Any, number: int = number) -> None:
+            nonlocal writes
+            writes += ask.method != "GET" and not ask.path.endswith("/search")
+            if writes >= number:
+                raise Killed
+
+        setattr(stack.standin, moment, kill)
+        try:
+            flow.apply(stack.source, stack.connection)
+            killed = False
+        except (Killed, BaseExceptionGroup):
+            killed = True
+        setattr(stack.standin, moment, lambda ask: None)
+        flow.apply(stack.source, stack.connection)
+        tables = stack.standin.tables
+        (agent,) = tables.agents.values()
+        left = [agent[name] for name in ("_blocks", "_tools", "_identities", "_archive", "_secrets", "tool_rules")]
+        assert not any(left), left
+        assert not tables.passages
+        assert agent["description"] == "d"
+        assert not flow.plan(stack.source, stack.connection)
+        if not killed:
+            break
+    assert number > 8
+
+
+def test_a_value_that_is_no_longer_managed_is_mentioned_once(stack: Stack) -> None:
+    stack.write(f"stack: s\nagents: {{a: {{{MODELS}, description: Takes money.}}}}")
+    flow.apply(stack.source, stack.connection)
+    stack.write(f"stack: s\nagents: {{a: {{{MODELS}}}}}")
+    (change,) = flow.plan(stack.source, stack.connection).changes
+    assert (change.action, change.notes) == ("mark", ('`description` is no longer managed, stays "Takes money."',))
+    flow.apply(stack.source, stack.connection)
+    assert not flow.plan(stack.source, stack.connection).changes
+
+
+OLD = "stack: s\nblocks: {policies: {value: x}, team: {value: x}}\n"
+RENAMED = "stack: s\nblocks: {rules: {value: x}, team: {value: x}}\n"
+
+
+@pytest.mark.parametrize("verb", ["prune", "destroy"])
+def test_an_undeclared_object_can_be_deleted_alone(verb: str, stack: Stack) -> None:
+    stack.write(OLD)
+    flow.apply(stack.source, stack.connection)
+    stack.write(RENAMED)
+    options = flow.PlanOptions(**{verb: True}, target=("blocks.policies",))
+    plan, _ = flow.apply(stack.source, stack.connection, options)
+    assert [(change.action, str(change.address)) for change in plan.changes] == [("delete", "blocks.policies")]
+    assert {"policies", "team"} & {row["label"] for row in stack.standin.tables.blocks.values()} == {"team"}
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"prune": True, "target": ("blocks.policie",)}, "did you mean `blocks.policies`?"),
+        ({"exclude": ("blocks.policie",)}, "did you mean `blocks.policies`?"),
+        ({"destroy": True, "target": ("blocks.rule",)}, "did you mean `blocks.rules`?"),
+        # there is no value to write
+        ({"reseed": ("blocks.policies",)}, "did you mean `blocks.rules`?"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_address(
+    options: dict[str, Any], hint: str, stack: Stack
+) -> None:
+    stack.write(OLD)
+    flow.apply(stack.source, stack.connection)
+    stack.write(RENAMED)
+    with pytest.raises(PlanError, match="no object has the address") as refused:
+        flow.plan(stack.source, stack.connection, flow.PlanOptions(**options))
+    assert refused.value.hint == hint
+
+
+def test_the_old_address_of_an_object_that_moves_matches_nothing(stack: Stack) -> None:
+    stack.write(OLD)
+    flow.apply(stack.source, stack.connection)
+    stack.write(f"{RENAMED}moved: [{{from: blocks.policies, to: blocks.rules}}]")
+    with pytest.raises(PlanError, match=r"no object has the address `blocks\.policies`"):
+        flow.plan(stack.source, stack.connection, flow.PlanOptions(target=("blocks.policies",)))
+
+
+def test_an_object_that_an_agent_of_the_stack_keeps_is_deleted_once_it_is_detached(stack: Stack) -> None:
+    stack.write(f"{OLD}agents: {{a: {{{MODELS}}}}}")
+    flow.apply(stack.source, stack.connection)
+    (agent,) = stack.standin.tables.agents.values()
+    id = _block(stack, "policies")
+    agent["_blocks"][id] = None  # somebody attached it
+    stack.write(f"{RENAMED}agents: {{a: {{{MODELS}}}}}")
+    pruned = flow.PlanOptions(prune=True)
+    (kept,) = flow.plan(stack.source, stack.connection, pruned).unmanaged
+    assert kept.reason == "kept: agents.a uses it; detach it there first"
+    del agent["_blocks"][id]
+    flow.apply(stack.source, stack.connection, pruned)
+    assert id not in stack.standin.tables.blocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import click
 
 from lettaform.cli import Globals, ask, can_ask, until_closed
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, narrowing, prune
+from lettaform.cli.plan import allow_destroy, narrowing, prune, reseed
 
 if TYPE_CHECKING:
     from lettaform.model import Plan, Report
@@ -38,6 +38,7 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @yes
 @parallel
 @narrowing
+@reseed
 @prune
 @allow_destroy
 @locking
@@ -58,7 +59,7 @@ def apply(
             asked,
             yes,
             "Apply",
-            "lettaform apply -y",
+            repeated("apply", options),
             lambda consent, notify: flow.apply(
                 source,
                 connection,
@@ -82,6 +83,15 @@ def apply(
             saved, source, connection, consent=consent, interactive=not yes, notify=notify, parallel=parallel
         ),
     )
+
+
+def repeated(verb: str, options: Mapping[str, Any]) -> str:
+    """The command with these options that asks no question."""
+    words = ["lettaform", verb, "-y"]
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        words += [word for each in value for word in (flag, each)] if isinstance(value, tuple) else [flag] * bool(value)
+    return shlex.join(words)
 
 
 def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run) -> int:

@@ -25,31 +25,29 @@ allow_destroy = click.option(
 )
 
 
+reseed = click.option(
+    "--reseed",
+    metavar="ADDRESS",
+    multiple=True,
+    help="Overwrite the values that agents changed at this address with the manifest's values. Repeatable.",
+)
+
+
 def narrowing(command: F) -> F:
-    """--target, --exclude and --reseed."""
-    options = [
-        click.option(
-            "--target",
-            metavar="PATTERN",
-            multiple=True,
-            help="Change only these addresses; * stands for any text. Repeatable.",
-        ),
-        click.option(
-            "--exclude",
-            metavar="PATTERN",
-            multiple=True,
-            help="Do not change these addresses; * stands for any text. Repeatable.",
-        ),
-        click.option(
-            "--reseed",
-            metavar="ADDRESS",
-            multiple=True,
-            help="Overwrite the values that agents changed at this address with the manifest's values. Repeatable.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    """--target and --exclude."""
+    target = click.option(
+        "--target",
+        metavar="PATTERN",
+        multiple=True,
+        help="Change only these addresses; * stands for any text. Repeatable.",
+    )
+    exclude = click.option(
+        "--exclude",
+        metavar="PATTERN",
+        multiple=True,
+        help="Do not change these addresses; * stands for any text. Repeatable.",
+    )
+    return target(exclude(command))
 
 
 @click.command()
@@ -62,6 +60,7 @@ def narrowing(command: F) -> F:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there are changes.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), help="Output format. Default: text.")
 @narrowing
+@reseed
 @prune
 @allow_destroy
 @click.pass_obj

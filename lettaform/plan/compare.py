@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import AddsTo, Contents, Parts, Policy
-from lettaform.model import AgentChange, Desired, FieldChange, Live, Reason
+from lettaform.kinds.traits import AddsTo, Companions, Contents, Parts, Policy
+from lettaform.model import APPLIED, AgentChange, Desired, FieldChange, Live, Reason
 from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup
+from lettaform.plan.notes import no_longer_managed
 from lettaform.plan.policy import Decision, decide, policies
 from lettaform.plan.selection import matches
-from lettaform.values import Digest, Item, Patch, Ref, Secret, canonical
+from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, canonical
 
 Members = tuple[tuple[str, Any], ...]
 """Pairs of a field and a member of it."""
@@ -24,9 +25,10 @@ Members = tuple[tuple[str, Any], ...]
 class FieldResult:
     """The comparison of one field.
 
-    base     leaf to the digest to store in the mark; None: the stored digests are kept
-    members  the members to store in the mark; None: the stored members are kept
-    body     what to write, under the field's name
+    base      leaf to the digest to store in the mark; None: the stored digests are kept
+    members   the members to store in the mark; None: the stored members are kept
+    body      what to write, under the field's name
+    released  leaf that is no longer managed to the live value, which stays
     """
 
     base: Mapping[str, Any] | None = None
@@ -36,6 +38,7 @@ class FieldResult:
     attach: Members = ()
     detach: Members = ()
     agent_changes: tuple[AgentChange, ...] = ()
+    released: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,23 +61,32 @@ class Comparison:
 
 
 def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
-    """Compare the declared fields of `desired` with `live`. Each leaf is decided by its policy."""
-    reseed = matches(desired.address, lookup.options.reseed)
-    pair = _Pair(lookup, desired, live, kinds()[desired.kind], policies(desired), reseed)
+    """Compare the declared fields of `desired` with `live`. Each leaf is decided by its policy.
+
+    Of fields that are no longer declared, the members that lettaform added are removed.
+    """
+    pair = _Pair.of(lookup, desired, live)
     results = {name: _compare_field(pair, name, value) for name, value in desired.values.items()}
+    results |= {line.name: _compare_undeclared(pair, line) for line in _undeclared(pair)}
     each = results.values()
     body = {name: value for result in each for name, value in result.body.items()}
     again = _reset_fields(pair, body)
     return Comparison(
         base=_base(pair, results),
-        members=dict(live.mark.members) | {n: r.members for n, r in results.items() if r.members is not None},
+        members=_members(pair, results),
         fields=body | again,
         fields_changed=tuple(change for result in each for change in result.fields_changed),
         attach=tuple(member for result in each for member in result.attach),
         detach=tuple(member for result in each for member in result.detach),
         agent_changes=tuple(change for result in each for change in result.agent_changes),
-        notes=tuple(f"`{name}` is sent again as it is: the server would reset it" for name in again),
+        notes=(*_sent_again(again), *_released(pair, results, body)),
     )
+
+
+def differs(lookup: Lookup, desired: Desired, live: Live, fields: Collection[str]) -> bool:
+    """Whether one of these declared fields would be written."""
+    pair = _Pair.of(lookup, desired, live)
+    return any(_compare_field(pair, name, desired.values[name]).fields_changed for name in fields)
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,11 @@ class _Pair:
     owners: Mapping[str, Policy]
     reseed: bool
 
+    @classmethod
+    def of(cls, lookup: Lookup, desired: Desired, live: Live) -> _Pair:
+        reseed = matches(desired.address, lookup.options.reseed)
+        return cls(lookup, desired, live, kinds()[desired.kind], policies(desired), reseed)
+
     def is_exact(self, line: Attr) -> bool:
         """Whether the manifest says `enforce`: then items of others are removed."""
         return self.desired.policies.get(line.name) == "enforce"
@@ -99,6 +116,10 @@ class _Pair:
     def stored_members(self, line: Attr) -> tuple[Any, ...]:
         """The members of a list that lettaform added, by the mark."""
         return self.live.mark.members.get(line.name, ())
+
+    def additive(self) -> _Pair:
+        """The same pair, in which no list is exact: items of others are kept."""
+        return replace(self, desired=replace(self.desired, policies={}))
 
 
 def _compare_field(pair: _Pair, name: str, value: Any) -> FieldResult:
@@ -128,6 +149,12 @@ def _base(pair: _Pair, results: Mapping[str, FieldResult]) -> dict[str, Any]:
     return base
 
 
+def _members(pair: _Pair, results: Mapping[str, FieldResult]) -> dict[str, tuple[Any, ...]]:
+    """The members to store in the mark. Fields that are no longer declared have none."""
+    members = dict(pair.live.mark.members) | {n: r.members for n, r in results.items() if r.members is not None}
+    return {name: each for name, each in members.items() if each or name in pair.desired.values}
+
+
 def _reset_fields(pair: _Pair, body: Mapping[str, Any]) -> dict[str, Any]:
     """Declared fields that are sent again as they are: the server resets a whole group when one of it is written."""
     lines = pair.kind.attrs()
@@ -143,23 +170,102 @@ def _reset_fields(pair: _Pair, body: Mapping[str, Any]) -> dict[str, Any]:
     return again
 
 
+def _sent_again(again: Mapping[str, Any]) -> Iterator[str]:
+    return (f"`{name}` is sent again as it is: the server would reset it" for name in again)
+
+
+# --- fields that are no longer declared ------------------------------------------------------------------------------
+
+
+def _undeclared(pair: _Pair) -> list[Attr]:
+    """The fields that the mark names and the manifest no longer declares."""
+    mark = pair.live.mark
+    known = {*mark.members, *(path.split(".")[0] for path in mark.base)}
+    return [line for name, line in pair.kind.attrs().items() if name in known and name not in pair.desired.values]
+
+
+def _compare_undeclared(pair: _Pair, line: Attr) -> FieldResult:
+    """Remove what lettaform added to a list or map. A single value stays as it is."""
+    have = pair.live.values.get(line.name, UNREAD if line.read is None else None)
+    if pair.owners[line.name] == "ignore":
+        return FieldResult(base={}, members=())
+    if line.additive:
+        # what was not read is never compared: the members stay in the mark
+        return FieldResult() if have is UNREAD else _compare_members(pair.additive(), line, [])
+    if line.partial:
+        return _compare_value(pair, line, {})
+    if line.clear == [] and isinstance(have, list) and have:
+        return _compare_emptied(pair, line, have)
+    stays = {} if line.related(Companions) else {line.name: have}
+    return FieldResult(base={}, members=(), released=stays)
+
+
+def _compare_emptied(pair: _Pair, line: Attr, have: list[Any]) -> FieldResult:
+    """Empty a list that is as lettaform last wrote it. What the server added to it is kept."""
+    kept, _ = _server_items(pair, line, [], have)
+    ours = _without(pair.kind, line, have, kept) if kept else have
+    if not ours or spelled(pair.kind, line, ours) != pair.live.mark.base.get(line.name):
+        return FieldResult(base={}, members=(), released={line.name: have} if ours else {})
+    change = FieldChange(line.name, ours, [], pair.owners[line.name], "undeclared")
+    return FieldResult(base={}, members=(), body={line.name: kept}, fields_changed=(change,))
+
+
+def _without_undeclared(pair: _Pair, line: Attr, want: Mapping[str, Any], result: FieldResult) -> FieldResult:
+    """The result for a partial map, without the entries that lettaform set and that are no longer declared."""
+    have, start, owner = pair.live.values.get(line.name), len(line.name) + 1, pair.owners[line.name]
+    stored = {path[start:]: base for path, base in pair.live.mark.base.items() if path.startswith(f"{line.name}.")}
+    found = have if isinstance(have, Mapping) and owner != "ignore" else {}
+    gone = {key: base for key, base in stored.items() if key in found and key not in want}
+    stays = {key for key, base in gone.items() if line.merges or (owner != "enforce" and _moved(pair, line, key, base))}
+    drop = tuple(key for key in gone if key not in stays)
+    shown = (Leaf(f"{line.name}.{key}", None, found[key]) for key in drop)
+    patch = result.body.get(line.name, Patch(entries=()))
+    return replace(
+        result,
+        body={line.name: replace(patch, drop=(*patch.drop, *drop))} if drop else result.body,
+        fields_changed=(*result.fields_changed, *(_show(pair, line, leaf, "undeclared") for leaf in shown)),
+        released={f"{line.name}.{key}": found[key] for key in gone if key in stays},
+    )
+
+
+def _moved(pair: _Pair, line: Attr, key: str, base: str) -> bool:
+    """Whether an entry of a live map may differ from what lettaform last wrote. Of a secret, that is not known."""
+    return line.secret or spelled(pair.kind, line, pair.live.values[line.name][key]) != base
+
+
+def _released(pair: _Pair, results: Mapping[str, FieldResult], body: Mapping[str, Any]) -> Iterator[str]:
+    """Notes about the values that are no longer managed."""
+    lines = pair.kind.attrs()
+    groups = {lines[name].group for name in body} - {None}
+    for name, result in results.items():
+        for path, value in result.released.items():
+            secret = lines[name].secret or value is UNREAD
+            yield from no_longer_managed(path, value, secret=secret, reset=lines[name].group in groups)
+
+
 # --- values ----------------------------------------------------------------------------------------------------------
 
 Judged = list[tuple[Leaf, Decision]]
 
 
 def _compare_value(pair: _Pair, line: Attr, value: Any) -> FieldResult:
+    if line.partial and isinstance(value, Mapping):
+        # an empty map declares nothing
+        result = _compare_leaves(pair, line, value) if value else FieldResult(base={})
+        return _without_undeclared(pair, line, value, result)
+    return _compare_leaves(pair, line, value)
+
+
+def _compare_leaves(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     want, have = line.clear if value is None else value, pair.live.values.get(line.name)
-    if line.partial and value is not None and want == {}:
-        return FieldResult(base={})  # an empty map declares nothing
     kept, members = _server_items(pair, line, want, have)
     if kept and isinstance(have, list):
         have = _without(pair.kind, line, have, kept)
     judged = [(leaf, judge(pair, line, leaf)) for leaf in leaves(line, want, have)]
     return FieldResult(
-        base=_new_base(line, judged),
+        base=_new_base(pair, line, judged),
         members=members,
-        body=_write(line, value, want, have, judged, kept),
+        body=_write(pair, line, value, want, have, judged, kept),
         fields_changed=tuple(_show(pair, line, leaf, reason) for leaf, d in judged if (reason := d.write)),
         agent_changes=tuple(_kept(pair, line, leaf, d) for leaf, d in judged if d.runtime or d.seed_moved),
     )
@@ -170,17 +276,29 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     known = pair.lookup.known(leaf.want)
     # what does not exist yet has no digest, and differs from everything
     want = object() if known is UNKNOWN else spelled(pair.kind, line, known)
-    base = None if line.secret else pair.live.mark.base.get(leaf.path)
+    base: object = pair.live.mark.base.get(leaf.path)
+    if line.secret and base is not None:
+        base = want if leaf.have is None else None  # which value was applied is not known, but that one was lost
     if base is None and line.immutable and line.read is None:
         return Decision(base=want)  # the value at creation is not known
     have: object = base
     if line.read is not None:
         same = type(known) is str and type(leaf.have) is str and known == leaf.have
-        have = want if same else spelled(pair.kind, line, project(leaf.have, known) if known else leaf.have)
+        whole = not known or _is_as_applied(pair, line, leaf)
+        have = want if same else spelled(pair.kind, line, leaf.have if whole else project(leaf.have, known))
     return decide(pair.owners[line.name], base, want, have, reseed=pair.reseed)
 
 
-def _write(line: Attr, value: Any, want: Any, have: Any, judged: Judged, kept: list[Any]) -> dict[str, Any]:
+def _is_as_applied(pair: _Pair, line: Attr, leaf: Leaf) -> bool:
+    """Whether a live map is exactly what lettaform last wrote. Then keys of it that are not declared are removed."""
+    if line.merges or line.secret or not (isinstance(leaf.want, Mapping) and isinstance(leaf.have, Mapping)):
+        return False
+    return spelled(pair.kind, line, leaf.have) == pair.live.mark.base.get(leaf.path)
+
+
+def _write(
+    pair: _Pair, line: Attr, value: Any, want: Any, have: Any, judged: Judged, kept: list[Any]
+) -> dict[str, Any]:
     """What to send of a field: nothing if no leaf is written."""
     if not any(decision.write for _, decision in judged):
         return {}
@@ -190,15 +308,22 @@ def _write(line: Attr, value: Any, want: Any, have: Any, judged: Judged, kept: l
         return {line.name: Patch(entries=(), drop=tuple(have or ()))}
     # 0.16.8 merges such a map, and resets what depends on the changed entries: all declared entries are sent
     sent = [leaf for leaf, decision in judged if decision.write or line.merges]
-    entries = {leaf.path[len(line.name) + 1 :]: overlay(leaf.have, leaf.want) for leaf in sent}
+    entries = {
+        leaf.path[len(line.name) + 1 :]: leaf.want
+        if _is_as_applied(pair, line, leaf)
+        else overlay(leaf.have, leaf.want)
+        for leaf in sent
+    }
     dropped = tuple(key for key, item in entries.items() if item is None)
     return {line.name: Patch(entries=tuple((k, v) for k, v in entries.items() if v is not None), drop=dropped)}
 
 
-def _new_base(line: Attr, judged: Judged) -> dict[str, Any]:
-    """The base of a field: its leaves' digests. No digest of a secret is kept."""
+def _new_base(pair: _Pair, line: Attr, judged: Judged) -> dict[str, Any]:
+    """The base of a field: its leaves' digests. No digest of a secret is kept, only that it was applied."""
     if line.secret:
-        return {}
+        before = pair.live.mark.base
+        applied = (leaf.path for leaf, d in judged if leaf.want and (d.base is not None or leaf.path in before))
+        return dict.fromkeys(applied, APPLIED)
     return {
         leaf.path: decision.base if isinstance(decision.base, str) else Digest(leaf.want, line.unordered)
         for leaf, decision in judged
@@ -320,10 +445,18 @@ def _members_to_store(pair: _Pair, line: Attr, want: list[Any], ours: frozenset[
 
 
 def _show_members(pair: _Pair, line: Attr, have: list[Any], add: list[Any], drop: list[Any]) -> tuple[FieldChange, ...]:
-    stored = pair.live.mark.members.get(line.name)
-    ours = frozenset(stored or ())
-    moved = all(member_key(item) in ours for item in add) and not any(member_key(item) in ours for item in drop)
-    reason: Reason = "drift" if moved and stored is not None else "manifest"
     named = pair.lookup.named
     change = Patch(tuple(map(named, add)), tuple(map(named, drop)))
+    reason = _reason(pair, line, add, drop)
     return (FieldChange(line.name, named(have), change, pair.owners[line.name], reason),)
+
+
+def _reason(pair: _Pair, line: Attr, add: list[Any], drop: list[Any]) -> Reason:
+    """Drift: members were lost, or somebody else added some. Undeclared: the manifest no longer names some of ours."""
+    stored = pair.live.mark.members.get(line.name)
+    ours = frozenset(stored or ())
+    dropped = [member_key(item) in ours for item in drop]
+    if drop and not add and all(dropped):
+        return "undeclared"
+    moved = all(member_key(item) in ours for item in add) and not any(dropped)
+    return "drift" if moved and stored is not None else "manifest"

@@ -15,7 +15,7 @@ from lettaform.model import Desired, Live
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.mentions import unknown_names
-from lettaform.plan.notes import agents, fixed_fields, lost_users, replacement_note
+from lettaform.plan.notes import fixed_fields, lost_users, named, replacement_note
 from lettaform.values import Ref, refs
 
 
@@ -210,7 +210,7 @@ def _block_shared(finished: _Finished, resource: ResourceChange) -> Iterator[Pro
     if owner is None or resource.address in lookup.observed.objects:
         return
     if others := lookup.users(block.id) - {owner.id}:
-        message = f"{desired.address}: the block {block.id} has this label and is shared with {agents(len(others))}"
+        message = f"{desired.address}: the block {block.id} has this label and is shared with {named(lookup, others)}"
         yield _problem(desired, "", message, "declare it under `blocks:` instead")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Contents, Parts
-from lettaform.model import Change, Desired, FieldChange, Live, Mark
+from lettaform.model import APPLIED, Change, Desired, FieldChange, Live, Mark
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.leaves import leaves, member_key, spelled
 from lettaform.plan.lookup import Lookup
@@ -57,12 +57,7 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
     members: dict[str, tuple[Any, ...]] = {}
     for name, value in desired.values.items():
         line = kind.attrs()[name]
-        if (
-            line.create_only
-            or line.related(Parts)
-            or line.secret
-            or not (line.write or line.link or line.related(Contents))
-        ):
+        if line.create_only or line.related(Parts) or not (line.write or line.link or line.related(Contents)):
             continue
         if line.additive:
             keys = tuple(member_key(lookup.member(item)) for item in _members(value))
@@ -76,6 +71,8 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
 
 
 def _initial_base(kind: type[Kind], line: Attr, value: Any) -> dict[str, Any]:
+    if line.secret:
+        return {leaf.path: APPLIED for leaf in leaves(line, value, None) if leaf.want}
     return {
         leaf.path: Digest(leaf.want, line.unordered) if has_refs(leaf.want) else spelled(kind, line, leaf.want)
         for leaf in leaves(line, line.clear if value is None else value, None)

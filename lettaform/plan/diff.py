@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from lettaform.kinds import kinds
 from lettaform.model import AgentChange, Desired, Manifest, Observed, PlanOptions, Unmanaged
 from lettaform.plan.changes import Diff, ResourceChange
-from lettaform.plan.compare import compare
+from lettaform.plan.compare import differs
 from lettaform.plan.conflicts import conflicts, guards
 from lettaform.plan.create import create, discover
 from lettaform.plan.lookup import Lookup
@@ -60,9 +59,8 @@ def _must_be_replaced(lookup: Lookup, desired: Desired) -> bool:
     if desired.external or desired.address.parent or desired.created_with:
         return False
     lines = kinds()[desired.kind].attrs()
-    fixed = {name: value for name, value in desired.values.items() if lines[name].immutable}
-    live = lookup.observed.objects[desired.address]
-    return bool(fixed and compare(lookup, replace(desired, values=fixed), live).fields_changed)
+    fixed = [name for name in desired.values if lines[name].immutable]
+    return bool(fixed) and differs(lookup, desired, lookup.observed.objects[desired.address], fixed)
 
 
 def _declared(lookup: Lookup) -> Iterator[Found]:

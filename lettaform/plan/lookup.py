@@ -47,7 +47,10 @@ class Lookup:
 
     def is_selected(self, address: Address) -> bool:
         """Whether this plan is about the object."""
-        return is_selected(address, self.manifest, self.options)
+        if not (self.options.target or self.options.exclude):
+            return True
+        owner = self.tables.created_along.get(address.parent or address)
+        return is_selected(address, self.manifest, self.options, owner)
 
     def is_allowed(self, address: Address) -> bool:
         """Whether `--allow-destroy` names the object."""

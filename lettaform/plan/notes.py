@@ -1,8 +1,10 @@
-"""A replacement or deletion to notes: why it happens, and what is lost with it."""
+"""Changes to notes: why an object is replaced, what is lost with it, and what is no longer managed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.model import Change, Desired
@@ -10,6 +12,8 @@ from lettaform.plan.lookup import Lookup
 
 EXAMPLES = 3
 """The largest number of dependents that a note names one by one."""
+SHOWN = 60
+"""The largest number of characters of a value that a note shows."""
 
 
 def cascades(lookup: Lookup, id: str) -> Iterator[str]:
@@ -27,23 +31,23 @@ def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:
     names = ", ".join(f"`{name}`" for name in sorted(fixed_fields(change)))
     note = f"{names} cannot be changed on an existing {desired.kind}: replaced"
     note += f", {kind.replacement}" if kind.replacement else ""
-    return note + (f"; {agents(lost)} outside this manifest would lose it" if lost else "")
+    return note + (f"; {named(lookup, lost)} would lose it" if lost else "")
 
 
-def lost_users(lookup: Lookup, desired: Desired) -> int:
-    """The number of agents that lose an object when it is replaced.
+def lost_users(lookup: Lookup, desired: Desired) -> frozenset[str]:
+    """Ids of the agents that lose an object when it is replaced.
 
     These are the agents that use it, except those whose manifest refers to it (they get the new one) and those to
     which lettaform attached it (the manifest takes it away from them).
     """
     live, tables = lookup.live(desired.address), lookup.tables
     if live is None or not lookup.users(live.id):
-        return 0
+        return frozenset()
     addresses = [desired.address, *tables.created_with.get(desired.address, ())]
     kept = set[str]().union(*(tables.referrers.get(address, ()) for address in addresses))
     ids = [each.id for address in addresses if (each := lookup.live(address))]
     released = set[str]().union(*(tables.attached_by_us.get(id, ()) for id in ids))
-    return len(lookup.users(live.id) - kept - released)
+    return lookup.users(live.id) - kept - released
 
 
 def fixed_fields(change: Change) -> list[str]:
@@ -53,6 +57,23 @@ def fixed_fields(change: Change) -> list[str]:
     return [name for name in names if name in lines and lines[name].immutable]
 
 
-def agents(number: int) -> str:
-    """A number of agents, in words."""
-    return f"{number} agent" if number == 1 else f"{number} agents"
+def named(lookup: Lookup, users: Collection[str]) -> str:
+    """Agents by their ids: those of this stack by address, other agents by number."""
+    addresses = lookup.tables.addresses
+    names = sorted(str(addresses[id]) for id in users if id in addresses)
+    if others := len(users) - len(names):
+        names.append(f"{others} {'agent' if others == 1 else 'agents'} outside this stack")
+    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def no_longer_managed(path: str, value: Any, *, secret: bool, reset: bool) -> Iterator[str]:
+    """A note about a value that the manifest no longer declares and that stays; nothing if there is no value.
+
+    secret  whether the value is not shown
+    reset   whether the server may reset it, because other fields of its group are written
+    """
+    if not secret and value in (None, "", [], {}):
+        return
+    shown = "" if secret or isinstance(value, list | dict) else json.dumps(value, ensure_ascii=False)
+    stays = shown if 0 < len(shown) <= SHOWN else "as it is"
+    yield f"`{path}` is no longer managed, {'and the server may reset it' if reset else f'stays {stays}'}"

@@ -10,7 +10,7 @@ from lettaform.kinds import companions, kind_of, kinds
 from lettaform.model import Change, Live, Mark, Removed, Unmanaged
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.notes import agents, cascades
+from lettaform.plan.notes import cascades, named
 
 Found = ResourceChange | Unmanaged
 """What this pass returns."""
@@ -77,7 +77,10 @@ def _removal(lookup: Lookup, released: _Released, address: Address, live: Live) 
         return _forget(address, live, "removed: {destroy: false}", entry)
     if _is_deleted(lookup, entry):
         return _delete(lookup, released, address, live)
-    return Unmanaged(live.kind, live.id, address, "marked, no longer declared; --prune deletes it")
+    # who uses a shared object is read only for what is deleted
+    user = "another agent" if address.parent else "an agent"
+    unless = f" unless {user} uses it" if kinds()[live.kind].shared else ""
+    return Unmanaged(live.kind, live.id, address, f"marked, no longer declared; --prune deletes it{unless}")
 
 
 def _is_forgotten(lookup: Lookup, entry: Removed | None) -> bool:
@@ -99,20 +102,21 @@ def _delete(lookup: Lookup, released: _Released, address: Address, live: Live) -
     users = released.remaining_users(live) - ({owner.id} if owner else set())
     if users and not lookup.is_allowed(address):
         if owner and owner.id in released.deleted:
-            return _forget(address, live, f"its agent is deleted; kept, because {_named(lookup, users)}")
-        return Unmanaged(live.kind, live.id, address, f"kept: {_named(lookup, users)}")
+            return _forget(address, live, f"its agent is deleted; kept, because {_use(lookup, users)}")
+        return Unmanaged(live.kind, live.id, address, _kept(lookup, users))
     reason = "destroy" if lookup.options.destroy else "no longer declared"
     change = Change(address, live.kind, "delete", live.id, reason, notes=tuple(cascades(lookup, live.id)))
     return ResourceChange(change, None, live)
 
 
-def _named(lookup: Lookup, users: frozenset[str]) -> str:
-    """Who uses an object: agents of this stack by address, other agents by number."""
-    ours = sorted(str(lookup.tables.addresses[id]) for id in users if id in lookup.tables.addresses)
-    others = len(users) - len(ours)
-    names = [*ours, f"{agents(others)} outside this plan"] if others else ours
-    several = len(users) > 1
-    return f"{' and '.join(names) if len(names) < 3 else ', '.join(names)} {'use' if several else 'uses'} it"
+def _use(lookup: Lookup, users: frozenset[str]) -> str:
+    return f"{named(lookup, users)} {'uses' if len(users) == 1 else 'use'} it"
+
+
+def _kept(lookup: Lookup, users: frozenset[str]) -> str:
+    """Who keeps an object, and what lets lettaform delete it, where only agents of this stack use it."""
+    ours = all(id in lookup.tables.addresses for id in users)
+    return f"kept: {_use(lookup, users)}" + ("; detach it there first" if ours else "")
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ class _Released:
 def _missing(lookup: Lookup) -> Iterator[ResourceChange]:
     """Objects that the state names and that no longer exist."""
     for address, id in lookup.observed.state.ids.items():
-        if id not in lookup.tables.addresses and address not in lookup.manifest.objects:
+        gone = id not in lookup.tables.addresses and address not in lookup.manifest.objects
+        if gone and lookup.is_selected(address):
             kind = kind_of(address) or address.section
             yield ResourceChange(Change(address, kind, "forget", id, "no longer exists on the server"))
 

@@ -19,14 +19,18 @@ def matches(address: Address, patterns: tuple[str, ...]) -> bool:
     return any(_compiled(pattern).match(name) for pattern in patterns for name in names)
 
 
-def is_selected(address: Address, manifest: Manifest, options: PlanOptions) -> bool:
-    """Whether `--target` and `--exclude` leave an object in the plan."""
+def is_selected(address: Address, manifest: Manifest, options: PlanOptions, owner: Address | None = None) -> bool:
+    """Whether `--target` and `--exclude` leave an object in the plan.
+
+    `owner`: the object along with which the server created it; to name one of the two is enough.
+    """
     desired = manifest.objects.get(address)
     # the server creates and deletes such an object together with its owner
     address = (desired.created_with if desired else None) or address
-    if options.target and not matches(address, options.target):
+    names = (address, owner) if owner else (address,)
+    if options.target and not any(matches(each, options.target) for each in names):
         return False
-    return not matches(address, options.exclude)
+    return not any(matches(each, options.exclude) for each in names)
 
 
 @cache

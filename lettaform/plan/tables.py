@@ -35,6 +35,17 @@ class Tables:
         return _grouped((d.discovered_from, a) for a, d in self.manifest.objects.items() if d.discovered_from)
 
     @cached_property
+    def created_along(self) -> Mapping[Address, Address]:
+        """Address of what the server created along with another object to the address of that object.
+
+        An object that the manifest declares by itself only has the same name.
+        """
+        owners = dict.fromkeys((*self.observed.objects, *self.manifest.objects))
+        found = ((each, owner) for owner in owners for _, _, each in companions(owner))
+        objects = self.manifest.objects
+        return {each: owner for each, owner in found if each not in objects or objects[each].created_with == owner}
+
+    @cached_property
     def attachments(self) -> Mapping[str, int]:
         """Id of a block to the number of agents that have it, as far as agents were read."""
         return Counter(block.id for blocks in self.observed.attached.values() for block in blocks)

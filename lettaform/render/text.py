@@ -58,6 +58,7 @@ ACTIONS: Mapping[str, ActionText] = {
 
 _FIELD_REASONS: dict[model.Reason, str] = {
     "manifest": "",
+    "undeclared": "no longer declared",
     "drift": "changed outside lettaform; the manifest's value is restored",
     "conflict": "changed in the manifest and outside lettaform; the manifest's value is written",
     "seed": "--reseed: the agent's value is overwritten",

@@ -89,7 +89,7 @@ class Session:
         looked = asyncio.create_task(self._holder())
         try:
             await self._load()
-            _check_patterns(options, self.manifest)
+            _check_reseed(options, self.manifest)
             observed, difference = await _consistent(lambda: self._difference(options))
             holder = await looked
         finally:
@@ -118,6 +118,7 @@ class Session:
         first, self.first = self.first, None  # what is read again is read for the manifest alone
         observed = await observe(self.backend, self.manifest, first=first)
         _check_environment(self.manifest, observed)
+        _check_patterns(options, self.manifest, observed)
         difference = diff(self.manifest, observed, options)
         shared, deleted = _shared(difference), _deleted(difference)
         if not (shared or deleted):
@@ -251,11 +252,20 @@ def _written(change: Change) -> frozenset[str]:
 # --- preconditions of a plan -----------------------------------------------------------------------------------------
 
 
-def _check_patterns(options: PlanOptions, manifest: Manifest) -> None:
-    """Raise PlanError for a pattern that matches no address. `allow_destroy` may name undeclared objects."""
-    for pattern in (*options.target, *options.exclude, *options.reseed):
+def _check_reseed(options: PlanOptions, manifest: Manifest) -> None:
+    """Raise PlanError for a pattern of `reseed` that matches no declared address: there is no value to write."""
+    for pattern in options.reseed:
         if not any(matches(address, (pattern,)) for address in manifest.objects):
             raise unknown(pattern, [str(address) for address in manifest.objects])
+
+
+def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
+    """Raise PlanError for a pattern that matches no address, declared or live. `allow_destroy` may match none."""
+    moved = {entry.old for entry in manifest.moved}
+    live = {address for address, each in _all(observed) if each.stack == manifest.stack} - moved
+    for pattern in (*options.target, *options.exclude):
+        if not any(matches(address, (pattern,)) for address in (*manifest.objects, *live)):
+            raise unknown(pattern, [str(address) for address in (*manifest.objects, *live)])
 
 
 def _check_environment(manifest: Manifest, observed: Observed) -> None:

@@ -15,7 +15,7 @@ from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.model import Import, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, state
-from lettaform.values import Item
+from lettaform.values import UNREAD, Item
 
 CORE = ("agent", "block", "tool")
 """The kinds that every plan lists, declared or not."""
@@ -61,6 +61,10 @@ async def observe(
     finally:
         await first.cancel()
     listing = _only(listing, fields)
+    if attached := _undeclared(manifest, listing):
+        # what lettaform attached and no line declares any more is detached: the lists must show it
+        fields = {kind: {*names, *attached.get(kind, ())} for kind, names in fields.items()}
+        listing = await reads.listing(manifest.stack, fields)
     reads.require(manifest, version, listing.refused)
     known, faults = state.salvage(listing.state) if lenient else (state.from_pages(listing.state), ())
     more: Fields = {
@@ -99,6 +103,20 @@ def covers(have: Fields, fields: Fields) -> bool:
         kind in have and {*kinds()[kind].included(names)} <= {*kinds()[kind].included(have[kind])}
         for kind, names in fields.items()
     )
+
+
+def _undeclared(manifest: Manifest, listing: Listing) -> Fields:
+    """Fields that were not read and that no longer have a line, although lettaform attached members to them."""
+    after = {entry.old: entry.new for entry in manifest.moved}
+    found: dict[str, set[str]] = defaultdict(set)
+    for kind, lives in listing.objects.items():
+        lines = kinds()[kind].attrs()
+        for live in lives:
+            names = [n for n, ids in live.mark.members.items() if ids and n in lines and not lines[n].read_apart()]
+            unread = [name for name in names if live.values.get(name) is UNREAD]
+            if unread and live.stack == manifest.stack and live.address and _declared(manifest, live.address, after):
+                found[kind].update(unread)
+    return found
 
 
 def _only(listing: Listing, fields: Fields) -> Listing:
@@ -153,7 +171,10 @@ async def _imported(reads: Reads, entry: Import) -> tuple[Live, tuple[Live, ...]
 
 
 async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
-    """`observed` with the declared fields that need a request of their own. Other such fields stay UNREAD."""
+    """`observed` with the fields that need a request of their own, if they are declared or lettaform added to them.
+
+    Other such fields stay UNREAD.
+    """
     wanted = dict(_to_read(manifest, observed))
     if not wanted:
         return observed
@@ -173,9 +194,11 @@ def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str
     """Id and field of what needs a request of its own, and the keys of the Items that the manifest declares there."""
     after = {entry.old: entry.new for entry in manifest.moved}
     for address, live in observed.objects.items():
-        lines = kinds()[live.kind].attrs()
-        for name, value in _declared(manifest, address, after).items():
-            if lines[name].read_apart():
+        declared = _declared(manifest, address, after)
+        added = [name for name, members in live.mark.members.items() if members] if declared else ()
+        for name in dict.fromkeys((*declared, *added)):
+            line, value = kinds()[live.kind].attrs().get(name), declared.get(name)
+            if line and line.read_apart():
                 items = value if isinstance(value, list | tuple) else ()
                 yield (live.id, name), tuple(each.key for each in items if isinstance(each, Item))
 

@@ -158,6 +158,19 @@ def test_destroy(run: Run, flow: Flow) -> None:
     assert "`lettaform destroy -y`" in run("destroy").stderr
 
 
+def test_destroy_of_some_objects(run: Run, flow: Flow) -> None:
+    assert run("destroy", "-y", "--target", "agents.*", "--exclude", "agents.a").exit_code == 0
+    options = flow.calls[0][3]
+    assert (options.destroy, options.target, options.exclude) == (True, ("agents.*",), ("agents.a",))
+
+
+def test_the_command_that_asks_nothing_has_the_same_options(run: Run) -> None:
+    refused = run("destroy", "--target", "agents.old").stderr
+    assert "`lettaform destroy -y --target agents.old`" in refused
+    refused = run("apply", "--prune", "--target", "agents.a[*]", "--allow-destroy", "agents.b").stderr
+    assert "`lettaform apply -y --prune --target 'agents.a[*]' --allow-destroy agents.b`" in refused
+
+
 @pytest.mark.usefixtures("terminal")
 def test_the_question_of_destroy(run: Run) -> None:
     assert "Destroy this object? [y/N]" in run("destroy", input="n\n").stderr

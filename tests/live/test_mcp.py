@@ -336,7 +336,7 @@ def test_replace_takes_tools_from_foreign_agents_only_with_consent(stack: McpSta
         with pytest.raises(Guarded) as refused:
             stack.fleet.plan()
         (problem,) = refused.value.problems
-        assert "1 agent outside this manifest would lose it" in problem.message
+        assert "1 agent outside this stack would lose it" in problem.message
         assert problem.hint == "`--allow-destroy 'mcp_servers.echo'` consents"
         stack.fleet.apply(allow_destroy=("mcp_servers.echo",))
         assert stack.tools_of("ann") == {"say", "add"}

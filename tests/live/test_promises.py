@@ -9,6 +9,7 @@ import pytest
 from lettaform import flow
 from lettaform.errors import Guarded, PlanError, Stale
 from tests.faults.fleet import unordered
+from tests.live.conftest import Letta
 from tests.live.fleet import TOOL, Fleet, RequestLog, agent_changes, changes, without_order
 
 MANIFEST = """
@@ -277,6 +278,97 @@ def test_prune_keeps_objects_used_by_foreign_agents(stack: Fleet) -> None:
     flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True))
     assert stack.raw.get(f"/v1/blocks/{org['id']}").status_code == 200
     stack.raw.delete(f"/v1/agents/{guest['id']}")
+
+
+def test_removed_lines_remove_what_they_added(fleet: Fleet, letta: Letta) -> None:
+    shared = f"""
+    blocks: {{policies: {{value: x}}}}
+    archives: {{facts: {{name: {fleet.stack}, embedding: {letta.embedding}%s}}}}
+    folders: {{docs: {{name: {fleet.stack}, embedding: {letta.embedding}%s}}}}
+    identities: {{ann: {{identifier_key: {fleet.stack}, name: n, identity_type: user}}}}
+    agents: {{a: {{include_base_tools: false%s}}}}
+    """
+    lines = (
+        ", description: d, blocks: [policies], tools: [web_search], folders: [docs], identities: [ann], archive: facts"
+        ", tags: [t], secrets: {KEY: hunter22}, metadata: {team: x}"
+        ", compaction_settings: {sliding_window_percentage: 0.5}"
+        ", tool_rules: [{type: exit_loop, tool_name: web_search}]"
+    )
+    fleet.write(shared % (", passages: [One.]", ", files: [a.md]", lines), **{"a.md": "One."})
+    fleet.apply()
+    id = fleet.agent("a")["id"]
+    theirs = {**fleet.agent("a")["metadata"], "theirs": 1}
+    fleet.patch(f"/v1/agents/{id}", metadata=theirs, secrets={"KEY": "hunter22", "THEIRS": "kept22"})
+    fleet.write(shared % ("", "", ""))
+    plan = fleet.plan()
+    assert {field.reason for change in plan.changes for field in change.fields_changed} == {"undeclared"}
+    notes = [note for change in plan.changes for note in change.notes]
+    assert any(note.startswith("`description` is no longer managed, stays") for note in notes)
+    assert any(note.startswith("`compaction_settings.sliding_window_percentage` is no longer") for note in notes)
+    fleet.apply()
+    after = fleet.agent("a")
+    assert [after[name] for name in ("blocks", "tools", "sources", "identity_ids", "tool_rules")] == [[]] * 5
+    assert [tag for tag in after["tags"] if not tag.startswith("lettaform:")] == []
+    assert {item["key"] for item in after["secrets"]} == {"THEIRS"}
+    assert {key for key in after["metadata"] if key != "lettaform"} == {"theirs"}
+    assert (after["description"], after["compaction_settings"]["sliding_window_percentage"]) == ("d", 0.5)
+    assert fleet.raw.get("/v1/archives/", params={"agent_id": id}).json() == []
+    objects = {str(live.address): live.id for live in fleet.state()}
+    passages = fleet.raw.post("/v1/passages/search", json={"archive_id": objects["archives.facts"]}).json()
+    assert (passages, fleet.raw.get(f"/v1/folders/{objects['folders.docs']}/files").json()) == ([], [])
+
+
+def test_the_last_line_and_its_object_are_removed_together(fleet: Fleet) -> None:
+    fleet.write("blocks: {policies: {value: x}}\nagents: {one: {memory: {persona: One.}, blocks: [policies]}}")
+    fleet.apply()
+    policies = fleet.block("policies")["id"]
+    fleet.write("agents: {one: {memory: {persona: One.}}}")
+    assert changes(fleet.plan(prune=True)) == [
+        ("update", "agents.one", ["blocks"]),
+        ("delete", "blocks.policies", []),
+    ]
+    fleet.apply(prune=True)
+    assert [block["label"] for block in fleet.agent("one")["blocks"]] == ["persona"]
+    assert fleet.raw.get(f"/v1/blocks/{policies}").status_code == 404
+
+
+def test_prune_names_the_agent_of_the_stack_that_uses_an_object(fleet: Fleet) -> None:
+    fleet.write("blocks: {policies: {value: x}}\nagents: {one: {}}")
+    fleet.apply()
+    link = f"/v1/agents/{fleet.agent('one')['id']}/core-memory/blocks/%s/{fleet.block('policies')['id']}"
+    fleet.patch(link % "attach")
+    fleet.write("agents: {one: {}}")
+    assert [each.reason for each in fleet.plan(prune=True).unmanaged] == [
+        "kept: agents.one uses it; detach it there first"
+    ]
+    fleet.patch(link % "detach")
+    fleet.apply(prune=True)
+    assert "policies" not in {block["label"] for block in fleet.blocks()}
+
+
+def test_lost_secret_is_drift(fleet: Fleet) -> None:
+    fleet.write("agents: {a: {secrets: {KEY: hunter22}}}")
+    fleet.apply()
+    fleet.patch(f"/v1/agents/{fleet.agent('a')['id']}", secrets={})
+    (change,) = fleet.plan().changes
+    assert [(field.path, field.reason) for field in change.fields_changed] == [("secrets.KEY", "drift")]
+    fleet.apply()
+
+
+def test_undeclared_objects_are_deleted_one_by_one(fleet: Fleet) -> None:
+    both = "agents: {a: {sleeptime: true, memory: {persona: x}}, b: {}}\nblocks: {org: {value: x}}"
+    fleet.write(both)
+    fleet.apply()
+    fleet.write("blocks: {team: {value: x}}")
+    with pytest.raises(PlanError, match=r"no object has the address `agents\.c`"):
+        fleet.plan(prune=True, target=("agents.c",))
+    pruned = flow.PlanOptions(prune=True, target=("agents.b",))
+    plan, _ = flow.apply(fleet.source, fleet.connection, pruned)
+    assert changes(plan) == [("delete", "agents.b", [])]
+    plan, _ = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(destroy=True, target=("agents.a",)))
+    assert {str(change.address) for change in plan.changes} >= {"agents.a", "agents.a-sleeptime", "groups.a-sleeptime"}
+    assert [str(live.address) for live in fleet.state()] == ["blocks.org"]
+    assert fleet.agents() == []
 
 
 def test_prevent_destroy_holds_after_removal_from_manifest(stack: Fleet) -> None:

@@ -251,7 +251,8 @@ def test_destroy_after_interrupted_create_leaves_no_orphans(
         stack.write("false" if then == "turned off" else None)
         stack.build()
         assert {each.reason for each in stack.fleet.plan().unmanaged} == {
-            "marked, no longer declared; --prune deletes it"
+            "marked, no longer declared; --prune deletes it",
+            "marked, no longer declared; --prune deletes it unless another agent uses it",
         }
     options = DESTROY_ALL if then == "destroyed" else PlanOptions(prune=True, allow_destroy=("*",))
     plan, _ = flow.apply(stack.fleet.source, stack.fleet.connection, options)

@@ -97,7 +97,7 @@ ECHO = living("mcp_servers.echo", "mcp-1", {"type": "stdio", "command": "echo"},
                 users={"block-5": frozenset({"agent-1", "agent-2"})},
             ),
             {},
-            "agents.ann.memory.human: the block block-5 has this label and is shared with 1 agent",
+            "agents.ann.memory.human: the block block-5 has this label and is shared with 1 agent outside this stack",
             id="an unmarked block is shared",
         ),
         pytest.param(

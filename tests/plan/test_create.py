@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lettaform.model import External, Live
+from lettaform.model import APPLIED, External, Live
 from lettaform.plan.create import create, discover, initial_mark
-from lettaform.values import Digest, Item, Patch, Ref, digest
+from lettaform.values import Digest, Item, Patch, Ref, Secret, digest
 from tests.plan.samples import at, difference, living, lookup, manifest, observed, wanted
 
 MODEL = {"model": "m/m"}
@@ -120,3 +120,14 @@ def test_what_the_server_creates_along_with_an_agent_gets_the_declared_values() 
     # the new block gets the memory of the one before it
     assert (block.change.action, block.fields) == ("replace", {"value": "learnt"})
     assert block.discover == ("memory_persona", Ref(second.address))
+
+
+def test_the_mark_says_which_secrets_were_applied_and_holds_no_digest_of_them() -> None:
+    secrets = {"K": Secret("${env.K}", "s3cret"), "NONE": None}
+    ann, provider = (
+        wanted("agents.ann", **MODEL, secrets=secrets),
+        wanted("providers.p", api_key=Secret("${env.P}", "s3cret")),
+    )
+    look = lookup(manifest(ann, provider), observed())
+    assert {p: b for p, b in initial_mark(look, ann).base.items() if p.startswith("secrets")} == {"secrets.K": APPLIED}
+    assert initial_mark(look, provider).base["api_key"] == APPLIED

@@ -35,12 +35,45 @@ def test_agents_that_lose_what_is_replaced(users: tuple[str, ...], refers: bool,
     archive, user = living("archives.x", "archive-1", embedding="old/e"), living("agents.a", "agent-1", model="m/m")
     has = observed(archive, user, users={"archive-1": frozenset(users)})
     look = lookup(wants, has)
-    assert notes.lost_users(look, wants.objects[X]) == lost
+    assert len(notes.lost_users(look, wants.objects[X])) == lost
     note = notes.replacement_note(look, wants.objects[X], change("embedding"))
     assert note.startswith("`embedding` cannot be changed on an existing archive: replaced")
-    assert (f"{notes.agents(lost)} outside this manifest would lose it" in note) == bool(lost)
+    assert note.endswith(" would lose it") == bool(lost)
 
 
-@pytest.mark.parametrize(("number", "words"), [(0, "0 agents"), (1, "1 agent"), (2, "2 agents")])
-def test_a_number_of_agents(number: int, words: str) -> None:
-    assert notes.agents(number) == words
+@pytest.mark.parametrize(
+    ("users", "words"),
+    [
+        (("agent-1",), "agents.ann"),
+        (("agent-2", "agent-1"), "agents.ann and agents.bob"),
+        (("agent-8",), "1 agent outside this stack"),
+        (("agent-8", "agent-9"), "2 agents outside this stack"),
+        (("agent-9", "agent-1"), "agents.ann and 1 agent outside this stack"),
+        (("agent-1", "agent-2", "agent-8", "agent-9"), "agents.ann, agents.bob and 2 agents outside this stack"),
+    ],
+)
+def test_agents_are_named_by_address_and_those_of_others_counted(users: tuple[str, ...], words: str) -> None:
+    look = lookup(manifest(), observed(living("agents.ann", "agent-1"), living("agents.bob", "agent-2")))
+    assert notes.named(look, users) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "secret", "words"),
+    [
+        ("Tür", False, 'stays "Tür"'),
+        (0, False, "stays 0"),
+        (False, False, "stays false"),
+        ("x" * 100, False, "stays as it is"),
+        ({"a": 1}, False, "stays as it is"),
+        ("key", True, "stays as it is"),
+        (None, True, "stays as it is"),
+    ],
+)
+def test_a_value_that_is_no_longer_managed(value: object, secret: bool, words: str) -> None:
+    (note,) = notes.no_longer_managed("f", value, secret=secret, reset=False)
+    assert note == f"`f` is no longer managed, {words}"
+
+
+@pytest.mark.parametrize("value", [None, "", [], {}])
+def test_nothing_is_said_of_no_value(value: object) -> None:
+    assert not list(notes.no_longer_managed("f", value, secret=False, reset=False))

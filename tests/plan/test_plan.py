@@ -202,5 +202,5 @@ def test_who_gives_up_what_is_replaced_does_not_lose_it() -> None:
 def test_who_would_lose_what_is_replaced_must_be_agreed_to() -> None:
     with pytest.raises(Guarded) as refused:
         _replaced([], others=("agent-2",))
-    assert "1 agent outside this manifest would lose it" in refused.value.problems[0].message
+    assert "1 agent outside this stack would lose it" in refused.value.problems[0].message
     assert _replaced([], others=("agent-2",), allow_destroy=("identities.shop",)).steps

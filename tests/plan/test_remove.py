@@ -43,11 +43,11 @@ def test_what_becomes_of_an_undeclared_object(
 @pytest.mark.parametrize(
     ("users", "reason"),
     [
-        (("agent-1",), "kept: agents.ann uses it"),
-        (("agent-1", "agent-2"), "kept: agents.ann and agents.bob use it"),
-        (("agent-8",), "kept: 1 agent outside this plan uses it"),
-        (("agent-8", "agent-9"), "kept: 2 agents outside this plan use it"),
-        (("agent-1", "agent-9"), "kept: agents.ann and 1 agent outside this plan use it"),
+        (("agent-1",), "kept: agents.ann uses it; detach it there first"),
+        (("agent-1", "agent-2"), "kept: agents.ann and agents.bob use it; detach it there first"),
+        (("agent-8",), "kept: 1 agent outside this stack uses it"),
+        (("agent-8", "agent-9"), "kept: 2 agents outside this stack use it"),
+        (("agent-1", "agent-9"), "kept: agents.ann and 1 agent outside this stack use it"),
     ],
 )
 def test_who_uses_an_object_keeps_it(users: tuple[str, ...], reason: str) -> None:
@@ -55,6 +55,15 @@ def test_who_uses_an_object_keeps_it(users: tuple[str, ...], reason: str) -> Non
     found = difference(wants, observed(ANN, BOB, LIVE_ORG, users=used_by(*users)), prune=True)
     assert [each.reason for each in found.unmanaged] == [reason]
     assert not any(each.change.action == "delete" for each in found.resources)
+
+
+def test_what_prune_would_do_is_not_promised_of_what_agents_can_use() -> None:
+    reasons = [each.reason for each in difference(manifest(), observed(ANN, OWN, LIVE_ORG)).unmanaged]
+    assert reasons == [
+        "marked, no longer declared; --prune deletes it",
+        "marked, no longer declared; --prune deletes it unless another agent uses it",
+        "marked, no longer declared; --prune deletes it unless an agent uses it",
+    ]
 
 
 def deleted(has: Observed, *declared: str, **options: object) -> list[str]:
@@ -79,6 +88,13 @@ def test_who_detaches_an_object_does_not_keep_it() -> None:
     assert deleted(observed(ann, LIVE_ORG, other, users=users), "agents.ann") == ["blocks.org"]
 
 
+def test_who_loses_the_line_of_an_object_does_not_keep_it() -> None:
+    ann = living("agents.ann", "agent-1", blocks=["block-1"], members={"blocks": ("block-1",)}, model="m/m")
+    wants, has = manifest(wanted("agents.ann")), observed(ann, LIVE_ORG, users=used_by("agent-1"))
+    operations = [step.op for step in plan(wants, has, prune=True).steps]
+    assert operations.index("detach") < operations.index("delete")
+
+
 def test_what_the_server_deletes_along_with_an_agent_keeps_nothing() -> None:
     tied = Dependents(cascades=(Live("agent", "agent-7", "sleeper", {}),))
     has = observed(ANN, LIVE_ORG, users=used_by("agent-7"), dependents={"agent-1": tied})
@@ -91,7 +107,7 @@ def test_an_own_block_that_others_use_outlives_its_agent_without_a_mark() -> Non
     found = difference(manifest(), observed(ANN, OWN, users=used_by("agent-9", id="block-2")), prune=True)
     agent, block = found.resources
     assert (agent.change.action, block.change.action) == ("delete", "forget")
-    assert block.change.reason == "its agent is deleted; kept, because 1 agent outside this plan uses it"
+    assert block.change.reason == "its agent is deleted; kept, because 1 agent outside this stack uses it"
 
 
 def test_consent_deletes_what_others_use() -> None:
@@ -130,3 +146,37 @@ def test_what_other_agents_use_is_kept() -> None:
     made = plan(manifest(), observed(LIVE_ORG, users={"block-1": frozenset({"agent-x"})}), prune=True)
     assert not any(step.op == "delete" for step in made.steps)
     assert "1 agent outside" in made.unmanaged[0].reason
+
+
+# --- with --target ---------------------------------------------------------------------------------------------------
+
+BOSS, SECOND = living("agents.boss", "agent-1", model="m/m"), living("agents.boss-sleeptime", "agent-2", model="m/m")
+GROUP = living("groups.boss-sleeptime", "group-1")
+THEIR_BLOCK = living("agents.boss-sleeptime.memory.memory_persona", "block-5")
+COMPANY = (
+    "agents.boss",
+    "agents.boss-sleeptime",
+    "agents.boss-sleeptime.memory.memory_persona",
+    "groups.boss-sleeptime",
+)
+
+
+@pytest.mark.parametrize("verb", ["prune", "destroy"])
+@pytest.mark.parametrize(
+    ("options", "addresses"),
+    [
+        pytest.param({"target": ("agents.boss",)}, COMPANY, id="with what was created along with it"),
+        pytest.param({"exclude": ("agents.boss",)}, ("agents.bob",), id="without what was created along with it"),
+        pytest.param({"target": ("agents.bob",)}, ("agents.bob",), id="one object"),
+    ],
+)
+def test_only_what_is_selected_is_deleted(verb: str, options: dict[str, object], addresses: tuple[str, ...]) -> None:
+    has = observed(BOSS, SECOND, GROUP, THEIR_BLOCK, replace(BOB, id="agent-3"))
+    found = difference(manifest(), has, **{verb: True, **options})
+    assert [str(each.address) for each in found.resources if each.change.action == "delete"] == list(addresses)
+
+
+def test_what_is_gone_and_not_selected_is_not_forgotten() -> None:
+    has = replace(observed(LIVE_ORG, ANN), objects={at("agents.ann"): ANN})
+    found = difference(manifest(), has, destroy=True, target=("agents.ann",))
+    assert [str(each.address) for each in found.resources] == ["agents.ann"]

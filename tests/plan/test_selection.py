@@ -34,3 +34,21 @@ def test_patterns(address: str, patterns: tuple[str, ...], found: bool) -> None:
 )
 def test_target_and_exclude(target: tuple[str, ...], exclude: tuple[str, ...], selected: bool) -> None:
     assert is_selected(at("agents.a"), manifest(), PlanOptions(target=target, exclude=exclude)) is selected
+
+
+@pytest.mark.parametrize(
+    ("target", "exclude", "selected"),
+    [
+        ((), (), True),
+        (("agents.boss",), (), True),
+        (("agents.boss-sleeptime",), (), True),
+        (("agents.ann",), (), False),
+        ((), ("agents.boss",), False),
+        ((), ("agents.boss-sleeptime",), False),
+    ],
+)
+def test_an_object_follows_the_one_along_with_which_it_was_created(
+    target: tuple[str, ...], exclude: tuple[str, ...], selected: bool
+) -> None:
+    options, second = PlanOptions(target=target, exclude=exclude), at("agents.boss-sleeptime")
+    assert is_selected(second, manifest(), options, at("agents.boss")) is selected

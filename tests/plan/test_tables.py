@@ -43,3 +43,13 @@ def test_entries_of_removed_objects() -> None:
     found = Tables(manifest(removed=(entry,)), observed()).removed
     assert found[at("agents.old")] is entry
     assert set(found.values()) == {entry}
+
+
+def test_what_was_created_along_with_an_object() -> None:
+    boss, second = living("agents.boss", "agent-1"), at("agents.boss-sleeptime")
+    assert Tables(manifest(), observed(boss)).created_along[second] == at("agents.boss")
+    declared = wanted("agents.boss-sleeptime")
+    along = replace(declared, created_with=at("agents.boss"))
+    assert Tables(manifest(along), observed(boss)).created_along[second] == at("agents.boss")
+    # an agent that is declared by itself only has the same name
+    assert second not in Tables(manifest(declared), observed(boss)).created_along

@@ -150,8 +150,11 @@ def test_blocks_without_an_agent_are_asked_for_only_if_there_are_orphaned_blocks
 
 
 def test_what_is_not_declared_is_not_read(project: Project) -> None:
-    project.apply(f"archives: {{facts: {{{PASSAGES}}}}}\nagents: {{a: {{{MODELS}, archive: facts}}}}")
-    project.write(f"archives: {{facts: {{embedding: letta/letta-free}}}}\nagents: {{a: {{{MODELS}}}}}")
+    project.apply(f"archives: {{facts: {{embedding: letta/letta-free}}}}\nagents: {{a: {{{MODELS}}}}}")
+    (archive,), (agent,) = project.rows("archives"), project.rows("agents")
+    project.server.post(f"/v1/archives/{archive['id']}/passages", text="Of an agent.")
+    agent["_archive"] = archive["id"]
+    project.server.asked.clear()
     objects = project.observe().objects
     assert objects[at("archives.facts")].values["passages"] is UNREAD
     for field in ("archive", "folders", "identities", "sleeptime"):
@@ -189,6 +192,78 @@ def test_fields_of_objects_that_the_server_created_along_with_others_are_read(pr
     objects = project.observe().objects
     assert objects[at("agents.a-sleeptime")].id == second["id"]
     assert objects[at("agents.a-sleeptime")].values["archive"] == []
+
+
+# --- lines that are removed ------------------------------------------------------------------------------------------
+
+FOLDER = "embedding: letta/letta-free"
+SHARED = f"""
+blocks: {{org: {{value: x}}}}
+folders: {{docs: {{{FOLDER}}}}}
+identities: {{ann: {{name: Ann, identity_type: user}}}}
+archives: {{facts: {{embedding: letta/letta-free}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("blocks: [org]", "_blocks"),
+        ("tools: [web_search]", "_tools"),
+        ("folders: [docs]", "_folders"),
+        ("identities: [ann]", "_identities"),
+        ("archive: facts", "_archive"),
+        ("secrets: {KEY: s3cret}", "_secrets"),
+    ],
+)
+@pytest.mark.parametrize("where", ["agent", "defaults"])
+def test_what_a_removed_line_attached_is_detached(project: Project, line: str, field: str, where: str) -> None:
+    own, default = (f", {line}", "") if where == "agent" else ("", f"defaults: {{agents: {{{line}}}}}\n")
+    project.apply(f"{default}{SHARED}agents: {{a: {{{MODELS}{own}}}}}")
+    (agent,) = project.rows("agents")
+    assert agent[field]
+    plan = project.apply(f"{SHARED}agents: {{a: {{{MODELS}}}}}")
+    assert [(str(each.address), each.reason) for each in plan.changes] == [("agents.a", "undeclared")]
+    assert not agent[field]
+
+
+def test_contents_of_a_removed_line_are_removed_and_those_of_others_kept(project: Project) -> None:
+    (project.folder / "a.md").write_text("One fact.")
+    project.apply(f"folders: {{docs: {{{FOLDER}, files: [a.md]}}}}\narchives: {{facts: {{{PASSAGES}}}}}")
+    (archive,) = project.rows("archives")
+    project.server.post(f"/v1/archives/{archive['id']}/passages", text="Of an agent.")
+    plan = project.apply(f"folders: {{docs: {{{FOLDER}}}}}\narchives: {{facts: {{embedding: letta/letta-free}}}}")
+    assert {each.reason for each in plan.changes} == {"undeclared"}
+    assert not project.rows("files")
+    assert [row["text"] for row in project.rows("passages")] == ["Of an agent."]
+
+
+def test_what_no_line_declares_any_more_is_read_once(project: Project) -> None:
+    project.apply(f"{SHARED}agents: {{a: {{{MODELS}, identities: [ann]}}}}")
+    project.write(f"{SHARED}agents: {{a: {{{MODELS}}}}}")
+    assert len(project.observe().objects[at("agents.a")].values["identities"]) == 1
+    assert counted(project.server.asked)["GET /v1/agents/"] == 2
+    project.apply(f"{SHARED}agents: {{a: {{{MODELS}}}}}")
+    project.server.asked.clear()
+    project.observe()
+    assert counted(project.server.asked)["GET /v1/agents/"] == 1
+
+
+def test_what_an_undeclared_agent_has_is_not_read(project: Project) -> None:
+    project.apply(f"{SHARED}agents: {{a: {{{MODELS}, identities: [ann], archive: facts}}, b: {{{MODELS}}}}}")
+    project.write(f"{SHARED}agents: {{b: {{{MODELS}}}}}")
+    values = project.observe().objects[at("agents.a")].values
+    assert values["identities"] is UNREAD
+    assert values["archive"] is UNREAD
+    assert counted(project.server.asked)["GET /v1/agents/"] == 1
+
+
+def test_an_archive_is_detached_while_its_agent_moves(project: Project) -> None:
+    project.apply(f"{SHARED}agents: {{old: {{name: n, {MODELS}, archive: facts, identities: [ann]}}}}")
+    moved = "moved: [{from: agents.old, to: agents.new}]"
+    project.apply(f"{SHARED}agents: {{new: {{name: n, {MODELS}}}}}\n{moved}")
+    (agent,) = project.rows("agents")
+    assert (agent["_archive"], agent["_identities"]) == (None, [])
 
 
 # --- moved and imports -----------------------------------------------------------------------------------------------
