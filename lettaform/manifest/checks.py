@@ -13,7 +13,7 @@ from lettaform.manifest.fields import stand_in
 from lettaform.manifest.files import Files
 from lettaform.manifest.node import UNRESOLVED
 from lettaform.manifest.problems import Problems
-from lettaform.manifest.types import Flaw, find, flaws
+from lettaform.manifest.types import Flaw, find, flaws, shown_at
 from lettaform.ownership.marks import MARK
 from lettaform.values import Ref, fill
 
@@ -39,8 +39,10 @@ class Checks:
             if _known_later(known[name], flaw):
                 continue
             broken.add(name)
-            _, where, deferred = find(instance.body, flaw.path)
-            if deferred or not self.problems.has_errors:
+            where, deferred = shown_at(instance.body, flaw)
+            # a map may get its keys from several files, which were checked one by one before
+            merged = len(flaw.path) > 1 and lines[name].to is None
+            if deferred or merged or not self.problems.has_errors:
                 message = flaw.message(secret=lines[name].secret)
                 self.problems.add(message, where, flaw.hint, address=instance.address, field=flaw.field)
         for name, value in known.items():

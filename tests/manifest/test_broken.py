@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from lettaform.errors import Problem
-from tests.manifest.broken import CASES, Broken
+from tests.manifest.broken import CASES, TOOL, Broken
 from tests.manifest.conftest import Project
 
 
@@ -86,9 +89,59 @@ def test_what_may_be_in_an_unreadable_file_is_not_reported_as_undeclared(project
 
 
 def test_problems_have_address_and_field(project: Project) -> None:
-    project.write("stack: s\nagents:\n  a:\n    tool_rules: [{}, x]\n    memory: {human: {limt: 1}}\n")
+    rule = "{type: exit_loop, tool_name: x}"
+    project.write(f"stack: s\nagents:\n  a:\n    tool_rules: [{rule}, x]\n    memory: {{human: {{limt: 1}}}}\n")
     found = [(problem.address, problem.field) for problem in project.problems()]
     assert found == [("agents.a", "tool_rules.1"), ("agents.a.memory.human", "limt")]
+
+
+REMEDIES = (
+    # an item of a list, or the value of a key, and the place for what the hint shows
+    ("tools: {t: {source: t.py, pip_requirements: [%s]}}", "requests"),
+    ("tools: {t: {source: t.py, pip_requirements: [%s]}}", '"httpx>=0.27"'),
+    ("tools: {t: {source: t.py, pip_requirements: %s}}", "requests"),
+    ("tools: {t: {source: t.py, npm_requirements: [%s]}}", "zod"),
+    ("tools: {t: %s}", "t.py"),
+    ("agents: {a: {tools: %s}}", "{memory: {}}"),
+    ("agents: {a: {tags: %s}}", "support"),
+    ("agents: {a: {tags: %s}}", '"a, b"'),
+    ("agents: {a: {memory: %s}}", "[persona]"),
+    ("agents: {a: {memory: {version: %s}}}", "1.10"),
+    ("agents: {a: {response_format: %s}}", "json_object"),
+    ("agents: {a: {response_format: %s}}", "json_schema"),
+    ("agents: {a: {model_settings: %s}}", "openai"),
+    ("agents: {a: {compaction_settings: %s}}", "self_compact_all"),
+    ("agents: {a: {hidden: %s}}", "yes"),
+    ("agents: {a: {lifecycle: %s}}", "prevent_destroy"),
+    ("agents: %s", "[{name: a}]"),
+    ("agents: %s", "[a, b]"),
+    ("blocks: {b: %s}", "We ship on Fridays."),
+    ("blocks: {b: %s}", "{external: {name: x}}"),
+    ("blocks: {b: {external: %s, name: x}}", "on"),
+    ("archives: {a: {passages: %s}}", "We chose PostgreSQL."),
+    ("agents: {a: {}}\nimports: %s", "{agents.a: agent-1}"),
+    ("agents: {a: {}}\nimports: %s", "{to: agents.a, id: agent-1}"),
+    ("agents: {b: {}}\nmoved: %s", "{agents.a: agents.b}"),
+    ("removed: %s", "{agents.a: {destroy: false}}"),
+    ("removed: [%s]", "agents.a"),
+    ("variables: {model: %s}", "openai/gpt-4o"),
+    ("variables: {number: %s}", "5"),
+    ("server: %s", "http://localhost:8283"),
+    ("include: %s", "t*.yaml"),
+    ("environments: %s", "[prod]"),
+)
+
+
+@pytest.mark.parametrize(("text", "wrong"), REMEDIES, ids=[f"{text} {wrong}" for text, wrong in REMEDIES])
+def test_what_a_hint_shows_can_be_written(text: str, wrong: str, project: Project) -> None:
+    files = {"t.py": TOOL, "team.yaml": "blocks: {}\n"}
+    project.write(f"stack: s\n{text % wrong}\n", files)
+    hint = next(problem.hint for problem in project.problems() if problem.hint)
+    shown = re.search("`(.*)`", hint)
+    right = shown[1] if shown else json.dumps(wrong)
+    whole = text.replace("%s", "{external: {name: x}}") if "external: true" in right else text
+    project.write(f"stack: s\n{whole.replace(wrong, '%s') % right}\n", files)
+    project.load()
 
 
 def test_secrets_are_never_shown(project: Project) -> None:
