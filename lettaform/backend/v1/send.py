@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, assert_never
+from typing import Any, assert_never, get_origin
 
 from lettaform.backend.concurrency import together
-from lettaform.backend.v1 import encode
+from lettaform.backend.v1 import encode, verify
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
@@ -16,7 +16,7 @@ from lettaform.backend.v1.state import delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
-from lettaform.kinds.traits import Contents, Owner
+from lettaform.kinds.traits import Contents, ListedAt, Owner
 from lettaform.model import (
     Answer,
     Attach,
@@ -49,12 +49,8 @@ class Sender:
         for secret in secrets(list(contents(step))):
             self.client.hide(secret.value)
         match step:
-            case Create():
-                return await self._create(step, answer)
-            case Discover():
-                return await self._discover(step, answer)
-            case Update():
-                return await self._update(step, answer)
+            case Create() | Discover() | Update():
+                return await self._write(step, answer)
             case Attach() | Detach():
                 return await self._link(step, answer)
             case Delete():
@@ -65,6 +61,20 @@ class Sender:
                 return await self._save(step)
             case _:
                 assert_never(step)
+
+    async def _write(self, step: Create | Discover | Update, answer: Callable[[Ref], Any]) -> Answer:
+        try:
+            match step:
+                case Create():
+                    return await self._create(step, answer)
+                case Discover():
+                    return await self._discover(step, answer)
+                case Update():
+                    return await self._update(step, answer)
+        except ServerError as error:
+            if error.status == 422 and error.problems:
+                raise verify.refused(step, error) from error
+            raise
 
     # --- create
 
@@ -79,7 +89,7 @@ class Sender:
         else:
             result = await self._post(step, kind, body)
         live = decode(step.kind, result)
-        encode.check_created(step, kind, body, result)
+        verify.check_created(step, result, answer)
         return Answer(live.id, live.values, encode.created_parts(step, result))
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,6 +167,8 @@ class Sender:
             changed = await self.client.object("PATCH", f"{kind.path}{step.id}", body=body, within=within)
         elif kind.requests.verb == "PUT" and not encode.renames(kind, step, now):
             changed = await self.client.object("PUT", kind.path, body=body, within=within)
+            lost = verify.not_stored(step.kind, step.fields, changed, answer)
+            verify.raise_not_stored((step.address, path) for path in lost)
         else:
             changed = await self._patch(step, kind, body, within, answer)
         live = decode(step.kind, changed)
@@ -165,23 +177,24 @@ class Sender:
     async def _patch(
         self, step: Update, kind: type[Kind], body: dict[str, Any], within: float, answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
-        """PATCH; once more for what the server answered 200 to and did not change. ServerError if it still does not."""
+        """PATCH; once more for what the server answered 200 to and did not store. NotStored if it still does not."""
         path, included = f"{kind.path}{step.id}", kind.included(kind.attrs())
         # the server answers 409 to all but one of several writers of a block
         options: dict[str, Any] = {"within": within, "overtaken": step.kind == "block"}
         options |= {"params": {"include": included}} if included else {}
         changed = await self.client.object("PATCH", path, body=body, **options)
-        lost = encode.not_written(kind, step, changed, answer)
+        lost = verify.not_stored(step.kind, step.fields, changed, answer)
         if not lost:
             return changed
+        again = encode.again(step, lost, body, answer)
         # 0.16.8 treats rules that differ only in their arguments as equal: empty the list first
-        emptied: dict[str, Any] = {name: [] for name, value in lost.items() if isinstance(value, list) and value}
+        emptied: dict[str, Any] = {name: [] for name in _whole_lists(kind) if again.get(name)}
         if emptied:
             await self.client.object("PATCH", path, body=emptied, **options)
-        changed = await self.client.object("PATCH", path, body=kind.encode(lost, changed), **options)
-        if still := encode.not_written(kind, step, changed, answer):
-            message = f"{step.address}: the server answered 200 and did not change {', '.join(still)}"
-            raise ServerError(message, "plan again")
+        if again:
+            changed = await self.client.object("PATCH", path, body=kind.encode(again, changed), **options)
+        still = verify.not_stored(step.kind, step.fields, changed, answer)
+        verify.raise_not_stored((step.address, path) for path in still)
         return changed
 
     async def _change(
@@ -206,7 +219,10 @@ class Sender:
         id = step.id or answer(Ref(step.address))
         path = f"{kind.path}{id}/{kind.attrs()[name].link}/{step.op}/{fill(member, answer)}"
         try:
-            await self.client.send("PATCH", path)
+            returned = await self.client.send("PATCH", path)
+            linked = await self._linked(step.kind, name, id, returned)
+            if (fill(member, answer) in linked) is isinstance(step, Detach):
+                verify.raise_not_stored([(step.address, name)])
         except NotFound:
             if isinstance(step, Attach):
                 raise
@@ -217,6 +233,13 @@ class Sender:
             if isinstance(step, Detach) or have is UNREAD or fill(member, answer) not in (have or ()):
                 raise
         return Answer(id)
+
+    async def _linked(self, kind: str, field: str, id: str, returned: Any) -> Collection[Any]:
+        """The members of a field after one was attached or detached. 0.16.8 answers some requests with null."""
+        if listed := kinds()[kind].attrs()[field].related(ListedAt):
+            return [each["id"] for each in await self.client.pages(listed.path, agent_id=id)]
+        body = returned if isinstance(returned, Mapping) else await whole(self.client, kind, id)
+        return decode(kind, body).values.get(field) or ()
 
     async def _change_item(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
         contents = kinds()[step.kind].attrs()[field].related(Contents)
@@ -287,3 +310,11 @@ class Sender:
         else:
             await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
         return Answer("")
+
+
+def _whole_lists(kind: type[Kind]) -> Iterator[str]:
+    """The names in requests of the fields that are lists and hold nothing of others."""
+    for line in kind.attrs().values():
+        whole = not (line.additive or line.to)
+        if line.write and whole and get_origin(kind.model_fields[line.name].annotation) is list:
+            yield line.write
