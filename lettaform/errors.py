@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem: what is wrong, where, and a hint how to fix it."""
+    """One problem: what is wrong, where, and a hint how to fix it. `secret`: its source line is not shown."""
 
     message: str
     place: Place | None = None
@@ -47,6 +47,7 @@ class Problem:
     address: str | None = None
     field: str | None = None
     severity: Literal["error", "warning"] = "error"
+    secret: bool = False
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""

@@ -104,13 +104,13 @@ class Body:
             elif line.related(Companions) and child.map:
                 CompanionFields(line).check(child, f"{path}.{name}", problems, owner)
             else:
-                typed[name] = without_removed(line, plain(child))
+                typed[name] = line.without_removed(plain(child))
         for flaw in flaws(self.table, typed):
             where, deferred = shown_at(node, flaw)
             if not (deferred or flaw.missing):
                 secret = self.fields[str(flaw.path[0])].secret
                 message = flaw.message(secret=secret)
-                problems.add(message, where, flaw.hint, address=_address(owner), field=flaw.field)
+                problems.add(message, where, flaw.hint, address=_address(owner), field=flaw.field, secret=secret)
 
     def check_settings(self, node: Node, path: str, problems: Problems, owner: str) -> None:
         """Check the keys that are not fields."""
@@ -244,13 +244,6 @@ def ownership(kind: str) -> Mapping[str, Form]:
 def cannot_clear(field: str) -> str:
     """The problem with a null in a field that the server cannot clear."""
     return f"`{field}` cannot be null: the server cannot clear it"
-
-
-def without_removed(line: Attr, value: Any) -> Any:
-    """`value` without the entries of a partial map that a null removes."""
-    if line.partial and not line.merges and isinstance(value, dict):
-        return {key: item for key, item in value.items() if item is not None}
-    return value
 
 
 def _address(path: str) -> Address | None:

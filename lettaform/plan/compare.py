@@ -192,7 +192,9 @@ def _write(line: Attr, value: Any, want: Any, have: Any, judged: Judged, kept: l
     sent = [leaf for leaf, decision in judged if decision.write or line.merges]
     entries = {leaf.path[len(line.name) + 1 :]: overlay(leaf.have, leaf.want) for leaf in sent}
     dropped = tuple(key for key, item in entries.items() if item is None)
-    return {line.name: Patch(entries=tuple((k, v) for k, v in entries.items() if v is not None), drop=dropped)}
+    # in a map that the server merges, null is a value: nothing that is sent removes an entry
+    kept = tuple((key, item) for key, item in entries.items() if item is not None or line.merges)
+    return {line.name: Patch(entries=kept, drop=() if line.merges else dropped)}
 
 
 def _new_base(line: Attr, judged: Judged) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+from lettaform.address import Address
 from lettaform.errors import Problem
+from lettaform.render import problems
 from tests.manifest.broken import CASES, TOOL, Broken
 from tests.manifest.conftest import Project
 
@@ -165,3 +167,61 @@ def test_secrets_are_never_shown(project: Project) -> None:
     problems = project.problems(variables={"key": "hunter22", "number": "hunter22"}, environ={"TOKEN": "tok-12345"})
     assert len(problems) >= 8
     assert not [problem for problem in problems if "hunter22" in str(problem) or "tok-12345" in str(problem)]
+
+
+# --- warnings --------------------------------------------------------------------------------------------------------
+
+LIKELY_MISTAKES = """\
+stack: s
+agents:
+  a:
+    system: prompts/a.md
+    description: notes.csv
+    secrets: {TILL_KEY: a-key-in-clear, OTHER: "${var.other}"}
+    memory: {persona: prompts/a.md, human: {value: other.csv}, day: See a.md.}
+archives: {r: {passages: [a.md, {text: b.md}]}}
+blocks: {b: {value: a.md, label: b.md, metadata: {a: a.md}}}
+mcp_servers: {m: {type: sse, url: "https://m.example", token: abc, headers: {Accept: text/html, X-Api-Key: k}}}
+variables: {other: {secret: true, default: hunter22}}
+"""
+
+
+def test_likely_mistakes_are_warnings(project: Project) -> None:
+    project.write(LIKELY_MISTAKES, {"notes.csv": "a"})
+    warnings = project.load().warnings
+    assert {each.severity for each in warnings} == {"warning"}
+    assert sorted(map(line, warnings)) == sorted(
+        [
+            "4:13 system: the text 'prompts/a.md' looks like the path of a file → "
+            "write `!file prompts/a.md` for the content of the file",
+            "5:18 description: the text 'notes.csv' looks like the path of a file → "
+            "write `!file notes.csv` for the content of the file",
+            "6:25 secrets.TILL_KEY: a secret in clear → "
+            "declare `variables: {till_key: {secret: true}}`, and write `${var.till_key}`",
+            "7:23 value: the text 'prompts/a.md' looks like the path of a file → "
+            "write `!file prompts/a.md` for the content of the file",
+            "8:27 passages.0: the text 'a.md' looks like the path of a file → "
+            "write `!file a.md` for the content of the file",
+            "9:21 value: the text 'a.md' looks like the path of a file → "
+            "write `!file a.md` for the content of the file",
+            "10:63 token: a secret in clear → declare `variables: {token: {secret: true}}`, and write `${var.token}`",
+            "10:108 headers.X-Api-Key: a secret in clear → "
+            "declare `variables: {x_api_key: {secret: true}}`, and write `${var.x_api_key}`",
+        ]
+    )
+    secret = [each for each in warnings if "secret" in each.message]
+    assert [problems.problem(each, read=lambda file: ["k abc a-key"] * 20).count("│") for each in secret] == [0, 0, 0]
+
+
+def test_what_the_warnings_show_can_be_written(project: Project) -> None:
+    project.write(
+        """\
+        stack: s
+        variables: {till_key: {secret: true}}
+        agents: {a: {system: !file prompts/a.md, secrets: {TILL_KEY: "${var.till_key}"}}}
+        """,
+        {"prompts/a.md": "You sell."},
+    )
+    manifest = project.load(variables={"till_key": "hunter22"})
+    assert manifest.warnings == ()
+    assert manifest.objects[Address.of("agents", "a")].values["system"] == "You sell."
