@@ -193,8 +193,8 @@ def _write(line: Attr, value: Any, want: Any, have: Any, judged: Judged, kept: l
     entries = {leaf.path[len(line.name) + 1 :]: overlay(leaf.have, leaf.want) for leaf in sent}
     dropped = tuple(key for key, item in entries.items() if item is None)
     # in a map that the server merges, null is a value: nothing that is sent removes an entry
-    kept = tuple((key, item) for key, item in entries.items() if item is not None or line.merges)
-    return {line.name: Patch(entries=kept, drop=() if line.merges else dropped)}
+    sent_entries = tuple((key, item) for key, item in entries.items() if item is not None or line.merges)
+    return {line.name: Patch(entries=sent_entries, drop=() if line.merges else dropped)}
 
 
 def _new_base(line: Attr, judged: Judged) -> dict[str, Any]:
