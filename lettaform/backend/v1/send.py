@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, assert_never, get_origin
 
 from lettaform.backend.concurrency import together
@@ -11,12 +11,12 @@ from lettaform.backend.v1 import encode, verify
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
-from lettaform.backend.v1.objects import discovered, whole
+from lettaform.backend.v1.objects import discovered, members, whole
 from lettaform.backend.v1.state import delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
-from lettaform.kinds.traits import Contents, ListedAt, Owner
+from lettaform.kinds.traits import Contents, Owner
 from lettaform.model import (
     Answer,
     Attach,
@@ -48,9 +48,17 @@ class Sender:
         """Carry out one Step. `answer` returns the value of a Ref. Raises ServerError."""
         for secret in secrets(list(contents(step))):
             self.client.hide(secret.value)
+        with _as_fields(step):
+            return await self._send(step, answer)
+
+    async def _send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         match step:
-            case Create() | Discover() | Update():
-                return await self._write(step, answer)
+            case Create():
+                return await self._create(step, answer)
+            case Discover():
+                return await self._discover(step, answer)
+            case Update():
+                return await self._update(step, answer)
             case Attach() | Detach():
                 return await self._link(step, answer)
             case Delete():
@@ -61,20 +69,6 @@ class Sender:
                 return await self._save(step)
             case _:
                 assert_never(step)
-
-    async def _write(self, step: Create | Discover | Update, answer: Callable[[Ref], Any]) -> Answer:
-        try:
-            match step:
-                case Create():
-                    return await self._create(step, answer)
-                case Discover():
-                    return await self._discover(step, answer)
-                case Update():
-                    return await self._update(step, answer)
-        except ServerError as error:
-            if error.status == 422 and error.problems:
-                raise verify.refused(step, error) from error
-            raise
 
     # --- create
 
@@ -220,7 +214,7 @@ class Sender:
         path = f"{kind.path}{id}/{kind.attrs()[name].link}/{step.op}/{fill(member, answer)}"
         try:
             returned = await self.client.send("PATCH", path)
-            linked = await self._linked(step.kind, name, id, returned)
+            linked = await members(self.client, step.kind, name, id, returned)
             if (fill(member, answer) in linked) is isinstance(step, Detach):
                 verify.raise_not_stored([(step.address, name)])
         except NotFound:
@@ -233,13 +227,6 @@ class Sender:
             if isinstance(step, Detach) or have is UNREAD or fill(member, answer) not in (have or ()):
                 raise
         return Answer(id)
-
-    async def _linked(self, kind: str, field: str, id: str, returned: Any) -> Collection[Any]:
-        """The members of a field after one was attached or detached. 0.16.8 answers some requests with null."""
-        if listed := kinds()[kind].attrs()[field].related(ListedAt):
-            return [each["id"] for each in await self.client.pages(listed.path, agent_id=id)]
-        body = returned if isinstance(returned, Mapping) else await whole(self.client, kind, id)
-        return decode(kind, body).values.get(field) or ()
 
     async def _change_item(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
         contents = kinds()[step.kind].attrs()[field].related(Contents)
@@ -256,7 +243,7 @@ class Sender:
     async def _delete(self, step: Delete) -> Answer:
         path = f"{kinds()[step.kind].path}{step.id}"
         if step.kind == "folder":
-            await self._detach_from_agents(path)
+            await _detach_from_agents(self.client, path)
         try:
             await self._delete_path(path)
         except ServerError as error:
@@ -265,17 +252,6 @@ class Sender:
                 raise
         self.known -= {step.id}  # 0.16.8 gives a new provider of the same name the same id
         return Answer(step.id)
-
-    async def _detach_from_agents(self, path: str) -> None:
-        """Detach a folder from all agents: if it is deleted while attached, 0.16.8 leaves them the tools for files."""
-        folder = path.rpartition("/")[2]
-
-        async def detach(agent: str) -> None:
-            with suppress(NotFound):
-                await self.client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{folder}")
-
-        with suppress(NotFound):
-            await together(detach(agent) for agent in await self.client.pages(f"{path}/agents"))
 
     async def _delete_path(self, path: str) -> None:
         """DELETE. 404 is a success: an earlier request, whose answer was lost, may have deleted the object."""
@@ -318,3 +294,26 @@ def _whole_lists(kind: type[Kind]) -> Iterator[str]:
         whole = not (line.additive or line.to)
         if line.write and whole and get_origin(kind.model_fields[line.name].annotation) is list:
             yield line.write
+
+
+@contextmanager
+def _as_fields(step: Step) -> Iterator[None]:
+    """A refusal inside names fields of the manifest in place of properties of the request."""
+    try:
+        yield
+    except ServerError as error:
+        if isinstance(step, Create | Discover | Update) and error.problems and error.status == 422:
+            raise verify.refused(step, error) from error
+        raise
+
+
+async def _detach_from_agents(client: Client, path: str) -> None:
+    """Detach a folder from all agents: if it is deleted while attached, 0.16.8 leaves them the tools for files."""
+    folder = path.rpartition("/")[2]
+
+    async def detach(agent: str) -> None:
+        with suppress(NotFound):
+            await client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{folder}")
+
+    with suppress(NotFound):
+        await together(detach(agent) for agent in await client.pages(f"{path}/agents"))
