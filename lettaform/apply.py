@@ -131,6 +131,8 @@ class _Walk:
         try:
             answer = await self.server.send(step, self.answer)
         except (LettaformError, LookupError) as error:
+            if isinstance(error, LettaformError):
+                error.problems = tuple(map(self.plan.located, error.problems))
             return Outcome(step, "failed", error=error, seconds=time.monotonic() - started)
         except Exception as error:
             self.fail(error)

@@ -9,7 +9,8 @@ LettaformError                 the CLI catches only this; every other exception 
 │ ├ NotFound                   404
 │ ├ Conflict                   409
 │ ├ Unavailable                no usable answer: connection refused or lost, timeout, 429, 5xx
-│ └ Unsupported                this server lacks a feature that the manifest needs
+│ ├ Unsupported                this server lacks a feature that the manifest needs
+│ └ NotStored                  the server accepted a request and did not store a part of it
 └ PlanError                    the plan cannot be made or applied; carries all Problems
   ├ Guarded                    the plan would destroy a protected object; names the option that allows it
   ├ Stale                      the saved plan no longer matches the server
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True, order=True)
@@ -38,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem: what is wrong, where, and a hint how to fix it."""
+    """One problem: what is wrong, where, and a hint how to fix it. `secret`: its source line is not shown."""
 
     message: str
     place: Place | None = None
@@ -46,6 +47,7 @@ class Problem:
     address: str | None = None
     field: str | None = None
     severity: Literal["error", "warning"] = "error"
+    secret: bool = False
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
@@ -83,7 +85,7 @@ class LocalError(LettaformError):
 
 
 class ServerError(LettaformError):
-    """The server refused a request. `words` is the server's own message, redacted."""
+    """The server refused a request. `words` is the server's own message, redacted; `problems`: values it is about."""
 
     def __init__(
         self,
@@ -94,9 +96,16 @@ class ServerError(LettaformError):
         path: str = "",
         status: int = 0,
         words: str = "",
+        problems: Sequence[Problem] = (),
     ) -> None:
         super().__init__(message, hint)
         self.method, self.path, self.status, self.words = method, path, status, words
+        self.problems = tuple(problems)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status not in (400, 401, 403, 405, 422, 501)
 
 
 class Unauthorized(ServerError):
@@ -127,11 +136,11 @@ class Unavailable(ServerError):
 class Unsupported(ServerError):
     """This server lacks a feature that the manifest needs. Carries a problem for each missing feature."""
 
-    def __init__(
-        self, message: str, hint: str | None = None, *, problems: Sequence[Problem] = (), **request: Any
-    ) -> None:
-        super().__init__(message, hint, **request)
-        self.problems = tuple(problems)
+
+class NotStored(ServerError):
+    """The server accepted a request and did not store a part of it. Carries a problem for each value."""
+
+    may_pass = False
 
 
 class PlanError(LettaformError):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, assert_never
 
 from lettaform.address import Address
-from lettaform.errors import Place, Problem
+from lettaform.errors import NotStored, Place, Problem
 from lettaform.kinds.traits import FollowUp, Policy
 from lettaform.values import Ref
 
@@ -557,6 +557,7 @@ class Plan:
     barriers   key of a barrier to the keys of the steps that it waits for; a step's `after` may name a barrier
     state      the state before the apply
     outputs    name to value; may contain Refs to objects that do not exist yet
+    declared   the objects of the manifest, for the places of problems; a saved plan does not contain them
     """
 
     stack: str
@@ -572,9 +573,15 @@ class Plan:
     state: State = field(default_factory=State)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    declared: Mapping[Address, Desired] = field(default_factory=dict, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)
+
+    def located(self, problem: Problem) -> Problem:
+        """A problem with the place in the manifest of the field that it is about."""
+        desired = self.declared.get(Address.parse(problem.address)) if problem.address else None
+        return replace(problem, place=desired.place_of(problem.field or "")) if desired else problem
 
     def count(self, *actions: Action) -> int:
         """The number of changes with one of these actions."""
@@ -657,7 +664,8 @@ class Report:
         if self.interrupted:
             return 130
         failed = any(outcome.status != "done" for outcome in self.outcomes)
-        return 0 if not failed else 5 if any(self.of("done")) else 1
+        written = any(self.of("done")) or any(isinstance(each.error, NotStored) for each in self.outcomes)
+        return 0 if not failed else 5 if written else 1
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,8 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run) -> i
     if asked.json:
         write(data.dumps(data.summary(report)))
     elif report is not None:
+        if failed := text.failures(report, color=asked.color):
+            click.echo("\n" + failed, nl=False, err=True)
         write("\n" + text.report(plan, report, color=asked.color).removesuffix("\n"))
     if report is None and confirmation.refused:
         click.echo(confirmation.refused, err=True)

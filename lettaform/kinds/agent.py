@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.maps import AnyToolRule, CompactionSettings, InitialMessage, ModelSettings, ResponseFormat
 from lettaform.kinds.traits import (
     AddedByServer,
     AddsTo,
@@ -84,28 +85,28 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     archive: str = attr("Archive of long-term memory: a key of `archives`.", to="archive", write=None, read=None, additive=True, link="archives", relation=ListedAt("/v1/archives/"), clear=[])
     identities: list[str] = attr("Identities that the agent works for: keys of `identities`.", to="identity", write="identity_ids", read="identities[].id", unordered=True, additive=True, link="identities", include="agent.identities", clear=[])
     sleeptime: bool | dict[str, Any] = attr("Whether a second agent maintains the memory in the background. A map sets its `frequency` in turns and fields of the second agent.", write="enable_sleeptime", include="agent.managed_group", relation=Companions({"group": ("frequency",), "agent": ()}))
-    tool_rules: list[dict[str, Any]] = attr("Rules for the order in which tools are called.", clear=[], relation=AddedByServer(_asks_for_approval))
+    tool_rules: list[AnyToolRule] = attr("Rules for the order in which tools are called.", clear=[], relation=AddedByServer(_asks_for_approval))
     secrets: dict[str, str] = attr("Environment variables available to the agent's tools.", secret=True, partial=True, clear={})
     tags: list[str] = attr("Tags to find the agent by.", unordered=True, additive=True, clear=[])
     metadata: dict[str, Any] = attr("Additional data to store with the agent.", partial=True, clear={})
     context_window: int = attr("Maximum number of tokens in the context window.", write="context_window_limit", read="llm_config.context_window", group="model", constraints={"ge": 1})
     max_tokens: int = attr("Maximum number of output tokens per response.", read="llm_config.max_tokens", group="model", clear=None, constraints={"ge": 1})
-    model_settings: dict[str, Any] = attr("Settings of the model provider: `provider_type`, `temperature` and others.", partial=True, merges=True, group="model")
+    model_settings: ModelSettings = attr("Settings of the model provider: `provider_type`, `temperature` and others.", partial=True, merges=True, group="model")
     parallel_tool_calls: bool = attr("Whether the model can call several tools in one response.", read="llm_config.parallel_tool_calls", group="model")
     reasoning: bool = attr("Whether the model reasons before it responds, if it supports reasoning.", read=None, group="model")
-    response_format: dict[str, Any] = attr("Format of responses: a map with the `type` `text`, `json_object` or `json_schema`.")
-    compaction_settings: dict[str, Any] = attr("Settings for the summary of old messages.", partial=True, merges=True)
+    response_format: ResponseFormat = attr("Format of responses: a map with the `type` `text`, `json_object` or `json_schema`.")
+    compaction_settings: CompactionSettings = attr("Settings for the summary of old messages.", partial=True, merges=True)
     message_buffer_autoclear: bool = attr("Whether the agent forgets the conversation after each response.")
     timezone: str = attr("Time zone of the agent, as `Europe/Berlin`.")
     max_files_open: int = attr("Maximum number of files that can be open at the same time.", constraints={"ge": 1, "le": 1000})
-    per_file_view_window_char_limit: int = attr("Maximum number of characters of an open file that the agent sees.", constraints={"ge": 1})
+    per_file_view_window_char_limit: int = attr("Maximum number of characters of an open file that the agent sees.", constraints={"ge": 1, "le": 2**31 - 1})
     hidden: bool = attr("Whether default lists leave the agent out.", immutable=True)  # 0.16.8 accepts PATCH hidden and ignores it
     embedding_chunk_size: int = attr("Number of characters in each embedded chunk.", immutable=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
     max_reasoning_tokens: int = attr("Maximum number of reasoning tokens per response.", create_only=True, constraints={"ge": 0})
     include_base_tools: bool = attr("Whether to add the server's base tools. Default: true.", create_only=True)
     include_multi_agent_tools: bool = attr("Whether to add the server's tools for messages between agents. Default: false.", create_only=True)
     include_base_tool_rules: bool = attr("Whether to add the tool rules of the base tools. Default: true, or false if `tool_rules` is set.", create_only=True)
-    initial_message_sequence: list[dict[str, Any]] = attr("Initial messages of the conversation, instead of the server's own.", create_only=True)
+    initial_message_sequence: list[InitialMessage] = attr("Initial messages of the conversation, instead of the server's own.", create_only=True)
     project_id: str = attr("ID of the project that the agent belongs to (Letta Cloud).")
     # fmt: on
 
@@ -201,8 +202,6 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
                 problems.append((f"secrets.{key}", "is empty, and the server cannot store an empty secret", "remove it"))
         problems += _rules(values.get("tool_rules"))
         settings = values.get("model_settings")
-        if isinstance(settings, Mapping) and "provider_type" not in settings:
-            problems.append(("model_settings", "`provider_type` is required", "for example openai, anthropic or google_ai"))
         tokens, thinking = values.get("max_tokens"), values.get("max_reasoning_tokens")
         if isinstance(thinking, int) and (tokens is None or (isinstance(tokens, int) and thinking > tokens)):
             problems.append(("max_reasoning_tokens", "`max_tokens` must be set, and must not be smaller", None))  # 0.16.8: 400
@@ -211,6 +210,8 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
             if None not in both and both[0] != both[1]:
                 message = f"is {both[0]}, but `{field}` is {both[1]}"
                 problems.append((f"model_settings.{inner}", message, "set only one of the two"))
+        if values.get("agent_type") == "voice_convo_agent" and not values.get("sleeptime"):  # 0.16.8: 422
+            problems.append(("agent_type", "`voice_convo_agent` requires `sleeptime: true`", None))
         if isinstance(values.get("timezone"), str):
             problems += _timezone(values["timezone"])
         reserved = {"git-memory-enabled", "role:subagent"} & set(values.get("tags") or ())
@@ -230,6 +231,12 @@ def _rules(rules: Any) -> list[tuple[str, str, str | None]]:
     first = [n for n, rule in enumerate(compared) if rule.get("type") == "run_first"]
     if len(first) > 1:  # 0.16.8: 400 at creation
         problems.append((f"tool_rules.{first[1]}", "is a second `run_first` rule", "only one tool can run first"))
+    for number, rule in enumerate(rules or ()):
+        children = rule.get("children") or ()
+        for index, call in enumerate(rule.get("child_arg_nodes") or ()):
+            if isinstance(call.get("name"), str) and call["name"] not in children:  # 0.16.8: 422
+                where = f"tool_rules.{number}.child_arg_nodes.{index}.name"
+                problems.append((where, f"`{call['name']}` is none of the rule's `children`", "add it to `children`"))
     return problems
 
 

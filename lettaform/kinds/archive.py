@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.maps import Passage
 from lettaform.kinds.traits import Contents
 from lettaform.values import Item, digest
 
@@ -25,18 +26,14 @@ class Archive(Kind, section="archives", path="/v1/archives/", mark="description"
     name: str = attr("Display name; does not have to be unique. Default: the key.", constraints={"min_length": 1})
     description: str = attr("Contents and purpose of the archive.", clear="")
     embedding: str = attr("Handle of the embedding model, as `provider/model`.", immutable=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
-    passages: list[str | dict[str, Any]] = attr("Passages: texts, or maps of `text`, `tags` and `metadata`. Compared by content.", relation=Contents("passages", _passage), write=None, read=None, additive=True, clear=[])
+    passages: list[str | Passage] = attr("Passages: texts, or maps of `text`, `tags` and `metadata`. Compared by content.", relation=Contents("passages", _passage), write=None, read=None, additive=True, clear=[])
     # fmt: on
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         problems: list[tuple[str, str, str | None]] = []
         for number, each in enumerate(values.get("passages") or ()):
-            if isinstance(each, Mapping):
-                unknown = [key for key in each if key not in ("text", "tags", "metadata")]
-                message = f"unknown key `{unknown[0]}`" if unknown else "`text` is required"
-                problems += [(f"passages.{number}", message, "the keys are text, tags and metadata")] if unknown or not each.get("text") else []
-            elif each == "":
+            if each == "":
                 problems.append((f"passages.{number}", "is empty", "remove it"))
         return problems
 

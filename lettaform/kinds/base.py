@@ -141,6 +141,12 @@ class Attr:
         """Whether its members are added one at a time, after the object is created."""
         return self.write is None and (self.link is not None or isinstance(self.relation, Contents))
 
+    def without_removed(self, value: Any) -> Any:
+        """A declared value without the entries of a partial map that a null removes."""
+        if self.partial and not self.merges and isinstance(value, Mapping):
+            return {key: item for key, item in value.items() if item is not None}
+        return value
+
 
 @dataclass(frozen=True)
 class _Words:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.maps import ModelSettings
 from lettaform.kinds.traits import AgentFile, Availability, LabelsOf, Owner, Requests
 
 
@@ -17,7 +18,7 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
     agent: str = attr("Agent of the conversation: a key of `agents`.", to="agent", write="agent_id", required=True, immutable=True, relation=Owner(in_query=True))
     isolated: list[str] = attr("Labels of the agent's blocks that the conversation has its own copies of.", write="isolated_block_labels", read=None, immutable=True, unordered=True, relation=LabelsOf("agent"))
     model: str = attr("Handle of the language model, as `provider/model`. Default: the agent's model.", offered="/v1/models/", constraints={"pattern": ".+/.+"})
-    model_settings: dict[str, Any] = attr("Settings of the model provider: `provider_type`, `temperature` and others.", partial=True, merges=True)
+    model_settings: ModelSettings = attr("Settings of the model provider: `provider_type`, `temperature` and others.", partial=True, merges=True)
     # fmt: on
 
     availability: ClassVar[Availability] = Availability(since="0.16.5")  # older releases create them, and cannot delete them

@@ -17,7 +17,7 @@ class Identity(Kind, section="identities", path="/v1/identities/", name="identif
     identifier_key: str = attr("Key by which applications look the identity up; unique on the server. Default: the key in the manifest.", constraints={"min_length": 1})
     name: str = attr("Display name.", required=True)
     identity_type: Literal["user", "org", "other"] = attr("Type of the identity.", required=True)
-    properties: dict[str, Any] = attr("Properties of the identity: texts, numbers, booleans or maps.", partial=True, merges=True)
+    properties: dict[str, str | bool | float | dict[str, Any]] = attr("Properties of the identity: texts, numbers, booleans or maps.", partial=True, merges=True)
     project_id: str = attr("ID of the project that the identity belongs to (Letta Cloud).", immutable=True)
     # fmt: on
 
@@ -37,9 +37,3 @@ class Identity(Kind, section="identities", path="/v1/identities/", name="identif
         if isinstance(values, Mapping):
             body["properties"] = [{"key": k, "value": v, "type": _TYPES.get(type(v), "string")} for k, v in values.items()]
         return body
-
-    @classmethod
-    def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
-        cleared = [key for key, value in (values.get("properties") or {}).items() if value is None]
-        message = "cannot be cleared: the server merges properties and never removes one"  # 0.16.8
-        return [(f"properties.{key}", message, "remove the line, or set another value") for key in cleared]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.maps import ScheduledMessage
 from lettaform.kinds.traits import Availability, Naming, Owner, Requests
 from lettaform.values import digest
 
@@ -18,16 +19,19 @@ def _name(values: Mapping[str, Any]) -> str:
 
 
 # fmt: off
+MessageType = Literal["system_message", "user_message", "assistant_message", "reasoning_message", "hidden_reasoning_message", "tool_call_message", "tool_return_message", "approval_request_message", "approval_response_message", "summary_message", "event_message"]
+
+
 class Schedule(Kind, section="schedules", path="/v1/agents/", mark="state"):
     """Messages that are sent to an agent once or repeatedly. Available on Letta Cloud only."""
 
     name: str = attr("Derived from the messages and the time; cannot be set.", write=None, read="name")
     agent: str = attr("Agent that receives the messages: a key of `agents`.", to="agent", write="agent_id", required=True, immutable=True, relation=Owner())
-    messages: list[dict[str, Any]] = attr("Messages to send: maps of `role` and `content`.", required=True, immutable=True, constraints={"min_length": 1})
+    messages: list[ScheduledMessage] = attr("Messages to send: maps of `role` and `content`.", required=True, immutable=True, constraints={"min_length": 1})
     cron: str = attr("Time of a repeated schedule, as a cron expression of five fields.", write="cron_expression", immutable=True, constraints={"min_length": 1})
     at: int = attr("Time of a one-time schedule, in milliseconds since 1970-01-01 UTC.", write="scheduled_at", immutable=True, constraints={"ge": 0})
     callback_url: str = attr("URL to call when a run has ended.", immutable=True, constraints={"pattern": "^https?://."})
-    include_return_message_types: list[str] = attr("Types of messages to include in that call.", immutable=True, unordered=True)
+    include_return_message_types: list[MessageType] = attr("Types of messages to include in that call.", immutable=True, unordered=True)
     max_steps: int = attr("Maximum number of steps per run.", immutable=True, constraints={"ge": 1})
     # fmt: on
 
@@ -64,6 +68,6 @@ class Schedule(Kind, section="schedules", path="/v1/agents/", mark="state"):
         elif values.get("cron") and len(str(values["cron"]).split()) != 5:
             problems.append(("cron", "is not a cron expression of five fields", "for example `0 9 * * 1-5`"))
         for number, each in enumerate(values.get("messages") or ()):
-            if isinstance(each, Mapping) and (not each.get("content") or each.get("role") not in ("user", "assistant", "system")):
-                problems.append((f"messages.{number}", "`role` and `content` are required", "the roles are user, assistant and system"))
+            if isinstance(each, Mapping) and not each.get("content"):
+                problems.append((f"messages.{number}.content", "is empty", "write the text of the message"))
         return problems

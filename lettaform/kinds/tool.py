@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from lettaform.errors import nearest
 from lettaform.kinds import python, tool_schema
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.maps import NpmRequirement, PipRequirement
 from lettaform.kinds.tool_schema import Found
 from lettaform.kinds.traits import DiscoveredBy, Naming, Requests, Signature, SourceFile
 
@@ -88,8 +89,8 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", s
     args_json_schema: dict[str, Any] = attr("JSON schema of the arguments, in place of the derived one.", group="schema")
     description: str = attr("Description for people. Models read the docstring, or the `json_schema`.", group="schema")
     return_char_limit: int = attr("Maximum number of characters of the result that agents see.", constraints={"ge": 1, "le": 1_000_000})
-    pip_requirements: list[dict[str, str]] = attr("Packages from PyPI that the source imports: maps of `name` and `version`.", unordered=True)
-    npm_requirements: list[dict[str, str]] = attr("Packages from npm that the source imports: maps of `name` and `version`.", unordered=True)
+    pip_requirements: list[PipRequirement] = attr("Packages from PyPI that the source imports: maps of `name` and `version`.", unordered=True)
+    npm_requirements: list[NpmRequirement] = attr("Packages from npm that the source imports: maps of `name` and `version`.", unordered=True)
     default_requires_approval: bool = attr("Whether agents to which the tool is attached need approval to call it.")
     enable_parallel_execution: bool = attr("Whether the tool can run at the same time as other tools.")
     mcp: str = attr("MCP server that offers the tool of this name: a key of `mcp_servers`. Excludes all other fields.", to="mcp_server", write=None, read="metadata_.mcp.server_id", relation=DiscoveredBy())

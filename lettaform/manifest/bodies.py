@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -11,7 +12,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import POLICIES, Attr, Kind, Never
-from lettaform.kinds.traits import Companions, DiscoveredBy, Parts
+from lettaform.kinds.traits import Companions, DiscoveredBy, Parts, SourceFile
 from lettaform.manifest.form import (
     EXPRESSION,
     Definitions,
@@ -26,7 +27,7 @@ from lettaform.manifest.form import (
 )
 from lettaform.manifest.node import UNSET, Node
 from lettaform.manifest.problems import Problems, suggest
-from lettaform.manifest.types import find, flaws, plain
+from lettaform.manifest.types import flaws, plain, shown_at
 
 UNMANAGED = "remove the line, or write `!unset`, to leave the field unmanaged"
 
@@ -70,12 +71,22 @@ class Body:
             node = Node(node.place, {self.short: node}, {self.short: node.place})
         if isinstance(node.value, dict):
             self.check_map(node, path, problems, path)
-        elif node.null and self.own:
-            expected = "a text or a map" if self.short else "a map"
+            return
+        expected = "a text or a map" if self.short else "a map"
+        if node.null and self.own:
             hint = "write `!unset` to remove what `defaults` sets"
             problems.add(f"{path}: expected {expected}, got null", place, hint, field=path)
         elif not node.null:
-            report_type(node, "a map", path, problems, place)
+            report_type(node, expected, path, problems, place, form=self._form(node))
+
+    def _form(self, node: Node) -> dict[str, Any] | None:
+        """The map that a text probably means: with the path of its source, or with its text."""
+        short = self.table.part.short
+        for name, line in self.fields.items():
+            source, text = line.related(SourceFile), node.text or ""
+            if text.endswith(tuple(source.endings)) if source else text and name == short:
+                return {name: text}
+        return None
 
     def check_map(self, node: Node, path: str, problems: Problems, owner: str) -> None:
         """Check the members of a map. `owner`: the path of the object whose problems they are."""
@@ -93,13 +104,13 @@ class Body:
             elif line.related(Companions) and child.map:
                 CompanionFields(line).check(child, f"{path}.{name}", problems, owner)
             else:
-                typed[name] = without_removed(line, plain(child))
+                typed[name] = line.without_removed(plain(child))
         for flaw in flaws(self.table, typed):
-            _, where, deferred = find(node, flaw.path)
-            if not deferred:
+            where, deferred = shown_at(node, flaw)
+            if not (deferred or flaw.missing):
                 secret = self.fields[str(flaw.path[0])].secret
                 message = flaw.message(secret=secret)
-                problems.add(message, where, flaw.hint, address=_address(owner), field=flaw.field)
+                problems.add(message, where, flaw.hint, address=_address(owner), field=flaw.field, secret=secret)
 
     def check_settings(self, node: Node, path: str, problems: Problems, owner: str) -> None:
         """Check the keys that are not fields."""
@@ -128,7 +139,7 @@ class Body:
         if name not in definitions:
             definitions[name] = {}
             model = self.table.model_json_schema()
-            definitions |= model.get("$defs", {})
+            definitions |= _maps(model)
             lines, types = self.fields, model["properties"]
             properties = {key: self.property(line, types[key], definitions) for key, line in lines.items()}
             properties |= {key: form.schema(definitions) for key, form in self.settings.items() if key not in lines}
@@ -151,7 +162,7 @@ class Body:
         schema = _with_inner_expressions(
             {key: value for key, value in model.items() if key not in ("default", "title", "description")}
         )
-        if line.partial and "additionalProperties" in schema:
+        if line.partial and not line.merges and "additionalProperties" in schema:
             schema["additionalProperties"] = _nullable(schema["additionalProperties"])
         schema = _or_expression(schema)
         return {"description": line.doc} | (schema if line.clear is Never else _nullable(schema))
@@ -235,13 +246,6 @@ def cannot_clear(field: str) -> str:
     return f"`{field}` cannot be null: the server cannot clear it"
 
 
-def without_removed(line: Attr, value: Any) -> Any:
-    """`value` without the entries of a partial map that a null removes."""
-    if line.partial and isinstance(value, dict):
-        return {key: item for key, item in value.items() if item is not None}
-    return value
-
-
 def _address(path: str) -> Address | None:
     """The object at a path; None if the path is inside `defaults` or an environment."""
     try:
@@ -254,24 +258,59 @@ def _address(path: str) -> Address | None:
 # --- JSON Schema -----------------------------------------------------------------------------------------------------
 
 
+def _maps(model: Mapping[str, Any]) -> Definitions:
+    """The definitions of the maps in the JSON Schema of a kind.
+
+    Maps merge key by key with `defaults` and environments, so that any key may be left out. Items of lists do not.
+    """
+    items = json.dumps([part["items"] for part in _parts(model) if "items" in part])
+    definitions = {name: _with_inner_expressions(each) for name, each in model.get("$defs", {}).items()}
+    for name, definition in definitions.items():
+        if f'"#/$defs/{name}"' not in items:
+            definition.pop("required", None)
+    return definitions
+
+
+def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """A JSON Schema and everything in it."""
+    if isinstance(schema, Mapping):
+        yield schema
+    inner = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
+    for each in inner:
+        yield from _parts(each)
+
+
 def _with_inner_expressions(schema: Any) -> Any:
     """A JSON Schema whose inner values may be expressions."""
     if not isinstance(schema, dict):
         return schema
-    inner = {key: value for key, value in schema.items() if key != "title"}
+    inner = {key: value for key, value in schema.items() if key not in ("title", "default", "discriminator")}
     for key in ("items", "additionalProperties"):
         if isinstance(inner.get(key), dict):
             inner[key] = _or_expression(_with_inner_expressions(inner[key]))
+    for key in ("anyOf", "oneOf"):
+        if key in inner:
+            inner[key] = [_with_inner_expressions(each) for each in inner[key]]
     if "properties" in inner:
         properties = inner["properties"].items()
         inner["properties"] = {key: _or_expression(_with_inner_expressions(value)) for key, value in properties}
-    return inner
+    # several maps without required keys may match, where an expression decides which of them it is
+    return {"anyOf" if key == "oneOf" else key: value for key, value in inner.items()}
 
 
 def _or_expression(schema: dict[str, Any]) -> dict[str, Any]:
     """`schema`, or a text that contains an expression."""
-    any_text = schema.get("type") == "string" and not {"enum", "pattern", "minLength"} & schema.keys()
-    return schema if not schema or any_text else {"anyOf": [schema, dict(EXPRESSION)]}
+    closed = {"enum", "const", "pattern", "minLength"} & schema.keys()
+    if not schema or (schema.get("type") == "string" and not closed):
+        return schema
+    about = {key: schema[key] for key in ("description",) if key in schema}
+    value = {key: each for key, each in schema.items() if key not in about}
+    return about | {"anyOf": [*_alternatives(value), dict(EXPRESSION)]}
+
+
+def _alternatives(schema: dict[str, Any]) -> list[Any]:
+    """The alternatives of a JSON Schema, each of them without alternatives."""
+    return [each for one in schema["anyOf"] for each in _alternatives(one)] if [*schema] == ["anyOf"] else [schema]
 
 
 def _nullable(schema: Any) -> Any:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, get_origin
 
 from lettaform.errors import Place
-from lettaform.kinds.base import Never
-from lettaform.manifest.bodies import UNMANAGED, cannot_clear, without_removed
+from lettaform.kinds.base import Attr, Kind, Never
+from lettaform.kinds.traits import Contents, SourceFile
+from lettaform.manifest.bodies import UNMANAGED, cannot_clear
 from lettaform.manifest.expand import Instance
 from lettaform.manifest.fields import stand_in
 from lettaform.manifest.files import Files
-from lettaform.manifest.node import UNRESOLVED
+from lettaform.manifest.node import UNRESOLVED, Node
 from lettaform.manifest.problems import Problems
-from lettaform.manifest.types import Flaw, find, flaws
+from lettaform.manifest.types import Flaw, find, flaws, shown_at
 from lettaform.ownership.marks import MARK
 from lettaform.values import Ref, fill
 
@@ -29,7 +31,7 @@ class Checks:
         lines = instance.table.attrs()
         known = {name: value for name, value in values.items() if value is not UNRESOLVED}
         typed = {
-            name: without_removed(lines[name], fill(value, stand_in))
+            name: lines[name].without_removed(fill(value, stand_in))
             for name, value in known.items()
             if value is not None
         }
@@ -39,10 +41,13 @@ class Checks:
             if _known_later(known[name], flaw):
                 continue
             broken.add(name)
-            _, where, deferred = find(instance.body, flaw.path)
-            if deferred or not self.problems.has_errors:
-                message = flaw.message(secret=lines[name].secret)
-                self.problems.add(message, where, flaw.hint, address=instance.address, field=flaw.field)
+            where, deferred = shown_at(instance.body, flaw)
+            # a map may get its keys from several files, which were checked one by one before
+            merged = len(flaw.path) > 1 and lines[name].to is None
+            if deferred or merged or not self.problems.has_errors:
+                secret = lines[name].secret
+                about: dict[str, Any] = {"address": instance.address, "field": flaw.field, "secret": secret}
+                self.problems.add(flaw.message(secret=secret), where, flaw.hint, **about)
         for name, value in known.items():
             if value is None and lines[name].clear is Never:
                 broken.add(name)
@@ -72,6 +77,40 @@ class Checks:
         self._check_reserved(instance, values)
         return bool(found)
 
+    def warn(self, instance: Instance) -> None:
+        """Warn of likely mistakes in what is written literally: a path in place of its text, and a secret in clear."""
+        for name, line in instance.table.attrs().items():
+            node = instance.body.map.get(name)
+            if node is None or (line.write is None and not line.related(Contents)):
+                continue
+            if line.secret:
+                self._warn_of_secrets(instance, line, node)
+            elif _is_prose(instance.table, line):
+                for path, each in [(name, node), *((f"{name}.{n}", item) for n, item in enumerate(node.list))]:
+                    self._warn_of_path(instance, path, each)
+
+    def _warn_of_path(self, instance: Instance, path: str, node: Node) -> None:
+        text = node.text or ""
+        if not _PATH.fullmatch(text) and not (_WORD.fullmatch(text) and self.files.exists(text, node.place)):
+            return
+        message = f"{path}: the text {text!r} looks like the path of a file"
+        hint = f"write `!file {text}` for the content of the file"
+        about: dict[str, Any] = {"address": instance.address, "field": path, "severity": "warning"}
+        self.problems.add(message, node.place, hint, **about)
+
+    def _warn_of_secrets(self, instance: Instance, line: Attr, node: Node) -> None:
+        entries = {f"{line.name}.{key}": child for key, child in node.map.items()} or {line.name: node}
+        for path, each in entries.items():
+            key = path.rpartition(".")[2]
+            # headers and environment variables often hold no secret
+            if not each.text or each.deferred or (line.name in _MIXED and not _SECRET.search(key)):
+                continue
+            variable = re.sub(r"\W+", "_", key.lower()).strip("_")
+            hint = f"declare `variables: {{{variable}: {{secret: true}}}}`, and write `${{var.{variable}}}`"
+            about: dict[str, Any] = {"address": instance.address, "field": path, "severity": "warning"}
+            place = node.at(key) if node.map else each.place
+            self.problems.add(f"{path}: a secret in clear", place, hint, **about, secret=True)
+
     def _check_reserved(self, instance: Instance, values: Mapping[str, Any]) -> None:
         hint = "lettaform uses it to mark the objects that it manages: choose another one"
         tags, metadata = values.get("tags"), values.get("metadata")
@@ -89,6 +128,23 @@ class Checks:
             return ""
         path = self.files.folder_of(instance.body.map[name].place) / instance.sources[name]
         return f"{self.files.shown(path)}:{instance.table.line_of(name, values[name])}: "
+
+
+_PATH = re.compile(r"[\w./-]+\.(md|markdown|txt|rst|prompt|j2|jinja2?)")
+"""Texts that look like paths, whether there is such a file or not."""
+_WORD = re.compile(r"[\w./-]+\.\w+")
+"""Texts that are looked for as files."""
+_SECRET = re.compile(r"key|token|secret|passw|credential|cookie|auth", re.IGNORECASE)
+_MIXED = ("headers", "env")
+"""Secret maps that often hold other values, too: only keys that match _SECRET are secrets for sure."""
+
+
+def _is_prose(table: type[Kind], line: Attr) -> bool:
+    """Whether users write longer texts in a field: it has no form of its own, and is no name, reference or source."""
+    info = table.model_fields[line.name]
+    named = line.name == table.name_field or line.to or line.related(SourceFile) or line.offered
+    contents = line.related(Contents)
+    return contents.what == "passages" if contents else info.annotation is str and not (info.metadata[1:] or named)
 
 
 def place_of(instance: Instance, path: str) -> Place:

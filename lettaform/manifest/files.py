@@ -77,6 +77,11 @@ class Files:
 
     # --- one file
 
+    def exists(self, written: str, place: Place) -> bool:
+        """Whether a text at `place` is the path of a file of the project."""
+        path = self.folder_of(place) / written
+        return self.inside(path) is not None and _is_file(path)
+
     def named(self, written: str, place: Place) -> Path | None:
         """The file that a manifest names at `place`; None, and a problem, if it does not exist or is not allowed."""
         if not written.strip() or "\0" in written or _SURROGATE.search(written):

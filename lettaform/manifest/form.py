@@ -14,9 +14,13 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.manifest.node import UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
+from lettaform.manifest.remedy import remedy
+from lettaform.manifest.types import plain
 
 EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{|\.json$"}
 """What may stand for a value of any type: an expression, or the path that follows `!json`."""
+KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""Keys that need no quotes."""
 Definitions = dict[str, dict[str, Any]]
 
 
@@ -41,12 +45,17 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def report_type(
-    node: Node, expected: str, path: str, problems: Problems, place: Place, hint: str | None = None
+    node: Node, expected: str, path: str, problems: Problems, place: Place, hint: str | None = None, form: Any = None
 ) -> None:
-    """Report that `node` is not of the expected type, unless that has been reported."""
+    """Report that `node` is not of the expected type, unless that has been reported.
+
+    hint  Default: how to write the value
+    form  the value that it probably means
+    """
     if node.deferred and node.tag:
         problems.add(f"{path}: expected {expected}; `{node.tag}` is not allowed here", node.place, hint, field=path)
     elif not (node.deferred and not isinstance(node.value, str)):
+        hint = hint or remedy(expected, node.value, form)
         problems.add(f"{path}: expected {expected}, got {described(node.value)}", place, hint, field=path)
 
 
@@ -85,15 +94,17 @@ class Text:
 
 @dataclass(frozen=True)
 class Flag:
-    """True or false."""
+    """True or false. `beside`: keys that users may write inside of it belong beside it."""
 
     doc: str = ""
     expressions: bool = True
+    beside: bool = False
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a boolean."""
         if not isinstance(node.value, bool) and not (self.expressions and node.deferred):
-            report_type(node, "true or false", path, problems, place)
+            form = {path.rpartition(".")[2]: True, **plain(node)} if self.beside and node.map else None
+            report_type(node, "true or false", path, problems, place, form=form)
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """A boolean."""
@@ -141,10 +152,16 @@ class Items:
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a list."""
         if not isinstance(node.value, list):
-            hint = "start each item with `- `" if isinstance(node.value, dict) else None
-            report_type(node, "a list", path, problems, place, hint)
+            report_type(node, "a list", path, problems, place, form=self._form(node))
         for index, item in enumerate(node.list):
             self.of.check(item, f"{path}.{index}", problems, item.place)
+
+    def _form(self, node: Node) -> list[Any] | None:
+        """The list that a map or a text probably means: of one item, or of its first entry."""
+        if isinstance(self.of, Fields) and node.map:
+            given = plain(node)
+            return [given] if given.keys() <= self.of.fields.keys() else self.of.from_entry(*next(iter(given.items())))
+        return [node.text] if isinstance(self.of, Text) and node.text else None
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An array."""
@@ -165,13 +182,19 @@ class Entries:
         """Must be a map, or null if that is allowed."""
         if not isinstance(node.value, dict):
             if not (self.nullable and node.null):
-                report_type(node, "a map", path, problems, place)
+                report_type(node, "a map", path, problems, place, form=self._form(node))
             return
         for key, child in node.value.items():
             if not key or not matches(self.pattern, key):
                 problems.add(f"{path}: the key {key!r} must {self.requirement}", node.keys[key])
             if child.tag != UNSET:
                 self.of.check(child, entry(path, key), problems, node.at(key))
+
+    def _form(self, node: Node) -> dict[str, Any] | None:
+        """The map that a list probably means, with its first item."""
+        first = node.list[0] if node.list else None
+        key = first and (first.text or (first.map["name"].text if "name" in first.map else None))
+        return {key: plain(first) if first.map else {}} if first and key and KEY.fullmatch(key) else None
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An object with any property names."""
@@ -186,6 +209,7 @@ class Fields:
     """A map with known keys.
 
     elsewhere  keys that users may expect here: a hint that says where they belong
+    short      the key that a value in place of the map is probably meant for
     """
 
     fields: Mapping[str, Form]
@@ -193,12 +217,13 @@ class Fields:
     required: Sequence[str] = ()
     nullable: bool = False
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    short: str = ""
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a map with known keys."""
         if not isinstance(node.value, dict):
             if not (self.nullable and node.null):
-                report_type(node, "a map", path, problems, place)
+                report_type(node, "a map", path, problems, place, form=self._form(node))
             return
         for key, child in node.value.items():
             if key not in self.fields:
@@ -211,6 +236,21 @@ class Fields:
             if key not in node.map:
                 where = f" in {path}" if path else ""
                 problems.add(f"`{key}` is required{where}", place, f"add `{key}: …`", field=path or key)
+
+    def _form(self, node: Node) -> dict[str, Any] | None:
+        """The map that a scalar probably means."""
+        if node.tag or isinstance(node.value, list | None):
+            return None
+        if isinstance(self.fields.get(str(node.value)), Flag):
+            return {str(node.value): True}
+        key = self.short or (self.required[0] if len(self.required) == 1 else "")
+        typed = {"type": "bool" if isinstance(node.value, bool) else "number"} if node.text is None else {}
+        return {**(typed if "type" in self.fields else {}), key: node.value} if key else None
+
+    def from_entry(self, key: str, value: Any) -> list[Any] | None:
+        """A list of one such map, from an entry whose key is its first required value and whose value is the second."""
+        values = (key, value) if isinstance(value, str) else (key,)
+        return [dict(zip(self.required, values, strict=False))] if len(self.required) <= len(values) else None
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An object with these properties and no others."""

@@ -17,7 +17,8 @@ EXTERNAL: Mapping[str, Form] = {
     "external": Flag(
         "Whether the object is managed elsewhere. It is used and never changed. Give `name`, `id`, or both `stack` and "
         "`address` to identify it. Default: false.",
-        False,
+        expressions=False,
+        beside=True,
     ),
     "name": Text("The name of the external object.", expressions=True),
     "id": Text("The ID of the external object.", expressions=True),
@@ -42,6 +43,7 @@ VARIABLE = Fields(
     },
     "A variable.",
     nullable=True,
+    short="default",
 )
 
 
@@ -82,7 +84,9 @@ def _anywhere() -> dict[str, Form]:
             pattern=r"^[a-z0-9-]+$",
             expected="letters a-z, digits and `-`",
         ),
-        "server": Fields({"url": url}, "The Letta server. --server and LETTA_BASE_URL take precedence.", nullable=True),
+        "server": Fields(
+            {"url": url}, "The Letta server. --server and LETTA_BASE_URL take precedence.", nullable=True, short="url"
+        ),
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"
         ),

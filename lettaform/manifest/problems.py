@@ -34,11 +34,12 @@ class Problems:
         address: object = None,
         field: str | None = None,
         severity: Literal["error", "warning"] = "error",
+        secret: bool = False,
     ) -> None:
         """Record a problem."""
         if (place, message) not in self._found:
             spelled = None if address is None else str(address)
-            self._found[place, message] = Problem(message, place, hint, spelled, field, severity)
+            self._found[place, message] = Problem(message, place, hint, spelled, field, severity, secret)
 
     def conceal(self, value: str) -> None:
         """Redact `value` in all messages and hints."""

@@ -94,6 +94,7 @@ class Objects:
         }
         values = {name: value for name, value in values.items() if value is not NOT_SET}
         valid = self.checks.valid(instance, values)
+        self.checks.warn(instance)
         broken = len(valid) < len(values)
         name = self.fields.name(instance)
         if name not in (None, UNRESOLVED) and table.name_field not in values and instance.owner is None:

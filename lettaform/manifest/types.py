@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from lettaform.errors import Place
 from lettaform.kinds.base import Kind
+from lettaform.kinds.maps import EXACT_VERSION
 from lettaform.manifest.node import FILE, JSON, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import suggest
+from lettaform.manifest.remedy import remedy
 
 _EXPECTED = {
     "string_type": "a text",
@@ -36,20 +39,27 @@ _BOUNDS = {
     "string_too_long": ("max_length", "a text of at most {} characters"),
     "too_short": ("min_length", "at least {} items"),
     "too_long": ("max_length", "at most {} items"),
-    "string_pattern_mismatch": ("pattern", "a text of the form {}"),
+    "string_pattern_mismatch": ("pattern", "{}"),
 }
-_FORMS = {".+/.+": "`provider/model`"}
+_FORMS = {".+/.+": "a text of the form `provider/model`", EXACT_VERSION: "an exact version"}
 """Patterns that have a name."""
+_FORM_HINTS = {EXACT_VERSION: "write other requirements as the name: `{name: httpx>=0.27}`"}
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """A value that is not of the type that its kind declares. `given`: the value in words, or empty."""
+    """A value that is not of the type that its kind declares. `given`: the value in words, or empty.
+
+    unknown  its path ends with a key that does not exist
+    missing  its path ends with a key that must be set. `defaults` or an environment may set it.
+    """
 
     path: tuple[str | int, ...]
     expected: str
     given: str
     hint: str | None = None
+    unknown: bool = False
+    missing: bool = False
 
     @property
     def field(self) -> str:
@@ -68,49 +78,147 @@ def flaws(kind: type[Kind], values: Mapping[str, Any]) -> list[Flaw]:
         kind.model_validate(values)
     except ValidationError as error:
         found: dict[tuple[Any, ...], Flaw] = {}
-        for flaw in map(_flaw, error.errors(include_url=False)):
+        for flaw in (_flaw(kind, each) for each in error.errors(include_url=False)):
             other = found.get(flaw.path)
             also = other and f"{other.expected} or {flaw.expected.removeprefix('expected ')}"
-            found[flaw.path] = replace(other, expected=also) if other and also else flaw
-        return list(found.values())
+            found[flaw.path] = replace(other, expected=also) if other and also and other != flaw else flaw
+        # the members of a union that do not fit at all say less than the one that nearly does
+        around = {path[:length] for path in found for length in range(len(path))}
+        return [flaw for path, flaw in found.items() if path not in around]
     return []
 
 
-def _names_a_type(step: Any) -> bool:
-    """Whether a step of a path was added by pydantic to name the member of a union that it tried."""
-    return isinstance(step, str) and (step in ("str", "bool") or step.startswith(("dict[", "list[")))
-
-
-def _flaw(error: Any) -> Flaw:
-    path = tuple(step for step in error["loc"] if not _names_a_type(step))
+def _flaw(kind: type[Kind], error: Any) -> Flaw:
+    path, types = _located(kind, error["loc"])
     about, given = error.get("ctx") or {}, error.get("input")
     name, got = error["type"], described(given)
+    if given is None and len(path) == 2 and kind.attrs()[str(path[0])].merges:
+        return Flaw(path, "cannot be null: the server cannot clear it", "", "remove the line, or set another value")
     if name in _EXPECTED:
-        return Flaw(path, f"expected {_EXPECTED[name]}", got, _remedy(_EXPECTED[name], given))
+        expected = _EXPECTED[name]
+        return Flaw(path, f"expected {expected}", got, remedy(expected, given, _form(types[-1], given)))
     if name == "literal_error":
-        choices = re.findall(r"'([^']*)'", about["expected"])
-        hint = suggest(given, choices) if isinstance(given, str) else None
-        return Flaw(path, "expected one of the allowed values", got, hint or f"one of: {', '.join(choices)}")
+        return _no_choice(path, re.findall(r"'([^']*)'", about["expected"]), given)
+    if name.startswith("union_tag"):
+        by = about["discriminator"].strip("'")
+        choices = [choice for member in _members(types[-1]) for choice in _choices(member, by)]
+        if name == "union_tag_invalid":
+            return _no_choice((*path, by), choices, given[by])
+        return Flaw((*path, by), "is required", "", f"one of: {', '.join(choices)}", missing=True)
     if name == "string_too_short" and about["min_length"] == 1:
         return Flaw(path, "expected a non-empty text", got)
+    if name == "too_short" and about["min_length"] == 1:
+        return Flaw(path, f"expected a non-empty {'list' if isinstance(given, list) else 'map'}", "")
     if name in _BOUNDS:
         key, words = _BOUNDS[name]
-        return Flaw(path, f"expected {words.format(_FORMS.get(str(about[key]), about[key]))}", got)
+        bound = str(about[key])
+        return Flaw(path, f"expected {words.format(_FORMS.get(bound, about[key]))}", got, _FORM_HINTS.get(bound))
     if name == "extra_forbidden":
-        return Flaw(path, "unknown field", "")
+        return _unknown(path, types, error["loc"][-2])
     if name == "missing":
-        return Flaw(path, "is required", "")
+        return Flaw(path, "is required", "", f"add `{path[-1]}: …`", missing=True)
     return Flaw(path, str(error["msg"]), got)
 
 
-def _remedy(expected: str, given: Any) -> str | None:
-    if expected == "a text" and isinstance(given, bool | int | float):
-        return "quote the value"
-    if expected == "a list" and isinstance(given, str):
-        return f"write a list: `[{given[:40]}]`"
-    if isinstance(given, str) and given.strip() and expected in ("a whole number", "a number", "true or false"):
-        return "remove the quotes" if re.fullmatch(r"[-+]?\d[\d.]*|true|false", given.strip()) else None
-    return None
+def _no_choice(path: tuple[str | int, ...], choices: Sequence[str], given: Any) -> Flaw:
+    hint = suggest(given, choices) if isinstance(given, str) else None
+    return Flaw(path, "expected one of the allowed values", described(given), hint or f"one of: {', '.join(choices)}")
+
+
+def _unknown(path: tuple[str | int, ...], types: Sequence[Any], tag: str | int) -> Flaw:
+    """The flaw of a key that its map does not have. `tag`: the last step of the place before the key."""
+    key, here = str(path[-1]), types[-2]
+    if any(key in _keys(each) for each in _members(types[-3] if len(types) > 2 else None)):
+        by = next(by for by in _keys(here) if tag in _choices(here, by))
+        return Flaw(path, f"is not allowed with `{by}: {tag}`", "", "remove the line", unknown=True)
+    return Flaw(path, "unknown key", "", suggest(key, _keys(here)), unknown=True)
+
+
+# --- the types of a kind ---------------------------------------------------------------------------------------------
+
+
+def _located(kind: type[Kind], loc: Sequence[str | int]) -> tuple[tuple[str | int, ...], list[Any]]:
+    """The keys and indexes of a place, and the types on the way to it, outermost first.
+
+    Pydantic also names the member of each union that it tried: such steps are no keys.
+    """
+    path: list[str | int] = []
+    types: list[Any] = [kind]
+    for step in loc:
+        if members := _members(types[-1]):
+            types.append(next((each for each in members if _is_named(each, step)), None))
+        else:
+            path.append(step)
+            types.append(_plain(_inside(types[-1], step)))
+    return tuple(path), types
+
+
+def _plain(annotation: Any) -> Any:
+    """A type without null and without what is said about it."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    others = [each for each in get_args(annotation) if each is not type(None)]
+    return _plain(others[0]) if get_origin(annotation) in (Union, UnionType) and len(others) == 1 else annotation
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The members of a union; empty for other types."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return [_plain(each) for each in get_args(annotation) if each is not type(None)] if is_union else []
+
+
+def _is_named(member: Any, step: str | int) -> bool:
+    """Whether a step names a member of a union: by the value of its `type`, or by the name of the Python type."""
+    name = getattr(get_origin(member) or member, "__name__", "")
+    return step == name or str(step).startswith(f"{name}[") or any(step in _choices(member, by) for by in _keys(member))
+
+
+def _inside(annotation: Any, step: str | int) -> Any:
+    """The type of what is at one step inside of a value."""
+    if step in (known := _keys(annotation)):
+        return known[str(step)]
+    return get_args(annotation)[-1] if get_origin(annotation) in (list, dict) else None
+
+
+def _keys(annotation: Any) -> Mapping[str, Any]:
+    """The keys of a map, with their types; empty for other types."""
+    is_map = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return {name: field.annotation for name, field in annotation.model_fields.items()} if is_map else {}
+
+
+def _choices(annotation: Any, key: str) -> tuple[str, ...]:
+    """The values that a key of a map may have, if they are listed."""
+    inner = _keys(annotation).get(key)
+    return get_args(inner) if get_origin(inner) is Literal else ()
+
+
+# --- hints -----------------------------------------------------------------------------------------------------------
+
+
+def _form(annotation: Any, given: Any) -> Any:
+    """The value of a type that `given`, which is of another type, probably means; None if there is none."""
+    if get_origin(annotation) is list:
+        item = _plain(get_args(annotation)[0])
+        if isinstance(given, Mapping) and item is str:
+            return list(given)
+        one = given if item is str or str in _members(item) else _form(item, given)
+        return [one] if isinstance(given, str) and one is not None else None
+    forms = (_with_text(each, given) for each in _members(annotation) or [annotation])
+    return next((form for form in forms if form is not None), None) if isinstance(given, str) else None
+
+
+def _with_text(annotation: Any, text: str) -> dict[str, Any] | None:
+    """A map that requires no more than `text`, or has it among the values of a key; None if it requires more."""
+    form: dict[str, Any] = {}
+    required = {name: inner for name, inner in _keys(annotation).items() if annotation.model_fields[name].is_required()}
+    for name, inner in (required or _keys(annotation)).items():
+        if text in _choices(annotation, name) or (inner is str and name in required):
+            form[name] = text
+        elif name in required and get_origin(inner) is dict:
+            form[name] = {}
+        elif name in required:
+            return None
+    return form if list(form.values()).count(text) == 1 else None
 
 
 # --- values as they were written -------------------------------------------------------------------------------------
@@ -141,6 +249,16 @@ def find(body: Node, path: Sequence[str | int]) -> tuple[Node, Place, bool]:
         else:
             break
     return node, place, node.deferred
+
+
+def shown_at(body: Node, flaw: Flaw) -> tuple[Place, bool]:
+    """Where to show a flaw; and whether the value there is deferred."""
+    _, place, deferred = find(body, flaw.path)
+    if flaw.unknown:
+        around, _, _ = find(body, flaw.path[:-1])
+        place = around.keys.get(str(flaw.path[-1]), place)
+        deferred = around.deferred
+    return place, deferred
 
 
 def places(body: Node) -> dict[str, Place]:

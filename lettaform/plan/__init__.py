@@ -68,6 +68,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         state=observed.state,
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         warnings=manifest.warnings,
+        declared=manifest.objects,
     )
 
 

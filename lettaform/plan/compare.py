@@ -315,7 +315,9 @@ def _write(
         for leaf in sent
     }
     dropped = tuple(key for key, item in entries.items() if item is None)
-    return {line.name: Patch(entries=tuple((k, v) for k, v in entries.items() if v is not None), drop=dropped)}
+    # in a map that the server merges, null is a value: nothing that is sent removes an entry
+    sent_entries = tuple((key, item) for key, item in entries.items() if item is not None or line.merges)
+    return {line.name: Patch(entries=sent_entries, drop=() if line.merges else dropped)}
 
 
 def _new_base(pair: _Pair, line: Attr, judged: Judged) -> dict[str, Any]:

@@ -92,11 +92,11 @@ def _created(desired: Desired, values: Mapping[str, Any]) -> Change:
 
 
 def _cleared(desired: Desired) -> dict[str, Any]:
-    """The values of a new object: null stands for the empty text where the server has one."""
+    """The values of a new object: null stands for the empty text where the server has one, and removes nothing."""
     lines = kinds()[desired.kind].attrs()
     # 0.16.8 writes a system prompt of its own if none is sent
     return {
-        name: lines[name].clear if value is None and lines[name].clear == "" else value
+        name: lines[name].clear if value is None and lines[name].clear == "" else lines[name].without_removed(value)
         for name, value in desired.values.items()
     }
 

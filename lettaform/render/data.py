@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
 
@@ -167,6 +168,9 @@ def exception(error: BaseException, secrets: Iterable[str] = ()) -> dict[str, An
     }
     if isinstance(error, ServerError) and error.status:
         shown["request"] = {"method": error.method, "path": error.path, "status": error.status}
+    if isinstance(error, ServerError) and error.problems:
+        redacted = (replace(each, message=redact(each.message, hidden)) for each in error.problems)
+        shown["problems"] = [problem(each) for each in redacted]
     return shown
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from lettaform.kinds import kinds, oldest
 from lettaform.kinds.base import Attr, Kind, Never
+from lettaform.kinds.maps import Map
 from lettaform.kinds.traits import Contents, Parts
 from lettaform.render.unmanaged import UNMANAGED_OPERATIONS
 
@@ -109,13 +110,20 @@ def _type(annotation: Any, line: Attr) -> str:
     if origin is list:
         return f"list of {kinds()[line.to].section}" if line.to else f"list of {_plural(inner[0])}"
     if origin in (Union, UnionType):
-        return ", or ".join(_type(each, line) for each in inner)
+        return ", or ".join(dict.fromkeys(_type(each, line) for each in inner))
     if origin is dict:
         return "map" if inner[1] is Any else f"map of {_plural(inner[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, Map):
+        return "map"
     return line.to or {str: "text", int: "whole number", bool: "true or false", float: "number"}[annotation]
 
 
 def _plural(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _plural(get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return "texts"
     if get_args(annotation) and get_origin(annotation) is not dict:
-        return " or ".join(map(_plural, get_args(annotation)))
-    return "maps" if get_origin(annotation) is dict else {str: "texts", int: "whole numbers"}[annotation]
+        return " or ".join(dict.fromkeys(map(_plural, get_args(annotation))))
+    simple = {str: "texts", int: "whole numbers", float: "numbers", bool: "booleans"}
+    return simple.get(annotation, "maps")

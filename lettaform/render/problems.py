@@ -54,7 +54,8 @@ def problem(problem: Problem, *, color: bool = False, read: Read | None = None) 
     title = paint("Error:", "alarm") if problem.severity == "error" else paint("Warning:", "changed")
     lines = [f"{title} {paint(clean_line(problem.message), 'strong')}"]
     if problem.place is not None:
-        lines += _frame(problem.place, (read or _lines)(problem.place.file), paint)
+        source = None if problem.secret else (read or _lines)(problem.place.file)
+        lines += _frame(problem.place, source, paint)
     if problem.hint:
         lines.append(_hint(problem.hint, paint))
     return "\n".join(lines) + "\n"

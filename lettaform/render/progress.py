@@ -20,9 +20,8 @@ from lettaform.model import (
     Update,
 )
 from lettaform.render.clean import clean_line
-from lettaform.render.data import secrets
 from lettaform.render.inline import member_text
-from lettaform.render.text import message_and_hint, seconds, skip_reason
+from lettaform.render.text import seconds, skip_reason
 from lettaform.values import Item
 
 if TYPE_CHECKING:
@@ -63,8 +62,7 @@ def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
         shown = f" ({clean_line(id)})" if id and step.op in ("create", "update", "delete") else ""
         return f"{address}: {_what(step)}{shown} in {took}"
     if event.event == "failed":
-        message, hint = message_and_hint(outcome.error if outcome else None, secrets(step))
-        return f"{address}: failed after {took}: {message}" + (f" ({hint})" if hint else "")
+        return f"{address}: failed after {took}"  # the report says why, once
     if event.event == "skipped":
         return f"{address}: skipped{skip_reason(outcome.because if outcome else None, failed or {})}"
     return f"{address}: still {_DOING[step.op]} after {took}" if event.event == "progress" else None

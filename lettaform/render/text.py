@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lettaform import model
 from lettaform.address import Address
-from lettaform.errors import LettaformError, Place
+from lettaform.errors import LettaformError, Place, ServerError
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.data import is_secret, secrets
 from lettaform.render.field_changes import Row, Style, layout, row
@@ -255,10 +255,16 @@ def _indented(lines: Iterable[str], by: str) -> list[str]:
 # --- after an apply --------------------------------------------------------------------------------------------------
 
 
+def failures(report: model.Report, *, color: bool = False) -> str:
+    """What failed, and why; empty if nothing did. Printed on stderr, as errors are."""
+    lines = _failures(report, Paint(color))
+    return _paragraphs([lines]) if lines else ""
+
+
 def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> str:
-    """What failed, what was skipped, the outputs, and a summary."""
+    """What was skipped, the outputs, and a summary."""
     paint = Paint(color)
-    groups = [_failures(report, paint), _skipped(plan, report, paint), _outputs(report, paint)]
+    groups = [_skipped(plan, report, paint), _outputs(report, paint)]
     return _paragraphs([*groups, [_applied(plan, report, paint)]])
 
 
@@ -283,7 +289,15 @@ def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
     line = f"{paint(*title)} {', '.join(parts)} in {seconds(report.seconds)}."
     if failed or skipped:
         line += f" {count(failed, 'step')} failed, {skipped} skipped."
-    return line + (" Run the same command again to continue." if failed or skipped or report.interrupted else "")
+    return f"{line} {_advice(report)}" if failed or skipped or report.interrupted else line
+
+
+def _advice(report: model.Report) -> str:
+    """What to do after an apply that did not do everything."""
+    errors = (outcome.error for outcome in report.of("failed"))
+    if any(isinstance(error, ServerError) and not error.may_pass for error in errors):
+        return "Correct what failed, and run the same command again."
+    return "Run the same command again to continue."
 
 
 def _is_done(change: model.Change, report: model.Report) -> bool:
@@ -305,7 +319,19 @@ def _failures(report: model.Report, paint: Paint) -> list[str]:
     for outcome in report.of("failed"):
         message, hint = message_and_hint(outcome.error, secrets(outcome.step))
         lines.append(f"{paint('Failed:', 'alarm')} {paint(clean_line(str(outcome.step.address)), 'strong')}: {message}")
+        lines += _values(outcome, paint)
         lines += [f"{_STEP}{hint}"] if hint else []
+    return lines
+
+
+def _values(outcome: model.Outcome, paint: Paint) -> list[str]:
+    """The values that an error is about, with their places in the manifest."""
+    hidden, lines = tuple(secrets(outcome.step)), []
+    for each in outcome.error.problems if isinstance(outcome.error, ServerError) else ():
+        where = f"  # {_location(each.place)}" if each.place else ""
+        own = "" if each.address == str(outcome.step.address) else f"{each.address} "
+        about = clean_line(redact(f"{own}{each.field or ''}".strip() + f": {each.message}", hidden))
+        lines.append(f"{_STEP}{about}{paint(where, 'faint')}")
     return lines
 
 

@@ -208,6 +208,7 @@ CODES: list[tuple[BaseException, int]] = [
     (errors.Conflict("words"), 1),
     (errors.Unavailable("words"), 1),
     (errors.Unsupported("words"), 1),
+    (errors.NotStored("words"), 1),
     (errors.PlanError("words"), 1),
     (errors.UnreadableState("words", "hint", [PROBLEM]), 1),
     (errors.Guarded("words", "--allow-destroy", [PROBLEM]), 7),

@@ -2,7 +2,8 @@
 
 Every operation is a row. Operations that write also have a row for each property of the request body, two levels
 deep, and for each parameter of the query. GET of one object that can be created has a row for each property of the
-answer. To make the table again and review its diff:
+answer. A property of a new or changed object that is a map also has a row with the names of its schemas, and each of
+these schemas has a row for each of its properties. To make the table again and review its diff:
 
 python -m tests.contract.description http://localhost:8283 > tests/contract/openapi-0.16.8.tsv
 """
@@ -23,13 +24,18 @@ TABLE = Path(__file__).with_name("openapi-0.16.8.tsv")
 HOW = "python -m tests.contract.description URL > tests/contract/" + TABLE.name
 """The command that makes the table."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
+OBJECTS = re.compile(r"/v1/[\w-]+/({})?")
+"""Paths at which objects are created and changed."""
 LEVELS = 2
-"""Levels of properties: deeper ones are passed through unchanged, in maps."""
+"""Levels of properties: the schemas of maps have the deeper ones."""
 
 
 @dataclass(frozen=True, order=True)
 class Row:
-    """One property that an operation `sends`, `asks` by query or `answers`; without one, the operation itself."""
+    """One property that an operation `sends`, `asks` by query or `answers`; without one, the operation itself.
+
+    `holds`: the type is the names of the schemas of a property. `has`: a property of the schema at `path`.
+    """
 
     path: str
     verb: str
@@ -62,6 +68,15 @@ class Api:
     def asks(self, path: str) -> Mapping[str, str]:
         """The query parameters of a GET, with their types, bounds and defaults: `integer >=1 <=1000 =50`."""
         return self.types.get(("GET", path, "asks"), {})
+
+    def holds(self, verb: str, path: str, property: str) -> list[str]:
+        """The names of the schemas that a property of a request body may have."""
+        names = self.types.get((verb, path, "holds"), {}).get(property, "")
+        return names.split(" | ") if names else []
+
+    def has(self, name: str) -> Mapping[str, str]:
+        """The properties of a schema, with their types: `string required`."""
+        return self.types.get(("", name, "has"), {})
 
     def writes(self) -> list[tuple[str, str]]:
         """The operations that write, or could."""
@@ -105,7 +120,9 @@ def fetch(url: str, password: str | None = None) -> Mapping[str, Any]:
 
 def rows_of(document: Mapping[str, Any]) -> list[Row]:
     """The rows of an OpenAPI document."""
-    return sorted(set(_rows(document)))
+    found = set(_rows(document))
+    names = {name for row in found if row.way == "holds" for name in row.type.split(" | ")}
+    return sorted(found | set(_schemas(document, names)))
 
 
 def _rows(document: Mapping[str, Any]) -> Iterator[Row]:
@@ -117,11 +134,56 @@ def _rows(document: Mapping[str, Any]) -> Iterator[Row]:
             if verb.upper() in WRITES:
                 sent = _fields(document, _schema(operation.get("requestBody")))
                 yield from (Row(path, verb.upper(), "sends", *each) for each in _merged(document, sent))
+                if OBJECTS.fullmatch(path):
+                    yield from _held(document, path, verb.upper(), _schema(operation.get("requestBody")))
                 yield from (Row(path, verb.upper(), "asks", *each) for each in _merged(document, _query(operation)))
             elif verb == "get":
                 yield from (Row(path, "GET", "asks", *each) for each in _with_defaults(document, _query(operation)))
                 answered = _fields(document, _schema(operation["responses"].get("200"))) if made else iter(())
                 yield from (Row(path, "GET", "answers", *each) for each in _merged(document, answered))
+
+
+def _held(document: Mapping[str, Any], path: str, verb: str, body: Mapping[str, Any]) -> Iterator[Row]:
+    for name, schema in _fields(document, body, levels=1):
+        if names := _names(document, schema):
+            yield Row(path, verb, "holds", name, " | ".join(names))
+
+
+def _names(document: Mapping[str, Any], schema: Any) -> list[str]:
+    """The names of the maps with known properties that a property may be, or that its items may be."""
+    found = []
+    for each in _references(schema):
+        plain, _ = _resolved(document, {"$ref": each})
+        if plain.get("properties"):
+            found.append(each.rpartition("/")[2])
+        else:
+            found += _names(document, plain)
+    return list(dict.fromkeys(found))
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """The references of a schema, its alternatives and its items, without those of its properties."""
+    if isinstance(schema, Mapping):
+        yield from [schema["$ref"]] if "$ref" in schema else ()
+        for key in ("anyOf", "oneOf", "allOf"):
+            for each in schema.get(key, ()):
+                yield from _references(each)
+        yield from _references(schema.get("items"))
+
+
+def _schemas(document: Mapping[str, Any], names: set[str]) -> Iterator[Row]:
+    """A row for each property of these schemas and of those inside of them."""
+    todo, known = sorted(names), set(names)
+    while todo:
+        name = todo.pop()
+        schema = document["components"]["schemas"][name]
+        for key, each in schema.get("properties", {}).items():
+            inner = _names(document, each)
+            spelled = _spelled(document, each)
+            spelled = spelled.replace("object", " | ".join(inner)) if inner else spelled
+            yield Row(name, "", "has", key, spelled + (" required" if key in schema.get("required", ()) else ""))
+            todo += [each for each in inner if each not in known]
+            known |= {*inner}
 
 
 def _query(operation: Mapping[str, Any]) -> list[tuple[str, Any]]:

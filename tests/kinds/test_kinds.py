@@ -61,7 +61,7 @@ def test_every_reference_is_to_a_registered_kind(kind: str) -> None:
             {"secrets": {"K": Secret("x", "")}},
             "secrets.K: is empty, and the server cannot store an empty secret",
         ),
-        ("agent", {"model_settings": {"temperature": 1}}, "model_settings: `provider_type` is required"),
+        ("agent", {"agent_type": "voice_convo_agent"}, "agent_type: `voice_convo_agent` requires `sleeptime: true`"),
         ("agent", {"timezone": "Europe/Berln"}, "timezone: 'Europe/Berln' is not a time zone"),
         (
             "agent",

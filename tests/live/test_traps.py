@@ -9,7 +9,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.backend.v1.send import Sender
-from lettaform.errors import Guarded, LettaformError, PlanError
+from lettaform.errors import Guarded, LettaformError, NotStored, PlanError
 from lettaform.model import Answer, Call, Plan
 from tests.live.fleet import TOOL, Fleet, RequestLog, changes
 
@@ -110,9 +110,23 @@ def test_create_fails_when_block_was_deleted_before(fleet: Fleet) -> None:
     _, report = flow.apply(fleet.source, fleet.connection, consent=delete_block)
     assert report is not None
     assert report.exit_code != 0
-    assert "did not attach" in str(next(report.of("failed")).error)
+    error = next(report.of("failed")).error
+    assert isinstance(error, NotStored)
+    assert [(each.address, each.field) for each in error.problems] == [("agents.a", "blocks")]
     fleet.apply()
     assert [block["label"] for block in fleet.agent("a")["blocks"]] == ["org"]
+
+
+def test_a_setting_that_the_server_does_not_store_fails_the_step(fleet: Fleet) -> None:
+    # the provider of the model decides the type of the settings: 0.16.8 answers 200 to another one
+    fleet.write("agents: {a: {model_settings: {provider_type: zai, temperature: 0.5}}}")
+    _, report = flow.apply(fleet.source, fleet.connection)
+    assert report is not None
+    assert report.exit_code == 5
+    error = next(report.of("failed")).error
+    assert isinstance(error, NotStored)
+    (problem,) = error.problems
+    assert (problem.field, problem.place and problem.place.file) == ("model_settings.provider_type", "lettaform.yaml")
 
 
 def test_tool_update_keeps_id_attachments_and_undeclared_fields(fleet: Fleet) -> None:

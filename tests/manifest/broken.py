@@ -94,7 +94,7 @@ CASES = (
     broken(
         "a list of agents",
         "stack: s\nagents:\n  - name: a\n",
-        "2:1 agents: expected a map, got a list",
+        "2:1 agents: expected a map, got a list → write a map: `{a: {name: a}}`",
         shape=True,
     ),
     broken(
@@ -136,12 +136,12 @@ CASES = (
     broken(
         "no is a text",
         "stack: s\nblocks: {b: {read_only: no}}\n",
-        "2:25 read_only: expected true or false, got the text 'no'",
+        "2:25 read_only: expected true or false, got the text 'no' → write `false`",
         shape=True,
     ),
     broken(
         "nested type",
-        "stack: s\nagents:\n  a:\n    tool_rules:\n      - {type: exit_loop}\n      - exit\n",
+        "stack: s\nagents:\n  a:\n    tool_rules:\n      - {type: exit_loop, tool_name: x}\n      - exit\n",
         "6:9 tool_rules.1: expected a map, got the text 'exit'",
         shape=True,
     ),
@@ -279,7 +279,7 @@ CASES = (
     broken(
         "include",
         "stack: s\ninclude: teams\n",
-        "2:10 include: expected a list, got the text 'teams'",
+        "2:10 include: expected a list, got the text 'teams' → write a list: `[teams]`",
         shape=True,
     ),
     # --- references and names ---
@@ -382,7 +382,7 @@ CASES = (
     broken(
         "imports as a map",
         "stack: s\nagents: {a: {}}\nimports: {to: agents.a, id: x}\n",
-        "3:10 imports: expected a list, got a map → start each item with `- `",
+        "3:10 imports: expected a list, got a map → write a list: `[{to: agents.a, id: x}]`",
         shape=True,
     ),
     broken(
@@ -470,7 +470,154 @@ CASES = (
     broken(
         "provider_type",
         "stack: s\nagents:\n  a:\n    model_settings:\n      temperature: 1\n",
-        "4:5 model_settings: `provider_type` is required → for example openai, anthropic or google_ai",
+        (
+            "4:5 model_settings.provider_type: is required → one of: openai, sglang, chatgpt_oauth, anthropic, zai, "
+            "google_ai, google_vertex, baseten, azure, bedrock, deepseek, groq, openrouter, together, xai"
+        ),
+    ),
+    # --- maps whose keys the server fixes ---
+    broken(
+        "keys of maps",
+        """\
+stack: s
+agents:
+  a:
+    model_settings: {provider_type: openai, temprature: 0.2, reasoning: {effort: low}}
+    compaction_settings: {mdoe: all, model_settings: {provider_type: zai, thinking: {budget_tokens: 1}}}
+    response_format: {type: json_object, json_schema: {}}
+    tool_rules: [{type: run_first, tool_name: conversation_search, children: []}]
+    initial_message_sequence: [{role: user, text: hello}]
+conversations:
+  c: {agent: a, model_settings: {provider_type: google_ai, strict: true}}
+tools:
+  t: {source: t.py, pip_requirements: [{name: httpx, verison: "1"}], npm_requirements: [{nmae: x}]}
+archives:
+  r: {passages: [{text: x, tag: [y]}]}
+""",
+        "4:45 model_settings.temprature: unknown key → did you mean `temperature`?",
+        "4:74 model_settings.reasoning.effort: unknown key → one of: reasoning_effort",
+        "5:27 compaction_settings.mdoe: unknown key → did you mean `mode`?",
+        "5:86 compaction_settings.model_settings.thinking.budget_tokens: unknown key → one of: type, clear_thinking",
+        "6:42 response_format.json_schema: is not allowed with `type: json_object` → remove the line",
+        "7:68 tool_rules.0.children: is not allowed with `type: run_first` → remove the line",
+        "8:32 initial_message_sequence.0.content: is required → add `content: …`",
+        (
+            "8:45 initial_message_sequence.0.text: unknown key → "
+            "one of: role, type, name, sender_id, otid, group_id, batch_item_id, content"
+        ),
+        "10:60 model_settings.strict: is not allowed with `provider_type: google_ai` → remove the line",
+        "12:54 pip_requirements.0.verison: unknown key → did you mean `version`?",
+        "12:89 npm_requirements.0.name: is required → add `name: …`",
+        "12:90 npm_requirements.0.nmae: unknown key → did you mean `name`?",
+        "14:28 passages.0.tag: unknown key → did you mean `tags`?",
+        shape=True,
+        files={"t.py": TOOL},
+    ),
+    broken(
+        "values in maps",
+        """\
+stack: s
+agents:
+  a:
+    tool_rules:
+      - {type: run_frist, tool_name: conversation_search}
+      - {type: max_count_per_step, tool_name: conversation_search, max_count_limit: two}
+      - {type: conditional, tool_name: conversation_search, child_output_mapping: {}}
+      - {type: constrain_child_tools, tool_name: conversation_search}
+      - {tool_name: conversation_search}
+    response_format: {type: yaml}
+    model_settings: {provider_type: openai, temperature: hot, max_output_tokens: 0, strict: null}
+    compaction_settings: {mode: some, sliding_window_percentage: 30}
+identities:
+  i: {name: x, identity_type: user, properties: {a: [1], b: null}}
+tools:
+  t: {source: t.py, pip_requirements: [{name: httpx, version: ">=0.27"}]}
+archives:
+  r: {passages: [{text: ""}, {text: x, tags: y}]}
+""",
+        (
+            "5:16 tool_rules.0.type: expected one of the allowed values, got the text 'run_frist' → "
+            "did you mean `run_first`?"
+        ),
+        "6:85 tool_rules.1.max_count_limit: expected a whole number, got the text 'two'",
+        "7:83 tool_rules.2.child_output_mapping: expected a non-empty map",
+        "8:9 tool_rules.3.children: is required → add `children: …`",
+        (
+            "9:9 tool_rules.4.type: is required → one of: continue_loop, exit_loop, required_before_exit, "
+            "requires_approval, run_first, constrain_child_tools, parent_last_tool, conditional, max_count_per_step"
+        ),
+        (
+            "10:29 response_format.type: expected one of the allowed values, got the text 'yaml' → "
+            "one of: text, json_object, json_schema"
+        ),
+        "11:58 model_settings.temperature: expected a number, got the text 'hot'",
+        "11:82 model_settings.max_output_tokens: expected at least 1, got the number 0",
+        (
+            "11:93 model_settings.strict: cannot be null: the server cannot clear it → "
+            "remove the line, or set another value"
+        ),
+        (
+            "12:33 compaction_settings.mode: expected one of the allowed values, got the text 'some' → "
+            "one of: all, sliding_window, self_compact_all, self_compact_sliding_window"
+        ),
+        "12:66 compaction_settings.sliding_window_percentage: expected at most 1.0, got the number 30",
+        "14:53 properties.a: expected a text or true or false or a number or a map, got a list",
+        "14:61 properties.b: cannot be null: the server cannot clear it → remove the line, or set another value",
+        (
+            "16:63 pip_requirements.0.version: expected an exact version, got the text '>=0.27' → "
+            "write other requirements as the name: `{name: httpx>=0.27}`"
+        ),
+        "18:25 passages.0.text: expected a non-empty text, got the text ''",
+        "18:46 passages.1.tags: expected a list, got the text 'y' → write a list: `[y]`",
+        shape=True,
+        files={"t.py": TOOL},
+    ),
+    broken(
+        "map in two files",
+        """\
+stack: s
+agnets: {}
+defaults: {agents: {model_settings: {provider_type: openai}}}
+agents: {a: {model_settings: {temprature: 1}}}
+""",
+        "2:1 unknown key `agnets` → did you mean `agents`?",
+        "4:31 model_settings.temprature: unknown key → did you mean `temperature`?",
+    ),
+    broken(
+        "map from an expression",
+        """\
+stack: s
+variables: {provider: {default: openia}, heat: {default: hot}}
+agents: {a: {model_settings: {provider_type: "${var.provider}"}}}
+conversations: {c: {agent: a, model_settings: {provider_type: openai, temperature: "${var.heat}"}}}
+""",
+        (
+            "3:46 model_settings.provider_type: expected one of the allowed values, got the text 'openia' → "
+            "did you mean `openai`?"
+        ),
+        "4:84 model_settings.temperature: expected a number, got the text 'hot'",
+    ),
+    broken(
+        "child that is no child",
+        """\
+stack: s
+agents:
+  a:
+    tool_rules:
+      - type: constrain_child_tools
+        tool_name: conversation_search
+        children: [memory_insert]
+        child_arg_nodes: [{name: memory_replace, args: {label: x}}]
+""",
+        (
+            "8:34 tool_rules.0.child_arg_nodes.0.name: `memory_replace` is none of the rule's `children` → "
+            "add it to `children`"
+        ),
+    ),
+    broken(
+        "voice without sleeptime",
+        "stack: s\nagents: {a: {agent_type: voice_convo_agent}}\n",
+        "2:26 agent_type: `voice_convo_agent` requires `sleeptime: true`",
     ),
     # --- tools ---
     broken(
@@ -944,7 +1091,7 @@ CASES = (
     broken(
         "JSON of a wrong type",
         "stack: s\nagents:\n  a: {metadata: !json x.json}\n",
-        "3:17 metadata: expected a map, got a list",
+        "3:17 metadata: expected a map, got a list → write `KEY: value` for each entry",
         files={"x.json": "[1]"},
     ),
     broken(

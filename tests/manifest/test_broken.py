@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
+from lettaform.address import Address
 from lettaform.errors import Problem
-from tests.manifest.broken import CASES, Broken
+from lettaform.render import problems
+from tests.manifest.broken import CASES, TOOL, Broken
 from tests.manifest.conftest import Project
 
 
@@ -86,9 +91,59 @@ def test_what_may_be_in_an_unreadable_file_is_not_reported_as_undeclared(project
 
 
 def test_problems_have_address_and_field(project: Project) -> None:
-    project.write("stack: s\nagents:\n  a:\n    tool_rules: [{}, x]\n    memory: {human: {limt: 1}}\n")
+    rule = "{type: exit_loop, tool_name: x}"
+    project.write(f"stack: s\nagents:\n  a:\n    tool_rules: [{rule}, x]\n    memory: {{human: {{limt: 1}}}}\n")
     found = [(problem.address, problem.field) for problem in project.problems()]
     assert found == [("agents.a", "tool_rules.1"), ("agents.a.memory.human", "limt")]
+
+
+REMEDIES = (
+    # an item of a list, or the value of a key, and the place for what the hint shows
+    ("tools: {t: {source: t.py, pip_requirements: [%s]}}", "requests"),
+    ("tools: {t: {source: t.py, pip_requirements: [%s]}}", '"httpx>=0.27"'),
+    ("tools: {t: {source: t.py, pip_requirements: %s}}", "requests"),
+    ("tools: {t: {source: t.py, npm_requirements: [%s]}}", "zod"),
+    ("tools: {t: %s}", "t.py"),
+    ("agents: {a: {tools: %s}}", "{memory: {}}"),
+    ("agents: {a: {tags: %s}}", "support"),
+    ("agents: {a: {tags: %s}}", '"a, b"'),
+    ("agents: {a: {memory: %s}}", "[persona]"),
+    ("agents: {a: {memory: {version: %s}}}", "1.10"),
+    ("agents: {a: {response_format: %s}}", "json_object"),
+    ("agents: {a: {response_format: %s}}", "json_schema"),
+    ("agents: {a: {model_settings: %s}}", "openai"),
+    ("agents: {a: {compaction_settings: %s}}", "self_compact_all"),
+    ("agents: {a: {hidden: %s}}", "yes"),
+    ("agents: {a: {lifecycle: %s}}", "prevent_destroy"),
+    ("agents: %s", "[{name: a}]"),
+    ("agents: %s", "[a, b]"),
+    ("blocks: {b: %s}", "We ship on Fridays."),
+    ("blocks: {b: %s}", "{external: {name: x}}"),
+    ("blocks: {b: {external: %s, name: x}}", "on"),
+    ("archives: {a: {passages: %s}}", "We chose PostgreSQL."),
+    ("agents: {a: {}}\nimports: %s", "{agents.a: agent-1}"),
+    ("agents: {a: {}}\nimports: %s", "{to: agents.a, id: agent-1}"),
+    ("agents: {b: {}}\nmoved: %s", "{agents.a: agents.b}"),
+    ("removed: %s", "{agents.a: {destroy: false}}"),
+    ("removed: [%s]", "agents.a"),
+    ("variables: {model: %s}", "openai/gpt-4o"),
+    ("variables: {number: %s}", "5"),
+    ("server: %s", "http://localhost:8283"),
+    ("include: %s", "t*.yaml"),
+    ("environments: %s", "[prod]"),
+)
+
+
+@pytest.mark.parametrize(("text", "wrong"), REMEDIES, ids=[f"{text} {wrong}" for text, wrong in REMEDIES])
+def test_what_a_hint_shows_can_be_written(text: str, wrong: str, project: Project) -> None:
+    files = {"t.py": TOOL, "team.yaml": "blocks: {}\n"}
+    project.write(f"stack: s\n{text % wrong}\n", files)
+    hint = next(problem.hint for problem in project.problems() if problem.hint)
+    shown = re.search("`(.*)`", hint)
+    right = shown[1] if shown else json.dumps(wrong)
+    whole = text.replace("%s", "{external: {name: x}}") if "external: true" in right else text
+    project.write(f"stack: s\n{whole.replace(wrong, '%s') % right}\n", files)
+    project.load()
 
 
 def test_secrets_are_never_shown(project: Project) -> None:
@@ -112,3 +167,61 @@ def test_secrets_are_never_shown(project: Project) -> None:
     problems = project.problems(variables={"key": "hunter22", "number": "hunter22"}, environ={"TOKEN": "tok-12345"})
     assert len(problems) >= 8
     assert not [problem for problem in problems if "hunter22" in str(problem) or "tok-12345" in str(problem)]
+
+
+# --- warnings --------------------------------------------------------------------------------------------------------
+
+LIKELY_MISTAKES = """\
+stack: s
+agents:
+  a:
+    system: prompts/a.md
+    description: notes.csv
+    secrets: {TILL_KEY: a-key-in-clear, OTHER: "${var.other}"}
+    memory: {persona: prompts/a.md, human: {value: other.csv}, day: See a.md.}
+archives: {r: {passages: [a.md, {text: b.md}]}}
+blocks: {b: {value: a.md, label: b.md, metadata: {a: a.md}}}
+mcp_servers: {m: {type: sse, url: "https://m.example", token: abc, headers: {Accept: text/html, X-Api-Key: k}}}
+variables: {other: {secret: true, default: hunter22}}
+"""
+
+
+def test_likely_mistakes_are_warnings(project: Project) -> None:
+    project.write(LIKELY_MISTAKES, {"notes.csv": "a"})
+    warnings = project.load().warnings
+    assert {each.severity for each in warnings} == {"warning"}
+    assert sorted(map(line, warnings)) == sorted(
+        [
+            "4:13 system: the text 'prompts/a.md' looks like the path of a file → "
+            "write `!file prompts/a.md` for the content of the file",
+            "5:18 description: the text 'notes.csv' looks like the path of a file → "
+            "write `!file notes.csv` for the content of the file",
+            "6:25 secrets.TILL_KEY: a secret in clear → "
+            "declare `variables: {till_key: {secret: true}}`, and write `${var.till_key}`",
+            "7:23 value: the text 'prompts/a.md' looks like the path of a file → "
+            "write `!file prompts/a.md` for the content of the file",
+            "8:27 passages.0: the text 'a.md' looks like the path of a file → "
+            "write `!file a.md` for the content of the file",
+            "9:21 value: the text 'a.md' looks like the path of a file → "
+            "write `!file a.md` for the content of the file",
+            "10:63 token: a secret in clear → declare `variables: {token: {secret: true}}`, and write `${var.token}`",
+            "10:108 headers.X-Api-Key: a secret in clear → "
+            "declare `variables: {x_api_key: {secret: true}}`, and write `${var.x_api_key}`",
+        ]
+    )
+    secret = [each for each in warnings if "secret" in each.message]
+    assert [problems.problem(each, read=lambda file: ["k abc a-key"] * 20).count("│") for each in secret] == [0, 0, 0]
+
+
+def test_what_the_warnings_show_can_be_written(project: Project) -> None:
+    project.write(
+        """\
+        stack: s
+        variables: {till_key: {secret: true}}
+        agents: {a: {system: !file prompts/a.md, secrets: {TILL_KEY: "${var.till_key}"}}}
+        """,
+        {"prompts/a.md": "You sell."},
+    )
+    manifest = project.load(variables={"till_key": "hunter22"})
+    assert manifest.warnings == ()
+    assert manifest.objects[Address.of("agents", "a")].values["system"] == "You sell."

@@ -26,6 +26,12 @@ def test_an_agent_is_created_with_its_own_blocks() -> None:
 def test_null_is_left_out_except_for_what_has_an_empty_text() -> None:
     ann = wanted("agents.ann", **MODEL, system=None, max_tokens=None)
     assert create(lookup(manifest(ann), observed()), ann)[0].fields == {"name": "ann", "system": "", **MODEL}
+    # a null removes an entry of a map, and there is none yet; in a map that the server merges it is a value
+    maps = {"metadata": {"a": 1, "b": None}, "secrets": {"K": None}, "compaction_settings": {"clip_chars": None}}
+    ann = wanted("agents.ann", **MODEL, **maps)
+    fields = create(lookup(manifest(ann), observed()), ann)[0].fields
+    assert (fields["metadata"], fields["secrets"]) == ({"a": 1}, {})
+    assert fields["compaction_settings"] == {"clip_chars": None}
 
 
 def test_members_that_the_request_cannot_contain_are_attached_afterwards() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lettaform.errors import ServerError
+from lettaform.errors import Conflict, NotStored, Place, Problem, ServerError, Unauthorized, Unavailable
 from lettaform.model import AgentChange, Answer, Change, FieldChange, Live, Mark, Outcome, Plan, Report
 from lettaform.render import objects, text
 from lettaform.values import UNREAD, Ref
@@ -200,13 +200,46 @@ def test_failed_and_skipped_steps_are_named() -> None:
         ),
         seconds=75,
     )
+    assert text.failures(report) == "Failed: tools.t: the server refused ‹secret›␛[2J\n    mend the tool\n"
     assert text.report(plan, report) == (
-        "Failed: tools.t: the server refused ‹secret›␛[2J\n"
-        "    mend the tool\n\n"
         "Skipped: agents.a, because tools.t failed\n\n"
         "Partly applied: 0 created, 1 changed, 0 destroyed in 75 s. 1 step failed, 1 skipped. "
         "Run the same command again to continue.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (ServerError("no", status=422), "Correct what failed, and run the same command again."),
+        (NotStored("no", status=200), "Correct what failed, and run the same command again."),
+        (Unauthorized("no", status=401), "Correct what failed, and run the same command again."),
+        (Unavailable("no", status=503), "Run the same command again to continue."),
+        (Conflict("no", status=409), "Run the same command again to continue."),
+        (Unavailable("timeout"), "Run the same command again to continue."),
+        (LookupError("agents.a was not created"), "Run the same command again to continue."),
+    ],
+)
+def test_advice_to_repeat_only_where_repeating_may_help(error: Exception, advice: str) -> None:
+    report = Report((Outcome(step("agents.a"), "failed", error=error), done("agents.b")))
+    assert text.report(of(update("agents.b")), report).endswith(f"1 step failed, 0 skipped. {advice}\n")
+
+
+def test_a_failure_shows_its_values_with_their_places_once() -> None:
+    problems = [
+        Problem("expected a number", Place("a.yaml", 9, 3), address="agents.a", field="model_settings.temperature"),
+        Problem(f"not {SENTINEL}", Place("a.yaml", 12, 3), address="agents.a.memory.human", field="limit"),
+    ]
+    from .samples import SECRET
+
+    error = ServerError("the server refuses the request (422)", status=422, problems=problems)
+    report = Report((Outcome(step("agents.a", fields={"x": SECRET}), "failed", error=error),))
+    assert text.failures(report) == (
+        "Failed: agents.a: the server refuses the request (422)\n"
+        "    model_settings.temperature: expected a number  # a.yaml:9\n"
+        "    agents.a.memory.human limit: not ‹secret›  # a.yaml:12\n"
+    )
+    assert text.failures(Report((done("agents.a"),))) == ""
 
 
 def test_the_report_of_an_interrupted_apply() -> None:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
 from typing import Any, Literal
@@ -29,7 +29,7 @@ from tenacity import (
 from lettaform import __version__
 from lettaform.backend.concurrency import cancelled
 from lettaform.backend.v1.concurrency import Gate
-from lettaform.errors import Conflict, NotFound, ServerError, Unauthorized, Unavailable, Unsupported
+from lettaform.errors import Conflict, NotFound, Problem, ServerError, Unauthorized, Unavailable, Unsupported
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 PAGE = 1000
@@ -385,6 +385,7 @@ class Client:
             target = self.redact(answer.headers.get("location", "elsewhere"))
             raise ServerError(f"{self.url} redirects {path} to {target}", "give the final address", **where)
         words = self.redact(_words(answer))
+        refused_values = [replace(each, message=self.redact(each.message)) for each in _refused(answer)]
         message = f"{method} {path}: {status} {words}".strip()
         if status in (401, 403):
             hint = "set LETTA_API_KEY to the server's key or password"
@@ -401,7 +402,7 @@ class Client:
             after = answer.headers.get("retry-after", "")
             refused.retry_after = float(after) if after.isdigit() else None
             raise refused
-        raise ServerError(message, **where, words=words)
+        raise ServerError(message, **where, words=words, problems=refused_values)
 
     def _no_answer(self, ask: _Request, error: Exception) -> Unavailable:
         where: dict[str, Any] = {"method": ask.method, "path": ask.path}
@@ -498,16 +499,34 @@ def _words(answer: httpx.Response) -> str:
     except (ValueError, AttributeError):
         return answer.reason_phrase
     if answer.status_code == 422:
-        return _invalid(detail)
+        values = (f"{each.field}: {each.message}" for each in _refused(answer))
+        return "; ".join(values)[:500] or "the request was not valid"
     if isinstance(detail, Mapping):
         detail = detail.get("message") or detail.get("code") or ""
     return " ".join(_DATABASE.sub(_REFUSED, str(detail)).split())[:500]
 
 
-def _invalid(detail: Any) -> str:
-    """0.16.8 answers a Python repr that echoes the whole input, secrets included: keep place and reason alone."""
+def _refused(answer: httpx.Response) -> list[Problem]:
+    """The values that a 422 refuses, each with its path in the request as `field`; empty if it does not say.
+
+    0.16.8 answers a Python repr that echoes the whole input, secrets included: only places and reasons are kept.
+    """
+    if answer.status_code != 422:
+        return []
     try:
-        items = ast.literal_eval(detail) if isinstance(detail, str) else detail
-        return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in items)[:500]
+        detail = answer.json()["detail"]
+        items = _literal(detail) if isinstance(detail, str) else detail
+        return [Problem(_reason(item["msg"]), field=".".join(map(str, item["loc"]))) for item in items]
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError):
-        return "the request was not valid"
+        return []
+
+
+def _literal(text: str) -> Any:
+    """The value of a Python repr. Calls in it, as of an exception, are left out: `ctx` may hold one."""
+    return ast.literal_eval(re.sub(r"\w+Error\((?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\)", "None", text))
+
+
+def _reason(message: str) -> str:
+    """The reason for a refusal, without names of Python classes."""
+    plain = re.sub(r"<\w+\.\w+: ('[^']*')>", r"\1", message)
+    return plain.removeprefix("Value error, ")[:300]

@@ -1,18 +1,17 @@
-"""A Step to the body of a request, and an answer to what it does not contain of the body. Pure."""
+"""A Step to the body of a request. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lettaform.backend.v1.decode import decode
-from lettaform.errors import ServerError
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
 from lettaform.kinds.traits import Parts
 from lettaform.model import Answer, Create, Mark, Update
 from lettaform.ownership import marks
-from lettaform.values import Patch, Ref, canonical, fill
+from lettaform.values import Patch, Ref, fill
 
 # --- create ----------------------------------------------------------------------------------------------------------
 
@@ -47,19 +46,6 @@ def created_parts(step: Create, result: Mapping[str, Any]) -> dict[str, Answer]:
     return {key: labelled[label] for key, label in labels.items() if label in labelled}
 
 
-def check_created(step: Create, kind: type[Kind], body: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """Compare the answer with the request: 0.16.8 drops missing and same-labelled blocks."""
-    live = decode(step.kind, result)
-    for line in kind.attrs().values():
-        if line.link and line.write and line.write in body:
-            lost = set(body[line.write]) - set(live.values.get(line.name) or ())
-            if lost:
-                raise ServerError(f"{step.address}: the server did not attach {', '.join(sorted(lost))}", "plan again")
-    labels = {each.get("label") for each in result.get("blocks") or ()}
-    if missing := [key for key in step.parts if step.parts[key].get("label", key) not in labels]:
-        raise ServerError(f"{step.address}: the server did not create its blocks {', '.join(missing)}", "plan again")
-
-
 # --- update ----------------------------------------------------------------------------------------------------------
 
 
@@ -82,26 +68,20 @@ def renames(kind: type[Kind], step: Update, now: Mapping[str, Any]) -> bool:
     return kind.requests.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
 
 
-def not_written(
-    kind: type[Kind], step: Update, result: Mapping[str, Any] | None, answer: Callable[[Ref], Any]
-) -> dict[str, Any]:
-    """The fields that were sent and that the answer does not contain, by their names in requests."""
-    if result is None:
-        return {}
-    live, lost = decode(step.kind, result), {}
-    for name, value in step.fields.items():
-        line, value = kind.attrs()[name], fill(value, answer)
-        if line.read is None or line.write is None or line.additive or line.secret:
-            continue
-        entries = dict(value.entries or ()) if isinstance(value, Patch) else None
-        have = live.values.get(name)
-        if entries is not None and line.merges and isinstance(have, Mapping):
-            wrong = {key: new for key, new in entries.items() if not _is_written(kind, name, have.get(key), new)}
-            if wrong:
-                lost[line.write] = wrong
-        elif entries is None and not _is_written(kind, name, have, value):
-            lost[line.write] = value
-    return lost
+def again(step: Update, paths: Iterable[str], body: Mapping[str, Any], answer: Callable[[Ref], Any]) -> dict[str, Any]:
+    """The properties to send again: those at `paths` of the manifest. `body`: what was sent first."""
+    lines, found = kinds()[step.kind].attrs(), dict[str, Any]()
+    for path in paths:
+        name, _, key = path.partition(".")
+        line, value = lines[name], fill(step.fields[name], answer)
+        sent = line.write or ""
+        if isinstance(value, Patch) and line.merges and key:
+            found.setdefault(sent, {})[key] = dict(value.entries or ())[key]
+        elif sent in body:  # a list or map that also holds the mark, or what others have put there
+            found[sent] = body[sent]
+        elif not isinstance(value, Patch):
+            found[sent] = value
+    return found
 
 
 # --- fields, members and marks ---------------------------------------------------------------------------------------
@@ -146,16 +126,6 @@ def _patched(merges: bool, change: Patch, have: Any) -> Any:
             return entries
         return {key: value for key, value in {**(have or {}), **entries}.items() if key not in change.drop}
     return [item for item in have or () if item not in change.drop] + [i for i in change.put if i not in (have or ())]
-
-
-def _is_written(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
-    if isinstance(have, Mapping) and isinstance(want, Mapping):
-        return all(_is_written(kind, name, have.get(key), item) for key, item in want.items())
-    empty = want in ("", [], {}) or want is None
-    have, want = kind.normal(name, have), kind.normal(name, want)
-    if kind.attrs()[name].unordered and isinstance(have, list) and isinstance(want, list):
-        have, want = sorted(have, key=canonical), sorted(want, key=canonical)
-    return (empty and not have) or canonical(have) == canonical(want) or want is None
 
 
 def _member_ids(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from lettaform.backend.concurrency import together
@@ -10,6 +11,7 @@ from lettaform.backend.v1.decode import decode
 from lettaform.errors import NotFound, ServerError
 from lettaform.kinds import kinds
 from lettaform.kinds.base import path_get
+from lettaform.kinds.traits import ListedAt
 from lettaform.model import Live
 
 
@@ -54,3 +56,12 @@ async def discovered(client: Client, creator: str, id: str, kind: str) -> list[d
     found = path_get(kinds()[creator].decode(await whole(client, creator, id)), path)
     every = found if isinstance(found, list) else [found] if found else []
     return [each if isinstance(each, dict) else {"id": each} for each in every]
+
+
+async def members(client: Client, kind: str, field: str, id: str, returned: Any) -> Collection[Any]:
+    """The members of a field after one was attached or detached, which `returned` an answer: null, or the object."""
+    if listed := kinds()[kind].attrs()[field].related(ListedAt):
+        return [each["id"] for each in await client.pages(listed.path, agent_id=id)]
+    # 0.16.8 answers some of these requests with null
+    body = returned if isinstance(returned, Mapping) else await whole(client, kind, id)
+    return decode(kind, body).values.get(field) or ()

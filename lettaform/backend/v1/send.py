@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any, assert_never
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, assert_never, get_origin
 
 from lettaform.backend.concurrency import together
-from lettaform.backend.v1 import encode
+from lettaform.backend.v1 import encode, verify
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
-from lettaform.backend.v1.objects import discovered, whole
+from lettaform.backend.v1.objects import discovered, members, whole
 from lettaform.backend.v1.state import delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
@@ -48,6 +48,10 @@ class Sender:
         """Carry out one Step. `answer` returns the value of a Ref. Raises ServerError."""
         for secret in secrets(list(contents(step))):
             self.client.hide(secret.value)
+        with _as_fields(step):
+            return await self._send(step, answer)
+
+    async def _send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         match step:
             case Create():
                 return await self._create(step, answer)
@@ -79,7 +83,7 @@ class Sender:
         else:
             result = await self._post(step, kind, body)
         live = decode(step.kind, result)
-        encode.check_created(step, kind, body, result)
+        verify.check_created(step, result, answer)
         return Answer(live.id, live.values, encode.created_parts(step, result))
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,6 +161,8 @@ class Sender:
             changed = await self.client.object("PATCH", f"{kind.path}{step.id}", body=body, within=within)
         elif kind.requests.verb == "PUT" and not encode.renames(kind, step, now):
             changed = await self.client.object("PUT", kind.path, body=body, within=within)
+            lost = verify.not_stored(step.kind, step.fields, changed, answer)
+            verify.raise_not_stored((step.address, path) for path in lost)
         else:
             changed = await self._patch(step, kind, body, within, answer)
         live = decode(step.kind, changed)
@@ -165,23 +171,24 @@ class Sender:
     async def _patch(
         self, step: Update, kind: type[Kind], body: dict[str, Any], within: float, answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
-        """PATCH; once more for what the server answered 200 to and did not change. ServerError if it still does not."""
+        """PATCH; once more for what the server answered 200 to and did not store. NotStored if it still does not."""
         path, included = f"{kind.path}{step.id}", kind.included(kind.attrs())
         # the server answers 409 to all but one of several writers of a block
         options: dict[str, Any] = {"within": within, "overtaken": step.kind == "block"}
         options |= {"params": {"include": included}} if included else {}
         changed = await self.client.object("PATCH", path, body=body, **options)
-        lost = encode.not_written(kind, step, changed, answer)
+        lost = verify.not_stored(step.kind, step.fields, changed, answer)
         if not lost:
             return changed
+        again = encode.again(step, lost, body, answer)
         # 0.16.8 treats rules that differ only in their arguments as equal: empty the list first
-        emptied: dict[str, Any] = {name: [] for name, value in lost.items() if isinstance(value, list) and value}
+        emptied: dict[str, Any] = {name: [] for name in _whole_lists(kind) if again.get(name)}
         if emptied:
             await self.client.object("PATCH", path, body=emptied, **options)
-        changed = await self.client.object("PATCH", path, body=kind.encode(lost, changed), **options)
-        if still := encode.not_written(kind, step, changed, answer):
-            message = f"{step.address}: the server answered 200 and did not change {', '.join(still)}"
-            raise ServerError(message, "plan again")
+        if again:
+            changed = await self.client.object("PATCH", path, body=kind.encode(again, changed), **options)
+        still = verify.not_stored(step.kind, step.fields, changed, answer)
+        verify.raise_not_stored((step.address, path) for path in still)
         return changed
 
     async def _change(
@@ -206,7 +213,10 @@ class Sender:
         id = step.id or answer(Ref(step.address))
         path = f"{kind.path}{id}/{kind.attrs()[name].link}/{step.op}/{fill(member, answer)}"
         try:
-            await self.client.send("PATCH", path)
+            returned = await self.client.send("PATCH", path)
+            linked = await members(self.client, step.kind, name, id, returned)
+            if (fill(member, answer) in linked) is isinstance(step, Detach):
+                verify.raise_not_stored([(step.address, name)])
         except NotFound:
             if isinstance(step, Attach):
                 raise
@@ -233,7 +243,7 @@ class Sender:
     async def _delete(self, step: Delete) -> Answer:
         path = f"{kinds()[step.kind].path}{step.id}"
         if step.kind == "folder":
-            await self._detach_from_agents(path)
+            await _detach_from_agents(self.client, path)
         try:
             await self._delete_path(path)
         except ServerError as error:
@@ -242,17 +252,6 @@ class Sender:
                 raise
         self.known -= {step.id}  # 0.16.8 gives a new provider of the same name the same id
         return Answer(step.id)
-
-    async def _detach_from_agents(self, path: str) -> None:
-        """Detach a folder from all agents: if it is deleted while attached, 0.16.8 leaves them the tools for files."""
-        folder = path.rpartition("/")[2]
-
-        async def detach(agent: str) -> None:
-            with suppress(NotFound):
-                await self.client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{folder}")
-
-        with suppress(NotFound):
-            await together(detach(agent) for agent in await self.client.pages(f"{path}/agents"))
 
     async def _delete_path(self, path: str) -> None:
         """DELETE. 404 is a success: an earlier request, whose answer was lost, may have deleted the object."""
@@ -287,3 +286,34 @@ class Sender:
         else:
             await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
         return Answer("")
+
+
+def _whole_lists(kind: type[Kind]) -> Iterator[str]:
+    """The names in requests of the fields that are lists and hold nothing of others."""
+    for line in kind.attrs().values():
+        whole = not (line.additive or line.to)
+        if line.write and whole and get_origin(kind.model_fields[line.name].annotation) is list:
+            yield line.write
+
+
+@contextmanager
+def _as_fields(step: Step) -> Iterator[None]:
+    """A refusal inside names fields of the manifest in place of properties of the request."""
+    try:
+        yield
+    except ServerError as error:
+        if isinstance(step, Create | Discover | Update) and error.problems and error.status == 422:
+            raise verify.refused(step, error) from error
+        raise
+
+
+async def _detach_from_agents(client: Client, path: str) -> None:
+    """Detach a folder from all agents: if it is deleted while attached, 0.16.8 leaves them the tools for files."""
+    folder = path.rpartition("/")[2]
+
+    async def detach(agent: str) -> None:
+        with suppress(NotFound):
+            await client.send("PATCH", f"/v1/agents/{agent}/folders/detach/{folder}")
+
+    with suppress(NotFound):
+        await together(detach(agent) for agent in await client.pages(f"{path}/agents"))

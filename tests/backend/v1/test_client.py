@@ -127,6 +127,22 @@ def test_input_that_the_server_echoes_is_left_out() -> None:
     assert "sentinel" not in str(refused.value)
 
 
+def test_refused_values_are_problems_without_names_of_python_classes() -> None:
+    detail = (
+        "[{'type': 'literal_error', 'loc': ('body', 'messages', 0, 'role'), 'input': 's3cret-sentinel', "
+        "'msg': \"Input should be <Role.user: 'user'> or <Role.system: 'system'>\"}, "
+        "{'type': 'value_error', 'loc': ('body', 'rules'), 'msg': 'Value error, must not be empty.', 'input': {}, "
+        "'ctx': {'error': ValueError('must not be \\'empty\\'')}}]"
+    )
+    with pytest.raises(ServerError) as refused:
+        ask(lambda request: httpx.Response(422, json={"detail": detail}), lambda c: c.send("PATCH", "/v1/x/", body={}))
+    assert [(each.field, each.message) for each in refused.value.problems] == [
+        ("body.messages.0.role", "Input should be 'user' or 'system'"),
+        ("body.rules", "must not be empty."),
+    ]
+    assert not refused.value.may_pass
+
+
 def test_known_secrets_are_redacted_in_errors_and_in_the_trace() -> None:
     traced: list[str] = []
 

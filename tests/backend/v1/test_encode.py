@@ -1,4 +1,4 @@
-"""Steps to bodies, and what an answer does not contain of them."""
+"""Steps to bodies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from lettaform.address import Address
 from lettaform.backend.v1 import encode
-from lettaform.errors import ServerError
 from lettaform.model import Create, Mark, Update
 from lettaform.ownership import marks
 from lettaform.values import Digest, Patch, Ref, Secret, digest
@@ -71,24 +70,25 @@ def test_a_patch_is_applied_to_what_is_live(fields: dict[str, Any], name: str, s
 
 
 @pytest.mark.parametrize(
-    ("fields", "result", "lost"),
+    ("fields", "lost", "again"),
     [
-        ({"value": "v"}, LIVE, {}),
-        ({"value": "new"}, LIVE, {"value": "new"}),
-        ({"description": ""}, {**LIVE, "description": None}, {}),
-        ({"tags": Patch(put=("x",))}, LIVE, {}),
+        ({"value": "new"}, ["value"], {"value": "new"}),
+        ({"limit": 5, "value": "new"}, ["limit"], {"limit": 5}),
+        ({"metadata": Patch(entries=(("b", 2),))}, ["metadata.b"], {"metadata": {"a": 1, "b": 2}}),
+        ({"tags": Patch(put=("mine",))}, ["tags"], {"tags": ["theirs", "mine"]}),
     ],
-    ids=["written", "not written", "two spellings of nothing", "patch of a list"],
 )
-def test_what_the_answer_does_not_contain(fields: dict[str, Any], result: Any, lost: dict[str, Any]) -> None:
-    assert encode.not_written(encode.kinds()["block"], update(fields=fields), result, answer) == lost
+def test_what_was_not_stored_is_sent_again_without_losing_what_others_put_there(
+    fields: dict[str, Any], lost: list[str], again: dict[str, Any]
+) -> None:
+    step = update(fields=fields)
+    assert encode.again(step, lost, encode.change(step, "s", answer, LIVE), answer) == again
 
 
-def test_a_dropped_block_is_an_error() -> None:
-    step = agent(fields={"name": "a", "blocks": [Ref(BLOCK)]})
-    body = encode.creation(step, "s", answer)
-    with pytest.raises(ServerError, match="did not attach block-1"):
-        encode.check_created(step, encode.kinds()["agent"], body, {"id": "agent-1", "name": "a", "blocks": []})
+def test_only_the_lost_entries_of_a_map_that_the_server_merges_are_sent_again() -> None:
+    settings = Patch(entries=(("provider_type", "openai"), ("temperature", 1)))
+    step = Update("a", AGENT, "agent", id="agent-1", fields={"model_settings": settings})
+    assert encode.again(step, ["model_settings.temperature"], {}, answer) == {"model_settings": {"temperature": 1}}
 
 
 @pytest.mark.parametrize("kind", ["block", "agent"])

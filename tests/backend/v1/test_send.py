@@ -12,7 +12,7 @@ import pytest
 from lettaform.address import Address
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.send import Sender
-from lettaform.errors import NotFound, ServerError
+from lettaform.errors import NotFound, NotStored, ServerError
 from lettaform.model import Answer, Attach, Call, Create, Delete, Detach, Mark, SaveState, State, Step, Update
 from lettaform.ownership import marks
 from lettaform.values import Patch, Ref, Secret
@@ -172,3 +172,105 @@ def test_the_state_is_written_and_removed(server: Server) -> None:
     assert "block-1" in page["value"]
     server.send(SaveState("state", place, "stack", state=None, last=True))
     assert not server.standin.tables.blocks
+
+
+# --- what the server accepts and does not store ----------------------------------------------------------------------
+
+
+class Forgetful(httpx.AsyncBaseTransport):
+    """Answers requests from a map of method and end of path to a body, as a server that stores nothing would."""
+
+    def __init__(self, answers: dict[tuple[str, str], Any]) -> None:
+        self.answers, self.sent = answers, list[tuple[str, str]]()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append((request.method, request.url.path))
+        found = [
+            body
+            for (method, end), body in self.answers.items()
+            if self.sent[-1][0] == method and end in str(request.url)
+        ]
+        return httpx.Response(200, json=found[0])
+
+
+def sent_to(transport: Forgetful, step: Step) -> Answer:
+    async def run() -> Answer:
+        client = Client(URL, transport=transport)
+        try:
+            return await Sender(client, "s", frozenset()).send(step, lambda ref: "")
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+AGENT_BODY = {"id": "agent-1", "name": "a", "tools": [], "blocks": [{"id": "block-1"}], "identities": []}
+TOOL_BODY = {"id": "tool-1", "name": "t", "source_code": "def t(): ...", "return_char_limit": 50_000}
+
+
+@pytest.mark.parametrize(
+    ("step", "answers", "field"),
+    [
+        (
+            Create("a", AGENT, "agent", fields={"description": "new"}),
+            {("POST", "/v1/agents/"): AGENT_BODY},
+            "description",
+        ),
+        (
+            Update("a", AGENT, "agent", id="agent-1", fields={"description": "new"}),
+            {("GET", "agent-1"): AGENT_BODY, ("PATCH", "agent-1"): AGENT_BODY},
+            "description",
+        ),
+        (
+            Update("t", Address.of("tools", "t"), "tool", id="tool-1", fields={"return_char_limit": 9}),
+            {("GET", "tool-1"): TOOL_BODY, ("PUT", "/v1/tools/"): TOOL_BODY},
+            "return_char_limit",
+        ),
+        (
+            Attach("a", AGENT, "agent", id="agent-1", field="tools", member="tool-1"),
+            {("PATCH", "tools/attach/tool-1"): AGENT_BODY},
+            "tools",
+        ),
+        (
+            Detach("a", AGENT, "agent", id="agent-1", field="blocks", member="block-1"),
+            {("PATCH", "blocks/detach/block-1"): AGENT_BODY},
+            "blocks",
+        ),
+        (
+            Attach("a", AGENT, "agent", id="agent-1", field="identities", member="identity-1"),
+            {("PATCH", "identities/attach/identity-1"): None, ("GET", "agent-1"): AGENT_BODY},
+            "identities",
+        ),
+        (
+            Attach("a", AGENT, "agent", id="agent-1", field="archive", member="archive-1"),
+            {("PATCH", "archives/attach/archive-1"): None, ("GET", "/v1/archives/"): []},
+            "archive",
+        ),
+        (
+            Detach("a", AGENT, "agent", id="agent-1", field="archive", member="archive-1"),
+            {("PATCH", "archives/detach/archive-1"): None, ("GET", "/v1/archives/"): [{"id": "archive-1"}]},
+            "archive",
+        ),
+    ],
+    ids=lambda value: f"{value.op} {value.kind}" if isinstance(value, Create | Update | Attach | Detach) else "",
+)
+def test_what_the_server_accepts_and_does_not_store_is_an_error(
+    step: Step, answers: dict[tuple[str, str], Any], field: str
+) -> None:
+    with pytest.raises(NotStored) as caught:
+        sent_to(Forgetful(answers), step)
+    assert [(each.address, each.field) for each in caught.value.problems] == [(str(step.address), field)]
+
+
+def test_what_was_not_stored_is_sent_once_more() -> None:
+    transport = Forgetful({("GET", "agent-1"): AGENT_BODY, ("PATCH", "agent-1"): AGENT_BODY})
+    with pytest.raises(NotStored):
+        sent_to(transport, Update("a", AGENT, "agent", id="agent-1", fields={"description": "new"}))
+    assert [method for method, _ in transport.sent] == ["GET", "PATCH", "PATCH"]
+
+
+def test_a_refused_value_is_named_as_in_the_manifest(server: Server) -> None:
+    with pytest.raises(ServerError) as caught:
+        server.send(Create("a", AGENT, "agent", fields={**MODEL, "context_window": "big"}))
+    assert [(each.address, each.field) for each in caught.value.problems] == [("agents.a", "context_window")]
+    assert caught.value.status == 422
