@@ -50,10 +50,14 @@ class _Finished:
         return frozenset(each.live.id for each in self.changes if each.live and each.change.action == "delete")
 
     @cached_property
+    def replaced(self) -> frozenset[str]:
+        """Ids of the objects that are replaced."""
+        return frozenset(each.live.id for each in self.changes if each.live and each.change.action == "replace")
+
+    @property
     def removed(self) -> frozenset[str]:
         """Ids of the objects that are deleted or replaced."""
-        replaced = (each.live.id for each in self.changes if each.live and each.change.action == "replace")
-        return self.deleted.union(replaced)
+        return self.deleted | self.replaced
 
 
 Check = Callable[[_Finished, ResourceChange], Iterator[Problem]]
@@ -190,14 +194,17 @@ def _second_member(finished: _Finished, resource: ResourceChange) -> Iterator[Pr
     if (pair := _updated(resource)) is None:
         return
     desired, live = pair
-    detached = {member for _, member in resource.detach}
+    # the deletion of a replaced object detaches it, and the member is its successor
+    free = {member for _, member in resource.detach} | finished.replaced
     for name in dict.fromkeys(name for name, _ in resource.attach):
         want = desired.values.get(name)
-        have = [item for item in live.values.get(name) or () if item not in detached] if isinstance(want, Ref) else []
+        have = [item for item in live.values.get(name) or () if item not in free] if isinstance(want, Ref) else []
         if isinstance(want, Ref) and have:
-            message = f"{desired.address} already has the {name} {have[0]}, which the agent or somebody else attached"
-            hint = f"detach it, or adopt it: `lettaform import '{want.address}' {have[0]}`"
-            yield _problem(desired, name, message, hint)
+            address = finished.lookup.tables.addresses.get(have[0])
+            adopt = "" if address else f", or adopt it: `lettaform import '{want.address}' {have[0]}`"
+            other = address or have[0]
+            message = f"{desired.address} already has the {name} {other}, which the agent or somebody else attached"
+            yield _problem(desired, name, message, f"detach {other} from the agent{adopt}")
 
 
 def _block_shared(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
