@@ -12,6 +12,7 @@ from lettaform.errors import Problem, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Desired, Live
+from lettaform.plan.additions import items_at_creation
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.notes import agents, fixed_fields, lost_users, replacement_note
@@ -117,6 +118,16 @@ def _labels_of_new(lookup: Lookup, desired: Desired, reused: Mapping[str, Any]) 
     for member in desired.values.get("blocks") or ():
         if isinstance(member, Ref):
             yield member.address, lookup.label(member) or ""
+
+
+def _unwanted_items(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """Items that the server adds to a list of a new object for its members, although the list is exact."""
+    desired = _created(resource)
+    for line, rule, items in items_at_creation(finished.lookup, desired) if desired else ():
+        if desired and desired.policies.get(line.name) == "enforce":
+            message = f"{desired.address}: the server adds to `{line.name}`, which is exact: {items}"
+            hint = f"add it, or remove `policy: {{{line.name}: enforce}}`, or `{rule.flag}` of the {rule.field}"
+            yield _problem(desired, line.name, message, hint)
 
 
 def _unknown_labels(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
@@ -290,6 +301,7 @@ def _blocked_moves(lookup: Lookup) -> Iterator[Problem]:
 _CHECKS: tuple[Check, ...] = (
     _missing_fields,
     _name_taken,
+    _unwanted_items,
     _unknown_labels,
     _label_repeated,
     _not_offered,

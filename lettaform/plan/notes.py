@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from lettaform.kinds import kinds
-from lettaform.model import Change, Desired
+from lettaform.kinds import kinds, spreading_fields
+from lettaform.model import Change, Desired, Live
 from lettaform.plan.lookup import Lookup
 
 EXAMPLES = 3
@@ -44,6 +44,17 @@ def lost_users(lookup: Lookup, desired: Desired) -> int:
     ids = [each.id for address in addresses if (each := lookup.live(address))]
     released = set[str]().union(*(tables.attached_by_us.get(id, ()) for id in ids))
     return len(lookup.users(live.id) - kept - released)
+
+
+def unreached(lookup: Lookup, live: Live, fields: Collection[str]) -> Iterator[str]:
+    """Notes about agents outside this manifest that a change does not reach, although those inside get another list."""
+    spreading = spreading_fields(live.kind)
+    for field in (each for each in fields if each in spreading):
+        if others := sorted(lookup.users(live.id) - lookup.tables.declared_ids):
+            named = f": {', '.join(others)}" if len(others) <= EXAMPLES else ""
+            keep = "keeps its" if len(others) == 1 else "keep their"
+            outside = f"{agents(len(others))} outside this manifest"
+            yield f"`{field}` does not reach {outside}, which {keep} `{spreading[field]}`{named}"
 
 
 def fixed_fields(change: Change) -> list[str]:

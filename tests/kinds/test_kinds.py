@@ -214,8 +214,8 @@ def test_a_block_that_agents_cannot_write_is_enforced() -> None:
 def test_a_kind_answers_questions_about_its_relations() -> None:
     agent, conversation = kinds()["agent"], kinds()["conversation"]
     assert agent.discovered_parts() == {"memory": "memory_persona"}
-    assert agent.foreign("tool_rules", {"type": "requires_approval"})
-    assert not agent.foreign("tool_rules", {"type": "run_first"})
+    assert agent.foreign("tool_rules", {"type": "requires_approval", "tool_name": "t"})
+    assert not agent.foreign("tool_rules", {"type": "run_first", "tool_name": "t"})
     assert not agent.foreign("tags", "x")
     owner = conversation.owner_line()
     assert owner is not None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lettaform.backend.v1.decode import decode
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Kind
+from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Parts
 from lettaform.model import Answer, Create, Mark, Update
 from lettaform.ownership import marks
@@ -68,7 +68,7 @@ def change(step: Update, stack: str, answer: Callable[[Ref], Any], now: Mapping[
     kind, live, fields = kinds()[step.kind], decode(step.kind, now), {}
     for name, value in step.fields.items():
         line, value = kind.attrs()[name], fill(value, answer)
-        fields[name] = _patched(line.merges, value, live.values.get(name)) if isinstance(value, Patch) else value
+        fields[name] = _patched(kind, line, value, live.values.get(name)) if isinstance(value, Patch) else value
     body = _to_body(kind, fields)
     if step.mark is not None:
         _write_mark(kind, step, stack, body, answer, now)
@@ -88,13 +88,17 @@ def not_written(
     """The fields that were sent and that the answer does not contain, by their names in requests."""
     if result is None:
         return {}
-    live, lost = decode(step.kind, result), {}
+    live, lost = decode(step.kind, result), dict[str, Any]()
     for name, value in step.fields.items():
         line, value = kind.attrs()[name], fill(value, answer)
         if line.read is None or line.write is None or line.additive or line.secret:
             continue
-        entries = dict(value.entries or ()) if isinstance(value, Patch) else None
         have = live.values.get(name)
+        if isinstance(value, Patch) and value.entries is None:
+            if (whole := _items_not_written(kind, line, value, have)) is not None:
+                lost[line.write] = whole
+            continue
+        entries = dict(value.entries or ()) if isinstance(value, Patch) else None
         if entries is not None and line.merges and isinstance(have, Mapping):
             wrong = {key: new for key, new in entries.items() if not _is_written(kind, name, have.get(key), new)}
             if wrong:
@@ -102,6 +106,13 @@ def not_written(
         elif entries is None and not _is_written(kind, name, have, value):
             lost[line.write] = value
     return lost
+
+
+def _items_not_written(kind: type[Kind], line: Attr, change: Patch, have: Any) -> list[Any] | None:
+    """The list that should have been written; None if the answer holds what was added, and not what was removed."""
+    put, drop, held = (_spelled(kind, line, items) for items in (change.put, change.drop, have or ()))
+    done = set(put) <= set(held) and not set(drop) & set(held)
+    return None if done else [*_patched(kind, line, change, have)]
 
 
 # --- fields, members and marks ---------------------------------------------------------------------------------------
@@ -138,14 +149,21 @@ def _to_body(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
     return {lines[name].write or "": value for name, value in fields.items() if lines[name].write}
 
 
-def _patched(merges: bool, change: Patch, have: Any) -> Any:
+def _patched(kind: type[Kind], line: Attr, change: Patch, have: Any) -> Any:
     """A live value after a Patch; the entries alone if the server merges them itself."""
     if change.entries is not None:
         entries = dict(change.entries)
-        if merges:
+        if line.merges:
             return entries
         return {key: value for key, value in {**(have or {}), **entries}.items() if key not in change.drop}
-    return [item for item in have or () if item not in change.drop] + [i for i in change.put if i not in (have or ())]
+    put, drop, held = (_spelled(kind, line, items) for items in (change.put, change.drop, have or ()))
+    kept = [item for item, each in zip(have or (), held, strict=True) if each not in drop]
+    return kept + [item for item, each in zip(change.put, put, strict=True) if each not in held]
+
+
+def _spelled(kind: type[Kind], line: Attr, items: Iterable[Any]) -> list[str]:
+    """Each item of a list in the one form in which it is compared."""
+    return [canonical(kind.normal(line.name, [item])) for item in items]
 
 
 def _is_written(kind: type[Kind], name: str, have: Any, want: Any) -> bool:
