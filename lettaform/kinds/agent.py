@@ -130,7 +130,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     hidden: bool = attr("Whether default lists leave the agent out.", immutable=True)  # 0.16.8 accepts PATCH hidden and ignores it
     embedding_chunk_size: int = attr("Number of characters in each embedded chunk.", immutable=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
     max_reasoning_tokens: int = attr("Maximum number of reasoning tokens per response.", create_only=True, constraints={"ge": 0})
-    include_base_tools: bool = attr("Whether to add the server's base tools. Default: true.", create_only=True)
+    include_base_tools: bool = attr("Whether to add the server's base tools. Default: true, or false if `tools` has the policy `enforce`.", create_only=True)
     include_multi_agent_tools: bool = attr("Whether to add the server's tools for messages between agents. Default: false.", create_only=True)
     include_base_tool_rules: bool = attr("Whether to add the tool rules of the base tools. Default: true, or false if `tool_rules` is set.", create_only=True)
     initial_message_sequence: list[dict[str, Any]] = attr("Initial messages of the conversation, instead of the server's own.", create_only=True)

@@ -92,13 +92,9 @@ TYPES = (
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"include_base_tools": False},
-    {"include_base_tool_rules": False},
     {"include_base_tool_rules": True},
     {"include_multi_agent_tools": True},
     {"sleeptime": True},
-    {"sleeptime": True, "include_base_tools": False},
-    {"tool_rules": [], "include_base_tools": False},
-    {"tool_rules": [{"type": "run_first", "tool_name": "a"}]},
 ]
 
 
