@@ -70,7 +70,8 @@ def _added_rules(values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
     if included is None:
         plain = (values.get("agent_type") or "letta_v1_agent") == "letta_v1_agent" and not values.get("sleeptime")
         included = not plain or bool(values.get("tool_rules")) or values.get("include_base_tools") is False
-    names = dict.fromkeys((*_added_tools(values), *(values.get("tools") or ())))
+    declared = values.get("tools")
+    names = dict.fromkeys((*_added_tools(values), *(declared if isinstance(declared, list) else ())))
     return tuple({"type": BASE_RULES[name], "tool_name": name} for name in names if included and name in BASE_RULES)
 
 

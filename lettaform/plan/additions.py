@@ -61,8 +61,9 @@ def items_at_creation(lookup: Lookup, desired: Desired) -> Iterator[tuple[Attr, 
     kind, values = kinds()[desired.kind], _named_values(lookup, desired)
     for line, added in _lines(kind):
         rule = added.per_member
-        members = desired.values.get(rule.field) or () if rule else ()
-        names = [lookup.name(each) for each in members if rule and asks(lookup, each, rule.flag)]
+        members = desired.values.get(rule.field) if rule else None
+        listed = members if isinstance(members, list) else []
+        names = [lookup.name(each) for each in listed if rule and asks(lookup, each, rule.flag)]
         items = tuple(rule.item(name) for name in names if rule and name)
         if rule and (new := _undeclared(kind, line, values, items)):
             yield line, rule, new
@@ -70,7 +71,8 @@ def items_at_creation(lookup: Lookup, desired: Desired) -> Iterator[tuple[Attr, 
 
 def _undeclared(kind: type[Kind], line: Attr, values: Mapping[str, Any], items: tuple[Any, ...]) -> str:
     """The items that a list does not declare, for people."""
-    declared = kind.normal(line.name, values.get(line.name)) or ()
+    value = kind.normal(line.name, values.get(line.name))
+    declared = value if isinstance(value, list) else []  # a whole list may be known only during an apply
     return ", ".join(item_text(each) for each in items if each not in declared)
 
 
@@ -127,7 +129,8 @@ def item_changes(
         return
     exact = desired.policies.get(line.name) == "enforce"
     have = {rule.of(each): each for each in _live_items(desired, live, line)}
-    declared = {rule.of(each) for each in desired.values.get(line.name) or () if isinstance(each, Mapping)}
+    value = desired.values.get(line.name)
+    declared = {rule.of(each) for each in (value if isinstance(value, list) else ()) if isinstance(each, Mapping)}
     wanted = _exact_items(lookup, rule, members) if exact else _wanted_items(lookup, rule, members, have.keys())
     for name, (wants, reason) in wanted.items():
         if name not in declared and (exact or wants is not (name in have)):

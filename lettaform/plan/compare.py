@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from lettaform.kinds import kinds
@@ -263,8 +264,9 @@ def _without(kind: type[Kind], line: Attr, have: list[Any], kept: list[Any]) -> 
 # --- items that the server adds for members of another list ----------------------------------------------------------
 
 
-def _lists_with_items(kind: type[Kind]) -> Iterator[Attr]:
-    return (line for line in kind.attrs().values() if (added := line.related(AddedByServer)) and added.per_member)
+@cache
+def _lists_with_items(kind: type[Kind]) -> tuple[Attr, ...]:
+    return tuple(line for line in kind.attrs().values() if (added := line.related(AddedByServer)) and added.per_member)
 
 
 def _with_items(pair: _Pair, line: Attr, results: Mapping[str, FieldResult]) -> FieldResult:

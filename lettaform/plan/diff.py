@@ -62,7 +62,7 @@ def _must_be_replaced(lookup: Lookup, desired: Desired) -> bool:
     lines = kinds()[desired.kind].attrs()
     fixed = {name: value for name, value in desired.values.items() if lines[name].immutable}
     live = lookup.observed.objects[desired.address]
-    return bool(fixed and compare(lookup, replace(desired, values=fixed), live).fields_changed)
+    return bool(fixed and compare(lookup, replace(desired, values=fixed), live).touched & fixed.keys())
 
 
 def _declared(lookup: Lookup) -> Iterator[Found]:

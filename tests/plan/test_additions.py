@@ -393,3 +393,23 @@ def test_rules_of_built_in_tools_come_and_go_with_them(
     have = living("agents.a", "agent-1", {"tool_rules": None}, **has)
     found = compare(lookup(manifest(agent, used("conversation_search")), observed(have, SEARCH)), agent, have)
     assert found.fields.get("tool_rules") == written
+
+
+def test_an_agent_whose_rules_change_is_not_replaced() -> None:
+    agent = new(agent_type="letta_v1_agent", tools=refs("pay"))
+    have = living("agents.a", "agent-1", **NEW, agent_type="letta_v1_agent", **HAS_PAY, tool_rules=[])
+    made = plan(manifest(agent, PAY), observed(have, OLD_PAY))
+    assert [(each.action, str(each.address)) for each in made.changes] == [
+        ("update", "agents.a"),
+        ("update", "tools.pay"),
+    ]
+
+
+def test_a_list_that_is_known_only_during_an_apply() -> None:
+    rules = Ref(at("agents.b"), "tool_rules")
+    agents = [new(tool_rules=rules, tools=refs("pay")), wanted("agents.b", **NEW, tool_rules=[FIRST])]
+    assert "requires_approval pay" in plan(manifest(*agents, PAY), observed()).changes[0].notes[-1]
+    have = living("agents.a", "agent-1", **NEW, **HAS_PAY, tool_rules=[FIRST])
+    other = living("agents.b", "agent-2", {"tool_rules": [FIRST]}, **NEW, tool_rules=[FIRST])
+    made = plan(manifest(*agents, PAY), observed(have, other, OLD_PAY))
+    assert "tool_rules.pay" in [each.path for each in made.changes[0].fields_changed]

@@ -84,6 +84,30 @@ def test_what_the_answer_does_not_contain(fields: dict[str, Any], result: Any, l
     assert encode.not_written(encode.kinds()["block"], update(fields=fields), result, answer) == lost
 
 
+RULE = {"type": "requires_approval", "tool_name": "pay"}
+ANSWERED = {"tool_name": "pay", "type": "requires_approval", "prompt_template": None}
+FIRST = {"tool_name": "pay", "type": "run_first", "prompt_template": None, "args": None}
+
+
+@pytest.mark.parametrize(
+    ("patch", "have", "sent"),
+    [
+        pytest.param(Patch(put=(RULE,)), [FIRST], [FIRST, RULE], id="added"),
+        pytest.param(Patch(put=(RULE,)), [ANSWERED], [ANSWERED], id="added by somebody else in the meantime"),
+        pytest.param(Patch(drop=(RULE,)), [FIRST, ANSWERED], [FIRST], id="removed"),
+        pytest.param(Patch(drop=(RULE,)), [FIRST], [FIRST], id="removed by somebody else in the meantime"),
+    ],
+)
+def test_a_patch_of_a_list_compares_items_in_their_normal_form(patch: Patch, have: list[Any], sent: list[Any]) -> None:
+    live = {"id": "agent-1", "name": "a", "tool_rules": have}
+    step = Update("a", BLOCK, "agent", id="agent-1", fields={"tool_rules": patch})
+    assert encode.change(step, "s", answer, live)["tool_rules"] == sent
+    kind = encode.kinds()["agent"]
+    lost = {} if sent == have else {"tool_rules": sent}
+    assert encode.not_written(kind, step, live, answer) == lost
+    assert encode.not_written(kind, step, {**live, "tool_rules": sent}, answer) == {}
+
+
 def test_a_dropped_block_is_an_error() -> None:
     step = agent(fields={"name": "a", "blocks": [Ref(BLOCK)]})
     body = encode.creation(step, "s", answer)
