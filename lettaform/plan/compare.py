@@ -280,10 +280,10 @@ def _with_items(pair: _Pair, line: Attr, results: Mapping[str, FieldResult]) -> 
         return result
     members = _members_after(pair, pair.kind.attrs()[added.per_member.field], results)
     changes = tuple(item_changes(pair.lookup, pair.desired, pair.live, line, members))
-    if not changes:
+    written = result.body.get(line.name)
+    if not changes or not isinstance(written, list | None):  # a list that is known only during the apply
         return result
     put, drop = [each.new for each in changes if each.new], [each.old for each in changes if not each.new]
-    written = result.body.get(line.name)
     if written is not None:
         kept = [item for item in pair.kind.normal(line.name, written) if item not in drop]
         body: Any = [*kept, *put]
@@ -321,7 +321,7 @@ def _compare_members(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     return FieldResult(
         members=_members_to_store(pair, line, want, ours),
         body={} if one_by_one or not (add or drop) else {line.name: Patch(tuple(add), tuple(drop))},
-        fields_changed=_show_members(pair, line, have, add, drop) if add or drop else (),
+        fields_changed=_show_members(pair, line, have, add, drop, taken) if add or drop else (),
         attach=tuple((line.name, item) for item in add) if one_by_one else (),
         detach=tuple((line.name, item) for item in drop) if one_by_one else (),
         agent_changes=tuple(_dropped_block(pair, item) for item in missing if item in dropped),
@@ -394,10 +394,13 @@ def _members_to_store(pair: _Pair, line: Attr, want: list[Any], ours: frozenset[
     return keys if not same and (keys or line.name in pair.live.mark.members) else None
 
 
-def _show_members(pair: _Pair, line: Attr, have: list[Any], add: list[Any], drop: list[Any]) -> tuple[FieldChange, ...]:
+def _show_members(
+    pair: _Pair, line: Attr, have: list[Any], add: list[Any], drop: list[Any], taken: frozenset[Any]
+) -> tuple[FieldChange, ...]:
     stored = pair.live.mark.members.get(line.name)
     ours = frozenset(stored or ())
-    moved = all(member_key(item) in ours for item in add) and not any(member_key(item) in ours for item in drop)
+    moved = all(member_key(item) in ours and item not in taken for item in add)
+    moved = moved and not any(member_key(item) in ours for item in drop)
     reason: Reason = "drift" if moved and stored is not None else "manifest"
     named = pair.lookup.named
     change = Patch(tuple(map(named, add)), tuple(map(named, drop)))

@@ -212,6 +212,10 @@ def test_a_declared_tool_is_attached_again_after_the_server_has_taken_it_away_wi
     made = plan(manifest(agent, used("open_files")), observed(have, tool))
     steps = {step.key: step for step in made.steps}
     assert "agents.a-folders:source-1" in steps["agents.a+tools:tool-open_files"].after
+    assert {each.path: each.reason for each in made.changes[0].fields_changed} == {
+        "tools": "manifest",
+        "folders": "manifest",
+    }
 
 
 def test_tools_of_the_server_are_named() -> None:
@@ -413,3 +417,7 @@ def test_a_list_that_is_known_only_during_an_apply() -> None:
     other = living("agents.b", "agent-2", {"tool_rules": [FIRST]}, **NEW, tool_rules=[FIRST])
     made = plan(manifest(*agents, PAY), observed(have, other, OLD_PAY))
     assert "tool_rules.pay" in [each.path for each in made.changes[0].fields_changed]
+    replaced = living("agents.b", "agent-2", **NEW, agent_type="react_agent", tool_rules=[FIRST])
+    agents[1] = wanted("agents.b", **NEW, agent_type="letta_v1_agent", tool_rules=[])
+    made = plan(manifest(*agents, PAY), observed(have, replaced, OLD_PAY), allow_destroy=("agents.b",))
+    assert next(step for step in made.steps if step.key == "agents.a").fields == {"tool_rules": rules}
