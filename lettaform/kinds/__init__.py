@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 
 from lettaform.address import Address
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import Companions, Parts
+from lettaform.kinds.traits import AddedByServer, Companions, Parts
 
 
 @cache
@@ -48,6 +48,14 @@ def dependent_kinds(kind: str) -> Mapping[str, Attr]:
     """Kinds whose objects belong to an object of this kind and are deleted with it, each with the line of the owner."""
     owners = {name: table.owner_line() for name, table in kinds().items()}
     return {name: line for name, line in owners.items() if line and line.to == kind}
+
+
+@cache
+def spreading_fields(kind: str) -> Mapping[str, str]:
+    """Fields of a kind that decide about items of other objects that refer to one, each with the list of the items."""
+    lists = ((table, line) for table in kinds().values() for line in table.attrs().values())
+    rules = ((table, line, added.per_member) for table, line in lists if (added := line.related(AddedByServer)))
+    return {rule.flag: line.name for table, line, rule in rules if rule and table.attrs()[rule.field].to == kind}
 
 
 def oldest() -> str:

@@ -18,6 +18,7 @@ from lettaform.kinds.traits import (
     Mention,
     Mentions,
     Parts,
+    PerMember,
     Requests,
 )
 
@@ -27,9 +28,34 @@ AgentType = Literal["letta_v1_agent", "memgpt_agent", "memgpt_v2_agent", "react_
 FILE_TOOLS = ("open_files", "grep_files", "semantic_search_files")
 
 
-def _asks_for_approval(rule: Any) -> bool:
-    """0.16.8 adds such a rule at creation and on attach for each tool that requires approval by default."""
-    return bool(rule.get("type") == "requires_approval")
+_MEMORY_TOOLS = ("memory_insert", "memory_replace")
+BASE_TOOLS: Mapping[str, tuple[str, ...]] = {
+    "letta_v1_agent": ("conversation_search", *_MEMORY_TOOLS),
+    "memgpt_v2_agent": ("conversation_search", *_MEMORY_TOOLS, "send_message"),
+    "memgpt_agent": (
+        *("conversation_search", "core_memory_append", "core_memory_replace", "memory", "memory_apply_patch"),
+        "send_message",
+    ),
+    "sleeptime_agent": (*_MEMORY_TOOLS, "memory_rethink", "memory_finish_edits"),
+    "voice_convo_agent": ("search_memory", "send_message"),
+    "voice_sleeptime_agent": ("store_memories", "rethink_user_memory", "finish_rethinking_memory"),
+}
+"""The tools that 0.16.8 adds to a new agent, by its type; none to other types."""
+WITH_SLEEPTIME = ("archival_memory_search", "conversation_search", "send_message")
+"""The tools that 0.16.8 adds instead if the agent has a sleeptime agent; not to agents of the three types below."""
+_ALWAYS_THE_SAME = ("sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent")
+MULTI_AGENT_TOOLS = (
+    *("send_message_to_agent_and_wait_for_reply", "send_message_to_agents_matching_tags"),
+    "send_message_to_agent_async",
+)
+_ENDING = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
+BASE_RULES: Mapping[str, str] = {
+    **dict.fromkeys(("conversation_search", "archival_memory_insert", "archival_memory_search"), "continue_loop"),
+    **dict.fromkeys(("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace"), "continue_loop"),
+    **dict.fromkeys((*_MEMORY_TOOLS, "memory_rethink"), "continue_loop"),
+    **dict.fromkeys(_ENDING, "exit_loop"),
+}
+"""Tool to the type of the rule that 0.16.8 adds to a new agent that has the tool."""
 
 
 def _named_tools(values: Mapping[str, Any]) -> Iterator[Mention]:
@@ -54,6 +80,34 @@ def _names(rule: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
         if isinstance(node, Mapping):
             yield f"child_arg_nodes.{n}.name", node.get("name"), node.get("args")
 
+
+def _added_tools(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the tools that 0.16.8 adds to a new agent. Those for its folders are not among them."""
+    kind, names = values.get("agent_type") or "letta_v1_agent", tuple[str, ...]()
+    if values.get("include_base_tools") is not False:
+        awake = values.get("sleeptime") and kind not in _ALWAYS_THE_SAME
+        names = WITH_SLEEPTIME if awake else BASE_TOOLS.get(kind, ())
+    return names + (MULTI_AGENT_TOOLS if values.get("include_multi_agent_tools") else ())
+
+
+def _added_rules(values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    """The rules that 0.16.8 adds to a new agent for its built-in tools."""
+    included = values.get("include_base_tool_rules")
+    if included is None:
+        plain = (values.get("agent_type") or "letta_v1_agent") == "letta_v1_agent" and not values.get("sleeptime")
+        included = not plain or bool(values.get("tool_rules")) or values.get("include_base_tools") is False
+    declared = values.get("tools")
+    names = dict.fromkeys((*_added_tools(values), *(declared if isinstance(declared, list) else ())))
+    return tuple({"type": BASE_RULES[name], "tool_name": name} for name in names if included and name in BASE_RULES)
+
+
+_APPROVAL = PerMember(
+    "tools",
+    "default_requires_approval",
+    item=lambda name: {"type": "requires_approval", "tool_name": name},
+    of=lambda rule: rule.get("tool_name") if rule.get("type") == "requires_approval" else None,
+)
+"""0.16.8 adds such a rule at creation and on attach, not when the tool changes, and keeps it on detach."""
 
 _MESSAGES_AT_CREATION = {
     "letta_v1_agent": 1, "sleeptime_agent": 1, "memgpt_agent": 4, "memgpt_v2_agent": 4, "react_agent": 4, "workflow_agent": 4,
@@ -80,12 +134,12 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     agent_type: AgentType = attr("Architecture of the agent. Default: `letta_v1_agent`.", immutable=True)
     memory: dict[str, Any] = attr("Memory blocks of this agent alone: a map of label to text or block.", write="memory_blocks", read=None, relation=Parts("block", discovered="memory_persona"))
     blocks: list[str] = attr("Shared memory blocks: keys of `blocks`.", to="block", write="block_ids", read="blocks[].id", unordered=True, additive=True, link="core-memory/blocks", clear=[])
-    tools: list[str] = attr("Tools that the agent can call: keys of `tools`, or names of the server's built-in tools.", to="tool", write="tool_ids", read="tools[].id", unordered=True, additive=True, link="tools", clear=[])
+    tools: list[str] = attr("Tools that the agent can call: keys of `tools`, or names of the server's built-in tools.", to="tool", write="tool_ids", read="tools[].id", unordered=True, additive=True, link="tools", relation=AddedByServer(_added_tools, {"include_base_tools": True, "include_multi_agent_tools": False}), clear=[])
     folders: list[str] = attr("Folders of files that the agent can open and search: keys of `folders`.", to="folder", write="folder_ids", read="sources[].id", unordered=True, additive=True, link="folders", include="agent.sources", relation=AddsTo({"tools": FILE_TOOLS}), clear=[])
     archive: str = attr("Archive of long-term memory: a key of `archives`.", to="archive", write=None, read=None, additive=True, link="archives", relation=ListedAt("/v1/archives/"), clear=[])
     identities: list[str] = attr("Identities that the agent works for: keys of `identities`.", to="identity", write="identity_ids", read="identities[].id", unordered=True, additive=True, link="identities", include="agent.identities", clear=[])
     sleeptime: bool | dict[str, Any] = attr("Whether a second agent maintains the memory in the background. A map sets its `frequency` in turns and fields of the second agent.", write="enable_sleeptime", include="agent.managed_group", relation=Companions({"group": ("frequency",), "agent": ()}))
-    tool_rules: list[AnyToolRule] = attr("Rules for the order in which tools are called.", clear=[], relation=AddedByServer(_asks_for_approval))
+    tool_rules: list[AnyToolRule] = attr("Rules for the order in which tools are called.", clear=[], relation=AddedByServer(_added_rules, {"include_base_tool_rules": True}, _APPROVAL))
     secrets: dict[str, str] = attr("Environment variables available to the agent's tools.", secret=True, partial=True, clear={})
     tags: list[str] = attr("Tags to find the agent by.", unordered=True, additive=True, clear=[])
     metadata: dict[str, Any] = attr("Additional data to store with the agent.", partial=True, clear={})
@@ -103,7 +157,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     hidden: bool = attr("Whether default lists leave the agent out.", immutable=True)  # 0.16.8 accepts PATCH hidden and ignores it
     embedding_chunk_size: int = attr("Number of characters in each embedded chunk.", immutable=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
     max_reasoning_tokens: int = attr("Maximum number of reasoning tokens per response.", create_only=True, constraints={"ge": 0})
-    include_base_tools: bool = attr("Whether to add the server's base tools. Default: true.", create_only=True)
+    include_base_tools: bool = attr("Whether to add the server's base tools. Default: true, or false if `tools` has the policy `enforce`.", create_only=True)
     include_multi_agent_tools: bool = attr("Whether to add the server's tools for messages between agents. Default: false.", create_only=True)
     include_base_tool_rules: bool = attr("Whether to add the tool rules of the base tools. Default: true, or false if `tool_rules` is set.", create_only=True)
     initial_message_sequence: list[InitialMessage] = attr("Initial messages of the conversation, instead of the server's own.", create_only=True)
@@ -159,12 +213,8 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     @classmethod
     def encode(cls, body: dict[str, Any], live: Mapping[str, Any] | None) -> dict[str, Any]:
         """Send all model fields together: 0.16.8 rebuilds the whole model configuration from those in the request."""
-        if live is None:
-            if body.get("tool_rules"):  # otherwise 0.16.8 adds rules of its own
-                body.setdefault("include_base_tool_rules", False)
-            return body
         lines = {line.write for line in cls.attrs().values() if line.group == "model"}
-        if not lines & body.keys():
+        if live is None or not lines & body.keys():
             return body
         now = cls.decode(live)
         config, settings = now.get("llm_config") or {}, dict(now.get("model_settings") or {})
@@ -210,13 +260,23 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
             if None not in both and both[0] != both[1]:
                 message = f"is {both[0]}, but `{field}` is {both[1]}"
                 problems.append((f"model_settings.{inner}", message, "set only one of the two"))
-        if values.get("agent_type") == "voice_convo_agent" and not values.get("sleeptime"):  # 0.16.8: 422
-            problems.append(("agent_type", "`voice_convo_agent` requires `sleeptime: true`", None))
         if isinstance(values.get("timezone"), str):
             problems += _timezone(values["timezone"])
+        problems += _forced(values)
         reserved = {"git-memory-enabled", "role:subagent"} & set(values.get("tags") or ())
         problems += [("tags", f"the tag `{tag}` is reserved by the server", "choose another tag") for tag in reserved]
         return problems
+
+
+def _forced(values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
+    """What the type of an agent does not leave open."""
+    kind, problems = values.get("agent_type"), list[tuple[str, str, str | None]]()
+    if kind == "workflow_agent" and values.get("message_buffer_autoclear") is False:  # 0.16.8 ignores it at creation
+        message = "the server sets it to true on a new `workflow_agent`"
+        problems.append(("message_buffer_autoclear", message, "remove the line, or choose another `agent_type`"))
+    if kind == "voice_convo_agent" and not values.get("sleeptime"):  # 0.16.8: 422 at creation
+        problems.append(("agent_type", "the server creates a `voice_convo_agent` only with a sleeptime agent", "add `sleeptime: true`"))
+    return problems
 
 
 _EMPTY: tuple[tuple[str, Any], ...] = (("require_output_mapping", False), ("child_arg_nodes", []), ("args", {}))

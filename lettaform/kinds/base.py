@@ -137,6 +137,10 @@ class Attr:
         """Whether answers leave the field out: it is read by a request of its own."""
         return isinstance(self.relation, ListedAt | Contents)
 
+    def is_exact(self, policies: Mapping[str, Policy]) -> bool:
+        """Whether nothing may be added to the value at creation, under these declared policies."""
+        return not self.additive or policies.get(self.name) == "enforce"
+
     def attached(self) -> bool:
         """Whether its members are added one at a time, after the object is created."""
         return self.write is None and (self.link is not None or isinstance(self.relation, Contents))
@@ -257,7 +261,7 @@ class Kind(BaseModel):
     def foreign(cls, field: str, item: Any) -> bool:
         """Whether an item of a list was added by the server."""
         added = cls.attrs()[field].related(AddedByServer)
-        return added is not None and added.foreign(item)
+        return bool(added and added.per_member and added.per_member.of(item) is not None)
 
     @classmethod
     def policies(cls, values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Mapping[str, Policy]:

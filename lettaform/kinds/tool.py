@@ -91,7 +91,7 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", s
     return_char_limit: int = attr("Maximum number of characters of the result that agents see.", constraints={"ge": 1, "le": 1_000_000})
     pip_requirements: list[PipRequirement] = attr("Packages from PyPI that the source imports: maps of `name` and `version`.", unordered=True)
     npm_requirements: list[NpmRequirement] = attr("Packages from npm that the source imports: maps of `name` and `version`.", unordered=True)
-    default_requires_approval: bool = attr("Whether agents to which the tool is attached need approval to call it.")
+    default_requires_approval: bool = attr("Whether agents to which the tool is attached need approval to call it. Written to the `tool_rules` of the stack's agents.")
     enable_parallel_execution: bool = attr("Whether the tool can run at the same time as other tools.")
     mcp: str = attr("MCP server that offers the tool of this name: a key of `mcp_servers`. Excludes all other fields.", to="mcp_server", write=None, read="metadata_.mcp.server_id", relation=DiscoveredBy())
     tags: list[str] = attr("Tags to find the tool by.", unordered=True, additive=True, clear=[])

@@ -94,10 +94,44 @@ class AddsTo(Relation):
 
 
 @dataclass(frozen=True)
-class AddedByServer(Relation):
-    """The server adds items to the list by itself; `foreign` recognises them."""
+class PerMember:
+    """An item that the server adds to a list for each member of another field that asks for it.
 
-    foreign: Callable[[Any], bool]
+    field  the other field
+    flag   the field of a member that asks for the item
+    item   the name of a member to its item
+    of     an item to the name of its member; None: it is an item of another sort
+    """
+
+    field: str
+    flag: str
+    item: Callable[[str], Any]
+    of: Callable[[Any], str | None]
+
+
+@dataclass(frozen=True)
+class AddedByServer(Relation):
+    """The server adds items to the list by itself.
+
+    at_creation  the object's values, with names for references, to what the server adds to the list of a new object
+    switches     field to its default: if it is false, the server adds less
+    per_member   what the server adds for the members of another field, also after the creation
+    """
+
+    at_creation: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    switches: Mapping[str, bool]
+    per_member: PerMember | None = None
+
+    def prevented(self, values: Mapping[str, Any]) -> Mapping[str, tuple[Any, ...]]:
+        """Switch to what the server adds to the list of a new object unless the switch is false."""
+        added = self.at_creation(values)
+        without = {switch: self.at_creation({**values, switch: False}) for switch in self.switches}
+        return {switch: tuple(each for each in added if each not in less) for switch, less in without.items()}
+
+
+def item_text(item: Any) -> str:
+    """An item that the server adds, for people: a name, or the values of a map."""
+    return " ".join(map(str, item.values())) if isinstance(item, Mapping) else str(item)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.kinds.base import Attr
 from lettaform.kinds.traits import Contents, DiscoveredBy, Parts, Policy, SourceFile
+from lettaform.manifest.additions import check_additions
 from lettaform.manifest.checks import Checks, place_of
 from lettaform.manifest.cycles import check_cycles
 from lettaform.manifest.declarations import Declarations, parse_address
@@ -55,6 +56,7 @@ class Objects:
         check_unique_names(objects, self.problems)
         for instance in self.instances.values():
             check_names_of_members(instance, objects, self.problems)
+            check_additions(instance, objects, self.problems)
         check_cycles(objects, self.instances, self.problems)
         return objects
 

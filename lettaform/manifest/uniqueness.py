@@ -23,7 +23,7 @@ def check_unique_names(objects: Mapping[Address, Desired], problems: Problems) -
     for desired in objects.values():
         if not kinds()[desired.kind].unique:
             continue
-        name = _name(desired)
+        name = name_of(desired)
         if name is None:
             continue
         other = first.setdefault((desired.kind, name), desired)
@@ -37,7 +37,7 @@ def check_names_of_members(instance: Instance, objects: Mapping[Address, Desired
     """Report members of an object with the same name, such as two blocks of an agent with the same label."""
     first: dict[tuple[str, str], tuple[Address, Place]] = {}
     for kind, member, where in _members(instance, objects):
-        name = _name(member)
+        name = name_of(member)
         if name is None:
             continue
         address, other = first.setdefault((kind, name), (member.address, where))
@@ -69,7 +69,7 @@ def _lines_with_members(kind: str) -> Sequence[Attr]:
     return [line for line in kinds()[kind].attrs().values() if line.related(Parts) or line.to]
 
 
-def _name(desired: Desired) -> str | None:
+def name_of(desired: Desired) -> str | None:
     """The name on the server; None if it is not known before an apply."""
     name = desired.external.name if desired.external else desired.values.get(kinds()[desired.kind].name_field)
     return None if isinstance(name, Ref | Template | Secret) else name

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import AddsTo, Companions, Contents, Parts, Policy
+from lettaform.kinds.traits import AddedByServer, Companions, Contents, Parts, Policy
 from lettaform.model import APPLIED, AgentChange, Desired, FieldChange, Live, Reason
+from lettaform.plan.additions import (
+    Membership,
+    adding_fields,
+    default_members,
+    item_changes,
+    needed_members,
+)
 from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup
 from lettaform.plan.notes import no_longer_managed
@@ -39,6 +47,7 @@ class FieldResult:
     detach: Members = ()
     agent_changes: tuple[AgentChange, ...] = ()
     released: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
     pair = _Pair.of(lookup, desired, live)
     results = {name: _compare_field(pair, name, value) for name, value in desired.values.items()}
     results |= {line.name: _compare_undeclared(pair, line) for line in _undeclared(pair)}
+    results |= {line.name: _with_items(pair, line, results) for line in _lists_with_items(pair.kind)}
     each = results.values()
     body = {name: value for result in each for name, value in result.body.items()}
     again = _reset_fields(pair, body)
@@ -79,7 +89,11 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
         attach=tuple(member for result in each for member in result.attach),
         detach=tuple(member for result in each for member in result.detach),
         agent_changes=tuple(change for result in each for change in result.agent_changes),
-        notes=(*_sent_again(again), *_released(pair, results, body)),
+        notes=(
+            *(note for result in each for note in result.notes),
+            *_sent_again(again),
+            *_released(pair, results, body),
+        ),
     )
 
 
@@ -108,6 +122,11 @@ class _Pair:
     def of(cls, lookup: Lookup, desired: Desired, live: Live) -> _Pair:
         reseed = matches(desired.address, lookup.options.reseed)
         return cls(lookup, desired, live, kinds()[desired.kind], policies(desired), reseed)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The declared values."""
+        return self.desired.values
 
     def is_exact(self, line: Attr) -> bool:
         """Whether the manifest says `enforce`: then items of others are removed."""
@@ -370,6 +389,45 @@ def _without(kind: type[Kind], line: Attr, have: list[Any], kept: list[Any]) -> 
     return [item for item in kind.normal(line.name, have) if _item_key(kind, line, item) not in keys]
 
 
+# --- items that the server adds for members of another list ----------------------------------------------------------
+
+
+@cache
+def _lists_with_items(kind: type[Kind]) -> tuple[Attr, ...]:
+    return tuple(line for line in kind.attrs().values() if (added := line.related(AddedByServer)) and added.per_member)
+
+
+def _with_items(pair: _Pair, line: Attr, results: Mapping[str, FieldResult]) -> FieldResult:
+    """The comparison of a list, with the items that it must get or lose because of the members of another list.
+
+    They are compared even if the list is not declared: objects with one declaration would differ by their history.
+    """
+    result = results.get(line.name, FieldResult())
+    added = line.related(AddedByServer)
+    if pair.owners[line.name] != "enforce" or added is None or added.per_member is None:
+        return result
+    members = _members_after(pair, pair.kind.attrs()[added.per_member.field], results)
+    changes = tuple(item_changes(pair.lookup, pair.desired, pair.live, line, members))
+    written = result.body.get(line.name)
+    if not changes or not isinstance(written, list | None):  # a list that is known only during the apply
+        return result
+    put, drop = [each.new for each in changes if each.new], [each.old for each in changes if not each.new]
+    if written is not None:
+        kept = [item for item in pair.kind.normal(line.name, written) if item not in drop]
+        body: Any = [*kept, *put]
+    else:
+        body = Patch(tuple(put), tuple(drop))
+    return replace(result, body={line.name: body}, fields_changed=(*result.fields_changed, *changes))
+
+
+def _members_after(pair: _Pair, line: Attr, results: Mapping[str, FieldResult]) -> Membership:
+    """What this plan does to the members of a list, declared or not."""
+    result = results.get(line.name, FieldResult())
+    attached, detached = (tuple(item for _, item in pairs) for pairs in (result.attach, result.detach))
+    stay = (item for item in _live_members(pair, line) if item not in attached and item not in detached)
+    return Membership(tuple(stay), attached, detached)
+
+
 # --- lists to which others add members, too --------------------------------------------------------------------------
 
 
@@ -378,20 +436,24 @@ def _compare_members(pair: _Pair, line: Attr, value: Any) -> FieldResult:
         return FieldResult()
     want = [pair.lookup.member(item) for item in ([value] if isinstance(value, Ref) else value or ())]
     have = list(_live_members(pair, line))
-    wanted, live, ours = frozenset(want), frozenset(have), frozenset(pair.stored_members(line))
+    wanted, ours = frozenset(want), frozenset(pair.stored_members(line))
+    kept, taken = _server_members(pair, line)
+    live = frozenset(have) - taken
     missing = [item for item in want if item not in live]
     dropped = frozenset(item for item in missing if _is_dropped(pair, line, item, ours))
     add = [item for item in missing if item not in dropped]
-    drop = [item for item in have if item not in wanted and _is_ours(item, ours, pair, line)]
-    drop = _without_entailed(pair, line, drop)
+    extra = [item for item in have if item not in wanted and _is_ours(item, ours, pair, line)]
+    drop = [item for item in extra if item not in kept]
+    stays = ", ".join(str(pair.lookup.name(item)) for item in extra if item in kept)
     one_by_one = line.link is not None or line.related(Contents) is not None
     return FieldResult(
         members=_members_to_store(pair, line, want, ours),
         body={} if one_by_one or not (add or drop) else {line.name: Patch(tuple(add), tuple(drop))},
-        fields_changed=_show_members(pair, line, have, add, drop) if add or drop else (),
+        fields_changed=_show_members(pair, line, have, add, drop, taken) if add or drop else (),
         attach=tuple((line.name, item) for item in add) if one_by_one else (),
         detach=tuple((line.name, item) for item in drop) if one_by_one else (),
         agent_changes=tuple(_dropped_block(pair, item) for item in missing if item in dropped),
+        notes=(f"kept in `{line.name}`: {stays}, which the server adds by itself",) if stays else (),
     )
 
 
@@ -409,15 +471,29 @@ def _is_ours(item: Any, ours: frozenset[Any], pair: _Pair, line: Attr) -> bool:
     return pair.is_exact(line) or member_key(item) in ours
 
 
-def _without_entailed(pair: _Pair, line: Attr, drop: list[Any]) -> list[Any]:
-    """`drop` without the members that the server only puts back, because another field of the object needs them."""
-    if not drop or not pair.is_exact(line):
-        return drop
-    lines = pair.kind.attrs().values()
-    others = [adds for other in lines if (adds := other.related(AddsTo)) and pair.live.values.get(other.name)]
-    names = {name for adds in others for name in adds.fields.get(line.name, ())}
-    needed = {pair.lookup.tables.unique_ids.get((line.to or "", name)) for name in names}
-    return [item for item in drop if item not in needed]
+def _server_members(pair: _Pair, line: Attr) -> tuple[frozenset[Any], frozenset[Any]]:
+    """The members that the server adds to a list by itself, and those that it removes in the course of this plan.
+
+    It adds some to every new object: if they were removed, objects with one declaration would differ by their history.
+    It adds and removes others together with another field.
+    """
+    none = frozenset[Any]()
+    if line.related(AddedByServer) is None:
+        return none, none
+    fields = adding_fields(pair.kind, line.name)
+    filled = frozenset(name for name in fields if _stays_filled(pair, pair.kind.attrs()[name]))
+    emptied = frozenset(name for name in fields if pair.live.values.get(name)) - filled
+    needed = needed_members(pair.lookup, pair.kind, line, filled)
+    defaults = none if pair.is_exact(line) else default_members(pair.lookup, pair.desired, pair.live, line)
+    return needed | defaults, needed_members(pair.lookup, pair.kind, line, emptied)
+
+
+def _stays_filled(pair: _Pair, line: Attr) -> bool:
+    """Whether a list has members after this plan."""
+    if line.name not in pair.values:
+        return bool(pair.live.values.get(line.name))
+    result = _compare_members(pair, line, pair.values[line.name])
+    return len([*_live_members(pair, line), *result.attach]) > len(result.detach)
 
 
 def _is_dropped(pair: _Pair, line: Attr, item: Any, ours: frozenset[Any]) -> bool:
@@ -446,19 +522,21 @@ def _members_to_store(pair: _Pair, line: Attr, want: list[Any], ours: frozenset[
     return keys if not same and (keys or line.name in pair.live.mark.members) else None
 
 
-def _show_members(pair: _Pair, line: Attr, have: list[Any], add: list[Any], drop: list[Any]) -> tuple[FieldChange, ...]:
+def _show_members(
+    pair: _Pair, line: Attr, have: list[Any], add: list[Any], drop: list[Any], taken: frozenset[Any]
+) -> tuple[FieldChange, ...]:
     named = pair.lookup.named
     change = Patch(tuple(map(named, add)), tuple(map(named, drop)))
-    reason = _reason(pair, line, add, drop)
+    reason = _reason(pair, line, add, drop, taken)
     return (FieldChange(line.name, named(have), change, pair.owners[line.name], reason),)
 
 
-def _reason(pair: _Pair, line: Attr, add: list[Any], drop: list[Any]) -> Reason:
+def _reason(pair: _Pair, line: Attr, add: list[Any], drop: list[Any], taken: frozenset[Any]) -> Reason:
     """Drift: members were lost, or somebody else added some. Undeclared: the manifest no longer names some of ours."""
     stored = pair.live.mark.members.get(line.name)
     ours = frozenset(stored or ())
     dropped = [member_key(item) in ours for item in drop]
     if drop and not add and all(dropped):
         return "undeclared"
-    moved = all(member_key(item) in ours for item in add) and not any(dropped)
+    moved = all(member_key(item) in ours and item not in taken for item in add) and not any(dropped)
     return "drift" if moved and stored is not None else "manifest"

@@ -12,6 +12,7 @@ from lettaform.errors import Problem, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Desired, Live
+from lettaform.plan.additions import items_at_creation
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.mentions import unknown_names
@@ -51,10 +52,14 @@ class _Finished:
         return frozenset(each.live.id for each in self.changes if each.live and each.change.action == "delete")
 
     @cached_property
+    def replaced(self) -> frozenset[str]:
+        """Ids of the objects that are replaced."""
+        return frozenset(each.live.id for each in self.changes if each.live and each.change.action == "replace")
+
+    @property
     def removed(self) -> frozenset[str]:
         """Ids of the objects that are deleted or replaced."""
-        replaced = (each.live.id for each in self.changes if each.live and each.change.action == "replace")
-        return self.deleted.union(replaced)
+        return self.deleted | self.replaced
 
 
 Check = Callable[[_Finished, ResourceChange], Iterator[Problem]]
@@ -114,6 +119,16 @@ def _labels_of_new(lookup: Lookup, desired: Desired, reused: Mapping[str, Any]) 
     for member in desired.values.get("blocks") or ():
         if isinstance(member, Ref):
             yield member.address, lookup.label(member) or ""
+
+
+def _unwanted_items(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """Items that the server adds to a list of a new object for its members, although the list is exact."""
+    desired = _created(resource)
+    for line, rule, items in items_at_creation(finished.lookup, desired) if desired else ():
+        if desired and desired.policies.get(line.name) == "enforce":
+            message = f"{desired.address}: the server adds to `{line.name}`, which is exact: {items}"
+            hint = f"add it, or remove `policy: {{{line.name}: enforce}}`, or `{rule.flag}` of the {rule.field}"
+            yield _problem(desired, line.name, message, hint)
 
 
 def _unknown_labels(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
@@ -191,14 +206,17 @@ def _second_member(finished: _Finished, resource: ResourceChange) -> Iterator[Pr
     if (pair := _updated(resource)) is None:
         return
     desired, live = pair
-    detached = {member for _, member in resource.detach}
+    # the deletion of a replaced object detaches it, and the member is its successor
+    free = {member for _, member in resource.detach} | finished.replaced
     for name in dict.fromkeys(name for name, _ in resource.attach):
         want = desired.values.get(name)
-        have = [item for item in live.values.get(name) or () if item not in detached] if isinstance(want, Ref) else []
+        have = [item for item in live.values.get(name) or () if item not in free] if isinstance(want, Ref) else []
         if isinstance(want, Ref) and have:
-            message = f"{desired.address} already has the {name} {have[0]}, which the agent or somebody else attached"
-            hint = f"detach it, or adopt it: `lettaform import '{want.address}' {have[0]}`"
-            yield _problem(desired, name, message, hint)
+            address = finished.lookup.tables.addresses.get(have[0])
+            adopt = "" if address else f", or adopt it: `lettaform import '{want.address}' {have[0]}`"
+            other = address or have[0]
+            message = f"{desired.address} already has the {name} {other}, which the agent or somebody else attached"
+            yield _problem(desired, name, message, f"detach {other} from the agent{adopt}")
 
 
 def _block_shared(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
@@ -284,6 +302,7 @@ def _blocked_moves(lookup: Lookup) -> Iterator[Problem]:
 _CHECKS: tuple[Check, ...] = (
     _missing_fields,
     _name_taken,
+    _unwanted_items,
     _unknown_labels,
     _label_repeated,
     _not_offered,

@@ -10,6 +10,7 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Contents, Parts
 from lettaform.model import APPLIED, Change, Desired, FieldChange, Live, Mark
+from lettaform.plan.additions import creation_notes, switched_off
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.leaves import leaves, member_key, spelled
 from lettaform.plan.lookup import Lookup
@@ -27,11 +28,12 @@ def create(lookup: Lookup, desired: Desired, replaced: ResourceChange | None = N
     if lookup.attaches_parts():
         reused |= {part.address.child or "": Ref(part.address) for part in apart}
     reused |= _carried_over(lookup, desired, replaced, reused)
-    values = _cleared(desired)
+    values = {**_cleared(desired), **switched_off(lookup, desired)}
     lines = kinds()[desired.kind].attrs()
     mark = initial_mark(lookup, desired)
     known_parts = {part.address.child or "": initial_mark(lookup, part).base for part, _ in parts}
     change = replaced.change if replaced else _created(desired, values)
+    change = replace(change, notes=(*change.notes, *creation_notes(lookup, desired)))
     resource = ResourceChange(
         change,
         desired,

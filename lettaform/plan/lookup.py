@@ -145,15 +145,41 @@ class Lookup:
         return item if known is UNKNOWN else known
 
     def named(self, item: Any) -> Any:
-        """An id as a Ref to its address, if it has one. A list: each of its members."""
+        """An id as a Ref to its address, or as its unique name, if it has one. A list: each of its members."""
         if isinstance(item, list):
             return [self.named(each) for each in item]
-        address = self.tables.addresses.get(item) if isinstance(item, str) else None
-        return Ref(address) if address else item
+        if not isinstance(item, str):
+            return item
+        address, live = self.tables.addresses.get(item), self.tables.unique.get(item)
+        return Ref(address) if address else live.name if live else item
+
+    def address_of(self, member: Any) -> Address | None:
+        """The address of a member of a list: of its id, or of a Ref to it."""
+        return member.address if isinstance(member, Ref) else self.tables.addresses.get(member)
+
+    def declared(self, member: Any) -> Desired | None:
+        """The declaration of a member of a list; None if the manifest does not declare it, or as external."""
+        address = self.address_of(member)
+        desired = self.manifest.objects.get(address) if address else None
+        return None if desired is None or desired.external else desired
+
+    def live_member(self, member: Any) -> Live | None:
+        """The live object of a member of a list, if it is of a kind whose names are unique."""
+        return self.live(self.address_of(member)) or (
+            self.tables.unique.get(member) if isinstance(member, str) else None
+        )
+
+    def name(self, member: Any) -> str | None:
+        """The unique name that a member of a list has after this plan."""
+        if (desired := self.declared(member)) and (name := desired.values.get(kinds()[desired.kind].name_field)):
+            return str(name)
+        address, live = self.address_of(member), self.live_member(member)
+        used = self.manifest.objects.get(address) if address else None
+        return live.name if live else used.external.name if used and used.external else None
 
     def label(self, member: Any) -> str | None:
         """The label that a block has after this plan. `member`: its id, or a Ref to it."""
-        address = member.address if isinstance(member, Ref) else self.tables.addresses.get(member)
+        address = self.address_of(member)
         if address is None:
             return None
         if address not in self.labels:

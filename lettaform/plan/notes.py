@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from lettaform.kinds import kinds
-from lettaform.model import Change, Desired
+from lettaform.kinds import kinds, spreading_fields
+from lettaform.model import Change, Desired, Live
 from lettaform.plan.lookup import Lookup
 
 EXAMPLES = 3
@@ -50,6 +50,17 @@ def lost_users(lookup: Lookup, desired: Desired) -> frozenset[str]:
     return lookup.users(live.id) - kept - released
 
 
+def unreached(lookup: Lookup, live: Live, fields: Collection[str]) -> Iterator[str]:
+    """Notes about agents outside this manifest that a change does not reach, although those inside get another list."""
+    spreading = spreading_fields(live.kind)
+    for field in (each for each in fields if each in spreading):
+        if others := sorted(lookup.users(live.id) - lookup.tables.declared_ids):
+            named = f": {', '.join(others)}" if len(others) <= EXAMPLES else ""
+            keep = "keeps its" if len(others) == 1 else "keep their"
+            outside = f"{agents(len(others))} outside this manifest"
+            yield f"`{field}` does not reach {outside}, which {keep} `{spreading[field]}`{named}"
+
+
 def fixed_fields(change: Change) -> list[str]:
     """The changed fields that cannot be changed on an existing object, in the order of the manifest."""
     lines = kinds()[change.kind].attrs()
@@ -62,8 +73,13 @@ def named(lookup: Lookup, users: Collection[str]) -> str:
     addresses = lookup.tables.addresses
     names = sorted(str(addresses[id]) for id in users if id in addresses)
     if others := len(users) - len(names):
-        names.append(f"{others} {'agent' if others == 1 else 'agents'} outside this stack")
+        names.append(f"{agents(others)} outside this stack")
     return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def agents(number: int) -> str:
+    """A number of agents, as in `1 agent`."""
+    return f"{number} {'agent' if number == 1 else 'agents'}"
 
 
 def no_longer_managed(path: str, value: Any, *, secret: bool, reset: bool) -> Iterator[str]:

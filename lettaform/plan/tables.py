@@ -25,6 +25,13 @@ class Tables:
         return {live.id: address for address, live in self.observed.objects.items()}
 
     @cached_property
+    def declared_ids(self) -> frozenset[str]:
+        """Ids of the objects that the manifest declares, without external ones."""
+        declared = self.manifest.objects
+        lives = self.observed.objects.items()
+        return frozenset(live.id for address, live in lives if (d := declared.get(address)) and not d.external)
+
+    @cached_property
     def parts(self) -> Mapping[Address, list[Desired]]:
         """Address of an object to its declared parts."""
         return _grouped((d.address.parent, d) for d in self.manifest.objects.values() if d.address.parent)
@@ -51,10 +58,15 @@ class Tables:
         return Counter(block.id for blocks in self.observed.attached.values() for block in blocks)
 
     @cached_property
+    def unique(self) -> Mapping[str, Live]:
+        """Id to the object, whoever owns it, of kinds whose names are unique."""
+        lives = (*self.observed.foreign.values(), *self.observed.objects.values())
+        return {live.id: live for live in lives if kinds()[live.kind].unique}
+
+    @cached_property
     def unique_ids(self) -> Mapping[tuple[str, str], str]:
         """Kind and unique name to the id of the object that has it, whoever owns it."""
-        lives = (*self.observed.foreign.values(), *self.observed.objects.values())
-        return {(live.kind, live.name): live.id for live in lives if kinds()[live.kind].unique}
+        return {(live.kind, live.name): id for id, live in self.unique.items()}
 
     @cached_property
     def holders(self) -> Mapping[tuple[str, str], list[Address]]:

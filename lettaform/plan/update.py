@@ -11,7 +11,7 @@ from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import compare
 from lettaform.plan.create import create, create_block
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.notes import cascades, fixed_fields, replacement_note
+from lettaform.plan.notes import cascades, fixed_fields, replacement_note, unreached
 from lettaform.plan.policy import policies
 from lettaform.plan.selection import matches
 from lettaform.values import Patch, Ref
@@ -45,7 +45,7 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
         fields_changed=compared.fields_changed,
         recompiles=lookup.recompiles(live, compared.touched),
         place=desired.place,
-        notes=compared.notes,
+        notes=(*compared.notes, *unreached(lookup, live, compared.touched)),
     )
     if fixed_fields(change):
         notes = (replacement_note(lookup, desired, change), *cascades(lookup, live.id))

@@ -15,7 +15,7 @@ from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import cancelled
 from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, nearest
-from lettaform.kinds import dependent_kinds, kinds
+from lettaform.kinds import dependent_kinds, kinds, spreading_fields
 from lettaform.manifest import without_garbage_collection
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.ownership import claims
@@ -228,7 +228,13 @@ def _shared(difference: Diff) -> list[Live]:
         if live is None or not kinds()[live.kind].shared:
             continue
         rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
-        if change.action in ("delete", "replace") or rewritten or (not live.marked and resource.address.parent):
+        spreads = bool(spreading_fields(live.kind).keys() & _written(change))
+        if (
+            change.action in ("delete", "replace")
+            or rewritten
+            or spreads
+            or (not live.marked and resource.address.parent)
+        ):
             found.append(live)
     return found
 

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
+from lettaform.kinds.agent import Agent
+from lettaform.kinds.tool import BUILT_IN
+from lettaform.kinds.traits import AddedByServer
+from tests.conformance.conftest import real
 from tests.conformance.server_under_test import Server, refusal, unknown_id
+from tests.live.conftest import Letta
 
 V1 = {"memory_insert", "memory_replace", "conversation_search"}
 V2 = {*V1, "send_message"}
@@ -78,6 +83,51 @@ def test_v1_agent_gets_base_rules_only_on_some_requests(
     server: Server, body: dict[str, Any], expected_rules: set[Any]
 ) -> None:
     assert rules(server.agent(**body)) == expected_rules
+
+
+TYPES = (
+    *("letta_v1_agent", "memgpt_agent", "memgpt_v2_agent", "react_agent", "workflow_agent"),
+    *("sleeptime_agent", "voice_sleeptime_agent"),
+)
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"include_base_tools": False},
+    {"include_base_tool_rules": True},
+    {"include_multi_agent_tools": True},
+    {"sleeptime": True},
+]
+
+
+def check_additions(server: Server, values: dict[str, Any]) -> None:
+    """Create an agent, and compare what the server adds to it with what the kind says."""
+    lines = Agent.attrs()
+    body = {lines[name].write: value for name, value in values.items() if name != "tools"}
+    body |= {"tools": values.get("tools"), "tags": [server.tag], "embedding": server.embedding}
+    agent = server.agent(**{"include_base_tools": True, **body})
+    tools, tool_rules = (lines[name].related(AddedByServer) for name in ("tools", "tool_rules"))
+    assert tools
+    assert tool_rules
+    assert names(agent) == {*tools.at_creation(values), *values.get("tools", ())}
+    declared = [(rule["type"], rule["tool_name"]) for rule in values.get("tool_rules", ())]
+    added = [(rule["type"], rule["tool_name"]) for rule in tool_rules.at_creation(values)]
+    assert rules(agent) == {*declared, *added}
+
+
+@pytest.mark.parametrize("values", SETTINGS, ids=str)
+@pytest.mark.parametrize("kind", TYPES)
+def test_kind_knows_what_create_adds(server: Server, kind: str, values: dict[str, Any]) -> None:
+    check_additions(server, {"agent_type": kind, **values})
+
+
+def test_kind_knows_the_base_rule_of_each_built_in_tool(server: Server) -> None:
+    check_additions(server, {"include_base_tools": False, "tools": sorted(BUILT_IN)})
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("values", [{}, {"include_base_tools": False}], ids=str)
+def test_kind_knows_what_create_adds_to_a_voice_agent(letta: Letta, values: dict[str, Any]) -> None:
+    with real(letta) as server:  # the stand-in does not model voice
+        check_additions(server, {"agent_type": "voice_convo_agent", "sleeptime": True, **values})
 
 
 def test_tool_rules_are_answered_with_all_defaults(server: Server) -> None:

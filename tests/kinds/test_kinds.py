@@ -61,7 +61,11 @@ def test_every_reference_is_to_a_registered_kind(kind: str) -> None:
             {"secrets": {"K": Secret("x", "")}},
             "secrets.K: is empty, and the server cannot store an empty secret",
         ),
-        ("agent", {"agent_type": "voice_convo_agent"}, "agent_type: `voice_convo_agent` requires `sleeptime: true`"),
+        (
+            "agent",
+            {"agent_type": "voice_convo_agent"},
+            "agent_type: the server creates a `voice_convo_agent` only with a sleeptime agent",
+        ),
         ("agent", {"timezone": "Europe/Berln"}, "timezone: 'Europe/Berln' is not a time zone"),
         (
             "agent",
@@ -218,8 +222,8 @@ def test_a_block_that_agents_cannot_write_is_enforced() -> None:
 def test_a_kind_answers_questions_about_its_relations() -> None:
     agent, conversation = kinds()["agent"], kinds()["conversation"]
     assert agent.discovered_parts() == {"memory": "memory_persona"}
-    assert agent.foreign("tool_rules", {"type": "requires_approval"})
-    assert not agent.foreign("tool_rules", {"type": "run_first"})
+    assert agent.foreign("tool_rules", {"type": "requires_approval", "tool_name": "t"})
+    assert not agent.foreign("tool_rules", {"type": "run_first", "tool_name": "t"})
     assert not agent.foreign("tags", "x")
     owner = conversation.owner_line()
     assert owner is not None

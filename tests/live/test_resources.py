@@ -88,6 +88,23 @@ def test_changed_embedding_replaces_archive_with_consent(stack: Fleet, letta: Le
     assert object_id(stack, "archives.a") != before
 
 
+def test_replaced_archive_is_attached_to_its_agents_again(stack: Fleet, letta: Letta) -> None:
+    agents = "agents: {ann: {archive: a}, bob: {archive: a}}"
+    build(stack, f"archives: {{a: {{name: one}}}}\n{agents}")
+    before = object_id(stack, "archives.a")
+    stack.write(f"archives: {{a: {{name: one, embedding: {letta.embedding}}}}}\n{agents}\n")
+    with pytest.raises(Guarded, match="protected") as refused:
+        stack.plan()
+    (problem,) = refused.value.problems
+    assert problem.hint == "`--allow-destroy 'archives.a'` consents"
+    stack.apply(allow_destroy=("archives.a",))
+    now = object_id(stack, "archives.a")
+    assert now != before
+    for name in ("ann", "bob"):
+        attached = stack.raw.get("/v1/archives/", params={"agent_id": stack.agent(name)["id"]}).json()
+        assert [archive["id"] for archive in attached] == [now]
+
+
 def test_detached_or_deleted_archive_is_drift(stack: Fleet) -> None:
     # the agent's body does not show its archive; lettaform asks for it
     build(stack, "archives: {a: {}}\nagents: {ann: {archive: a}}")

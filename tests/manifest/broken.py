@@ -617,7 +617,7 @@ agents:
     broken(
         "voice without sleeptime",
         "stack: s\nagents: {a: {agent_type: voice_convo_agent}}\n",
-        "2:26 agent_type: `voice_convo_agent` requires `sleeptime: true`",
+        "2:26 agent_type: the server creates a `voice_convo_agent` only with a sleeptime agent",
     ),
     # --- tools ---
     broken(
@@ -1260,5 +1260,46 @@ agents:
         "unset as an item of a list",
         "stack: s\nagents: {a: {tags: [!unset ]}}\n",
         "2:21 `!unset` removes a field of a map; it cannot be an item of a list",
+    ),
+    # --- lists to which the server adds ---
+    broken(
+        "base tools beside an exact list",
+        "stack: s\nagents:\n  a:\n    tools: [web_search, memory_insert]\n    policy: {tools: enforce}\n"
+        "    include_base_tools: true\n",
+        "6:25 include_base_tools: the server adds to `tools`, which is exact: conversation_search, memory_replace"
+        " → remove `include_base_tools: true`, or add them to `tools`",
+    ),
+    broken(
+        "base tools of another type, from the defaults, beside an exact list",
+        "stack: s\ndefaults:\n  agents: {include_base_tools: true, sleeptime: true, embedding: a/b}\nagents:\n"
+        "  a: {tools: [send_message, conversation_search], policy: {tools: enforce}}\n",
+        "3:32 include_base_tools: the server adds to `tools`, which is exact: archival_memory_search"
+        " → remove `include_base_tools: true`, or add them to `tools`",
+    ),
+    broken(
+        "tools for messages beside an exact list",
+        "stack: s\nagents: {a: {tools: [send_message_to_agent_async], policy: {tools: enforce},"
+        " include_multi_agent_tools: true}}\n",
+        "2:105 include_multi_agent_tools: the server adds to `tools`, which is exact:"
+        " send_message_to_agent_and_wait_for_reply, send_message_to_agents_matching_tags"
+        " → remove `include_multi_agent_tools: true`, or add them to `tools`",
+    ),
+    broken(
+        "base rules beside rules",
+        "stack: s\nagents:\n  a:\n    tools: [send_message]\n    include_base_tools: false\n"
+        "    include_base_tool_rules: true\n    tool_rules: [{type: run_first, tool_name: send_message}]\n",
+        "6:30 include_base_tool_rules: the server adds to `tool_rules`, which is exact: exit_loop send_message"
+        " → remove `include_base_tool_rules: true`, or add them to `tool_rules`",
+    ),
+    broken(
+        "a workflow agent that remembers",
+        "stack: s\nagents: {a: {agent_type: workflow_agent, message_buffer_autoclear: false}}\n",
+        "2:68 message_buffer_autoclear: the server sets it to true on a new `workflow_agent`"
+        " → remove the line, or choose another `agent_type`",
+    ),
+    broken(
+        "a voice agent alone",
+        "stack: s\nagents: {a: {agent_type: voice_convo_agent}}\n",
+        "2:26 agent_type: the server creates a `voice_convo_agent` only with a sleeptime agent → add `sleeptime: true`",
     ),
 )

@@ -15,7 +15,8 @@ from lettaform import flow
 from lettaform.address import Address
 from lettaform.backend import connect
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.state import PATH, delete_pages, split, write_pages
+from lettaform.backend.v1.state import PATH, delete_pages, write_pages
+from lettaform.backend.v1.state import pages as pages_of
 from lettaform.errors import ServerError, Unavailable, UnreadableState
 from lettaform.model import (
     Answer,
@@ -60,7 +61,7 @@ def named(pages: list[str]) -> dict[str, str]:
 
 
 async def _pages(client: Client, post: Any) -> dict[str, str]:
-    return split(await client.pages(PATH, tags=[marks.stack_tag("s")], show_hidden_blocks=True))[0]
+    return pages_of(await client.pages(PATH, tags=[marks.stack_tag("s")], show_hidden_blocks=True))
 
 
 def large(count: int = 60, **words: Any) -> State:

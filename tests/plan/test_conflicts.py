@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -216,3 +217,60 @@ def test_protection_outlives_the_manifest() -> None:
     with pytest.raises(Guarded):
         plan(manifest(), observed(live, state=record), prune=True)
     assert plan(manifest(), observed(live, state=record), prune=True, allow_destroy=("agents.*",)).steps
+
+
+KB = wanted("archives.kb", embedding="e/new")
+OLD_KB = living("archives.kb", "archive-1", {"embedding": "e/old"}, embedding="e/old")
+HAS_KB = {"archive": Ref(at("archives.kb")), **MODEL, "agent_type": "letta_v1_agent"}
+ITS_ARCHIVE = {"archive": ["archive-1"], "agent_type": "letta_v1_agent"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "has", "words"),
+    [
+        pytest.param(
+            wanted("agents.ann", **HAS_KB),
+            [living("agents.ann", "agent-1", **MODEL, **ITS_ARCHIVE, members={"archive": ("archive-1",)})],
+            {},
+            id="lettaform attached it",
+        ),
+        pytest.param(
+            wanted("agents.ann", **HAS_KB),
+            [living("agents.ann", "agent-1", **MODEL, **ITS_ARCHIVE)],
+            {},
+            id="somebody else attached it",
+        ),
+        pytest.param(wanted("agents.ann", **HAS_KB), [], {}, id="the agent is created"),
+        pytest.param(
+            wanted("agents.ann", **HAS_KB | {"agent_type": "react_agent"}),
+            [living("agents.ann", "agent-1", **MODEL, **ITS_ARCHIVE, members={"archive": ("archive-1",)})],
+            {},
+            id="the agent is replaced",
+        ),
+        pytest.param(
+            wanted("agents.ann", **HAS_KB),
+            [living("agents.old", "agent-1", **MODEL, **ITS_ARCHIVE, members={"archive": ("archive-1",)})],
+            {"moved": (Moved(at("agents.old"), at("agents.ann"), HERE),)},
+            id="the agent is moved",
+        ),
+    ],
+)
+def test_a_replaced_archive_is_attached_again_with_one_consent(
+    agent: Desired, has: list[Live], words: dict[str, Any]
+) -> None:
+    wants, allowed = manifest(KB, agent, **words), ("archives.kb", "agents.ann")
+    made = plan(wants, observed(OLD_KB, *has), allow_destroy=allowed)
+    first, *others = [n for n, step in enumerate(made.steps) if step.key in ("-archives.kb", "archives.kb")]
+    last = next(n for n, step in enumerate(made.steps) if step.key == "agents.ann+archive:archives.kb")
+    assert [made.steps[n].op for n in (first, *others, last)] == ["delete", "create", "attach"]
+    if agent.values["agent_type"] == "letta_v1_agent":
+        assert messages(wants, observed(OLD_KB, *has), allow_destroy=("archives.kb",)) == []
+
+
+def test_another_archive_of_the_stack_is_named_by_its_address() -> None:
+    agent = living("agents.ann", "agent-1", **MODEL, **ITS_ARCHIVE)
+    wants = manifest(wanted("agents.ann", **HAS_KB | {"archive": Ref(at("archives.two"))}), wanted("archives.two"), KB)
+    found = difference(wants, observed(replace(OLD_KB, values={**OLD_KB.values, "embedding": "e/new"}), agent))
+    (problem,) = found.problems
+    assert "already has the archive archives.kb" in problem.message
+    assert problem.hint == "detach archives.kb from the agent"

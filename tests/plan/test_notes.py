@@ -77,3 +77,30 @@ def test_a_value_that_is_no_longer_managed(value: object, secret: bool, words: s
 @pytest.mark.parametrize("value", [None, "", [], {}])
 def test_nothing_is_said_of_no_value(value: object) -> None:
     assert not list(notes.no_longer_managed("f", value, secret=False, reset=False))
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 agents"), (1, "1 agent"), (2, "2 agents")])
+def test_a_number_of_agents(number: int, words: str) -> None:
+    assert notes.agents(number) == words
+
+
+@pytest.mark.parametrize(
+    ("users", "ends"),
+    [
+        pytest.param(0, None, id="nobody"),
+        pytest.param(1, "1 agent outside this manifest, which keeps its `tool_rules`: agent-100", id="one"),
+        pytest.param(
+            2, "2 agents outside this manifest, which keep their `tool_rules`: agent-100, agent-101", id="two"
+        ),
+        pytest.param(101, "101 agents outside this manifest, which keep their `tool_rules`", id="many"),
+    ],
+)
+def test_agents_that_a_change_does_not_reach(users: int, ends: str | None) -> None:
+    tool = living("tools.t", "tool-1", name="t", source="s", default_requires_approval=None)
+    inside = living("agents.a", "agent-1", model="m/m")
+    using = frozenset({"agent-1", *(f"agent-{100 + n}" for n in range(users))})
+    wants = manifest(wanted("tools.t", name="t", source="s"), wanted("agents.a"))
+    look = lookup(wants, observed(tool, inside, users={"tool-1": using}))
+    found = list(notes.unreached(look, tool, {"default_requires_approval", "description"}))
+    assert [each.partition(" does not reach ")[2] for each in found] == ([ends] if ends else [])
+    assert not list(notes.unreached(look, tool, {"description"}))

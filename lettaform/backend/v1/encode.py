@@ -7,11 +7,11 @@ from typing import Any
 
 from lettaform.backend.v1.decode import decode
 from lettaform.kinds import kinds
-from lettaform.kinds.base import Kind
+from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Parts
 from lettaform.model import Answer, Create, Mark, Update
 from lettaform.ownership import marks
-from lettaform.values import Patch, Ref, fill
+from lettaform.values import Patch, Ref, canonical, fill
 
 # --- create ----------------------------------------------------------------------------------------------------------
 
@@ -54,7 +54,7 @@ def change(step: Update, stack: str, answer: Callable[[Ref], Any], now: Mapping[
     kind, live, fields = kinds()[step.kind], decode(step.kind, now), {}
     for name, value in step.fields.items():
         line, value = kind.attrs()[name], fill(value, answer)
-        fields[name] = _patched(line.merges, value, live.values.get(name)) if isinstance(value, Patch) else value
+        fields[name] = _patched(kind, line, value, live.values.get(name)) if isinstance(value, Patch) else value
     body = _to_body(kind, fields)
     if step.mark is not None:
         _write_mark(kind, step, stack, body, answer, now)
@@ -118,14 +118,21 @@ def _to_body(kind: type[Kind], fields: Mapping[str, Any]) -> dict[str, Any]:
     return {lines[name].write or "": value for name, value in fields.items() if lines[name].write}
 
 
-def _patched(merges: bool, change: Patch, have: Any) -> Any:
+def _patched(kind: type[Kind], line: Attr, change: Patch, have: Any) -> Any:
     """A live value after a Patch; the entries alone if the server merges them itself."""
     if change.entries is not None:
         entries = dict(change.entries)
-        if merges:
+        if line.merges:
             return entries
         return {key: value for key, value in {**(have or {}), **entries}.items() if key not in change.drop}
-    return [item for item in have or () if item not in change.drop] + [i for i in change.put if i not in (have or ())]
+    put, drop, held = (_spelled(kind, line, items) for items in (change.put, change.drop, have or ()))
+    kept = [item for item, each in zip(have or (), held, strict=True) if each not in drop]
+    return kept + [item for item, each in zip(change.put, put, strict=True) if each not in held]
+
+
+def _spelled(kind: type[Kind], line: Attr, items: Iterable[Any]) -> list[str]:
+    """Each item of a list in the one form in which it is compared."""
+    return [canonical(kind.normal(line.name, [item])) for item in items]
 
 
 def _member_ids(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:

@@ -65,8 +65,8 @@ def _lost(kind: type[Kind], line: Attr, want: Any, have: Any) -> Iterator[str]:
         if isinstance(want, Patch) and not line.merges:
             yield from (f"{line.name}.{key}" for key in want.drop if held.get(key) is not None)
     elif isinstance(want, Patch):
-        members = have or ()
-        if any(each not in members for each in want.put) or any(each in members for each in want.drop):
+        live, put, drop = ({_spelled(kind, line, item) for item in each or ()} for each in (have, want.put, want.drop))
+        if put - live or drop & live:
             yield line.name
     elif line.additive:
         if any(each not in (have or ()) for each in want or ()):
@@ -82,12 +82,13 @@ def _without_foreign(kind: type[Kind], line: Attr, want: Any, have: Any) -> Any:
     """A live list without the items that the server has added by itself."""
     if not isinstance(have, list) or not isinstance(want, list):
         return have
-    declared = {canonical(kind.normal(line.name, [item])) for item in want}
-    return [
-        item
-        for item in have
-        if not kind.foreign(line.name, item) or canonical(kind.normal(line.name, [item])) in declared
-    ]
+    declared = {_spelled(kind, line, item) for item in want}
+    return [item for item in have if not kind.foreign(line.name, item) or _spelled(kind, line, item) in declared]
+
+
+def _spelled(kind: type[Kind], line: Attr, item: Any) -> str:
+    """An item of a list in the one form in which it is compared."""
+    return canonical(kind.normal(line.name, [item]))
 
 
 def _equal(kind: type[Kind], line: Attr, have: Any, want: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lettaform.address import Address
-from lettaform.backend.v1 import encode
+from lettaform.backend.v1 import encode, verify
 from lettaform.model import Create, Mark, Update
 from lettaform.ownership import marks
 from lettaform.values import Digest, Patch, Ref, Secret, digest
@@ -89,6 +89,28 @@ def test_only_the_lost_entries_of_a_map_that_the_server_merges_are_sent_again() 
     settings = Patch(entries=(("provider_type", "openai"), ("temperature", 1)))
     step = Update("a", AGENT, "agent", id="agent-1", fields={"model_settings": settings})
     assert encode.again(step, ["model_settings.temperature"], {}, answer) == {"model_settings": {"temperature": 1}}
+
+
+RULE = {"type": "requires_approval", "tool_name": "pay"}
+ANSWERED = {"tool_name": "pay", "type": "requires_approval", "prompt_template": None}
+FIRST = {"tool_name": "pay", "type": "run_first", "prompt_template": None, "args": None}
+
+
+@pytest.mark.parametrize(
+    ("patch", "have", "sent"),
+    [
+        pytest.param(Patch(put=(RULE,)), [FIRST], [FIRST, RULE], id="added"),
+        pytest.param(Patch(put=(RULE,)), [ANSWERED], [ANSWERED], id="added by somebody else in the meantime"),
+        pytest.param(Patch(drop=(RULE,)), [FIRST, ANSWERED], [FIRST], id="removed"),
+        pytest.param(Patch(drop=(RULE,)), [FIRST], [FIRST], id="removed by somebody else in the meantime"),
+    ],
+)
+def test_a_patch_of_a_list_compares_items_in_their_normal_form(patch: Patch, have: list[Any], sent: list[Any]) -> None:
+    live = {"id": "agent-1", "name": "a", "tool_rules": have}
+    step = Update("a", BLOCK, "agent", id="agent-1", fields={"tool_rules": patch})
+    assert encode.change(step, "s", answer, live)["tool_rules"] == sent
+    assert verify.not_stored("agent", step.fields, live, answer) == ([] if sent == have else ["tool_rules"])
+    assert verify.not_stored("agent", step.fields, {**live, "tool_rules": sent}, answer) == []
 
 
 @pytest.mark.parametrize("kind", ["block", "agent"])
