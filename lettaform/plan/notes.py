@@ -53,6 +53,15 @@ def fixed_fields(change: Change) -> list[str]:
     return [name for name in names if name in lines and lines[name].immutable]
 
 
+def used_by(lookup: Lookup, users: frozenset[str]) -> str:
+    """Who uses an object: agents of this stack by address, other agents by number."""
+    ours = sorted(str(lookup.tables.addresses[id]) for id in users if id in lookup.tables.addresses)
+    others = len(users) - len(ours)
+    names = [*ours, f"{agents(others)} outside this plan"] if others else ours
+    several = len(users) > 1
+    return f"{' and '.join(names) if len(names) < 3 else ', '.join(names)} {'use' if several else 'uses'} it"
+
+
 def agents(number: int) -> str:
     """A number of agents, in words."""
     return f"{number} agent" if number == 1 else f"{number} agents"

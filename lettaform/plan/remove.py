@@ -10,7 +10,7 @@ from lettaform.kinds import companions, kind_of, kinds
 from lettaform.model import Change, Live, Mark, Removed, Unmanaged
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.notes import agents, cascades
+from lettaform.plan.notes import cascades, used_by
 
 Found = ResourceChange | Unmanaged
 """What this pass returns."""
@@ -99,20 +99,11 @@ def _delete(lookup: Lookup, released: _Released, address: Address, live: Live) -
     users = released.remaining_users(live) - ({owner.id} if owner else set())
     if users and not lookup.is_allowed(address):
         if owner and owner.id in released.deleted:
-            return _forget(address, live, f"its agent is deleted; kept, because {_named(lookup, users)}")
-        return Unmanaged(live.kind, live.id, address, f"kept: {_named(lookup, users)}")
+            return _forget(address, live, f"its agent is deleted; kept, because {used_by(lookup, users)}")
+        return Unmanaged(live.kind, live.id, address, f"kept: {used_by(lookup, users)}")
     reason = "destroy" if lookup.options.destroy else "no longer declared"
     change = Change(address, live.kind, "delete", live.id, reason, notes=tuple(cascades(lookup, live.id)))
     return ResourceChange(change, None, live)
-
-
-def _named(lookup: Lookup, users: frozenset[str]) -> str:
-    """Who uses an object: agents of this stack by address, other agents by number."""
-    ours = sorted(str(lookup.tables.addresses[id]) for id in users if id in lookup.tables.addresses)
-    others = len(users) - len(ours)
-    names = [*ours, f"{agents(others)} outside this plan"] if others else ours
-    several = len(users) > 1
-    return f"{' and '.join(names) if len(names) < 3 else ', '.join(names)} {'use' if several else 'uses'} it"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ def entries(*pairs: str) -> tuple[Moved, ...]:
     return tuple(Moved(*(at(f"blocks.{key}") for key in pair.split(">")), HERE) for pair in pairs)
 
 
-def moved(has: Observed, *pairs: str, **options: tuple[str, ...]) -> Moves:
-    return move(manifest(moved=entries(*pairs)), has, PlanOptions(**options))
+def moved(has: Observed, *pairs: str, declared: str = "", **options: tuple[str, ...]) -> Moves:
+    wants = [wanted(f"blocks.{key}") for key in declared]
+    return move(manifest(*wants, moved=entries(*pairs)), has, PlanOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,15 @@ def moved(has: Observed, *pairs: str, **options: tuple[str, ...]) -> Moves:
         pytest.param(["b>c", "a>b"], "ab", "bc", id="a chain, the last first"),
         pytest.param(["a>b", "b>c", "c>d"], "abc", "bcd", id="a long chain"),
         pytest.param(["a>b", "b>c"], "a", "c", id="two moves of one object"),
+        pytest.param(["b>c", "a>b"], "a", "c", id="two moves of one object, the last first"),
+        pytest.param(["a>b", "b>a"], "ab", "ba", id="a swap"),
+        pytest.param(["a>b", "b>c", "c>a"], "abc", "bca", id="a cycle"),
+        pytest.param(["a>b", "b>a"], "a", "b", id="a swap of which one object is missing"),
     ],
 )
 def test_objects_move(pairs: list[str], before: str, after: str) -> None:
     lives = [living(f"blocks.{key}", f"block-{key}") for key in before]
-    found = moved(observed(*lives), *pairs)
+    found = moved(observed(*lives), *pairs, declared=after)
     assert not found.blocked
     assert {str(a): live.id for a, live in found.observed.objects.items()} == {
         f"blocks.{new}": f"block-{old}" for old, new in zip(before, after, strict=True)
@@ -39,9 +44,12 @@ def test_objects_move(pairs: list[str], before: str, after: str) -> None:
     assert all(live.address == address for address, live in found.observed.objects.items())
 
 
-@pytest.mark.parametrize("pairs", [["a>b"], ["a>b", "b>a"], ["a>b", "c>b"]])
-def test_moves_onto_what_stays_are_blocked(pairs: list[str]) -> None:
-    found = moved(observed(*(living(f"blocks.{key}", f"block-{key}") for key in "abc")), *pairs)
+@pytest.mark.parametrize(
+    ("pairs", "before"), [(["a>b"], "ab"), (["a>b", "c>b"], "abc"), (["a>d", "c>d"], "ac"), (["a>b", "b>c"], "abc")]
+)
+def test_moves_onto_what_stays_are_blocked(pairs: list[str], before: str) -> None:
+    lives = [living(f"blocks.{key}", f"block-{key}") for key in before]
+    found = moved(observed(*lives), *pairs, declared="bcd")
     assert found.blocked == entries(*pairs)
     assert not found.old
 
@@ -49,9 +57,14 @@ def test_moves_onto_what_stays_are_blocked(pairs: list[str]) -> None:
 def test_a_chain_of_thousands_takes_linear_time() -> None:
     count = 3000
     lives = [living(f"blocks.a{n}", f"block-{n}") for n in range(count)]
-    found = moved(observed(*lives), *(f"a{n}>a{n + 1}" for n in range(count)))
+    chain = entries(*(f"a{n}>a{n + 1}" for n in range(count)))
+    wants = [wanted(f"blocks.a{n + 1}") for n in range(count)]
+    found = move(manifest(*wants, moved=chain), observed(*lives), PlanOptions())
     assert not found.blocked
     assert found.observed.objects[at(f"blocks.a{count}")].id == f"block-{count - 1}"
+    wants.append(wanted("blocks.a0"))
+    stuck = move(manifest(*wants, moved=chain), observed(*lives, living(f"blocks.a{count}", "block-z")), PlanOptions())
+    assert len(stuck.blocked) == count
 
 
 def test_the_parts_of_an_object_move_with_it() -> None:
