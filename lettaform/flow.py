@@ -274,8 +274,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
         if not _is_unfinished(observed, after):
             _check_owned(observed, before, session.manifest)
         if kind_of(before) != kind_of(after):
-            hint = f"an object keeps its kind: {before} is a {kind_of(before)}"
-            raise PlanError(f"{before} cannot become {after}", hint)
+            raise PlanError(f"{before} cannot become {after}", f"an object keeps its kind, {kind_of(before)}")
         _raise(await session.apply(await session.move(observed, before, after), parallel=4))
 
     _run(source, connection, run, lock=True)

@@ -84,7 +84,7 @@ class Declarations:
         if old == new:
             self.problems.add(f"`{old}` is moved to itself", there, "remove this entry")
         elif kind_of(old) != kind_of(new):
-            hint = f"an object keeps its kind: `{old}` is a {kind_of(old)}, and `{new}` is a {kind_of(new)}"
+            hint = f"an object keeps its kind, {kind_of(old)}"
             self.problems.add(f"`{old}` cannot be moved to `{new}`: they are of different kinds", there, hint)
         elif instance is not None and instance.external:
             hint = "remove `external`, or remove this entry"
@@ -104,6 +104,9 @@ class Declarations:
             if address is None or not id or not self._check_declared(address, node.map["to"]):
                 continue
             where = node.map["to"].place
+            if address.parent:
+                hint = f"attach the block to that agent: the next apply adopts it by its label, `{address.child}`"
+                self.problems.add(f"`{address}` is an own block, and comes with {address.parent}", where, hint)
             if address in objects and objects[address].external is not None:
                 message = f"`{address}` is external and cannot be imported"
                 self.problems.add(message, where, "remove `external`, or remove this import")

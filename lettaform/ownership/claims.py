@@ -255,8 +255,6 @@ def adoption_problem(
     if other is None:
         return None
     message = f"{live.id} is {other} of this stack"
-    if other.parent or other.section != address.section:
-        return Problem(message, place, None, str(address))
     return Problem(message, place, f"`lettaform state mv '{other}' '{address}'` moves it", str(address))
 
 

@@ -22,7 +22,7 @@ def conflicts(lookup: Lookup, changes: Sequence[ResourceChange]) -> tuple[Proble
     """Every reason why the changes cannot be carried out. Each is found by one of the checks below."""
     finished = _Finished(lookup, changes)
     found = [problem for change in changes for check in _CHECKS for problem in check(finished, change)]
-    return (*lookup.observed.problems, *found, *_blocked_moves(lookup))
+    return (*lookup.observed.problems, *found, *_blocked_moves(lookup), *_misnamed_moves(lookup))
 
 
 def guards(lookup: Lookup, changes: Iterable[ResourceChange]) -> tuple[Problem, ...]:
@@ -344,8 +344,33 @@ def _blocked_moves(lookup: Lookup) -> Iterator[Problem]:
         mine = objects.get(entry.old) or lookup.detached_block(entry.old)
         ids = " and ".join(each.id for each in (mine, other) if each)
         message = f"{entry.old} cannot become {entry.new}: both exist, {ids}"
-        hint = f"`lettaform state mv` or `state rm` one of them, or leave `{entry.old}` out of `moved`"
-        yield Problem(message, entry.place, hint, str(entry.old))
+        another = "move it to another key" if entry.new.parent else "`lettaform state mv` or `state rm` one of them"
+        yield Problem(message, entry.place, f"{another}, or leave `{entry.old}` out of `moved`", str(entry.old))
+
+
+def _misnamed_moves(lookup: Lookup) -> Iterator[Problem]:
+    """Moves of an instance where a single object exists, or the other way round: nothing would move."""
+    addresses = {address for address, _ in _everything(lookup)} if lookup.manifest.moved else set[Address]()
+    single = {address.in_instance(None): address for address in sorted(addresses)}
+    known = addresses | lookup.moves.old.keys() | set(lookup.moves.old.values())
+    for entry in () if lookup.options.destroy else lookup.manifest.moved:
+        other = single.get(entry.old.in_instance(None))
+        is_other_form = other is not None and (other.index is None) != (entry.old.index is None)
+        if (
+            other
+            and is_other_form
+            and other not in lookup.manifest.objects
+            and known.isdisjoint((entry.old, entry.new))
+        ):
+            message = f"`moved` names {entry.old}, which does not exist; {other} does"
+            to = entry.new.in_instance(None) if other.index is None else entry.new
+            hint = f"name both ends: `from: {other}`, `to: {to}`, with the key of an instance where there are several"
+            yield Problem(message, entry.place, hint, str(entry.old))
+
+
+def _everything(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
+    yield from lookup.observed.objects.items()
+    yield from lookup.observed.orphaned_blocks
 
 
 _CHECKS: tuple[Check, ...] = (

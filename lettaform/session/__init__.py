@@ -172,7 +172,10 @@ class Session:
     async def adopt(self, address: Address, id: str) -> Plan:
         """The plan that marks an existing object as the one at an address, and changes nothing else."""
         desired = self.manifest.objects.get(address)
-        if desired is None or desired.external or address.parent:
+        if desired and address.parent:
+            hint = f"attach the block to that agent: the next apply adopts it by its label, `{desired.values['label']}`"
+            raise PlanError(f"{address} is an own block of {address.parent}, and comes with it", hint)
+        if desired is None or desired.external:
             ours = [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)]
             raise unknown(str(address), ours)
         observed = await observe(self.backend, replace(self.manifest, imports=()))
