@@ -214,12 +214,13 @@ class Capabilities:
 class Relocation:
     """The new address of a block that a move began and may not have finished, and its address before the move.
 
-    `before` is spelled with the new address of the agent that contains it. It equals `address` if only that agent has
-    another address.
+    before  spelled with the new address of the agent that contains it; equals `address` if only that agent moves
+    base    what was last applied to the block, until its own mark holds it
     """
 
     address: Address
     before: Address
+    base: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_attached_anew(self) -> bool:

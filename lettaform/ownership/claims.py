@@ -48,10 +48,10 @@ def observe(
         duplicates += [live for live in claimants if winner is None or live.id != winner.id]
     blocks = _own_blocks(listing, state, capabilities, manifest.stack)
     orphaned = _place(blocks, objects, listing.attached, state, capabilities)
-    for id, moved in state.relocated.items():
-        live = objects.get(moved.address)
-        if live and live.id == id and moved.before.parent and not moved.address.parent:
-            objects[moved.address] = _part(live, moved.before, objects, state, capabilities)
+    for address, live in objects.items():
+        moved = state.relocated.get(live.id)
+        if moved and live.mark == Mark():
+            objects[address] = replace(live, mark=Mark(moved.base))
     ours = {live.id for live in objects.values()}
     duplicates = [live for live in duplicates if live.id not in ours]
     return Observed(
@@ -72,7 +72,9 @@ def _relocated(state: State, manifest: Manifest) -> dict[str, Relocation]:
     """The unfinished relocations of the state. One that the manifest took back is turned round."""
     declared = manifest.objects
     return {
-        id: Relocation(each.before, each.address) if each.before in declared and each.address not in declared else each
+        id: replace(each, address=each.before, before=each.address)
+        if each.before in declared and each.address not in declared
+        else each
         for id, each in state.relocated.items()
     }
 
@@ -184,8 +186,7 @@ def _place(
         moved = state.relocated.get(live.id)
         # a block that moves by itself is attached by the next apply
         if (here or (moved and moved.is_attached_anew)) and live.address not in objects:
-            source = moved.before if moved and moved.before.parent else live.address
-            objects[live.address] = _part(live, source, objects, state, capabilities)
+            objects[live.address] = _part(live, owner, state, capabilities)
         elif not here:
             orphaned[live.address] = (*orphaned.get(live.address, ()), live)
     for address, name in state.intents.items():  # created by an apply that was killed, and without room for a claim
@@ -195,22 +196,16 @@ def _place(
             named = (each for each in attached.get(owner.id, ()) if each.name == name and each.address is None)
             if found := next(named, None):
                 named_block = _ours(found, address, owner.stack or "", marked=True)
-                objects[address] = _part(named_block, address, objects, state, capabilities)
+                objects[address] = _part(named_block, owner, state, capabilities)
     return orphaned
 
 
-def _part(
-    live: Live, source: Address, objects: Mapping[Address, Live], state: State, capabilities: Capabilities
-) -> Live:
-    """An own block with its mark. Until the block is first updated, its base is in the mark of its agent.
-
-    `source`: its address in that agent, which is another one while the block moves.
-    """
+def _part(live: Live, owner: Live | None, state: State, capabilities: Capabilities) -> Live:
+    """An own block with its mark. Until the block is first updated, its base is in the mark of its agent."""
     assert live.address is not None
     if live.kind not in capabilities.marks and live.address in state.marks:
         return replace(live, mark=state.marks[live.address])
-    owner = objects.get(source.parent) if source.parent else None
-    initial = Mark(owner.mark.parts.get(source.child or "", {})) if owner else Mark()
+    initial = Mark(owner.mark.parts.get(live.address.child or "", {})) if owner else Mark()
     return live if live.mark != Mark() else replace(live, mark=initial)
 
 

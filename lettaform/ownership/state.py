@@ -96,7 +96,8 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
     for address, name in state.intents.items():
         yield "intents", str(address), name
     for id, relocation in state.relocated.items():
-        yield "relocated", id, [str(relocation.address), str(relocation.before)]
+        places = {"address": str(relocation.address), "before": str(relocation.before)}
+        yield "relocated", id, {**places, "base": dict(relocation.base)}
     for old, new in state.moved.items():
         yield "moved", str(old), str(new)
     for id in state.duplicates:
@@ -221,7 +222,7 @@ class _Reader:
         for name, entry in entries.items():
             try:
                 read[key(name)] = value(entry)
-            except (ValueError, TypeError, AttributeError):
+            except (ValueError, TypeError, AttributeError, KeyError):
                 self.faults.append(f"{page}: the entry `{name}` of `{section}` cannot be read")
         return read
 
@@ -254,8 +255,8 @@ def _mark(value: Any) -> Mark:
 
 
 def _relocation(value: Any) -> Relocation:
-    address, before = _texts(value)
-    return Relocation(Address.parse(address), Address.parse(before))
+    base = {path: _text(each) for path, each in value.get("base", {}).items()}
+    return Relocation(Address.parse(value["address"]), Address.parse(value["before"]), base)
 
 
 def _true(value: Any) -> bool:

@@ -81,9 +81,10 @@ def without_duplicates(observed: Observed, stack: str, declared: Collection[Addr
     objects: dict[Address, Live] = {}
     for address, live in observed.objects.items():
         new = _follow(address, pairs)
-        if new == address or new not in observed.objects or observed.objects[new].id == live.id:
+        other = observed.objects.get(new)
+        if new == address or other is None:
             objects[new] = replace(live, address=new)
-        else:
+        elif other.id != live.id:
             objects[address] = live
     orphans = (_renamed(blocks, lambda a: _follow(a, pairs)) for blocks in (observed.detached, observed.held_elsewhere))
     detached, held = orphans
@@ -262,7 +263,9 @@ def _relocated(
         moving.setdefault(live.id, (old, new.of(old), live, False))
     for id, (old, address, live, is_object) in moving.items():
         if old in new.new and (old.parent or address.parent) and live.kind in observed.capabilities.claims:
-            found[id] = Relocation(address, _before(new, old, found.get(id)) if is_object else address)
+            before = _before(new, old, found.get(id)) if is_object else address
+            # until the mark of the block is written, the mark of its old agent holds its base, and may be lost
+            found[id] = Relocation(address, before, live.mark.base if before != address else {})
     return found
 
 

@@ -368,7 +368,6 @@ class _Lookups:
     items            object to the steps that add or remove what it contains
     created_with     own block to the agent in whose request it is created
     moved            block that moves to the agent that it moves out of
-    moved_out        agent to the blocks that move out of it, or to another key in it
     """
 
     addresses: Mapping[str, str]
@@ -380,7 +379,6 @@ class _Lookups:
     items: Mapping[str, list[str]]
     created_with: Mapping[Address, Address]
     moved: Mapping[str, Address | None]
-    moved_out: Mapping[Address, list[str]]
 
     def creator(self, ref: Ref) -> str:
         """The key of the step that creates the object of a Ref."""
@@ -416,10 +414,6 @@ class _Lookups:
             labels[agent].append(block)
         relocated = observed.state.relocated.items()
         moved = {id: each.before.parent for id, each in relocated if each.is_attached_anew}
-        moved_out: dict[Address, list[str]] = defaultdict(list)
-        for id, holder in moved.items():
-            if holder:
-                moved_out[holder].append(id)
         items: dict[str, list[str]] = defaultdict(list)
         for step in steps.values():
             if isinstance(step, Attach | Detach) and isinstance(step.member, Item):
@@ -434,7 +428,6 @@ class _Lookups:
             items,
             {part: part.parent for part in _inline_parts(resources) if part.parent},
             moved,
-            moved_out,
         )
 
 
@@ -491,16 +484,12 @@ def _linked(
 def _after_moves(step: Update, steps: Mapping[str, Step], lookups: _Lookups) -> Iterator[str]:
     """What an update waits for while blocks move.
 
-    A block that moves gets its new label once it is detached: its old agent may have another block with that label. The
-    mark of that agent holds what was last applied to the block, until the block's own mark does.
+    A block that moves gets its new label once it is detached: its old agent may have another block with that label.
     """
     if step.id in lookups.moved:
         yield from lookups.detaches.get(step.id, ())
         yield f"-{lookups.moved[step.id]}"
-    elif step.address.parent is None:
-        moved_out = lookups.moved_out.get(step.address, ())
-        yield from (lookups.addresses[id] for id in moved_out if id in lookups.addresses)
-    elif kinds()[step.kind].name_field in step.fields:
+    elif step.address.parent and kinds()[step.kind].name_field in step.fields:
         yield from (key for key in lookups.labels.get(step.address.parent, ()) if isinstance(steps.get(key), Delete))
 
 

@@ -592,7 +592,8 @@ CASES = (
         "moved to another kind",
         "stack: s\nblocks: {b: {}}\nmoved: [{from: agents.a, to: blocks.b}]\n",
         (
-            "3:30 `agents.a` cannot be moved to `blocks.b`: they are of different kinds → an object keeps its kind, agent"
+            "3:30 `agents.a` cannot be moved to `blocks.b`: they are of different kinds → an object keeps its "
+            "kind, agent"
         ),
     ),
     broken(
