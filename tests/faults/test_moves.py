@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -125,16 +125,16 @@ CASES: Mapping[str, tuple[str, str]] = {
         """,
     ),
     "a single agent becomes one of several": (
-        "agents: {a: {name: n, memory: {x: X}, sleeptime: true}}",
+        "agents: {a: {name: n, memory: {x: X}, sleeptime: {frequency: 3}}}",
         """
-        agents: {a: {for_each: [k, l], name: n, memory: {x: X}, sleeptime: true}}
+        agents: {a: {for_each: [k, l], name: n, memory: {x: X}, sleeptime: {frequency: 3}}}
         moved: [{from: agents.a, to: "agents.a[k]"}]
         """,
     ),
     "one of several agents becomes a single one": (
-        "agents: {a: {for_each: [k, l], name: n, memory: {x: X}, sleeptime: true}}",
+        "agents: {a: {for_each: [k, l], name: n, memory: {x: X}, sleeptime: {frequency: 3}}}",
         """
-        agents: {a: {name: n, memory: {x: X}, sleeptime: true}}
+        agents: {a: {name: n, memory: {x: X}, sleeptime: {frequency: 3}}}
         moved: [{from: "agents.a[k]", to: agents.a}]
         """,
     ),
@@ -164,7 +164,7 @@ class Start:
 
     tables: Any
     manifest: Manifest
-    requests: int
+    sent: list[str]
     end: Mapping[str, Any]
 
 
@@ -195,7 +195,7 @@ def start(case: str) -> Start:
     run = started(tables, read(after))
     run.apply_again()
     run.assert_no_changes()
-    return Start(tables, run.manifest, len(run.sent), run.snapshot())
+    return Start(tables, run.manifest, run.sent, run.snapshot())
 
 
 def contents(tables: Any) -> Iterator[tuple[str, str]]:
@@ -236,17 +236,30 @@ def problems(case: str, fault: Fault, number: int) -> list[str]:
     return list(differences(run.snapshot(), begin.end))
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_move_that_is_killed_is_completed(case: str) -> None:
-    numbers = range(1, start(case).requests + 1)
-    found = {number: wrong for number in numbers if (wrong := problems(case, Fault.KILL_AFTER, number))}
+def check(case: str, fault: Fault, numbers: Iterable[int]) -> None:
+    found = {number: wrong for number in numbers if (wrong := problems(case, fault, number))}
     assert not found
+
+
+def writes(case: str) -> list[int]:
+    """The numbers of the requests that may write."""
+    return [number for number, shape in enumerate(start(case).sent, 1) if not shape.startswith("GET")]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_move_that_is_killed_in_the_middle_is_completed(case: str) -> None:
+    numbers = writes(case)
+    check(case, Fault.KILL_AFTER, numbers[len(numbers) // 3 :: max(1, len(numbers) // 3)])
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("case", CASES)
+def test_a_move_that_is_killed_anywhere_is_completed(case: str) -> None:
+    check(case, Fault.KILL_AFTER, range(1, len(start(case).sent) + 1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", Fault)
 @pytest.mark.parametrize("case", CASES)
 def test_a_move_under_any_fault_is_completed(case: str, fault: Fault) -> None:
-    numbers = range(1, start(case).requests + 1)
-    found = {number: wrong for number in numbers if (wrong := problems(case, fault, number))}
-    assert not found
+    check(case, fault, writes(case))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lettaform.model import Live, Moved, Observed, PlanOptions, State
@@ -93,6 +95,62 @@ def test_an_object_at_two_addresses_gets_the_declared_one(declared: str | None, 
     has = Observed("", "", State({at(f"blocks.{recorded}"): "block-1"}), lives)
     wants = manifest(*([wanted(f"blocks.{declared}")] if declared else []))
     assert list(move(wants, has, PlanOptions()).observed.objects) == [at(f"blocks.{stays}")]
+
+
+ENTRIES = {
+    "own": (Moved(at("agents.a.memory.x"), at("agents.b.memory.y"), HERE),),
+    "shared": (Moved(at("agents.a.memory.x"), at("blocks.x"), HERE),),
+    "with its agent": (Moved(at("agents.a"), at("agents.c"), HERE),),
+    "out of a renamed agent": (
+        Moved(at("agents.a"), at("agents.c"), HERE),
+        Moved(at("agents.a.memory.x"), at("agents.b.memory.y"), HERE),
+    ),
+    "out of an agent by its new address": (
+        Moved(at("agents.a"), at("agents.c"), HERE),
+        Moved(at("agents.c.memory.x"), at("agents.b.memory.y"), HERE),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "before"),
+    [
+        ("own", "agents.b.memory.y", "agents.a.memory.x"),
+        ("shared", "blocks.x", "agents.a.memory.x"),
+        ("with its agent", "agents.c.memory.x", "agents.c.memory.x"),
+        ("out of a renamed agent", "agents.b.memory.y", "agents.c.memory.x"),
+        ("out of an agent by its new address", "agents.b.memory.y", "agents.c.memory.x"),
+    ],
+)
+def test_an_own_block_that_moves_is_noted_in_the_state(name: str, address: str, before: str) -> None:
+    a, b = living("agents.a", "agent-1"), living("agents.b", "agent-2")
+    own = living("agents.a.memory.x", "block-1")
+    found = move(manifest(moved=ENTRIES[name]), observed(a, b, own), PlanOptions()).observed
+    assert found.readdressed
+    assert found.objects[at(address)].id == "block-1"
+    noted = found.state.relocated["block-1"]
+    assert (noted.address, noted.before) == (at(address), at(before))
+    assert (at("blocks.x") in found.state.ids) == (name == "shared")
+
+
+def test_a_shared_block_that_becomes_an_own_one_leaves_the_state() -> None:
+    agent, block = living("agents.a", "agent-1"), living("blocks.x", "block-1")
+    entry = Moved(at("blocks.x"), at("agents.a.memory.x"), HERE)
+    found = move(manifest(moved=(entry,)), observed(agent, block), PlanOptions()).observed
+    assert found.state.ids == {at("agents.a"): "agent-1"}
+    assert found.objects[at("agents.a.memory.x")].id == "block-1"
+
+
+def test_a_swap_is_carried_out_once() -> None:
+    wants = manifest(wanted("blocks.a"), wanted("blocks.b"), moved=entries("a>b", "b>a"))
+    first = move(wants, observed(living("blocks.a", "block-1"), living("blocks.b", "block-2")), PlanOptions()).observed
+    assert first.objects[at("blocks.a")].id == "block-2"
+    second = move(wants, replace(first, readdressed=False), PlanOptions())
+    assert not second.old
+    assert not second.observed.readdressed
+    # a stack without a state has carried out nothing, and says nothing about what it would exchange
+    fresh = move(wants, observed(), PlanOptions())
+    assert fresh.observed.state.moved == first.state.moved
 
 
 def test_what_another_object_creates_stands_where_that_object_is() -> None:
