@@ -205,7 +205,10 @@ def _part(live: Live, owner: Live | None, state: State, capabilities: Capabiliti
     assert live.address is not None
     if live.kind not in capabilities.marks and live.address in state.marks:
         return replace(live, mark=state.marks[live.address])
+    moved = state.relocated.get(live.id)
     initial = Mark(owner.mark.parts.get(live.address.child or "", {})) if owner else Mark()
+    if moved and moved.is_attached_anew:  # the agent's mark may hold the base of the block that had the key before
+        initial = Mark(moved.base)
     return live if live.mark != Mark() else replace(live, mark=initial)
 
 
