@@ -108,6 +108,11 @@ class Address:
         """What follows the section in the address, as written in lists of references: `worker[emea]`."""
         return _spell(self)[len(self.section) :].removeprefix(".")
 
+    @property
+    def top(self) -> Address:
+        """The object of a section that this one is, or is a part of."""
+        return self.parent or self
+
     # --- building
 
     def part(self, field: str, child: str) -> Address:
@@ -121,6 +126,10 @@ class Address:
     def instance(self, index: str | None) -> Address:
         """The instance of this declaration with the given `for_each` key; None for the declaration itself."""
         return Address((*self.path[:-1], replace(self.path[-1], index=index)))
+
+    def in_instance(self, index: str | None) -> Address:
+        """The same object, or part, in the instance with the given `for_each` key; None: in the declaration itself."""
+        return Address((replace(self.path[0], index=index), *self.path[1:]))
 
     def moved(self, old: Address, new: Address) -> Address:
         """This address after `old` was renamed to `new`. `old` is this address or contains it."""

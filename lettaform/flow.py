@@ -21,7 +21,7 @@ from lettaform.address import Address
 from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nearest
-from lettaform.kinds import kinds, sections
+from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Outline
 from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report
 from lettaform.plan import saved
@@ -264,18 +264,18 @@ def state_list(source: Source, connection: Connection) -> list[Live]:
 
 
 def state_move(source: Source, connection: Connection, old: str, new: str) -> None:
-    """Change the address of an existing object and its parts. PlanError if another object has the new address."""
+    """Change the address of an existing object and its parts. PlanError if another object has the new address.
+
+    The next apply attaches and detaches a block that moves into an agent, or out of one.
+    """
 
     async def run(session: Session) -> None:
         observed, before, after = await session.observe(), _address(old), _address(new)
-        _check_owned(observed, before, session.manifest)
-        # a crash after the mark was written and before the state leaves one object at both addresses
-        if after in observed.objects and observed.objects[after].id != observed.objects[before].id:
-            hint = f"`lettaform state rm '{after}'` forgets that one"
-            raise PlanError(f"{after} is already {observed.objects[after].id}", hint)
-        if before.section != after.section or after.parent or before.parent:
-            raise PlanError(f"{before} cannot become {after}", "an object moves within its section, with its parts")
-        _raise(await session.apply(session.remark(observed, {before: after}), parallel=4))
+        if not _is_unfinished(observed, after):
+            _check_owned(observed, before, session.manifest)
+        if kind_of(before) != kind_of(after):
+            raise PlanError(f"{before} cannot become {after}", f"an object keeps its kind, {kind_of(before)}")
+        _raise(await session.apply(await session.move(observed, before, after), parallel=4))
 
     _run(source, connection, run, lock=True)
 
@@ -286,7 +286,7 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
     async def run(session: Session) -> None:
         observed, forgotten = await session.observe(), _address(address)
         _check_owned(observed, forgotten, session.manifest)
-        _raise(await session.apply(session.remark(observed, {forgotten: None}), parallel=4))
+        _raise(await session.apply(session.remark(observed, frozenset({forgotten})), parallel=4))
 
     _run(source, connection, run, lock=True)
 
@@ -308,7 +308,7 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
         ]
         lost += [f"{a} ({id}) no longer exists" for a, id in observed.state.ids.items() if a not in observed.objects]
         lost += [f"{each.address} is also claimed by {each.id}, a duplicate" for each in observed.duplicates]
-        report = await session.apply(session.remark(replace(observed, problems=()), {}), parallel=1)
+        report = await session.apply(session.remark(replace(observed, problems=())), parallel=1)
         _raise(report)
         return sum(a.parent is None for a in marked), lost
 
@@ -421,14 +421,22 @@ def _address(text: str) -> Address:
     if address.section not in sections():
         near = nearest(address.section, [kind.section for kind in kinds().values()])
         raise PlanError(f"`{address.section}` is not a section", f"did you mean `{near}`?" if near else None)
+    if kind_of(address) is None:
+        raise PlanError(f"`{text}` is not an address", f"`{address.field}` of {address.parent} holds no objects")
     return address
 
 
 def _check_owned(observed: Observed, address: Address, manifest: Manifest) -> None:
-    live = observed.objects.get(address)
-    if live is None or live.stack != manifest.stack:
-        owned = [str(a) for a, live in observed.objects.items() if live.stack == manifest.stack]
-        raise unknown(str(address), owned)
+    lives = (*observed.objects.items(), *observed.orphaned_blocks)
+    owned = [each for each, live in lives if live.stack == manifest.stack]
+    if address not in owned:
+        raise unknown(str(address), list(map(str, owned)))
+
+
+def _is_unfinished(observed: Observed, address: Address) -> bool:
+    """Whether a move to an address was interrupted: the mark of the object, or of a part, has another one."""
+    lives = (*observed.objects.items(), *observed.orphaned_blocks)
+    return any(address in (each, each.parent) and not live.marked for each, live in lives)
 
 
 def _raise(report: Report) -> None:

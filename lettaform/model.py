@@ -215,6 +215,24 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
+class Relocation:
+    """The new address of a block that a move began and may not have finished, and its address before the move.
+
+    before  spelled with the new address of the agent that contains it; equals `address` if only that agent moves
+    base    what was last applied to the block, until its own mark holds it
+    """
+
+    address: Address
+    before: Address
+    base: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_attached_anew(self) -> bool:
+        """Whether the block moves by itself: out of an agent, into one, or to another key."""
+        return self.address != self.before
+
+
+@dataclass(frozen=True)
 class State:
     """What is stored on the server about a stack: the id of each address, and what the manifest alone cannot tell.
 
@@ -238,6 +256,10 @@ class State:
     """Marks, by id, of objects that are about to be deleted and have no room for one. The deletion may fail."""
     intents: Mapping[Address, str] = field(default_factory=dict)
     """Names of objects that are about to be created and cannot be found by tags: written before, removed after."""
+    relocated: Mapping[str, Relocation] = field(default_factory=dict)
+    """Own blocks that get another address, by id: written before their marks and attachments, removed after."""
+    moved: Mapping[Address, Address] = field(default_factory=dict)
+    """Entries of `moved` that were carried out and whose old address is declared again: they happen once."""
     serial: int = 0
     """Incremented once by every apply that writes the state."""
     exists: bool = False
@@ -306,6 +328,8 @@ class Observed:
     """Address of what the server creates along with another object to the id of what it created."""
     problems: tuple[Problem, ...] = ()
     capabilities: Capabilities = field(default_factory=Capabilities)
+    readdressed: bool = False
+    """Whether `moved` changed `state`, which must then be written before anything else."""
 
     @property
     def orphaned_blocks(self) -> tuple[tuple[Address, Live], ...]:

@@ -271,3 +271,74 @@ def test_an_object_that_an_agent_of_the_stack_keeps_is_deleted_once_it_is_detach
     del agent["_blocks"][id]
     flow.apply(stack.source, stack.connection, pruned)
     assert id not in stack.standin.tables.blocks
+
+
+AGENTS = "stack: s\ndefaults: {agents: {model: openai-proxy/echo, embedding: letta/letta-free}}\n"
+
+
+def addresses(stack: Stack) -> list[str]:
+    return [str(live.address) for live in flow.state_list(stack.source, stack.connection)]
+
+
+def test_state_rm_of_an_own_block_forgets_it(stack: Stack) -> None:
+    stack.write(AGENTS + "agents: {a: {memory: {x: X, y: Y}}}\n")
+    flow.apply(stack.source, stack.connection)
+    flow.state_remove(stack.source, stack.connection, "agents.a.memory.x")
+    assert addresses(stack) == ["agents.a", "agents.a.memory.y"]
+    (agent,) = stack.standin.tables.agents.values()
+    assert list(agent["metadata"]["lettaform"]["parts"]) == ["y"]
+    assert stack.standin.tables.blocks[_block(stack, "x")]["tags"] == []
+    # the agent still has the block: as long as it is declared, the next plan says that it takes it over
+    plan = flow.plan(stack.source, stack.connection)
+    assert ("adopt", "agents.a.memory.x") in [(change.action, str(change.address)) for change in plan.changes]
+    stack.write(AGENTS + "agents: {a: {memory: {y: Y}}}\n")
+    assert not flow.plan(stack.source, stack.connection)
+
+
+def test_a_block_moves_where_the_object_in_the_way_is_forgotten(stack: Stack) -> None:
+    stack.write(MANIFEST)
+    flow.apply(stack.source, stack.connection)
+    block = _block(stack, "b")
+    stack.write("stack: s\nblocks: {c: {value: x}}\nmoved: [{from: blocks.b, to: blocks.c}]\n")
+    with pytest.raises(PlanError) as refused:
+        flow.plan(stack.source, stack.connection)
+    assert "`state rm` one of them" in str(refused.value.problems[0].hint)
+    flow.state_remove(stack.source, stack.connection, "blocks.c")
+    flow.apply(stack.source, stack.connection)
+    assert [(str(live.address), live.id) for live in flow.state_list(stack.source, stack.connection)] == [
+        ("blocks.c", block)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("blocks.o", "agents.a.memory.o", "it is also attached to agents.b"),
+        ("agents.a.memory.x", "agents.a", "agents.a.memory.x cannot become agents.a"),
+        ("agents.a.memory.x", "agents.z.memory.x", "no object has the address `agents.z`"),
+        ("agents.a.memory.x", "agents.a.tools.x", "`agents.a.tools.x` is not an address"),
+    ],
+)
+def test_state_mv_refuses_what_cannot_be(stack: Stack, old: str, new: str, message: str) -> None:
+    stack.write(AGENTS + "blocks: {o: {value: O}}\nagents: {a: {memory: {x: X}}, b: {blocks: [o]}}\n")
+    flow.apply(stack.source, stack.connection)
+    written = len(stack.standin.writes)
+    with pytest.raises(PlanError, match=message):
+        flow.state_move(stack.source, stack.connection, old, new)
+    assert len(stack.standin.writes) == written
+
+
+def test_an_own_block_is_not_imported_and_its_hint_helps(stack: Stack) -> None:
+    stack.write(AGENTS + "agents: {a: {memory: {x: X}}}\n")
+    flow.apply(stack.source, stack.connection)
+    block = _block(stack, "x")
+    with pytest.raises(PlanError, match="is an own block of"):
+        flow.adopt(stack.source, stack.connection, "agents.a.memory.x", block)
+    stack.write(AGENTS + "blocks: {x: {value: X}}\nagents: {a: {blocks: [x]}}\n")
+    with pytest.raises(PlanError) as refused:
+        flow.adopt(stack.source, stack.connection, "blocks.x", block)
+    assert refused.value.hint == "`lettaform state mv 'agents.a.memory.x' 'blocks.x'` moves it"
+    flow.state_move(stack.source, stack.connection, "agents.a.memory.x", "blocks.x")
+    flow.apply(stack.source, stack.connection)
+    assert addresses(stack) == ["agents.a", "blocks.x"]
+    assert not flow.plan(stack.source, stack.connection)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Place
-from lettaform.kinds import sections
+from lettaform.kinds import kind_of, sections
 from lettaform.manifest.expand import Expanded
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty
 from lettaform.manifest.problems import Problems, suggest
@@ -29,6 +29,9 @@ def parse_address(node: Node, problems: Problems) -> Address | None:
         hint = suggest(address.section, sections())
         problems.add(f"`{node.text}`: there is no section `{address.section}`", node.place, hint)
         return None
+    if kind_of(address) is None:
+        problems.add(f"`{node.text}`: `{address.field}` of {address.parent} holds no objects", node.place)
+        return None
     return address
 
 
@@ -43,28 +46,55 @@ class Declarations:
 
     def moved(self) -> Iterator[Moved]:
         """Renamed addresses, one for each instance of a renamed `for_each`."""
-        entries = list(self._entries("moved"))
-        renamed_again = {address for node in entries if (address := self._address(node, "from"))}
+        pairs = [(node, self._address(node, "from"), self._address(node, "to")) for node in self._entries("moved")]
+        read = [(node, old, new) for node, old, new in pairs if old and new]
+        moving = frozenset(old for _, old, _ in read), frozenset(new for _, _, new in read)
         first: dict[Address, Place] = {}
-        for node in entries:
-            old, new = self._address(node, "from"), self._address(node, "to")
-            if old is None or new is None:
-                continue
-            here, there = node.map["from"].place, node.map["to"].place
+        for node, old, new in read:
             if old in first:
                 hint = f"remove one of the two; the other is at {first[old]}"
-                self.problems.add(f"`{old}` is moved twice", here, hint)
-            first[old] = here
-            if (old.section, old.field) != (new.section, new.field):
-                hint = "an object can be moved only within its section"
-                self.problems.add(f"`{old}` cannot be moved to `{new}`: they are of different kinds", there, hint)
-            elif new in self.expanded.repeated and old.index is None:
-                for instance in self.expanded.instances_of(new):
-                    yield Moved(old.instance(instance.index), instance, node.place)
-            elif self._check_not_declared(old, node.map["from"]) and (
-                new in renamed_again or self._check_declared(new, node.map["to"])
-            ):
-                yield Moved(old, new, node.place)
+                self.problems.add(f"`{old}` is moved twice", node.map["from"].place, hint)
+            first[old] = node.map["from"].place
+            if self._check_movable(old, new, node):
+                yield from self._moves(old, new, node, *moving)
+
+    def _moves(
+        self, old: Address, new: Address, node: Node, left: frozenset[Address], taken: frozenset[Address]
+    ) -> Iterator[Moved]:
+        """The moves of one entry. `left`, `taken`: the old and the new addresses of all entries."""
+        here, there = node.map["from"], node.map["to"]
+        # an address from which one object moves away can be declared again if another object moves to it
+        free = old in taken
+        if new.top in self.expanded.repeated and old.index is None:
+            if old.top in self.instances:
+                hint = f"name the instance: `{new.in_instance('KEY')}`"
+                self.problems.add(f"`{new.top}` has a `for_each`, and `{old.top}` has none", there.place, hint)
+                return
+            for instance in self.expanded.instances_of(new.top):
+                before, after = old.in_instance(instance.index), new.in_instance(instance.index)
+                if after in self.instances and (free or before in taken or self._check_not_declared(before, here)):
+                    yield Moved(before, after, node.place)
+        elif (free or self._check_not_declared(old, here)) and (new in left or self._check_declared(new, there)):
+            yield Moved(old, new, node.place)
+
+    def _check_movable(self, old: Address, new: Address, node: Node) -> bool:
+        """Whether an object can get a new address; reports a problem if it cannot."""
+        there, instance = node.map["to"].place, self.instances.get(new)
+        owner = self.instances.get(new.parent) if new.parent else None
+        if old == new:
+            self.problems.add(f"`{old}` is moved to itself", there, "remove this entry")
+        elif kind_of(old) != kind_of(new):
+            hint = f"an object keeps its kind, {kind_of(old)}"
+            self.problems.add(f"`{old}` cannot be moved to `{new}`: they are of different kinds", there, hint)
+        elif instance is not None and instance.external:
+            hint = "remove `external`, or remove this entry"
+            self.problems.add(f"`{new}` is external, and no object of this stack can become it", there, hint)
+        elif owner is not None and owner.owner is not None:
+            hint = f"declare the block in the `memory` of {owner.owner}"
+            self.problems.add(f"`{new}` is created by the server, and no other block can become it", there, hint)
+        else:
+            return True
+        return False
 
     def imports(self, objects: Mapping[Address, Desired]) -> Iterator[Import]:
         """Existing objects that the stack takes over."""
@@ -74,6 +104,9 @@ class Declarations:
             if address is None or not id or not self._check_declared(address, node.map["to"]):
                 continue
             where = node.map["to"].place
+            if address.parent:
+                hint = f"attach the block to that agent: the next apply adopts it by its label, `{address.child}`"
+                self.problems.add(f"`{address}` is an own block, and comes with {address.parent}", where, hint)
             if address in objects and objects[address].external is not None:
                 message = f"`{address}` is external and cannot be imported"
                 self.problems.add(message, where, "remove `external`, or remove this import")
@@ -151,8 +184,7 @@ class Declarations:
 
     def _check_not_declared(self, address: Address, node: Node) -> bool:
         """Whether the manifest does not declare the object; reports a problem if it does."""
-        repeated = address.index is None and address in self.expanded.repeated
-        if address not in self.instances and not repeated:
+        if address not in self.instances:
             return True
         hint = f"remove it from `{address.section}`, or remove this entry"
         self.problems.add(f"`{address}` is still declared", node.place, hint)

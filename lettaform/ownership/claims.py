@@ -14,7 +14,7 @@ from dataclasses import replace
 from lettaform.address import Address
 from lettaform.errors import Place, Problem, nearest
 from lettaform.kinds import companions, kind_of, kinds
-from lettaform.model import Capabilities, Desired, Listing, Live, Manifest, Mark, Observed, State
+from lettaform.model import Capabilities, Desired, Listing, Live, Manifest, Mark, Observed, Relocation, State
 from lettaform.values import Ref, digest
 
 
@@ -35,6 +35,7 @@ def observe(
     All orphaned blocks are in `detached`; `sort_orphans` separates them.
     """
     lives = [live for every in listing.objects.values() for live in every]
+    state = replace(state, relocated=_relocated(state, manifest))
     objects: dict[Address, Live] = {}
     duplicates: list[Live] = []
     problems: list[Problem] = []
@@ -47,7 +48,12 @@ def observe(
         duplicates += [live for live in claimants if winner is None or live.id != winner.id]
     blocks = _own_blocks(listing, state, capabilities, manifest.stack)
     orphaned = _place(blocks, objects, listing.attached, state, capabilities)
+    for address, live in objects.items():
+        moved = state.relocated.get(live.id)
+        if moved and live.mark == Mark():
+            objects[address] = replace(live, mark=Mark(moved.base))
     ours = {live.id for live in objects.values()}
+    duplicates = [live for live in duplicates if live.id not in ours]
     return Observed(
         url=url,
         version=version,
@@ -62,6 +68,17 @@ def observe(
     )
 
 
+def _relocated(state: State, manifest: Manifest) -> dict[str, Relocation]:
+    """The unfinished relocations of the state. One that the manifest took back is turned round."""
+    declared = manifest.objects
+    return {
+        id: replace(each, address=each.before, before=each.address)
+        if each.before in declared and each.address not in declared
+        else each
+        for id, each in state.relocated.items()
+    }
+
+
 # --- one address, its claimants --------------------------------------------------------------------------------------
 
 
@@ -70,11 +87,14 @@ def _claims(
 ) -> Mapping[Address, list[Live]]:
     """Every address of the stack that is not a part, with the objects that claim it or that the state gives it."""
     known = {id: address for address, id in state.ids.items()}
+    moving = {id: each.address for id, each in state.relocated.items()}
+    known |= moving
     intended = {(kind_of(a), name): a for a, name in state.intents.items() if a not in state.ids}
     claims: dict[Address, list[Live]] = defaultdict(list)
     unmarked: list[tuple[Address, Live]] = []
     for live in lives:
-        if live.stack == stack and live.address and not live.address.parent:
+        is_current = moving.get(live.id, live.address) == live.address
+        if live.stack == stack and live.address and not live.address.parent and is_current:
             claims[live.address].append(live)
         address = known.get(live.id)
         if address is None and live.kind not in capabilities.claims:
@@ -139,7 +159,11 @@ def _own_blocks(listing: Listing, state: State, capabilities: Capabilities, stac
     """Every block that is a part of an object of the stack, by its own claim or by the state."""
     known = {id: address for address, id in state.ids.items() if address.parent}
     for live in listing.objects.get("block", ()):
-        if live.address and live.address.parent and live.stack == stack:
+        moved = state.relocated.get(live.id)
+        if moved and live.stack in (None, stack) and moved.address != live.address:
+            if moved.address.parent:
+                yield _ours(live, moved.address, stack)
+        elif live.address and live.address.parent and live.stack == stack:
             yield live
         elif live.stack is None and live.id in known:
             yield _ours(live, known[live.id], stack, marked=live.kind not in capabilities.claims)
@@ -159,7 +183,9 @@ def _place(
         assert live.address is not None
         owner = objects.get(live.address.parent) if live.address.parent else None
         here = owner is not None and live.id in attached_to.get(owner.id, ())
-        if owner is not None and here and live.address not in objects:
+        moved = state.relocated.get(live.id)
+        # a block that moves by itself is attached by the next apply
+        if (here or (moved and moved.is_attached_anew)) and live.address not in objects:
             objects[live.address] = _part(live, owner, state, capabilities)
         elif not here:
             orphaned[live.address] = (*orphaned.get(live.address, ()), live)
@@ -169,18 +195,20 @@ def _place(
         if owner and address not in objects and kind and kind not in capabilities.claims:
             named = (each for each in attached.get(owner.id, ()) if each.name == name and each.address is None)
             if found := next(named, None):
-                objects[address] = _part(
-                    _ours(found, address, owner.stack or "", marked=True), owner, state, capabilities
-                )
+                named_block = _ours(found, address, owner.stack or "", marked=True)
+                objects[address] = _part(named_block, owner, state, capabilities)
     return orphaned
 
 
-def _part(live: Live, owner: Live, state: State, capabilities: Capabilities) -> Live:
+def _part(live: Live, owner: Live | None, state: State, capabilities: Capabilities) -> Live:
     """An own block with its mark. Until the block is first updated, its base is in the mark of its agent."""
     assert live.address is not None
     if live.kind not in capabilities.marks and live.address in state.marks:
         return replace(live, mark=state.marks[live.address])
-    initial = Mark(owner.mark.parts.get(live.address.child or "", {}))
+    moved = state.relocated.get(live.id)
+    initial = Mark(owner.mark.parts.get(live.address.child or "", {})) if owner else Mark()
+    if moved and moved.is_attached_anew:  # the agent's mark may hold the base of the block that had the key before
+        initial = Mark(moved.base)
     return live if live.mark != Mark() else replace(live, mark=initial)
 
 
@@ -225,8 +253,6 @@ def adoption_problem(
     if other is None:
         return None
     message = f"{live.id} is {other} of this stack"
-    if other.parent or other.section != address.section:
-        return Problem(message, place, None, str(address))
     return Problem(message, place, f"`lettaform state mv '{other}' '{address}'` moves it", str(address))
 
 

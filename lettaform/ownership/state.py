@@ -9,7 +9,7 @@ head no longer lists: a write that is killed between two requests leaves the old
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from lettaform.model import (
     Mark,
     Observed,
     Outcome,
+    Relocation,
     State,
     Step,
     Update,
@@ -94,6 +95,11 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
         yield "carried_over", str(address), list(ids)
     for address, name in state.intents.items():
         yield "intents", str(address), name
+    for id, relocation in state.relocated.items():
+        places = {"address": str(relocation.address), "before": str(relocation.before)}
+        yield "relocated", id, {**places, "base": dict(relocation.base)}
+    for old, new in state.moved.items():
+        yield "moved", str(old), str(new)
     for id in state.duplicates:
         yield "duplicates", id, True
     for id, mark in state.tombstones.items():
@@ -198,6 +204,8 @@ class _Reader:
             duplicates=frozenset(sections["duplicates"]),
             tombstones=sections["tombstones"],
             intents=sections["intents"],
+            relocated=sections["relocated"],
+            moved=sections["moved"],
             serial=max(serial, default=0),
             exists=exists,
         )
@@ -214,7 +222,7 @@ class _Reader:
         for name, entry in entries.items():
             try:
                 read[key(name)] = value(entry)
-            except (ValueError, TypeError, AttributeError):
+            except (ValueError, TypeError, AttributeError, KeyError):
                 self.faults.append(f"{page}: the entry `{name}` of `{section}` cannot be read")
         return read
 
@@ -246,6 +254,11 @@ def _mark(value: Any) -> Mark:
     return marks.from_metadata(value)
 
 
+def _relocation(value: Any) -> Relocation:
+    base = {path: _text(each) for path, each in value.get("base", {}).items()}
+    return Relocation(Address.parse(value["address"]), Address.parse(value["before"]), base)
+
+
 def _true(value: Any) -> bool:
     if value is not True:
         raise ValueError("not true")
@@ -263,6 +276,8 @@ _SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "pending": (Address.parse, _true),
     "carried_over": (Address.parse, _texts),
     "intents": (Address.parse, _text),
+    "relocated": (_text, _relocation),
+    "moved": (Address.parse, Address.parse),
     "duplicates": (_text, _true),
     "tombstones": (_text, _mark),
 }
@@ -284,6 +299,7 @@ class Effects:
     intents       names of objects that are created and cannot be found by tags
     deleted       ids that are deleted
     kept          addresses of objects that the plan changes or adopts, and their ids
+    relocated     relocations that the plan does not finish
     """
 
     removed: frozenset[Address] = frozenset()
@@ -294,17 +310,20 @@ class Effects:
     intents: Mapping[Address, str] = field(default_factory=dict)
     deleted: frozenset[str] = frozenset()
     kept: Mapping[Address, str] = field(default_factory=dict)
+    relocated: Mapping[str, Relocation] = field(default_factory=dict)
 
 
 def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
     """The state that is written before anything else; None if it need not be written.
 
     Objects to delete are removed from it first; otherwise, after a crash, a foreign object of the same name would be
-    taken for one of them. It contains the calls that are due, the blocks to carry over, and the intents.
+    taken for one of them. It contains the calls that are due, the blocks to carry over, the intents, and the new
+    addresses of objects that move: once it is written, the next apply completes the moves.
     """
     old, due = observed.state, _due(manifest, observed, effects)
     known = due.pending == old.pending and due.carried_over.items() <= old.carried_over.items()
-    if known and due.intents.items() <= old.intents.items() and not effects.removed & old.ids.keys():
+    known = known and due.intents.items() <= old.intents.items() and not observed.readdressed
+    if known and not effects.removed & old.ids.keys():
         return None
     # an object that cannot carry a claim is found by the state alone: it is kept there until it is deleted
     unclaimed = {a for a in effects.removed if (kind := kind_of(a)) and kind not in observed.capabilities.claims}
@@ -335,6 +354,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
         marks={a: mark for a, mark in old.marks.items() if a in remaining} | dict(effects.marks),
         protected=frozenset(declared | {a for a in old.protected if a not in manifest.objects and a in remaining}),
         tombstones={},
+        relocated=effects.relocated,
     )
     unchanged = (
         not effects.created
@@ -342,6 +362,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
         and not (new.pending or new.intents or old.intents or old.tombstones)
         and (new.ids, new.marks, new.protected) == (dict(old.ids), dict(old.marks), old.protected)
         and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
+        and new.relocated == dict(old.relocated)
         and (old.exists or not new.ids)
     )
     return None if unchanged else new
@@ -390,46 +411,48 @@ def _is_ours(address: Address, live: Live, manifest: Manifest) -> bool:
     return live.stack == manifest.stack or adopted
 
 
-def readdressed(manifest: Manifest, observed: Observed, addresses: Mapping[Address, Address | None]) -> State:
-    """The state after objects got other addresses; None as an address forgets the object."""
-    old = observed.state
+def with_addresses(old: State, new: Callable[[Address], Address]) -> State:
+    """The state after everything in it got another address."""
+    return replace(
+        old,
+        ids={new(address): id for address, id in old.ids.items()},
+        marks={new(address): mark for address, mark in old.marks.items()},
+        protected=frozenset(map(new, old.protected)),
+        pending=frozenset(map(new, old.pending)),
+        carried_over={new(address): blocks for address, blocks in old.carried_over.items()},
+        intents={new(address): name for address, name in old.intents.items()},
+    )
+
+
+def without(manifest: Manifest, observed: Observed, forgotten: frozenset[Address]) -> State:
+    """The state of all objects but these and their parts."""
+    old, capabilities = observed.state, observed.capabilities
     ours = {
-        new: live
+        address: live
         for address, live in observed.objects.items()
-        if live.stack == manifest.stack and (new := new_address(address, addresses))
+        if live.stack == manifest.stack and forgotten.isdisjoint((address, address.parent))
     }
-    capabilities = observed.capabilities
     ids = {address: live.id for address, live in ours.items() if keeps_id(address, live.kind, capabilities)}
     return replace(
         old,
-        # a lost state does not name the environment that was applied
+        # a lost state does not name the environment that was applied, or the moves that were carried out
         environment=old.environment if old.serial else manifest.environment,
+        moved=old.moved if old.serial else {e.old: e.new for e in manifest.moved if e.old in manifest.objects},
         ids=ids,
         marks={address: live.mark for address, live in ours.items() if live.kind not in capabilities.marks},
-        protected=frozenset(a for a in (addresses.get(a, a) for a in old.protected) if a in ids),
-        pending=frozenset(new for a in old.pending if (new := new_address(a, addresses))),
+        protected=old.protected & ids.keys(),
+        pending=old.pending & ours.keys(),
         duplicates=frozenset(each.id for each in observed.duplicates),
+        relocated={id: each for id, each in old.relocated.items() if each.address in ours},
         tombstones={},
         serial=old.serial + 1,
     )
 
 
-def new_address(address: Address, addresses: Mapping[Address, Address | None]) -> Address | None:
-    """The address of an object or a part after objects got other addresses; None if it is forgotten."""
-    top = address.parent or address
-    if top not in addresses:
-        return address
-    new = addresses[top]
-    return address.moved(top, new) if new else None
-
-
-def with_companions(observed: Observed, addresses: Mapping[Address, Address | None]) -> dict[Address, Address | None]:
-    """`addresses`, with the addresses of what the server created along with these objects."""
-    found = dict(addresses)
-    for old, new in addresses.items():
-        others = {(field, kind): other for field, kind, other in companions(new)} if new else {}
-        found |= {each: others.get((field, kind)) for field, kind, each in companions(old) if each in observed.objects}
-    return found
+def with_companions(observed: Observed, addresses: Collection[Address]) -> frozenset[Address]:
+    """Addresses, and those of what the server created along with the objects there."""
+    others = {each for address in addresses for _, _, each in companions(address) if each in observed.objects}
+    return frozenset((*addresses, *others))
 
 
 # --- what an apply did -----------------------------------------------------------------------------------------------
@@ -469,6 +492,7 @@ def after(
         pending=frozenset(address for address in planned.pending if address in ids and address not in called),
         carried_over={a: blocks for a, blocks in planned.carried_over.items() if a not in new_owners},
         intents={address: name for address, name in planned.intents.items() if address in unsure},
+        relocated={**planned.relocated, **previous.relocated} if undone else planned.relocated,
     )
 
 

@@ -16,7 +16,7 @@ from lettaform.plan.additions import items_at_creation
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.mentions import unknown_names
-from lettaform.plan.notes import fixed_fields, lost_users, named, replacement_note
+from lettaform.plan.notes import fixed_fields, lost_users, named, replacement_note, used_by
 from lettaform.values import Ref, refs
 
 
@@ -24,7 +24,13 @@ def conflicts(lookup: Lookup, changes: Sequence[ResourceChange]) -> tuple[Proble
     """Every reason why the changes cannot be carried out. Each is found by one of the checks below."""
     finished = _Finished(lookup, changes)
     found = [problem for change in changes for check in _CHECKS for problem in check(finished, change)]
-    return (*lookup.observed.problems, *found, *unknown_names(lookup, changes), *_blocked_moves(lookup))
+    return (
+        *lookup.observed.problems,
+        *found,
+        *unknown_names(lookup, changes),
+        *_blocked_moves(lookup),
+        *_misnamed_moves(lookup),
+    )
 
 
 def guards(lookup: Lookup, changes: Iterable[ResourceChange]) -> tuple[Problem, ...]:
@@ -56,7 +62,25 @@ class _Finished:
         """Ids of the objects that are replaced."""
         return frozenset(each.live.id for each in self.changes if each.live and each.change.action == "replace")
 
-    @property
+    @cached_property
+    def detached(self) -> Mapping[str, frozenset[str]]:
+        """Id of an object to the ids of what the plan detaches from it."""
+        return {r.live.id: frozenset(str(m) for _, m in r.detach) for r in self.changes if r.live and r.detach}
+
+    @cached_property
+    def agents_with(self) -> Mapping[str, list[Live]]:
+        """Id of a block to the agents of the stack that have it."""
+        found: dict[str, list[Live]] = {}
+        for live in self.lookup.observed.objects.values():
+            for block in self.lookup.attached_blocks(live):
+                found.setdefault(block.id, []).append(live)
+        return found
+
+    def leaving(self, agent: Live) -> frozenset[str]:
+        """Ids of the blocks that an agent loses: deleted, or detached from it."""
+        return self.deleted | self.detached.get(agent.id, frozenset())
+
+    @cached_property
     def removed(self) -> frozenset[str]:
         """Ids of the objects that are deleted or replaced."""
         return self.deleted | self.replaced
@@ -173,13 +197,28 @@ def _not_offered(finished: _Finished, resource: ResourceChange) -> Iterator[Prob
 # --- checks of objects that are updated ------------------------------------------------------------------------------
 
 
+def _relabelled(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """0.16.8 refuses a label that another block of the same agent has, also if that one is to get another label."""
+    lookup, desired, block = finished.lookup, resource.desired, resource.live
+    if desired is None or block is None or desired.kind != "block" or "label" not in resource.fields:
+        return
+    label = lookup.label(block.id)
+    for agent in finished.agents_with.get(block.id, ()):
+        others = (each for each in lookup.attached_blocks(agent) if each.name == label and each.id != block.id)
+        other = next(others, None)
+        if other and {block.id, other.id}.isdisjoint(finished.leaving(agent)):
+            what, hint = _other_block(lookup, other)
+            message = f"{_name(lookup, agent)} already has a block labelled `{label}`: {what}"
+            yield _problem(desired, "label", message, hint)
+
+
 def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
     """0.16.8 refuses a second block with a label that the agent has already."""
     if (pair := _updated(resource)) is None or not resource.attach:
         return
     desired, agent = pair
-    leaving = finished.deleted.union(str(member) for _, member in resource.detach)
-    blocks = {each.name: each for each in finished.lookup.attached_blocks(agent) if each.id not in leaving}
+    leaving, lookup = finished.leaving(agent), finished.lookup
+    blocks = {lookup.label(b.id) or b.name: b for b in lookup.attached_blocks(agent) if b.id not in leaving}
     for member in (member for name, member in resource.attach if name == "blocks"):
         label = finished.lookup.label(member)
         other = blocks.get(label or "")
@@ -187,6 +226,10 @@ def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Prob
             block, hint = _other_block(finished.lookup, other)
             message = f"{desired.address} already has a block labelled `{label}`: {block}"
             yield _problem(desired, "blocks", message, hint)
+
+
+def _name(lookup: Lookup, live: Live) -> str:
+    return str(lookup.tables.addresses.get(live.id, live.id))
 
 
 def _other_block(lookup: Lookup, block: Live) -> tuple[str, str]:
@@ -230,6 +273,33 @@ def _block_shared(finished: _Finished, resource: ResourceChange) -> Iterator[Pro
     if others := lookup.users(block.id) - {owner.id}:
         message = f"{desired.address}: the block {block.id} has this label and is shared with {named(lookup, others)}"
         yield _problem(desired, "", message, "declare it under `blocks:` instead")
+
+
+def _moved_block_shared(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """A shared block that moves into an agent, while other agents keep it."""
+    lookup, desired, block = finished.lookup, resource.desired, resource.live
+    moved = lookup.observed.state.relocated.get(block.id) if block else None
+    if desired is None or block is None or moved is None or moved.address.parent is None or moved.before.parent:
+        return
+    owner = lookup.live(resource.address.parent)
+    released = {each.live.id for each in finished.changes if each.live and ("blocks", block.id) in each.detach}
+    others = lookup.users(block.id) - released - finished.removed - ({owner.id} if owner else set())
+    if others:
+        message = f"{desired.address} is to be an own block, but {used_by(lookup, others)}"
+        yield _problem(desired, "", message, f"keep it under `blocks:` as `{moved.before.key}`, without `moved`")
+
+
+def _block_moves_in_place(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """A backend that keeps own blocks in their agent cannot give one to another agent."""
+    lookup, live = finished.lookup, resource.live
+    old = lookup.moves.old.get(resource.address)
+    if live is None or resource.desired is None or old is None or lookup.attaches_parts():
+        return
+    owner = resource.address.parent
+    before = lookup.moves.old.get(owner, owner) if owner else None
+    if before != old.parent:
+        message = f"{old} cannot become {resource.address}: this server keeps own blocks in their agent"
+        yield _problem(resource.desired, "", message, "leave it where it is, and remove the entry of `moved`")
 
 
 # --- checks of all changes -------------------------------------------------------------------------------------------
@@ -292,11 +362,40 @@ def _blocked_delete(finished: _Finished, resource: ResourceChange) -> Iterator[P
 def _blocked_moves(lookup: Lookup) -> Iterator[Problem]:
     """Moves to an address that another object has: one of the two would count as undeclared, and be pruned."""
     objects = lookup.observed.objects
-    for entry in () if lookup.options.destroy else lookup.moves.blocked:
-        both = f"{objects[entry.old].id} and {objects[entry.new].id}"
-        message = f"{entry.old} cannot become {entry.new}: both exist, {both}"
-        hint = f"`lettaform state mv` or `state rm` one of them, or leave `{entry.old}` out of `moved`"
-        yield Problem(message, entry.place, hint, str(entry.old))
+    blocked = () if lookup.options.destroy else lookup.moves.blocked
+    for entry in blocked:
+        rivals = (objects.get(each.old) for each in blocked if each.new == entry.new and each != entry)
+        other = objects.get(entry.new) or next(filter(None, rivals), None)
+        mine = objects.get(entry.old) or lookup.detached_block(entry.old)
+        ids = " and ".join(each.id for each in (mine, other) if each)
+        message = f"{entry.old} cannot become {entry.new}: both exist, {ids}"
+        another = "move it to another key" if entry.new.parent else "`lettaform state mv` or `state rm` one of them"
+        yield Problem(message, entry.place, f"{another}, or leave `{entry.old}` out of `moved`", str(entry.old))
+
+
+def _misnamed_moves(lookup: Lookup) -> Iterator[Problem]:
+    """Moves of an instance where a single object exists, or the other way round: nothing would move."""
+    addresses = {address for address, _ in _everything(lookup)} if lookup.manifest.moved else set[Address]()
+    single = {address.in_instance(None): address for address in sorted(addresses)}
+    known = addresses | lookup.moves.old.keys() | set(lookup.moves.old.values())
+    for entry in () if lookup.options.destroy else lookup.manifest.moved:
+        other = single.get(entry.old.in_instance(None))
+        is_other_form = other is not None and (other.index is None) != (entry.old.index is None)
+        if (
+            other
+            and is_other_form
+            and other not in lookup.manifest.objects
+            and known.isdisjoint((entry.old, entry.new))
+        ):
+            message = f"`moved` names {entry.old}, which does not exist; {other} does"
+            to = entry.new.in_instance(None) if other.index is None else entry.new
+            hint = f"name both ends: `from: {other}`, `to: {to}`, with the key of an instance where there are several"
+            yield Problem(message, entry.place, hint, str(entry.old))
+
+
+def _everything(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
+    yield from lookup.observed.objects.items()
+    yield from lookup.observed.orphaned_blocks
 
 
 _CHECKS: tuple[Check, ...] = (
@@ -309,6 +408,9 @@ _CHECKS: tuple[Check, ...] = (
     _label_taken,
     _second_member,
     _block_shared,
+    _moved_block_shared,
+    _block_moves_in_place,
+    _relabelled,
     _missing_references,
     _blocked_delete,
 )

@@ -9,15 +9,18 @@ from typing import Any
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Contents, Parts
-from lettaform.model import APPLIED, Change, Desired, FieldChange, Live, Mark
+from lettaform.model import APPLIED, AgentChange, Change, Desired, FieldChange, Live, Mark
 from lettaform.plan.additions import creation_notes, switched_off
 from lettaform.plan.changes import ResourceChange
+from lettaform.plan.compare import compare
 from lettaform.plan.leaves import leaves, member_key, spelled
 from lettaform.plan.lookup import Lookup
 from lettaform.values import Digest, Patch, Ref, canonical, has_refs
 
 
-def create(lookup: Lookup, desired: Desired, replaced: ResourceChange | None = None) -> list[ResourceChange]:
+def create(
+    lookup: Lookup, desired: Desired, replaced: ResourceChange | None = None
+) -> list[ResourceChange | AgentChange]:
     """Create an object and its parts.
 
     `replaced`: the change to the object whose place it takes; every block of that object is attached to the new one.
@@ -43,7 +46,7 @@ def create(lookup: Lookup, desired: Desired, replaced: ResourceChange | None = N
         attach=tuple(_attached_afterwards(lookup, desired)),
         reused=reused,
     )
-    return [resource, *(_part(lookup, part, block) for part, block in parts)]
+    return [resource, *(each for part, block in parts for each in _part(lookup, part, block))]
 
 
 def create_block(lookup: Lookup, part: Desired) -> ResourceChange:
@@ -121,18 +124,27 @@ def _members(value: Any) -> Sequence[Any]:
 
 
 def _existing_block(lookup: Lookup, part: Desired, replaced: ResourceChange | None) -> Live | None:
-    """The own block that the new agent gets: of the agent that it replaces, or of an earlier one."""
-    return (lookup.live(part.address) if replaced else None) or lookup.detached_block(part.address)
+    """The own block that the new agent gets: of the agent that it replaces, of an earlier one, or of another one."""
+    live = lookup.live(part.address)
+    return live if live and (replaced or lookup.is_moved(live)) else lookup.detached_block(part.address)
 
 
-def _part(lookup: Lookup, part: Desired, block: Live | None) -> ResourceChange:
+def _part(lookup: Lookup, part: Desired, block: Live | None) -> Iterator[ResourceChange | AgentChange]:
     """An own block of a new agent: created with it unless a block exists already."""
     if block is None:
-        return create_block(lookup, part) if lookup.created_apart(part) else _inline(part)
+        yield create_block(lookup, part) if lookup.created_apart(part) else _inline(part)
+        return
+    compared = compare(lookup, part, block)
     same = part.values.get("value") in (None, block.values.get("value"))
     note = "its memory is kept" if same else "its memory differs from the manifest's value and is kept"
-    change = Change(part.address, part.kind, "adopt", block.id, "re-attached", place=part.place, notes=(note,))
-    return ResourceChange(change, part, block)
+    moved = lookup.moves.old.get(part.address)
+    reason = f"moved from {moved}" if moved and lookup.is_moved(block) else "re-attached"
+    change = Change(part.address, part.kind, "adopt", block.id, reason, compared.fields_changed, place=part.place)
+    notes = () if "value" in compared.fields else (note,)
+    claim = not block.marked or moved is not None
+    mark = Mark(compared.base, compared.members) if claim or compared.fields else None
+    yield from compared.agent_changes
+    yield ResourceChange(replace(change, notes=notes), part, block, compared.fields, mark, claim=claim)
 
 
 def _inline(part: Desired) -> ResourceChange:

@@ -13,7 +13,7 @@ from lettaform.plan.create import create, discover
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.moves import Moves, move
 from lettaform.plan.remove import remove
-from lettaform.plan.update import move_orphaned_blocks, update
+from lettaform.plan.update import move_orphaned_blocks, update, without_lost_blocks
 
 Found = ResourceChange | AgentChange | Unmanaged
 """What a pass returns."""
@@ -26,7 +26,7 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions) -> Diff:
     changes = [each for each in declared if isinstance(each, ResourceChange)]
     removed = remove(lookup, changes)
     changes += [] if options.destroy else move_orphaned_blocks(lookup, (*changes, *_changes(removed)))
-    changes += _changes(removed)
+    changes = without_lost_blocks(lookup, [*changes, *_changes(removed)])
     return Diff(
         resources=tuple(changes),
         runtime=tuple(each for each in declared if isinstance(each, AgentChange)),

@@ -9,7 +9,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import FollowUp
-from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Removed, value_of
+from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Relocation, Removed, value_of
 from lettaform.plan.leaves import spelled
 from lettaform.plan.moves import Moves
 from lettaform.plan.policy import decide, policies
@@ -67,6 +67,35 @@ class Lookup:
     def attached_blocks(self, agent: Live | None) -> tuple[Live, ...]:
         """All blocks of an agent, whoever created them."""
         return self.observed.attached.get(agent.id, ()) if agent else ()
+
+    def released(self, agent: Live) -> tuple[str, ...]:
+        """Ids of the blocks that moved out of an agent and are still attached to it.
+
+        A block that stays in the agent is detached for a moment if another one has its new label: 0.16.8 refuses a
+        second block with that label.
+        """
+        blocks = self.observed.attached.get(agent.id, ())
+        moving = ((each.id, self.observed.state.relocated.get(each.id)) for each in blocks)
+        return tuple(id for id, moved in moving if moved and self._is_released(agent, id, moved))
+
+    def _is_released(self, agent: Live, id: str, moved: Relocation) -> bool:
+        holder = self.live(moved.before.parent)
+        if not moved.is_attached_anew or holder is None or holder.id != agent.id:
+            return False
+        if moved.before.parent != moved.address.parent:
+            return True
+        others = {each.name for each in self.attached_blocks(agent) if each.id != id}
+        return self.label(id) in others
+
+    def is_moved(self, live: Live | None) -> bool:
+        """Whether a block moves out of an agent, into one, or to another key."""
+        moved = self.observed.state.relocated.get(live.id) if live else None
+        return moved is not None and moved.is_attached_anew
+
+    def has_block(self, address: Address) -> bool:
+        """Whether an own block exists at an address, attached to its agent or not."""
+        observed = self.observed
+        return any(address in each for each in (observed.objects, observed.detached, observed.held_elsewhere))
 
     def users(self, id: str) -> frozenset[str]:
         """Ids of the agents that use a shared object."""
@@ -179,7 +208,7 @@ class Lookup:
 
     def label(self, member: Any) -> str | None:
         """The label that a block has after this plan. `member`: its id, or a Ref to it."""
-        address = self.address_of(member)
+        address = member.address if isinstance(member, Ref) else self.tables.block_addresses.get(member)
         if address is None:
             return None
         if address not in self.labels:
@@ -187,7 +216,7 @@ class Lookup:
         return self.labels[address]
 
     def _label(self, address: Address) -> str | None:
-        live, desired = self.live(address), self.manifest.objects.get(address)
+        live, desired = self.live(address) or self.detached_block(address), self.manifest.objects.get(address)
         if live is None:
             return str(desired.values.get("label")) if desired else None
         want = desired.values.get("label") if desired and not desired.external else None

@@ -77,6 +77,11 @@ def named(lookup: Lookup, users: Collection[str]) -> str:
     return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def used_by(lookup: Lookup, users: Collection[str]) -> str:
+    """Who uses an object, as in `agents.ann uses it`."""
+    return f"{named(lookup, users)} {'uses' if len(users) == 1 else 'use'} it"
+
+
 def agents(number: int) -> str:
     """A number of agents, as in `1 agent`."""
     return f"{number} {'agent' if number == 1 else 'agents'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
@@ -24,9 +24,11 @@ from lettaform.model import (
     Desired,
     Detach,
     Discover,
+    Live,
     Manifest,
     Mark,
     Observed,
+    Relocation,
     SaveState,
     State,
     Step,
@@ -61,7 +63,7 @@ def order(
     for resource in resources:
         for step in _steps(resource, parts.get(resource.address, {}), observed.capabilities):
             steps[step.key] = step
-    effects = _effects(resources, deleted, steps.values(), observed)
+    effects = _effects(resources, deleted, steps.values(), manifest, observed)
     lookups = _Lookups.of(resources, deleted, steps, observed)
     for resource in deleted:
         step = _delete(resource, lookups)
@@ -109,7 +111,11 @@ def _creates(resource: ResourceChange) -> bool:
 
 
 def _effects(
-    resources: Iterable[ResourceChange], deleted: Iterable[ResourceChange], steps: Iterable[Step], observed: Observed
+    resources: Iterable[ResourceChange],
+    deleted: Iterable[ResourceChange],
+    steps: Collection[Step],
+    manifest: Manifest,
+    observed: Observed,
 ) -> Effects:
     capabilities = observed.capabilities
     removed, created, marks, carried_over, intents, kept = set(), set(), {}, {}, {}, {}
@@ -138,6 +144,7 @@ def _effects(
             and change.kind not in capabilities.searchable
         ):
             intents[address] = str(resource.fields.get(kinds()[change.kind].name_field, ""))
+    deleted_ids = frozenset(each.live.id for each in deleted if each.live)
     return Effects(
         frozenset(removed),
         frozenset(created),
@@ -145,9 +152,40 @@ def _effects(
         frozenset(step.address for step in steps if isinstance(step, Call)),
         carried_over,
         intents,
-        frozenset(each.live.id for each in deleted if each.live),
+        deleted_ids,
         kept,
+        dict(_unfinished(steps, deleted_ids, manifest, observed)),
     )
+
+
+def _unfinished(
+    steps: Iterable[Step], deleted: frozenset[str], manifest: Manifest, observed: Observed
+) -> Iterator[tuple[str, Relocation]]:
+    """The relocations that neither the server shows as finished nor the steps finish."""
+    lives = {live.id: live for live in (*observed.objects.values(), *(live for _, live in observed.orphaned_blocks))}
+    written = {step.id for step in steps if isinstance(step, Update) and (step.mark is not None or step.forget)}
+    agents = {live.id: address for address, live in observed.objects.items() if live.id in observed.attached}
+    attached = {(agents[id], block.id) for id, blocks in observed.attached.items() if id in agents for block in blocks}
+    arriving = {(step.address, step.member) for step in steps if isinstance(step, Attach)}
+    arriving |= {(step.address, id) for step in steps if isinstance(step, Create) for id in _ids(step)}
+    leaving = {(step.address, step.member) for step in steps if isinstance(step, Detach)}
+    arriving |= attached
+    for id, moved in observed.state.relocated.items():
+        live, agent, holder = lives.get(id), moved.address.parent, moved.before.parent
+        if live is None or id in deleted:
+            continue
+        arrived = agent is None or (agent, id) in arriving
+        left = holder in (None, agent) or (holder, id) not in attached or (holder, id) in leaving
+        left = left or (holder is not None and _keeps(holder, moved.address, deleted, manifest, observed))
+        if not (live.marked or id in written) or (moved.is_attached_anew and not (arrived and left)):
+            yield id, moved
+
+
+def _keeps(holder: Address, block: Address, deleted: frozenset[str], manifest: Manifest, observed: Observed) -> bool:
+    """Whether an agent need not let go of a block: it is deleted, or declares the block as a shared one."""
+    desired = manifest.objects.get(holder)
+    shared = refs(desired.values.get("blocks")) if desired else ()
+    return observed.objects[holder].id in deleted or any(ref.address == block for ref in shared)
 
 
 # --- the steps of one resource ---------------------------------------------------------------------------------------
@@ -329,6 +367,7 @@ class _Lookups:
     labels           object to the deletions of its parts, which make room for labels
     items            object to the steps that add or remove what it contains
     created_with     own block to the agent in whose request it is created
+    moved            block that moves to the agent that it moves out of
     """
 
     addresses: Mapping[str, str]
@@ -339,6 +378,7 @@ class _Lookups:
     labels: Mapping[Address, list[str]]
     items: Mapping[str, list[str]]
     created_with: Mapping[Address, Address]
+    moved: Mapping[str, Address | None]
 
     def creator(self, ref: Ref) -> str:
         """The key of the step that creates the object of a Ref."""
@@ -370,6 +410,10 @@ class _Lookups:
         for each in deleted:
             if each.address.parent:
                 labels[each.address.parent].append(f"-{each.address}")
+        for agent, block in _renamed_blocks(steps.values(), observed):
+            labels[agent].append(block)
+        relocated = observed.state.relocated.items()
+        moved = {id: each.before.parent for id, each in relocated if each.is_attached_anew}
         items: dict[str, list[str]] = defaultdict(list)
         for step in steps.values():
             if isinstance(step, Attach | Detach) and isinstance(step.member, Item):
@@ -383,7 +427,19 @@ class _Lookups:
             labels,
             items,
             {part: part.parent for part in _inline_parts(resources) if part.parent},
+            moved,
         )
+
+
+def _renamed_blocks(steps: Iterable[Step], observed: Observed) -> Iterator[tuple[Address, str]]:
+    """The agents whose blocks get another label, each with the step that writes it."""
+    name = kinds()["block"].name_field
+    updates = (step for step in steps if isinstance(step, Update) and step.kind == "block")
+    renamed = {step.id: step.key for step in updates if name in step.fields}
+    for address, live in observed.objects.items() if renamed else ():
+        for block in observed.attached.get(live.id, ()):
+            if block.id in renamed:
+                yield address, renamed[block.id]
 
 
 def _barrier(kind: str) -> str:
@@ -410,8 +466,10 @@ def _linked(
     after = [key for key in needed if isinstance(steps.get(key), waited)]
     if isinstance(step, Attach):
         after += lookups.labels.get(step.address, ())
+    if isinstance(step, Update):
+        after += _after_moves(step, steps, lookups)
     noted = step.address in observed.state.ids or step.kind not in observed.capabilities.searchable
-    if step.address in effects.called or (isinstance(step, Create) and noted):
+    if step.address in effects.called or (isinstance(step, Create) and noted) or observed.readdressed:
         after.append(BEFORE)
     # 0.16.8 fails to read a file while an agent gets its folder: contents first
     outside = [*(str(ref.address) for ref in refs(_spoken(step))), *inside] if lookups.items else []
@@ -421,6 +479,18 @@ def _linked(
         after=tuple(key for key in dict.fromkeys((*step.after, *after)) if key in known),
         after_end=tuple(dict.fromkeys(after_end)),
     )
+
+
+def _after_moves(step: Update, steps: Mapping[str, Step], lookups: _Lookups) -> Iterator[str]:
+    """What an update waits for while blocks move.
+
+    A block that moves gets its new label once it is detached: its old agent may have another block with that label.
+    """
+    if step.id in lookups.moved:
+        yield from lookups.detaches.get(step.id, ())
+        yield f"-{lookups.moved[step.id]}"
+    elif step.address.parent and kinds()[step.kind].name_field in step.fields:
+        yield from (key for key in lookups.labels.get(step.address.parent, ()) if isinstance(steps.get(key), Delete))
 
 
 def _needs_itself(step: Step, lookups: _Lookups) -> bool:
@@ -511,29 +581,57 @@ def _arranged(steps: Sequence[Step], barriers: Barriers, manifest: Manifest) -> 
 # --- marks alone -----------------------------------------------------------------------------------------------------
 
 
-def remark(observed: Observed, manifest: Manifest, addresses: Mapping[Address, Address | None]) -> tuple[Step, ...]:
-    """The Steps that give objects, and their parts, another address, or (None) forget them. They write the state."""
-    addresses = state.with_companions(observed, addresses)
+def remark(observed: Observed, manifest: Manifest, forgotten: frozenset[Address] = frozenset()) -> tuple[Step, ...]:
+    """The Steps that write the marks of objects again and the state, and that forget some, with their parts.
+
+    An agent whose own block is forgotten stores nothing of it any more.
+    """
+    forgotten = state.with_companions(observed, forgotten)
+    kept: dict[Address, Live] = {}
     steps: list[Step] = []
-    # an own block that its agent detached gets the new address of its agent
-    orphaned = observed.orphaned_blocks
-    for address, live, several in (
-        *((address, live, "") for address, live in observed.objects.items()),
-        *((address, live, f" {live.id}") for address, live in orphaned),
-    ):
-        if (
-            live.stack != manifest.stack
-            or (address.parent or address) not in addresses
-            or (live.kind not in observed.capabilities.claims)
-        ):
+    # an own block that its agent detached is forgotten with its agent
+    for address, live, several in _everything(observed):
+        parts = {key: base for key, base in live.mark.parts.items() if not _is_forgotten(address, key, forgotten)}
+        mark = replace(live.mark, parts=parts)
+        if address in observed.objects:
+            kept[address] = replace(live, mark=mark)
+        if live.stack != manifest.stack or live.kind not in observed.capabilities.claims:
             continue
-        new = state.new_address(address, addresses)
-        if new is None:
-            key = f"{address}{several}"
-            steps.append(Update(key, address, live.kind, id=live.id, mark=Mark(), forget=True))
+        if forgotten.isdisjoint((address, address.parent)):
+            changed = parts != live.mark.parts
+            steps += [Update(str(address), address, live.kind, id=live.id, mark=mark)] if changed else []
         else:
-            steps.append(Update(f"{new}{several}", new, live.kind, id=live.id, mark=live.mark))
-    return (*steps, _save(LAST, state.readdressed(manifest, observed, addresses), last=True))
+            steps.append(Update(f"{address}{several}", address, live.kind, id=live.id, mark=Mark(), forget=True))
+    new = state.without(manifest, replace(observed, objects=kept), forgotten)
+    return (*steps, _save(LAST, new, last=True))
+
+
+def readdress(moved: Observed, new: Address, manifest: Manifest) -> tuple[Step, ...]:
+    """The Steps that give an object, and its parts, the address `new`: first in the state, then in their marks.
+
+    `moved`: what was observed, at the new addresses.
+    """
+    addresses, steps = state.with_companions(moved, {new}), list[Step]()
+    for address, live, several in _everything(moved):
+        if live.stack != manifest.stack or live.kind not in moved.capabilities.claims:
+            continue
+        if not addresses.isdisjoint((address, address.parent)):
+            key = f"{address}{several}"
+            steps.append(Update(key, address, live.kind, id=live.id, mark=live.mark, after=(BEFORE,)))
+    first = replace(moved.state, serial=moved.state.serial + 1)
+    unfinished = {id: each for id, each in first.relocated.items() if each.is_attached_anew}
+    return (_save(BEFORE, first), *steps, _save(LAST, replace(first, relocated=unfinished), last=True))
+
+
+def _everything(observed: Observed) -> Iterator[tuple[Address, Live, str]]:
+    """All objects and orphaned blocks: address, object, and what distinguishes the step of one of several blocks."""
+    yield from ((address, live, "") for address, live in observed.objects.items())
+    yield from ((address, live, f" {live.id}") for address, live in observed.orphaned_blocks)
+
+
+def _is_forgotten(agent: Address, key: str, forgotten: frozenset[Address]) -> bool:
+    parts = (line.name for line in kinds()["agent"].attrs().values() if line.related(Parts))
+    return any(agent.part(field, key) in forgotten for field in parts)
 
 
 def _uses(line: Attr, kind: str) -> bool:

@@ -10,7 +10,7 @@ from lettaform.kinds import companions, kind_of, kinds
 from lettaform.model import Change, Live, Mark, Removed, Unmanaged
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.notes import cascades, named
+from lettaform.plan.notes import cascades, used_by
 
 Found = ResourceChange | Unmanaged
 """What this pass returns."""
@@ -102,21 +102,17 @@ def _delete(lookup: Lookup, released: _Released, address: Address, live: Live) -
     users = released.remaining_users(live) - ({owner.id} if owner else set())
     if users and not lookup.is_allowed(address):
         if owner and owner.id in released.deleted:
-            return _forget(address, live, f"its agent is deleted; kept, because {_use(lookup, users)}")
+            return _forget(address, live, f"its agent is deleted; kept, because {used_by(lookup, users)}")
         return Unmanaged(live.kind, live.id, address, _kept(lookup, users))
     reason = "destroy" if lookup.options.destroy else "no longer declared"
     change = Change(address, live.kind, "delete", live.id, reason, notes=tuple(cascades(lookup, live.id)))
     return ResourceChange(change, None, live)
 
 
-def _use(lookup: Lookup, users: frozenset[str]) -> str:
-    return f"{named(lookup, users)} {'uses' if len(users) == 1 else 'use'} it"
-
-
 def _kept(lookup: Lookup, users: frozenset[str]) -> str:
     """Who keeps an object, and what lets lettaform delete it, where only agents of this stack use it."""
     ours = all(id in lookup.tables.addresses for id in users)
-    return f"kept: {_use(lookup, users)}" + ("; detach it there first" if ours else "")
+    return f"kept: {used_by(lookup, users)}" + ("; detach it there first" if ours else "")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ class Tables:
         return frozenset(live.id for address, live in lives if (d := declared.get(address)) and not d.external)
 
     @cached_property
+    def block_addresses(self) -> Mapping[str, Address]:
+        """Id to address, also of the orphaned blocks that would be attached again."""
+        return {**{lives[0].id: address for address, lives in self.observed.detached.items()}, **self.addresses}
+
+    @cached_property
     def parts(self) -> Mapping[Address, list[Desired]]:
         """Address of an object to its declared parts."""
         return _grouped((d.address.parent, d) for d in self.manifest.objects.values() if d.address.parent)

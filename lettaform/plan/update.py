@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lettaform.address import Address
+from lettaform.kinds import kinds
+from lettaform.kinds.traits import Parts
 from lettaform.model import Action, AgentChange, Change, Desired, FieldChange, Live, Mark
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import compare
@@ -26,7 +29,7 @@ def update(lookup: Lookup, desired: Desired, live: Live) -> list[Found]:
     if resource.change.action == "replace":
         return [*found, *create(lookup, desired, resource)]
     blocks = [_own_block(lookup, live, part) for part in lookup.parts(desired.address)]
-    resource = _with_blocks(lookup, resource, blocks)
+    resource = _with_blocks(lookup, resource, live, blocks)
     own = (each for block in blocks for each in block.found)
     return [*found, *own, *_kept(lookup, resource)]
 
@@ -52,7 +55,33 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
         change = replace(change, action="replace", notes=notes)
     mark = Mark(compared.base, compared.members, live.mark.parts)
     fields, attach, detach = compared.fields, compared.attach, compared.detach
-    return ResourceChange(change, desired, live, fields, mark, attach, detach), list(compared.agent_changes)
+    resource = _with_released(lookup, ResourceChange(change, desired, live, fields, mark, attach, detach), live)
+    if change.action == "replace":
+        resource = replace(resource, change=replace(resource.change, recompiles=change.recompiles))
+    return resource, list(compared.agent_changes)
+
+
+def _with_released(lookup: Lookup, resource: ResourceChange, agent: Live) -> ResourceChange:
+    """The change to an agent, with the blocks to detach: they moved out of it, and are not among its shared blocks."""
+    shared = (resource.desired.values.get("blocks") or ()) if resource.desired else ()
+    kept = {lookup.member(item) for item in shared} | {member for _, member in resource.detach}
+    leaving = [id for id in lookup.released(agent) if id not in kept]
+    if not leaving:
+        return resource
+    resource = replace(resource, detach=(*resource.detach, *(("blocks", id) for id in leaving)))
+    return _with_memory(lookup, resource, agent, Patch(drop=tuple(map(lookup.named, leaving))))
+
+
+def _with_memory(lookup: Lookup, resource: ResourceChange, agent: Live, patch: Patch) -> ResourceChange:
+    """The change to an agent, with the own blocks that it gets or loses."""
+    change = resource.change
+    others = tuple(each for each in change.fields_changed if each.path != "memory")
+    before = [each.new for each in change.fields_changed if each.path == "memory"]
+    every = [*before, patch]
+    merged = Patch(tuple(m for each in every for m in each.put), tuple(m for each in every for m in each.drop))
+    recompiles = max(change.recompiles, lookup.recompiles(agent, ["memory"]))
+    shown = (*others, FieldChange("memory", None, merged))
+    return replace(resource, change=replace(change, fields_changed=shown, recompiles=recompiles))
 
 
 def _kept(lookup: Lookup, resource: ResourceChange) -> Iterator[ResourceChange]:
@@ -75,7 +104,10 @@ def _kept(lookup: Lookup, resource: ResourceChange) -> Iterator[ResourceChange]:
         shown = _without_writes(lookup, resource, marks=marks)
     if shown:
         action, reason = shown
-        change = replace(change, action=action, reason=reason, recompiles=max(change.recompiles, int(owes)))
+        moved = lookup.moves.old.get(address)
+        notes = (f"moved from {moved}", *change.notes) if moved and action == "update" else change.notes
+        recompiles = max(change.recompiles, int(owes))
+        change = replace(change, action=action, reason=reason, recompiles=recompiles, notes=notes)
         yield replace(resource, change=change, claim=claim, mark=resource.mark if marks else None)
 
 
@@ -117,7 +149,10 @@ def _own_block(lookup: Lookup, agent: Live, part: Desired) -> _OwnBlock:
     block = lookup.live(part.address) or _unmarked_block(lookup, agent, part)
     if block is not None:
         resource, found = _compared(lookup, part, block)
-        return _OwnBlock(part, (*found, *_kept(lookup, resource)), base=stored or {})
+        here = any(each.id == block.id for each in lookup.attached_blocks(agent))
+        anew = lookup.is_moved(block) and (not here or block.id in lookup.released(agent))
+        attach = block.id if anew else None
+        return _OwnBlock(part, (*found, *_kept(lookup, resource)), attach=attach, base=stored or {})
     detached = lookup.detached_block(part.address)
     exact = policies(part)["value"] == "enforce" or matches(part.address, lookup.options.reseed)
     if stored is not None and not exact:
@@ -125,8 +160,8 @@ def _own_block(lookup: Lookup, agent: Live, part: Desired) -> _OwnBlock:
         id = detached.id if detached else agent.id
         return _OwnBlock(part, (AgentChange(part.address, "attached", id, want=True, live=False),))
     if detached is None:
-        attach = Ref(part.address) if lookup.attaches_parts() else None
-        return _OwnBlock(part, (create_block(lookup, part),), attach=attach, base={})
+        new = Ref(part.address) if lookup.attaches_parts() else None
+        return _OwnBlock(part, (create_block(lookup, part),), attach=new, base={})
     resource, found = _compared(lookup, part, detached)
     change = replace(resource.change, action="adopt", reason="re-attached", recompiles=0)
     return _OwnBlock(part, (*found, replace(resource, change=change)), attach=detached.id, base={})
@@ -141,20 +176,74 @@ def _unmarked_block(lookup: Lookup, agent: Live, part: Desired) -> Live | None:
     return replace(block, mark=Mark(stored)) if block else None
 
 
-def _with_blocks(lookup: Lookup, resource: ResourceChange, blocks: Iterable[_OwnBlock]) -> ResourceChange:
+def _with_blocks(lookup: Lookup, resource: ResourceChange, agent: Live, blocks: Iterable[_OwnBlock]) -> ResourceChange:
     """The change to an agent, with the blocks to attach and the bases of its own blocks."""
-    blocks = list(blocks)
-    if not blocks:
-        return resource
-    mark, change = resource.mark or Mark(), resource.change
+    blocks, mark = list(blocks), resource.mark or Mark()
+    stored = {key: base for key, base in mark.parts.items() if _is_own_block(lookup, resource.address, key)}
     bases = {block.part.address.child or "": block.base for block in blocks if block.base is not None}
-    resource = replace(resource, mark=replace(mark, parts={**mark.parts, **bases}))
+    resource = replace(resource, mark=replace(mark, parts={**stored, **bases}))
     added = [block.attach for block in blocks if block.attach is not None]
     if not added:
         return resource
-    shown = FieldChange("memory", None, Patch(tuple(lookup.named(block) for block in added)))
-    change = replace(change, fields_changed=(*change.fields_changed, shown))
-    return replace(resource, change=change, attach=(*resource.attach, *(("blocks", block) for block in added)))
+    resource = _with_memory(lookup, resource, agent, Patch(tuple(lookup.named(block) for block in added)))
+    return replace(resource, attach=(*resource.attach, *(("blocks", block) for block in added)))
+
+
+def _is_own_block(lookup: Lookup, agent: Address, key: str) -> bool:
+    """Whether an agent has an own block under a key: declared, or left by the manifest."""
+    parts = (line.name for line in kinds()["agent"].attrs().values() if line.related(Parts))
+    addresses = [agent.part(field, key) for field in parts]
+    return any(each in lookup.manifest.objects or lookup.has_block(each) for each in addresses)
+
+
+# --- own blocks that an agent loses ----------------------------------------------------------------------------------
+
+
+def without_lost_blocks(lookup: Lookup, changes: Sequence[ResourceChange]) -> list[ResourceChange]:
+    """The finished changes of a plan, with the changes to agents that lose own blocks in it.
+
+    The mark of an agent forgets a block that is deleted or forgotten: it is created when it is declared again. A block
+    that moved is detached from its agent, also where nothing else changes that agent.
+    """
+    lost = _lost_blocks(changes)
+    found = [_without_parts(each, lost.get(each.address, frozenset())) for each in changes]
+    known = {each.address: each.change.action for each in changes if not each.address.parent}
+    for address, live in lookup.observed.objects.items():
+        if live.stack == lookup.manifest.stack and known.get(address, "forget") == "forget":
+            keys = frozenset[str]() if address in known else lost.get(address, frozenset())
+            found += _losing(lookup, address, live, keys)
+    return found
+
+
+def _lost_blocks(changes: Iterable[ResourceChange]) -> Mapping[Address, frozenset[str]]:
+    """Agent to the keys of its own blocks that the plan deletes or forgets."""
+    found: dict[Address, frozenset[str]] = {}
+    for each in changes:
+        owner, key = each.address.parent, each.address.child
+        if owner and key and each.desired is None and each.change.action in ("delete", "forget"):
+            found[owner] = found.get(owner, frozenset()) | {key}
+    return found
+
+
+def _without_parts(resource: ResourceChange, keys: frozenset[str]) -> ResourceChange:
+    live, mark = resource.live, resource.mark
+    if live is None or resource.change.action in ("replace", "delete", "forget") or keys.isdisjoint(live.mark.parts):
+        return resource
+    mark = mark or live.mark
+    return replace(resource, mark=replace(mark, parts={k: base for k, base in mark.parts.items() if k not in keys}))
+
+
+def _losing(lookup: Lookup, address: Address, agent: Live, keys: frozenset[str]) -> Iterator[ResourceChange]:
+    """The change to an agent that nothing else changes: blocks that moved are detached, and its mark forgets `keys`."""
+    desired = lookup.manifest.objects.get(address)
+    change = Change(address, agent.kind, "mark", agent.id, "marks only", place=desired.place if desired else None)
+    resource = _with_released(lookup, ResourceChange(change, desired, agent), agent)
+    stored = agent.mark.parts
+    kept = {k: base for k, base in stored.items() if k not in keys and _is_own_block(lookup, address, k)}
+    if resource.detach:
+        resource = replace(resource, change=replace(resource.change, action="update", reason="manifest"))
+    if resource.detach or not keys.isdisjoint(stored):
+        yield replace(resource, mark=None if kept == stored else replace(agent.mark, parts=kept))
 
 
 def move_orphaned_blocks(lookup: Lookup, changes: Iterable[ResourceChange]) -> Iterator[ResourceChange]:
@@ -164,6 +253,7 @@ def move_orphaned_blocks(lookup: Lookup, changes: Iterable[ResourceChange]) -> I
     """
     changed = {resource.live.id for resource in changes if resource.live}
     for address, live in lookup.observed.orphaned_blocks:
-        if live.address != address and live.id not in changed:
-            change = Change(address, live.kind, "mark", live.id, f"moved from {live.address}")
+        if not (live.marked and live.address == address) and live.id not in changed:
+            reason = "marks only" if live.address == address else f"moved from {live.address}"
+            change = Change(address, live.kind, "mark", live.id, reason)
             yield ResourceChange(change, None, live, mark=live.mark, claim=True)

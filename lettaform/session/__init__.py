@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +14,14 @@ from lettaform.apply import LOCK_LOST, Stop
 from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import cancelled
-from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, nearest
+from lettaform.errors import NotFound, Place, PlanError, Problem, UnreadableState, nearest
 from lettaform.kinds import dependent_kinds, kinds, spreading_fields
 from lettaform.manifest import without_garbage_collection
-from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
+from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Moved, Observed, Plan, PlanOptions, Report, Step
 from lettaform.ownership import claims
 from lettaform.plan import Diff, ResourceChange, diff, make
-from lettaform.plan.order import remark
+from lettaform.plan.moves import relocate, without_duplicates
+from lettaform.plan.order import readdress, remark
 from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session.files import write_json
@@ -172,7 +173,10 @@ class Session:
     async def adopt(self, address: Address, id: str) -> Plan:
         """The plan that marks an existing object as the one at an address, and changes nothing else."""
         desired = self.manifest.objects.get(address)
-        if desired is None or desired.external or address.parent:
+        if desired and address.parent:
+            hint = f"attach the block to that agent: the next apply adopts it by its label, `{desired.values['label']}`"
+            raise PlanError(f"{address} is an own block of {address.parent}, and comes with it", hint)
+        if desired is None or desired.external:
             ours = [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)]
             raise unknown(str(address), ours)
         observed = await observe(self.backend, replace(self.manifest, imports=()))
@@ -190,10 +194,38 @@ class Session:
         difference = diff(self.manifest, observed, PlanOptions(target=(str(address),)))
         return make(self.manifest, observed, PlanOptions(), _marks_alone(difference))
 
-    def remark(self, observed: Observed, addresses: Mapping[Address, Address | None]) -> Plan:
-        """The plan that writes marks and the state again. `addresses`: old to new address; None forgets the object."""
+    def remark(self, observed: Observed, forgotten: frozenset[Address] = frozenset()) -> Plan:
+        """The plan that writes the state again, and forgets some objects with their parts."""
+        return self._writing(observed, remark(observed, self.manifest, forgotten))
+
+    async def move(self, observed: Observed, old: Address, new: Address) -> Plan:
+        """The plan that gives an object and its parts another address. PlanError if that is impossible."""
+        observed = without_duplicates(observed, self.stack, {new})
+        moves = relocate(observed, [Moved(old, new, Place("", 0, 0))])
+        if moves.blocked or new not in moves.observed.objects:
+            other = observed.objects[new].id if new in observed.objects else "held by another block"
+            raise PlanError(f"{new} is already {other}", f"`lettaform state rm '{new}'` forgets that one")
+        await self._check_own(moves.observed, old, new)
+        return self._writing(moves.observed, readdress(moves.observed, new, self.manifest))
+
+    async def _check_own(self, observed: Observed, old: Address, new: Address) -> None:
+        """Raise PlanError if a block cannot become an own block: it has no agent, or other agents use it."""
+        owner, block = observed.objects.get(new.parent) if new.parent else None, observed.objects[new]
+        if new.parent is None:
+            return
+        if owner is None:
+            raise unknown(str(new.parent), [str(a) for a, live in observed.objects.items() if live.kind == "agent"])
+        if not self.backend.capabilities.attach_parts:
+            raise PlanError(f"{old} cannot become {new}", "this server keeps own blocks in their agent")
+        users = (await self.backend.users([block], observed.attached)).get(block.id, frozenset()) - {owner.id}
+        if old.parent is None and users:
+            names = {live.id: str(address) for address, live in observed.objects.items()}
+            using = " and ".join(sorted(names.get(id, id) for id in users))
+            hint = "`moved` in the manifest moves it, and detaches it from agents that no longer declare it"
+            raise PlanError(f"{old} cannot become {new}: it is also attached to {using}", hint)
+
+    def _writing(self, observed: Observed, steps: tuple[Step, ...]) -> Plan:
         self.observed = observed
-        steps = remark(observed, self.manifest, addresses)
         return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
 
 
@@ -227,14 +259,11 @@ def _shared(difference: Diff) -> list[Live]:
         live, change = resource.live, resource.change
         if live is None or not kinds()[live.kind].shared:
             continue
+        moved = difference.observed.state.relocated.get(live.id) if difference.observed else None
+        was_shared = not live.marked or (moved is not None and not moved.before.parent)
         rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
         spreads = bool(spreading_fields(live.kind).keys() & _written(change))
-        if (
-            change.action in ("delete", "replace")
-            or rewritten
-            or spreads
-            or (not live.marked and resource.address.parent)
-        ):
+        if change.action in ("delete", "replace") or rewritten or spreads or (was_shared and resource.address.parent):
             found.append(live)
     return found
 

@@ -6,14 +6,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from lettaform.address import Address
 from lettaform.backend import Fields, Reads
 from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
-from lettaform.model import Import, Listing, Live, Manifest, Observed
+from lettaform.model import Desired, Import, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, state
 from lettaform.values import UNREAD, Item
 
@@ -193,27 +192,29 @@ async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) ->
 def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
     """Id and field of what needs a request of its own, and the keys of the Items that the manifest declares there."""
     after = {entry.old: entry.new for entry in manifest.moved}
+    found: dict[tuple[str, str], dict[str, None]] = {}
     for address, live in observed.objects.items():
-        declared = _declared(manifest, address, after)
-        added = [name for name, members in live.mark.members.items() if members] if declared else ()
-        for name in dict.fromkeys((*declared, *added)):
-            line, value = kinds()[live.kind].attrs().get(name), declared.get(name)
-            if line and line.read_apart():
+        lines, declared = kinds()[live.kind].attrs(), list(_declared(manifest, address, after))
+        values = [pair for desired in declared for pair in desired.values.items()]
+        # of fields that are no longer declared, the members that lettaform added are removed
+        values += [(name, None) for name, members in live.mark.members.items() if members and declared]
+        for name, value in values:
+            if name in lines and lines[name].read_apart():
                 items = value if isinstance(value, list | tuple) else ()
-                yield (live.id, name), tuple(each.key for each in items if isinstance(each, Item))
+                keys = found.setdefault((live.id, name), {})
+                keys |= dict.fromkeys(each.key for each in items if isinstance(each, Item))
+    yield from ((wanted, tuple(keys)) for wanted, keys in found.items())
 
 
-def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Mapping[str, Any]:
-    """The declared fields of the object at an address, also under the addresses that `moved` gives it."""
-    values: dict[str, Any] = {}
+def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Iterator[Desired]:
+    """The declarations of the object at an address, also under the addresses that `moved` gives it."""
     seen: set[Address] = set()
     at: Address | None = address
     while at is not None and at not in seen:
         seen.add(at)
         if desired := manifest.objects.get(at):
-            values = {**desired.values, **values}
+            yield desired
         at = after.get(at)
-    return values
 
 
 async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:

@@ -284,7 +284,8 @@ def _without_ids(value: Any, names: Mapping[str, str]) -> Any:
 def _without_reference_digests(address: str, mark: dict[str, Any]) -> dict[str, Any]:
     """A mark without the digests of references, because they are digests of ids."""
     lines = kinds()[sections()[address.split(".")[0]]].attrs()
-    return {**mark, "base": {path: None if lines[path.split(".")[0]].to else d for path, d in mark["base"].items()}}
+    base = mark.get("base", {}).items()
+    return {**mark, "base": {path: None if lines[path.split(".")[0]].to else d for path, d in base}}
 
 
 def differences(have: Any, want: Any, path: str = "") -> Iterable[str]:

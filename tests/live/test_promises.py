@@ -526,6 +526,38 @@ def test_moved_keeps_agent_and_memory(stack: Fleet) -> None:
     assert stack.agent("boss")["id"] == boss["id"]
 
 
+def test_own_block_moves_to_another_agent(stack: Fleet) -> None:
+    block = stack.block("human", "boss")
+    stack.patch(f"/v1/blocks/{block['id']}", value="Her name is Ada.")
+    human = "          human: {value: Nobody yet., limit: 2000}\n"
+    assert human in MANIFEST
+    moved = MANIFEST.replace(human, "").replace("{persona: I work.}", "{persona: I work., human: Nobody yet.}")
+    stack.write(moved + "\n    moved: [{from: agents.boss.memory.human, to: agents.worker.memory.human}]\n")
+    stack.apply()
+    stack.assert_no_changes()
+    there = stack.block("human", "worker")
+    assert (there["id"], there["value"], there["limit"]) == (block["id"], "Her name is Ada.", 2000)
+    assert "human" not in {each["label"] for each in stack.agent("boss")["blocks"]}
+
+
+def test_own_block_becomes_shared_and_own_again(stack: Fleet) -> None:
+    block = stack.block("persona", "worker")
+    stack.patch(f"/v1/blocks/{block['id']}", value="I learned.")
+    shared = MANIFEST.replace("memory: {persona: I work.}\n        blocks: [org]", "blocks: [org, persona]").replace(
+        "    blocks:\n", "    blocks:\n      persona: {value: I work.}\n", 1
+    )
+    assert "blocks: [org, persona]" in shared
+    stack.write(shared + "\n    moved: [{from: agents.worker.memory.persona, to: blocks.persona}]\n")
+    stack.apply()
+    stack.assert_no_changes()
+    stack.write(MANIFEST)
+    flow.state_move(stack.source, stack.connection, "blocks.persona", "agents.worker.memory.persona")
+    stack.apply()
+    stack.assert_no_changes()
+    there = stack.block("persona", "worker")
+    assert (there["id"], there["value"]) == (block["id"], "I learned.")
+
+
 def test_other_environment_on_same_stack_is_refused(stack: Fleet) -> None:
     stack.write(MANIFEST + "\n    environments: {prod: {}}\n")
     with pytest.raises(PlanError) as refused:

@@ -781,8 +781,59 @@ agents:
         "moved to another kind",
         "stack: s\nblocks: {b: {}}\nmoved: [{from: agents.a, to: blocks.b}]\n",
         (
-            "3:30 `agents.a` cannot be moved to `blocks.b`: they are of different kinds → an object can be "
-            "moved only within its section"
+            "3:30 `agents.a` cannot be moved to `blocks.b`: they are of different kinds → an object keeps its "
+            "kind, agent"
+        ),
+    ),
+    broken(
+        "moved to itself",
+        "stack: s\nagents: {a: {}}\nmoved: [{from: agents.a, to: agents.a}]\n",
+        "3:30 `agents.a` is moved to itself → remove this entry",
+    ),
+    broken(
+        "moved to an external object",
+        "stack: s\nblocks: {b: {external: true, id: x}}\nmoved: [{from: blocks.a, to: blocks.b}]\n",
+        (
+            "3:30 `blocks.b` is external, and no object of this stack can become it → remove `external`, or remove "
+            "this entry"
+        ),
+    ),
+    broken(
+        "moved to a block that the server creates",
+        (
+            "stack: s\nagents: {a: {model: m/m, embedding: e/e, sleeptime: true}}\n"
+            "moved: [{from: blocks.b, to: agents.a-sleeptime.memory.memory_persona}]\n"
+        ),
+        (
+            "3:30 `agents.a-sleeptime.memory.memory_persona` is created by the server, and no other block can become "
+            "it → declare the block in the `memory` of agents.a"
+        ),
+    ),
+    broken(
+        "moved to a part that no field holds",
+        "stack: s\nagents: {a: {}}\nmoved: [{from: agents.b.tools.x, to: agents.a.tools.x}]\n",
+        "3:16 `agents.b.tools.x`: `tools` of agents.b holds no objects",
+        "3:38 `agents.a.tools.x`: `tools` of agents.a holds no objects",
+    ),
+    broken(
+        "moved from a single agent to all instances",
+        (
+            "stack: s\nagents:\n  a: {}\n  b: {for_each: [k], memory: {x: X}}\n"
+            "moved: [{from: agents.a.memory.x, to: agents.b.memory.x}]\n"
+        ),
+        ("5:39 `agents.b` has a `for_each`, and `agents.a` has none → name the instance: `agents.b[KEY].memory.x`"),
+    ),
+    broken(
+        "moved from declared instances",
+        "stack: s\nagents: {a: {for_each: [k]}, b: {for_each: [k]}}\nmoved: [{from: agents.a, to: agents.b}]\n",
+        "3:16 `agents.a[k]` is still declared → remove it from `agents`, or remove this entry",
+    ),
+    broken(
+        "import of an own block",
+        "stack: s\nagents: {a: {memory: {x: X}}}\nimports: [{to: agents.a.memory.x, id: y}]\n",
+        (
+            "3:16 `agents.a.memory.x` is an own block, and comes with agents.a → attach the block to that agent: the "
+            "next apply adopts it by its label, `x`"
         ),
     ),
     broken(

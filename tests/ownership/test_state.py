@@ -26,7 +26,9 @@ from lettaform.model import (
     Delete,
     Discover,
     Mark,
+    Moved,
     Outcome,
+    Relocation,
     SaveState,
     State,
     Step,
@@ -36,7 +38,7 @@ from lettaform.ownership import marks
 from lettaform.ownership import state as states
 from lettaform.ownership.state import after, from_pages, salvage, to_pages
 from lettaform.values import Digest, Ref, digest
-from tests.plan.samples import living, manifest, observed
+from tests.plan.samples import HERE, living, manifest, observed, wanted
 from tests.standin import StandIn
 
 at = Address.parse
@@ -51,6 +53,8 @@ FULL = State(
     duplicates=frozenset({"agent-9"}),
     tombstones={"tool-9": Mark({"source": "d3"})},
     intents={at("identities.i"): "I"},
+    relocated={"block-3": Relocation(at("agents.a.memory.x"), at("blocks.x"), {"label": "d4"})},
+    moved={at("agents.a"): at("agents.z")},
     serial=7,
     exists=True,
 )
@@ -492,28 +496,52 @@ def test_the_state_after_an_apply_is_what_was_done(name: str) -> None:
 # --- other addresses -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("addresses", "expected"),
-    [
-        ({}, BEFORE.ids),
-        ({A: at("agents.b")}, {at("agents.b"): "agent-1", T: "tool-1"}),
-        ({A: None}, {T: "tool-1"}),
-    ],
-)
-def test_objects_take_their_entries_to_their_new_addresses(
-    addresses: dict[Address, Address | None], expected: dict[Address, str]
-) -> None:
+@pytest.mark.parametrize(("forgotten", "expected"), [(set(), BEFORE.ids), ({A}, {T: "tool-1"})])
+def test_forgotten_objects_lose_their_entries(forgotten: set[Address], expected: dict[Address, str]) -> None:
     lives = living("agents.a", "agent-1"), living("tools.t", "tool-1")
     state = replace(BEFORE, pending=frozenset({A}), serial=4)
-    new = states.readdressed(manifest(), observed(*lives, state=state), addresses)
+    new = states.without(manifest(), observed(*lives, state=state), frozenset(forgotten))
     assert new.ids == expected
-    assert new.pending == {addresses.get(A, A)} - {None}
+    assert new.pending == {A} - forgotten
     assert new.protected == {T}
     assert new.serial == 5
 
 
-def test_a_state_that_was_lost_gets_the_environment_of_the_rebuild() -> None:
-    new = states.readdressed(manifest(environment="prod"), observed(state=State()), {})
-    assert new.environment == "prod"
+def test_everything_in_the_state_gets_its_new_address() -> None:
+    b = at("agents.b")
+    old = State(
+        {A: "agent-1", T: "tool-1"},
+        {A: Mark({"x": "1"})},
+        frozenset({A, T}),
+        pending=frozenset({A}),
+        carried_over={A: ("block-1",)},
+        intents={A: "a"},
+    )
+    new = states.with_addresses(old, lambda address: b if address == A else address)
+    assert new == replace(
+        old,
+        ids={b: "agent-1", T: "tool-1"},
+        marks={b: Mark({"x": "1"})},
+        protected=frozenset({b, T}),
+        pending=frozenset({b}),
+        carried_over={b: ("block-1",)},
+        intents={b: "a"},
+    )
+
+
+def test_unfinished_moves_stay_in_the_state_until_every_step_is_done() -> None:
+    moving = {"block-1": Relocation(at("agents.b.memory.x"), at("agents.a.memory.x"))}
+    previous, planned = replace(BEFORE, relocated=moving), replace(BEFORE, serial=2)
+    attach = Attach("agents.b+blocks:block-1", at("agents.b"), "agent", id="agent-2", field="blocks", member="block-1")
+    assert after(planned, previous, [Outcome(attach, "done")]).relocated == {}
+    assert after(planned, previous, [Outcome(attach, "skipped")]).relocated == moving
+
+
+def test_a_state_that_was_lost_gets_what_the_manifest_says_at_the_rebuild() -> None:
+    swap = (Moved(A, at("agents.b"), HERE), Moved(at("agents.b"), A, HERE))
+    wants = manifest(wanted("agents.a"), wanted("agents.b"), environment="prod", moved=swap)
+    new = states.without(wants, observed(state=State()), frozenset())
+    assert (new.environment, new.moved) == ("prod", {A: at("agents.b"), at("agents.b"): A})
     kept = replace(FULL, environment="test")
-    assert states.readdressed(manifest(environment="prod"), observed(state=kept), {}).environment == "test"
+    kept = states.without(wants, observed(state=kept), frozenset())
+    assert (kept.environment, kept.moved) == ("test", FULL.moved)

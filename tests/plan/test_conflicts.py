@@ -274,3 +274,31 @@ def test_another_archive_of_the_stack_is_named_by_its_address() -> None:
     (problem,) = found.problems
     assert "already has the archive archives.kb" in problem.message
     assert problem.hint == "detach archives.kb from the agent"
+
+
+def test_a_move_that_names_the_wrong_form_is_an_error() -> None:
+    entry = Moved(at("blocks.team[eu]"), at("blocks.org[eu]"), HERE)
+    wants = manifest(wanted("blocks.org[eu]"), moved=(entry,))
+    assert messages(wants, observed(living("blocks.team", "block-1"))) == [
+        "`moved` names blocks.team[eu], which does not exist; blocks.team does"
+    ]
+    assert messages(wants, observed(living("blocks.team[eu]", "block-1"))) == []
+
+
+def test_a_shared_block_that_others_keep_does_not_become_an_own_one() -> None:
+    block, ann, bob = living("blocks.org", "block-1"), living("agents.ann", "agent-1"), living("agents.bob", "agent-2")
+    entry = Moved(at("blocks.org"), at("agents.ann.memory.org"), HERE)
+    wants = manifest(wanted("agents.ann"), wanted("agents.bob"), wanted("agents.ann.memory.org"), moved=(entry,))
+    has = observed(block, ann, bob, attached={"agent-1": (block,), "agent-2": (block,)})
+    has = replace(has, users={"block-1": frozenset({"agent-1", "agent-2"})})
+    assert messages(wants, has) == ["agents.ann.memory.org is to be an own block, but agents.bob uses it"]
+
+
+def test_a_label_that_another_block_of_the_agent_has_is_an_error() -> None:
+    x, y = living("agents.ann.memory.x", "block-1"), living("agents.ann.memory.y", "block-2")
+    ann = living("agents.ann", "agent-1", parts={"x": {}, "y": {}})
+    wants = manifest(
+        wanted("agents.ann"), wanted("agents.ann.memory.x", label="y"), wanted("agents.ann.memory.y", label="z")
+    )
+    (message,) = messages(wants, observed(ann, x, y, attached={"agent-1": (x, y)}))
+    assert message == "agents.ann already has a block labelled `y`: agents.ann.memory.y"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.model import APPLIED, External, Live
+from lettaform.plan.changes import ResourceChange
 from lettaform.plan.create import create, discover, initial_mark
 from lettaform.values import Digest, Item, Patch, Ref, Secret, digest
 from tests.plan.samples import at, difference, living, lookup, manifest, observed, wanted
@@ -48,7 +49,8 @@ def test_members_that_the_request_cannot_contain_are_attached_afterwards() -> No
 def test_a_detached_block_is_reused_and_its_memory_kept() -> None:
     ann, human = wanted("agents.ann", **MODEL), wanted("agents.ann.memory.human", value="seed")
     left = living("agents.ann.memory.human", "block-2", value="learnt")
-    agent, block = create(lookup(manifest(ann, human), observed(detached={human.address: (left,)})), ann)
+    found = create(lookup(manifest(ann, human), observed(detached={human.address: (left,)})), ann)
+    agent, block = (each for each in found if isinstance(each, ResourceChange))
     assert agent.reused == {"human": "block-2"}
     assert (block.change.action, block.change.reason, block.live) == ("adopt", "re-attached", left)
     assert block.change.notes == ("its memory differs from the manifest's value and is kept",)

@@ -170,3 +170,31 @@ def test_who_loses_what_is_replaced(identities: list[Ref], members: tuple[str, .
     users = {"identity-1": frozenset({"agent-1"})}
     look = lookup(wants, observed(living("identities.shop", "identity-1"), ann, users=users))
     assert len(lost_users(look, shop)) == lost
+
+
+def test_a_deleted_block_is_created_when_it_is_declared_again() -> None:
+    # the agent's mark would say that the agent has detached it
+    ann = living("agents.ann", "agent-1", parts={"human": {}, "gone": {}}, model="m/m")
+    human = living("agents.ann.memory.human", "block-1")
+    has = observed(ann, human, attached={"agent-1": (human,)})
+    found = difference(manifest(wanted("agents.ann")), has, prune=True)
+    (agent,) = [each for each in found.resources if not each.address.parent]
+    assert agent.mark is not None
+    assert agent.mark.parts == {}
+
+
+def test_a_moved_block_is_detached_attached_and_marked() -> None:
+    ann = living("agents.ann", "agent-1", parts={"human": {}})
+    bob, human = living("agents.bob", "agent-2"), living("agents.ann.memory.human", "block-1")
+    entry = Moved(at("agents.ann.memory.human"), at("agents.bob.memory.human"), HERE)
+    has = observed(ann, bob, human, attached={"agent-1": (human,), "agent-2": ()})
+    wants = manifest(wanted("agents.ann"), wanted("agents.bob"), wanted("agents.bob.memory.human"), moved=(entry,))
+    found = {str(each.address): each for each in difference(wants, has).resources}
+    assert found["agents.ann"].detach == (("blocks", "block-1"),)
+    assert found["agents.ann"].mark is not None
+    assert found["agents.ann"].mark.parts == {}
+    assert found["agents.bob"].attach == (("blocks", "block-1"),)
+    assert found["agents.bob.memory.human"].claim
+    undeclared = manifest(wanted("agents.bob"), wanted("agents.bob.memory.human"), moved=(entry,))
+    found = {str(each.address): each for each in difference(undeclared, has).resources}
+    assert found["agents.ann"].detach == (("blocks", "block-1"),)
