@@ -482,17 +482,23 @@ def _server_members(pair: _Pair, line: Attr) -> tuple[frozenset[Any], frozenset[
         return none, none
     fields = adding_fields(pair.kind, line.name)
     filled = frozenset(name for name in fields if _stays_filled(pair, pair.kind.attrs()[name]))
-    emptied = frozenset(name for name in fields if pair.live.values.get(name)) - filled
+    emptied = frozenset(name for name in fields if name not in filled and pair.live.values.get(name))
     needed = needed_members(pair.lookup, pair.kind, line, filled)
     defaults = none if pair.is_exact(line) else default_members(pair.lookup, pair.desired, pair.live, line)
     return needed | defaults, needed_members(pair.lookup, pair.kind, line, emptied)
 
 
 def _stays_filled(pair: _Pair, line: Attr) -> bool:
-    """Whether a list has members after this plan."""
-    if line.name not in pair.values:
-        return bool(pair.live.values.get(line.name))
-    result = _compare_members(pair, line, pair.values[line.name])
+    """Whether a list has members after this plan, or may have some because it was not read."""
+    have = pair.live.values.get(line.name)
+    if have is UNREAD:
+        return True
+    if line.name in pair.values:
+        result = _compare_members(pair, line, pair.values[line.name])
+    elif line in _undeclared(pair):
+        result = _compare_undeclared(pair, line)
+    else:
+        return bool(have)
     return len([*_live_members(pair, line), *result.attach]) > len(result.detach)
 
 

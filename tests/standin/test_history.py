@@ -77,6 +77,11 @@ FOLDER = "folders: {f: {embedding: letta/letta-free}}"
             id="the last folder is detached",
         ),
         pytest.param(
+            "{tools: [open_files], folders: [f]}", "{tools: [open_files]}", id="folders are no longer declared"
+        ),
+        pytest.param("{tools: [open_files], folders: [f]}", "{folders: [f]}", id="tools are no longer declared"),
+        pytest.param("{tools: [conversation_search]}", "{}", id="neither are declared"),
+        pytest.param(
             "{tools: [conversation_search, web_search], policy: {tools: enforce}}",
             "{tools: [web_search], policy: {tools: enforce}}",
             id="an exact list",

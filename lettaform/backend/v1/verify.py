@@ -82,8 +82,13 @@ def _without_foreign(kind: type[Kind], line: Attr, want: Any, have: Any) -> Any:
     """A live list without the items that the server has added by itself."""
     if not isinstance(have, list) or not isinstance(want, list):
         return have
-    declared = {_spelled(kind, line, item) for item in want}
-    return [item for item in have if not kind.foreign(line.name, item) or _spelled(kind, line, item) in declared]
+    # 0.16.8 answers a declared item twice if it also adds it by itself, and stores it once
+    declared, found = {_spelled(kind, line, item) for item in want}, list[Any]()
+    for item in have:
+        added = kind.foreign(line.name, item)
+        if not added or (_spelled(kind, line, item) in declared and item not in found):
+            found.append(item)
+    return found
 
 
 def _spelled(kind: type[Kind], line: Attr, item: Any) -> str:
