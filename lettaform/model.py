@@ -443,15 +443,17 @@ class Create(_Step):
 class Discover(_Step):
     """Find an object that the server creates along with another one, and then update it.
 
-    name    its name there; empty if there is only one
-    source  the object that it was created along with: a Ref or an id
-    mark    its mark afterwards; None: nothing is written
+    name     its name there; empty if there is only one
+    source   the object that it was created along with: a Ref or an id
+    creator  the kind of that object
+    mark     its mark afterwards; None: nothing is written
     """
 
     op: ClassVar[Operation] = "discover"
     id: ClassVar[None] = None
     name: str
     source: Any
+    creator: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
 

@@ -49,6 +49,10 @@ class Reads(Protocol):
         """All objects of these kinds that may belong to a stack. Fields that are not needed may be UNREAD."""
         ...
 
+    async def states(self) -> Mapping[str, Mapping[str, str]]:
+        """The pages of the states of all stacks, by stack and name."""
+        ...
+
     async def fetch(self, wanted: Sequence[tuple[str, str]]) -> Listing:
         """Those of these objects, given by kind and id, that exist, whoever owns them."""
         ...

@@ -205,12 +205,22 @@ def _discovered(resource: ResourceChange, capabilities: Capabilities) -> Iterato
     """Discover what the server creates along with another object, after that object was created or called."""
     assert resource.discover is not None
     (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
-    call = capabilities.calls.get(sections()[source.address.section])
+    creator = sections()[source.address.section]
+    call = capabilities.calls.get(creator)
     after = (
         (str(source.address), f"{source.address}!{call.name}") if call and call.on_create else (str(source.address),)
     )
-    fields, mark = resource.fields, resource.mark
-    yield Discover(key, resource.address, kind, name=name, source=source, fields=fields, mark=mark, after=after)
+    yield Discover(
+        key,
+        resource.address,
+        kind,
+        name=name,
+        source=source,
+        creator=creator,
+        fields=resource.fields,
+        mark=resource.mark,
+        after=after,
+    )
     if resource.attach or kinds()[kind].compiled & resource.fields.keys():
         yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), capabilities)
     yield from _attached(resource)

@@ -18,7 +18,7 @@ from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, near
 from lettaform.kinds import dependent_kinds, kinds
 from lettaform.manifest import without_garbage_collection
 from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
-from lettaform.ownership import claims
+from lettaform.ownership import claims, others
 from lettaform.plan import Diff, ResourceChange, diff, make
 from lettaform.plan.order import remark
 from lettaform.plan.selection import matches
@@ -26,7 +26,7 @@ from lettaform.render import data
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
 from lettaform.session.loading import Loading
-from lettaform.session.observe import FirstReads, observe, read_contents
+from lettaform.session.observe import FirstReads, OtherStacks, observe, owners_of, read_contents
 from lettaform.snapshot import export
 
 __all__ = ["Notify", "Session", "unknown"]
@@ -120,6 +120,9 @@ class Session:
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
         difference = diff(self.manifest, observed, options)
+        if problems := await self._disputes(difference, observed):
+            observed = replace(observed, problems=(*observed.problems, *problems))
+            difference = replace(difference, problems=(*difference.problems, *problems))
         shared, deleted = _shared(difference), _deleted(difference)
         if not (shared or deleted):
             return observed, difference
@@ -132,6 +135,17 @@ class Session:
                 message = f"{each.address} was created while the server was read: {each.id}"
                 raise _ChangedWhileRead(message, "plan again; if that does not help, run `lettaform state rebuild`")
         return observed, diff(self.manifest, observed, options)
+
+    async def _disputes(self, difference: Diff, observed: Observed) -> list[Problem]:
+        """The problems that another stack, too, owns an object that would be written and carries no claim."""
+        claimed = observed.capabilities.claims
+        written = [(each.address, each.live) for each in difference.resources if each.live]
+        written = [(address, live) for address, live in written if live.kind not in claimed]
+        if not written:
+            return []
+        known = others.read(await self.backend.states(), self.stack)
+        found = (others.disputed(live, address, known) for address, live in written)
+        return [problem for problem in found if problem]
 
     async def _probe(self, difference: Diff, observed: Observed) -> list[Problem]:
         """What the server would refuse of the changes. Each object and field is checked once per run."""
@@ -180,7 +194,8 @@ class Session:
         if present is not None and present.id != id and not any(each.id == id for each in observed.duplicates):
             raise PlanError(f"{address} is already {present.id}", f"`lettaform state rm '{address}'` forgets that one")
         live, blocks = await self.backend.one(desired.kind, id)
-        if problem := claims.adoption_problem(observed, self.manifest, address, live):
+        known = await owners_of(live, self.manifest, observed, OtherStacks(self.backend, self.stack))
+        if problem := claims.adoption_problem(observed, self.manifest, address, live, known):
             raise PlanError(problem.message, problem.hint)
         if live.address and live.address != address and observed.objects.get(live.address, live).id == id:
             hint = f"`lettaform state mv '{live.address}' '{address}'` moves it"

@@ -398,10 +398,10 @@ ROWS: dict[str, tuple[State, list[Outcome], State]] = {
     "own blocks have no entry": (KEPT, [done(create(A.part("memory", "human")), "block-1")], KEPT),
     "discovered and marked": (
         KEPT,
-        [done(Discover("x", I, "x", name="", source="y", mark=Mark()), "id-1")],
+        [done(Discover("x", I, "x", name="", source="y", creator="z", mark=Mark()), "id-1")],
         replace(KEPT, ids={A: "agent-1", I: "id-1"}),
     ),
-    "discovered, and another's": (KEPT, [done(Discover("x", I, "x", name="", source="y"), "id-1")], KEPT),
+    "discovered, and another's": (KEPT, [done(Discover("x", I, "x", name="", source="y", creator="z"), "id-1")], KEPT),
     "deleted": (KEPT, [done(delete(T, "tool-1"))], KEPT),
     "not deleted": (
         KEPT,

@@ -106,6 +106,9 @@ class V1Reads(V1Usages):
     def _attached(self, body: Mapping[str, Any], blocks: Mapping[str, Live]) -> tuple[Live, ...]:
         return tuple(blocks.get(each["id"]) or decode("block", each) for each in body.get("blocks") or ())
 
+    async def states(self) -> Mapping[str, Mapping[str, str]]:
+        return await state.all_pages(self.client)
+
     # --- single objects
 
     async def fetch(self, wanted: Sequence[tuple[str, str]]) -> Listing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, assert_never, get_origin
 
@@ -12,7 +12,7 @@ from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import discovered, members, whole
-from lettaform.backend.v1.state import delete_pages, write_pages
+from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
@@ -32,6 +32,7 @@ from lettaform.model import (
     Update,
     contents,
 )
+from lettaform.ownership import others
 from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
 from lettaform.values import UNREAD, Item, Ref, fill, secrets
@@ -96,11 +97,20 @@ class Sender:
             return await self._post_once(kind.path, body, params)
         name = step.fields.get(kind.name_field)
 
-        def is_created(found: Mapping[str, Any]) -> bool:
+        async def is_created(found: Mapping[str, Any]) -> bool:
             live = decode(step.kind, found)
-            return is_claimed(live, self.stack, step.address) or (kind.mark == "state" and live.name == name)
+            if kind.mark == "state" and live.name == name:
+                await self._check_creator(step, live)
+                return True
+            return is_claimed(live, self.stack, step.address)
 
         return await self._post_once(kind.path, body, params, is_created, query)
+
+    async def _check_creator(self, step: Create, live: Live) -> None:
+        """Raise ServerError if another stack may have created an object that carries no claim."""
+        if other := others.read(await all_pages(self.client), self.stack).creator(live):
+            message = f"{step.address}: the answer was lost, and stack `{other}` may have created {live.id} meanwhile"
+            raise ServerError(message, "plan again")
 
     async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
         """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
@@ -112,14 +122,16 @@ class Sender:
         path: str,
         body: Mapping[str, Any],
         params: Mapping[str, Any],
-        is_created: Callable[[Mapping[str, Any]], bool] = lambda found: True,
+        is_created: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """POST. If the answer is lost, `params` list what it may have created, and `is_created` selects it."""
 
         async def find_again() -> Mapping[str, Any] | None:
             found: list[dict[str, Any]] = await self.client.pages(path, **params)
-            return next((each for each in found if each["id"] not in self.known and is_created(each)), None)
+            new = (each for each in found if each["id"] not in self.known)
+            created = [each for each in new if is_created is None or await is_created(each)]
+            return created[0] if created else None
 
         return await self.client.create(path, params=query, body=body, find_again=find_again)
 
@@ -128,8 +140,7 @@ class Sender:
     async def _discover(self, step: Discover, answer: Callable[[Ref], Any]) -> Answer:
         """Find what was created along with another object, and then update it like any other object."""
         name, source = step.name, step.source
-        creator = next(kind for kind, table in kinds().items() if step.kind in table.discovers)
-        found = await discovered(self.client, creator, fill(source, answer), step.kind)
+        found = await discovered(self.client, step.creator, fill(source, answer), step.kind)
         names = [decode(step.kind, body).name for body in found]
         matching = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
         if not matching:
