@@ -191,7 +191,7 @@ VERBS: Mapping[str, Verb] = {
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
-    "show": Verb("show:show", "Show the live objects of the stack."),
+    "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),

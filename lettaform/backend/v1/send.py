@@ -100,17 +100,11 @@ class Sender:
         async def is_created(found: Mapping[str, Any]) -> bool:
             live = decode(step.kind, found)
             if kind.mark == "state" and live.name == name:
-                await self._check_creator(step, live)
+                await _check_creator(self.client, self.stack, step, live)
                 return True
             return is_claimed(live, self.stack, step.address)
 
         return await self._post_once(kind.path, body, params, is_created, query)
-
-    async def _check_creator(self, step: Create, live: Live) -> None:
-        """Raise ServerError if another stack may have created an object that carries no claim."""
-        if other := others.read(await all_pages(self.client), self.stack).creator(live):
-            message = f"{step.address}: the answer was lost, and stack `{other}` may have created {live.id} meanwhile"
-            raise ServerError(message, "plan again")
 
     async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
         """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
@@ -328,3 +322,10 @@ async def _detach_from_agents(client: Client, path: str) -> None:
 
     with suppress(NotFound):
         await together(detach(agent) for agent in await client.pages(f"{path}/agents"))
+
+
+async def _check_creator(client: Client, stack: str, step: Create, live: Live) -> None:
+    """Raise ServerError if another stack may have created an object that carries no claim."""
+    if other := others.read(await all_pages(client), stack).creator(live):
+        message = f"{step.address}: the answer was lost, and stack `{other}` may have created {live.id} meanwhile"
+        raise ServerError(message, "plan again")
