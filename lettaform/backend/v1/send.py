@@ -253,7 +253,7 @@ class Sender:
             await self._delete_path(path)
         except ServerError as error:
             # 0.16.8 answers 400 for a tool that does not exist
-            if error.status != 400 or await self._exists(path):
+            if error.status != 400 or await _exists(self.client, path):
                 raise
         self.known -= {step.id}  # 0.16.8 gives a new provider of the same name the same id
         return Answer(step.id)
@@ -262,13 +262,6 @@ class Sender:
         """DELETE. 404 is a success: an earlier request, whose answer was lost, may have deleted the object."""
         with suppress(NotFound):
             await self.client.send("DELETE", path)
-
-    async def _exists(self, path: str) -> bool:
-        try:
-            await self.client.get(path)
-        except NotFound:
-            return False
-        return True
 
     async def _call(self, step: Call, answer: Callable[[Ref], Any]) -> Answer:
         kind, id = kinds()[step.kind], step.id or answer(Ref(step.address))
@@ -329,3 +322,11 @@ async def _check_creator(client: Client, stack: str, step: Create, live: Live) -
     if other := others.read(await all_pages(client), stack).creator(live):
         message = f"{step.address}: the answer was lost, and stack `{other}` may have created {live.id} meanwhile"
         raise ServerError(message, "plan again")
+
+
+async def _exists(client: Client, path: str) -> bool:
+    try:
+        await client.get(path)
+    except NotFound:
+        return False
+    return True
