@@ -72,7 +72,7 @@ class Reads(Protocol):
     async def contents(self, wanted: Sequence[tuple[Live, str, Collection[str]]]) -> list[list[Any]]:
         """Fields that need a request of their own: the Items that an object contains, or ids of what is attached to it.
 
-        `wanted`: object, field, and the keys of the Items that are declared there. Returns a list for each.
+        `wanted`: object, field, and the keys of the Items, or ids, that are declared there. Returns a list for each.
         """
         ...
 

@@ -16,7 +16,7 @@ from lettaform.kinds import kind_of, kinds
 from lettaform.model import Import, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, others, state
 from lettaform.ownership.others import Others
-from lettaform.values import UNREAD, Item
+from lettaform.values import UNREAD, Item, Ref, walk
 
 CORE = ("agent", "block", "tool")
 """The kinds that every plan lists, declared or not."""
@@ -217,16 +217,24 @@ async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) ->
 
 
 def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
-    """Id and field of what needs a request of its own, and the keys of the Items that the manifest declares there."""
+    """Id and field of what needs a request of its own, and the keys of Items, or ids, that are declared there."""
     after = {entry.old: entry.new for entry in manifest.moved}
     for address, live in observed.objects.items():
         declared = _declared(manifest, address, after)
         added = [name for name, members in live.mark.members.items() if members] if declared else ()
         for name in dict.fromkeys((*declared, *added)):
-            line, value = kinds()[live.kind].attrs().get(name), declared.get(name)
+            line = kinds()[live.kind].attrs().get(name)
             if line and line.read_apart():
-                items = value if isinstance(value, list | tuple) else ()
-                yield (live.id, name), tuple(each.key for each in items if isinstance(each, Item))
+                yield (live.id, name), tuple(_named(declared.get(name), observed))
+
+
+def _named(value: Any, observed: Observed) -> Iterator[str]:
+    """The keys of the Items of a declared value, and the ids of the objects that it refers to."""
+    for each in walk(value):
+        if isinstance(each, Item):
+            yield each.key
+        elif isinstance(each, Ref) and (live := observed.objects.get(each.address)):
+            yield live.id
 
 
 def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Mapping[str, Any]:
