@@ -437,7 +437,7 @@ def _check_owned(observed: Observed, address: Address, manifest: Manifest) -> No
     live = observed.objects.get(address)
     if live is None or live.stack != manifest.stack:
         owned = [str(a) for a, live in observed.objects.items() if live.stack == manifest.stack]
-        raise unknown(str(address), owned)
+        raise unknown(str(address), owned, guess=False)
 
 
 def _raise(report: Report) -> None:

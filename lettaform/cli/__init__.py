@@ -202,6 +202,10 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
+DESTROYING = frozenset({"destroy", "--prune", "--allow-destroy", "--reseed"})
+"""Verbs and options that delete or overwrite what agents have. They are never suggested for a misspelled word."""
+
+
 class Shell(click.Group):
     """The verbs, loaded on use. Errors are reported and turned into exit codes here only."""
 
@@ -225,7 +229,7 @@ class Shell(click.Group):
         if args[0] not in VERBS and not ctx.resilient_parsing:
             from lettaform.errors import nearest
 
-            near = nearest(args[0], list(VERBS))
+            near = nearest(args[0], VERBS.keys() - DESTROYING)
             ctx.fail(f"unknown verb `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""))
         name, command, rest = super().resolve_command(ctx, args)
         for option in self.params:
@@ -345,6 +349,9 @@ def _report_usage(error: click.ClickException, json: bool) -> None:
     """Arguments that click cannot parse."""
     from lettaform.render.clean import clean_line
 
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        harmless = [each for each in error.possibilities if each not in DESTROYING]
+        error = click.NoSuchOption(error.option_name, possibilities=harmless, ctx=error.ctx)
     context = error.ctx if isinstance(error, click.UsageError) else None
     message = clean_line(" ".join(error.format_message().split()))  # click lists choices on several lines
     hint = f"run `{context.command_path} --help`" if context else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -15,9 +16,10 @@ from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import cancelled
 from lettaform.errors import NotFound, PlanError, Problem, UnreadableState, nearest
-from lettaform.kinds import dependent_kinds, kinds
+from lettaform.kinds import dependent_kinds, kind_of, kinds
+from lettaform.kinds.traits import SourceFile
 from lettaform.manifest import without_garbage_collection
-from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
+from lettaform.model import Change, Desired, Event, Live, Lock, Manifest, Mark, Observed, Plan, PlanOptions, Report
 from lettaform.ownership import claims, others
 from lettaform.plan import Diff, ResourceChange, diff, make
 from lettaform.plan.order import remark
@@ -187,8 +189,7 @@ class Session:
         """The plan that marks an existing object as the one at an address, and changes nothing else."""
         desired = self.manifest.objects.get(address)
         if desired is None or desired.external or address.parent:
-            ours = [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)]
-            raise unknown(str(address), ours)
+            raise await self._not_adoptable(address, id, desired)
         observed = await observe(self.backend, replace(self.manifest, imports=()))
         present = observed.objects.get(address)
         if present is not None and present.id != id and not any(each.id == id for each in observed.duplicates):
@@ -205,6 +206,21 @@ class Session:
         difference = diff(self.manifest, observed, PlanOptions(target=(str(address),)))
         return make(self.manifest, observed, PlanOptions(), _marks_alone(difference))
 
+    async def _not_adoptable(self, address: Address, id: str, desired: Desired | None) -> PlanError:
+        """The error that nothing can be adopted under an address. It suggests no other address: that marks another."""
+        if address.parent:
+            hint = f"`lettaform import '{address.parent}' ID` adopts an agent with its memory"
+            return PlanError(f"{address} is a part of {address.parent}, and is not imported by itself", hint)
+        if desired is not None:
+            hint = "to own it, declare its fields instead of `external: true`"
+            return PlanError(f"{address} is external: this stack uses it, and does not own it", hint)
+        message = f"the manifest does not declare {address}"
+        if address.index is not None:
+            hint = f"declare it first: `{address.index}` in the `for_each` of {address.instance(None)}"
+            return PlanError(message, hint)
+        live, _ = await self.backend.one(kind_of(address) or "", id)
+        return PlanError(message, f"declare it first: `{_declaration(address, live)}`")
+
     def remark(self, observed: Observed, addresses: Mapping[Address, Address | None]) -> Plan:
         """The plan that writes marks and the state again. `addresses`: old to new address; None forgets the object."""
         self.observed = observed
@@ -212,11 +228,29 @@ class Session:
         return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
 
 
-def unknown(pattern: str, known: list[str]) -> PlanError:
-    """The error for a pattern that matches no address, with the nearest address as its hint."""
-    near = nearest(pattern, known)
+def unknown(pattern: str, known: list[str], *, guess: bool = True) -> PlanError:
+    """The error for a pattern that matches no address.
+
+    guess  whether the nearest address may be suggested; False where the verb would forget or overwrite that object
+    """
+    near = nearest(pattern, known) if guess else None
     hint = f"did you mean `{near}`?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none'}"
     return PlanError(f"no object has the address `{pattern}`", hint)
+
+
+def _declaration(address: Address, live: Live) -> str:
+    """The least that a manifest must declare of an object to adopt it under an address and keep its name."""
+    table = kinds()[live.kind]
+    owner = table.owner_line()
+    fields = {owner.name: "KEY"} if owner else {}
+    for name in table.naming.fields or (table.name_field,):
+        if table.attrs()[name].related(SourceFile):
+            fields[name] = "FILE"
+            break
+        if (value := live.values.get(name)) is not None:
+            fields[name] = json.dumps(value, ensure_ascii=False)
+    key = address.key if address.key.replace("-", "_").isidentifier() else json.dumps(address.key, ensure_ascii=False)
+    return f"{address.section}: {{{key}: {{{', '.join(f'{name}: {text}' for name, text in fields.items())}}}}}"
 
 
 # --- reading again ---------------------------------------------------------------------------------------------------
@@ -271,7 +305,8 @@ def _check_reseed(options: PlanOptions, manifest: Manifest) -> None:
     """Raise PlanError for a pattern of `reseed` that matches no declared address: there is no value to write."""
     for pattern in options.reseed:
         if not any(matches(address, (pattern,)) for address in manifest.objects):
-            raise unknown(pattern, [str(address) for address in manifest.objects])
+            known, guess = [str(address) for address in manifest.objects], pattern not in options.reseed
+            raise unknown(pattern, known, guess=guess)
 
 
 def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
