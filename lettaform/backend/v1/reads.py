@@ -138,6 +138,8 @@ class V1Reads(V1Usages):
         if external.id:
             body = await body_of(self.client, desired.kind, external.id)
             return [self._decoded(desired.kind, body)] if body else []
+        if kind.requests.below:  # `path` lists the owners
+            return []
         relations = kind.included(())
         include = {"include": relations} if relations else {}
         found = await self.client.pages(kind.path, **_candidates(kind, external), **include, **kind.requests.parameters)

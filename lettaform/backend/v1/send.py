@@ -80,7 +80,7 @@ class Sender:
         if kind.requests.verb == "PUT":
             result = await self.client.object("PUT", kind.path, body=body)
         elif kind.requests.below:
-            result = await self._post_below(kind, body, fill(step.fields["agent"], answer))
+            result = await _post_below(self.client, kind, body, step, answer)
         else:
             result = await self._post(step, kind, body)
         live = decode(step.kind, result)
@@ -105,11 +105,6 @@ class Sender:
             return is_claimed(live, self.stack, step.address)
 
         return await self._post_once(kind.path, body, params, is_created, query)
-
-    async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
-        """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
-        result = await self.client.object("POST", f"{kind.path}{above}/{kind.requests.below}", body=body)
-        return {**result, "agent_id": above}
 
     async def _post_once(
         self,
@@ -330,3 +325,14 @@ async def _exists(client: Client, path: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+async def _post_below(
+    client: Client, kind: type[Kind], body: Mapping[str, Any], step: Create, answer: Callable[[Ref], Any]
+) -> dict[str, Any]:
+    """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
+    line = kind.owner_line()
+    assert line is not None, "an object below another one names it"
+    owner = fill(step.fields[line.name], answer)
+    result = await client.object("POST", f"{kind.path}{owner}/{kind.requests.below}", body=body)
+    return {**result, line.write or line.name: owner}
