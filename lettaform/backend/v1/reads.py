@@ -175,7 +175,7 @@ class V1Reads(V1Usages):
     async def _attached_to(self, path: str) -> list[str]:
         """Ids of the objects of a list; none if what they are attached to was deleted meanwhile."""
         try:
-            # in one page: 0.16.8 leaves agents out of all further pages of this list
+            # in one page: 0.16.8 can leave agents out of further pages of this list
             return [body["id"] for body in await self.client.items(path, include="agent.tags", limit=1_000_000)]
         except NotFound:
             return []
