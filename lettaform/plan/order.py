@@ -300,7 +300,7 @@ def _delete(resource: ResourceChange, lookups: _Lookups) -> Delete:
     else:
         after += lookups.barriers_before[live.kind]
         after += lookups.detaches.get(live.id, ())
-    return Delete(f"-{address}", address, live.kind, id=live.id, after=tuple(after))
+    return Delete(_delete_key(resource), address, live.kind, id=live.id, after=tuple(after))
 
 
 def _key(resource: ResourceChange) -> str:
@@ -308,6 +308,11 @@ def _key(resource: ResourceChange) -> str:
     # of own blocks that are not declared there may be several at one address
     several = resource.desired is None and resource.address.parent and resource.live
     return f"{resource.address} {resource.live.id}" if several and resource.live else str(resource.address)
+
+
+def _delete_key(resource: ResourceChange) -> str:
+    """The key of the step that deletes a live object."""
+    return f"-{_key(resource)}" if resource.surplus else f"-{resource.address}"
 
 
 def _attach_key(key: str, name: str, member: Any) -> str:
@@ -372,14 +377,14 @@ class _Lookups:
         detaches: dict[str, list[str]] = defaultdict(list)
         for each in resources:
             if _deletes(each) and not each.discover and each.address not in owners:
-                waited[each.change.kind].append(f"-{each.address}")
+                waited[each.change.kind].append(_delete_key(each))
             for name, member in each.detach:
                 if isinstance(member, str):
                     detaches[member].append(_detach_key(str(each.address), name, member))
         labels: dict[Address, list[str]] = defaultdict(list)
         for each in deleted:
             if each.address.parent:
-                labels[each.address.parent].append(f"-{each.address}")
+                labels[each.address.parent].append(_delete_key(each))
         items: dict[str, list[str]] = defaultdict(list)
         for step in steps.values():
             if isinstance(step, Attach | Detach) and isinstance(step.member, Item):

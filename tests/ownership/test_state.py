@@ -15,7 +15,7 @@ from lettaform import flow
 from lettaform.address import Address
 from lettaform.backend import connect
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.state import PATH, delete_pages, split, write_pages
+from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
 from lettaform.errors import ServerError, Unavailable, UnreadableState
 from lettaform.model import (
     Answer,
@@ -31,7 +31,6 @@ from lettaform.model import (
     Step,
     Update,
 )
-from lettaform.ownership import marks
 from lettaform.ownership import state as states
 from lettaform.ownership.state import after, from_pages, salvage, to_pages
 from lettaform.values import Digest, Ref, digest
@@ -60,7 +59,7 @@ def named(pages: list[str]) -> dict[str, str]:
 
 
 async def _pages(client: Client, post: Any) -> dict[str, str]:
-    return split(await client.pages(PATH, tags=[marks.stack_tag("s")], show_hidden_blocks=True))[0]
+    return (await all_pages(client)).get("s", {})
 
 
 def large(count: int = 60, **words: Any) -> State:
