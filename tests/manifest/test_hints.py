@@ -21,6 +21,9 @@ OTHER = {
     "Args:": "a heading in a docstring",
     "Authorization: Bearer": "an HTTP header",
     'call NAME {"argument": 1}': "a message to the echo model",
+    "type: object": "part of the JSON schema of a tool",
+    "parameters: {type: object, properties: {}}": "part of the JSON schema of a tool",
+    "KEY: value": "any entry of a free map",
     "1:30": "a value that YAML 1.1 would read as a number",
 }
 """Text between backticks that contains `:` and is no manifest text, with what it is."""
