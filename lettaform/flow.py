@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeVar
 
 from lettaform import manifest
@@ -45,6 +46,7 @@ __all__ = [
     "read",
     "save",
     "show",
+    "show_saved",
     "state_list",
     "state_move",
     "state_rebuild",
@@ -159,9 +161,10 @@ class _Apply:
     async def plan(self, session: Session) -> Plan:
         """The plan. Raises Stale if it differs from the saved plan."""
         plan = await session.plan(self.options)
-        if lines := saved.moved(self.saved, plan) if self.saved else []:
+        if self.saved and (lines := saved.moved(self.saved, plan)):
             problems = tuple(Problem(each) for each in lines)
-            raise Stale("the server has changed since the plan was saved", "plan again and review", problems)
+            why = ", ".join(saved.causes(self.saved, plan))
+            raise Stale(f"the saved plan is stale: {why}", "plan again and review the new plan", problems)
         return plan
 
     async def unlocked(self, session: Session) -> tuple[Plan, bool]:
@@ -178,8 +181,9 @@ class _Apply:
 
 def save(plan: Plan, path: Path) -> None:
     """Write a plan to a file for `apply_saved`, complete or not at all, with mode 0600. Raises PlanError."""
+    salt = None if plan.state.key else token_hex(16)
     try:
-        write_json(path, {**data.plan(plan), **saved.dump(plan)})
+        write_json(path, {**data.plan(plan), **saved.dump(plan, salt)})
     except OSError as error:
         raise PlanError(f"cannot write {path}: {error.strerror}") from error
 
@@ -202,6 +206,11 @@ def apply_saved(
     pinned = replace(connection, url=connection.url or (before.get("server") or {}).get("url"))
     run = _Apply(options, consent, notify, parallel, before)
     return _Opened(source, pinned, parallel).apply(run, interactive)
+
+
+def show_saved(path: Path) -> Mapping[str, Any]:
+    """What a saved plan holds for people: the object that `plan --json` prints. Reads nothing but the file."""
+    return {key: value for key, value in _saved(path)[0].items() if key not in saved.KEYS}
 
 
 def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
@@ -430,7 +439,7 @@ def _check_owned(observed: Observed, address: Address, manifest: Manifest) -> No
     lives = (*observed.objects.items(), *observed.orphaned_blocks)
     owned = [each for each, live in lives if live.stack == manifest.stack]
     if address not in owned:
-        raise unknown(str(address), list(map(str, owned)))
+        raise unknown(str(address), list(map(str, owned)), guess=False)
 
 
 def _is_unfinished(observed: Observed, address: Address) -> bool:

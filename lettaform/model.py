@@ -96,12 +96,25 @@ class Removed:
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """What a manifest was read from.
+
+    files      path of each file, relative to the project, to the digest of its content
+    variables  `var.NAME` or `env.NAME` to its value, which may be a Secret
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything that the files declare, resolved and checked.
 
     objects      every declared object by its address, parts and external objects included
     url          the server that the manifest names
     environment  the environment that was chosen with `-e`
+    inputs       what it was read from
     outputs      name to value; may contain Refs
     """
 
@@ -113,6 +126,7 @@ class Manifest:
     imports: tuple[Import, ...] = ()
     removed: tuple[Removed, ...] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=Inputs)
     warnings: tuple[Problem, ...] = ()
 
 
@@ -467,15 +481,17 @@ class Create(_Step):
 class Discover(_Step):
     """Find an object that the server creates along with another one, and then update it.
 
-    name    its name there; empty if there is only one
-    source  the object that it was created along with: a Ref or an id
-    mark    its mark afterwards; None: nothing is written
+    name     its name there; empty if there is only one
+    source   the object that it was created along with: a Ref or an id
+    creator  the kind of that object
+    mark     its mark afterwards; None: nothing is written
     """
 
     op: ClassVar[Operation] = "discover"
     id: ClassVar[None] = None
     name: str
     source: Any
+    creator: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
 
@@ -582,6 +598,7 @@ class Plan:
     state      the state before the apply
     outputs    name to value; may contain Refs to objects that do not exist yet
     declared   the objects of the manifest, for the places of problems; a saved plan does not contain them
+    inputs     what the manifest was read from
     """
 
     stack: str
@@ -596,6 +613,7 @@ class Plan:
     barriers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     state: State = field(default_factory=State)
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=Inputs)
     warnings: tuple[Problem, ...] = ()
     declared: Mapping[Address, Desired] = field(default_factory=dict, repr=False, compare=False)
 

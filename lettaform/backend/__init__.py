@@ -49,6 +49,10 @@ class Reads(Protocol):
         """All objects of these kinds that may belong to a stack. Fields that are not needed may be UNREAD."""
         ...
 
+    async def states(self) -> Mapping[str, Mapping[str, str]]:
+        """The pages of the states of all stacks, by stack and name."""
+        ...
+
     async def fetch(self, wanted: Sequence[tuple[str, str]]) -> Listing:
         """Those of these objects, given by kind and id, that exist, whoever owns them."""
         ...
@@ -68,7 +72,7 @@ class Reads(Protocol):
     async def contents(self, wanted: Sequence[tuple[Live, str, Collection[str]]]) -> list[list[Any]]:
         """Fields that need a request of their own: the Items that an object contains, or ids of what is attached to it.
 
-        `wanted`: object, field, and the keys of the Items that are declared there. Returns a list for each.
+        `wanted`: object, field, and the keys of the Items, or ids, that are declared there. Returns a list for each.
         """
         ...
 

@@ -191,7 +191,7 @@ VERBS: Mapping[str, Verb] = {
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
-    "show": Verb("show:show", "Show the live objects of the stack."),
+    "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),
@@ -200,6 +200,10 @@ VERBS: Mapping[str, Verb] = {
     "completion": Verb("completion:completion", "Print the completion script of a shell.", _ALWAYS),
     "version": Verb("version:version", "Print the version.", ("json", *_ALWAYS)),
 }
+
+
+DESTROYING = frozenset({"destroy", "--prune", "--allow-destroy", "--reseed"})
+"""Verbs and options that delete or overwrite what agents have. They are never suggested for a misspelled word."""
 
 
 class Shell(click.Group):
@@ -225,7 +229,7 @@ class Shell(click.Group):
         if args[0] not in VERBS and not ctx.resilient_parsing:
             from lettaform.errors import nearest
 
-            near = nearest(args[0], list(VERBS))
+            near = nearest(args[0], VERBS.keys() - DESTROYING)
             ctx.fail(f"unknown verb `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""))
         name, command, rest = super().resolve_command(ctx, args)
         for option in self.params:
@@ -345,6 +349,9 @@ def _report_usage(error: click.ClickException, json: bool) -> None:
     """Arguments that click cannot parse."""
     from lettaform.render.clean import clean_line
 
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        harmless = [each for each in error.possibilities if each not in DESTROYING]
+        error = click.NoSuchOption(error.option_name, possibilities=harmless, ctx=error.ctx)
     context = error.ctx if isinstance(error, click.UsageError) else None
     message = clean_line(" ".join(error.format_message().split()))  # click lists choices on several lines
     hint = f"run `{context.command_path} --help`" if context else None

@@ -87,7 +87,7 @@ def plan(
         click.echo(text.plan(found, color=asked.color, verbose=asked.verbose), nl=False)
     if out is not None:
         flow.save(found, out)
-        click.echo(
-            f"Saved the plan. To apply exactly this plan, run `lettaform apply {shlex.quote(str(out))}`.", err=True
-        )
+        command = f"lettaform apply {shlex.quote(str(out))}"
+        click.echo(f"Saved the plan. To apply exactly this plan, run `{command}`.", err=True)
+        click.echo("It needs the same manifest, files and variables: the plan holds only digests of secrets.", err=True)
     return 2 if detailed_exitcode and found else 0

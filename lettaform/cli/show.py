@@ -1,22 +1,46 @@
-"""`lettaform show`: show live objects."""
+"""`lettaform show`: show live objects, or a saved plan."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
 from lettaform.cli import Globals
+from lettaform.errors import LettaformError
 
 
 @click.command()
-@click.argument("address", required=False)
+@click.argument("address", metavar="[ADDRESS|PLAN]", required=False)
 @click.pass_obj
 def show(asked: Globals, /, address: str | None) -> None:
-    """Show the live objects of the stack with their current values. With ADDRESS, only that object."""
+    """Show the live objects of the stack with their current values. With ADDRESS, only that object.
+
+    With PLAN, a file written by `lettaform plan -o FILE`, show that plan. It needs no server, manifest or variable.
+    """
     from lettaform import flow
     from lettaform.render import data, objects
 
+    if address and Path(address).is_file():
+        _show_plan(asked, Path(address))
+        return
     found = flow.show(asked.source(), asked.connection(), address)
     if asked.json:
         click.echo(data.dumps({"objects": [data.live(item) for item in found]}, indent=2))
     else:
         click.echo(objects.objects(found, color=asked.color), nl=False)
+
+
+def _show_plan(asked: Globals, path: Path) -> None:
+    from lettaform import flow
+    from lettaform.render import data, saved_plan, text
+
+    found = flow.show_saved(path)
+    try:
+        plan = saved_plan.to_plan(found)
+    except ValueError as error:
+        raise LettaformError(f"{path} is not a saved plan: {error}", "`lettaform plan -o FILE` writes one") from error
+    if asked.json:
+        click.echo(data.dumps(found, indent=2))
+    else:
+        click.echo(text.plan(plan, color=asked.color, verbose=asked.verbose), nl=False)

@@ -81,9 +81,13 @@ class LabelsOf(Relation):
 
 @dataclass(frozen=True)
 class ListedAt(Relation):
-    """Answers leave out what is attached. The list at `path`, filtered by `agent_id`, has it."""
+    """Answers leave out what is attached. The list at `path`, filtered by `agent_id`, has it.
+
+    users  the sub-path of a member that lists the objects to which it is attached; they have no other member
+    """
 
     path: str
+    users: str
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class Files:
         self.problems = problems
         self._paths: dict[str, Path] = {}
         self._texts: dict[Path, str | None] = {}
+        self.digests: dict[str, str] = {}
+        """Path of each file that was read, relative to the project, to the digest of its content."""
         self._bytes_read = 0
 
     def shown(self, path: Path) -> str:
@@ -142,6 +144,7 @@ class Files:
             self.problems.add(f"cannot read `{file}`: {reason}", place or start)
             return None
         self._bytes_read += len(data)
+        self._note(path, hashlib.sha256(data).hexdigest())
         if len(data) > ONE:
             self.problems.add(f"`{file}` is larger than {ONE // MEGABYTE} MB", place or start)
         elif self._bytes_read > ALL:
@@ -149,6 +152,9 @@ class Files:
         else:
             return decode(data, file, self.problems)
         return None
+
+    def _note(self, path: Path, digest: str) -> None:
+        self.digests[Path(os.path.relpath(path, self.directory)).as_posix()] = digest
 
     def _similar(self, path: Path, written: str) -> str | None:
         """A hint that names the nearest file of the same folder."""
@@ -195,6 +201,7 @@ class Files:
             message, hint = self._unusable(name, path, file)
             if not message:
                 if digest := _sha256(path, text=path.suffix.lower() != ".pdf"):
+                    self._note(path, digest)
                     return Item(f"{name} {path.stat().st_size} {digest}", name, {"path": str(path)})
                 message = f"`{file}` is not UTF-8 text: the server accepts text, code and PDF"
                 hint = "exclude it, or save it as UTF-8"

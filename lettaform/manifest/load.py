@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lettaform.errors import ManifestError
@@ -16,13 +16,14 @@ from lettaform.manifest.documents import documents
 from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
 from lettaform.manifest.language import language
-from lettaform.manifest.node import UNSET, Node, empty
+from lettaform.manifest.node import UNRESOLVED, UNSET, Node, empty
 from lettaform.manifest.overlay import overlay
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.resolve import resolve
 from lettaform.manifest.scope import Scope
 from lettaform.manifest.variables import variables as variables_of
-from lettaform.model import Manifest
+from lettaform.model import Inputs, Manifest
+from lettaform.values import Secret
 
 
 def load(
@@ -105,12 +106,19 @@ def begin(
             scope = Scope(reader, problems, environ, {}, stack or "", environment, frozenset(sections()))
             declared = root.map.get("variables") or empty(root.place)
             scope.variables = variables_of(declared, variables, variable_files, scope, environ)
-            manifest = resolve(root, expand(root, scope), scope)
+            manifest = replace(resolve(root, expand(root, scope), scope), inputs=_inputs(scope))
         if problems.has_errors:
             raise ManifestError(problems.errors)
         return manifest
 
     return Draft(None if problems.has_errors or not stack else _outline(root, stack), finish)
+
+
+def _inputs(scope: Scope) -> Inputs:
+    """What the manifest was read from. A variable without a value is left out."""
+    values = {f"var.{name}": value for name, value in scope.variables.items() if value is not UNRESOLVED}
+    values |= {f"env.{name}": Secret(f"${{env.{name}}}", value) for name, value in scope.env_read.items()}
+    return Inputs(dict(scope.files.digests), values)
 
 
 def _outline(root: Node, stack: str) -> Outline | None:

@@ -173,6 +173,10 @@ class Objects:
             message = "an external object needs exactly one of: `name`; `id`; `stack` and `address`"
             hint = "for example `{external: true, name: NAME}`"
             self.problems.add(message, body.at("external"), hint, address=instance.address)
+        if "name" in given and instance.table.owner_line() and instance.table.naming.fields:
+            message = f"name: the name of a {instance.kind} is derived from its contents"
+            hint = "write `id: …`, or `stack: …` and `address: …`"
+            self.problems.add(message, given["name"].place, hint, address=instance.address, field="name")
         found = {key: self.scope.text(node, instance.each, key) for key, node in given.items()}
         for key in (key for key, value in found.items() if value == ""):
             self.problems.add(f"{key}: must not be empty", given[key].place, address=instance.address, field=key)

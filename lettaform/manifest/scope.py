@@ -48,6 +48,7 @@ class Scope:
     refer      evaluates a reference to an object; None while the objects are not known
     length     number of characters that expressions have produced
     depth      number of lists and maps that are being evaluated
+    env_read   the environment variables that expressions have read
     """
 
     files: Files
@@ -60,6 +61,7 @@ class Scope:
     refer: Refer | None = None
     length: int = 0
     depth: int = 0
+    env_read: dict[str, str] = field(default_factory=dict, repr=False)
 
     # --- nodes
 
@@ -222,7 +224,7 @@ class Scope:
         name = path.steps[0][0]
         if name not in self.environ:
             return self._no(f"the environment variable `{name}` is not set", where, f"export {name}=…")
-        value = self.environ[name]
+        value = self.env_read[name] = self.environ[name]
         self.problems.conceal(value)
         if not _encodable(value):
             return self._no(f"the environment variable `{name}` is not valid UTF-8", where)

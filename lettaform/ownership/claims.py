@@ -14,7 +14,19 @@ from dataclasses import replace
 from lettaform.address import Address
 from lettaform.errors import Place, Problem, nearest
 from lettaform.kinds import companions, kind_of, kinds
-from lettaform.model import Capabilities, Desired, Listing, Live, Manifest, Mark, Observed, Relocation, State
+from lettaform.model import (
+    Capabilities,
+    Desired,
+    External,
+    Listing,
+    Live,
+    Manifest,
+    Mark,
+    Observed,
+    Relocation,
+    State,
+)
+from lettaform.ownership.others import Others, repair, unreadable
 from lettaform.values import Ref, digest
 
 
@@ -241,13 +253,28 @@ def with_carried_over(observed: Observed, found: Iterable[tuple[Address, Live | 
 # --- adoption --------------------------------------------------------------------------------------------------------
 
 
+def of_another_stack(live: Live, address: Address, place: Place | None = None, field: str | None = None) -> Problem:
+    """The problem that an address is declared for an object that another stack owns."""
+    message = f"{address}: the {live.kind} `{live.name}` ({live.id}) belongs to stack `{live.stack}`"
+    hint = f"to use it without owning it, declare {address} with `external: true` and `id: {live.id}` alone"
+    return Problem(message, place, None if address.parent else hint, str(address), field)
+
+
+def is_ours(observed: Observed, manifest: Manifest, live: Live) -> bool:
+    """Whether an object belongs to the stack, by its claim or by the state."""
+    owned = (each for each in observed.objects.values() if each.id == live.id)
+    return live.stack == manifest.stack or any(each.stack == manifest.stack for each in owned)
+
+
 def adoption_problem(
-    observed: Observed, manifest: Manifest, address: Address, live: Live, place: Place | None = None
+    observed: Observed, manifest: Manifest, address: Address, live: Live, others: Others, place: Place | None = None
 ) -> Problem | None:
     """Why an object cannot be adopted under an address; None if it can."""
-    if live.stack not in (None, manifest.stack):
-        hint = "to use it without owning it, write `external: true` and `id: …`"
-        return Problem(f"{live.id} belongs to stack `{live.stack}`", place, hint, str(address))
+    ours, live = is_ours(observed, manifest, live), others.owned(live)
+    if not ours and live.stack is not None:
+        return of_another_stack(live, address, place)
+    if not ours and others.unreadable:
+        return unreadable(others, live, address, place)
     owned = (a for a, each in observed.objects.items() if each.id == live.id and each.stack == manifest.stack)
     other = next((a for a in owned if a != address and a in manifest.objects), None)
     if other is None:
@@ -283,6 +310,29 @@ def matches_external(desired: Desired, live: Live) -> bool:
     if external.stack and external.address:
         return is_claimed(live, external.stack, external.address)
     return external.id == live.id or (external.name is not None and external.name == live.name)
+
+
+def is_in_state_alone(desired: Desired, capabilities: Capabilities) -> bool:
+    """Whether only the state of another stack knows the object: it is given by address, and carries no claim."""
+    external = desired.external
+    return external is not None and external.address is not None and desired.kind not in capabilities.claims
+
+
+def by_states(observed: Observed, wanted: Iterable[Desired], others: Others) -> tuple[Observed, list[Desired]]:
+    """External objects, by the ids that the states of their stacks give them; a problem for each that has none."""
+    found, problems = list[Desired](), list[Problem]()
+    for desired in wanted:
+        external = desired.external
+        if external is None or external.address is None or not is_in_state_alone(desired, observed.capabilities):
+            found.append(desired)
+        elif id := others.addresses.get((external.stack or "", external.address)):
+            found.append(replace(desired, external=External(id=id)))
+        elif external.stack in others.unreadable:
+            message = f"{desired.address}: the state of stack `{external.stack}` cannot be read"
+            problems.append(Problem(message, desired.place, repair(external.stack), str(desired.address)))
+        else:
+            problems.append(_not_one(desired, (), ()))
+    return replace(observed, problems=(*observed.problems, *problems)), found
 
 
 def with_externals(observed: Observed, found: Sequence[tuple[Desired, Sequence[Live], Sequence[Live]]]) -> Observed:
@@ -327,9 +377,20 @@ def nested_owners(observed: Observed, manifest: Manifest) -> Iterator[tuple[Addr
             yield address, kind, id
 
 
-def with_nested(observed: Observed, manifest: Manifest, found: Sequence[tuple[Address, Sequence[Live]]]) -> Observed:
+def is_undecided(observed: Observed, found: Sequence[tuple[Address, Sequence[Live]]]) -> bool:
+    """Whether an apply that did not end may have created one of these nested objects: another stack may own it."""
+    known = observed.state
+    return any(lives and address in known.intents and address not in known.ids for address, lives in found)
+
+
+def with_nested(
+    observed: Observed,
+    manifest: Manifest,
+    found: Sequence[tuple[Address, Sequence[Live]]],
+    others: Others = Others(),  # noqa: B008
+) -> Observed:
     """`observed` with the nested objects of the stack. `found`: an address, and all objects below its owner."""
-    objects, taken = dict(observed.objects), set(observed.state.ids.values())
+    objects, taken = dict(observed.objects), {*observed.state.ids.values(), *others.ids}
     for address, lives in found:
         nested = _nested(address, manifest.objects.get(address), observed.state, lives, taken)
         if nested is not None:
@@ -424,7 +485,7 @@ def with_discovered(
     """`observed` with an object that the server created along with another one, at its declared address."""
     address = desired.address
     if live.stack not in (None, manifest.stack):
-        problem = Problem(f"{address}: {live.id} belongs to stack `{live.stack}`", desired.place, None, str(address))
+        problem = replace(of_another_stack(live, address, desired.place), hint=None)  # its creator is of this stack
         return replace(observed, problems=(*observed.problems, problem))
     # an apply that was killed before it marked both left the own blocks marked and their agent unmarked
     own = {block.address: block for block in blocks if block.address and _is_part(block, address, manifest.stack)}

@@ -42,6 +42,12 @@ def tags(stack: str, address: Address) -> list[str]:
     return [stack_tag(stack), f"{_PREFIX}addr={address}"]
 
 
+def stack_of(all_tags: Iterable[str]) -> str | None:
+    """The stack that tags name; None if they name none."""
+    claim = _tagged(all_tags)
+    return claim.stack if claim else None
+
+
 def foreign_tags(all_tags: Iterable[str]) -> list[str]:
     """The tags that are no part of a mark."""
     return [tag for tag in all_tags if not tag.startswith(_PREFIX)]

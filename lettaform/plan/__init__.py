@@ -67,6 +67,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         barriers=barriers,
         state=observed.state,
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
+        inputs=manifest.inputs,
         warnings=manifest.warnings,
         declared=manifest.objects,
     )

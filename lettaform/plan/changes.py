@@ -22,6 +22,7 @@ class ResourceChange:
     claim     whether the address must be written to the object
     reused    key of an own block to the id of an existing block that is attached instead of creating one
     discover  the object is created along with another one: its name there, and that object
+    surplus   the object is an orphaned block beside another block of its address
     """
 
     change: Change
@@ -34,6 +35,7 @@ class ResourceChange:
     claim: bool = False
     reused: Mapping[str, Any] = field(default_factory=dict)
     discover: tuple[str, Ref] | None = None
+    surplus: bool = False
 
     @property
     def address(self) -> Address:

@@ -12,6 +12,7 @@ from lettaform.errors import Problem, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Desired, Live
+from lettaform.ownership.claims import of_another_stack
 from lettaform.plan.additions import items_at_creation
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
@@ -325,10 +326,12 @@ def _name_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Probl
 
 
 def _foreign_name(desired: Desired, field: str, name: str, foreign: Live) -> Problem:
-    owner = f"stack `{foreign.stack}`" if foreign.stack else "somebody else"
-    adopt = "" if foreign.stack else f"adopt it with `lettaform import '{desired.address}' {foreign.id}`, or "
-    message = f"the {desired.kind} `{name}` already exists and belongs to {owner} ({foreign.id})"
-    return _problem(desired, field, message, f"{adopt}use it with `external: true` and `name: {name}`")
+    if foreign.stack:
+        return of_another_stack(foreign, desired.address, desired.place_of(field), field)
+    message = f"the {desired.kind} `{name}` already exists and belongs to somebody else ({foreign.id})"
+    adopt = f"`lettaform import '{desired.address}' {foreign.id}` adopts it"
+    use = f"to use it without owning it, declare it with `external: true` and `id: {foreign.id}` alone"
+    return _problem(desired, field, message, f"{adopt}; {use}")
 
 
 def _missing_references(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:

@@ -243,12 +243,22 @@ def _discovered(resource: ResourceChange, capabilities: Capabilities) -> Iterato
     """Discover what the server creates along with another object, after that object was created or called."""
     assert resource.discover is not None
     (name, source), key, kind = resource.discover, str(resource.address), resource.change.kind
-    call = capabilities.calls.get(sections()[source.address.section])
+    creator = sections()[source.address.section]
+    call = capabilities.calls.get(creator)
     after = (
         (str(source.address), f"{source.address}!{call.name}") if call and call.on_create else (str(source.address),)
     )
-    fields, mark = resource.fields, resource.mark
-    yield Discover(key, resource.address, kind, name=name, source=source, fields=fields, mark=mark, after=after)
+    yield Discover(
+        key,
+        resource.address,
+        kind,
+        name=name,
+        source=source,
+        creator=creator,
+        fields=resource.fields,
+        mark=resource.mark,
+        after=after,
+    )
     if resource.attach or kinds()[kind].compiled & resource.fields.keys():
         yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), capabilities)
     yield from _attached(resource)
@@ -328,7 +338,7 @@ def _delete(resource: ResourceChange, lookups: _Lookups) -> Delete:
     else:
         after += lookups.barriers_before[live.kind]
         after += lookups.detaches.get(live.id, ())
-    return Delete(f"-{address}", address, live.kind, id=live.id, after=tuple(after))
+    return Delete(_delete_key(resource), address, live.kind, id=live.id, after=tuple(after))
 
 
 def _key(resource: ResourceChange) -> str:
@@ -336,6 +346,11 @@ def _key(resource: ResourceChange) -> str:
     # of own blocks that are not declared there may be several at one address
     several = resource.desired is None and resource.address.parent and resource.live
     return f"{resource.address} {resource.live.id}" if several and resource.live else str(resource.address)
+
+
+def _delete_key(resource: ResourceChange) -> str:
+    """The key of the step that deletes a live object."""
+    return f"-{_key(resource)}" if resource.surplus else f"-{resource.address}"
 
 
 def _attach_key(key: str, name: str, member: Any) -> str:
@@ -402,14 +417,14 @@ class _Lookups:
         detaches: dict[str, list[str]] = defaultdict(list)
         for each in resources:
             if _deletes(each) and not each.discover and each.address not in owners:
-                waited[each.change.kind].append(f"-{each.address}")
+                waited[each.change.kind].append(_delete_key(each))
             for name, member in each.detach:
                 if isinstance(member, str):
                     detaches[member].append(_detach_key(str(each.address), name, member))
         labels: dict[Address, list[str]] = defaultdict(list)
         for each in deleted:
             if each.address.parent:
-                labels[each.address.parent].append(f"-{each.address}")
+                labels[each.address.parent].append(_delete_key(each))
         for agent, block in _renamed_blocks(steps.values(), observed):
             labels[agent].append(block)
         relocated = observed.state.relocated.items()

@@ -25,6 +25,7 @@ def remove(lookup: Lookup, declared: Iterable[ResourceChange] = ()) -> list[Foun
     released = _Released.of(lookup, declared, undeclared)
     return [
         *(_removal(lookup, released, address, live) for address, live in undeclared),
+        *(_surplus_removal(lookup, released, address, live) for address, live in _surplus(lookup)),
         *_missing(lookup),
         *_duplicates(lookup),
         *_held_elsewhere(lookup),
@@ -43,6 +44,22 @@ def _undeclared(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
     for address in sorted((a for a, live in lives.items() if live.stack == lookup.manifest.stack), key=str):
         if _is_undeclared(lookup, address) and lookup.is_selected(address):
             yield address, lives[address]
+
+
+def _surplus(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
+    """Orphaned blocks beside the block that their address has or gets: creates that failed leave one each."""
+    for address, blocks in lookup.observed.detached.items():
+        waiting = not lookup.moves.waiting.isdisjoint((address, address.parent))
+        if lookup.is_selected(address) and not waiting:
+            others = blocks if address in lookup.observed.objects else blocks[1:]
+            yield from ((address, live) for live in others if live.stack == lookup.manifest.stack)
+
+
+def _surplus_removal(lookup: Lookup, released: _Released, address: Address, live: Live) -> Found:
+    found = _removal(lookup, released, address, live)
+    if isinstance(found, Unmanaged):
+        return replace(found, reason="an orphaned block beside the one of this address; --prune deletes it")
+    return replace(found, surplus=True)
 
 
 def _is_undeclared(lookup: Lookup, address: Address) -> bool:

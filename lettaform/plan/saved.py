@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -13,23 +13,42 @@ from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, digest,
 FORMAT = "1.0"
 
 
-def dump(plan: Plan) -> dict[str, Any]:
+def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
     """The part of the file that apply compares: the options, every Step, and the digest of every value to overwrite.
 
     A declared value that does not differ is not needed: if it changes, there is another Step. Values that were changed
-    by agents and are kept do not matter.
+    by agents and are kept do not matter. The digests of files and variables say why a Step differs.
+
+    salt  the key of the digests of secrets; without it, that of the stack. A stack gets its key with its first apply.
     """
+    key = salt or plan.state.key
     return {
+        **({"salt": salt} if salt else {}),
         "options": {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan.options).items()
         },
-        "steps": [_step(step, plan.state.key) for step in plan.steps],
+        "steps": [_step(step, key) for step in plan.steps],
         "barriers": spell(plan.barriers, None),
         "overwrites": {
             str(change.address): {d.path: digest(spell(d.old, None)) for d in change.fields_changed if not d.secret}
             for change in plan.changes
         },
+        "inputs": {
+            "files": dict(plan.inputs.files),
+            "variables": {name: _digest(value, key) for name, value in plan.inputs.variables.items()},
+        },
     }
+
+
+KEYS = frozenset({"salt", "options", "steps", "barriers", "overwrites", "inputs"})
+"""The keys of this part of the file."""
+
+
+def _digest(value: Any, key: str | None) -> str | None:
+    """The digest of the value of a variable; None for a secret without a key."""
+    if isinstance(value, Secret):
+        return keyed(value, key) if key else None
+    return digest(value)
 
 
 def options(saved: Mapping[str, Any]) -> PlanOptions:
@@ -44,33 +63,77 @@ def options(saved: Mapping[str, Any]) -> PlanOptions:
 
 def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
     """The differences between a saved plan and a new one, a line each; empty if both do the same."""
+    fresh = dump(plan, saved.get("salt"))
+    lines = [f"{name}: planned for {old}, and this is {new}" for name, old, new in _elsewhere(saved, plan)]
+    before, now = _by_key(saved.get("steps") or ()), _by_key(fresh["steps"])
+    for key in dict.fromkeys((*before, *now)):
+        lines += _changed_step(before.get(key), now.get(key))
+    lines += [f"{address}: {', '.join(paths)} on the server" for address, paths in _overwritten(saved, fresh).items()]
+    return list(dict.fromkeys(lines))
+
+
+def _elsewhere(saved: Mapping[str, Any], plan: Plan) -> list[tuple[str, Any, Any]]:
+    """Name, planned and present value of what a plan is made for, where they differ."""
     server = saved.get("server") or {}
-    lines = []
-    for name, old, new in (
+    every = (
         ("server", server.get("url"), plan.url),
         ("stack", saved.get("stack"), plan.stack),
         ("environment", saved.get("environment"), plan.environment),
-    ):
-        if old != new:
-            lines.append(f"{name}: planned for {old}, and this is {new}")
-    fresh = dump(plan)
-    # the state and the barriers follow from the other steps
-    before = {step.get("key"): step for step in saved.get("steps") or () if step.get("op") != SaveState.op}
-    now = {step["key"]: step for step in fresh["steps"] if step["op"] != SaveState.op}
-    for key in dict.fromkeys((*before, *now)):
-        if key not in now:
-            lines.append(f"{before[key].get('address')}: {before[key].get('op')} is no longer needed")
-        elif key not in before:
-            lines.append(f"{now[key]['address']}: now needs {now[key]['op']}")
-        elif before[key] != now[key]:
-            parts = [part for part in now[key] if now[key][part] != before[key].get(part)]
-            paths = [path for part in parts for path in _differing(part, before[key].get(part), now[key][part])]
-            lines.append(f"{now[key]['address']}: {', '.join(dict.fromkeys(paths))} changed since the plan was made")
-    over = saved.get("overwrites") or {}
-    for address, values in fresh["overwrites"].items():
-        paths = [path for path, old in values.items() if over.get(address, {}).get(path, old) != old]
-        lines += [f"{address}: {', '.join(paths)} changed since the plan was made"] if paths else []
-    return list(dict.fromkeys(lines))
+    )
+    return [(name, old, new) for name, old, new in every if old != new]
+
+
+def _by_key(steps: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The steps by their keys. The state and the barriers follow from the other steps."""
+    return {str(step.get("key")): step for step in steps if step.get("op") != SaveState.op}
+
+
+def _changed_step(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[str]:
+    if now is None and before is not None:
+        yield f"{before.get('address')}: {_operation(before)} is no longer needed"
+    elif before is None and now is not None:
+        yield f"{now['address']}: {_operation(now)} is needed, and was not planned"
+    elif before is not None and now is not None and before != now:
+        parts = [part for part in now if now[part] != before.get(part)]
+        paths = [path for part in parts for path in _differing(part, before.get(part), now[part])]
+        yield f"{now['address']}: {', '.join(dict.fromkeys(paths))} in the plan"
+
+
+def _operation(step: Mapping[str, Any]) -> str:
+    """A step for people: `to update it`, `to attach tools`, `to recompile`."""
+    op = step.get("op")
+    if op == "call":
+        return f"to {step.get('name')} it"
+    return f"to {op} {step.get('field') or 'it'}"
+
+
+def _overwritten(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Address to the paths of values to overwrite that the server has changed."""
+    before = saved.get("overwrites") or {}
+    found = {
+        address: [path for path, old in values.items() if before.get(address, {}).get(path, old) != old]
+        for address, values in fresh["overwrites"].items()
+    }
+    return {address: paths for address, paths in found.items() if paths}
+
+
+def causes(saved: Mapping[str, Any], plan: Plan) -> list[str]:
+    """Why a saved plan differs from a new one: where it is applied, files, variables, or else the server."""
+    fresh, before = dump(plan, saved.get("salt")), saved.get("inputs") or {}
+    now = fresh["inputs"]
+    found = [f"this is another {name}" for name, _, _ in _elsewhere(saved, plan)]
+    found += [f"{name} has {word}" for name, word in _changed_files(before.get("files") or {}, now["files"])]
+    moved = _differing("fields", before.get("variables") or {}, now["variables"])
+    found += [f"{name} has another value than planned" for name in moved]
+    if _overwritten(saved, fresh) or not found:
+        found.append("the server has changed")
+    return found
+
+
+def _changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name in dict.fromkeys((*before, *now)):
+        if before.get(name) != now.get(name):
+            yield name, "changed" if name in before and name in now else "been added" if name in now else "been removed"
 
 
 def same(one: Plan, other: Plan) -> bool:

@@ -291,6 +291,7 @@ def plan_schema() -> dict[str, Any]:
                     "description": "Output values; `${address.id}` for an id that is not known yet.",
                 },
                 "warnings": _list(_ref("problem"), "Present if there are any."),
+                "salt": _saved("string", "The key of the digests of secrets, if the stack has none yet."),
                 "options": _saved("object", "The options of the plan."),
                 "steps": {**_saved("array", "The operations of the apply, in order."), "items": _ref("step")},
                 "barriers": {
@@ -301,8 +302,15 @@ def plan_schema() -> dict[str, Any]:
                     **_saved("object", "Address to the digests of the values that are replaced, by path."),
                     "additionalProperties": {"type": "object"},
                 },
+                "inputs": {
+                    **_saved("object", "Digests of the files and variables from which the plan was made."),
+                    "properties": {
+                        "files": {"type": "object", "additionalProperties": _TEXT},
+                        "variables": {"type": "object", "additionalProperties": {"type": ["string", "null"]}},
+                    },
+                },
             },
-            optional={"environment", "warnings", "options", "steps", "barriers", "overwrites"},
+            optional={"environment", "warnings", "salt", "options", "steps", "barriers", "overwrites", "inputs"},
         ),
         "$defs": {
             "change": _object(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -15,10 +16,25 @@ from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import cancelled
 from lettaform.errors import NotFound, Place, PlanError, Problem, UnreadableState, nearest
-from lettaform.kinds import dependent_kinds, kinds, spreading_fields
+from lettaform.kinds import dependent_kinds, kind_of, kinds, spreading_fields
+from lettaform.kinds.traits import SourceFile
 from lettaform.manifest import without_garbage_collection
-from lettaform.model import Change, Event, Live, Lock, Manifest, Mark, Moved, Observed, Plan, PlanOptions, Report, Step
-from lettaform.ownership import claims
+from lettaform.model import (
+    Change,
+    Desired,
+    Event,
+    Live,
+    Lock,
+    Manifest,
+    Mark,
+    Moved,
+    Observed,
+    Plan,
+    PlanOptions,
+    Report,
+    Step,
+)
+from lettaform.ownership import claims, others
 from lettaform.plan import Diff, ResourceChange, diff, make
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
@@ -27,7 +43,7 @@ from lettaform.render import data
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
 from lettaform.session.loading import Loading
-from lettaform.session.observe import FirstReads, observe, read_contents
+from lettaform.session.observe import FirstReads, OtherStacks, observe, owners_of, read_contents
 from lettaform.snapshot import export
 
 __all__ = ["Notify", "Session", "unknown"]
@@ -121,6 +137,9 @@ class Session:
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
         difference = diff(self.manifest, observed, options)
+        if problems := await self._disputes(difference, observed):
+            observed = replace(observed, problems=(*observed.problems, *problems))
+            difference = replace(difference, problems=(*difference.problems, *problems))
         shared, deleted = _shared(difference), _deleted(difference)
         if not (shared or deleted):
             return observed, difference
@@ -133,6 +152,17 @@ class Session:
                 message = f"{each.address} was created while the server was read: {each.id}"
                 raise _ChangedWhileRead(message, "plan again; if that does not help, run `lettaform state rebuild`")
         return observed, diff(self.manifest, observed, options)
+
+    async def _disputes(self, difference: Diff, observed: Observed) -> list[Problem]:
+        """The problems that another stack, too, owns an object that would be written and carries no claim."""
+        claimed = observed.capabilities.claims
+        written = [(each.address, each.live) for each in difference.resources if each.live]
+        written = [(address, live) for address, live in written if live.kind not in claimed]
+        if not written:
+            return []
+        known = others.read(await self.backend.states(), self.stack)
+        found = (others.disputed(live, address, known) for address, live in written)
+        return [problem for problem in found if problem]
 
     async def _probe(self, difference: Diff, observed: Observed) -> list[Problem]:
         """What the server would refuse of the changes. Each object and field is checked once per run."""
@@ -173,18 +203,15 @@ class Session:
     async def adopt(self, address: Address, id: str) -> Plan:
         """The plan that marks an existing object as the one at an address, and changes nothing else."""
         desired = self.manifest.objects.get(address)
-        if desired and address.parent:
-            hint = f"attach the block to that agent: the next apply adopts it by its label, `{desired.values['label']}`"
-            raise PlanError(f"{address} is an own block of {address.parent}, and comes with it", hint)
-        if desired is None or desired.external:
-            ours = [str(a) for a, d in self.manifest.objects.items() if not (d.external or a.parent)]
-            raise unknown(str(address), ours)
+        if desired is None or desired.external or address.parent:
+            raise await self._not_adoptable(address, id, desired)
         observed = await observe(self.backend, replace(self.manifest, imports=()))
         present = observed.objects.get(address)
         if present is not None and present.id != id and not any(each.id == id for each in observed.duplicates):
             raise PlanError(f"{address} is already {present.id}", f"`lettaform state rm '{address}'` forgets that one")
         live, blocks = await self.backend.one(desired.kind, id)
-        if problem := claims.adoption_problem(observed, self.manifest, address, live):
+        known = await owners_of(live, self.manifest, observed, OtherStacks(self.backend, self.stack))
+        if problem := claims.adoption_problem(observed, self.manifest, address, live, known):
             raise PlanError(problem.message, problem.hint)
         if live.address and live.address != address and observed.objects.get(live.address, live).id == id:
             hint = f"`lettaform state mv '{live.address}' '{address}'` moves it"
@@ -193,6 +220,24 @@ class Session:
         self.observed = observed = await read_contents(self.backend, self.manifest, observed)
         difference = diff(self.manifest, observed, PlanOptions(target=(str(address),)))
         return make(self.manifest, observed, PlanOptions(), _marks_alone(difference))
+
+    async def _not_adoptable(self, address: Address, id: str, desired: Desired | None) -> PlanError:
+        """The error that nothing can be adopted under an address. It suggests no other address: that marks another."""
+        if address.parent and desired is not None:
+            hint = f"attach the block to that agent: the next apply adopts it by its label, `{desired.values['label']}`"
+            return PlanError(f"{address} is an own block of {address.parent}, and comes with it", hint)
+        if address.parent:
+            hint = f"`lettaform import '{address.parent}' ID` adopts an agent with its memory"
+            return PlanError(f"{address} is a part of {address.parent}, and is not imported by itself", hint)
+        if desired is not None:
+            hint = "to own it, declare its fields instead of `external: true`"
+            return PlanError(f"{address} is external: this stack uses it, and does not own it", hint)
+        message = f"the manifest does not declare {address}"
+        if address.index is not None:
+            hint = f"declare it first: `{address.index}` in the `for_each` of {address.instance(None)}"
+            return PlanError(message, hint)
+        live, _ = await self.backend.one(kind_of(address) or "", id)
+        return PlanError(message, f"declare it first: `{_declaration(address, live)}`")
 
     def remark(self, observed: Observed, forgotten: frozenset[Address] = frozenset()) -> Plan:
         """The plan that writes the state again, and forgets some objects with their parts."""
@@ -229,11 +274,29 @@ class Session:
         return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
 
 
-def unknown(pattern: str, known: list[str]) -> PlanError:
-    """The error for a pattern that matches no address, with the nearest address as its hint."""
-    near = nearest(pattern, known)
+def unknown(pattern: str, known: list[str], *, guess: bool = True) -> PlanError:
+    """The error for a pattern that matches no address.
+
+    guess  whether the nearest address may be suggested; False where the verb would forget or overwrite that object
+    """
+    near = nearest(pattern, known) if guess else None
     hint = f"did you mean `{near}`?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none'}"
     return PlanError(f"no object has the address `{pattern}`", hint)
+
+
+def _declaration(address: Address, live: Live) -> str:
+    """The least that a manifest must declare of an object to adopt it under an address and keep its name."""
+    table = kinds()[live.kind]
+    owner = table.owner_line()
+    fields = {owner.name: "KEY"} if owner else {}
+    for name in table.naming.fields or (table.name_field,):
+        if table.attrs()[name].related(SourceFile):
+            fields[name] = "FILE"
+            break
+        if (value := live.values.get(name)) is not None:
+            fields[name] = json.dumps(value, ensure_ascii=False)
+    key = address.key if address.key.replace("-", "_").isidentifier() else json.dumps(address.key, ensure_ascii=False)
+    return f"{address.section}: {{{key}: {{{', '.join(f'{name}: {text}' for name, text in fields.items())}}}}}"
 
 
 # --- reading again ---------------------------------------------------------------------------------------------------
@@ -291,7 +354,8 @@ def _check_reseed(options: PlanOptions, manifest: Manifest) -> None:
     """Raise PlanError for a pattern of `reseed` that matches no declared address: there is no value to write."""
     for pattern in options.reseed:
         if not any(matches(address, (pattern,)) for address in manifest.objects):
-            raise unknown(pattern, [str(address) for address in manifest.objects])
+            known, guess = [str(address) for address in manifest.objects], pattern not in options.reseed
+            raise unknown(pattern, known, guess=guess)
 
 
 def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:

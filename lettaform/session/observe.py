@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from lettaform.address import Address
 from lettaform.backend import Fields, Reads
@@ -13,11 +14,26 @@ from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.model import Desired, Import, Listing, Live, Manifest, Observed
-from lettaform.ownership import claims, state
-from lettaform.values import UNREAD, Item
+from lettaform.ownership import claims, others, state
+from lettaform.ownership.others import Others
+from lettaform.values import UNREAD, Item, Ref, walk
 
 CORE = ("agent", "block", "tool")
 """The kinds that every plan lists, declared or not."""
+
+
+class OtherStacks:
+    """What the states of other stacks say. They are read when this is first called, and once."""
+
+    def __init__(self, reads: Reads, stack: str) -> None:
+        self.reads, self.stack = reads, stack
+        self.found: Others | None = None
+
+    async def __call__(self) -> Others:
+        """Read the states, unless they are read."""
+        if self.found is None:
+            self.found = others.read(await self.reads.states(), self.stack)
+        return self.found
 
 
 class FirstReads:
@@ -77,11 +93,15 @@ async def observe(
         listing |= replace(await reads.listing(manifest.stack, rest), refused={})
     if missing := claims.missing(listing, known, reads.capabilities):
         listing = _added(listing, await reads.fetch(missing))
+    elsewhere, doubts = OtherStacks(reads, manifest.stack), tuple[Problem, ...]()
+    if others.undecided(listing, known, manifest, reads.capabilities):
+        listing, doubts = others.decided(listing, known, manifest, reads.capabilities, await elsewhere())
     observed = claims.observe(listing, known, manifest, reads.capabilities, reads.url, version)
+    observed = replace(observed, problems=(*observed.problems, *doubts))
     observed = await _orphans(reads, manifest, observed)
-    observed = await _imports(reads, manifest, observed)
-    observed = await _externals(reads, manifest, observed, listing)
-    observed = await _nested(reads, manifest, observed)
+    observed = await _imports(reads, manifest, observed, elsewhere)
+    observed = await _externals(reads, manifest, observed, listing, elsewhere)
+    observed = await _nested(reads, manifest, observed, elsewhere)
     observed = await _discovered(reads, manifest, observed)
     observed = await read_contents(reads, manifest, observed)
     unread = tuple(Problem(fault, address=str(state.ADDRESS)) for fault in faults)
@@ -145,7 +165,7 @@ async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
     return observed
 
 
-async def _imports(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+async def _imports(reads: Reads, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Observed:
     """`observed` with the objects that `imports:` names, as if the stack owned them already."""
     wanted = [each for each in manifest.imports if each.address not in observed.objects and kind_of(each.address)]
     answers = await together(_imported(reads, entry) for entry in wanted)
@@ -154,11 +174,18 @@ async def _imports(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
             observed = replace(observed, problems=(*observed.problems, answer))
             continue
         live, blocks = answer
-        if problem := claims.adoption_problem(observed, manifest, entry.address, live, entry.place):
+        known = await owners_of(live, manifest, observed, elsewhere)
+        if problem := claims.adoption_problem(observed, manifest, entry.address, live, known, entry.place):
             observed = replace(observed, problems=(*observed.problems, problem))
         else:
             observed = claims.adopt(observed, manifest, entry.address, live, blocks)
     return observed
+
+
+async def owners_of(live: Live, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Others:
+    """What other stacks say of an object that is to be adopted. They are not asked about one whose owner is known."""
+    known = live.stack is not None or claims.is_ours(observed, manifest, live)
+    return Others() if known else await elsewhere()
 
 
 async def _imported(reads: Reads, entry: Import) -> tuple[Live, tuple[Live, ...]] | Problem:
@@ -190,7 +217,7 @@ async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) ->
 
 
 def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
-    """Id and field of what needs a request of its own, and the keys of the Items that the manifest declares there."""
+    """Id and field of what needs a request of its own, and the keys of Items, or ids, that are declared there."""
     after = {entry.old: entry.new for entry in manifest.moved}
     found: dict[tuple[str, str], dict[str, None]] = {}
     for address, live in observed.objects.items():
@@ -200,10 +227,18 @@ def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str
         values += [(name, None) for name, members in live.mark.members.items() if members and declared]
         for name, value in values:
             if name in lines and lines[name].read_apart():
-                items = value if isinstance(value, list | tuple) else ()
                 keys = found.setdefault((live.id, name), {})
-                keys |= dict.fromkeys(each.key for each in items if isinstance(each, Item))
+                keys |= dict.fromkeys(_named(value, observed))
     yield from ((wanted, tuple(keys)) for wanted, keys in found.items())
+
+
+def _named(value: Any, observed: Observed) -> Iterator[str]:
+    """The keys of the Items of a declared value, and the ids of the objects that it refers to."""
+    for each in walk(value):
+        if isinstance(each, Item):
+            yield each.key
+        elif isinstance(each, Ref) and (live := observed.objects.get(each.address)):
+            yield live.id
 
 
 def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Address]) -> Iterator[Desired]:
@@ -217,9 +252,13 @@ def _declared(manifest: Manifest, address: Address, after: Mapping[Address, Addr
         at = after.get(at)
 
 
-async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listing: Listing) -> Observed:
+async def _externals(
+    reads: Reads, manifest: Manifest, observed: Observed, listing: Listing, elsewhere: OtherStacks
+) -> Observed:
     """`observed` with the external objects of the manifest."""
     wanted = [each for each in manifest.objects.values() if each.external and not each.external.offered_by]
+    if any(claims.is_in_state_alone(each, reads.capabilities) for each in wanted):
+        observed, wanted = claims.by_states(observed, wanted, await elsewhere())
     listed = {kind: lives for kind, lives in listing.objects.items() if kind in reads.capabilities.listed}
     asked = [each for each in wanted if each.kind not in listed]
     answers = dict(zip((each.address for each in asked), await together(map(reads.candidates, asked)), strict=True))
@@ -231,12 +270,14 @@ async def _externals(reads: Reads, manifest: Manifest, observed: Observed, listi
     return claims.with_externals(observed, found)
 
 
-async def _nested(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
+async def _nested(reads: Reads, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Observed:
     """`observed` with nested objects, from one list for each owner and kind."""
     owners = list(claims.nested_owners(observed, manifest))
     asked = list(dict.fromkeys((kind, owner) for _, kind, owner in owners))
     lists = dict(zip(asked, await together(reads.nested(*each) for each in asked), strict=True))
-    return claims.with_nested(observed, manifest, [(address, lists[kind, owner]) for address, kind, owner in owners])
+    found = [(address, lists[kind, owner]) for address, kind, owner in owners]
+    known = await elsewhere() if claims.is_undecided(observed, found) else Others()
+    return claims.with_nested(observed, manifest, found, known)
 
 
 async def _discovered(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:

@@ -24,16 +24,26 @@ PLACEHOLDER = "agents.a"
 FILES = ("FILE", "PLAN")
 
 
-def written_text(node: ast.AST) -> str | None:
+def written_text(node: ast.AST, sample: str = PLACEHOLDER) -> str | None:
     """A string of the source, with a sample value for each part that is computed."""
     match node:
         case ast.Constant(value=str()):
             return str(node.value)
         case ast.JoinedStr():
             return "".join(
-                PLACEHOLDER if isinstance(part, ast.FormattedValue) else str(written_text(part)) for part in node.values
+                sample if isinstance(part, ast.FormattedValue) else str(written_text(part)) for part in node.values
             )
     return None
+
+
+def written_texts(sample: str = PLACEHOLDER) -> Iterator[tuple[str, str]]:
+    """Every string of lettaform's sources, with its file."""
+    for file in sorted(SOURCES.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
+            if id(node) not in parts and (text := written_text(node, sample)):
+                yield text, str(file.relative_to(SOURCES))
 
 
 def commands_in(text: str) -> Iterator[str]:
@@ -47,14 +57,47 @@ def commands_in(text: str) -> Iterator[str]:
 def commands_in_sources() -> dict[str, str]:
     """Each command of lettaform's sources, and the first file that names it."""
     found: dict[str, str] = {}
-    for file in sorted(SOURCES.rglob("*.py")):
-        tree = ast.parse(file.read_text())
-        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(tree):
-            if id(node) not in parts and (text := written_text(node)):
-                for command in commands_in(text):
-                    found.setdefault(command, str(file.relative_to(SOURCES)))
+    for written, file in written_texts():
+        for command in commands_in(written):
+            found.setdefault(command, file)
     return found
+
+
+ROOT = SOURCES.parent
+DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+
+
+def commands_in_docs() -> dict[str, str]:
+    """Each command of the documentation: between backticks, and on the lines of code blocks."""
+    found: dict[str, str] = {}
+    for page in DOCS:
+        text = page.read_text()
+        code = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        lines = [line.partition("  #")[0].strip() for line in code.splitlines()]
+        commands = [line.removeprefix("$ ") for line in lines if line.removeprefix("$ ").startswith("lettaform ")]
+        quoted = [each for each in re.findall(r"`(lettaform [^`\n]*)`", text) if "…" not in each]
+        for command in (*commands, *quoted):
+            found.setdefault(re.split(r" [|&>;]|\\\|", command)[0].strip(), str(page.relative_to(ROOT)))
+    return found
+
+
+@pytest.mark.parametrize(("command", "page"), commands_in_docs().items())
+def test_a_command_in_the_docs_parses(command: str, page: str, file: Path) -> None:
+    try:
+        parse(command.replace("plan.json", str(file)), file)
+    except click.ClickException as error:
+        pytest.fail(f"{page} names `{command}`: {error.format_message()}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(["destory"], "destroy"), (["plan", "--prun"], "--prune"), (["apply", "--allow-destro", "x"], "--allow-destroy")],
+)
+def test_what_destroys_is_not_suggested(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments, standalone_mode=False) == 1
+    said = capsys.readouterr().err
+    assert "id you mean" not in said
+    assert f"{word}`?" not in said
 
 
 def parse(command: str, file: Path) -> None:

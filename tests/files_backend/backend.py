@@ -80,6 +80,10 @@ class FilesBackend:
         pages = {path.stem: path.read_text() for path in sorted(self.root.glob(f"state/{stack}/*.txt"))}
         return Listing({"agent": tuple(agents), "block": blocks}, attached, pages)
 
+    async def states(self) -> Mapping[str, Mapping[str, str]]:
+        folders = sorted(self.root.glob("state/*"))
+        return {folder.name: {path.stem: path.read_text() for path in folder.glob("*.txt")} for folder in folders}
+
     def _memory(self, agent: str) -> tuple[Live, ...]:
         return tuple(self._live("block", path) for path in sorted(self.root.glob(f"agents/{agent}/memory/*.json")))
 

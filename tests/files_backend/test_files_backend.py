@@ -109,12 +109,18 @@ def test_a_renamed_agent_keeps_its_files(project: Project) -> None:
     assert not project.plan(renamed).steps
 
 
-def test_an_agent_is_adopted(project: Project) -> None:
+def test_an_agent_is_adopted_once_no_other_stack_has_it(project: Project) -> None:
     project.apply(LESS.replace("stack: files", "stack: other"))
     (agent,) = project.agents.glob("agents/*")
-    (project.folder / "lettaform.yaml").write_text(LESS)
+    source, connection = flow.Source(project.folder), flow.Connection()
     with mock.patch.object(flow, "connect", project.backend):
-        flow.adopt(flow.Source(project.folder), flow.Connection(), "agents.lead", agent.name)
+        (project.folder / "lettaform.yaml").write_text(LESS)
+        with pytest.raises(PlanError, match="belongs to stack `other`"):
+            flow.adopt(source, connection, "agents.lead", agent.name)
+        (project.folder / "lettaform.yaml").write_text(LESS.replace("stack: files", "stack: other"))
+        flow.state_remove(source, connection, "agents.lead")
+        (project.folder / "lettaform.yaml").write_text(LESS)
+        flow.adopt(source, connection, "agents.lead", agent.name)
     assert not project.plan(LESS).steps
 
 

@@ -14,6 +14,7 @@ from lettaform.backend.v1.capabilities import capabilities
 from lettaform.errors import Place
 from lettaform.model import Capabilities, Desired, External, Listing, Live, Manifest, Mark, Moved, Observed, State
 from lettaform.ownership import claims
+from lettaform.ownership.others import Others
 from lettaform.values import Ref, digest
 
 at = Address.parse
@@ -375,7 +376,7 @@ def test_blocks_are_carried_over_until_their_agent_is_created_again() -> None:
     [
         (agent("1"), observe(), manifest(), None),
         (agent("1", "agents.a"), observe(), manifest(), None),
-        (agent("1", "agents.a", "t"), observe(), manifest(), "1 belongs to stack `t`"),
+        (agent("1", "agents.a", "t"), observe(), manifest(), "agents.a: the agent `1` (1) belongs to stack `t`"),
         # it is at another address of this stack
         (agent("1", "agents.b"), observe(agent("1", "agents.b")), manifest(), None),
         (
@@ -400,7 +401,7 @@ def test_blocks_are_carried_over_until_their_agent_is_created_again() -> None:
     ],
 )
 def test_what_can_be_adopted(one: Live, before: Observed, wants: Manifest, message: str | None) -> None:
-    problem = claims.adoption_problem(before, wants, A, one, HERE)
+    problem = claims.adoption_problem(before, wants, A, one, Others(), HERE)
     assert (problem and problem.message) == message
     if problem:
         assert (problem.place, problem.address) == (HERE, "agents.a")
@@ -593,7 +594,7 @@ def test_a_discovered_object_of_another_stack_is_a_problem() -> None:
     observed = claims.with_discovered(observe(), manifest(), SLEEPING, agent("2", "agents.x", "t"), ())
     assert not observed.objects
     (problem,) = observed.problems
-    assert (problem.message, problem.place) == ("agents.a-sleeptime: 2 belongs to stack `t`", HERE)
+    assert (problem.message, problem.place) == ("agents.a-sleeptime: the agent `2` (2) belongs to stack `t`", HERE)
 
 
 def test_blocks_of_a_discovered_object_are_its_own_blocks() -> None:

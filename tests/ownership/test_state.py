@@ -15,8 +15,7 @@ from lettaform import flow
 from lettaform.address import Address
 from lettaform.backend import connect
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.state import PATH, delete_pages, write_pages
-from lettaform.backend.v1.state import pages as pages_of
+from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
 from lettaform.errors import ServerError, Unavailable, UnreadableState
 from lettaform.model import (
     Answer,
@@ -34,7 +33,6 @@ from lettaform.model import (
     Step,
     Update,
 )
-from lettaform.ownership import marks
 from lettaform.ownership import state as states
 from lettaform.ownership.state import after, from_pages, salvage, to_pages
 from lettaform.values import Digest, Ref, digest
@@ -65,7 +63,7 @@ def named(pages: list[str]) -> dict[str, str]:
 
 
 async def _pages(client: Client, post: Any) -> dict[str, str]:
-    return pages_of(await client.pages(PATH, tags=[marks.stack_tag("s")], show_hidden_blocks=True))
+    return (await all_pages(client)).get("s", {})
 
 
 def large(count: int = 60, **words: Any) -> State:
@@ -403,10 +401,10 @@ ROWS: dict[str, tuple[State, list[Outcome], State]] = {
     "own blocks have no entry": (KEPT, [done(create(A.part("memory", "human")), "block-1")], KEPT),
     "discovered and marked": (
         KEPT,
-        [done(Discover("x", I, "x", name="", source="y", mark=Mark()), "id-1")],
+        [done(Discover("x", I, "x", name="", source="y", creator="z", mark=Mark()), "id-1")],
         replace(KEPT, ids={A: "agent-1", I: "id-1"}),
     ),
-    "discovered, and another's": (KEPT, [done(Discover("x", I, "x", name="", source="y"), "id-1")], KEPT),
+    "discovered, and another's": (KEPT, [done(Discover("x", I, "x", name="", source="y", creator="z"), "id-1")], KEPT),
     "deleted": (KEPT, [done(delete(T, "tool-1"))], KEPT),
     "not deleted": (
         KEPT,

@@ -180,3 +180,41 @@ def test_what_is_gone_and_not_selected_is_not_forgotten() -> None:
     has = replace(observed(LIVE_ORG, ANN), objects={at("agents.ann"): ANN})
     found = difference(manifest(), has, destroy=True, target=("agents.ann",))
     assert [str(each.address) for each in found.resources] == ["agents.ann"]
+
+
+# --- several orphaned blocks at one address --------------------------------------------------------------------------
+
+LEFT, ALSO_LEFT = (living("agents.ann.memory.human", f"block-{id}") for id in (7, 8))
+
+
+@pytest.mark.parametrize(
+    ("has", "declared", "surplus"),
+    [
+        pytest.param(observed(ANN, OWN, attached={"agent-1": (OWN,)}), True, ["block-7", "block-8"], id="beside one"),
+        pytest.param(observed(), True, ["block-8"], id="the first goes to the new agent"),
+        pytest.param(observed(), False, ["block-8"], id="not declared"),
+    ],
+)
+def test_every_orphaned_block_is_listed_and_pruned_and_destroyed(
+    has: Observed, declared: bool, surplus: list[str]
+) -> None:
+    has = replace(has, detached={LEFT.address: (LEFT, ALSO_LEFT)}) if LEFT.address else has
+    wants = (
+        manifest(wanted("agents.ann", model="m/m"), wanted("agents.ann.memory.human", value=""))
+        if declared
+        else manifest()
+    )
+    listed = [each.id for each in difference(wants, has).unmanaged if "beside" in each.reason]
+    assert listed == surplus
+    for options in ({"prune": True}, {"destroy": True, "allow_destroy": ("*",)}):
+        made = plan(wants, has, **options)
+        gone = [step.id for step in made.steps if step.op == "delete"]
+        assert set(surplus) <= set(gone)
+        assert len({step.key for step in made.steps}) == len(made.steps)
+
+
+def test_one_orphaned_block_that_is_attached_again_is_not_listed() -> None:
+    wants = manifest(wanted("agents.ann", model="m/m"), wanted("agents.ann.memory.human", value=""))
+    has = replace(observed(), detached={at("agents.ann.memory.human"): (LEFT,)})
+    assert not difference(wants, has).unmanaged
+    assert not any(step.op == "delete" for step in plan(wants, has, prune=True).steps)

@@ -425,7 +425,7 @@ def test_one_of_several_conversations_of_another_stack(project: Project, which: 
 
 
 def test_requests_for_forty_agents_that_share_an_archive(project: Project) -> None:
-    """Today's numbers: one request for each declared field that no answer holds, whoever shares what it refers to."""
+    """One list names all agents of an archive that several declare."""
     project.apply(
         f"archives: {{facts: {{{PASSAGES}}}}}\n"
         "blocks: {shared: {value: hello}}\n"
@@ -435,11 +435,55 @@ def test_requests_for_forty_agents_that_share_an_archive(project: Project) -> No
     assert counted(project.server.asked) == {
         "GET /v1/health/": 1,
         "GET /v1/agents/": 1,
-        "GET /v1/archives/": 1 + 40,
+        "GET /v1/archives/": 1,
+        "GET /v1/archives/ID/agents": 1,
         "GET /v1/blocks/": 1,
         "GET /v1/tools/": 1,
         "POST /v1/passages/search": 1,
     }
+
+
+def test_what_is_in_no_list_of_users_is_read_by_itself(project: Project) -> None:
+    agents = ", ".join(f"{key}: {{{MODELS}, archive: facts}}" for key in "abcd")
+    whole = f"archives: {{facts: {{embedding: letta/letta-free}}}}\nagents: {{{agents}}}"
+    project.apply(whole)
+    other = project.server.archive("other")["id"]
+    rows = {row["name"]: row for row in project.rows("agents")}
+    rows["a"]["_archive"], rows["b"]["_archive"] = other, None
+    observed = project.observe()
+    facts = observed.objects[at("archives.facts")].id
+    found = {key: observed.objects[at(f"agents.{key}")].values["archive"] for key in "abcd"}
+    assert found == {"a": [other], "b": [], "c": [facts], "d": [facts]}
+    assert counted(project.server.asked)["GET /v1/archives/"] == 1 + 2
+    assert counted(project.server.asked)["GET /v1/archives/ID/agents"] == 1
+
+
+def test_one_agent_of_an_archive_is_read_by_itself(project: Project) -> None:
+    project.apply(
+        f"archives: {{one: {{}}, two: {{}}}}\nagents: {{a: {{{MODELS}, archive: one}}, b: {{{MODELS}, archive: two}}}}"
+    )
+    observed = project.observe()
+    assert [observed.objects[at(f"agents.{key}")].values["archive"] for key in "ab"] == [
+        [observed.objects[at(f"archives.{key}")].id] for key in ("one", "two")
+    ]
+    assert counted(project.server.asked)["GET /v1/archives/"] == 1 + 2
+
+
+def test_an_archive_that_is_deleted_between_two_requests_has_no_users(project: Project) -> None:
+    project.apply(
+        f"archives: {{facts: {{}}}}\nagents: {{a: {{{MODELS}, archive: facts}}, b: {{{MODELS}, archive: facts}}}}"
+    )
+    tables = project.server.standin.tables
+
+    def delete(ask: Any) -> None:
+        if ask.path.endswith("/agents") and ask.path.startswith("/v1/archives/"):
+            tables.archives.clear()
+            for agent in tables.agents.values():
+                agent["_archive"] = None
+
+    project.server.standin.before = delete
+    observed = project.observe()
+    assert [observed.objects[at(f"agents.{key}")].values["archive"] for key in "ab"] == [[], []]
 
 
 def test_requests_for_forty_agents_without_fields_that_are_read_aside(project: Project) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, assert_never, get_origin
 
@@ -12,7 +12,7 @@ from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import discovered, members, whole
-from lettaform.backend.v1.state import delete_pages, write_pages
+from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
@@ -32,6 +32,7 @@ from lettaform.model import (
     Update,
     contents,
 )
+from lettaform.ownership import others
 from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
 from lettaform.values import UNREAD, Item, Ref, fill, secrets
@@ -79,7 +80,7 @@ class Sender:
         if kind.requests.verb == "PUT":
             result = await self.client.object("PUT", kind.path, body=body)
         elif kind.requests.below:
-            result = await self._post_below(kind, body, fill(step.fields["agent"], answer))
+            result = await _post_below(self.client, kind, body, step, answer)
         else:
             result = await self._post(step, kind, body)
         live = decode(step.kind, result)
@@ -96,30 +97,30 @@ class Sender:
             return await self._post_once(kind.path, body, params)
         name = step.fields.get(kind.name_field)
 
-        def is_created(found: Mapping[str, Any]) -> bool:
+        async def is_created(found: Mapping[str, Any]) -> bool:
             live = decode(step.kind, found)
-            return is_claimed(live, self.stack, step.address) or (kind.mark == "state" and live.name == name)
+            if kind.mark == "state" and live.name == name:
+                await _check_creator(self.client, self.stack, step, live)
+                return True
+            return is_claimed(live, self.stack, step.address)
 
         return await self._post_once(kind.path, body, params, is_created, query)
-
-    async def _post_below(self, kind: type[Kind], body: Mapping[str, Any], above: str) -> dict[str, Any]:
-        """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
-        result = await self.client.object("POST", f"{kind.path}{above}/{kind.requests.below}", body=body)
-        return {**result, "agent_id": above}
 
     async def _post_once(
         self,
         path: str,
         body: Mapping[str, Any],
         params: Mapping[str, Any],
-        is_created: Callable[[Mapping[str, Any]], bool] = lambda found: True,
+        is_created: Callable[[Mapping[str, Any]], Awaitable[bool]] | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """POST. If the answer is lost, `params` list what it may have created, and `is_created` selects it."""
 
         async def find_again() -> Mapping[str, Any] | None:
             found: list[dict[str, Any]] = await self.client.pages(path, **params)
-            return next((each for each in found if each["id"] not in self.known and is_created(each)), None)
+            new = (each for each in found if each["id"] not in self.known)
+            created = [each for each in new if is_created is None or await is_created(each)]
+            return created[0] if created else None
 
         return await self.client.create(path, params=query, body=body, find_again=find_again)
 
@@ -128,8 +129,7 @@ class Sender:
     async def _discover(self, step: Discover, answer: Callable[[Ref], Any]) -> Answer:
         """Find what was created along with another object, and then update it like any other object."""
         name, source = step.name, step.source
-        creator = next(kind for kind, table in kinds().items() if step.kind in table.discovers)
-        found = await discovered(self.client, creator, fill(source, answer), step.kind)
+        found = await discovered(self.client, step.creator, fill(source, answer), step.kind)
         names = [decode(step.kind, body).name for body in found]
         matching = [body for body, each in zip(found, names, strict=True) if name in ("", each)]
         if not matching:
@@ -248,7 +248,7 @@ class Sender:
             await self._delete_path(path)
         except ServerError as error:
             # 0.16.8 answers 400 for a tool that does not exist
-            if error.status != 400 or await self._exists(path):
+            if error.status != 400 or await _exists(self.client, path):
                 raise
         self.known -= {step.id}  # 0.16.8 gives a new provider of the same name the same id
         return Answer(step.id)
@@ -257,13 +257,6 @@ class Sender:
         """DELETE. 404 is a success: an earlier request, whose answer was lost, may have deleted the object."""
         with suppress(NotFound):
             await self.client.send("DELETE", path)
-
-    async def _exists(self, path: str) -> bool:
-        try:
-            await self.client.get(path)
-        except NotFound:
-            return False
-        return True
 
     async def _call(self, step: Call, answer: Callable[[Ref], Any]) -> Answer:
         kind, id = kinds()[step.kind], step.id or answer(Ref(step.address))
@@ -317,3 +310,29 @@ async def _detach_from_agents(client: Client, path: str) -> None:
 
     with suppress(NotFound):
         await together(detach(agent) for agent in await client.pages(f"{path}/agents"))
+
+
+async def _check_creator(client: Client, stack: str, step: Create, live: Live) -> None:
+    """Raise ServerError if another stack may have created an object that carries no claim."""
+    if other := others.read(await all_pages(client), stack).creator(live):
+        message = f"{step.address}: the answer was lost, and stack `{other}` may have created {live.id} meanwhile"
+        raise ServerError(message, "plan again")
+
+
+async def _exists(client: Client, path: str) -> bool:
+    try:
+        await client.get(path)
+    except NotFound:
+        return False
+    return True
+
+
+async def _post_below(
+    client: Client, kind: type[Kind], body: Mapping[str, Any], step: Create, answer: Callable[[Ref], Any]
+) -> dict[str, Any]:
+    """POST an object without mark and name, once. If the answer is lost, the next apply looks for its content."""
+    line = kind.owner_line()
+    assert line is not None, "an object below another one names it"
+    owner = fill(step.fields[line.name], answer)
+    result = await client.object("POST", f"{kind.path}{owner}/{kind.requests.below}", body=body)
+    return {**result, line.write or line.name: owner}

@@ -27,6 +27,16 @@ def pages(bodies: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {body["id"]: body["value"] for body in bodies if is_page(body)}
 
 
+async def all_pages(client: Client) -> dict[str, dict[str, str]]:
+    """The pages of every stack's state, by stack and by the id of their block: one list."""
+    found: dict[str, dict[str, str]] = {}
+    for body in await client.pages(PATH, label=marks.MARK, show_hidden_blocks=True):
+        stack = marks.stack_of(body.get("tags") or ())
+        if is_page(body) and stack:
+            found.setdefault(stack, {})[body["id"]] = body["value"]
+    return found
+
+
 async def write_pages(client: Client, stack: str, pages: Sequence[str], empty: str, post: Post) -> None:
     """Write pages so that a kill between two requests leaves the old ones whole, or the new ones.
 

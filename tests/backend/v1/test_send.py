@@ -13,7 +13,7 @@ from lettaform.address import Address
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import NotFound, NotStored, ServerError
-from lettaform.model import Answer, Attach, Call, Create, Delete, Detach, Mark, SaveState, State, Step, Update
+from lettaform.model import Answer, Attach, Call, Create, Delete, Detach, Discover, Mark, SaveState, State, Step, Update
 from lettaform.ownership import marks
 from lettaform.values import Patch, Ref, Secret
 from tests.standin import StandIn
@@ -125,6 +125,17 @@ def test_an_object_that_is_forgotten_carries_no_mark(server: Server) -> None:
     server.send(update(answer.id, mark=Mark(), forget=True))
     body = server.get(f"/v1/blocks/{answer.id}")
     assert (body["tags"], body["metadata"]) == ([], {"a": 1})
+
+
+def test_what_was_created_along_is_read_from_its_creator(server: Server) -> None:
+    # agents and conversations both have blocks: the step names the kind to ask
+    (made,) = server.send(agent(parts={"human": {"label": "human", "value": "h"}}))
+    body = {"summary": "talk", "isolated_block_labels": ["human"]}
+    talk = server.raw.post("/v1/conversations/", params={"agent_id": made.id}, json=body).json()
+    (copy,) = talk["isolated_block_ids"]
+    for creator, source, expected in (("conversation", talk["id"], copy), ("agent", made.id, made.parts["human"].id)):
+        (answer,) = server.send(Discover("c", BLOCK, "block", name="", source=source, creator=creator))
+        assert answer.id == expected
 
 
 def test_attach_and_detach(server: Server) -> None:
