@@ -52,8 +52,6 @@ class Globals:
         return Connection(
             url=self.server,
             patience=patience,
-            token=os.environ.get("LETTA_API_KEY") or None,
-            project=os.environ.get("LETTA_PROJECT") or None,
             trace=_trace if self.verbose or self.debug else None,
         )
 
@@ -149,7 +147,8 @@ def _options(names: Iterable[str], *, shown: bool = False) -> list[GlobalOption]
             ["--server"],
             {
                 "metavar": "URL",
-                "help": "URL of the Letta server. Default: the manifest's, LETTA_BASE_URL, or http://localhost:8283.",
+                "help": "URL of the Letta server. LETTA_API_KEY is sent to it. Default: LETTA_BASE_URL, "
+                "the manifest's `server.url`, or http://localhost:8283.",
             },
         ),
         "json": (["--json"], {"is_flag": True, "help": "Print JSON instead of text."}),

@@ -96,7 +96,7 @@ class FieldValues:
 
     def _interpreted(self, instance: Instance, line: Attr, node: Node, value: Any) -> Any:
         """The value with its secrets marked, its keys replaced by Refs, and its path replaced by the file's text."""
-        if tainted(value) and not line.secret:
+        if tainted(value) and not (line.secret or line.embeds):
             where = instance.body.at(line.name)
             message = f"{line.name}: a secret cannot be used here"
             self.problems.add(message, where, TAINTED_HINT, field=line.name)
@@ -110,6 +110,8 @@ class FieldValues:
         return value
 
     def _secret(self, value: Any) -> Any:
+        if isinstance(value, Secret):
+            return value.opaque()
         if isinstance(value, str):
             self.problems.conceal(value)
             return Secret("literal", value)

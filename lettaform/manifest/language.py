@@ -82,7 +82,19 @@ def _anywhere() -> dict[str, Form]:
             pattern=r"^[a-z0-9-]+$",
             expected="letters a-z, digits and `-`",
         ),
-        "server": Fields({"url": url}, "The Letta server. --server and LETTA_BASE_URL take precedence.", nullable=True),
+        "server": Fields(
+            {
+                "url": url,
+                "api_key": Text(
+                    "The API key, for example `${env.LETTA_API_KEY}`. It is sent to `url` and to no other URL. "
+                    "LETTA_API_KEY itself is sent only to the URL of --server or LETTA_BASE_URL.",
+                    expressions=True,
+                ),
+                "project": Text("The project on Letta Cloud. LETTA_PROJECT takes precedence.", expressions=True),
+            },
+            "The Letta server. --server and LETTA_BASE_URL take precedence.",
+            nullable=True,
+        ),
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"
         ),

@@ -10,11 +10,11 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import AddsTo, Contents, Parts, Policy
 from lettaform.model import AgentChange, Desired, FieldChange, Live, Reason
-from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, spelled
+from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, shown, spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup
 from lettaform.plan.policy import Decision, decide, policies
 from lettaform.plan.selection import matches
-from lettaform.values import Digest, Item, Patch, Ref, Secret, canonical
+from lettaform.values import Digest, Item, Patch, Ref, Secret, canonical, tainted
 
 Members = tuple[tuple[str, Any], ...]
 """Pairs of a field and a member of it."""
@@ -170,7 +170,7 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     known = pair.lookup.known(leaf.want)
     # what does not exist yet has no digest, and differs from everything
     want = object() if known is UNKNOWN else spelled(pair.kind, line, known)
-    base = None if line.secret else pair.live.mark.base.get(leaf.path)
+    base = _base_of(pair, line, leaf)
     if base is None and line.immutable and line.read is None:
         return Decision(base=want)  # the value at creation is not known
     have: object = base
@@ -178,6 +178,11 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
         same = type(known) is str and type(leaf.have) is str and known == leaf.have
         have = want if same else spelled(pair.kind, line, project(leaf.have, known) if known else leaf.have)
     return decide(pair.owners[line.name], base, want, have, reseed=pair.reseed)
+
+
+def _base_of(pair: _Pair, line: Attr, leaf: Leaf) -> str | None:
+    """The digest of a leaf as last applied; None if there is none, as of every secret."""
+    return None if line.secret or tainted(leaf.want) else pair.live.mark.base.get(leaf.path)
 
 
 def _write(line: Attr, value: Any, want: Any, have: Any, judged: Judged, kept: list[Any]) -> dict[str, Any]:
@@ -202,12 +207,12 @@ def _new_base(line: Attr, judged: Judged) -> dict[str, Any]:
     return {
         leaf.path: decision.base if isinstance(decision.base, str) else Digest(leaf.want, line.unordered)
         for leaf, decision in judged
-        if decision.base is not None
+        if decision.base is not None and not tainted(leaf.want)
     }
 
 
 def _show(pair: _Pair, line: Attr, leaf: Leaf, reason: Reason) -> FieldChange:
-    old = pair.lookup.named(leaf.have) if line.to else leaf.have
+    old = pair.lookup.named(leaf.have) if line.to else shown(line, leaf.have, leaf.want, _base_of(pair, line, leaf))
     if line.secret and old is not None:  # that a secret exists may be shown, so that it appears as changed
         old = Secret("live", "")
     return FieldChange(leaf.path, old, leaf.want, pair.owners[line.name], reason, line.secret)
@@ -215,6 +220,7 @@ def _show(pair: _Pair, line: Attr, leaf: Leaf, reason: Reason) -> FieldChange:
 
 def _kept(pair: _Pair, line: Attr, leaf: Leaf, decision: Decision) -> AgentChange:
     have, want = (None, None) if line.secret else (leaf.have, leaf.want)
+    have = shown(line, have, want, _base_of(pair, line, leaf))
     return AgentChange(pair.desired.address, leaf.path, pair.live.id, have, want, decision.seed_moved)
 
 

@@ -709,9 +709,9 @@ CASES = (
         "environment outside a secret",
         "stack: s\nagents:\n  a: {description: 'x ${env.TOKEN}'}\n",
         (
-            "3:20 description: a secret cannot be used here → secrets can be used only in secret fields, such "
-            "as `secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "3:20 description: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
         words={"environ": {"TOKEN": "hunter22"}},
     ),
@@ -719,9 +719,9 @@ CASES = (
         "secret variable outside a secret",
         "stack: s\nvariables: {k: {secret: true, default: hunter22}}\nblocks:\n  b: {value: '${var.k}'}\n",
         (
-            "4:14 value: a secret cannot be used here → secrets can be used only in secret fields, such as "
-            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "4:14 value: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
     ),
     broken(
@@ -733,18 +733,18 @@ CASES = (
         "secret in for_each",
         "stack: s\nvariables: {k: {secret: true, default: hunter22}}\nagents: {a: {for_each: ['${var.k}']}}\n",
         (
-            "3:24 for_each: a secret cannot be used here → secrets can be used only in secret fields, such as "
-            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "3:24 for_each: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
     ),
     broken(
         "secret in a path",
         "stack: s\nagents: {a: {system: !file '${env.TOKEN}'}}\n",
         (
-            "2:22 !file: a secret cannot be used here → secrets can be used only in secret fields, such as "
-            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "2:22 !file: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
         words={"environ": {"TOKEN": "hunter22"}},
     ),
@@ -764,8 +764,8 @@ CASES = (
         "variable without a value",
         "stack: s\nvariables:\n  region: {env: REGION}\n",
         (
-            "3:11 the variable `region` has no value → add a `default`, use --var region=… or --var-file, or "
-            "set LETTAFORM_VAR_region or REGION"
+            "3:11 the variable `region` has no value → give it with --var region=…, --var-file FILE, "
+            "export LETTAFORM_VAR_region=…, export REGION=… or `variables: {region: {default: …}}`"
         ),
     ),
     broken(

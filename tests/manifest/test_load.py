@@ -321,8 +321,8 @@ def test_environments(project: Project) -> None:
         """
     )
     plain, prod = project.load(), project.load(environment="prod")
-    assert (plain.stack, plain.url, plain.environment) == ("s", None, None)
-    assert (prod.stack, prod.url, prod.environment) == ("s-prod", "https://letta.example.com", "prod")
+    assert (plain.stack, plain.server.url, plain.environment) == ("s", None, None)
+    assert (prod.stack, prod.server.url, prod.environment) == ("s-prod", "https://letta.example.com", "prod")
     assert values(plain, "agents.a")["model"] == "a/small"
     assert values(prod, "agents.a")["model"] == "a/large"
     assert values(prod, "agents.a.memory.human") == {"label": "human", "value": "In production.", "limit": 100}

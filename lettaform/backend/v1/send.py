@@ -47,7 +47,7 @@ class Sender:
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Carry out one Step. `answer` returns the value of a Ref. Raises ServerError."""
         for secret in secrets(list(contents(step))):
-            self.client.hide(secret.value)
+            self.client.hide(*secret.texts)
         match step:
             case Create():
                 return await self._create(step, answer)
