@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from lettaform import flow
 from lettaform.cli import cli
+from lettaform.errors import ManifestError
 from lettaform.kinds import kinds
 from lettaform.values import HIDDEN
 from tests.standin import StandIn
@@ -23,9 +24,15 @@ stack: s
 variables: {key: {secret: true}, word: {default: one}}
 mcp_servers:
   web: {type: streamable_http, url: "https://mcp.example.com/mcp?${var.word}&key=${var.key}"}
-  program: {type: stdio, command: "run-${var.key}", args: ["--${var.word}", --key, "${var.key}", "--url=x?k=${var.key}"]}
+  program:
+    type: stdio
+    command: "run-${var.key}"
+    args: ["--${var.word}", --key, "${var.key}", "--url=x?k=${var.key}"]
 providers:
-  ours: {provider_type: openai, api_key: "${var.key}", base_url: "https://u:${var.key}@models.example.com/${var.word}"}
+  ours:
+    provider_type: openai
+    api_key: "${var.key}"
+    base_url: "https://u:${var.key}@models.example.com/${var.word}"
 """
 FIELDS = {
     "mcp_servers.web": ("url", "https://mcp.example.com/mcp?one&key=‹secret›"),
@@ -50,7 +57,9 @@ class Stack:
         return done
 
     def fields(self, *words: str, **options: Any) -> dict[tuple[str, str], tuple[Any, Any, bool]]:
-        plan = json.loads(self.run("plan", "--json", *words, **options).stdout)
+        done = self.run("plan", "--json", *words, **options)
+        plan = json.loads(done.stdout)
+        assert "changes" in plan, done.output
         return {
             (change["address"], field["path"]): (field["old"], field["new"], field["secret"])
             for change in plan["changes"]
@@ -137,9 +146,10 @@ def test_an_error_of_the_server_hides_it(stack: Stack) -> None:
 def test_a_saved_plan_hides_it_and_is_carried_out(stack: Stack) -> None:
     path = stack.folder / ".lettaform" / "plan.json"
     path.parent.mkdir()
-    stack.run("plan", "-o", str(path))
-    assert stack.run("apply", "-y", str(path), key=NEW).exit_code == 6
-    assert stack.run("apply", "-y", str(path)).exit_code == 0
+    stack.run("apply", "-y")
+    stack.run("plan", "-o", str(path), key=NEW)
+    assert stack.run("apply", "-y", str(path)).exit_code == 6
+    assert stack.run("apply", "-y", str(path), key=NEW).exit_code == 0
 
 
 def test_every_field_into_which_services_ask_people_to_put_a_key() -> None:
@@ -166,6 +176,6 @@ schedules:
 """
     (stack.folder / "lettaform.yaml").write_text(text)
     (stack.folder / "t.ts").write_text("export function t() {}\n")
-    with pytest.raises(flow.ManifestError if hasattr(flow, "ManifestError") else Exception) as refused:
+    with pytest.raises(ManifestError) as refused:
         flow.read(flow.Source(stack.folder))
-    assert {each.message for each in refused.value.problems} == {"there is no variable `no`"}  # type: ignore[attr-defined]
+    assert {each.message for each in refused.value.problems} == {"there is no variable `no`"}

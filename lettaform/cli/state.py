@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from lettaform.cli import Globals
+from lettaform.cli import Globals, Verbs
 from lettaform.cli.lock import locking
 from lettaform.errors import LettaformError
 
 
-@click.group()
+@click.group(cls=Verbs)
 def state() -> None:
     """Inspect and change the state of the stack: the address of each object, and digests of the values last applied.
 

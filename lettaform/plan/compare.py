@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import AddsTo, Contents, Parts, Policy
+from lettaform.kinds.traits import AddedByServer, AddsTo, Contents, Parts, Policy
 from lettaform.model import AgentChange, Desired, FieldChange, Live, Reason
 from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, shown, spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup
@@ -229,7 +229,11 @@ def _server_items(pair: _Pair, line: Attr, want: Any, have: Any) -> tuple[list[A
 
     Also returns the declared items of that sort, to store in the mark; None if there are none.
     """
-    if pair.is_exact(line) or line.to or not isinstance(want, list) or not isinstance(have, list):
+    if (
+        pair.is_exact(line)
+        or not line.related(AddedByServer)
+        or not (isinstance(want, list) and isinstance(have, list))
+    ):
         return [], None
     kind, stored = pair.kind, pair.stored_members(line)
     declared = tuple(_item_key(kind, line, item) for item in want if kind.foreign(line.name, item))

@@ -71,7 +71,7 @@ def test_python_dash_m() -> None:
 def test_an_unknown_verb_suggests_a_similar_one(run: Run) -> None:
     result = run("aply")
     assert result.exit_code == 1
-    assert "unknown verb `aply`; did you mean `apply`?" in result.stderr
+    assert result.stderr == "Error: unknown verb `aply`\n  → did you mean `apply`?\n"
     assert run("--aply").exit_code == 1
 
 
