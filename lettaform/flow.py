@@ -429,9 +429,10 @@ def _run(
 
 def _address(text: str) -> Address:
     try:
-        address = Address.parse(text)
+        address = Address.read(text)
     except ValueError:
-        raise PlanError(f"`{text}` is not an address", "write it as agents.supervisor or agents.worker[emea]") from None
+        hint = """write it as agents.supervisor, 'agents.worker[emea]' or 'agents["v1.2"]'"""
+        raise PlanError(f"`{text}` is not an address", hint) from None
     if address.section not in sections():
         near = nearest(address.section, [kind.section for kind in kinds().values()])
         raise PlanError(f"`{address.section}` is not a section", f"did you mean `{near}`?" if near else None)

@@ -11,7 +11,10 @@ from lettaform.cli import Globals
 @click.argument("address", required=False)
 @click.pass_obj
 def show(asked: Globals, /, address: str | None) -> None:
-    """Show the live objects of the stack with their current values. With ADDRESS, only that object."""
+    """Show the live objects of the stack with their current values.
+
+    With ADDRESS, only that object, or all instances of that `for_each`; * stands for any text.
+    """
     from lettaform import flow
     from lettaform.render import data, objects
 

@@ -21,9 +21,10 @@ def parse_address(node: Node, problems: Problems) -> Address | None:
     if node.text is None:
         return None
     try:
-        address = Address.parse(node.text)
+        address = Address.read(node.text)
     except ValueError:
-        problems.add(f"`{node.text}` is not an address", node.place, "write an address such as `agents.supervisor`")
+        example = 'write an address such as `agents.supervisor`, `agents.worker[emea]` or `agents["v1.2"]`'
+        problems.add(f"`{node.text}` is not an address", node.place, example)
         return None
     if address.section not in sections():
         hint = suggest(address.section, sections())

@@ -203,7 +203,11 @@ class Scope:
         try:
             path = Path.parse(text)
         except ValueError:
-            return self._no(f"`${{{text}}}` is not an expression", where, ESCAPE_HINT)
+            head = text.partition(".")[0]
+            hint = (
+                f'other characters stand in brackets, as in `${{{head}["a/b"].id}}`' if head in self.sections else None
+            )
+            return self._no(f"`${{{text}}}` is not an expression", where, hint or ESCAPE_HINT)
         if path.head == "var":
             return self._variable(path, where)
         if path.head == "env":

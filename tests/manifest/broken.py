@@ -566,7 +566,10 @@ CASES = (
     broken(
         "external at no address",
         "stack: s\nblocks: {b: {external: true, stack: t, address: blocks..b}}\n",
-        "2:49 `blocks..b` is not an address → write an address such as `agents.supervisor`",
+        (
+            "2:49 `blocks..b` is not an address → write an address such as "
+            '`agents.supervisor`, `agents.worker[emea]` or `agents["v1.2"]`'
+        ),
     ),
     broken(
         "id without external",
@@ -604,7 +607,10 @@ CASES = (
     broken(
         "not an address",
         "stack: s\nagents: {a: {}}\nimports: [{to: 'agents.a[', id: x}]\n",
-        "3:16 `agents.a[` is not an address → write an address such as `agents.supervisor`",
+        (
+            "3:16 `agents.a[` is not an address → write an address such as "
+            '`agents.supervisor`, `agents.worker[emea]` or `agents["v1.2"]`'
+        ),
     ),
     broken(
         "no such section",

@@ -605,3 +605,40 @@ def test_places_are_relative_to_the_working_directory(tmp_path: Path, monkeypatc
     assert load(Path("fleet")).objects[at("agents.a")].place.file == "fleet/lettaform.yaml"
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert load(Path("../fleet")).objects[at("agents.a")].place.file == f"{tmp_path}/fleet/lettaform.yaml"
+
+
+def test_keys_with_other_characters_need_no_quotes_where_they_have_one_meaning(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        blocks:
+          brand: {for_each: [acme/eu, v1.2, two words], label: "l-${each.value}", value: x}
+          acme/eu: {value: x}
+        agents:
+          seller:
+            for_each: [acme/eu, v1.2, two words]
+            name: seller
+            model: a/b
+            blocks: ["brand[${each.key}]", acme/eu]
+            system: "${blocks.brand[acme/eu].id}"
+        moved: [{from: blocks.old/one, to: blocks.acme/eu}]
+        imports: [{to: "blocks.brand[acme/eu]", id: block-1}]
+        removed: [{from: "blocks.gone[a b]"}]
+        """
+    )
+    manifest = project.load()
+    for key in ("acme/eu", "v1.2", "two words"):
+        references = manifest.objects[Address.of("agents", "seller", key)].values["blocks"]
+        assert references == [Ref(Address.of("blocks", "brand", key)), Ref(Address.of("blocks", "acme/eu"))]
+    assert manifest.moved[0].new == Address.of("blocks", "acme/eu")
+    assert manifest.imports[0].address == Address.of("blocks", "brand", "acme/eu")
+    assert manifest.removed[0].address == Address.of("blocks", "gone", "a b")
+
+
+def test_the_hint_for_a_key_that_is_not_read_shows_the_spelling_that_is(project: Project) -> None:
+    text = "stack: s\nagents:\n  a:\n    model: a/b\n    system: '%s'\nblocks: {acme/eu: {value: x}}\n"
+    project.write(text % "${blocks.acme/eu.id}")
+    (problem,) = project.problems()
+    assert problem.hint == 'other characters stand in brackets, as in `${blocks["a/b"].id}`'
+    project.write(text % '${blocks["acme/eu"].id}')
+    project.load()
