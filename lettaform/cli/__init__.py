@@ -130,7 +130,11 @@ def _options(names: Iterable[str], *, shown: bool = False) -> list[GlobalOption]
         ),
         "files": (
             ["-f", "--file"],
-            {"type": file, "multiple": True, "help": "Manifest file to read instead of lettaform.yaml. Repeatable."},
+            {
+                "type": file,
+                "multiple": True,
+                "help": "Manifest file to read instead of lettaform.yaml or lettaform.yml. Repeatable.",
+            },
         ),
         "environment": (
             ["-e", "--environment"],

@@ -165,7 +165,8 @@ class Entries:
         """Must be a map, or null if that is allowed."""
         if not isinstance(node.value, dict):
             if not (self.nullable and node.null):
-                report_type(node, "a map", path, problems, place)
+                hint = "write each entry as `KEY: {…}`, without `- `" if isinstance(node.value, list) else None
+                report_type(node, "a map", path, problems, place, hint)
             return
         for key, child in node.value.items():
             if not key or not matches(self.pattern, key):
@@ -204,13 +205,15 @@ class Fields:
             if key not in self.fields:
                 where = f"{path}: " if path else ""
                 hint = self.elsewhere.get(key) or suggest(key, self.fields)
+                hint = hint if path else problems.remarked(hint)
                 problems.add(f"{where}unknown key `{key}`", node.keys[key], hint, field=path or key)
             elif child.tag != UNSET:
                 self.fields[key].check(child, f"{path}.{key}" if path else key, problems, node.at(key))
         for key in self.required:
             if key not in node.map:
                 where = f" in {path}" if path else ""
-                problems.add(f"`{key}` is required{where}", place, f"add `{key}: …`", field=path or key)
+                hint = f"add `{key}: …`" if path else problems.remarked(f"add `{key}: …`")
+                problems.add(f"`{key}` is required{where}", place, hint, field=path or key)
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An object with these properties and no others."""

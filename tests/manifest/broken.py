@@ -94,7 +94,7 @@ CASES = (
     broken(
         "a list of agents",
         "stack: s\nagents:\n  - name: a\n",
-        "2:1 agents: expected a map, got a list",
+        "2:1 agents: expected a map, got a list → write each entry as `KEY: {…}`, without `- `",
         shape=True,
     ),
     broken(
