@@ -17,7 +17,7 @@ from lettaform.manifest.problems import suggest
 from lettaform.manifest.references import References
 from lettaform.manifest.scope import TAINTED_HINT, Scope
 from lettaform.manifest.types import flaws
-from lettaform.values import Ref, Secret, fill, tainted
+from lettaform.values import Ref, Secret, fill, rebuild, tainted
 
 MAXIMUM_CHAIN = 30
 """How many fields may take their values from one another in a chain."""
@@ -102,7 +102,8 @@ class FieldValues:
             self.problems.add(message, where, TAINTED_HINT, field=line.name)
             return UNRESOLVED
         if line.secret:
-            return self._secret(value)
+            hidden = rebuild(value, lambda each: each.opaque() if isinstance(each, Secret) else each)
+            return self._secret(hidden)
         if line.to in kinds():
             return self.references.members(instance, line, node, value)
         if line.related(SourceFile) and isinstance(value, str) and not node.tag and "\n" not in value and value:
@@ -110,8 +111,6 @@ class FieldValues:
         return value
 
     def _secret(self, value: Any) -> Any:
-        if isinstance(value, Secret):
-            return value.opaque()
         if isinstance(value, str):
             self.problems.conceal(value)
             return Secret("literal", value)
