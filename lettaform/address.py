@@ -16,6 +16,11 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 _NAME = re.compile(rf"\.?({_BARE.pattern})")
 _KEY = re.compile(rf"\.({_BARE.pattern})|\[({_STRING})\]")
 _INDEX = re.compile(rf"\[({_STRING}|{_BARE.pattern})\]")
+_FIELD = re.compile(r"\.?([A-Za-z_][A-Za-z0-9_]*)")
+# as people write keys: only what also separates keys needs quotes
+_LOOSE_KEY = re.compile(rf'\.(?! )([^.\[\]"]+)(?<! )|\[({_STRING}|(?! )[^\[\]"]+(?<! ))\]')
+_LOOSE_INDEX = re.compile(rf'\[({_STRING}|(?! )[^\[\]"]+(?<! ))\]')
+_KEY_AND_INDEX = re.compile(rf'([^\[\]"]+){_LOOSE_INDEX.pattern}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,23 @@ class Address:
         return _parse(text)
 
     @classmethod
+    def read(cls, text: str) -> Address:
+        """Read an address as people write it: a key needs no quotes where it has one meaning without them.
+
+        `blocks.brand[acme/eu]` is read as `blocks.brand["acme/eu"]`. Raises ValueError for what is no address.
+        """
+        return _read(text)
+
+    @classmethod
     def in_section(cls, section: str, text: str) -> Address:
-        """Read what follows the section in an address: `worker`, `worker[emea]`. ValueError for any other text."""
-        return _parse(f"{section}{text}" if text.startswith("[") else f"{section}.{text}")
+        """Read what follows the section: `worker`, `worker[emea]`, `v1.2[emea]`. ValueError for any other text."""
+        try:
+            return _read(f"{section}{text}" if text.startswith("[") else f"{section}.{text}")
+        except ValueError:
+            found = _KEY_AND_INDEX.fullmatch(text)
+            if found is None:
+                raise
+            return cls.of(section, found[1], _plain(found[2]))
 
     def __str__(self) -> str:
         return _spell(self)
@@ -97,6 +116,13 @@ class Address:
     def child(self) -> str | None:
         """The key in that field; None if this is no part."""
         return self.path[-1].key if len(self.path) > 1 else None
+
+    @property
+    def declaration(self) -> Address:
+        """The address without the key of the `for_each` instance: of what the manifest declares."""
+        if self.index is None:
+            return self
+        return Address((replace(self.path[0], index=None), *self.path[1:]))
 
     @property
     def parent(self) -> Address | None:
@@ -162,21 +188,33 @@ def _quoted(key: str) -> str:
 
 @cache
 def _parse(text: str) -> Address:
+    address = _matched(text, _NAME, _KEY, _INDEX)
+    if _spell(address) != text:
+        raise ValueError(f"not an address: {text!r}")
+    return address
+
+
+@cache
+def _read(text: str) -> Address:
+    return _matched(text, _FIELD, _LOOSE_KEY, _LOOSE_INDEX)
+
+
+def _matched(text: str, names: re.Pattern[str], keys: re.Pattern[str], indexes: re.Pattern[str]) -> Address:
+    """The address in a text whose keys match. Raises ValueError if there is none."""
     path: list[Segment] = []
     position = 0
     while position < len(text):
-        name = _NAME.match(text, position)
-        key = _KEY.match(text, name.end()) if name else None
+        name = names.match(text, position)
+        key = keys.match(text, name.end()) if name else None
         if name is None or key is None:
             break
         # only an object of a section can be an instance of a `for_each`; parts cannot
-        index = None if path else _INDEX.match(text, key.end())
+        index = None if path else indexes.match(text, key.end())
         path.append(Segment(name[1], _plain(key[1] or key[2]), _plain(index[1]) if index else None))
         position = (index or key).end()
-    address = Address(tuple(path))
-    if position < len(text) or not 1 <= len(path) <= 2 or not all(each.key for each in path) or _spell(address) != text:
+    if position < len(text) or not 1 <= len(path) <= 2 or not all(each.key for each in path):
         raise ValueError(f"not an address: {text!r}")
-    return address
+    return Address(tuple(path))
 
 
 def _plain(word: str) -> str:

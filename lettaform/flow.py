@@ -23,15 +23,17 @@ from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nearest
 from lettaform.kinds import kind_of, kinds, sections
-from lettaform.manifest import Draft, Outline
-from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report
+from lettaform.manifest import Draft, Needs, Outline
+from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
 from lettaform.plan import saved
+from lettaform.plan.leaves import shown_live
 from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session import Notify, Session, unknown
 from lettaform.session.files import write_json
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe
+from lettaform.session.server import Connection, target
 
 __all__ = [
     "Connection",
@@ -54,7 +56,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-DEFAULT_URL = "http://localhost:8283"
 
 Consent = Callable[[Plan], bool]
 """Takes a plan and returns whether to carry it out."""
@@ -78,32 +79,15 @@ class Source:
     variable_files: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True)
-class Connection:
-    """How to reach the server.
+def read(source: Source, needs: Needs = "everything") -> Manifest:
+    """Read the manifest, resolved and checked. Raises ManifestError with every problem.
 
-    url       the server. Default: the one in the manifest, LETTA_BASE_URL, or port 8283 on this machine
-    token     sent as a bearer token. Default: LETTA_API_KEY
-    project   the project on Letta Cloud. Default: LETTA_PROJECT
-    timeout   seconds for one request
-    patience  seconds to wait for the lock of the stack; None: no lock is used
-    trace     called with one redacted line for each request
+    needs  which variables must have a value; what depends on others is left out
     """
-
-    url: str | None = None
-    token: str | None = None
-    project: str | None = None
-    timeout: float = 60.0
-    patience: float | None = 60.0
-    trace: Callable[[str], None] | None = None
+    return begin(source, needs, connects=False).finish()
 
 
-def read(source: Source) -> Manifest:
-    """Read the manifest, resolved and checked. Raises ManifestError with every problem."""
-    return begin(source).finish()
-
-
-def begin(source: Source) -> Draft:
+def begin(source: Source, needs: Needs = "everything", *, connects: bool = True) -> Draft:
     """The manifest, read and not yet resolved. ManifestError if there is none."""
     return manifest.begin(
         source.directory,
@@ -111,6 +95,8 @@ def begin(source: Source) -> Draft:
         environment=source.environment,
         variables=source.variables,
         variable_files=source.variable_files,
+        needs=needs,
+        connects=connects,
     )
 
 
@@ -119,7 +105,13 @@ def begin(source: Source) -> Draft:
 
 def plan(source: Source, connection: Connection, options: PlanOptions | None = None) -> Plan:
     """Plan the changes. Writes nothing on the server. Raises Guarded if the plan needs consent."""
-    return _Opened(source, connection).run(lambda session: session.plan(options or PlanOptions()))
+    options = options or PlanOptions()
+    return _Opened(source, connection, needs=_needs(options)).run(lambda session: session.plan(options))
+
+
+def _needs(options: PlanOptions) -> Needs:
+    """The variables that must have a value. A plan that deletes everything writes no declared value."""
+    return "nothing" if options.destroy else "everything"
 
 
 def apply(
@@ -144,7 +136,7 @@ def apply(
     Raises Locked if another run holds the lock for longer than `patience`. Errors of Steps are in the Report.
     """
     run = _Apply(options or PlanOptions(), consent, notify, parallel)
-    return _Opened(source, connection, parallel).apply(run, interactive)
+    return _Opened(source, connection, parallel, needs=_needs(run.options)).apply(run, interactive)
 
 
 @dataclass(frozen=True)
@@ -200,12 +192,13 @@ def apply_saved(
 ) -> tuple[Plan, Report | None]:
     """Carry out a saved plan if planning again gives the same Steps. Otherwise raises Stale, which names what changed.
 
+    The server is the one that the plan was made for. Stale if `connection` or LETTA_BASE_URL names another one.
     The other arguments and errors are those of `apply`.
     """
     before, options = _saved(path)
-    pinned = replace(connection, url=connection.url or (before.get("server") or {}).get("url"))
+    pinned = (before.get("server") or {}).get("url")
     run = _Apply(options, consent, notify, parallel, before)
-    return _Opened(source, pinned, parallel).apply(run, interactive)
+    return _Opened(source, connection, parallel, needs=_needs(options), pinned=pinned).apply(run, interactive)
 
 
 def show_saved(path: Path) -> Mapping[str, Any]:
@@ -233,7 +226,8 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
         _raise(await session.apply(plan, parallel=1))
         return plan
 
-    return _run(source, connection, run, lock=True)
+    # the mark holds digests of the declared values, and none of a secret
+    return _run(source, connection, run, lock=True, needs="plain")
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
@@ -244,7 +238,11 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
 
     async def run(session: Session) -> list[Live]:
         objects = (await session.observe()).objects
-        lives = [replace(live, address=a) for a, live in sorted(objects.items(), key=lambda item: item[0])]
+        declared = session.manifest.objects
+        lives = [
+            shown_live(replace(live, address=a), declared[a].values if a in declared else {})
+            for a, live in sorted(objects.items(), key=lambda item: item[0])
+        ]
         if address is None:
             return lives
         found = [live for live in lives if live.address and matches(live.address, (address,))]
@@ -338,11 +336,19 @@ def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
 
 
 class _Opened:
-    """A manifest and its server. Runs coroutines, each in a Session of its own."""
+    """A manifest and its server. Runs coroutines, each in a Session of its own. `pinned`: the URL of a saved plan."""
 
-    def __init__(self, source: Source, connection: Connection, parallel: int = 8) -> None:
-        self.source, self.connection, self.parallel = source, connection, parallel
-        self.draft = begin(source)
+    def __init__(
+        self,
+        source: Source,
+        connection: Connection,
+        parallel: int = 8,
+        *,
+        needs: Needs = "nothing",
+        pinned: str | None = None,
+    ) -> None:
+        self.source, self.connection, self.parallel, self.pinned = source, connection, parallel, pinned
+        self.draft = begin(source, needs, connects=not (pinned or connection.chosen(os.environ)))
         self.manifest: Manifest | None = None
 
     def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]], *, whole: bool = False) -> _T:
@@ -361,22 +367,40 @@ class _Opened:
         if self.manifest is None and (whole or outline is None):
             self.manifest = self.draft.finish()
         if self.manifest is not None:
-            return await self._run(self.manifest, run, self.manifest.url)
+            return await self._run(self.manifest, run, self.manifest.server)
         assert outline is not None
         return await self._load(outline, run)
 
     async def _load(self, outline: Outline, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
         """Run while the manifest is resolved."""
         loading = Loading(self.draft, outline)
-        result = await loading.run(self._run(loading, run, outline.url))
+        result = await loading.run(self._run(loading, run, outline.server))
         self.manifest = await loading.manifest
         return result
 
     async def _run(
-        self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], url: str | None
+        self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], server: Server
     ) -> _T:
-        async with _connected(url, self.connection, self.parallel) as backend:
+        async with self._connected(server) as backend:
             return await run(Session(manifest, backend, self.source.directory, self.connection.patience))
+
+    @asynccontextmanager
+    async def _connected(self, server: Server) -> AsyncIterator[Backend]:
+        """`server`: what the manifest says."""
+        found, connection = target(self.connection, server, os.environ, self.pinned), self.connection
+        backend = connect(
+            found.url,
+            token=found.token,
+            project=found.project,
+            advice=found.advice,
+            timeout=connection.timeout,
+            parallel=self.parallel,
+            trace=connection.trace,
+        )
+        try:
+            yield backend
+        finally:
+            await backend.close()
 
     def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
         """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop."""
@@ -397,36 +421,27 @@ def _run(
     parallel: int = 8,
     *,
     lock: bool = False,
+    needs: Needs = "nothing",
 ) -> _T:
-    """Read the manifest, connect, and run. `lock`: hold the lock of the stack during the run."""
+    """Read the manifest, connect, and run.
+
+    lock   hold the lock of the stack during the run
+    needs  which variables must have a value: by default none, because the run writes no declared value
+    """
 
     async def locked(session: Session) -> _T:
         async with session.locked():
             return await run(session)
 
-    return _Opened(source, connection, parallel).run(locked if lock else run, whole=True)
-
-
-@asynccontextmanager
-async def _connected(url: str | None, connection: Connection, parallel: int) -> AsyncIterator[Backend]:
-    """`url`: what the manifest says."""
-    url = connection.url or url or os.environ.get("LETTA_BASE_URL") or DEFAULT_URL
-    token = connection.token or os.environ.get("LETTA_API_KEY")
-    project = connection.project or os.environ.get("LETTA_PROJECT")
-    backend = connect(
-        url, token=token, project=project, timeout=connection.timeout, parallel=parallel, trace=connection.trace
-    )
-    try:
-        yield backend
-    finally:
-        await backend.close()
+    return _Opened(source, connection, parallel, needs=needs).run(locked if lock else run, whole=True)
 
 
 def _address(text: str) -> Address:
     try:
-        address = Address.parse(text)
+        address = Address.read(text)
     except ValueError:
-        raise PlanError(f"`{text}` is not an address", "write it as agents.supervisor or agents.worker[emea]") from None
+        hint = """write it as agents.supervisor, 'agents.worker[emea]' or 'agents["v1.2"]'"""
+        raise PlanError(f"`{text}` is not an address", hint) from None
     if address.section not in sections():
         near = nearest(address.section, [kind.section for kind in kinds().values()])
         raise PlanError(f"`{address.section}` is not a section", f"did you mean `{near}`?" if near else None)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, assert_never
 from lettaform.address import Address
 from lettaform.errors import NotStored, Place, Problem
 from lettaform.kinds.traits import FollowUp, Policy
-from lettaform.values import Ref
+from lettaform.values import Ref, Secret
 
 # --- desired ---------------------------------------------------------------------------------------------------------
 
@@ -108,11 +108,24 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Server:
+    """What a manifest says about its server. None: it does not say.
+
+    api_key  the key that is sent to `url`, and to no other URL
+    project  the project on Letta Cloud
+    """
+
+    url: str | None = None
+    api_key: Secret | None = None
+    project: str | None = None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything that the files declare, resolved and checked.
 
     objects      every declared object by its address, parts and external objects included
-    url          the server that the manifest names
+    server       the server that the manifest names
     environment  the environment that was chosen with `-e`
     inputs       what it was read from
     outputs      name to value; may contain Refs
@@ -120,7 +133,7 @@ class Manifest:
 
     stack: str
     objects: Mapping[Address, Desired]
-    url: str | None = None
+    server: Server = field(default_factory=Server)
     environment: str | None = None
     moved: tuple[Moved, ...] = ()
     imports: tuple[Import, ...] = ()

@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
 from lettaform.address import Address
+
+HIDDEN: Final = "‹secret›"
+"""What is shown of a value that must not be shown."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,42 @@ class Template:
 
 @dataclass(frozen=True)
 class Secret:
-    """A value that is never shown, stored or digested without a key. `expression` says where it comes from."""
+    """A value that is never shown, stored or digested without a key.
+
+    expression  where it comes from
+    parts       the literals and the Secrets that it is joined from, if its literals may be shown
+    unset       whether nothing gives the value: `value` takes its place where it is not needed
+    """
 
     expression: str
     value: str
+    parts: tuple[str | Secret, ...] = field(default=(), compare=False)
+    unset: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
-        return "‹secret›"
+        return "".join(map(str, self.parts)) if self._literals else HIDDEN
 
     __str__ = __repr__
+
+    @property
+    def _literals(self) -> bool:
+        return any(isinstance(part, str) for part in self.parts)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that must not be shown: the Secrets inside the value, or else the whole value."""
+        inner = [text for part in self.parts if isinstance(part, Secret) for text in part.texts]
+        return (*inner, *(() if self._literals else (self.value,)))
+
+    def opaque(self) -> Secret:
+        """The same value, of which nothing may be shown."""
+        return replace(self, parts=tuple(part for part in self.parts if isinstance(part, Secret)))
+
+    def masked(self, text: str) -> Secret | None:
+        """Another text with the literals of this one, which may be shown; None if it has others."""
+        pattern = "".join(re.escape(part) if isinstance(part, str) else ".*" for part in self.parts)
+        same = self._literals and re.fullmatch(pattern, text, re.DOTALL)
+        return replace(self, expression="live", value="") if same else None
 
 
 @dataclass(frozen=True)
@@ -182,6 +213,21 @@ def secrets(value: Any) -> Iterator[Secret]:
 def tainted(value: Any) -> bool:
     """Whether `value` contains a Secret."""
     return any(True for _ in secrets(value))
+
+
+def masked(have: Any, want: Any) -> Any:
+    """`have` as it may be shown where `want` contains Secrets: what equals no literal in `want` is a Secret."""
+    if isinstance(have, list):
+        return [_masked_item(item, want if isinstance(want, list | tuple) else ()) for item in have]
+    return have if have is None or have == want else _masked_item(have, (want,))
+
+
+def _masked_item(item: Any, declared: Iterable[Any]) -> Any:
+    templates = [each for each in declared if isinstance(each, Secret)]
+    if any(item == each for each in declared if isinstance(each, str)):
+        return item
+    fits = (each.masked(item) for each in templates if isinstance(item, str))
+    return next((found for found in fits if found is not None), Secret("live", ""))
 
 
 # --- digests ---------------------------------------------------------------------------------------------------------

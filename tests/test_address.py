@@ -78,3 +78,36 @@ def test_the_rest_of_an_address_is_read_after_its_section() -> None:
     for text in ("worker", "worker[emea]", '["a b"]'):
         address = Address.in_section("agents", text)
         assert (address.section, Address.in_section("agents", address.without_section)) == ("agents", address)
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("agents.a", "agents.a"),
+        ("blocks.brand[acme/eu]", 'blocks.brand["acme/eu"]'),
+        ("blocks.brand[v1.2]", 'blocks.brand["v1.2"]'),
+        ("blocks.brand[two words]", 'blocks.brand["two words"]'),
+        ("blocks.acme/eu", 'blocks["acme/eu"]'),
+        ("blocks.two words[x]", 'blocks["two words"][x]'),
+        ("blocks[acme.eu]", 'blocks["acme.eu"]'),
+        ("agents.acme/eu.memory.human", 'agents["acme/eu"].memory.human'),
+        ("folders.h.files[docs/a.md]", 'folders.h.files["docs/a.md"]'),
+        ('agents["a]b"]', 'agents["a]b"]'),
+    ],
+)
+def test_an_address_is_read_without_quotes_where_it_has_one_meaning(written: str, address: str) -> None:
+    assert str(Address.read(written)) == address
+    assert Address.read(address) == Address.parse(address)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "agents", "agents.", "agents.a.b", "agents.v1.2", "agents.a[", "agents[ a]", "a..b"]
+)
+def test_what_has_several_meanings_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        Address.read(text)
+
+
+def test_a_key_with_a_dot_and_the_key_of_an_instance_are_told_apart_in_a_section() -> None:
+    assert str(Address.in_section("blocks", "v1.2[acme/eu]")) == 'blocks["v1.2"]["acme/eu"]'
+    assert str(Address.parse("agents.a[x].memory.human").declaration) == "agents.a.memory.human"

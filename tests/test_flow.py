@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lettaform import flow, session
 from lettaform.apply import INTERRUPTED, LOCK_LOST, Stop
 from lettaform.backend import connect
 from lettaform.backend.v1 import client
-from lettaform.errors import Interrupted, LettaformError, Locked, PlanError
+from lettaform.errors import Interrupted, LettaformError, Locked, ManifestError, PlanError
 from lettaform.ownership import state
 from lettaform.session.interrupt import interruptible
 from tests.standin import StandIn
@@ -342,3 +343,121 @@ def test_an_own_block_is_not_imported_and_its_hint_helps(stack: Stack) -> None:
     flow.apply(stack.source, stack.connection)
     assert addresses(stack) == ["agents.a", "blocks.x"]
     assert not flow.plan(stack.source, stack.connection)
+
+
+# --- variables that a verb does not need -----------------------------------------------------------------------------
+
+SECRETS = """
+stack: s
+variables:
+  token: {secret: true}
+  other: {}
+  keys: {type: list}
+agents:
+  a:
+    model: letta/letta-free
+    embedding: letta/letta-free
+    description: "${var.other}"
+    secrets: {TOKEN: "${var.token}", PATH_KEY: "x ${env.NO_SUCH_VARIABLE}"}
+  many: {for_each: "${var.keys}", model: letta/letta-free, embedding: letta/letta-free, blocks: [b]}
+blocks:
+  b: {value: x}
+  theirs: {external: true, name: "${var.other}"}
+outputs: {other: "${var.other}"}
+"""
+WITHOUT_VALUES: dict[str, Callable[[Stack], Any]] = {
+    "validate": lambda stack: flow.read(stack.source, "nothing"),
+    "show": lambda stack: flow.show(stack.source, stack.connection),
+    "show one": lambda stack: flow.show(stack.source, stack.connection, "agents.many[one]"),
+    "state list": lambda stack: flow.state_list(stack.source, stack.connection),
+    "state mv": lambda stack: flow.state_move(stack.source, stack.connection, "blocks.b", "blocks.d"),
+    "state rm": lambda stack: flow.state_remove(stack.source, stack.connection, "agents.many[one]"),
+    "state rebuild": lambda stack: flow.state_rebuild(stack.source, stack.connection),
+    "lock show": lambda stack: flow.lock_show(stack.source, stack.connection),
+    "destroy": lambda stack: flow.apply(stack.source, stack.connection, DESTROY),
+}
+DESTROY = flow.PlanOptions(destroy=True, allow_destroy=("*",))
+VALUES = {"token": "a-token", "other": "theirs", "keys": "[one, two]"}
+
+
+@pytest.fixture
+def deployed(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """All variables had values in an apply. From now on, none has one."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "lettaform.yaml").write_text("stack: t\nblocks: {b: {label: theirs, value: x}}\n")
+    flow.apply(flow.Source(other), stack.connection)
+    stack.write(SECRETS)
+    monkeypatch.setenv("NO_SUCH_VARIABLE", "a-path-key")
+    flow.apply(replace(stack.source, variables=VALUES), stack.connection)
+    assert not flow.plan(replace(stack.source, variables=VALUES), stack.connection)
+    monkeypatch.delenv("NO_SUCH_VARIABLE")
+    return stack
+
+
+@pytest.mark.parametrize("verb", WITHOUT_VALUES)
+def test_a_verb_that_writes_no_declared_value_needs_no_variable(verb: str, deployed: Stack) -> None:
+    WITHOUT_VALUES[verb](deployed)
+    if verb == "destroy":
+        left = [*deployed.standin.tables.agents.values(), *deployed.standin.tables.blocks.values()]
+        assert [each["label"] for each in left if "lettaform:stack=s" in each["tags"]] == []
+        return
+    # nothing was lost or written by what could not be determined
+    source = replace(deployed.source, variables=VALUES)
+    monkeypatch = pytest.MonkeyPatch()
+    with monkeypatch.context() as patch:
+        patch.setenv("NO_SUCH_VARIABLE", "a-path-key")
+        changes = flow.plan(source, deployed.connection).changes if not verb.startswith("state m") else ()
+    assert [str(change.address) for change in changes if change.action != "mark"] == (
+        ["agents.many[one]"] if verb == "state rm" else []
+    )
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply"])
+def test_plan_and_apply_ask_for_every_variable(verb: str, deployed: Stack) -> None:
+    with pytest.raises(ManifestError) as refused:
+        getattr(flow, verb)(deployed.source, deployed.connection)
+    messages = [each.message for each in refused.value.problems]
+    assert messages == [
+        "the variable `token` has no value",
+        "the variable `other` has no value",
+        "the variable `keys` has no value",
+        "the environment variable `NO_SUCH_VARIABLE` is not set",
+    ]
+
+
+def test_import_needs_the_values_that_are_no_secrets(deployed: Stack) -> None:
+    id = next(id for id, each in deployed.standin.tables.agents.items() if each["name"] == "a")
+    flow.state_remove(deployed.source, deployed.connection, "agents.a")
+    with pytest.raises(ManifestError) as refused:
+        flow.adopt(deployed.source, deployed.connection, "agents.a", id)
+    assert [each.message for each in refused.value.problems] == [
+        "the variable `other` has no value",
+        "the variable `keys` has no value",
+    ]
+    plain = {name: VALUES[name] for name in ("other", "keys")}
+    flow.adopt(replace(deployed.source, variables=plain), deployed.connection, "agents.a", id)
+
+
+def test_every_way_that_the_error_names_gives_a_variable_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, source = tmp_path / "lettaform.yaml", flow.Source(tmp_path)
+    text = "stack: s\nvariables: {my-key: {env: MY_KEY}}\nblocks: {b: {value: '${var.my-key}'}}\n"
+    path.write_text(text)
+    with pytest.raises(ManifestError) as refused:
+        flow.read(source)
+    hint = str(refused.value.problems[0].hint)
+    ways = hint.removeprefix("give it with ").replace(" or ", ", ").split(", ")
+    assert ways == ["--var my-key=…", "--var-file FILE", "export MY_KEY=…", "`variables: {my-key: {default: …}}`"]
+    (tmp_path / "values.yaml").write_text("my-key: x\n")
+    given = [
+        flow.read(replace(source, variables={"my-key": "x"})),
+        flow.read(replace(source, variable_files=(Path("values.yaml"),))),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setenv("MY_KEY", "x")
+        given.append(flow.read(source))
+    path.write_text(text.replace("{env: MY_KEY}", "{default: x}"))
+    given.append(flow.read(source))
+    assert [each.values["value"] for manifest in given for each in manifest.objects.values()] == ["x"] * len(ways)

@@ -155,7 +155,7 @@ class Backend(Reads, Writes, Locks, AgentFiles, Protocol):
 
 
 def connect(url: str, **options: Any) -> Backend:
-    """The backend for a URL. `options`: token, project, timeout, parallel, trace, transport; see `v1.client.Client`."""
+    """The backend for a URL. `options`: those of `v1.client.Client`, such as token, project, timeout and trace."""
     from lettaform.backend.v1 import V1
     from lettaform.backend.v1.client import Client
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -52,8 +53,6 @@ class Globals:
         return Connection(
             url=self.server,
             patience=patience,
-            token=os.environ.get("LETTA_API_KEY") or None,
-            project=os.environ.get("LETTA_PROJECT") or None,
             trace=_trace if self.verbose or self.debug else None,
         )
 
@@ -131,7 +130,11 @@ def _options(names: Iterable[str], *, shown: bool = False) -> list[GlobalOption]
         ),
         "files": (
             ["-f", "--file"],
-            {"type": file, "multiple": True, "help": "Manifest file to read instead of lettaform.yaml. Repeatable."},
+            {
+                "type": file,
+                "multiple": True,
+                "help": "Manifest file to read instead of lettaform.yaml or lettaform.yml. Repeatable.",
+            },
         ),
         "environment": (
             ["-e", "--environment"],
@@ -149,7 +152,8 @@ def _options(names: Iterable[str], *, shown: bool = False) -> list[GlobalOption]
             ["--server"],
             {
                 "metavar": "URL",
-                "help": "URL of the Letta server. Default: the manifest's, LETTA_BASE_URL, or http://localhost:8283.",
+                "help": "URL of the Letta server. LETTA_API_KEY is sent to it. Default: LETTA_BASE_URL, "
+                "the manifest's `server.url`, or http://localhost:8283.",
             },
         ),
         "json": (["--json"], {"is_flag": True, "help": "Print JSON instead of text."}),
@@ -206,7 +210,58 @@ DESTROYING = frozenset({"destroy", "--prune", "--allow-destroy", "--reseed"})
 """Verbs and options that delete or overwrite what agents have. They are never suggested for a misspelled word."""
 
 
-class Shell(click.Group):
+class Usage(click.UsageError):
+    """Arguments that are not understood, and what to do instead."""
+
+    def __init__(self, message: str, hint: str | None, context: click.Context) -> None:
+        super().__init__(message, context)
+        self.hint = hint
+
+
+class Verbs(click.Group):
+    """A group of verbs. Long options may be written with one dash, as Terraform writes them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_two_dashes(args, self))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not ctx.resilient_parsing:
+            from lettaform.cli.words import verb_hint
+
+            raise Usage(f"unknown verb `{args[0]}`", verb_hint(args[0], known), ctx)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, with_two_dashes(rest, command) if command else rest
+
+
+def with_two_dashes(args: Sequence[str], command: click.Command) -> list[str]:
+    """`args` with two dashes before every long option, up to the first argument of a group: its verb."""
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    known = {"--help", *(spelling for option in options for spelling in option.opts)}
+    with_value = {spelling for option in options if not option.is_flag for spelling in option.opts}
+    spelled: list[str] = []
+    rest = iter(args)
+    for arg in rest:
+        spelled.append(f"-{arg}" if _has_one_dash(arg.partition("=")[0], known) else arg)
+        if spelled[-1] in with_value:
+            spelled += [value for value in (next(rest, None),) if value is not None]
+        elif arg == "--" or (isinstance(command, click.Group) and not arg.startswith("-")):
+            break
+    return [*spelled, *rest]
+
+
+def _has_one_dash(name: str, known: Collection[str]) -> bool:
+    """Whether a word is a long option, of this command or of another tool, written with one dash."""
+    if len(name) < 3 or name[0] != "-" or name[1] == "-":
+        return False
+    from lettaform.cli.words import OPTIONS
+
+    return f"-{name}" in known or f"-{name}" in OPTIONS
+
+
+class Shell(Verbs):
     """The verbs, loaded on use. Errors are reported and turned into exit codes here only."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -226,15 +281,10 @@ class Shell(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in VERBS and not ctx.resilient_parsing:
-            from lettaform.errors import nearest
-
-            near = nearest(args[0], VERBS.keys() - DESTROYING)
-            ctx.fail(f"unknown verb `{args[0]}`" + (f"; did you mean `{near}`?" if near else ""))
         name, command, rest = super().resolve_command(ctx, args)
         for option in self.params:
             given = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-            if given and isinstance(option, GlobalOption) and option.about not in VERBS[name or ""].takes:
+            if name and given and isinstance(option, GlobalOption) and option.about not in VERBS[name].takes:
                 ctx.fail(f"`{name}` does not accept {option.opts[-1]}")
         return name, command, rest
 
@@ -353,14 +403,41 @@ def _report_usage(error: click.ClickException, json: bool) -> None:
         harmless = [each for each in error.possibilities if each not in DESTROYING]
         error = click.NoSuchOption(error.option_name, possibilities=harmless, ctx=error.ctx)
     context = error.ctx if isinstance(error, click.UsageError) else None
-    message = clean_line(" ".join(error.format_message().split()))  # click lists choices on several lines
-    hint = f"run `{context.command_path} --help`" if context else None
+    text, hint = error.format_message(), error.hint if isinstance(error, Usage) else None
+    if isinstance(error, click.NoSuchOption) and context:  # click names any option as similar, also one that deletes
+        text, hint = error.message, _instead(error.option_name, context.command)
+    message = clean_line(" ".join(text.split()))  # click lists choices on several lines
+    hint = hint or (f"run `{context.command_path} --help`" if context else None)
     if json:
         from json import dumps
 
         click.echo(dumps({"error": {"type": "Usage", "message": message, "hint": hint, "exit_code": 1}}))
         return
     click.echo(f"Error: {message}" + (f"\n  → {hint}" if hint else ""), err=True)
+
+
+def _instead(option: str, command: click.Command) -> str | None:
+    """What to do in place of an option that the command does not have."""
+    from lettaform.cli.words import option_hint
+
+    accepted = {spelling for each in command.params if isinstance(each, click.Option) for spelling in each.opts}
+    if verbs := _verbs_with(option):
+        return f"accepted by {verbs}"
+    hint = option_hint(option, accepted)
+    named = re.findall(r"`(--?\w[\w-]*)", hint or "")
+    missing = [verbs for each in named if each not in accepted and (verbs := _verbs_with(each))]
+    return f"{hint}; accepted by {missing[0]}" if hint and missing else hint
+
+
+def _verbs_with(option: str) -> str:
+    """The verbs that have an option; `destroy` only if no other has it."""
+    context = click.Context(cli)
+    found = [name for name in VERBS if (verb := cli.get_command(context, name)) and _has(verb, option)]
+    return ", ".join(f"`{name}`" for name in found if name != "destroy" or len(found) == 1)
+
+
+def _has(command: click.Command, option: str) -> bool:
+    return any(option in each.opts for each in command.params if isinstance(each, click.Option))
 
 
 def _report_bug(error: BaseException, now: Globals, json: bool) -> None:

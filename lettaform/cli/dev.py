@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from lettaform import local
-from lettaform.cli import Globals
+from lettaform.cli import Globals, Verbs
 from lettaform.errors import LocalError
 
 _port = click.option(
@@ -26,7 +26,7 @@ _data = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def dev() -> None:
     """Run a Letta server on this machine, installed from PyPI, with its own PostgreSQL.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
-from lettaform import __version__
+from lettaform import __version__, local
 from lettaform.cli import Globals
 from lettaform.errors import LettaformError
 
@@ -17,8 +19,9 @@ MANIFEST = """\
 stack: {stack}
 
 variables:
-  model:     {{default: letta/letta-free, description: Model of all agents.}}
-  embedding: {{default: letta/letta-free, description: Embedding model of all agents.}}
+  # {origin}; `lettaform plan` names those of another server
+  model:     {{default: {model}, description: Model of all agents.}}
+  embedding: {{default: {embedding}, description: Embedding model of all agents.}}
 
 defaults:
   agents:
@@ -99,9 +102,14 @@ IGNORED = ".lettaform/"
 
 NEXT = """
 Next:
-  lettaform dev up      start a Letta server on this machine, unless you have one
-  lettaform plan        show the changes
-  lettaform apply       make the changes
+  lettaform dev up --echo-model  start a Letta server on this machine, with a model that answers without a key
+  lettaform plan                 show the changes
+  lettaform apply                make the changes
+"""
+
+SILENT = """
+The server at {url} has no model that answers without a key. Choose a model as the default of `model` in
+lettaform.yaml, or run `lettaform dev down` and `lettaform dev up --echo-model`, and use {model}.
 """
 
 
@@ -112,9 +120,11 @@ def init(asked: Globals, /, ci: str | None) -> None:
     """Write an example manifest: two agents with a shared memory block. Existing files are not overwritten."""
     from lettaform.manifest.schema import text
 
-    folder = asked.directory
+    folder, server = asked.directory, _server()
+    model, embedding = (server.model, server.embedding) if server else local.MODELS[True]
+    origin = f"models of the server at {server.url}" if server else "models of `lettaform dev up --echo-model`"
     files = {
-        "lettaform.yaml": MANIFEST.format(stack=_stack(folder)),
+        "lettaform.yaml": MANIFEST.format(stack=_stack(folder), model=model, embedding=embedding, origin=origin),
         "lettaform.schema.json": text(),
         "prompts/supervisor.md": SUPERVISOR,
         "prompts/worker.md": WORKER,
@@ -137,11 +147,26 @@ def init(asked: Globals, /, ci: str | None) -> None:
         click.echo(json.dumps({"written": written}))
         return
     click.echo("".join(f"wrote {name}\n" for name in written) + NEXT, nl=False)
+    if server and model == local.MODELS[False][0]:
+        click.echo(SILENT.format(url=server.url, model=local.MODELS[True][0]), nl=False)
+
+
+def _server() -> local.Known | None:
+    """The server of `lettaform dev up` that a plan would use, if it is running."""
+    port = urlsplit(os.environ.get("LETTA_BASE_URL") or f"http://localhost:{local.DEFAULT_PORT}").port
+    running = [known for known in local.status() if known.condition == "running"]
+    return next((known for known in running if urlsplit(known.url).port == port), None)
 
 
 def _stack(folder: Path) -> str:
-    """A stack name made from the name of the folder."""
-    return re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "fleet"
+    """A stack name made from the name of the folder, as YAML."""
+    from lettaform.manifest.text import scalar
+
+    name = re.sub(r"[^a-z0-9-]+", "-", folder.resolve().name.lower()).strip("-") or "fleet"
+    try:
+        return name if scalar(name) == name else f'"{name}"'
+    except ValueError:  # readers of YAML disagree about it
+        return f'"{name}"'
 
 
 def _write(path: Path, content: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lettaform.cli import Globals
+from lettaform.cli import Globals, Verbs
 from lettaform.errors import LettaformError
 
 
@@ -35,7 +35,7 @@ def locking(verb: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-@click.group()
+@click.group(cls=Verbs)
 def lock() -> None:
     """Show or release the lock of the stack. Only one run at a time can change a stack."""
 

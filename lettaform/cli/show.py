@@ -14,7 +14,9 @@ from lettaform.errors import LettaformError
 @click.argument("address", metavar="[ADDRESS|PLAN]", required=False)
 @click.pass_obj
 def show(asked: Globals, /, address: str | None) -> None:
-    """Show the live objects of the stack with their current values. With ADDRESS, only that object.
+    """Show the live objects of the stack with their current values.
+
+    With ADDRESS, only that object, or all instances of that `for_each`; * stands for any text.
 
     With PLAN, a file written by `lettaform plan -o FILE`, show that plan. It needs no server, manifest or variable.
     """

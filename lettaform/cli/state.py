@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from lettaform.cli import Globals
+from lettaform.address import Address
+from lettaform.cli import Globals, Verbs
 from lettaform.cli.lock import locking
 from lettaform.errors import LettaformError
 
 
-@click.group()
+@click.group(cls=Verbs)
 def state() -> None:
     """Inspect and change the state of the stack: the address of each object, and digests of the values last applied.
 
@@ -47,7 +48,7 @@ def show(asked: Globals, /, address: str) -> None:
     from lettaform.render import data, objects
 
     everything = flow.state_list(asked.source(), asked.connection())
-    found = [item for item in everything if str(item.address) == address]
+    found = [item for item in everything if item.address and _names(address, item.address)]
     if not found:
         near = nearest(address, [str(item.address) for item in everything])
         hint = f"did you mean `{near}`?" if near else "`lettaform state list` lists all addresses"
@@ -56,6 +57,14 @@ def show(asked: Globals, /, address: str) -> None:
         click.echo(data.dumps({"objects": [data.live(item, values=False, mark=True) for item in found]}, indent=2))
     else:
         click.echo(objects.marks(found, color=asked.color), nl=False)
+
+
+def _names(text: str, address: Address) -> bool:
+    """Whether a text names an object, or the declaration that it is an instance of."""
+    try:
+        return Address.read(text) in (address, address.declaration)
+    except ValueError:
+        return False
 
 
 @state.command()

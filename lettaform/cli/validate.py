@@ -52,6 +52,8 @@ def _load(asked: Globals) -> Manifest:
         environment=asked.environment,
         variables=asked.variables,
         variable_files=asked.variable_files,
+        needs="nothing",
+        connects=False,
     )
 
 

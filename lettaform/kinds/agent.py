@@ -179,7 +179,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         "llm_config": "model, context_window, max_tokens, model_settings and reasoning manage its parts",
         "embedding_config": "embedding and embedding_chunk_size manage its parts",
         "tool_exec_environment_variables": "the old name of secrets",
-        "source_ids": "the old name of folder_ids",
+        "source_ids": "the old name of folder_ids; folders sets it",
         "include_default_source": "0.16.8 creates a folder that outlives the agent, and answers 409 when the agent is created again",
         "enable_reasoner": "deprecated; the same as reasoning",
         "message_ids": "the conversation belongs to the agent",

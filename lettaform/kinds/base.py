@@ -13,6 +13,7 @@ additive      a list in which members added by others are kept, unless the polic
 partial       a map of which only the declared keys are compared and written.
 merges        a partial map that the server merges itself; of other partial maps, all entries are sent.
 secret        never shown; compared in memory only.
+embeds        may contain secrets, such as the key in a URL. They are treated as `secret`; the rest is shown.
 to            the kind of the objects that the values refer to.
 link          the sub-path under which members are attached and detached one at a time.
 group         fields of one group are sent together, because writing one resets the others.
@@ -120,6 +121,7 @@ class Attr:
     partial: bool = False
     merges: bool = False
     secret: bool = False
+    embeds: bool = False
     to: str | None = None
     link: str | None = None
     group: str | None = None

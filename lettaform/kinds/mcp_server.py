@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from lettaform.kinds.base import Kind, attr
 from lettaform.kinds.traits import FollowUp, Preview
+from lettaform.values import Secret
 
 _HTTP = ("server_url", "auth_token", "custom_headers")
 _STDIO = ("command", "args", "env")
@@ -29,11 +30,11 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
 
     name: str = attr("Display name; unique on the server. Default: the key.", write="server_name", constraints={"min_length": 1})
     type: Literal["streamable_http", "sse", "stdio"] = attr("Transport: how the Letta server connects to the MCP server.", write="mcp_server_type", required=True, immutable=True)
-    url: str = attr("URL of the MCP server. Only for `streamable_http` and `sse`.", write="server_url", constraints={"pattern": "^https?://."})
+    url: str = attr("URL of the MCP server. Only for `streamable_http` and `sse`.", write="server_url", embeds=True, constraints={"pattern": "^https?://."})
     token: str = attr("Token to send as `Authorization: Bearer`.", write="auth_token", secret=True, constraints={"min_length": 1})
     headers: dict[str, str] = attr("HTTP headers to send with each request.", write="custom_headers", secret=True, partial=True, clear={})
-    command: str = attr("Program that the Letta server starts. Only for `stdio`.", constraints={"min_length": 1})
-    args: list[str] = attr("Arguments of the program.", clear=[])
+    command: str = attr("Program that the Letta server starts. Only for `stdio`.", embeds=True, constraints={"min_length": 1})
+    args: list[str] = attr("Arguments of the program.", embeds=True, clear=[])
     env: dict[str, str] = attr("Environment variables of the program.", secret=True, partial=True, clear={})
     # fmt: on
 
@@ -89,12 +90,13 @@ class McpServer(Kind, section="mcp_servers", path="/v1/mcp-servers/", unique=Tru
         problems: list[tuple[str, str, str | None]]
         problems = [(name, message, f"use {', '.join(used)}") for name in unused if values.get(name) is not None]
         for number, argument in enumerate(values.get("args") or ()):
-            if isinstance(argument, str) and (len(argument.split()) != 1):
+            text = argument.value if isinstance(argument, Secret) else argument
+            if isinstance(text, str) and len(text.split()) != 1:
                 message = "is empty or contains spaces, at which the server splits it"  # 0.16.8
                 problems.append((f"args.{number}", message, "put arguments with spaces into a file"))
         headers = values.get("headers") if values.get("token") is not None else None
         repeated = [name for name in headers if name.lower() == _AUTH.lower()] if isinstance(headers, Mapping) else []
         problems += [(f"headers.{name}", "is already set by `token`", "set only one of the two") for name in repeated]
         if values.get(used[0]) is None:
-            problems.append(("type", f"`{kind}` requires a `{used[0]}`", None))
+            problems.append((used[0], f"is required with `type: {kind}`", f"add `{used[0]}: …`"))
         return problems

@@ -18,7 +18,7 @@ class Provider(Kind, section="providers", path="/v1/providers/", unique=True, ma
     provider_type: ProviderType = attr("API of the provider.", required=True, immutable=True)
     api_key: str = attr("API key.", required=True, secret=True, constraints={"min_length": 1})
     access_key: str = attr("Second part of the credentials, for providers that require two.", secret=True)
-    base_url: str = attr("Base URL of the API.")
+    base_url: str = attr("Base URL of the API.", embeds=True)
     region: str = attr("Region in which the models run.")
     api_version: str = attr("Version of the API.")
     # fmt: on

@@ -65,7 +65,7 @@ class Schedule(Kind, section="schedules", path="/v1/agents/", mark="state"):
         problems = super().check(values)
         if (values.get("cron") is None) == (values.get("at") is None):
             problems.append(("cron", "exactly one of `cron` and `at` must be set", None))
-        elif values.get("cron") and len(str(values["cron"]).split()) != 5:
+        elif isinstance(values.get("cron"), str) and len(values["cron"].split()) != 5:
             problems.append(("cron", "is not a cron expression of five fields", "for example `0 9 * * 1-5`"))
         for number, each in enumerate(values.get("messages") or ()):
             if isinstance(each, Mapping) and not each.get("content"):

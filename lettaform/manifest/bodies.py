@@ -25,10 +25,12 @@ from lettaform.manifest.form import (
     Text,
     report_type,
 )
-from lettaform.manifest.node import UNSET, Node
+from lettaform.manifest.node import UNSET, Node, is_external
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.types import flaws, plain, shown_at
+from lettaform.manifest.words import field_hint
 
+NOT_OF_EXTERNALS = "remove the line; an external object has only `name`, `id`, or `stack` and `address`"
 UNMANAGED = "remove the line, or write `!unset`, to leave the field unmanaged"
 
 
@@ -96,7 +98,9 @@ class Body:
             line = self.fields.get(name)
             if line is None or child.tag == UNSET:
                 continue
-            if child.null:
+            if child.null and is_external(node):
+                problems.add(not_of_externals(name), node.keys[name], NOT_OF_EXTERNALS, address=_address(owner))
+            elif child.null:
                 if line.clear is Never:
                     problems.add(cannot_clear(name), node.at(name), UNMANAGED, address=_address(owner), field=name)
             elif line.related(Parts):
@@ -124,7 +128,7 @@ class Body:
                 message = f"`{key}` cannot be set: the key of an own {self.kind} is its `{key}`"
                 problems.add(message, node.keys[key], "remove the line", address=_address(owner), field=key)
             else:
-                hint = suggest(key, [*self.fields, *self.settings])
+                hint = field_hint(self.kind, self.table, key) or suggest(key, [*self.fields, *self.settings])
                 problems.add(f"unknown field `{key}`", node.keys[key], hint, address=_address(owner), field=key)
 
     def own_objects(self, line: Attr) -> Entries:
@@ -244,6 +248,11 @@ def ownership(kind: str) -> Mapping[str, Form]:
 def cannot_clear(field: str) -> str:
     """The problem with a null in a field that the server cannot clear."""
     return f"`{field}` cannot be null: the server cannot clear it"
+
+
+def not_of_externals(field: str) -> str:
+    """The problem with a field of an object that is managed elsewhere."""
+    return f"`{field}` cannot be set: external objects are never changed"
 
 
 def _address(path: str) -> Address | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_origin
 
 from lettaform.errors import Place
@@ -17,7 +17,7 @@ from lettaform.manifest.node import UNRESOLVED, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.types import Flaw, find, flaws, shown_at
 from lettaform.ownership.marks import MARK
-from lettaform.values import Ref, fill
+from lettaform.values import Ref, Secret, fill, tainted
 
 
 class Checks:
@@ -45,7 +45,7 @@ class Checks:
             # a map may get its keys from several files, which were checked one by one before
             merged = len(flaw.path) > 1 and lines[name].to is None
             if deferred or merged or not self.problems.has_errors:
-                secret = lines[name].secret
+                secret = lines[name].secret or tainted(known[name])
                 about: dict[str, Any] = {"address": instance.address, "field": flaw.field, "secret": secret}
                 self.problems.add(flaw.message(secret=secret), where, flaw.hint, **about)
         for name, value in known.items():
@@ -56,20 +56,20 @@ class Checks:
                     self.problems.add(cannot_clear(name), where, UNMANAGED, address=instance.address, field=name)
         return {name: value for name, value in known.items() if name not in broken}
 
-    def rejected(self, instance: Instance, values: Mapping[str, Any], *, broken: bool) -> bool:
+    def rejected(self, instance: Instance, values: Mapping[str, Any], unknown: Collection[str]) -> bool:
         """Report what the kind rejects, and reserved names. Returns whether the kind rejects anything.
 
-        broken  some values are not in `values`, because they are wrong: what is missing may be among them
+        unknown  fields that the manifest sets to values that are wrong or could not be determined
         """
         fields = instance.table.model_fields
-        # a whole list or map that is known only during an apply cannot be checked
-        later = {
-            n for n, v in values.items() if isinstance(v, Ref) and get_origin(fields[n].annotation) in (dict, list)
-        }
-        found = instance.table.check({name: value for name, value in values.items() if name not in later})
+        # what is not known is not missing
+        given = {**values, **{name: Ref(instance.address, name) for name in unknown}}
+        # a whole list or map that is not known yet cannot be checked
+        later = {n for n, v in given.items() if isinstance(v, Ref) and get_origin(fields[n].annotation) in (dict, list)}
+        found = instance.table.check({name: value for name, value in given.items() if name not in later})
         for path, message, hint in found:
             name = path.partition(".")[0]
-            if instance.body.map.get(name) is None and broken:
+            if name in unknown or (instance.body.map.get(name) is None and unknown):
                 continue
             where = place_of(instance, path)
             message = f"{path}: {self._line_of_source(instance, name, values)}{message}"
@@ -154,10 +154,10 @@ def place_of(instance: Instance, path: str) -> Place:
 
 
 def _known_later(value: Any, flaw: Flaw) -> bool:
-    """Whether the flaw is in a value that another object will have, whose type is not known yet."""
+    """Whether the flaw is in a value that is not known yet: of another object, or a secret that is not set."""
     for step in flaw.path[1:]:
         try:
             value = value[step]
         except (KeyError, IndexError, TypeError):
             break
-    return isinstance(value, Ref) and value.path != "id"
+    return value.unset if isinstance(value, Secret) else isinstance(value, Ref) and value.path != "id"

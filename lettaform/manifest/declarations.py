@@ -1,4 +1,4 @@
-"""The sections that are not objects, to values: `moved`, `imports`, `removed`, `outputs` and `server.url`."""
+"""The sections that are not objects, to values: `moved`, `imports`, `removed`, `outputs` and `server`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lettaform.manifest.expand import Expanded
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope
-from lettaform.model import Desired, Import, Moved, Removed
-from lettaform.values import tainted
+from lettaform.model import Desired, Import, Moved, Removed, Server
+from lettaform.values import Secret, tainted
 
 
 def parse_address(node: Node, problems: Problems) -> Address | None:
@@ -21,9 +21,10 @@ def parse_address(node: Node, problems: Problems) -> Address | None:
     if node.text is None:
         return None
     try:
-        address = Address.parse(node.text)
+        address = Address.read(node.text)
     except ValueError:
-        problems.add(f"`{node.text}` is not an address", node.place, "write an address such as `agents.supervisor`")
+        example = 'write an address such as `agents.supervisor`, `agents.worker[emea]` or `agents["v1.2"]`'
+        problems.add(f"`{node.text}` is not an address", node.place, example)
         return None
     if address.section not in sections():
         hint = suggest(address.section, sections())
@@ -38,8 +39,9 @@ def parse_address(node: Node, problems: Problems) -> Address | None:
 class Declarations:
     """Reads the sections that are not objects."""
 
-    def __init__(self, root: Node, expanded: Expanded, scope: Scope) -> None:
-        self.root, self.expanded, self.scope = root, expanded, scope
+    def __init__(self, root: Node, expanded: Expanded, scope: Scope, *, connects: bool) -> None:
+        """`connects`: whether the run sends requests to the server that the manifest names."""
+        self.root, self.expanded, self.scope, self.connects = root, expanded, scope, connects
         self.instances, self.problems = expanded.instances, scope.problems
 
     # --- sections
@@ -138,21 +140,36 @@ class Declarations:
             if value is not UNRESOLVED and tainted(value):
                 hint = "remove it: outputs are shown to everybody who runs a plan"
                 self.problems.add(f"outputs.{key}: a secret cannot be used here", node.at(key), hint)
-            found[key] = value
+            if value is not UNRESOLVED:
+                found[key] = value
         return found
 
-    def url(self) -> str | None:
-        """The URL of the server; None if the manifest does not set it."""
-        server = self.root.map.get("server") or empty(self.root.place)
-        node = server.map.get("url")
-        if node is None or node.tag == UNSET:
-            return None
-        if not node.deferred:
-            return node.text
-        url = self.scope.text(node, None, "server.url")
-        if url is not None and not url.startswith(("http://", "https://")):
-            self.problems.add(f"server.url: expected an http(s) URL, got {described(url)}", node.place)
-        return url
+    def server(self) -> Server:
+        """The server that the manifest names. Its variables must have values if the run connects to it."""
+        node = self.root.map.get("server") or empty(self.root.place)
+        given = {key: child for key, child in node.map.items() if child.tag != UNSET}
+        with self.scope.needing("everything" if self.connects else "nothing"):
+            url = self.scope.text(given["url"], None, "server.url") if "url" in given else None
+            project = self.scope.text(given["project"], None, "server.project") if "project" in given else None
+            api_key = self._api_key(given["api_key"]) if "api_key" in given else None
+        if url is not None and not url.startswith(("http://", "https://")) and given["url"].deferred:
+            self.problems.add(f"server.url: expected an http(s) URL, got {described(url)}", given["url"].place)
+        if "api_key" in given and "url" not in given:
+            message, hint = "server.api_key: needs `url`: the key is sent to no other URL", "add `url` below `server`"
+            self.problems.add(message, node.keys["api_key"], hint)
+        return Server(url, api_key, project)
+
+    def _api_key(self, node: Node) -> Secret | None:
+        value = self.scope.value(node)
+        if isinstance(value, Secret):
+            return None if value.unset else value
+        if isinstance(value, str) and value:
+            self.problems.conceal(value)
+            return Secret("literal", value)
+        if value is not UNRESOLVED:
+            hint = "write `api_key: ${env.LETTA_API_KEY}`, or the name of another variable"
+            self.problems.add("server.api_key: expected a non-empty text", node.place, hint)
+        return None
 
     # --- entries
 

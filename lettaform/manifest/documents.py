@@ -48,11 +48,15 @@ def documents(named: Sequence[Path], files: Files, problems: Problems) -> Node:
 
 
 def _manifest_files(files: Files, problems: Problems) -> list[_Source]:
-    """`lettaform.yaml` if it exists, otherwise every YAML file of the folder."""
+    """`lettaform.yaml` or `lettaform.yml` if it exists, otherwise every YAML file of the folder."""
     folder = files.directory
-    for name in NAMES:
-        if (folder / name).is_file():
-            return [(folder / name, None)]
+    present = [name for name in NAMES if (folder / name).is_file()]
+    if len(present) > 1:
+        hint = f"keep one of the two, or choose with -f: `-f {NAMES[0]}`"
+        problems.add(f"`{NAMES[0]}` and `{NAMES[1]}` are both in `{files.shown(folder)}`", None, hint)
+        problems.incomplete = True
+    if present:
+        return [(folder / present[0], None)]
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIXES) and not name.startswith("."))
     except OSError as error:
@@ -61,7 +65,13 @@ def _manifest_files(files: Files, problems: Problems) -> list[_Source]:
     if not names:
         hint = "write a `lettaform.yaml`, or run `lettaform init`"
         problems.add(f"there is no manifest in `{files.shown(folder)}`", None, hint)
+    if names:
+        problems.remark = f"without a `lettaform.yaml`, all YAML files of the folder are one manifest: {_listed(names)}"
     return [(folder / name, None) for name in names]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _read(path: Path, place: Place | None, files: Files, problems: Problems) -> Node | None:

@@ -12,9 +12,9 @@ from lettaform.errors import Place
 from lettaform.kinds import companions, kinds, sections
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Companions, Parts
-from lettaform.manifest.bodies import companion_fields
+from lettaform.manifest.bodies import NOT_OF_EXTERNALS, companion_fields, not_of_externals
 from lettaform.manifest.language import EXTERNAL, REPEAT
-from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty, merge
+from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty, is_external, merge
 from lettaform.manifest.scope import Each, Scope
 
 MAXIMUM_OBJECTS = 50_000
@@ -116,7 +116,7 @@ class _Expansion:
             return
         if "for_each" in body.map:
             self.expanded.repeated.add(address)
-        external = _is_external(body)
+        external = is_external(body)
         self.check_keys(kind, body, address, external)
         for each in items:
             here = address if each is None else address.instance(each.key)
@@ -147,9 +147,7 @@ class _Expansion:
             if node.tag == UNSET:
                 continue
             if external and (key in known or key in ("policy", "lifecycle")) and key not in {**EXTERNAL, **REPEAT}:
-                hint = "remove the line; an external object has only `name`, `id`, or `stack` and `address`"
-                message = f"`{key}` cannot be set: external objects are never changed"
-                self.problems.add(message, body.keys[key], hint, address=address)
+                self.problems.add(not_of_externals(key), body.keys[key], NOT_OF_EXTERNALS, address=address)
             if not external and key in EXTERNAL and key != "external" and key not in known:
                 hint = f"did you mean `{kinds()[kind].name_field}`?" if key == "name" else "add `external: true`"
                 self.problems.add(f"only external objects have `{key}`", body.keys[key], hint, address=address)
@@ -226,14 +224,10 @@ def _with_defaults(node: Node, defaults: Node | None) -> Node | None:
         node = empty(node.place)
     if not isinstance(node.value, dict):
         return None
-    if _is_external(node):
+    if is_external(node):
         return node
     # merging also removes `!unset` fields
     return merge(defaults if defaults is not None and defaults.map else empty(node.place), node)
-
-
-def _is_external(body: Node) -> bool:
-    return "external" in body.map and body.map["external"].value is True
 
 
 def _own_objects(instance: Instance) -> Iterator[Instance]:

@@ -12,7 +12,7 @@ ESCAPE = "$${"
 ESCAPE_HINT = "write `$${` for a literal `${`"
 
 _EXPRESSION = re.compile(r"\$\$\{|\$\{([^{}\n]*)(\}?)")
-_STEPS = re.compile(r'\.([A-Za-z0-9_-]+)|\[("(?:[^"\\]|\\.)*"|[A-Za-z0-9_-]+)\]')
+_STEPS = re.compile(r'\.([A-Za-z0-9_-]+)|\[("(?:[^"\\]|\\.)*"|[^\[\]"]+)\]')
 _HEAD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 

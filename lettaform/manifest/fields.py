@@ -17,7 +17,7 @@ from lettaform.manifest.problems import suggest
 from lettaform.manifest.references import References
 from lettaform.manifest.scope import TAINTED_HINT, Scope
 from lettaform.manifest.types import flaws
-from lettaform.values import Ref, Secret, fill, tainted
+from lettaform.values import Ref, Secret, fill, rebuild, tainted
 
 MAXIMUM_CHAIN = 30
 """How many fields may take their values from one another in a chain."""
@@ -96,13 +96,14 @@ class FieldValues:
 
     def _interpreted(self, instance: Instance, line: Attr, node: Node, value: Any) -> Any:
         """The value with its secrets marked, its keys replaced by Refs, and its path replaced by the file's text."""
-        if tainted(value) and not line.secret:
+        if tainted(value) and not (line.secret or line.embeds):
             where = instance.body.at(line.name)
             message = f"{line.name}: a secret cannot be used here"
             self.problems.add(message, where, TAINTED_HINT, field=line.name)
             return UNRESOLVED
         if line.secret:
-            return self._secret(value)
+            hidden = rebuild(value, lambda each: each.opaque() if isinstance(each, Secret) else each)
+            return self._secret(hidden)
         if line.to in kinds():
             return self.references.members(instance, line, node, value)
         if line.related(SourceFile) and isinstance(value, str) and not node.tag and "\n" not in value and value:

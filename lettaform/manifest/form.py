@@ -229,13 +229,15 @@ class Fields:
             if key not in self.fields:
                 where = f"{path}: " if path else ""
                 hint = self.elsewhere.get(key) or suggest(key, self.fields)
+                hint = hint if path else problems.remarked(hint)
                 problems.add(f"{where}unknown key `{key}`", node.keys[key], hint, field=path or key)
             elif child.tag != UNSET:
                 self.fields[key].check(child, f"{path}.{key}" if path else key, problems, node.at(key))
         for key in self.required:
             if key not in node.map:
                 where = f" in {path}" if path else ""
-                problems.add(f"`{key}` is required{where}", place, f"add `{key}: …`", field=path or key)
+                hint = f"add `{key}: …`" if path else problems.remarked(f"add `{key}: …`")
+                problems.add(f"`{key}` is required{where}", place, hint, field=path or key)
 
     def _form(self, node: Node) -> dict[str, Any] | None:
         """The map that a scalar probably means."""

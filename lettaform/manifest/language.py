@@ -8,6 +8,7 @@ from functools import cache
 from lettaform.kinds import kinds, sections
 from lettaform.manifest.bodies import Body, ownership
 from lettaform.manifest.form import Anything, Entries, Fields, Flag, Form, Items, Many, Text
+from lettaform.manifest.words import SECTIONS
 
 TYPES = ("string", "number", "bool", "list", "map")
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
@@ -16,7 +17,7 @@ NOT_IN_ENVIRONMENTS = ("include", "environments")
 EXTERNAL: Mapping[str, Form] = {
     "external": Flag(
         "Whether the object is managed elsewhere. It is used and never changed. Give `name`, `id`, or both `stack` and "
-        "`address` to identify it. Default: false.",
+        "`address` to identify it. In an environment, it drops the other fields of the object. Default: false.",
         expressions=False,
         beside=True,
     ),
@@ -63,11 +64,11 @@ def language() -> Fields:
     anywhere = _anywhere()
     overlay = {name: form for name, form in anywhere.items() if name not in NOT_IN_ENVIRONMENTS}
     environments = Entries(
-        Fields(overlay, "What differs in this environment.", nullable=True),
+        Fields(overlay, "What differs in this environment.", nullable=True, elsewhere=SECTIONS),
         "Environments. The one selected with -e is merged over the rest of the manifest, key by key.",
     )
     description = "Letta agents, their shared memory and their tools."
-    return Fields({**anywhere, "environments": environments}, description, ("stack",))
+    return Fields({**anywhere, "environments": environments}, description, ("stack",), elsewhere=SECTIONS)
 
 
 def _anywhere() -> dict[str, Form]:
@@ -85,7 +86,18 @@ def _anywhere() -> dict[str, Form]:
             expected="letters a-z, digits and `-`",
         ),
         "server": Fields(
-            {"url": url}, "The Letta server. --server and LETTA_BASE_URL take precedence.", nullable=True, short="url"
+            {
+                "url": url,
+                "api_key": Text(
+                    "The API key, for example `${env.LETTA_API_KEY}`. It is sent to `url` and to no other URL. "
+                    "LETTA_API_KEY itself is sent only to the URL of --server or LETTA_BASE_URL.",
+                    expressions=True,
+                ),
+                "project": Text("The project on Letta Cloud. LETTA_PROJECT takes precedence.", expressions=True),
+            },
+            "The Letta server. --server and LETTA_BASE_URL take precedence.",
+            nullable=True,
+            short="url",
         ),
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"

@@ -20,9 +20,9 @@ from lettaform.manifest.node import UNRESOLVED, UNSET, Node, empty
 from lettaform.manifest.overlay import overlay
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.resolve import resolve
-from lettaform.manifest.scope import Scope
+from lettaform.manifest.scope import Needs, Scope
 from lettaform.manifest.variables import variables as variables_of
-from lettaform.model import Inputs, Manifest
+from lettaform.model import Inputs, Manifest, Server
 from lettaform.values import Secret
 
 
@@ -34,6 +34,8 @@ def load(
     variables: Mapping[str, str] = {},
     variable_files: Sequence[Path] = (),
     environ: Mapping[str, str] = os.environ,
+    needs: Needs = "everything",
+    connects: bool = True,
 ) -> Manifest:
     """The manifest of a project, resolved and checked. Sends no requests.
 
@@ -42,6 +44,8 @@ def load(
     environment     the environment to merge over the manifest
     variables       values as texts, parsed as the declared types
     variable_files  YAML or JSON maps of values; the last one wins
+    needs           which variables must have a value; what depends on others is left out
+    connects        whether requests go to the server that the manifest names, so that its variables must have values
 
     Raises ManifestError with all problems.
     """
@@ -52,6 +56,8 @@ def load(
         variables=variables,
         variable_files=variable_files,
         environ=environ,
+        needs=needs,
+        connects=connects,
     ).finish()
 
 
@@ -59,12 +65,12 @@ def load(
 class Outline:
     """What is known of a manifest before it is expanded and resolved.
 
-    url     the URL of the server, if the manifest sets one
+    server  the server that the manifest names
     fields  kind to the fields that its objects may declare: those of the manifest, and possibly more
     """
 
     stack: str
-    url: str | None
+    server: Server
     fields: Mapping[str, frozenset[str]]
 
 
@@ -72,7 +78,7 @@ class Outline:
 class Draft:
     """A manifest whose files have been read.
 
-    outline  None if it is not known: there are problems, or an expression decides the URL of the server
+    outline  None if it is not known: there are problems, or an expression says something about the server
     finish   expands, resolves and checks the manifest. Raises ManifestError with all problems. May run in a thread.
     """
 
@@ -88,6 +94,8 @@ def begin(
     variables: Mapping[str, str] = {},
     variable_files: Sequence[Path] = (),
     environ: Mapping[str, str] = os.environ,
+    needs: Needs = "everything",
+    connects: bool = True,
 ) -> Draft:
     """The files of a project, read and merged with the environment. Parameters and errors are those of `load`."""
     with without_garbage_collection():
@@ -103,10 +111,19 @@ def begin(
 
     def finish() -> Manifest:
         with without_garbage_collection():
-            scope = Scope(reader, problems, environ, {}, stack or "", environment, frozenset(sections()))
+            scope = Scope(
+                reader,
+                problems,
+                environ,
+                needs=needs,
+                stack=stack or "",
+                environment=environment,
+                sections=frozenset(sections()),
+            )
             declared = root.map.get("variables") or empty(root.place)
             scope.variables = variables_of(declared, variables, variable_files, scope, environ)
-            manifest = replace(resolve(root, expand(root, scope), scope), inputs=_inputs(scope))
+            resolved = resolve(root, expand(root, scope), scope, connects=connects)
+            manifest = replace(resolved, inputs=_inputs(scope))
         if problems.has_errors:
             raise ManifestError(problems.errors)
         return manifest
@@ -122,10 +139,10 @@ def _inputs(scope: Scope) -> Inputs:
 
 
 def _outline(root: Node, stack: str) -> Outline | None:
-    server = root.map.get("server") or empty(root.place)
-    url = server.map.get("url")
-    if url is not None and url.deferred:
+    server = (root.map.get("server") or empty(root.place)).map
+    if any(node.deferred for node in server.values()) or "api_key" in server:
         return None
+    texts = {key: node.text for key, node in server.items()}
     fields: dict[str, set[str]] = {}
     defaults = root.map.get("defaults") or empty(root.place)
     for section, kind in sections().items():
@@ -134,7 +151,11 @@ def _outline(root: Node, stack: str) -> Outline | None:
             fields.setdefault(kind, set()).update(body.map)
             for other, names in _companions(kind, body):
                 fields.setdefault(other, set()).update(names)
-    return Outline(stack, url.text if url else None, {kind: frozenset(names) for kind, names in fields.items()})
+    return Outline(
+        stack,
+        Server(texts.get("url"), None, texts.get("project")),
+        {kind: frozenset(names) for kind, names in fields.items()},
+    )
 
 
 def _companions(kind: str, body: Node) -> Iterator[tuple[str, Collection[str]]]:

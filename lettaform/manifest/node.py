@@ -83,6 +83,11 @@ def empty(place: Place) -> Node:
     return Node(place, {})
 
 
+def is_external(body: Node) -> bool:
+    """Whether the fields of an object say that it is managed elsewhere."""
+    return "external" in body.map and body.map["external"].value is True
+
+
 def merge(lower: Node, upper: Node) -> Node:
     """`upper` merged over `lower`: maps merge key by key, other values replace, `!unset` removes."""
     if not isinstance(lower.value, dict) or not isinstance(upper.value, dict):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.traits import Parts
-from lettaform.manifest.language import NOT_IN_ENVIRONMENTS
-from lettaform.manifest.node import FILE, JSON, Node, empty, merge
+from lettaform.manifest.language import EXTERNAL, NOT_IN_ENVIRONMENTS, REPEAT
+from lettaform.manifest.node import FILE, JSON, Node, empty, is_external, merge
 from lettaform.manifest.problems import Problems, suggest
 
 _SECTION_AND_OBJECT = 2
@@ -27,6 +27,7 @@ def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
         return root
     upper = _without_nulls(_with_own_objects_as_maps(selected), _SECTION_AND_OBJECT)
     members = {key: node for key, node in upper.map.items() if key not in NOT_IN_ENVIRONMENTS}
+    root = _without_fields_of_externals(root, members)
     return merge(root, Node(upper.place, members, upper.keys)) if members else root
 
 
@@ -36,6 +37,25 @@ def _without_nulls(node: Node, depth: int) -> Node:
         return node
     members = {key: _without_nulls(child, depth - 1) for key, child in node.map.items() if not child.null}
     return Node(node.place, members, node.keys)
+
+
+def _without_fields_of_externals(root: Node, upper: Mapping[str, Node]) -> Node:
+    """The manifest without what an object cannot have that the environment makes external: `upper`."""
+    members = dict(root.map)
+    for section in sections().keys() & members.keys() & upper.keys():
+        objects = members[section]
+        made = {key: node for key, node in upper[section].map.items() if is_external(node) and key in objects.map}
+        if made:
+            reduced = {key: _as_external(objects.map[key], node) for key, node in made.items()}
+            members[section] = Node(objects.place, {**objects.map, **reduced}, objects.keys)
+    return Node(root.place, members, root.keys)
+
+
+def _as_external(lower: Node, upper: Node) -> Node:
+    """What an object keeps when it becomes external. Another way to find it replaces the one below."""
+    kept = {*REPEAT, *(() if upper.map.keys() & {"name", "id", "stack", "address"} else EXTERNAL)}
+    members = {key: node for key, node in lower.map.items() if key in kept}
+    return Node(lower.place, members, lower.keys) if lower.map else lower
 
 
 def _with_own_objects_as_maps(root: Node) -> Node:

@@ -22,6 +22,8 @@ class Problems:
         self._secrets: set[str] = set()
         self._suggestions: dict[tuple[str, str], str | None] = {}
         self._comparisons = 0
+        self.remark = ""
+        """Why these files are read, if nobody named them: added to the hints of unknown and missing top-level keys."""
         self.incomplete = False
         """A file could not be read. Names that appear to be undeclared may be declared in it."""
 
@@ -40,6 +42,10 @@ class Problems:
         if (place, message) not in self._found:
             spelled = None if address is None else str(address)
             self._found[place, message] = Problem(message, place, hint, spelled, field, severity, secret)
+
+    def remarked(self, hint: str | None) -> str | None:
+        """A hint about a top-level key, with the reason why its file is read."""
+        return "; ".join(filter(None, (hint, self.remark))) or None
 
     def conceal(self, value: str) -> None:
         """Redact `value` in all messages and hints."""

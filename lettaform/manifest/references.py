@@ -181,6 +181,6 @@ def _in_section(section: str, text: str) -> Address | None:
 
 def _parsed(text: str) -> Address | None:
     try:
-        return Address.parse(text)
+        return Address.read(text)
     except ValueError:
         return None

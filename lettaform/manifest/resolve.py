@@ -23,14 +23,17 @@ from lettaform.model import Desired, External, Manifest
 from lettaform.values import Item, Ref, has_refs
 
 
-def resolve(root: Node, expanded: Expanded, scope: Scope) -> Manifest:
-    """The whole manifest. It must not be used if `scope.problems` has errors."""
+def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = True) -> Manifest:
+    """The whole manifest. It must not be used if `scope.problems` has errors.
+
+    connects  whether the run sends requests to the server that the manifest names
+    """
     objects = Objects(expanded, scope).all()
-    declarations = Declarations(root, expanded, scope)
+    declarations = Declarations(root, expanded, scope, connects=connects)
     return Manifest(
         stack=scope.stack,
         objects=objects,
-        url=declarations.url(),
+        server=declarations.server(),
         environment=scope.environment,
         moved=tuple(declarations.moved()),
         imports=tuple(declarations.imports(objects)),
@@ -58,7 +61,8 @@ class Objects:
             check_names_of_members(instance, objects, self.problems)
             check_additions(instance, objects, self.problems)
         check_cycles(objects, self.instances, self.problems)
-        return objects
+        # without the variables that name it, an external object cannot be found
+        return {address: desired for address, desired in objects.items() if not _is_unknown(desired)}
 
     def desired(self, instance: Instance) -> Desired:
         """One object."""
@@ -97,13 +101,13 @@ class Objects:
         values = {name: value for name, value in values.items() if value is not NOT_SET}
         valid = self.checks.valid(instance, values)
         self.checks.warn(instance)
-        broken = len(valid) < len(values)
+        unknown = values.keys() - valid.keys()
         name = self.fields.name(instance)
         if name not in (None, UNRESOLVED) and table.name_field not in values and instance.owner is None:
             valid = {table.name_field: name, **valid}
         self.add_implied(instance, valid)
-        rejected = self.checks.rejected(instance, valid, broken=broken)
-        if name is None and not broken and not rejected:
+        rejected = self.checks.rejected(instance, valid, unknown)
+        if name is None and not unknown and not rejected:
             self.report_nameless(instance)
         for name, value in valid.items():
             if lines[name].related(Contents) and value:
@@ -221,3 +225,9 @@ class Objects:
             message = f"lifecycle.prevent_destroy: expected true or false, got {described(value)}"
             self.problems.add(message, prevent.place, address=instance.address)
         return policies, value is True
+
+
+def _is_unknown(desired: Desired) -> bool:
+    """Whether nothing is known by which an external object can be found."""
+    external = desired.external
+    return external is not None and not (external.name or external.id or (external.stack and external.address))

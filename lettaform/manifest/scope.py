@@ -7,9 +7,10 @@ UNRESOLVED, and its problem is reported once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from lettaform.errors import Place
 from lettaform.manifest.expressions import ESCAPE_HINT, Path, parts
@@ -24,9 +25,12 @@ MAXIMUM_DEPTH = 150
 """How many lists and maps may be evaluated inside one another, across objects."""
 
 TAINTED_HINT = (
-    "secrets can be used only in secret fields, such as `secrets` of an agent; "
+    "secrets can be used only in fields that hide them, such as `secrets` of an agent or the `url` of an MCP server; "
     "to read a value that is not secret from the environment, declare a variable with `env: NAME`"
 )
+
+Needs = Literal["everything", "plain", "nothing"]
+"""The variables that must have a value: all; all but secrets; none. `${env.X}` counts as a secret."""
 
 Refer = Callable[[Path, Place], Any]
 
@@ -44,6 +48,8 @@ class Scope:
     """What expressions can refer to.
 
     variables  the values of the declared variables; UNRESOLVED for those that have none
+    unset      the declared variables that have no value, with the problem of those that need one
+    needs      which variables must have a value
     sections   the sections of the manifest, as first words of expressions
     refer      evaluates a reference to an object; None while the objects are not known
     length     number of characters that expressions have produced
@@ -55,6 +61,8 @@ class Scope:
     problems: Problems
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    unset: dict[str, tuple[str, Place, str]] = field(default_factory=dict)
+    needs: Needs = "everything"
     stack: str = ""
     environment: str | None = None
     sections: frozenset[str] = frozenset()
@@ -62,6 +70,19 @@ class Scope:
     length: int = 0
     depth: int = 0
     env_read: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def needing(self, needs: Needs) -> Iterator[None]:
+        """Evaluate with other variables that must have a value."""
+        before, self.needs = self.needs, needs
+        try:
+            yield
+        finally:
+            self.needs = before
+
+    def is_needed(self, *, secret: bool) -> bool:
+        """Whether a variable must have a value."""
+        return self.needs == "everything" or (self.needs == "plain" and not secret)
 
     # --- nodes
 
@@ -169,11 +190,14 @@ class Scope:
                 merged.append(text)
         if any(isinstance(part, Ref) for part in merged):
             return Template(tuple(merged))
-        whole = "".join(map(str, merged))
-        if secret:
-            self.problems.conceal(whole)
-            return Secret(node.value, whole)
-        return whole
+        whole = "".join(part for part in merged if isinstance(part, str))
+        return self._secret(node.value, whole, flat) if secret else whole
+
+    def _secret(self, expression: str, whole: str, flat: list[str | Ref | Secret]) -> Secret:
+        """A text that contains Secrets. What is not secret in it may be shown where its field allows that."""
+        self.problems.conceal(whole)
+        parts = tuple(part for part in flat if not isinstance(part, Ref))
+        return Secret(expression, whole, parts, any(isinstance(part, Secret) and part.unset for part in parts))
 
     # --- expressions
 
@@ -181,7 +205,11 @@ class Scope:
         try:
             path = Path.parse(text)
         except ValueError:
-            return self._no(f"`${{{text}}}` is not an expression", where, ESCAPE_HINT)
+            head = text.partition(".")[0]
+            hint = (
+                f'other characters stand in brackets, as in `${{{head}["a/b"].id}}`' if head in self.sections else None
+            )
+            return self._no(f"`${{{text}}}` is not an expression", where, hint or ESCAPE_HINT)
         if path.head == "var":
             return self._variable(path, where)
         if path.head == "env":
@@ -216,12 +244,17 @@ class Scope:
                 return UNRESOLVED
             hint = self.problems.suggest(name, "variables", self.variables)
             return self._no(f"there is no variable `{name}`", where, hint or _declare_hint(name))
-        return self._member(self.variables[name], path, where)
+        value = self.variables[name]
+        if name in self.unset and self.is_needed(secret=isinstance(value, Secret)):
+            return self._no(*self.unset[name])
+        return self._member(value, path, where)
 
     def _environ(self, path: Path, where: Place) -> Any:
         if len(path.steps) != 1:
             return self._no(f"`${{{path.text}}}` is not an expression", where, "write `${env.NAME}`")
         name = path.steps[0][0]
+        if name not in self.environ and not self.is_needed(secret=True):
+            return unset_secret(f"${{{path.text}}}")
         if name not in self.environ:
             return self._no(f"the environment variable `{name}` is not set", where, f"export {name}=…")
         value = self.env_read[name] = self.environ[name]
@@ -252,9 +285,14 @@ class Scope:
             value = value[word]
         return value
 
-    def _no(self, message: str, where: Place, hint: str | None = None) -> Any:
+    def _no(self, message: str, where: Place | None, hint: str | None = None) -> Any:
         self.problems.add(message, where, hint)
         return UNRESOLVED
+
+
+def unset_secret(expression: str) -> Secret:
+    """What stands for a secret without a value, where it is not needed."""
+    return Secret(expression, "unset", unset=True)
 
 
 def place_inside(node: Node, offset: int) -> Place:

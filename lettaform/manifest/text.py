@@ -37,6 +37,7 @@ _WORDS: dict[str, bool | None] = {
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _OCTAL = re.compile(r"[-+]?0[0-9]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_TAG_BEFORE_BRACKET = re.compile(r"(!\w+)([}\],])")
 _NO_JSON_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
@@ -116,10 +117,23 @@ def _remedy(text: str, line: int, error: yaml.MarkedYAMLError) -> str:
     indent = re.match(r"\s*", lines[line]) if line < len(lines) else None
     if indent and "\t" in indent[0]:
         return "indent with spaces; this line is indented with a tab"
+    place = error.problem_mark
+    if (
+        place
+        and place.line < len(lines)
+        and (tag := _TAG_BEFORE_BRACKET.match(lines[place.line], _start(lines, place)))
+    ):
+        return f"write a space after `{tag[1]}`: `{tag[1]} {tag[2]}`"
     context, mark = error.context, error.context_mark
     if context and mark and mark.line != line:
         return f"{context} that starts in line {mark.line + 1}; check the indentation"
     return "check brackets, quotes and indentation in this line and the previous one; quote texts with `: ` or ` #`"
+
+
+def _start(lines: list[str], mark: Any) -> int:
+    """Where the word begins that contains a mark."""
+    line: str = lines[mark.line]
+    return max(line.rfind("!", 0, mark.column + 1), 0)
 
 
 class _Stop(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from lettaform.manifest.files import Files
 from lettaform.manifest.language import TYPES, VARIABLE
 from lettaform.manifest.node import FILE, JSON, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
-from lettaform.manifest.scope import Scope
+from lettaform.manifest.scope import Scope, unset_secret
 from lettaform.manifest.text import parse
 from lettaform.values import Secret
 
 PREFIX = "LETTAFORM_VAR_"
+_EXPORTABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _KINDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "string": ("a text", (str,)),
@@ -95,6 +97,8 @@ class _Variable:
         if self.secret and isinstance(value, str):
             self.problems.conceal(value)
             return Secret(f"${{var.{self.name}}}", value)
+        if self.secret and self.name in self.scope.unset:
+            return unset_secret(f"${{var.{self.name}}}")
         return value
 
     def find(self, given: Mapping[str, str], from_files: Mapping[str, Node], environ: Mapping[str, str]) -> Any:
@@ -111,10 +115,21 @@ class _Variable:
         default = self.fields.get("default")
         if default is not None and default.tag != UNSET and not default.null:
             return self.checked(self.literal(default, literal_text=False), self.fields["default"].place)
-        names = " or ".join(filter(None, (PREFIX + self.name, source)))
-        hint = f"add a `default`, use --var {self.name}=… or --var-file, or set {names}"
-        self.problems.add(f"the variable `{self.name}` has no value", self.place, hint)
+        self.report_unset(source)
         return UNRESOLVED
+
+    def report_unset(self, source: str | None) -> None:
+        """The variable has no value: a problem where it is needed."""
+        name = PREFIX + self.name
+        # a shell cannot export a name with `-`
+        variables = [each for each in (name, source) if each and _EXPORTABLE.fullmatch(each)]
+        ways = [f"--var {self.name}=…", "--var-file FILE", *(f"export {each}=…" for each in variables)]
+        ways += [] if self.secret else [f"`variables: {{{self.name}: {{default: …}}}}`"]
+        hint = f"give it with {', '.join(ways[:-1])} or {ways[-1]}"
+        problem = (f"the variable `{self.name}` has no value", self.place, hint)
+        self.scope.unset[self.name] = problem
+        if self.scope.is_needed(secret=self.secret):
+            self.problems.add(*problem)
 
     def read(self, text: str, source: str, place: Place | None) -> Any:
         """A value given as text, parsed as the declared type. `source`: where it comes from, for messages."""

@@ -18,12 +18,12 @@ from lettaform.plan.additions import (
     item_changes,
     needed_members,
 )
-from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, spelled
+from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, shown, spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup
 from lettaform.plan.notes import no_longer_managed
 from lettaform.plan.policy import Decision, decide, policies
 from lettaform.plan.selection import matches
-from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, canonical
+from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, canonical, tainted
 
 Members = tuple[tuple[str, Any], ...]
 """Pairs of a field and a member of it."""
@@ -295,9 +295,9 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     known = pair.lookup.known(leaf.want)
     # what does not exist yet has no digest, and differs from everything
     want = object() if known is UNKNOWN else spelled(pair.kind, line, known)
-    base: object = pair.live.mark.base.get(leaf.path)
-    if line.secret and base is not None:
-        base = want if leaf.have is None else None  # which value was applied is not known, but that one was lost
+    base: object = _base_of(pair, line, leaf)
+    if line.secret and leaf.have is None and leaf.path in pair.live.mark.base:
+        base = want  # which value was applied is not known, but that one was lost
     if base is None and line.immutable and line.read is None:
         return Decision(base=want)  # the value at creation is not known
     have: object = base
@@ -306,6 +306,11 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
         whole = not known or _is_as_applied(pair, line, leaf)
         have = want if same else spelled(pair.kind, line, leaf.have if whole else project(leaf.have, known))
     return decide(pair.owners[line.name], base, want, have, reseed=pair.reseed)
+
+
+def _base_of(pair: _Pair, line: Attr, leaf: Leaf) -> str | None:
+    """The digest of a leaf as last applied; None if there is none, as of every secret."""
+    return None if line.secret or tainted(leaf.want) else pair.live.mark.base.get(leaf.path)
 
 
 def _is_as_applied(pair: _Pair, line: Attr, leaf: Leaf) -> bool:
@@ -348,12 +353,12 @@ def _new_base(pair: _Pair, line: Attr, judged: Judged) -> dict[str, Any]:
     return {
         leaf.path: decision.base if isinstance(decision.base, str) else Digest(leaf.want, line.unordered)
         for leaf, decision in judged
-        if decision.base is not None
+        if decision.base is not None and not tainted(leaf.want)
     }
 
 
 def _show(pair: _Pair, line: Attr, leaf: Leaf, reason: Reason) -> FieldChange:
-    old = pair.lookup.named(leaf.have) if line.to else leaf.have
+    old = pair.lookup.named(leaf.have) if line.to else shown(line, leaf.have, leaf.want, _base_of(pair, line, leaf))
     if line.secret and old is not None:  # that a secret exists may be shown, so that it appears as changed
         old = Secret("live", "")
     return FieldChange(leaf.path, old, leaf.want, pair.owners[line.name], reason, line.secret)
@@ -361,6 +366,7 @@ def _show(pair: _Pair, line: Attr, leaf: Leaf, reason: Reason) -> FieldChange:
 
 def _kept(pair: _Pair, line: Attr, leaf: Leaf, decision: Decision) -> AgentChange:
     have, want = (None, None) if line.secret else (leaf.have, leaf.want)
+    have = shown(line, have, want, _base_of(pair, line, leaf))
     return AgentChange(pair.desired.address, leaf.path, pair.live.id, have, want, decision.seed_moved)
 
 
@@ -369,7 +375,11 @@ def _server_items(pair: _Pair, line: Attr, want: Any, have: Any) -> tuple[list[A
 
     Also returns the declared items of that sort, to store in the mark; None if there are none.
     """
-    if pair.is_exact(line) or line.to or not isinstance(want, list) or not isinstance(have, list):
+    if (
+        pair.is_exact(line)
+        or not line.related(AddedByServer)
+        or not (isinstance(want, list) and isinstance(have, list))
+    ):
         return [], None
     kind, stored = pair.kind, pair.stored_members(line)
     declared = tuple(_item_key(kind, line, item) for item in want if kind.foreign(line.name, item))

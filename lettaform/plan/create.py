@@ -15,7 +15,7 @@ from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import compare
 from lettaform.plan.leaves import leaves, member_key, spelled
 from lettaform.plan.lookup import Lookup
-from lettaform.values import Digest, Patch, Ref, canonical, has_refs
+from lettaform.values import Digest, Patch, Ref, canonical, has_refs, tainted
 
 
 def create(
@@ -81,6 +81,7 @@ def _initial_base(kind: type[Kind], line: Attr, value: Any) -> dict[str, Any]:
     return {
         leaf.path: Digest(leaf.want, line.unordered) if has_refs(leaf.want) else spelled(kind, line, leaf.want)
         for leaf in leaves(line, line.clear if value is None else value, None)
+        if not tainted(leaf.want)  # no digest of a secret is kept
     }
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.values import Item, canonical, digest
+from lettaform.model import Live
+from lettaform.values import UNREAD, Item, canonical, digest, masked, tainted
 
 
 class Leaf(NamedTuple):
@@ -39,6 +42,24 @@ def spelled(kind: type[Kind], line: Attr, value: Any) -> str:
 def member_key(item: Any) -> Any:
     """A member of a list as the mark stores it."""
     return item.key if isinstance(item, Item) else item
+
+
+def shown(line: Attr, have: Any, want: Any, base: object) -> Any:
+    """A live value as people may see it.
+
+    A field that may contain secrets is shown if it was applied without one: then `base` is its digest, and not None.
+    Otherwise only what equals the literals of `want` is shown.
+    """
+    if not line.embeds or have is UNREAD or (base is not None and not tainted(want)):
+        return have
+    return masked(have, want)
+
+
+def shown_live(live: Live, declared: Mapping[str, Any]) -> Live:
+    """A live object as people may see it. `declared`: the values that the manifest gives it. Secrets are kept."""
+    lines, base = kinds()[live.kind].attrs(), live.mark.base
+    values = {n: shown(lines[n], have, declared.get(n), base.get(n)) for n, have in live.values.items()}
+    return replace(live, values=values)
 
 
 def project(have: Any, want: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from fnmatch import translate
 from functools import cache
@@ -9,14 +10,13 @@ from functools import cache
 from lettaform.address import Address
 from lettaform.model import Manifest, PlanOptions
 
+_QUOTED = re.compile(r'\[("(?:[^"\\]|\\.)*")\]')
+_FIRST_KEY = re.compile(r"^([a-z_]+)\[([^\[\]]*)\]")
+
 
 def matches(address: Address, patterns: tuple[str, ...]) -> bool:
-    """Whether one of the patterns matches an address, or the address of the object that contains it."""
-    if not patterns:
-        return False
-    parent = address.parent
-    names = [_literal(str(each)) for each in ((address, parent) if parent else (address,))]
-    return any(_compiled(pattern).match(name) for pattern in patterns for name in names)
+    """Whether one of the patterns matches an address, what contains it, or what declares it with `for_each`."""
+    return bool(patterns) and any(_compiled(pattern).match(name) for pattern in patterns for name in _names(address))
 
 
 def is_selected(address: Address, manifest: Manifest, options: PlanOptions, owner: Address | None = None) -> bool:
@@ -34,9 +34,26 @@ def is_selected(address: Address, manifest: Manifest, options: PlanOptions, owne
 
 
 @cache
+def _names(address: Address) -> tuple[str, ...]:
+    """The texts that a pattern for an address may match."""
+    whole = [each for each in (address, address.parent) if each]
+    return tuple(dict.fromkeys(_literal(str(name)) for each in whole for name in (each, each.declaration)))
+
+
+@cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(_literal(pattern)))
 
 
 def _literal(text: str) -> str:
+    """An address or a pattern in one spelling: without quotes around keys, and with the first key after a dot."""
+    text = _QUOTED.sub(_unquoted, text)
+    text = _FIRST_KEY.sub(r"\1.\2", text)
     return text.replace("[", "\u27e6").replace("]", "\u27e7")  # fnmatch reads brackets as a set of characters
+
+
+def _unquoted(key: re.Match[str]) -> str:
+    try:
+        return f"[{json.loads(key[1])}]"
+    except ValueError:
+        return key[0]

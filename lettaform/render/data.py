@@ -116,7 +116,9 @@ def live(item: model.Live, *, values: bool = True, mark: bool = False) -> dict[s
     if values:
         secret = secret_fields(item.kind)
         shown["values"] = {
-            name: to_json(value, secret=name in secret) for name, value in item.values.items() if value is not UNREAD
+            name: to_json(_with_visible_literals(value), secret=name in secret)
+            for name, value in item.values.items()
+            if value is not UNREAD
         }
     if mark:
         shown["mark"] = {
@@ -208,12 +210,20 @@ def ref_expression(ref: Ref) -> str:
 
 def secrets(step: model.Step) -> Iterator[str]:
     """The text of every secret in a Step."""
-    return (each.value for each in values.secrets(list(model.contents(step))))
+    return (text for each in values.secrets(list(model.contents(step))) for text in each.texts)
 
 
-def is_secret(field: model.FieldChange) -> bool:
-    """Whether the old and the new value must not be shown."""
-    return field.secret or tainted(field.old) or tainted(field.new)
+def is_secret(field: model.FieldChange, kind: str) -> bool:
+    """Whether the old and the new value of a field of a kind must not be shown at all."""
+    hidden = field.secret or tainted(field.old) or tainted(field.new)
+    return hidden and field.path.partition(".")[0] not in _embedding_fields(kind)
+
+
+@cache
+def _embedding_fields(kind: str) -> frozenset[str]:
+    """The fields of a kind in which secrets can be a part of a value that is shown."""
+    found = kinds().get(kind)
+    return frozenset(name for name, line in found.attrs().items() if line.embeds) if found else frozenset()
 
 
 @cache
@@ -230,23 +240,28 @@ def _change(change: model.Change) -> dict[str, Any]:
         "id": change.id,
         "action": change.action,
         "reason": change.reason,
-        "fields": [_field_change(field) for field in change.fields_changed],
+        "fields": [_field_change(field, change.kind) for field in change.fields_changed],
         "recompiles": change.recompiles,
         "place": _place(change.place) if change.place else None,
         **({"notes": list(change.notes)} if change.notes else {}),
     }
 
 
-def _field_change(field: model.FieldChange) -> dict[str, Any]:
-    secret = is_secret(field)
+def _field_change(field: model.FieldChange, kind: str) -> dict[str, Any]:
+    secret = is_secret(field, kind)
     return {
         "path": field.path,
         "policy": field.policy,
         "reason": field.reason,
-        "old": None if secret else to_json(field.old),
-        "new": None if secret else to_json(field.new),
+        "old": None if secret else to_json(_with_visible_literals(field.old)),
+        "new": None if secret else to_json(_with_visible_literals(field.new)),
         "secret": secret,
     }
+
+
+def _with_visible_literals(value: Any) -> Any:
+    """`value` with `‹secret›` in place of what must not be shown."""
+    return values.rebuild(value, lambda each: str(each) if isinstance(each, Secret) else each)
 
 
 def _place(place: Place) -> dict[str, Any]:

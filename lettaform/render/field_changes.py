@@ -12,7 +12,7 @@ from lettaform.render.data import to_json
 from lettaform.render.inline import count, member_text, template_text, to_text
 from lettaform.render.paint import Paint
 from lettaform.render.texts import unified, words
-from lettaform.values import Patch, Secret, Template
+from lettaform.values import Patch, Secret, Template, tainted
 
 SHORT = 60
 """Maximum number of characters of a value that is shown on the line of its name."""
@@ -72,6 +72,8 @@ def _change(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
         return _single(old, style)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return "", layout(_entries(old, new, style), style.paint)
+    if tainted(new) and to_text(old) == to_text(new):
+        return f"{to_text(new)} (another secret)", []
     if isinstance(old, list | tuple) and isinstance(new, list | tuple):
         return "", _items([member_text(item) for item in old], [member_text(item) for item in new], style.paint)
     if isinstance(old, str | None) and isinstance(new, str | None) and not old == new is None:

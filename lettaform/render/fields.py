@@ -88,7 +88,7 @@ def _row(kind: type[Kind], line: Attr) -> str:
         "yes" if line.clear is not Never else "-",
         policy,
         "Cloud" if kind.availability.cloud else kind.availability.release(line.name) or oldest(),
-        line.doc + (" Secret." if line.secret else ""),
+        line.doc + (" Secret." if line.secret else " May contain secrets." if line.embeds else ""),
     ]
     return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
 

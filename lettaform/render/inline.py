@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.render.clean import clean_line, clean_spaces
 from lettaform.render.data import ref_expression
-from lettaform.values import Patch, Ref, Secret, Template
+from lettaform.values import HIDDEN, Patch, Ref, Secret, Template
 
 
 def to_text(value: Any) -> str:
@@ -19,7 +19,7 @@ def to_text(value: Any) -> str:
         case Template():
             return f'"{_visible_spaces(template_text(value))}"'
         case Secret():
-            return "‹secret›"
+            return f'"{_visible_spaces(str(value))}"' if any(isinstance(part, str) for part in value.parts) else HIDDEN
         case Ref():
             return clean_line(str(value.address) if value.path == "id" else f"{value.address}.{value.path}")
         case Patch():

@@ -171,7 +171,7 @@ def _field(field: model.FieldChange, change: model.Change, paint: Paint, verbose
     creating = change.action == "create"
     style = Style(paint, whole=verbose, creating=creating, limit=_limit(field, change))
     # in an object to create, only the Secrets inside of a value are hidden
-    secret = field.secret if creating else is_secret(field)
+    secret = field.secret if creating else is_secret(field, change.kind)
     shown = row(field.path, field.old, field.new, style, secret=secret)
     reason = "" if drifted else _FIELD_REASONS[field.reason]
     if not reason:

@@ -14,7 +14,8 @@ from lettaform.backend import Backend
 from lettaform.errors import LettaformError, NotFound
 from lettaform.kinds import kinds
 from lettaform.model import Live
-from lettaform.values import UNREAD, Item
+from lettaform.plan.leaves import shown_live
+from lettaform.values import UNREAD, Item, tainted
 
 Attached = Mapping[str, Sequence[Live]]
 """The id of an agent to the blocks that are attached to it."""
@@ -62,8 +63,9 @@ async def export(
 
 def _values(live: Live, held: Mapping[str, Sequence[Item]]) -> dict[str, Any]:
     """The values of an object and the items it contains, without secrets and without fields that were not read."""
-    fields = kinds()[live.kind].attrs()
-    values = {name: value for name, value in live.values.items() if value is not UNREAD and not fields[name].secret}
+    fields, values = kinds()[live.kind].attrs(), shown_live(live, {}).values
+    values = {name: value for name, value in values.items() if value is not UNREAD and not tainted(value)}
+    values = {name: value for name, value in values.items() if not fields[name].secret}
     return values | {name: [dict(item.body) or item.key for item in items] for name, items in held.items()}
 
 

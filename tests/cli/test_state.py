@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from lettaform.model import Live, Mark
 
@@ -49,6 +50,14 @@ def test_state_show(run: Run, flow: Flow) -> None:
     result = run("state", "show", "agents.bos")
     assert result.exit_code == 1
     assert "did you mean `agents.boss`?" in result.stderr
+
+
+def test_state_show_names_instances_by_their_declaration_and_without_quotes(run: Run, flow: Flow) -> None:
+    flow.lives = [replace(BOSS, address=at(f'agents.rep["{key}"]')) for key in ("acme/eu", "v1.2")]
+    assert run("state", "show", "agents.rep").stdout.count("system  ab12") == 2
+    for address in ("agents.rep[acme/eu]", 'agents.rep["acme/eu"]'):
+        assert run("state", "show", address).stdout.count("system  ab12") == 1
+    assert run("state", "show", "agents.re").exit_code == 1
 
 
 def test_mv_and_rm(run: Run, flow: Flow) -> None:

@@ -124,10 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         where = urlsplit(self.path)
-        if not self.authorize(request["method"], "sse" if where.query else "streamable_http"):
+        if not self.authorize(request["method"], "sse" if where.query in self.server.streams else "streamable_http"):
             return
         body = self.server.mcp.answer(request)
-        if where.query:  # over SSE the response goes down the stream
+        if where.query in self.server.streams:  # over SSE the response goes down the stream
             if body is not None:
                 self.server.streams[where.query].put(body)
             self.respond(202)

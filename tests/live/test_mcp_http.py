@@ -202,3 +202,25 @@ def test_plan_refuses_wrong_token_before_create(stack: HttpMcpStack, kind: str) 
     assert problems[0].startswith("mcp_servers.house: the server cannot reach it")
     assert OTHER not in refused.output
     assert (stack.mcp.refused, stack.servers()) == (1, [])
+
+
+def test_key_inside_url_is_sent_hidden_and_compared(stack: HttpMcpStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MCP services ask people to put a key into the URL."""
+    stack.require(TOKEN, None)
+    stack.write("streamable_http", key=None)
+    path = stack.fleet.folder / "lettaform.yaml"
+    url = f"{stack.mcp.url}?key=${{env.MCP_KEY}}"
+    path.write_text(path.read_text().replace(f"url: {stack.mcp.url}", f'url: "{url}"'))
+    shown = f"{stack.mcp.url}?key=‹secret›"
+    for key in (KEY, OTHER_KEY):
+        monkeypatch.setenv("MCP_KEY", key)
+        planned = stack.run("plan", "-v", "--debug")
+        assert shown in planned.stdout, planned.output
+        stack.apply("--debug")
+        assert stack.server()["server_url"] == f"{stack.mcp.url}?key={key}"
+        assert stack.planned() == {}
+        assert shown in stack.run("show", "mcp_servers.house").stdout
+        assert not [secret for secret in (KEY, OTHER_KEY) if secret in planned.output]
+    monkeypatch.delenv("MCP_KEY")
+    assert shown in stack.run("show", "mcp_servers.house").stdout
+    assert stack.run("plan").exit_code == 1

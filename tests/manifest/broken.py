@@ -755,7 +755,10 @@ agents:
     broken(
         "external at no address",
         "stack: s\nblocks: {b: {external: true, stack: t, address: blocks..b}}\n",
-        "2:49 `blocks..b` is not an address → write an address such as `agents.supervisor`",
+        (
+            "2:49 `blocks..b` is not an address → write an address such as "
+            '`agents.supervisor`, `agents.worker[emea]` or `agents["v1.2"]`'
+        ),
     ),
     broken(
         "id without external",
@@ -844,7 +847,10 @@ agents:
     broken(
         "not an address",
         "stack: s\nagents: {a: {}}\nimports: [{to: 'agents.a[', id: x}]\n",
-        "3:16 `agents.a[` is not an address → write an address such as `agents.supervisor`",
+        (
+            "3:16 `agents.a[` is not an address → write an address such as "
+            '`agents.supervisor`, `agents.worker[emea]` or `agents["v1.2"]`'
+        ),
     ),
     broken(
         "no such section",
@@ -949,9 +955,9 @@ agents:
         "environment outside a secret",
         "stack: s\nagents:\n  a: {description: 'x ${env.TOKEN}'}\n",
         (
-            "3:20 description: a secret cannot be used here → secrets can be used only in secret fields, such "
-            "as `secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "3:20 description: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
         words={"environ": {"TOKEN": "hunter22"}},
     ),
@@ -959,9 +965,9 @@ agents:
         "secret variable outside a secret",
         "stack: s\nvariables: {k: {secret: true, default: hunter22}}\nblocks:\n  b: {value: '${var.k}'}\n",
         (
-            "4:14 value: a secret cannot be used here → secrets can be used only in secret fields, such as "
-            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "4:14 value: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
     ),
     broken(
@@ -973,18 +979,18 @@ agents:
         "secret in for_each",
         "stack: s\nvariables: {k: {secret: true, default: hunter22}}\nagents: {a: {for_each: ['${var.k}']}}\n",
         (
-            "3:24 for_each: a secret cannot be used here → secrets can be used only in secret fields, such as "
-            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "3:24 for_each: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
     ),
     broken(
         "secret in a path",
         "stack: s\nagents: {a: {system: !file '${env.TOKEN}'}}\n",
         (
-            "2:22 !file: a secret cannot be used here → secrets can be used only in secret fields, such as "
-            "`secrets` of an agent; to read a value that is not secret from the environment, declare a "
-            "variable with `env: NAME`"
+            "2:22 !file: a secret cannot be used here → secrets can be used only in fields "
+            "that hide them, such as `secrets` of an agent or the `url` of an MCP server; to read a value that is not "
+            "secret from the environment, declare a variable with `env: NAME`"
         ),
         words={"environ": {"TOKEN": "hunter22"}},
     ),
@@ -1004,8 +1010,8 @@ agents:
         "variable without a value",
         "stack: s\nvariables:\n  region: {env: REGION}\n",
         (
-            "3:11 the variable `region` has no value → add a `default`, use --var region=… or --var-file, or "
-            "set LETTAFORM_VAR_region or REGION"
+            "3:11 the variable `region` has no value → give it with --var region=…, --var-file FILE, "
+            "export LETTAFORM_VAR_region=…, export REGION=… or `variables: {region: {default: …}}`"
         ),
     ),
     broken(

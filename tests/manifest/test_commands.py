@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from lettaform import local
 from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.manifest import load
@@ -149,3 +151,36 @@ def test_init_writes_the_workflow(tmp_path: Path) -> None:
     assert steps["Apply"]["if"] == "github.event_name == 'push'"
     assert (folder / ".gitignore").read_text() == "*.pyc\n.lettaform/\n"
     assert load(folder, environ={}).stack == "my-fleet"
+
+
+def test_init_takes_the_models_of_the_server_at_hand(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def known(port: int, model: str, condition: Any = "running") -> local.Known:
+        return local.Known(f"http://127.0.0.1:{port}", condition, "0.16.8", model, "e/mbedding", Path(), 1)
+
+    servers = (known(9001, "a/one"), known(8283, "a/two"), known(9002, "a/three", "stopped"))
+    monkeypatch.setattr(local, "status", lambda: servers)
+    echo, silent = local.MODELS[True][0], local.MODELS[False][0]
+    for url, model in ((None, "a/two"), ("http://localhost:9001", "a/one"), ("http://localhost:9002", echo)):
+        folder = project.folder / (url or "default").rpartition(":")[2]
+        folder.mkdir()
+        monkeypatch.delenv("LETTA_BASE_URL", raising=False)
+        if url:
+            monkeypatch.setenv("LETTA_BASE_URL", url)
+        done = run("init", folder=folder)
+        assert done.exit_code == 0
+        manifest = load(folder, environ={})
+        assert manifest.objects[Address.of("agents", "worker")].values["model"] == model
+        assert "lettaform dev up --echo-model" in done.stdout
+        assert "no model that answers" not in done.stdout
+    # a server without the echo model: what to choose is said
+    monkeypatch.setattr(local, "status", lambda: (known(9002, silent),))
+    (project.folder / "silent").mkdir()
+    assert f"use {echo}" in run("init", folder=project.folder / "silent").stdout
+
+
+@pytest.mark.parametrize("name", ["42", "007", "true", "null", "1e5", "-"])
+def test_init_in_a_folder_with_any_name_writes_a_valid_manifest(name: str, project: Project) -> None:
+    folder = project.folder / name
+    folder.mkdir()
+    assert run("init", folder=folder).exit_code == 0
+    assert load(folder, environ={}).stack == (name.strip("-") or "fleet")

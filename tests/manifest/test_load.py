@@ -321,8 +321,8 @@ def test_environments(project: Project) -> None:
         """
     )
     plain, prod = project.load(), project.load(environment="prod")
-    assert (plain.stack, plain.url, plain.environment) == ("s", None, None)
-    assert (prod.stack, prod.url, prod.environment) == ("s-prod", "https://letta.example.com", "prod")
+    assert (plain.stack, plain.server.url, plain.environment) == ("s", None, None)
+    assert (prod.stack, prod.server.url, prod.environment) == ("s-prod", "https://letta.example.com", "prod")
     assert values(plain, "agents.a")["model"] == "a/small"
     assert values(prod, "agents.a")["model"] == "a/large"
     assert values(prod, "agents.a.memory.human") == {"label": "human", "value": "In production.", "limit": 100}
@@ -605,3 +605,111 @@ def test_places_are_relative_to_the_working_directory(tmp_path: Path, monkeypatc
     assert load(Path("fleet")).objects[at("agents.a")].place.file == "fleet/lettaform.yaml"
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert load(Path("../fleet")).objects[at("agents.a")].place.file == f"{tmp_path}/fleet/lettaform.yaml"
+
+
+def test_keys_with_other_characters_need_no_quotes_where_they_have_one_meaning(project: Project) -> None:
+    project.write(
+        """
+        stack: s
+        blocks:
+          brand: {for_each: [acme/eu, v1.2, two words], label: "l-${each.value}", value: x}
+          acme/eu: {value: x}
+        agents:
+          seller:
+            for_each: [acme/eu, v1.2, two words]
+            name: seller
+            model: a/b
+            blocks: ["brand[${each.key}]", acme/eu]
+            system: "${blocks.brand[acme/eu].id}"
+        moved: [{from: blocks.old/one, to: blocks.acme/eu}]
+        imports: [{to: "blocks.brand[acme/eu]", id: block-1}]
+        removed: [{from: "blocks.gone[a b]"}]
+        """
+    )
+    manifest = project.load()
+    for key in ("acme/eu", "v1.2", "two words"):
+        references = manifest.objects[Address.of("agents", "seller", key)].values["blocks"]
+        assert references == [Ref(Address.of("blocks", "brand", key)), Ref(Address.of("blocks", "acme/eu"))]
+    assert manifest.moved[0].new == Address.of("blocks", "acme/eu")
+    assert manifest.imports[0].address == Address.of("blocks", "brand", "acme/eu")
+    assert manifest.removed[0].address == Address.of("blocks", "gone", "a b")
+
+
+def test_the_hint_for_a_key_that_is_not_read_shows_the_spelling_that_is(project: Project) -> None:
+    text = "stack: s\nagents:\n  a:\n    model: a/b\n    system: '%s'\nblocks: {acme/eu: {value: x}}\n"
+    project.write(text % "${blocks.acme/eu.id}")
+    (problem,) = project.problems()
+    assert problem.hint == 'other characters stand in brackets, as in `${blocks["a/b"].id}`'
+    project.write(text % '${blocks["acme/eu"].id}')
+    project.load()
+
+
+# --- which files are read --------------------------------------------------------------------------------------------
+
+
+def test_two_names_of_the_manifest_side_by_side_are_an_error(project: Project) -> None:
+    project.write("stack: s\n", {"lettaform.yml": "stack: t\n"})
+    (problem,) = project.problems()
+    assert problem.message == "`lettaform.yaml` and `lettaform.yml` are both in `.`"
+    assert problem.hint == "keep one of the two, or choose with -f: `-f lettaform.yaml`"
+    assert project.load(files=[Path("lettaform.yaml")]).stack == "s"
+    (project.folder / "lettaform.yaml").unlink()
+    assert project.load().stack == "t"
+
+
+def test_the_errors_of_a_folder_say_why_its_files_are_read(project: Project) -> None:
+    project.write("", {"a.yaml": "agents: {}\n", "z.yaml": "jobs: {}\nblocks: {b: {vlaue: x}}\n"})
+    (project.folder / "lettaform.yaml").unlink()
+    rule = "without a `lettaform.yaml`, all YAML files of the folder are one manifest: a.yaml, z.yaml"
+    hints = {problem.message: problem.hint for problem in project.problems()}
+    assert hints == {
+        "`stack` is required": f"add `stack: …`; {rule}",
+        "unknown key `jobs`": rule,
+        "unknown field `vlaue`": "did you mean `value`?",
+    }
+    project.write("stack: s\njobs: {}\n")
+    (problem,) = project.problems()
+    assert problem.hint is None
+
+
+# --- objects that an environment makes external ----------------------------------------------------------------------
+
+SHARED = """
+stack: s
+environments:
+  prod: {stack: s-prod}
+  dev:
+    stack: s-dev
+    tools: {shout: {external: true, name: shout}}
+    blocks: {b: {external: true}, c: {external: true, id: block-1}}
+    agents: {boss: {external: true, name: boss}}
+tools: {shout: {source: shout.py, tags: [x]}}
+blocks: {b: {name: theirs, external: true}, c: {value: x}}
+agents: {boss: {model: a/b, memory: {human: x}, lifecycle: {prevent_destroy: true}, tools: [shout]}}
+"""
+
+
+def test_external_in_an_environment_drops_what_does_not_go_with_it(project: Project) -> None:
+    project.write(SHARED, {"shout.py": TOOL})
+    dev, prod = project.load(environment="dev"), project.load(environment="prod")
+    found = {str(address): desired.external for address, desired in dev.objects.items()}
+    assert found == {
+        "tools.shout": External(name="shout"),
+        "blocks.b": External(name="theirs"),
+        "blocks.c": External(id="block-1"),
+        "agents.boss": External(name="boss"),
+    }
+    assert prod.objects[Address.of("tools", "shout")].external is None
+    assert values(prod, "blocks.c") == {"label": "c", "value": "x"}
+
+
+@pytest.mark.parametrize("word", ["null", "x", "5"])
+def test_a_field_next_to_external_says_to_remove_the_line(word: str, project: Project) -> None:
+    text = SHARED.replace("name: shout}", f"name: shout, source: {word}}}")
+    project.write(text, {"shout.py": TOOL})
+    for environment in ("dev", *(["prod"] if word == "null" else [])):
+        messages = [problem.message for problem in project.problems(environment=environment)]
+        assert "`source` cannot be set: external objects are never changed" in messages
+        assert not [text for text in messages if "cannot be null" in text]
+    project.write(SHARED, {"shout.py": TOOL})
+    project.load(environment="dev")

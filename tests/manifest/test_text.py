@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -145,3 +146,20 @@ def test_the_pure_python_parser_gives_the_same_result(text: str, monkeypatch: py
     fast = seen()
     monkeypatch.setattr(reader, "_LOADER", yaml.SafeLoader)
     assert seen() == fast
+
+
+@pytest.mark.parametrize("tag", ["!unset", "!file", "!json"])
+@pytest.mark.parametrize(
+    "text", ["a: {{b: {0}}}", "a: {{x: '!', b: {0}}}", "a: [{0}]", "a: [[x, {0}], y]", "a: [{{b: {0}}}]"]
+)
+def test_a_tag_before_a_bracket_needs_a_space(tag: str, text: str) -> None:
+    problems = Problems()
+    written = text.format(tag)
+    assert parse(written, "f", problems) is None
+    (problem,) = problems.errors
+    found = re.fullmatch(r"write a space after `(\S+)`: `(\S+ .)`", str(problem.hint))
+    assert found is not None
+    # the remedy is tried
+    again = Problems()
+    parse(written.replace(found[2].replace(" ", ""), found[2]), "f", again)
+    assert not [each for each in again.errors if "invalid YAML" in each.message]

@@ -26,7 +26,7 @@ LIVE_ORG = living("blocks.org", "block-1", {"value": "x"}, value="x")
         ("agents.worker[emea]", "agents.worker[*]", True),
         ("agents.worker[emea]", "agents.worker[emea]", True),
         ("agents.e", "agents.[emea]", False),
-        ("agents.worker[emea]", "agents.worker", False),
+        ("agents.worker[emea]", "agents.worker", True),
     ],
 )
 def test_a_pattern_matches_an_address_and_its_parts(address: str, pattern: str, fits: bool) -> None:

@@ -14,6 +14,7 @@ from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import LettaformError, ManifestError, Unavailable
 from lettaform.manifest import Draft, begin, load
+from lettaform.model import Server
 from lettaform.session import loading
 from lettaform.session.observe import CORE, covers, declared_fields
 from tests.standin import Refusal, StandIn
@@ -45,10 +46,10 @@ class Project:
         """Make the outline of every manifest have these fields."""
         real = flow.begin
 
-        def changed(source: flow.Source) -> Draft:
-            draft = real(source)
+        def changed(source: flow.Source, *rest: Any, **words: Any) -> Draft:
+            draft = real(source, *rest, **words)
             assert draft.outline is not None
-            return Draft(mock.Mock(stack=draft.outline.stack, url=None, fields=fields), draft.finish)
+            return Draft(mock.Mock(stack=draft.outline.stack, server=Server(), fields=fields), draft.finish)
 
         self.monkeypatch.setattr(flow, "begin", changed)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import inf
 from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 from tenacity import (
@@ -57,14 +58,22 @@ class Client:
         *,
         token: str | None = None,
         project: str | None = None,
+        advice: str | None = None,
         timeout: float = 60.0,
         parallel: int = 8,
         trace: Callable[[str], None] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`timeout`: seconds for one request. `parallel`: requests at the same time. `transport`: for tests."""
+        """One server.
+
+        advice     the hint where the server asks for a token
+        timeout    seconds for one request
+        parallel   maximum number of requests at the same time
+        transport  for tests
+        """
         self.url, self.timeout, self.parallel, self.trace = url.rstrip("/"), timeout, parallel, trace
         self._token, self._project, self._transport = token, project, transport
+        self._advice = advice or "set LETTA_API_KEY to the server's key or password"
         self._gate = Gate(parallel)
         self.requests = self.writes = 0
         self.until = inf
@@ -112,6 +121,7 @@ class Client:
         """
         transport = None if self._transport is None else _Across(self._transport, loop)
         options: dict[str, Any] = {"token": self._token, "project": self._project, "timeout": self.timeout}
+        options["advice"] = self._advice
         other = Client(self.url, **options, parallel=1, trace=self.trace, transport=transport)
         other._secrets = self._secrets
         return other
@@ -130,10 +140,11 @@ class Client:
         """Wait until the server has finished all writes that were left without an answer."""
         await asyncio.sleep(max(0.0, self.doubt + self.settle - time.monotonic()))
 
-    def hide(self, secret: str) -> None:
-        """Redact this text in errors and traces."""
-        if len(secret) > 3:
-            self._secrets.add(secret)
+    def hide(self, *secrets: str) -> None:
+        """Redact these texts in errors and traces, also as a part of a URL."""
+        for secret in secrets:
+            if len(secret) > 3:
+                self._secrets |= {secret, quote(secret, safe="")}
 
     def redact(self, text: str) -> str:
         """`text` without any secret that this client knows."""
@@ -388,8 +399,8 @@ class Client:
         refused_values = [replace(each, message=self.redact(each.message)) for each in _refused(answer)]
         message = f"{method} {path}: {status} {words}".strip()
         if status in (401, 403):
-            hint = "set LETTA_API_KEY to the server's key or password"
-            raise Unauthorized(f"{self.url} does not let us in ({status})", hint, **where, words=words)
+            message = f"{self.url} does not let us in ({status})"
+            raise Unauthorized(message, self._advice, **where, words=words)
         if status == 404:
             raise NotFound(message, **where, words=words)
         if status == 409:

@@ -52,7 +52,7 @@ async def _offered_names(client: Client, desired: Desired, observed: Observed) -
         return None
     address, place = str(desired.address), desired.place
     for secret in secrets(values):
-        client.hide(secret.value)
+        client.hide(*secret.texts)
     try:
         answer = await client.send("POST", preview.path, body=preview.body(fill(values, str)))
     except (NotFound, Unsupported):

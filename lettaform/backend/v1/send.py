@@ -48,7 +48,7 @@ class Sender:
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Carry out one Step. `answer` returns the value of a Ref. Raises ServerError."""
         for secret in secrets(list(contents(step))):
-            self.client.hide(secret.value)
+            self.client.hide(*secret.texts)
         with _as_fields(step):
             return await self._send(step, answer)
 

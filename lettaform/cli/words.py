@@ -1,0 +1,142 @@
+"""Words of other tools to what to do here: options and verbs of Terraform, kubectl, Letta's SDK and lettactl."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from lettaform.errors import nearest
+
+OPTIONS: Mapping[str, str] = {
+    "--all": "every verb is about the whole stack; `--target PATTERN` narrows it",
+    "--apply": "run `lettaform apply`",
+    "--auto-approve": "write `-y`",
+    "--backend-config": "there is no backend: the state is on the Letta server; choose it with `--server URL`",
+    "--base-url": "write `--server URL`, or set LETTA_BASE_URL",
+    "--api-key": "set LETTA_API_KEY, and choose its server with `--server URL` or LETTA_BASE_URL",
+    "--chdir": "write `-C DIR`",
+    "--check": "run `lettaform validate` for the manifest, or `lettaform plan --detailed-exitcode` for the server",
+    "--compact-warnings": "leave it out",
+    "--config": "write `-f FILE`",
+    "--context": "write `--server URL`",
+    "--cwd": "write `-C DIR`",
+    "--destroy": "run `lettaform destroy`, which shows what it would delete and asks",
+    "--dry-run": "run `lettaform plan`, which writes nothing",
+    "--env": "write `-e ENV`",
+    "--filename": "write `-f FILE`",
+    "--filter": "write `--target PATTERN`",
+    "--force": "write `-y` to skip the question; an error names the option that allows what it refuses",
+    "--force-conflicts": "write `--reseed ADDRESS` for values that agents changed",
+    "--input": "write `-y` to skip the question",
+    "--kubeconfig": "write `--server URL`",
+    "--lock": "write `--no-lock` or `--lock-timeout`",
+    "--manifest": "write `-f FILE`",
+    "--namespace": "the stack is `stack:` in the manifest; an environment can set another one",
+    "--output": "write `--json`",
+    "--parallelism": "write `--parallel`",
+    "--password": "set LETTA_API_KEY to the password, and choose its server with `--server URL` or LETTA_BASE_URL",
+    "--profile": "write `-e ENV`",
+    "--project": "set LETTA_PROJECT",
+    "--quiet": "redirect the output",
+    "--reconfigure": "leave it out: there is no backend to configure",
+    "--recursive": "list other files under `include:` in the manifest",
+    "--refresh": "leave it out: every plan reads the server",
+    "--refresh-only": "run `lettaform plan`, which shows what changed outside",
+    "--replace": "an object is replaced where a change needs it; the plan names the option that allows it",
+    "--resource": "write `--target PATTERN`",
+    "--root": "write `-C DIR`",
+    "--selector": "write `--target PATTERN`",
+    "--state": "there is no state file: `lettaform state list` shows the state on the server",
+    "--state-out": "there is no state file: `lettaform state list` shows the state on the server",
+    "--token": "set LETTA_API_KEY, and choose its server with `--server URL` or LETTA_BASE_URL",
+    "--upgrade": "leave it out: there are no plugins",
+    "--url": "write `--server URL`",
+    "--values": "write `--var-file FILE`",
+    "--watch": "run `lettaform plan` again",
+    "--workspace": "write `-e ENV`; an environment can set another `stack:`",
+    "--yaml": "write `--json`",
+}
+"""What to do in place of an option of another tool. A verb that has the option itself is not asked."""
+
+VERBS: Mapping[str, str] = {
+    "agents": "`lettaform show` prints the live objects of the stack",
+    "annotate": "set `tags` or `metadata` in the manifest, and run `lettaform apply`",
+    "chat": "talk to an agent in Letta's own tools; `lettaform show` prints its id",
+    "check": "run `lettaform validate`",
+    "config": "the manifest says everything; `--server URL` chooses another server",
+    "console": "there is none; `lettaform plan` shows outputs",
+    "create": "declare the object in the manifest, and run `lettaform apply`",
+    "delete": "remove the object from the manifest; `lettaform plan` then says how it is deleted",
+    "deploy": "run `lettaform apply`",
+    "describe": "run `lettaform show ADDRESS`",
+    "diff": "run `lettaform plan`",
+    "down": "`lettaform dev down` stops the server on this machine",
+    "drift": "run `lettaform plan`",
+    "edit": "edit the manifest, and run `lettaform apply`",
+    "export": "there is no export; before anything is deleted, an agent file is written to `.lettaform/snapshots`",
+    "fmt": "there is no formatter; `lettaform validate` checks the manifest",
+    "force-unlock": "run `lettaform lock release`",
+    "format": "there is no formatter; `lettaform validate` checks the manifest",
+    "generate": "`lettaform init` writes an example manifest",
+    "get": "run `lettaform show`",
+    "graph": "there is none; `lettaform plan` shows what depends on what",
+    "health": "`lettaform dev status` lists the servers on this machine",
+    "help": "run `lettaform --help`",
+    "kill": "`lettaform dev down` stops the server on this machine",
+    "label": "set `tags` in the manifest, and run `lettaform apply`",
+    "list": "run `lettaform show`, or `lettaform state list` for addresses alone",
+    "login": "set LETTA_API_KEY, and choose its server with `--server URL` or LETTA_BASE_URL",
+    "logs": "`lettaform dev logs` prints the log of the server on this machine",
+    "ls": "run `lettaform state list`",
+    "messages": "read messages in Letta's own tools; `lettaform show` prints the id of an agent",
+    "migrate": "run `lettaform apply` with `--server URL` of the other server",
+    "output": "`lettaform plan` and `lettaform apply` print outputs; `--json` prints them as JSON",
+    "patch": "change the manifest, and run `lettaform apply`",
+    "preview": "run `lettaform plan`",
+    "providers": "declare them under `providers:` in the manifest",
+    "pull": "`lettaform show` prints the live values",
+    "refresh": "leave it out: every plan reads the server",
+    "remove": "`lettaform state rm ADDRESS` forgets an object, which stays on the server",
+    "replace": "an object is replaced where a change needs it; the plan names the option that allows it",
+    "rm": "`lettaform state rm ADDRESS` forgets an object, which stays on the server",
+    "rollback": "apply an earlier manifest: `lettaform apply`",
+    "run": "run `lettaform apply`",
+    "send": "talk to an agent in Letta's own tools; `lettaform show` prints its id",
+    "server": "`lettaform dev up` runs a Letta server on this machine",
+    "start": "`lettaform dev up` starts a Letta server on this machine",
+    "status": "`lettaform plan` shows what differs, `lettaform state list` what exists",
+    "stop": "`lettaform dev down` stops the server on this machine",
+    "sync": "run `lettaform apply`",
+    "taint": "to write the manifest's values again, run `lettaform apply --reseed ADDRESS`",
+    "test": "run `lettaform validate`",
+    "unlock": "run `lettaform lock release`",
+    "untaint": "nothing is tainted: objects are replaced only where a change needs it",
+    "up": "run `lettaform apply`; `lettaform dev up` starts a Letta server on this machine",
+    "upgrade": "leave it out: there are no plugins",
+    "use": "write `-e ENV` for another environment, or `--server URL` for another server",
+    "workspace": "declare `environments:` in the manifest, and choose one with `-e ENV`",
+}
+"""What to do in place of a verb of another tool."""
+
+NEVER_GUESSED = frozenset(
+    {"--allow-destroy", "--all", "--no-lock", "--prune", "--purge", "--reseed", "--yes", "destroy", "release", "rm"}
+)
+"""Options and verbs that delete, overwrite or skip a question: no guess names them."""
+
+
+def option_hint(word: str, known: Collection[str]) -> str | None:
+    """What to do in place of an unknown option. `known`: the long options of the verb."""
+    name = word.partition("=")[0]
+    if name in OPTIONS:
+        return OPTIONS[name]
+    return _guess(name, [each for each in known if each.startswith("--")])
+
+
+def verb_hint(word: str, known: Collection[str]) -> str | None:
+    """What to do in place of an unknown verb. `known`: the verbs."""
+    return VERBS.get(word.lower()) or _guess(word, known)
+
+
+def _guess(word: str, known: Collection[str]) -> str | None:
+    """The nearest word, if it is near."""
+    near = nearest(word, [each for each in known if each not in NEVER_GUESSED])
+    return f"did you mean `{near}`?" if near else None
