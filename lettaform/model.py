@@ -40,6 +40,7 @@ class Desired:
     places           path of a field to where it is written
     policies         the policies that the manifest sets, by field
     prevent_destroy  whether `lifecycle.prevent_destroy` protects it
+    recompile        what to recompile after a change to its prompt: `lifecycle.recompile`; None: all of it
     external         how to find it, if it is used and never written
     created_with     the address of the object along with which the server creates this one; the stack owns both
     """
@@ -53,6 +54,7 @@ class Desired:
     prevent_destroy: bool = False
     external: External | None = None
     created_with: Address | None = None
+    recompile: Literal["agents", "none"] | None = None
 
     @property
     def discovered_from(self) -> Address | None:
@@ -194,7 +196,8 @@ class Capabilities:
     listed        kinds for which one list shows all objects, whoever owns them
     nested        kinds that are listed below their owner, one request each
     calls         kind to what must be called after its objects change
-    recompiles    kinds whose changes make the server, or such a call, compile prompts again
+    recompiles    kinds with fields that stand in compiled prompts
+    recompiling   those of them whose users the server recompiles in the request that writes such a field
     inline_parts  whether own blocks are created in the request that creates their agent
     attach_parts  whether an own block that is created by itself must be attached; otherwise it is created in place
     """
@@ -206,6 +209,7 @@ class Capabilities:
     nested: frozenset[str] = frozenset()
     calls: Mapping[str, FollowUp] = field(default_factory=dict)
     recompiles: frozenset[str] = frozenset()
+    recompiling: frozenset[str] = frozenset()
     inline_parts: bool = True
     attach_parts: bool = True
 
@@ -298,6 +302,8 @@ class Observed:
     """Id of a shared object to the ids of all agents that use it; only for objects that a plan writes."""
     dependents: Mapping[str, Dependents] = field(default_factory=dict)
     """Id of an object to its dependents; only for objects that a plan deletes."""
+    owned: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
+    """Id of an agent to its conversations, declared or not; only for agents whose prompts a plan changes."""
     discovered: Mapping[Address, str] = field(default_factory=dict)
     """Address of what the server creates along with another object to the id of what it created."""
     problems: tuple[Problem, ...] = ()
@@ -354,6 +360,7 @@ class Change:
 
     id          its id on the server; None if it is created
     recompiles  number of agents whose prompts are compiled again
+    owned       number of conversations whose prompts are compiled again, without those that have their own change
     place       where it is declared; None if it is not declared
     notes       sentences for people: what is lost, what is created along with it
     """
@@ -365,6 +372,7 @@ class Change:
     reason: str = "manifest"
     fields_changed: tuple[FieldChange, ...] = ()
     recompiles: int = 0
+    owned: int = 0
     place: Place | None = None
     notes: tuple[str, ...] = ()
 
@@ -499,11 +507,22 @@ class Delete(_Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Call(_Step):
-    """Send the request that must follow a change of an object. `id` is None if this plan creates the object."""
+    """Send the request that must follow a change of an object, to it or to others that depend on it.
+
+    id       the object at the address; None if this plan creates it, or if others are called
+    users    these agents are called: they use the object
+    owners   the conversations that these agents own when the step runs are called
+    without  ids of conversations that have a step of their own
+    labels   conversations with their own copies of the blocks with all these labels are left out
+    """
 
     op: ClassVar[Operation] = "call"
     id: str | None
     name: str
+    users: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

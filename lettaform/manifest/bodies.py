@@ -28,6 +28,8 @@ from lettaform.manifest.node import UNSET, Node
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.types import find, flaws, plain
 
+RECOMPILE = ("agents", "none")
+"""What `lifecycle.recompile` may say."""
 UNMANAGED = "remove the line, or write `!unset`, to leave the field unmanaged"
 
 
@@ -219,6 +221,11 @@ def ownership(kind: str) -> Mapping[str, Form]:
             Text("The name of a field.", fields), "Fields that are set at creation and never updated."
         ),
     }
+    if kinds()[kind].compiled and kinds()[kind].call:
+        limited = Text(
+            "What to recompile after a change to the prompt. Default: the agent and all its conversations.", RECOMPILE
+        )
+        lifecycle = {**lifecycle, "recompile": limited}
     owns = [name for name, line in kinds()[kind].attrs().items() if line.related(Parts)]
     elsewhere = {name: f"set the policy of each entry: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
     policy = Fields(

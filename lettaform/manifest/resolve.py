@@ -81,6 +81,7 @@ class Objects:
             policies,
             protected,
             created_with=instance.owner,
+            recompile=self.recompiled(instance),
         )
 
     def values(self, instance: Instance) -> dict[str, Any]:
@@ -214,3 +215,10 @@ class Objects:
             message = f"lifecycle.prevent_destroy: expected true or false, got {described(value)}"
             self.problems.add(message, prevent.place, address=instance.address)
         return policies, value is True
+
+    def recompiled(self, instance: Instance) -> Any:
+        """What a change to the prompt recompiles, by `lifecycle.recompile`; None: everything."""
+        body = instance.body.map
+        lifecycle = body["lifecycle"].map if "lifecycle" in body else {}
+        node = lifecycle.get("recompile")
+        return None if node is None or node.tag == UNSET else node.text

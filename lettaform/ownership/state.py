@@ -284,6 +284,8 @@ class Effects:
     intents       names of objects that are created and cannot be found by tags
     deleted       ids that are deleted
     kept          addresses of objects that the plan changes or adopts, and their ids
+    prompts       addresses of changes after which something must be called
+    settled       addresses of objects whose calls, due since an earlier apply, no longer concern anything
     """
 
     removed: frozenset[Address] = frozenset()
@@ -294,6 +296,8 @@ class Effects:
     intents: Mapping[Address, str] = field(default_factory=dict)
     deleted: frozenset[str] = frozenset()
     kept: Mapping[Address, str] = field(default_factory=dict)
+    prompts: frozenset[Address] = frozenset()
+    settled: frozenset[Address] = frozenset()
 
 
 def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
@@ -303,7 +307,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     taken for one of them. It contains the calls that are due, the blocks to carry over, and the intents.
     """
     old, due = observed.state, _due(manifest, observed, effects)
-    known = due.pending == old.pending and due.carried_over.items() <= old.carried_over.items()
+    known = due.pending <= old.pending and due.carried_over.items() <= old.carried_over.items()
     if known and due.intents.items() <= old.intents.items() and not effects.removed & old.ids.keys():
         return None
     # an object that cannot carry a claim is found by the state alone: it is kept there until it is deleted
@@ -339,7 +343,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
     unchanged = (
         not effects.created
         and not effects.removed & old.ids.keys()
-        and not (new.pending or new.intents or old.intents or old.tombstones)
+        and not (new.pending or old.pending or new.intents or old.intents or old.tombstones)
         and (new.ids, new.marks, new.protected) == (dict(old.ids), dict(old.marks), old.protected)
         and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
         and (old.exists or not new.ids)
@@ -363,7 +367,7 @@ def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
         observed.state,
         environment=manifest.environment,
         duplicates=frozenset(each.id for each in observed.duplicates),
-        pending=observed.state.pending | effects.called,
+        pending=observed.state.pending - effects.settled | effects.called,
         carried_over={a: ids for a, ids in {**carried, **effects.carried_over}.items() if ids},
         intents=effects.intents,
         serial=observed.state.serial + 1,
@@ -459,6 +463,7 @@ def after(
         if address.parent and (owner := new.get(address.parent)):
             new[address.parent] = replace(owner, parts={k: v for k, v in owner.parts.items() if k != address.child})
     called = {each.step.address for each in done if isinstance(each.step, Call)}
+    called -= {step.address for step in undone if isinstance(step, Call)}
     new_owners = {each.step.address for each in done if isinstance(each.step, Create)}
     unsure = {each.step.address for each in ended if each.error and is_ambiguous(each.error)}
     return replace(

@@ -54,9 +54,8 @@ def moved(saved: Mapping[str, Any], plan: Plan) -> list[str]:
         if old != new:
             lines.append(f"{name}: planned for {old}, and this is {new}")
     fresh = dump(plan)
-    # the state and the barriers follow from the other steps
-    before = {step.get("key"): step for step in saved.get("steps") or () if step.get("op") != SaveState.op}
-    now = {step["key"]: step for step in fresh["steps"] if step["op"] != SaveState.op}
+    before = {step.get("key"): step for step in saved.get("steps") or () if not _follows(step)}
+    now = {step["key"]: step for step in fresh["steps"] if not _follows(step)}
     for key in dict.fromkeys((*before, *now)):
         if key not in now:
             lines.append(f"{before[key].get('address')}: {before[key].get('op')} is no longer needed")
@@ -78,6 +77,11 @@ def same(one: Plan, other: Plan) -> bool:
     return not moved(
         {"server": {"url": one.url}, "stack": one.stack, "environment": one.environment, **dump(one)}, other
     )
+
+
+def _follows(step: Mapping[str, Any]) -> bool:
+    """Whether a step follows from the others: it writes the state, or recompiles conversations that people begin."""
+    return step.get("op") == SaveState.op or bool(step.get("owners"))
 
 
 def _differing(name: str, old: Any, new: Any) -> Iterator[str]:

@@ -228,6 +228,7 @@ def _change(change: model.Change) -> dict[str, Any]:
         "reason": change.reason,
         "fields": [_field_change(field) for field in change.fields_changed],
         "recompiles": change.recompiles,
+        **({"conversations": change.owned} if change.owned else {}),
         "place": _place(change.place) if change.place else None,
         **({"notes": list(change.notes)} if change.notes else {}),
     }
@@ -310,10 +311,12 @@ def plan_schema() -> dict[str, Any]:
                     "reason": _TEXT,
                     "fields": _list(_ref("field"), "The fields that will be written, and no others."),
                     "recompiles": _COUNT | {"description": "Number of agents whose system prompt is recompiled."},
+                    "conversations": _COUNT
+                    | {"description": "Number of conversations that are recompiled. Present if there are any."},
                     "place": {"anyOf": [_ref("place"), {"type": "null"}]},
                     "notes": {"type": "array", "items": _TEXT, "description": "Present if there are any."},
                 },
-                optional={"notes"},
+                optional={"notes", "conversations"},
             ),
             "field": {
                 **_object(

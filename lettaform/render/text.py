@@ -159,9 +159,10 @@ def _change(change: model.Change, paint: Paint, verbose: bool, drifted: bool) ->
     ]
     rows = [_field(field, change, paint, verbose, drifted) for field in change.fields_changed]
     lines = layout(rows, paint, signs=change.action != "create")
-    if change.recompiles > 1:
-        agents = count(change.recompiles, "agent")
-        lines.append(paint(f"recompiles the system prompts of {agents}", "changed"))
+    several = [count(change.recompiles, "agent")] if change.recompiles > 1 else []
+    several += [count(change.owned, "conversation")] if change.owned else []
+    if several:
+        lines.append(paint(f"recompiles the system prompts of {' and '.join(several)}", "changed"))
     lines += [paint(f"note: {clean_line(note)}", "faint") for note in change.notes]
     return ["  ".join(part for part in head if part), *_indented(lines, _STEP)]
 

@@ -119,9 +119,18 @@ class Session:
         observed = await observe(self.backend, self.manifest, first=first)
         _check_environment(self.manifest, observed)
         difference = diff(self.manifest, observed, options)
-        shared, deleted = _shared(difference), _deleted(difference)
-        if not (shared or deleted):
-            return observed, difference
+        shared, deleted = _shared(difference, observed), _deleted(difference)
+        if shared or deleted:
+            observed = await self._with_users(observed, shared, deleted)
+            difference = diff(self.manifest, observed, options)
+        if difference.owners:
+            lists = [await self.backend.owned(kind, ids) for kind, ids in difference.owners.items()]
+            observed = replace(observed, owned={id: lives for owned in lists for id, lives in owned.items()})
+            difference = diff(self.manifest, observed, options)
+        return observed, difference
+
+    async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:
+        """`observed` with the users of shared objects and the dependents of deleted ones."""
         users = await self.backend.users(shared, observed.attached)
         dependents = await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
@@ -130,7 +139,7 @@ class Session:
             if each.stack == self.manifest.stack and each.id not in seen:
                 message = f"{each.address} was created while the server was read: {each.id}"
                 raise _ChangedWhileRead(message, "plan again; if that does not help, run `lettaform state rebuild`")
-        return observed, diff(self.manifest, observed, options)
+        return observed
 
     async def _probe(self, difference: Diff, observed: Observed) -> list[Problem]:
         """What the server would refuse of the changes. Each object and field is checked once per run."""
@@ -219,14 +228,20 @@ async def _consistent(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     return await read()
 
 
-def _shared(difference: Diff) -> list[Live]:
+def _shared(difference: Diff, observed: Observed) -> list[Live]:
     """The shared objects that would be deleted, rewritten or adopted: the plan needs their users."""
+    pending, capabilities = observed.state.pending, observed.capabilities
     found = []
     for resource in difference.resources:
         live, change = resource.live, resource.change
         if live is None or not kinds()[live.kind].shared:
             continue
-        rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
+        if live.kind in capabilities.recompiling:
+            rewritten = change.recompiles > 0 or resource.address in pending
+        else:
+            compiled = live.kind in capabilities.recompiles and _written(change) & kinds()[live.kind].compiled
+            rewritten = bool(compiled) or resource.address in pending
+        rewritten = rewritten and change.action in ("update", "adopt")
         if change.action in ("delete", "replace") or rewritten or (not live.marked and resource.address.parent):
             found.append(live)
     return found
