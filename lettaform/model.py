@@ -147,6 +147,7 @@ class Live:
     discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not read
                 is missing
     unused      an agent that has no messages but those of its creation
+    names       id to name of objects to which it refers, whoever owns them; not all are known
     """
 
     kind: str
@@ -159,6 +160,7 @@ class Live:
     marked: bool = False
     discovered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     unused: bool = field(default=False, repr=False, compare=False)
+    names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,13 @@ class Observed:
     """Address of what the server creates along with another object to the id of what it created."""
     problems: tuple[Problem, ...] = ()
     capabilities: Capabilities = field(default_factory=Capabilities)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Id to what people call an object: its address if it has one, or else its name, as far as it is known."""
+        named = {id: name for live in self.objects.values() for id, name in live.names.items()}
+        named |= {live.id: live.name for live in self.foreign.values()}
+        return {**named, **{live.id: str(address) for address, live in self.objects.items()}}
 
     @property
     def orphaned_blocks(self) -> tuple[tuple[Address, Live], ...]:
@@ -479,22 +488,24 @@ class Update(_Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Attach(_Step):
-    """Attach one member to a field of an object. `id` is None if this plan creates the object."""
+    """Attach one member to a field of an object. `id`: None if this plan creates it. `shown`: the member's name."""
 
     op: ClassVar[Operation] = "attach"
     id: str | None
     field: str
     member: Any
+    shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detach(_Step):
-    """Detach one member from a field of an object. `id` is None if this plan creates the object."""
+    """Detach one member from a field of an object. `id`: None if this plan creates it. `shown`: the member's name."""
 
     op: ClassVar[Operation] = "detach"
     id: str | None
     field: str
     member: Any
+    shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -572,6 +583,7 @@ class Plan:
     barriers   key of a barrier to the keys of the steps that it waits for; a step's `after` may name a barrier
     state      the state before the apply
     outputs    name to value; may contain Refs to objects that do not exist yet
+    names      id to what people call the object, for display
     """
 
     stack: str
@@ -587,6 +599,7 @@ class Plan:
     state: State = field(default_factory=State)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)

@@ -37,6 +37,20 @@ def to_text(value: Any) -> str:
             return clean_line(str(value))
 
 
+def with_names(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with each id that has a name as `name (id)`. An address stands for the id."""
+    match value:
+        case str() if value in names:
+            return f"{names[value]} ({value})"
+        case list():
+            return [with_names(each, names) for each in value]
+        case Patch() if value.entries is None:
+            put, drop = (tuple(with_names(each, names) for each in side) for side in (value.put, value.drop))
+            return Patch(put, drop)
+        case _:
+            return value
+
+
 def member_text(value: Any) -> str:
     """A member of a list. Names and addresses are not quoted there."""
     return clean_line(value) if isinstance(value, str) else to_text(value)

@@ -74,7 +74,7 @@ def _what(step: Step) -> str:
     match step:
         case Attach() | Detach():
             done = {"attach": "added", "detach": "removed"} if isinstance(step.member, Item) else _DONE
-            return f"{clean_line(step.field)} {member_text(step.member)} {done[step.op]}"
+            return f"{clean_line(step.field)} {member_text(step.shown or step.member)} {done[step.op]}"
         case Call() if step.users or step.owners:
             return f"system prompts of {count(len(step.users), 'agent') if step.users else 'conversations'} recompiled"
         case Call():

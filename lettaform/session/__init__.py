@@ -26,7 +26,7 @@ from lettaform.render import data
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
 from lettaform.session.loading import Loading
-from lettaform.session.observe import FirstReads, observe, read_contents
+from lettaform.session.observe import FirstReads, declared_fields, observe, read_contents
 from lettaform.snapshot import export
 
 __all__ = ["Notify", "Session", "unknown"]
@@ -70,9 +70,18 @@ class Session:
             self.locked_by_us = True
             yield
 
-    async def observe(self) -> Observed:
-        """Read the live objects. Raises PlanError if it is not certain which objects belong to the stack."""
-        observed = await _consistent(lambda: observe(self.backend, self.manifest))
+    async def observe(self, *, whole: bool = False) -> Observed:
+        """Read the live objects. Raises PlanError if it is not certain which objects belong to the stack.
+
+        whole  read all fields that lists can hold, declared or not
+        """
+        fields = {kind: tuple(kinds()[kind].attrs()) for kind in declared_fields(self.manifest)} if whole else {}
+
+        def read() -> Coroutine[Any, Any, Observed]:
+            first = FirstReads(self.backend, self.stack, fields) if whole else None
+            return observe(self.backend, self.manifest, first=first)
+
+        observed = await _consistent(read)
         if observed.problems:
             raise PlanError("it is not certain which objects belong to the stack", problems=observed.problems)
         self.observed = observed
