@@ -135,7 +135,7 @@ def test_destroy_plan_names_foreign_conversations_deleted_with_agent(stack: Flee
         (change_of_ann,) = [
             change for change in stack.plan(**vars(options)).changes if str(change.address) == "agents.ann"
         ]
-        assert change_of_ann.notes == (f"also deletes {theirs}, not declared in this manifest",)
+        assert change_of_ann.notes == (f"also deletes Theirs. ({theirs}), not declared in this manifest",)
     more = [stack.raw.post("/v1/conversations/", params=path, json={}).raise_for_status() for _ in range(3)]
     (change_of_ann,) = [
         change for change in stack.plan(**vars(EVERYTHING)).changes if str(change.address) == "agents.ann"

@@ -224,6 +224,12 @@ FACTS = (
     ),
     Fact(
         "0.16.7",
+        "conversations can be recompiled",
+        _conversation_recompiled,
+        _of("conversations", "*recompile*", "test_lifecycle_*"),
+    ),
+    Fact(
+        "0.16.7",
         "`max_tokens` can be cleared",
         _max_tokens_cleared,
         _fields(("null_*",), "max_tokens?"),
