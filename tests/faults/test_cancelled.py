@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +25,7 @@ from lettaform.errors import PlanError
 from tests.faults.clock import Clock
 from tests.faults.harness import Fault, FaultyTransport
 from tests.faults.sweep import LATENCY, Run, Scenario, Wrong
-from tests.standin import Ask, StandIn
+from tests.standin import Ask, StandIn, serve
 
 MOMENTS = ("before", "after")
 """Whether the request is cancelled before the server acts on it, or before the answer arrives."""
@@ -223,3 +227,71 @@ def test_verb_after_verb_cancelled_at_any_request_completes_it(verb: str, tmp_pa
         with stack.here(), suppress(PlanError):  # the cancelled one may have done it all
             VERBS[verb](stack)
         assert stack.listed() == expected, (number, moment)
+
+
+# --- real signals, to a real process ---------------------------------------------------------------------------------
+
+SIGNALLED = "stack: s\nblocks: {a: {value: x}, b: {value: x}}\n"
+
+
+class Process:
+    """The command line in a process of its own, with a stand-in. It is sent SIGINT as one request is answered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.standin = folder, StandIn()
+        (folder / "lettaform.yaml").write_text(SIGNALLED)
+
+    def interrupted(self, verb: str, at: tuple[str, str], times: int) -> int:
+        """The exit code of a verb that is interrupted at the first request to a path, and at the next ones."""
+        signalled = 0
+
+        def signal_once(ask: Ask) -> None:
+            nonlocal signalled
+            if (signalled or (ask.method, ask.path) == at) and signalled < times:
+                signalled += 1
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)  # the answer is on its way
+
+        self.standin.after = signal_once
+        with serve(self.standin) as url:
+            command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, *verb.split()]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            output, _ = process.communicate(timeout=120)
+        self.standin.after = lambda ask: None
+        assert signalled == times, output
+        assert "Traceback" not in output
+        return process.returncode
+
+    def run(self, verb: str) -> int:
+        with serve(self.standin) as url:
+            command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, *verb.split()]
+            return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
+
+
+PLACES = {
+    "while it asks for the lock": ("POST", "/v1/identities/"),
+    "while it reads": ("GET", "/v1/agents/"),
+    "in the middle of a POST": ("POST", "/v1/blocks/"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("place", PLACES)
+def test_interrupted_process_ends_with_130_and_leaves_neither_lock_nor_duplicates(
+    tmp_path: Path, place: str, times: int
+) -> None:
+    process = Process(tmp_path)
+    assert process.interrupted("apply -y", PLACES[place], times) == 130
+    assert not is_locked(process.standin)
+    assert process.run("apply -y") == 0
+    labels = [each["label"] for each in process.standin.tables.blocks.values()]
+    assert sorted(labels) == ["a", "b", "lettaform"]
+    assert process.interrupted("destroy -y", ("DELETE", next(iter(_paths(process.standin)))), times) == 130
+    assert not is_locked(process.standin)
+    assert process.run("destroy -y") == 0
+    assert process.standin.tables.blocks == {}
+
+
+def _paths(standin: StandIn) -> Iterator[str]:
+    return (f"/v1/blocks/{id}" for id, each in standin.tables.blocks.items() if each["label"] == "a")
