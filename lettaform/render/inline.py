@@ -38,17 +38,18 @@ def to_text(value: Any) -> str:
 
 
 def with_names(value: Any, names: Mapping[str, str]) -> Any:
-    """`value` with each id that has a name as `name (id)`. An address stands for the id."""
+    """A value, or the members of a list, with `name (id)` in place of each id that has a name."""
+
+    def named(item: Any) -> Any:
+        return f"{names[item]} ({item})" if isinstance(item, str) and item in names else item
+
     match value:
-        case str() if value in names:
-            return f"{names[value]} ({value})"
         case list():
-            return [with_names(each, names) for each in value]
+            return [*map(named, value)]
         case Patch() if value.entries is None:
-            put, drop = (tuple(with_names(each, names) for each in side) for side in (value.put, value.drop))
-            return Patch(put, drop)
+            return Patch(tuple(map(named, value.put)), tuple(map(named, value.drop)))
         case _:
-            return value
+            return named(value)
 
 
 def member_text(value: Any) -> str:
