@@ -32,7 +32,7 @@ from lettaform.render import data
 from lettaform.session import Notify, Session, unknown
 from lettaform.session.files import write_json
 from lettaform.session.loading import Loading
-from lettaform.session.observe import observe
+from lettaform.session.observe import observe, read_whole
 from lettaform.session.server import Connection, target
 
 __all__ = [
@@ -231,24 +231,21 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
-    """The live objects of the stack and the external objects that it uses, sorted by address.
+    """The live objects of the stack and the external objects that it uses, sorted by address, with all their fields.
 
     address  a pattern with `*`: show these objects alone. PlanError if it matches none
     """
 
     async def run(session: Session) -> list[Live]:
-        objects = (await session.observe()).objects
-        declared = session.manifest.objects
+        observed, declared = await session.observe(whole=True), session.manifest.objects
         lives = [
             shown_live(replace(live, address=a), declared[a].values if a in declared else {})
-            for a, live in sorted(objects.items(), key=lambda item: item[0])
+            for a, live in sorted(observed.objects.items(), key=lambda item: item[0])
         ]
-        if address is None:
-            return lives
-        found = [live for live in lives if live.address and matches(live.address, (address,))]
-        if not found:
+        found = [live for live in lives if address is None or (live.address and matches(live.address, (address,)))]
+        if address is not None and not found:
             raise unknown(address, [str(live.address) for live in lives])
-        return found
+        return await read_whole(session.backend, found, observed.names)
 
     return _run(source, connection, run)
 

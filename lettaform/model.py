@@ -40,6 +40,7 @@ class Desired:
     places           path of a field to where it is written
     policies         the policies that the manifest sets, by field
     prevent_destroy  whether `lifecycle.prevent_destroy` protects it
+    recompile        what to recompile after a change to its prompt: `lifecycle.recompile`; None: all of it
     external         how to find it, if it is used and never written
     created_with     the address of the object along with which the server creates this one; the stack owns both
     """
@@ -53,6 +54,7 @@ class Desired:
     prevent_destroy: bool = False
     external: External | None = None
     created_with: Address | None = None
+    recompile: Literal["agents", "none"] | None = None
 
     @property
     def discovered_from(self) -> Address | None:
@@ -176,6 +178,7 @@ class Live:
     discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not read
                 is missing
     unused      an agent that has no messages but those of its creation
+    names       id to name of objects to which it refers, whoever owns them; not all are known
     """
 
     kind: str
@@ -188,6 +191,7 @@ class Live:
     marked: bool = False
     discovered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     unused: bool = field(default=False, repr=False, compare=False)
+    names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -225,7 +229,8 @@ class Capabilities:
     listed        kinds for which one list shows all objects, whoever owns them
     nested        kinds that are listed below their owner, one request each
     calls         kind to what must be called after its objects change
-    recompiles    kinds whose changes make the server, or such a call, compile prompts again
+    recompiles    kinds with fields that stand in compiled prompts
+    recompiling   those of them whose users the server recompiles in the request that writes such a field
     inline_parts  whether own blocks are created in the request that creates their agent
     attach_parts  whether an own block that is created by itself must be attached; otherwise it is created in place
     """
@@ -237,6 +242,7 @@ class Capabilities:
     nested: frozenset[str] = frozenset()
     calls: Mapping[str, FollowUp] = field(default_factory=dict)
     recompiles: frozenset[str] = frozenset()
+    recompiling: frozenset[str] = frozenset()
     inline_parts: bool = True
     attach_parts: bool = True
 
@@ -351,12 +357,21 @@ class Observed:
     """Id of a shared object to the ids of all agents that use it; only for objects that a plan writes."""
     dependents: Mapping[str, Dependents] = field(default_factory=dict)
     """Id of an object to its dependents; only for objects that a plan deletes."""
+    owned: Mapping[str, tuple[Live, ...]] = field(default_factory=dict)
+    """Id of an agent to its conversations, declared or not; only for agents whose prompts a plan changes."""
     discovered: Mapping[Address, str] = field(default_factory=dict)
     """Address of what the server creates along with another object to the id of what it created."""
     problems: tuple[Problem, ...] = ()
     capabilities: Capabilities = field(default_factory=Capabilities)
     readdressed: bool = False
     """Whether `moved` changed `state`, which must then be written before anything else."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Id to what people call an object: its address if it has one, or else its name, as far as it is known."""
+        named = {id: name for live in self.objects.values() for id, name in live.names.items()}
+        named |= {live.id: live.name for live in self.foreign.values()}
+        return {**named, **{live.id: str(address) for address, live in self.objects.items()}}
 
     @property
     def orphaned_blocks(self) -> tuple[tuple[Address, Live], ...]:
@@ -407,10 +422,11 @@ class FieldChange:
 class Change:
     """What the plan does to one object.
 
-    id          its id on the server; None if it is created
-    recompiles  number of agents whose prompts are compiled again
-    place       where it is declared; None if it is not declared
-    notes       sentences for people: what is lost, what is created along with it
+    id             its id on the server; None if it is created
+    recompiles     number of agents whose prompts are compiled again
+    conversations  number of conversations whose prompts are compiled again, without those that have their own change
+    place          where it is declared; None if it is not declared
+    notes          sentences for people: what is lost, what is created along with it
     """
 
     address: Address
@@ -420,6 +436,7 @@ class Change:
     reason: str = "manifest"
     fields_changed: tuple[FieldChange, ...] = ()
     recompiles: int = 0
+    conversations: int = 0
     place: Place | None = None
     notes: tuple[str, ...] = ()
 
@@ -528,22 +545,24 @@ class Update(_Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Attach(_Step):
-    """Attach one member to a field of an object. `id` is None if this plan creates the object."""
+    """Attach one member to a field of an object. `id`: None if this plan creates it. `shown`: the member's name."""
 
     op: ClassVar[Operation] = "attach"
     id: str | None
     field: str
     member: Any
+    shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Detach(_Step):
-    """Detach one member from a field of an object. `id` is None if this plan creates the object."""
+    """Detach one member from a field of an object. `id`: None if this plan creates it. `shown`: the member's name."""
 
     op: ClassVar[Operation] = "detach"
     id: str | None
     field: str
     member: Any
+    shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -556,11 +575,22 @@ class Delete(_Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Call(_Step):
-    """Send the request that must follow a change of an object. `id` is None if this plan creates the object."""
+    """Send the request that must follow a change of an object, to it or to others that depend on it.
+
+    id       the object at the address; None if this plan creates it, or if others are called
+    users    these agents are called: they use the object
+    owners   the conversations that these agents own when the step runs are called
+    without  ids of conversations that have a step of their own
+    labels   conversations with their own copies of the blocks with all these labels are left out
+    """
 
     op: ClassVar[Operation] = "call"
     id: str | None
     name: str
+    users: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -612,6 +642,7 @@ class Plan:
     outputs    name to value; may contain Refs to objects that do not exist yet
     declared   the objects of the manifest, for the places of problems; a saved plan does not contain them
     inputs     what the manifest was read from
+    names      id to what people call the object, for display
     """
 
     stack: str
@@ -629,6 +660,7 @@ class Plan:
     inputs: Inputs = field(default_factory=Inputs)
     warnings: tuple[Problem, ...] = ()
     declared: Mapping[Address, Desired] = field(default_factory=dict, repr=False, compare=False)
+    names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)

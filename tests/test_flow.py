@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lettaform import flow, session
@@ -16,6 +17,7 @@ from lettaform.backend import connect
 from lettaform.backend.v1 import client
 from lettaform.errors import Interrupted, LettaformError, Locked, ManifestError, PlanError
 from lettaform.ownership import state
+from lettaform.render import objects
 from lettaform.session.interrupt import interruptible
 from tests.standin import StandIn
 
@@ -461,3 +463,42 @@ def test_every_way_that_the_error_names_gives_a_variable_its_value(
     path.write_text(text.replace("{env: MY_KEY}", "{default: x}"))
     given.append(flow.read(source))
     assert [each.values["value"] for manifest in given for each in manifest.objects.values()] == ["x"] * len(ways)
+
+
+SHOWN = """\
+stack: s
+blocks: {policies: {value: x}}
+archives: {kb: {embedding: openai/text-embedding-3-small}}
+folders: {docs: {embedding: openai/text-embedding-3-small}}
+agents:
+  clerk: {model: openai-proxy/echo, blocks: [policies], tools: [web_search], archive: kb}
+"""
+
+
+def test_show_reads_what_is_not_declared_and_names_what_is_referred_to(stack: Stack) -> None:
+    stack.write(SHOWN)
+    flow.apply(stack.source, stack.connection)
+    raw = httpx.Client(transport=stack.standin, base_url="http://stand.in")
+    tables = stack.standin.tables
+    ((archive, _),), ((folder, _),), ((agent, _),) = (
+        tables.archives.items(),
+        tables.folders.items(),
+        tables.agents.items(),
+    )
+    raw.post(f"/v1/archives/{archive}/passages", json={"text": "A fact."}).raise_for_status()
+    files = {"file": ("a.md", b"x", "text/plain")}
+    raw.post(f"/v1/folders/{folder}/upload", files=files).raise_for_status()
+    theirs = raw.post("/v1/blocks/", json={"label": "theirs", "value": "x"}).json()["id"]
+    raw.patch(f"/v1/agents/{agent}/core-memory/blocks/attach/{theirs}").raise_for_status()
+    shown = {str(live.address): live for live in flow.show(stack.source, stack.connection)}
+    assert [item.name for item in shown["archives.kb"].values["passages"]] == ["A fact."]
+    assert [item.name for item in shown["folders.docs"].values["files"]] == ["a.md"]
+    text = objects.objects([shown["agents.clerk"]])
+    for name, id in (
+        ("archives.kb", archive),
+        ("theirs", theirs),
+        ("blocks.policies", "block-"),
+        ("web_search", "tool-"),
+    ):
+        assert f"{name} ({id}" in text
+    assert shown["agents.clerk"].values["folders"] == []  # read, although it is not declared

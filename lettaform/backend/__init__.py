@@ -97,6 +97,10 @@ class Reads(Protocol):
         """
         ...
 
+    async def owned(self, kind: str, owners: Sequence[str]) -> Mapping[str, tuple[Live, ...]]:
+        """By id of the owner: all its objects of a kind, such as the conversations of an agent."""
+        ...
+
     async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:
         """By id: what is deleted with these objects, and what must be deleted before them, whoever owns it."""
         ...

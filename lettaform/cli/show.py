@@ -30,7 +30,7 @@ def show(asked: Globals, /, address: str | None) -> None:
     if asked.json:
         click.echo(data.dumps({"objects": [data.live(item) for item in found]}, indent=2))
     else:
-        click.echo(objects.objects(found, color=asked.color), nl=False)
+        click.echo(objects.objects(found, color=asked.color, verbose=asked.verbose), nl=False)
 
 
 def _show_plan(asked: Globals, path: Path) -> None:

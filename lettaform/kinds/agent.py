@@ -164,7 +164,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     project_id: str = attr("ID of the project that the agent belongs to (Letta Cloud).")
     # fmt: on
 
-    compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "folders", "tool_rules", "timezone", "memory"})
+    compiled: ClassVar[frozenset[str]] = frozenset({"system", "blocks", "tools", "folders", "tool_rules", "timezone", "memory", "max_files_open"})
     replacement: ClassVar[str] = "with its blocks, without its conversation"
     call: ClassVar[FollowUp | None] = FollowUp("recompile", "POST", str, "its prompt was recompiled", since="0.16.5")
     mentions: ClassVar[Mentions | None] = Mentions("tool_rules", "tool", "tools", _named_tools)

@@ -19,10 +19,12 @@ class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="in
     embedding: str = attr("Handle of the embedding model, as `provider/model`.", required=True, immutable=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
     embedding_chunk_size: int = attr("Number of characters in each embedded chunk.", immutable=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
     metadata: dict[str, Any] = attr("Additional data to store with the folder.", partial=True, clear={})
-    files: list[str] = attr("Files to upload: paths and patterns, as `docs/**/*.md`. Compared by content.", relation=Contents("files"), write=None, read=None, additive=True, clear=[])
+    files: list[str] = attr("Files to upload: paths and patterns, as `docs/**/*.md`. `*` and `**` leave out names that begin with a dot, and `\"!docs/drafts/*\"` excludes files. Compared by content.", relation=Contents("files"), write=None, read=None, additive=True, clear=[])
     # fmt: on
 
     availability: ClassVar[Availability] = Availability(cloud=False)
+    # 0.16.8 compiles no prompt by itself when one of these changes
+    compiled: ClassVar[frozenset[str]] = frozenset({"name", "description", "instructions", "files"})
     replacement: ClassVar[str] = "without the files that others added"
     unmanaged: ClassVar[Mapping[str, str]] = {
         "embedding_config": "embedding and embedding_chunk_size manage it",

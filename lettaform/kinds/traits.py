@@ -240,6 +240,7 @@ class FollowUp:
     answer     the type of the answer to a successful call
     done       what it did, for messages
     on_create  whether it must follow a creation, too
+    of_prompt  whether it must follow a change to the prompt of the object's owner, declared or not
     since      the first self-hosted release with it
     """
 
@@ -248,6 +249,7 @@ class FollowUp:
     answer: type
     done: str
     on_create: bool = False
+    of_prompt: bool = False
     since: str | None = None
 
 

@@ -31,6 +31,8 @@ from lettaform.manifest.types import flaws, plain, shown_at
 from lettaform.manifest.words import field_hint
 
 NOT_OF_EXTERNALS = "remove the line; an external object has only `name`, `id`, or `stack` and `address`"
+RECOMPILE = ("agents", "none")
+"""What `lifecycle.recompile` may say."""
 UNMANAGED = "remove the line, or write `!unset`, to leave the field unmanaged"
 
 
@@ -234,6 +236,11 @@ def ownership(kind: str) -> Mapping[str, Form]:
             Text("The name of a field.", fields), "Fields that are set at creation and never updated."
         ),
     }
+    if kinds()[kind].compiled and kinds()[kind].call:
+        limited = Text(
+            "What to recompile after a change to the prompt. Default: the agent and all its conversations.", RECOMPILE
+        )
+        lifecycle = {**lifecycle, "recompile": limited}
     owns = [name for name, line in kinds()[kind].attrs().items() if line.related(Parts)]
     elsewhere = {name: f"set the policy of each entry: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
     policy = Fields(

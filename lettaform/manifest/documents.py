@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lettaform.errors import Place
-from lettaform.manifest.files import WILDCARD, Files
+from lettaform.manifest.files import WILDCARD, Files, is_exclusion
 from lettaform.manifest.node import Node, described, empty
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import parse
@@ -90,9 +90,11 @@ def _included(node: Node, files: Files, problems: Problems) -> list[_Source]:
     """The files that the `include` of one file names."""
     found: list[_Source] = []
     include = node.map.get("include")
-    for item in include.list if include else ():
-        if item.text:
-            found += [(path, item.place) for path in _matches(item.text, item.place, files, problems)]
+    items = [item for item in include.list if item.text] if include else []
+    excluded = files.excluded([(item.text or "", item.place) for item in items])
+    for item in items:
+        paths = [] if is_exclusion(item.text or "") else _matches(item.text or "", item.place, files, problems)
+        found += [(path, item.place) for path in paths if path not in excluded]
     return found
 
 
@@ -106,7 +108,7 @@ def _matches(pattern: str, place: Place, files: Files, problems: Problems) -> li
     try:
         if os.path.isabs(pattern) or not base.is_relative_to(files.directory):
             raise PermissionError
-        paths = sorted(path for path in files.folder_of(place).glob(pattern) if path.is_file())
+        paths = files.glob(pattern, place)
         if not all(map(files.inside, paths)):
             raise PermissionError
     except PermissionError:

@@ -8,7 +8,8 @@ import os
 import re
 from codecs import getincrementaldecoder
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -168,14 +169,50 @@ class Files:
 
     # --- the files of a folder on the server
 
-    def matching(self, pattern: str, place: Place) -> Iterator[Item]:
-        """The files that match a pattern, as Items with the digest of their content.
+    def matching(self, pattern: str, place: Place, excluded: Collection[Path] = ()) -> Iterator[Item]:
+        """The files that match a pattern, without those `excluded`, as Items with the digest of their content.
 
         The name of an Item is the path below the fixed part of the pattern, with `__` for `/`.
         """
         for name, path in self._paths_matching(pattern, place).items():
-            if item := self._item(name, path, place):
+            if path not in excluded and (item := self._item(name, path, place, pattern)):
                 yield item
+
+    def excluded(self, patterns: Iterable[tuple[str, Place]]) -> frozenset[Path]:
+        """The files that the patterns with a leading `!` exclude. A pattern that excludes none is a warning."""
+        found: set[Path] = set()
+        for pattern, place in patterns:
+            paths = self._found(pattern[1:], place) if is_exclusion(pattern) else None
+            if paths == []:
+                self.problems.add(f"`{pattern}` excludes no file", place, severity="warning")
+            found |= {*(paths or ())}
+        return frozenset(found)
+
+    def _found(self, pattern: str, place: Place) -> list[Path] | None:
+        """The files that match a pattern; None, and a problem, if it is not a valid one."""
+        if os.path.isabs(pattern) or ".." in Path(pattern).parts:
+            hint = "write a path relative to this file, without `..`"
+            self.problems.add(f"`{pattern}` may match files outside the project", place, hint)
+            return None
+        try:
+            return self.glob(pattern, place)
+        except (OSError, ValueError, NotImplementedError) as error:
+            hint = "write a pattern such as `docs/**/*.md`"
+            self.problems.add(f"`{pattern}` is not a valid pattern: {error}", place, hint)
+            return None
+
+    def glob(self, pattern: str, place: Place) -> list[Path]:
+        """The files that match a pattern, sorted. Raises ValueError, OSError or NotImplementedError.
+
+        As in shells, wildcards leave out files and folders whose names begin with a dot, unless the pattern spells it.
+        """
+        folder, dotted = self.folder_of(place), [part for part in Path(pattern).parts if part.startswith(".")]
+
+        def is_hidden(path: Path) -> bool:
+            parts = (part for part in path.relative_to(folder).parts if part.startswith(".") and part != "..")
+            return any(not any(fnmatchcase(part, each) for each in dotted) for part in parts)
+
+        return sorted(path for path in folder.glob(pattern) if _is_file(path) and not is_hidden(path))
 
     def _paths_matching(self, pattern: str, place: Place) -> Mapping[str, Path]:
         fixed = pattern
@@ -184,31 +221,36 @@ class Files:
         if fixed == pattern:
             path = self.named(pattern, place)
             return {path.name: path} if path else {}
-        if os.path.isabs(pattern) or ".." in Path(pattern).parts:
-            hint = "write a path relative to this file, without `..`"
-            self.problems.add(f"`{pattern}` may match files outside the project", place, hint)
-            return {}
+        paths = self._found(pattern, place)
+        if paths == []:
+            hint = "`*` leaves out names that begin with a dot: write `.*` for those"
+            hidden = any(map(_is_file, self.folder_of(place).glob(pattern)))
+            self.problems.add(f"no file matches `{pattern}`", place, hint if hidden else None)
         folder = self.folder_of(place) / fixed
-        paths = sorted(path for path in folder.glob(pattern[len(fixed) :].lstrip("/")) if _is_file(path))
-        if not paths:
-            self.problems.add(f"no file matches `{pattern}`", place)
-        return {path.relative_to(folder).as_posix().replace("/", "__"): path for path in paths}
+        return {path.relative_to(folder).as_posix().replace("/", "__"): path for path in paths or ()}
 
-    def _item(self, name: str, path: Path, place: Place) -> Item | None:
+    def _item(self, name: str, path: Path, place: Place, pattern: str) -> Item | None:
         """A file of a folder; None, and a problem, if the server would reject or change it."""
         file = self.shown(path)
         try:
             message, hint = self._unusable(name, path, file)
+            if message and WILDCARD.search(pattern):
+                hint = f"{hint + ', or ' if hint else ''}exclude it with {self._exclusion(path, place)}"
             if not message:
                 if digest := _sha256(path, text=path.suffix.lower() != ".pdf"):
                     self._note(path, digest)
                     return Item(f"{name} {path.stat().st_size} {digest}", name, {"path": str(path)})
                 message = f"`{file}` is not UTF-8 text: the server accepts text, code and PDF"
-                hint = "exclude it, or save it as UTF-8"
+                hint = f"exclude it with {self._exclusion(path, place)}, or save it as UTF-8"
         except OSError as error:
             message, hint = f"cannot read `{file}`: {error.strerror}", None
         self.problems.add(message, place, hint)
         return None
+
+    def _exclusion(self, path: Path, place: Place) -> str:
+        """The pattern that excludes a file, as it is written in a list."""
+        written = re.sub(r"([*?[])", r"[\1]", path.relative_to(self.folder_of(place)).as_posix())
+        return f'`"!{written}"`'
 
     def _unusable(self, name: str, path: Path, file: str) -> tuple[str, str | None]:
         """Why the server would not keep the file, apart from its content; an empty message if it would."""
@@ -216,12 +258,17 @@ class Files:
         if self.inside(path) is None:
             return f"`{file}` is outside the project", "move it into the project"
         if path.suffix.lower() in _BINARY:
-            return f"`{file}`: the server accepts text, code and PDF", f"exclude `*{path.suffix}`"
+            return f"`{file}`: the server accepts text, code and PDF", "save it as one of these"
         if _RENAMED.search(base) or base.split(".")[0].lower() in _RESERVED or len(name.encode()) > 255:
             return f"`{file}`: the server would change the name `{name}`", "rename the file"
         if path.stat().st_size > UPLOAD:
             return f"`{file}` is larger than {UPLOAD // MEBIBYTE} MB, the maximum of the server", None
         return "", None
+
+
+def is_exclusion(pattern: str) -> bool:
+    """Whether a pattern excludes the files that it matches."""
+    return pattern.startswith("!")
 
 
 def _is_file(path: Path) -> bool:

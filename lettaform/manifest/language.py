@@ -103,7 +103,7 @@ def _anywhere() -> dict[str, Form]:
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"
         ),
         "include": Items(
-            Text("A path or a pattern, for example `teams/*.yaml`."),
+            Text('A path or a pattern, for example `teams/*.yaml`; `"!teams/old.yaml"` excludes files.'),
             "Other files of this stack, inside the project folder.",
         ),
         "defaults": Fields(

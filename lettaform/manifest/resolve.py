@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lettaform.address import Address
@@ -14,6 +15,7 @@ from lettaform.manifest.cycles import check_cycles
 from lettaform.manifest.declarations import Declarations, parse_address
 from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.fields import NOT_SET, FieldValues
+from lettaform.manifest.files import is_exclusion
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.scope import Scope
@@ -87,6 +89,7 @@ class Objects:
             policies,
             protected,
             created_with=instance.owner,
+            recompile=self.recompiled(instance),
         )
 
     def values(self, instance: Instance) -> dict[str, Any]:
@@ -138,12 +141,14 @@ class Objects:
         found: dict[str, Item] = {}
         contents = instance.table.attrs()[name].related(Contents)
         patterns = contents is not None and contents.what == "files"
+        excluded = self.excluded_files(instance, name, value) if patterns else frozenset()
         for index, each in enumerate(value if isinstance(value, list) else ()):
             if has_refs(each):
                 message = f"{name}.{index}: references to objects cannot be used here"
                 self.report(instance, name, index, message, "it is compared by its text, which must be known")
             elif patterns and isinstance(each, str):
-                self.add_matching_files(instance, name, index, each, found)
+                if not is_exclusion(each):
+                    self.add_matching_files(instance, name, index, each, found, excluded)
             elif not patterns and isinstance(each, str | dict) and each:
                 item = instance.table.item(name, each)
                 if item.key in found:
@@ -151,11 +156,23 @@ class Objects:
                 found[item.key] = item
         return list(found.values())
 
+    def excluded_files(self, instance: Instance, field: str, value: Any) -> frozenset[Path]:
+        """The files that the patterns of a list exclude, wherever they stand in it."""
+        texts = enumerate(value if isinstance(value, list) else ())
+        patterns = [(each, place_of(instance, f"{field}.{index}")) for index, each in texts if isinstance(each, str)]
+        return self.scope.files.excluded(patterns)
+
     def add_matching_files(
-        self, instance: Instance, field: str, index: int, pattern: str, found: dict[str, Item]
+        self,
+        instance: Instance,
+        field: str,
+        index: int,
+        pattern: str,
+        found: dict[str, Item],
+        excluded: frozenset[Path],
     ) -> None:
         by_name = {item.name: item for item in found.values()}
-        for item in self.scope.files.matching(pattern, place_of(instance, f"{field}.{index}")):
+        for item in self.scope.files.matching(pattern, place_of(instance, f"{field}.{index}"), excluded):
             other = by_name.get(item.name)
             if other is not None and other.body != item.body:
                 paths = f"{other.body['path']} and {item.body['path']}"
@@ -225,6 +242,13 @@ class Objects:
             message = f"lifecycle.prevent_destroy: expected true or false, got {described(value)}"
             self.problems.add(message, prevent.place, address=instance.address)
         return policies, value is True
+
+    def recompiled(self, instance: Instance) -> Any:
+        """What a change to the prompt recompiles, by `lifecycle.recompile`; None: everything."""
+        body = instance.body.map
+        lifecycle = body["lifecycle"].map if "lifecycle" in body else {}
+        node = lifecycle.get("recompile")
+        return None if node is None or node.tag == UNSET else node.text
 
 
 def _is_unknown(desired: Desired) -> bool:

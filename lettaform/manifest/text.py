@@ -256,7 +256,10 @@ class _Reader:
 
     def unknown_tag(self, tag: str, place: Place) -> Node:
         shown = "!!" + tag.removeprefix(_CORE) if tag.startswith(_CORE) else tag
-        self.problems.add(f"unknown tag `{shown}`", place, suggest(shown, TAGS))
+        quoted = f'if it is a pattern that excludes files, quote it: "{shown}"'
+        self.problems.add(
+            f"unknown tag `{shown}`", place, quoted if "/" in shown and tag == shown else suggest(shown, TAGS)
+        )
         return Node(place, UNRESOLVED)
 
     # --- lists and maps

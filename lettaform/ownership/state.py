@@ -300,6 +300,8 @@ class Effects:
     deleted       ids that are deleted
     kept          addresses of objects that the plan changes or adopts, and their ids
     relocated     relocations that the plan does not finish
+    prompts       addresses of changes after which something must be called
+    settled       addresses of objects whose calls, due since an earlier apply, no longer concern anything
     """
 
     removed: frozenset[Address] = frozenset()
@@ -311,6 +313,8 @@ class Effects:
     deleted: frozenset[str] = frozenset()
     kept: Mapping[Address, str] = field(default_factory=dict)
     relocated: Mapping[str, Relocation] = field(default_factory=dict)
+    prompts: frozenset[Address] = frozenset()
+    settled: frozenset[Address] = frozenset()
 
 
 def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
@@ -321,7 +325,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     addresses of objects that move: once it is written, the next apply completes the moves.
     """
     old, due = observed.state, _due(manifest, observed, effects)
-    known = due.pending == old.pending and due.carried_over.items() <= old.carried_over.items()
+    known = due.pending <= old.pending and due.carried_over.items() <= old.carried_over.items()
     known = known and due.intents.items() <= old.intents.items() and not observed.readdressed
     if known and not effects.removed & old.ids.keys():
         return None
@@ -359,7 +363,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
     unchanged = (
         not effects.created
         and not effects.removed & old.ids.keys()
-        and not (new.pending or new.intents or old.intents or old.tombstones)
+        and not (new.pending or old.pending or new.intents or old.intents or old.tombstones)
         and (new.ids, new.marks, new.protected) == (dict(old.ids), dict(old.marks), old.protected)
         and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
         and new.relocated == dict(old.relocated)
@@ -384,7 +388,7 @@ def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
         observed.state,
         environment=manifest.environment,
         duplicates=frozenset(each.id for each in observed.duplicates),
-        pending=observed.state.pending | effects.called,
+        pending=observed.state.pending - effects.settled | effects.called,
         carried_over={a: ids for a, ids in {**carried, **effects.carried_over}.items() if ids},
         intents=effects.intents,
         serial=observed.state.serial + 1,
@@ -482,6 +486,7 @@ def after(
         if address.parent and (owner := new.get(address.parent)):
             new[address.parent] = replace(owner, parts={k: v for k, v in owner.parts.items() if k != address.child})
     called = {each.step.address for each in done if isinstance(each.step, Call)}
+    called -= {step.address for step in undone if isinstance(step, Call)}
     new_owners = {each.step.address for each in done if isinstance(each.step, Create)}
     unsure = {each.step.address for each in ended if each.error and is_ambiguous(each.error)}
     return replace(

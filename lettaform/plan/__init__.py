@@ -50,6 +50,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
             return ref
         return value_of(ref, live)
 
+    names = observed.names
     changes = tuple(resource.change for resource in difference.resources)
     steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)
     if steps and not changes:
@@ -63,18 +64,19 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         changes=changes,
         runtime=difference.runtime,
         unmanaged=difference.unmanaged,
-        steps=tuple(_settled(step, known) for step in steps),
+        steps=tuple(_settled(step, known, names) for step in steps),
         barriers=barriers,
         state=observed.state,
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         inputs=manifest.inputs,
         warnings=manifest.warnings,
         declared=manifest.objects,
+        names=names,
     )
 
 
-def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
-    """The step with its Refs replaced, as far as their values are known."""
+def _settled(step: Step, known: Callable[[Ref], Any], names: Mapping[str, str]) -> Step:
+    """The step with its Refs replaced, as far as their values are known, and with the names of what it attaches."""
 
     def fields(values: Mapping[str, Any]) -> dict[str, Any]:
         return dict(settle(dict(values), known))
@@ -96,7 +98,9 @@ def _settled(step: Step, known: Callable[[Ref], Any]) -> Step:
         case SaveState():
             marks = {address: mark(each) for address, each in step.state.marks.items()} if step.state else {}
             return replace(step, state=step.state and replace(step.state, marks=marks))
-        case Attach() | Detach() | Delete() | Call():
+        case Attach() | Detach():
+            return replace(step, shown=names.get(step.member, "")) if isinstance(step.member, str) else step
+        case Delete() | Call():
             return step
         case _:
             assert_never(step)

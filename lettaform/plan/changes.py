@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Problem
-from lettaform.model import AgentChange, Change, Desired, Live, Mark, Observed, Unmanaged
+from lettaform.model import AgentChange, Call, Change, Desired, Live, Mark, Observed, Unmanaged
 from lettaform.values import Ref
 
 
@@ -23,6 +23,9 @@ class ResourceChange:
     reused    key of an own block to the id of an existing block that is attached instead of creating one
     discover  the object is created along with another one: its name there, and that object
     surplus   the object is an orphaned block beside another block of its address
+    calls     calls to other objects whose prompts the change changes, and to those of this one
+    waits     addresses of the changes that must be carried out before these calls, or before the object is created
+    quiet     whether the call that otherwise follows a change of the object is left out
     """
 
     change: Change
@@ -36,6 +39,9 @@ class ResourceChange:
     reused: Mapping[str, Any] = field(default_factory=dict)
     discover: tuple[str, Ref] | None = None
     surplus: bool = False
+    calls: tuple[Call, ...] = ()
+    waits: tuple[Address, ...] = ()
+    quiet: bool = False
 
     @property
     def address(self) -> Address:
@@ -51,6 +57,7 @@ class Diff:
     unmanaged  objects of the stack that are not declared, and are left as they are
     problems   why the changes cannot be carried out
     guards     changes that need a consent which was not given: exit code 7
+    owners     ids of the agents whose conversations are recompiled, by the kind of these
     observed   the Observed with every `moved` applied
     """
 
@@ -59,4 +66,5 @@ class Diff:
     unmanaged: tuple[Unmanaged, ...] = ()
     problems: tuple[Problem, ...] = ()
     guards: tuple[Problem, ...] = ()
+    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: Observed | None = None

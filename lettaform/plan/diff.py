@@ -12,6 +12,7 @@ from lettaform.plan.conflicts import conflicts, guards
 from lettaform.plan.create import create, discover
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.moves import Moves, move
+from lettaform.plan.prompts import Prompts, recompile
 from lettaform.plan.remove import remove
 from lettaform.plan.update import move_orphaned_blocks, update, without_lost_blocks
 
@@ -26,13 +27,16 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions) -> Diff:
     changes = [each for each in declared if isinstance(each, ResourceChange)]
     removed = remove(lookup, changes)
     changes += [] if options.destroy else move_orphaned_blocks(lookup, (*changes, *_changes(removed)))
-    changes = without_lost_blocks(lookup, [*changes, *_changes(removed)])
+    prompts = Prompts(lookup, without_lost_blocks(lookup, [*changes, *_changes(removed)]))
+    changes = recompile(prompts)
+    owners = prompts.owners()
     return Diff(
         resources=tuple(changes),
         runtime=tuple(each for each in declared if isinstance(each, AgentChange)),
         unmanaged=tuple(each for each in removed if isinstance(each, Unmanaged)),
         problems=conflicts(lookup, changes),
         guards=guards(lookup, changes),
+        owners={prompts.kind: owners} if prompts.kind and owners else {},
         observed=lookup.observed,
     )
 

@@ -149,7 +149,11 @@ class Lookup:
         compiled = kinds()[live.kind].compiled & set(fields)
         if not compiled or live.kind not in self.observed.capabilities.recompiles:
             return 0
-        return 1 if self.call(live.kind) else len(self.users(live.id)) or self.tables.attachments[live.id]
+        if self.call(live.kind):
+            return 1
+        # others are counted once it is known which agents are called
+        inside = live.kind in self.observed.capabilities.recompiling
+        return len(self.users(live.id)) or self.tables.attachments[live.id] if inside else 0
 
     # --- values
 

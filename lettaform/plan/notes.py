@@ -20,9 +20,9 @@ def cascades(lookup: Lookup, id: str) -> Iterator[str]:
     """Notes about what the server deletes along with an object and no address of this stack names."""
     lost = [each for each in lookup.dependents(id).cascades if each.id not in lookup.tables.addresses]
     for kind in dict.fromkeys(each.kind for each in lost):
-        ids = sorted(each.id for each in lost if each.kind == kind)
-        number = f"{len(ids)} {kinds()[kind].section.replace('_', ' ')}"
-        yield f"also deletes {', '.join(ids) if len(ids) <= EXAMPLES else number}, not declared in this manifest"
+        names = sorted(f"{each.name} ({each.id})" if each.name else each.id for each in lost if each.kind == kind)
+        number = f"{len(names)} {kinds()[kind].section.replace('_', ' ')}"
+        yield f"also deletes {', '.join(names) if len(names) <= EXAMPLES else number}, not declared in this manifest"
 
 
 def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:

@@ -63,11 +63,17 @@ def order(
     for resource in resources:
         for step in _steps(resource, parts.get(resource.address, {}), observed.capabilities):
             steps[step.key] = step
+        steps |= {call.key: call for call in resource.calls}
     effects = _effects(resources, deleted, steps.values(), manifest, observed)
     lookups = _Lookups.of(resources, deleted, steps, observed)
     for resource in deleted:
         step = _delete(resource, lookups)
         steps[step.key] = step
+    by_address = defaultdict[Address, list[Step]](list)
+    for step in steps.values():
+        by_address[step.address].append(step)
+    for resource in resources:
+        steps |= {step.key: step for step in _after_prompts(resource, by_address)}
     before = state.before(manifest, observed, effects)
     barriers = {key: waited for key, waited in lookups.barriers.items() if waited}
     known = {*steps, *barriers} | ({BEFORE} if before else set())
@@ -111,7 +117,7 @@ def _creates(resource: ResourceChange) -> bool:
 
 
 def _effects(
-    resources: Iterable[ResourceChange],
+    resources: Sequence[ResourceChange],
     deleted: Iterable[ResourceChange],
     steps: Collection[Step],
     manifest: Manifest,
@@ -145,16 +151,19 @@ def _effects(
         ):
             intents[address] = str(resource.fields.get(kinds()[change.kind].name_field, ""))
     deleted_ids = frozenset(each.live.id for each in deleted if each.live)
+    called = frozenset(step.address for step in steps if isinstance(step, Call))
     return Effects(
         frozenset(removed),
         frozenset(created),
         marks,
-        frozenset(step.address for step in steps if isinstance(step, Call)),
+        called,
         carried_over,
         intents,
         deleted_ids,
         kept,
         dict(_unfinished(steps, deleted_ids, manifest, observed)),
+        called | {address for each in resources if each.calls for address in each.waits},
+        frozenset(each.address for each in resources if each.address in observed.state.pending) - called,
     )
 
 
@@ -309,7 +318,7 @@ def _updated(resource: ResourceChange, capabilities: Capabilities) -> Iterator[S
             after=tuple(waits),
         )
         waits.append(key)
-    if change.recompiles or resource.attach or resource.detach:
+    if (change.recompiles or resource.attach or resource.detach) and not resource.quiet:
         yield from _called(resource, tuple(waits), capabilities)
 
 
@@ -320,6 +329,20 @@ def _called(resource: ResourceChange, after: tuple[str, ...], capabilities: Capa
         key = f"{resource.address}!{call.name}"
         id = resource.live.id if resource.live and not _creates(resource) else None
         yield Call(key, resource.address, resource.change.kind, id=id, name=call.name, after=after)
+
+
+def _after_prompts(resource: ResourceChange, steps: Mapping[Address, Sequence[Step]]) -> Iterator[Step]:
+    """The calls of a change, or its creation, after all that changes the prompts that they compile.
+
+    `steps`: those of each address.
+    """
+    waited = [step for address in resource.waits for step in steps.get(address, ()) if not isinstance(step, Call)]
+    for step in steps.get(resource.address, ()) if waited else ():
+        if isinstance(step, Call):
+            yield replace(step, after=tuple(dict.fromkeys((*step.after, *(each.key for each in waited)))))
+        elif isinstance(step, Create):  # whatever fails, the object is created
+            others = (each.key for each in waited if each.address != resource.address)
+            yield replace(step, after_end=(*step.after_end, *others))
 
 
 def _delete(resource: ResourceChange, lookups: _Lookups) -> Delete:
@@ -484,7 +507,7 @@ def _linked(
     if isinstance(step, Update):
         after += _after_moves(step, steps, lookups)
     noted = step.address in observed.state.ids or step.kind not in observed.capabilities.searchable
-    if step.address in effects.called or (isinstance(step, Create) and noted) or observed.readdressed:
+    if step.address in effects.prompts or (isinstance(step, Create) and noted) or observed.readdressed:
         after.append(BEFORE)
     # 0.16.8 fails to read a file while an agent gets its folder: contents first
     outside = [*(str(ref.address) for ref in refs(_spoken(step))), *inside] if lookups.items else []
@@ -492,7 +515,7 @@ def _linked(
     return replace(
         step,
         after=tuple(key for key in dict.fromkeys((*step.after, *after)) if key in known),
-        after_end=tuple(dict.fromkeys(after_end)),
+        after_end=tuple(dict.fromkeys((*step.after_end, *after_end))),
     )
 
 

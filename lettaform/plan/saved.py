@@ -84,8 +84,8 @@ def _elsewhere(saved: Mapping[str, Any], plan: Plan) -> list[tuple[str, Any, Any
 
 
 def _by_key(steps: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The steps by their keys. The state and the barriers follow from the other steps."""
-    return {str(step.get("key")): step for step in steps if step.get("op") != SaveState.op}
+    """The steps by their keys, without those that follow from the others."""
+    return {str(step.get("key")): step for step in steps if not _follows(step)}
 
 
 def _changed_step(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[str]:
@@ -143,6 +143,11 @@ def same(one: Plan, other: Plan) -> bool:
     )
 
 
+def _follows(step: Mapping[str, Any]) -> bool:
+    """Whether a step follows from the others: it writes the state, or recompiles conversations that people begin."""
+    return step.get("op") == SaveState.op or bool(step.get("owners"))
+
+
 def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
     if name == "fields" and isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from (key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key))
@@ -152,6 +157,7 @@ def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
 
 def _step(step: Step, key: str | None) -> dict[str, Any]:
     body = {"op": step.op, **{field.name: getattr(step, field.name) for field in fields(step)}}
+    body.pop("shown", None)  # for people alone
     if isinstance(step, SaveState):  # it holds the key of all digests of secrets
         del body["state"], body["created"]
     return {name: spell(value, key) for name, value in body.items()}

@@ -93,6 +93,7 @@ def _kept(lookup: Lookup, resource: ResourceChange) -> Iterator[ResourceChange]:
     call = lookup.call(change.kind)
     interrupted = call if call and address in lookup.observed.state.pending else None
     owes = interrupted is not None or address in lookup.incomplete_owners
+    unseen = call is None and address in lookup.observed.state.pending
     if resource.fields or resource.attach or resource.detach:
         shown: tuple[Action, str] | None = ("update", _reason(change))
     elif owes:
@@ -100,6 +101,8 @@ def _kept(lookup: Lookup, resource: ResourceChange) -> Iterator[ResourceChange]:
             "update",
             f"interrupted before {interrupted.done}" if interrupted else "what it offers is listed again",
         )
+    elif unseen:
+        shown = ("update", "interrupted before the prompts that contain it were recompiled")
     else:
         shown = _without_writes(lookup, resource, marks=marks)
     if shown:

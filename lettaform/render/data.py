@@ -14,7 +14,7 @@ from lettaform.errors import LettaformError, ManifestError, Place, Problem, Serv
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Policy
 from lettaform.render.clean import redact
-from lettaform.values import UNREAD, Item, Patch, Ref, Secret, Template, tainted
+from lettaform.values import UNREAD, Item, Patch, Ref, Secret, Template, tainted, walk
 
 FORMAT_VERSION = "1.0"
 """Version of the plan object. The second number grows with a new key, the first with an incompatible change."""
@@ -45,7 +45,15 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         ],
         "outputs": {name: to_json(value) for name, value in plan.outputs.items()},
         **({"warnings": [problem(warning) for warning in plan.warnings]} if plan.warnings else {}),
+        **({"names": names} if (names := _names(plan)) else {}),
     }
+
+
+def _names(plan: model.Plan) -> dict[str, str]:
+    """Id to what people call the object, of each id in the fields that are shown."""
+    shown = (field for change in plan.changes for field in change.fields_changed if not is_secret(field, change.kind))
+    ids = (each for field in shown for each in walk([field.old, field.new]) if isinstance(each, str))
+    return {id: plan.names[id] for id in ids if id in plan.names}
 
 
 def event(event: model.Event) -> dict[str, Any]:
@@ -242,6 +250,7 @@ def _change(change: model.Change) -> dict[str, Any]:
         "reason": change.reason,
         "fields": [_field_change(field, change.kind) for field in change.fields_changed],
         "recompiles": change.recompiles,
+        **({"conversations": change.conversations} if change.conversations else {}),
         "place": _place(change.place) if change.place else None,
         **({"notes": list(change.notes)} if change.notes else {}),
     }
@@ -306,6 +315,11 @@ def plan_schema() -> dict[str, Any]:
                     "description": "Output values; `${address.id}` for an id that is not known yet.",
                 },
                 "warnings": _list(_ref("problem"), "Present if there are any."),
+                "names": {
+                    "type": "object",
+                    "description": "Id to address or name of objects to which fields refer. Present if there are any.",
+                    "additionalProperties": _TEXT,
+                },
                 "salt": _saved("string", "The key of the digests of secrets, if the stack has none yet."),
                 "options": _saved("object", "The options of the plan."),
                 "steps": {**_saved("array", "The operations of the apply, in order."), "items": _ref("step")},
@@ -325,7 +339,17 @@ def plan_schema() -> dict[str, Any]:
                     },
                 },
             },
-            optional={"environment", "warnings", "salt", "options", "steps", "barriers", "overwrites", "inputs"},
+            optional={
+                "environment",
+                "warnings",
+                "names",
+                "salt",
+                "options",
+                "steps",
+                "barriers",
+                "overwrites",
+                "inputs",
+            },
         ),
         "$defs": {
             "change": _object(
@@ -337,10 +361,12 @@ def plan_schema() -> dict[str, Any]:
                     "reason": _TEXT,
                     "fields": _list(_ref("field"), "The fields that will be written, and no others."),
                     "recompiles": _COUNT | {"description": "Number of agents whose system prompt is recompiled."},
+                    "conversations": _COUNT
+                    | {"description": "Number of conversations that are recompiled. Present if there are any."},
                     "place": {"anyOf": [_ref("place"), {"type": "null"}]},
                     "notes": {"type": "array", "items": _TEXT, "description": "Present if there are any."},
                 },
-                optional={"notes"},
+                optional={"notes", "conversations"},
             ),
             "field": {
                 **_object(

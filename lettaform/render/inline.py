@@ -37,6 +37,21 @@ def to_text(value: Any) -> str:
             return clean_line(str(value))
 
 
+def with_names(value: Any, names: Mapping[str, str]) -> Any:
+    """A value, or the members of a list, with `name (id)` in place of each id that has a name."""
+
+    def named(item: Any) -> Any:
+        return f"{names[item]} ({item})" if isinstance(item, str) and item in names else item
+
+    match value:
+        case list():
+            return [*map(named, value)]
+        case Patch() if value.entries is None:
+            return Patch(tuple(map(named, value.put)), tuple(map(named, value.drop)))
+        case _:
+            return named(value)
+
+
 def member_text(value: Any) -> str:
     """A member of a list. Names and addresses are not quoted there."""
     return clean_line(value) if isinstance(value, str) else to_text(value)

@@ -7,33 +7,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lettaform import model
+from lettaform.kinds import kinds
+from lettaform.kinds.traits import Contents
 from lettaform.render.clean import clean_line
 from lettaform.render.data import secret_fields
-from lettaform.render.field_changes import Style, layout, row
-from lettaform.render.inline import to_text
+from lettaform.render.field_changes import Row, Style, layout, row
+from lettaform.render.inline import to_text, with_names
 from lettaform.render.paint import Paint
-from lettaform.values import UNREAD, Ref
+from lettaform.values import UNREAD, Item
+
+SHOWN = 20
+"""Number of passages or files that are shown of an object."""
 
 
-def objects(items: Sequence[model.Live], *, color: bool = False) -> str:
-    """The fields of live objects. Ids of objects in `items` are shown as addresses."""
+def objects(items: Sequence[model.Live], *, color: bool = False, verbose: bool = False) -> str:
+    """The fields of live objects, with the names of what they refer to. `verbose`: with all that they contain."""
     if not items:
         return "No live objects.\n"
     paint = Paint(color)
-    addresses = {item.id: Ref(item.address) for item in items if item.address}
-    return "\n\n".join("\n".join(_object(item, addresses, paint)) for item in items) + "\n"
+    return "\n\n".join("\n".join(_object(item, paint, verbose)) for item in items) + "\n"
 
 
-def _object(item: model.Live, addresses: Mapping[str, Ref], paint: Paint) -> list[str]:
-    secret = secret_fields(item.kind)
+def _object(item: model.Live, paint: Paint, verbose: bool) -> list[str]:
+    lines, secret = kinds()[item.kind].attrs(), secret_fields(item.kind)
     style = Style(paint, whole=True, creating=True)
     rows = []
     for name, value in item.values.items():
-        if value is UNREAD or value in (None, [], {}):
+        if value is UNREAD:
             continue
-        named = [addresses.get(str(each), each) for each in value] if isinstance(value, list) else value
-        rows.append(row(name, None, named, style, secret=name in secret))
+        if name in lines and lines[name].related(Contents):
+            rows.append(_contents(name, value, verbose))
+        elif value not in (None, [], {}):
+            named = value if name in secret else with_names(value, item.names)
+            rows.append(row(name, None, named, style, secret=name in secret))
     return [_title(item, paint), *_indented(layout(rows, paint, signs=False), "    ")]
+
+
+def _contents(name: str, items: Sequence[Item], verbose: bool) -> Row:
+    """The number of passages or files, and the first ones."""
+    first = items if verbose else items[:SHOWN]
+    rest = len(items) - len(first)
+    more = (f"… {rest} more",) if rest else ()
+    return Row("~", name, str(len(items)), (*(f"- {clean_line(item.name)}" for item in first), *more))
 
 
 def table(items: Sequence[model.Live], *, color: bool = False) -> str:

@@ -20,7 +20,7 @@ from lettaform.model import (
     Update,
 )
 from lettaform.render.clean import clean_line
-from lettaform.render.inline import member_text
+from lettaform.render.inline import count, member_text
 from lettaform.render.text import seconds, skip_reason
 from lettaform.values import Item
 
@@ -72,7 +72,9 @@ def _what(step: Step) -> str:
     match step:
         case Attach() | Detach():
             done = {"attach": "added", "detach": "removed"} if isinstance(step.member, Item) else _DONE
-            return f"{clean_line(step.field)} {member_text(step.member)} {done[step.op]}"
+            return f"{clean_line(step.field)} {member_text(step.shown or step.member)} {done[step.op]}"
+        case Call() if step.users or step.owners:
+            return f"system prompts of {count(len(step.users), 'agent') if step.users else 'conversations'} recompiled"
         case Call():
             return _CALLED.get(step.name, f"{clean_line(step.name)} done")
         case Create() | Discover() | Update() | Delete() | SaveState():

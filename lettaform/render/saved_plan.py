@@ -29,6 +29,7 @@ def to_plan(value: Mapping[str, Any]) -> model.Plan:
                 for each in value["unmanaged"]
             ),
             warnings=tuple(map(_saved_problem, value.get("warnings", ()))),
+            names=dict(value.get("names", {})),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no plan: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lettaform import model
 from lettaform.address import Address
@@ -13,7 +13,7 @@ from lettaform.errors import LettaformError, Place, ServerError
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.data import is_secret, secrets
 from lettaform.render.field_changes import Row, Style, layout, row
-from lettaform.render.inline import count, to_text
+from lettaform.render.inline import count, to_text, with_names
 from lettaform.render.paint import Meaning, Paint
 
 
@@ -71,8 +71,9 @@ _STEP = "    "
 def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str:
     """What will change, and a summary. `verbose`: with whole texts and the values that agents changed."""
     paint = Paint(color)
-    drift = [change for change in plan.changes if _is_drift(change)]
-    others = [change for change in plan.changes if not _is_drift(change)]
+    changes = [_with_names(change, plan.names) for change in plan.changes]
+    drift = [change for change in changes if _is_drift(change)]
+    others = [change for change in changes if not _is_drift(change)]
     groups = [
         _changes(others, paint, verbose),
         _titled("Changed outside lettaform, will be restored", _changes(drift, paint, verbose, drifted=True), paint),
@@ -122,6 +123,15 @@ def _head(plan: model.Plan, paint: Paint) -> str:
     return paint(clean_line(" · ".join(parts)), "faint")
 
 
+def _with_names(change: model.Change, names: Mapping[str, str]) -> model.Change:
+    """The change with the names of the objects to which its fields refer."""
+    fields = (
+        field if field.secret else replace(field, old=with_names(field.old, names), new=with_names(field.new, names))
+        for field in change.fields_changed
+    )
+    return replace(change, fields_changed=tuple(fields))
+
+
 def _is_drift(change: model.Change) -> bool:
     reasons = {difference.reason for difference in change.fields_changed}
     return change.action == "update" and (reasons == {"drift"} or (not reasons and change.reason == "drift"))
@@ -160,9 +170,10 @@ def _change(change: model.Change, paint: Paint, verbose: bool, drifted: bool) ->
     ]
     rows = [_field(field, change, paint, verbose, drifted) for field in change.fields_changed]
     lines = layout(rows, paint, signs=change.action != "create")
-    if change.recompiles > 1:
-        agents = count(change.recompiles, "agent")
-        lines.append(paint(f"recompiles the system prompts of {agents}", "changed"))
+    several = [count(change.recompiles, "agent")] if change.recompiles > 1 else []
+    several += [count(change.conversations, "conversation")] if change.conversations else []
+    if several:
+        lines.append(paint(f"recompiles the system prompts of {' and '.join(several)}", "changed"))
     lines += [paint(f"note: {clean_line(note)}", "faint") for note in change.notes]
     return ["  ".join(part for part in head if part), *_indented(lines, _STEP)]
 

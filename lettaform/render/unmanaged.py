@@ -23,9 +23,6 @@ UNMANAGED_OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "PATCH /v1/groups/{}/reset-messages",
         "* /v1/messages/batches*",
     ),
-    "A conversation keeps the system prompt it started with until it is recompiled.": (
-        "POST /v1/conversations/{}/recompile",
-    ),
     "Runs, jobs and steps are runtime data and are not declared.": (
         "* /v1/jobs/*",
         "* /v1/runs/*",

@@ -43,7 +43,7 @@ from lettaform.render import data
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
 from lettaform.session.loading import Loading
-from lettaform.session.observe import FirstReads, OtherStacks, observe, owners_of, read_contents
+from lettaform.session.observe import FirstReads, OtherStacks, declared_fields, observe, owners_of, read_contents
 from lettaform.snapshot import export
 
 __all__ = ["Notify", "Session", "unknown"]
@@ -87,9 +87,18 @@ class Session:
             self.locked_by_us = True
             yield
 
-    async def observe(self) -> Observed:
-        """Read the live objects. Raises PlanError if it is not certain which objects belong to the stack."""
-        observed = await _consistent(lambda: observe(self.backend, self.manifest))
+    async def observe(self, *, whole: bool = False) -> Observed:
+        """Read the live objects. Raises PlanError if it is not certain which objects belong to the stack.
+
+        whole  read all fields that lists can hold, declared or not
+        """
+        fields = {kind: tuple(kinds()[kind].attrs()) for kind in declared_fields(self.manifest)} if whole else {}
+
+        def read() -> Coroutine[Any, Any, Observed]:
+            first = FirstReads(self.backend, self.stack, fields) if whole else None
+            return observe(self.backend, self.manifest, first=first)
+
+        observed = await _consistent(read)
         if observed.problems:
             raise PlanError("it is not certain which objects belong to the stack", problems=observed.problems)
         self.observed = observed
@@ -140,9 +149,18 @@ class Session:
         if problems := await self._disputes(difference, observed):
             observed = replace(observed, problems=(*observed.problems, *problems))
             difference = replace(difference, problems=(*difference.problems, *problems))
-        shared, deleted = _shared(difference), _deleted(difference)
-        if not (shared or deleted):
-            return observed, difference
+        shared, deleted = _shared(difference, difference.observed or observed), _deleted(difference)
+        if shared or deleted:
+            observed = await self._with_users(observed, shared, deleted)
+            difference = diff(self.manifest, observed, options)
+        if difference.owners:
+            lists = [await self.backend.owned(kind, ids) for kind, ids in difference.owners.items()]
+            observed = replace(observed, owned={id: lives for owned in lists for id, lives in owned.items()})
+            difference = diff(self.manifest, observed, options)
+        return observed, difference
+
+    async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:
+        """`observed` with the users of shared objects and the dependents of deleted ones."""
         users = await self.backend.users(shared, observed.attached)
         dependents = await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
@@ -151,7 +169,7 @@ class Session:
             if each.stack == self.manifest.stack and each.id not in seen:
                 message = f"{each.address} was created while the server was read: {each.id}"
                 raise _ChangedWhileRead(message, "plan again; if that does not help, run `lettaform state rebuild`")
-        return observed, diff(self.manifest, observed, options)
+        return observed
 
     async def _disputes(self, difference: Diff, observed: Observed) -> list[Problem]:
         """The problems that another stack, too, owns an object that would be written and carries no claim."""
@@ -315,17 +333,24 @@ async def _consistent(read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     return await read()
 
 
-def _shared(difference: Diff) -> list[Live]:
+def _shared(difference: Diff, observed: Observed) -> list[Live]:
     """The shared objects that would be deleted, rewritten or adopted: the plan needs their users."""
+    pending, capabilities = observed.state.pending, observed.capabilities
     found = []
     for resource in difference.resources:
         live, change = resource.live, resource.change
         if live is None or not kinds()[live.kind].shared:
             continue
-        moved = difference.observed.state.relocated.get(live.id) if difference.observed else None
+        moved = observed.state.relocated.get(live.id)
         was_shared = not live.marked or (moved is not None and not moved.before.parent)
-        rewritten = change.action in ("update", "adopt") and change.recompiles > 0 and live.kind == "block"
-        spreads = bool(spreading_fields(live.kind).keys() & _written(change))
+        written = _written(change)
+        spreads = bool(spreading_fields(live.kind).keys() & written)
+        if live.kind in capabilities.recompiling:
+            rewritten = change.recompiles > 0 or resource.address in pending
+        else:
+            compiled = live.kind in capabilities.recompiles and written & kinds()[live.kind].compiled
+            rewritten = bool(compiled) or resource.address in pending
+        rewritten = rewritten and change.action in ("update", "adopt")
         if change.action in ("delete", "replace") or rewritten or spreads or (was_shared and resource.address.parent):
             found.append(live)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -214,6 +214,33 @@ async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) ->
         for address, live in observed.objects.items()
     }
     return replace(observed, objects=objects)
+
+
+async def read_whole(reads: Reads, lives: Sequence[Live], names: Mapping[str, str]) -> list[Live]:
+    """Objects with the fields that need a request of their own, and with the names of all to which they refer.
+
+    names  id to what people call an object
+    """
+    lines = [(live, line) for live in lives for line in kinds()[live.kind].attrs().values()]
+    wanted = [(live, line) for live, line in lines if line.read_apart() and live.values.get(line.name) is UNREAD]
+    answers = await reads.contents([(live, line.name, ()) for live, line in wanted])
+    found: dict[str, dict[str, object]] = defaultdict(dict)
+    strange: dict[str, str] = {}
+    for (live, line), contents in zip(wanted, answers, strict=True):
+        found[live.id][line.name] = contents
+        strange |= {id: line.to for id in contents if line.to and isinstance(id, str) and id not in names}
+    fetched = await reads.fetch([(kind, id) for id, kind in strange.items()])
+    names = {**names, **{live.id: live.name for each in fetched.objects.values() for live in each}}
+    return [
+        replace(live, values=(values := {**live.values, **found[live.id]}), names=_names_in(values, names))
+        for live in lives
+    ]
+
+
+def _names_in(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """The names of the ids in these values."""
+    every = (value if isinstance(value, list) else [value] for value in values.values() if value is not UNREAD)
+    return {each: names[each] for value in every for each in value if isinstance(each, str) and each in names}
 
 
 def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:

@@ -184,6 +184,11 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         """A new process without faults; the requests of the old one are still in progress."""
         self.killed, self.fault, self.inner = False, None, inner or self.inner
 
+    @property
+    def coming(self) -> list[str]:
+        """The writes that the server has received and not yet done."""
+        return [shape(request) for _, request in self._coming if request.method != "GET"]
+
     async def settle(self) -> None:
         """Finish everything that the server has received."""
         coming, self._coming = self._coming, []

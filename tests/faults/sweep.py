@@ -234,6 +234,8 @@ class Run:
             mock.patch.object(flow, "begin", return_value=Draft(None, lambda: self.manifest)),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
             mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size),
+            # the clock would move on, and the lock be renewed, while a thread writes a file
+            mock.patch.object(sys.modules["lettaform.snapshot.export"], "_in_thread", _at_once),
         ):
             yield flow.Source(Path(folder))
 
@@ -316,6 +318,10 @@ class Run:
         for address, value in phase.agent_writes:
             (block,) = [b for b in self.standin.tables.blocks.values() if f"lettaform:addr={address}" in b["tags"]]
             self.raw.patch(f"/v1/blocks/{block['id']}", json={"value": value}).raise_for_status()
+
+
+async def _at_once(work: Callable[..., None], *arguments: Any) -> None:
+    work(*arguments)
 
 
 def _only_killed(error: BaseException) -> bool:

@@ -132,6 +132,9 @@ class FilesBackend:
     ) -> Mapping[str, frozenset[str]]:
         return {live.id: frozenset({live.id.partition("/")[0]}) for live in lives}
 
+    async def owned(self, kind: str, owners: Sequence[str]) -> Mapping[str, tuple[Live, ...]]:
+        return {}
+
     async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:
         return {}
 

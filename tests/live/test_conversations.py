@@ -135,7 +135,7 @@ def test_destroy_plan_names_foreign_conversations_deleted_with_agent(stack: Flee
         (change_of_ann,) = [
             change for change in stack.plan(**vars(options)).changes if str(change.address) == "agents.ann"
         ]
-        assert change_of_ann.notes == (f"also deletes {theirs}, not declared in this manifest",)
+        assert change_of_ann.notes == (f"also deletes Theirs. ({theirs}), not declared in this manifest",)
     more = [stack.raw.post("/v1/conversations/", params=path, json={}).raise_for_status() for _ in range(3)]
     (change_of_ann,) = [
         change for change in stack.plan(**vars(EVERYTHING)).changes if str(change.address) == "agents.ann"
@@ -162,6 +162,80 @@ def test_snapshot_contains_messages_and_isolated_blocks_of_conversations(stack: 
         assert [(copy["label"], copy["value"]) for copy in kept["copies"]] == [(label, f"learnt of {word}")]
         messages = json.loads((listed.parent / kept["file"]).read_text())["agents"][0]["messages"]
         assert f"said to {word}" in json.dumps(messages)
+
+
+TOLD = """\
+blocks: {policies: {value: "Refunds within 30 days.", policy: {value: enforce}}}
+agents:
+  ann: {system: You sell., include_base_tools: false, memory: {diary: Nothing.}, blocks: [policies]}
+conversations: {talk: {agent: ann}}
+"""
+
+
+def prompts(fleet: Fleet) -> dict[str, str]:
+    """The first line of the summary of each conversation of the agent to its system prompt."""
+    found = {}
+    for each in conversations(fleet):
+        messages = fleet.raw.get(f"/v1/conversations/{each['id']}/messages").raise_for_status().json()
+        (found[each["summary"].split("\n")[0]],) = (
+            m["content"] for m in messages if m["message_type"] == "system_message"
+        )
+    return found
+
+
+def begin(fleet: Fleet) -> None:
+    """Another conversation with the agent; a message in each."""
+    agent = fleet.agent("ann")["id"]
+    fleet.raw.post("/v1/conversations/", params={"agent_id": agent}, json={"summary": "theirs"}).raise_for_status()
+    for each in conversations(fleet):
+        body = {"messages": [{"role": "user", "content": "Hello"}], "streaming": False}
+        fleet.raw.post(f"/v1/conversations/{each['id']}/messages", json=body).raise_for_status()
+
+
+CHANGES = {
+    "system": ("You sell.", "You sell and repair."),
+    "shared block": ("30 days", "60 days"),
+    "own block": ("diary: Nothing.", "diary: {value: Something., policy: {value: enforce}}"),
+    "attached block": ("diary: Nothing.", "diary: Nothing., notes: Take notes."),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_apply_recompiles_begun_conversations(fleet: Fleet, change: str) -> None:
+    fleet.write(TOLD)
+    build(fleet)
+    begin(fleet)
+    old, new = CHANGES[change]
+    fleet.write(TOLD.replace(old, new))
+    plan = fleet.plan()
+    assert "conversations.talk" in [str(each.address) for each in plan.changes]
+    assert sum(each.conversations for each in plan.changes) == 1
+    fleet.apply()
+    word = {"own block": "Something.", "attached block": "Take notes."}.get(change, new)
+    assert [word in text for text in prompts(fleet).values()] == [True, True]
+
+
+def test_lifecycle_keeps_conversations_as_they_are(fleet: Fleet) -> None:
+    fleet.write(TOLD)
+    build(fleet)
+    begin(fleet)
+    fleet.write(TOLD.replace("You sell.,", "You repair., lifecycle: {recompile: agents},"))
+    assert [note for each in fleet.plan().changes for note in each.notes if "lifecycle.recompile" in note]
+    fleet.apply()
+    assert ["You repair." in text for text in prompts(fleet).values()] == [False, False]
+
+
+def test_next_apply_recompiles_conversations_of_interrupted_apply(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.write(TOLD)
+    build(fleet)
+    begin(fleet)
+    fleet.write(TOLD.replace("30 days", "60 days"))
+    fleet.apply_interrupted(monkeypatch, lambda method, path: path.endswith("/recompile"))
+    assert "interrupted before" in " ".join(each.reason for each in fleet.plan().changes)
+    fleet.apply()
+    assert ["60 days" in text for text in prompts(fleet).values()] == [True, True]
 
 
 def test_apply_recreates_conversation_deleted_by_others(stack: Fleet) -> None:

@@ -154,10 +154,14 @@ def _conversation_deleted(probe: Probe) -> bool:
     return _conversation(probe, "DELETE")
 
 
-def _conversation(probe: Probe, method: str, **options: Any) -> bool:
+def _conversation(probe: Probe, method: str, below: str = "", **options: Any) -> bool:
     asked = {"agent_id": probe.agent()["id"]}
     made = probe.http.post("/v1/conversations/", params=asked, json={"summary": "probe"})
-    return made.is_success and probe.answers(method, f"/v1/conversations/{made.json()['id']}", **options)
+    return made.is_success and probe.answers(method, f"/v1/conversations/{made.json()['id']}{below}", **options)
+
+
+def _conversation_recompiled(probe: Probe) -> bool:
+    return _conversation(probe, "POST", "/recompile")
 
 
 def _of(file: str, *tests: str) -> tuple[str, ...]:
@@ -217,6 +221,12 @@ FACTS = (
         "`max_tokens` takes effect on create together with `model_settings`",
         _max_tokens_on_create,
         _fields((*_CREATED, "change_*"), "model_settings: with*", "description: with*"),
+    ),
+    Fact(
+        "0.16.7",
+        "conversations can be recompiled",
+        _conversation_recompiled,
+        _of("conversations", "*recompile*", "test_lifecycle_*"),
     ),
     Fact(
         "0.16.7",

@@ -566,6 +566,93 @@ def test_include(project: Project) -> None:
     assert manifest.warnings == ()
 
 
+def names_of_files(project: Project) -> list[str]:
+    return [item.name for item in values(project.load(), "folders.f")["files"]]
+
+
+TREE = {
+    "docs/a.md": "a", "docs/.gitkeep": "", "docs/.git/config": "x", "docs/deep/b.md": "b", "docs/deep/.c.md": "c",
+    "docs/drafts/d.md": "d", "docs/picture.png": "x", ".github/e.md": "e",
+}  # fmt: skip
+PNG = '"!docs/picture.png"'
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (f'"docs/**/*", {PNG}', ["a.md", "deep__b.md", "drafts__d.md"]),
+        (f'"docs/*", {PNG}', ["a.md"]),
+        (f'"docs/?*", {PNG}', ["a.md"]),
+        ('"docs/**/*.md", "!docs/drafts/*"', ["a.md", "deep__b.md"]),
+        ('"!docs/**/a.md", "docs/**/*.md"', ["deep__b.md", "drafts__d.md"]),
+        ('"docs/a.md", "docs/*.md", "!docs/a.md"', []),
+        ('"docs/**/*.md", "!**/d.md", "!docs/a.md"', ["deep__b.md"]),
+        ('".github/*.md"', ["e.md"]),
+        ('"docs/**/.c*"', ["deep__.c.md"]),
+        ('"**/*.md", "!docs/drafts/**/*"', ["docs__a.md", "docs__deep__b.md"]),
+    ],
+)
+def test_patterns_leave_out_hidden_and_excluded_files(project: Project, patterns: str, names: list[str]) -> None:
+    project.write(f"stack: s\nfolders: {{f: {{embedding: e/e, files: [{patterns}]}}}}\n", TREE)
+    assert names_of_files(project) == names
+    assert project.load().warnings == ()
+
+
+def test_a_file_whose_name_begins_with_a_dot_is_refused_where_it_is_named(project: Project) -> None:
+    project.write('stack: s\nfolders: {f: {embedding: e/e, files: ["docs/.g*"]}}\n', TREE)
+    (problem,) = project.problems()  # 0.16.8 would change the name
+    assert problem.message == "`docs/.gitkeep`: the server would change the name `.gitkeep`"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("docs/p.png", b"x"), ("docs/l.md", b"\xff"), ("docs/x?.md", b"x"), ("docs/[1].gif", b"x")]
+)
+def test_the_hint_for_a_file_that_the_server_refuses_excludes_it(project: Project, name: str, content: bytes) -> None:
+    manifest = 'stack: s\nfolders:\n  f: {embedding: e/e, files: ["docs/*"%s]}\n'
+    project.write(manifest % "", {"docs/a.md": "a", name: content})
+    (problem,) = project.problems()
+    assert problem.hint
+    exclusion = problem.hint.partition("exclude it with `")[2].partition("`")[0]
+    project.write(manifest % f", {exclusion}")
+    assert names_of_files(project) == ["a.md"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message", "hint"),
+    [
+        ('".*.md"', "no file matches `.*.md`", None),
+        ('"only/*"', "no file matches `only/*`", "`*` leaves out names that begin with a dot: write `.*` for those"),
+        ('"a**"', "`a**` is not a valid pattern", "write a pattern such as `docs/**/*.md`"),
+        ('"docs/*.md", "!../*"', "`../*` may match files outside the project", None),
+        ("!docs/*", "unknown tag `!docs/*`", 'if it is a pattern that excludes files, quote it: "!docs/*"'),
+    ],
+)
+def test_patterns_that_match_nothing(project: Project, patterns: str, message: str, hint: str | None) -> None:
+    files = {**TREE, "only/.hidden": ""}
+    project.write(
+        f"stack: s\nfolders:\n  f:\n    embedding: e/e\n    files:\n    - {patterns}\n".replace(", ", "\n    - "), files
+    )
+    problem = next(each for each in project.problems() if message in each.message)
+    assert hint is None or problem.hint == hint
+
+
+def test_a_pattern_that_excludes_nothing_is_a_warning(project: Project) -> None:
+    project.write('stack: s\nfolders: {f: {embedding: e/e, files: ["docs/*.md", "!docs/*.txt"]}}\n', TREE)
+    (warning,) = project.load().warnings
+    assert warning.message == "`!docs/*.txt` excludes no file"
+
+
+def test_includes_leave_out_hidden_and_excluded_files(project: Project) -> None:
+    manifest = 'stack: s\ninclude: ["teams/**/*.yaml", "!teams/old.yaml"]\n'
+    files = {
+        "teams/a.yaml": "agents: {a: {}}\n",
+        "teams/old.yaml": "wrong",
+        "teams/.b.yaml": "wrong",
+        "teams/.d/c.yaml": "wrong",
+    }
+    assert [str(address) for address in project.write(manifest, files).load().objects] == ["agents.a"]
+
+
 def test_an_include_that_matches_nothing_is_a_warning(project: Project) -> None:
     (warning,) = project.write("stack: s\ninclude: [teams/*.yaml]\n").load().warnings
     assert warning.message == "no file matches `teams/*.yaml`"

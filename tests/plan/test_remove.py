@@ -100,7 +100,7 @@ def test_what_the_server_deletes_along_with_an_agent_keeps_nothing() -> None:
     has = observed(ANN, LIVE_ORG, users=used_by("agent-7"), dependents={"agent-1": tied})
     found = difference(manifest(), has, prune=True)
     assert [str(each.address) for each in found.resources] == ["agents.ann", "blocks.org"]
-    assert found.resources[0].change.notes == ("also deletes agent-7, not declared in this manifest",)
+    assert found.resources[0].change.notes == ("also deletes sleeper (agent-7), not declared in this manifest",)
 
 
 def test_an_own_block_that_others_use_outlives_its_agent_without_a_mark() -> None:

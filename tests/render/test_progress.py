@@ -78,3 +78,8 @@ def test_the_bar_counts_steps_names_running_ones_and_is_erased() -> None:
     assert "1/4" in shown
     assert "agents.b, agents.c" in shown
     assert shown.endswith("\x1b[2K")
+
+
+def test_a_detached_member_is_shown_by_its_name() -> None:
+    detach = step("agents.a", "detach", field="tools", member="tool-1", shown="ring")
+    assert progress.line(event("done", detach)) == "agents.a: tools ring detached in 0.3 s"

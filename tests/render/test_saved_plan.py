@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lettaform.model import Plan
+from lettaform.model import FieldChange, Plan
 from lettaform.render import data, saved_plan, text
-from tests.render.samples import SENTINEL, everything
+from lettaform.values import Patch
+from tests.render.samples import SENTINEL, everything, of, update
 
 
 def again(plan: Plan) -> Plan:
@@ -27,6 +28,16 @@ def test_a_saved_plan_is_shown_as_it_was() -> None:
 
 def without_secrets(change: Any) -> Any:
     return replace(change, fields_changed=tuple(each for each in change.fields_changed if not data.is_secret(each)))
+
+
+def test_a_saved_plan_shows_names_and_conversations() -> None:
+    detached = FieldChange("tools", [], Patch((), ("tool-1",)))
+    before = of(
+        replace(update("agents.a", detached), conversations=2), names={"tool-1": "web_search", "tool-2": "ring"}
+    )
+    assert data.plan(before)["names"] == {"tool-1": "web_search"}
+    assert "-web_search (tool-1)" in text.plan(again(before))
+    assert "recompiles the system prompts of 2 conversations" in text.plan(again(before))
 
 
 def test_a_secret_stays_hidden() -> None:

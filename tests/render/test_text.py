@@ -7,7 +7,7 @@ import pytest
 from lettaform.errors import Conflict, NotStored, Place, Problem, ServerError, Unauthorized, Unavailable
 from lettaform.model import AgentChange, Answer, Change, FieldChange, Live, Mark, Outcome, Plan, Report
 from lettaform.render import objects, text
-from lettaform.values import UNREAD, Ref
+from lettaform.values import UNREAD, Item, Patch, Ref
 
 from .samples import HOSTILE, SENTINEL, at, everything, of, step, update
 
@@ -293,10 +293,28 @@ def test_written_marks_are_counted() -> None:
     assert "2 marks to write" in text.plan(of(change, replace(change, address=at("agents.b"))))
 
 
-def test_the_id_of_a_known_object_is_shown_as_its_address() -> None:
-    block = Live("block", "block-1", "x", {"label": "x"}, at("blocks.x"))
-    shown = objects.objects([replace(AGENT, values={"blocks": ["block-1", "block-2"]}), block])
-    assert "    blocks  [blocks.x, block-2]\n" in shown
+def test_the_name_of_a_known_object_stands_before_its_id() -> None:
+    values = {"blocks": ["block-1", "block-2"], "tags": ["block-3"]}
+    shown = objects.objects([replace(AGENT, values=values, names={"block-1": "blocks.x"})])
+    assert "    blocks  [blocks.x (block-1), block-2]\n" in shown
+
+
+def test_contents_are_counted_and_the_first_are_shown() -> None:
+    archive = Live(
+        "archive", "archive-1", "kb", {"name": "kb", "passages": [Item(str(n), f"Fact {n}.") for n in range(25)]}
+    )
+    shown = objects.objects([archive])
+    assert "    passages  25\n        - Fact 0.\n" in shown
+    assert shown.endswith("        - Fact 19.\n        … 5 more\n")
+    assert "Fact 24." in objects.objects([archive], verbose=True)
+    assert "    passages  0\n" in objects.objects([replace(archive, values={"passages": []})])
+
+
+def test_a_plan_names_what_it_detaches() -> None:
+    change = Change(
+        at("agents.a"), "agent", "update", "agent-1", fields_changed=(FieldChange("tools", [], Patch((), ("tool-1",))),)
+    )
+    assert "-web_search (tool-1)" in text.plan(replace(of(change), names={"tool-1": "web_search"}))
 
 
 def test_the_table_points_out_two_objects_with_one_address() -> None:

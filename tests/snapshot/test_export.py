@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lettaform.errors import LettaformError, NotFound
+from lettaform.errors import LettaformError, NotFound, Unavailable
 from lettaform.model import Live
 from lettaform.snapshot import export
 from lettaform.values import UNREAD, Item
@@ -77,3 +79,57 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(tmp_pa
     with pytest.raises(LettaformError, match="cannot write the snapshot") as refused:
         written(tmp_path, [("", BLOCK)])
     assert "nothing was changed" in (refused.value.hint or "")
+
+
+# --- large, and interrupted ------------------------------------------------------------------------------------------
+
+MEGABYTE = 1_000_000
+
+
+class Large(Server):
+    """Agent files and passages of a megabyte each."""
+
+    async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
+        return {"passages": [Item("key", "p", {"text": "p" * MEGABYTE})]} if live.kind == "archive" else {}
+
+    async def export(self, live: Live) -> Any:
+        return {"agents": [live.id], "text": "x" * MEGABYTE}
+
+
+def test_the_memory_of_a_snapshot_does_not_grow_with_the_fleet(tmp_path: Path) -> None:
+    fleet = [("", Live("agent", f"agent-{number}", "a", {})) for number in range(40)]
+    fleet += [("", Live("archive", f"archive-{number}", "a", {})) for number in range(40)]
+    tracemalloc.start()
+    try:
+        folder = asyncio.run(export(Large(), "s", fleet, {}, tmp_path))  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * MEGABYTE
+    assert len(json.loads((folder / "snapshot.json").read_text())["objects"]) == 80
+    assert len(list(folder.glob("*.af"))) == 40
+
+
+def test_files_are_written_outside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[threading.Thread] = set()
+    dump = json.dump
+
+    def noted(*words: Any, **named: Any) -> None:
+        threads.add(threading.current_thread())
+        dump(*words, **named)
+
+    monkeypatch.setattr(json, "dump", noted)
+    written(tmp_path, [("agents.ann", AGENT), ("", BLOCK)])
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+@pytest.mark.parametrize("stop", [asyncio.CancelledError(), Unavailable("no answer"), OSError("full")])
+def test_an_unfinished_snapshot_is_removed(tmp_path: Path, stop: BaseException) -> None:
+    class Stopping(Server):
+        async def export(self, live: Live) -> Any:
+            raise stop
+
+    with pytest.raises((asyncio.CancelledError, LettaformError)):
+        asyncio.run(export(Stopping(), "s", [("", BLOCK), ("agents.ann", AGENT)], {}, tmp_path))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

@@ -13,8 +13,8 @@ from lettaform.model import Capabilities, Desired, Manifest
 
 
 @cache
-def capabilities() -> Capabilities:
-    """What the v1 API can do; it follows from the kinds."""
+def capabilities(url: str = "", version: str = "") -> Capabilities:
+    """What the v1 API can do; it follows from the kinds. `version`: of a server that may lack some calls."""
     every = kinds().items()
     return Capabilities(
         claims=frozenset(name for name, kind in every if kind.mark != "state"),
@@ -22,9 +22,16 @@ def capabilities() -> Capabilities:
         searchable=frozenset(name for name, kind in every if kind.claims_in_tags()),
         listed=frozenset(name for name, kind in every if kind.lists_everything()),
         nested=frozenset(name for name, kind in every if kind.requests.below),
-        calls={name: kind.call for name, kind in every if kind.call},
+        calls={name: kind.call for name, kind in every if kind.call and _has(kind.call.since, url, version)},
         recompiles=frozenset(name for name, kind in every if kind.compiled),
+        # 0.16.8 recompiles every agent that has a block in the request that writes it; no other request does so
+        recompiling=frozenset({"block"}),
     )
+
+
+def _has(since: str | None, url: str, version: str) -> bool:
+    """Whether a server has what exists since a release."""
+    return since is None or is_cloud(url) or not _older(version, since)
 
 
 def require(manifest: Manifest, url: str, version: str, refused: Mapping[str, str]) -> None:

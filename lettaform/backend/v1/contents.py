@@ -173,8 +173,10 @@ async def _upload(client: Client, live: Live, field: str, item: Item) -> None:
     async def find_again() -> dict[str, Any] | None:
         nonlocal lost
         lost = True
-        found = await client.pages(f"{path}/files", include_content=True)
-        return next((body for body in found if body.get("original_file_name") == item.name and _same(body, item)), None)
+        wanted = _apart(item.key)[:2]
+        bodies = [body for body in await client.pages(f"{path}/files") if _named(body) == wanted]
+        found = await _contents(client, f"{path}/files", bodies, False)
+        return next((body for body in found.values() if _same(body, item)), None)
 
     body = await client.create(
         f"{path}/upload",

@@ -37,7 +37,19 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
         marked=claim is not None and claim.address is not None,
         discovered=_discovered(table, body, included),
         unused=unused,
+        names=_names(table, body),
     )
+
+
+def _names(table: type[Kind], body: Mapping[str, Any]) -> Mapping[str, str]:
+    """Id to name of the objects to which an answer refers, as far as it says them."""
+    found = {}
+    for line in table.attrs().values():
+        path, _, key = (line.read or "").partition("[].")
+        for each in (path_get(body, path) or ()) if line.to and key == "id" else ():
+            if name := each.get(kinds()[line.to or ""].name_field):
+                found[each["id"]] = str(name)
+    return found
 
 
 def _value(line: Attr, body: Mapping[str, Any], included: Collection[str] | None) -> Any:

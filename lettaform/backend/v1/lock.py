@@ -67,7 +67,12 @@ async def hold(
     Waits `patience` seconds for another holder, then raises Locked. While the lock is held, the client sends no write
     that the lease does not cover.
     """
-    own, taken = await _acquire(client, stack, patience, LEASE, waiting)
+    nonce = token_hex(8)
+    try:
+        own, taken = await _acquire(client, stack, nonce, patience, LEASE, waiting)
+    except asyncio.CancelledError:
+        await _abandon(client, stack, nonce)
+        raise
     lost = asyncio.Event()
     client.until = time.monotonic() + LEASE * 0.9
     heartbeat = Heartbeat(client, own, LEASE, lost)
@@ -163,12 +168,22 @@ class Heartbeat:
                     self.client.until = began + lease * 0.9
 
 
+async def _abandon(client: Client, stack: str, nonce: str) -> None:
+    """Delete the lock that a cancelled request may have created."""
+    if client.doubt == -inf:  # every write was answered
+        return
+    await client.calm()
+    with suppress(ServerError):
+        lock = await look(client, stack)
+        if lock is not None and lock.nonce == nonce:
+            await _delete(client, lock)
+
+
 async def _acquire(
-    client: Client, stack: str, patience: float, lease: float, waiting: Callable[[Lock], None]
+    client: Client, stack: str, nonce: str, patience: float, lease: float, waiting: Callable[[Lock], None]
 ) -> tuple[Lock, bool]:
     """The lock, and whether it was taken over from a holder that did not release it."""
     until, seen, since, taken = time.monotonic() + patience, None, 0.0, False
-    nonce = token_hex(8)
     while True:
         if own := await _create(client, stack, nonce):
             return own, taken

@@ -52,7 +52,9 @@ class V1Reads(V1Usages):
         if not isinstance(answer, Mapping) or "version" not in answer:
             hint = "name another server with --server or LETTA_BASE_URL"
             raise ServerError(f"{self.url} answers, but is not a Letta server", hint)
-        return str(answer["version"])
+        version = str(answer["version"])
+        self.capabilities = capabilities.capabilities(self.url, version)
+        return version
 
     def require(self, manifest: Manifest, version: str, refused: Mapping[str, str]) -> None:
         capabilities.require(manifest, self.url, version, refused)

@@ -13,6 +13,7 @@ from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import discovered, members, whole
 from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
+from lettaform.backend.v1.usages import BULK
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
@@ -65,7 +66,7 @@ class Sender:
             case Delete():
                 return await self._delete(step)
             case Call():
-                return await self._call(step, answer)
+                return await _call(self.client, step, answer)
             case SaveState():
                 return await self._save(step)
             case _:
@@ -258,18 +259,6 @@ class Sender:
         with suppress(NotFound):
             await self.client.send("DELETE", path)
 
-    async def _call(self, step: Call, answer: Callable[[Ref], Any]) -> Answer:
-        kind, id = kinds()[step.kind], step.id or answer(Ref(step.address))
-        assert kind.call is not None
-        path = f"{kind.path}{id}/{kind.call.name}"
-        try:
-            returned = await self.client.send(kind.call.verb, path, repeatable=True)
-        except NotFound as error:
-            raise ServerError(f"{step.address}: {error.words}", "plan again", status=404, path=path) from error
-        if not isinstance(returned, kind.call.answer):  # a proxy, for example, answered instead of the server
-            raise ServerError(f"{step.address}: {path} gave an unexpected answer", "plan again", path=path)
-        return Answer(id)
-
     async def _save(self, step: SaveState) -> Answer:
         """Write the state of the stack, or remove it."""
         await self.client.calm()  # otherwise an earlier write could arrive later, and replace this one
@@ -336,3 +325,48 @@ async def _post_below(
     owner = fill(step.fields[line.name], answer)
     result = await client.object("POST", f"{kind.path}{owner}/{kind.requests.below}", body=body)
     return {**result, line.write or line.name: owner}
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+async def _call(client: Client, step: Call, answer: Callable[[Ref], Any]) -> Answer:
+    """Call the object at the address of a step, or the agents and conversations that it names."""
+    if not (step.users or step.owners):
+        return await _call_one(client, step, step.kind, step.id or answer(Ref(step.address)))
+    called = [("agent", id) for id in step.users] + await _conversations(client, step)
+    await together(_call_one(client, step, kind, id) for kind, id in called)
+    return Answer("")
+
+
+async def _conversations(client: Client, step: Call) -> list[tuple[str, str]]:
+    """Kind and id of the conversations that the owners of a step have by now, without those with own steps."""
+    owned = {name: kind.owner_line() for name, kind in kinds().items() if kind.call and kind.call.of_prompt}
+    found: list[tuple[str, str]] = []
+    for name, line in owned.items() if step.owners else ():
+        assert line is not None
+        path, wanted, key = kinds()[name].path, set(step.owners), line.write or ""
+        asked: list[dict[str, Any]] = [{key: id} for id in step.owners] if len(wanted) < BULK else [{}]
+        lists = await together(client.pages(path, **params) for params in asked)
+        bodies = (body for each in lists for body in each if body.get(key) in wanted)
+        found += [(name, body["id"]) for body in bodies if body["id"] not in step.without]
+    return found
+
+
+async def _call_one(client: Client, step: Call, name: str, id: str) -> Answer:
+    """Call one object. Nothing is done if a conversation of an owner was deleted meanwhile, or has no prompt yet."""
+    kind = kinds()[name]
+    assert kind.call is not None
+    path = f"{kind.path}{id}/{kind.call.name}"
+    try:
+        returned = await client.send(kind.call.verb, path, repeatable=True)
+    except ServerError as error:
+        # 0.16.8: a conversation without messages gets its prompt with the first one
+        if (error.status == 404 and step.owners) or (error.status == 400 and kind.call.of_prompt):
+            return Answer(id)
+        if isinstance(error, NotFound):
+            raise ServerError(f"{step.address}: {error.words}", "plan again", status=404, path=path) from error
+        raise
+    if not isinstance(returned, kind.call.answer):  # a proxy, for example, answered instead of the server
+        raise ServerError(f"{step.address}: {path} gave an unexpected answer", "plan again", path=path)
+    return Answer(id)

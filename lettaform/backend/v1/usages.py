@@ -83,7 +83,16 @@ class V1Usages:
                         found[id].add(agent["id"])
         return {id: frozenset(agents) for id, agents in found.items()}
 
-    # --- what is deleted together
+    # --- what is recompiled or deleted together
+
+    async def owned(self, kind: str, owners: Sequence[str]) -> Mapping[str, tuple[Live, ...]]:
+        line = kinds()[kind].owner_line()
+        assert line is not None, f"{kind} has no owner"
+        found: dict[str, tuple[Live, ...]] = dict.fromkeys(owners, ())
+        for owner, live in await self._owned(kind, line, owners):
+            if owner in found:
+                found[owner] = (*found[owner], live)
+        return found
 
     async def dependents(self, lives: Sequence[Live]) -> Mapping[str, Dependents]:
         companions = await self._companions(lives)

@@ -18,7 +18,7 @@ TABLE = {
     "agent": (True, True, True, False, False, "recompile"),
     "archive": (True, False, False, True, False, None),
     "block": (True, True, True, False, False, None),
-    "conversation": (True, False, False, False, False, None),
+    "conversation": (True, False, False, False, False, "recompile"),
     "folder": (True, True, False, True, False, None),
     "group": (True, False, False, True, False, None),
     "identity": (False, False, False, True, False, None),
@@ -39,6 +39,15 @@ def test_what_a_kind_can_do(kind: str) -> None:
     call = able.calls.get(kind)
     sets = (able.claims, able.marks, able.searchable, able.listed, able.nested)
     assert (*(kind in each for each in sets), call and call.name) == TABLE[kind]
+
+
+@pytest.mark.parametrize(
+    ("url", "version", "called"),
+    [(OWN, "0.16.6", False), (OWN, "0.16.7", True), (OWN, "0.16.8", True), (CLOUD, "0.1.0", True), ("", "", True)],
+)
+def test_a_release_lacks_calls_that_came_later(url: str, version: str, called: bool) -> None:
+    able = capabilities(url, version)
+    assert ("conversation" in able.calls, "agent" in able.calls) == (called, True)
 
 
 def test_own_blocks_are_created_inline_and_attached() -> None:

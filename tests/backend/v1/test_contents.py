@@ -177,6 +177,27 @@ def test_a_file_whose_answer_was_lost_is_there_once(created: bool, tmp_path: Pat
     assert sum(each.url.path.endswith("/upload") for each in server.asked) == (1 if created else 2)
 
 
+def test_what_a_lost_upload_left_is_looked_for_without_the_contents_of_other_files(tmp_path: Path) -> None:
+    server, lost, content = Server(), list[str](), b"# A\n"
+    (tmp_path / "a.md").write_bytes(content)
+    for number in range(3):
+        server.upload(f"{number}.md", b"large" * 1000)
+
+    def disturb(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if request.url.path.endswith("/upload") and not lost:
+            lost.append(request.url.path)
+            raise httpx.ReadError("cut", request=request)
+        return answer
+
+    server.disturb = disturb
+    item = Item(key("a.md", content), "a.md", {"path": str(tmp_path / "a.md")})
+    with Clock().running():
+        server.run(lambda client: CONTENTS["files"].add(client, Live("folder", server.folder, "", {}), "files", item))
+    (downloaded,) = {*server.downloads()}
+    assert downloaded.rsplit("/", 1)[1] in [each["id"] for each in server.standin.tables.files.values()]
+    assert server.standin.tables.files[downloaded.rsplit("/", 1)[1]]["original_file_name"] == "a.md"
+
+
 def test_the_time_limit_of_an_upload_grows_with_its_size(tmp_path: Path) -> None:
     server, content = Server(), b"x" * 3_000_000
     (tmp_path / "a.md").write_bytes(content)
