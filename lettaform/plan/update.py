@@ -223,7 +223,8 @@ def _lost_blocks(changes: Iterable[ResourceChange]) -> Mapping[Address, frozense
     found: dict[Address, frozenset[str]] = {}
     for each in changes:
         owner, key = each.address.parent, each.address.child
-        if owner and key and each.desired is None and each.change.action in ("delete", "forget"):
+        lost = each.desired is None and each.change.action in ("delete", "forget") and not each.surplus
+        if owner and key and lost:
             found[owner] = found.get(owner, frozenset()) | {key}
     return found
 

@@ -213,6 +213,17 @@ def test_every_orphaned_block_is_listed_and_pruned_and_destroyed(
         assert len({step.key for step in made.steps}) == len(made.steps)
 
 
+def test_an_agent_still_knows_its_own_block_after_another_one_of_the_address_is_deleted() -> None:
+    ann = living("agents.ann", "agent-1", parts={"human": {}}, model="old")
+    has = replace(observed(ann, OWN, attached={"agent-1": (OWN,)}), detached={at("agents.ann.memory.human"): (LEFT,)})
+    wants = manifest(wanted("agents.ann", model="m/m"), wanted("agents.ann.memory.human", value=""))
+    made = plan(wants, has, prune=True)
+    assert [step.id for step in made.steps if step.op == "delete"] == ["block-7"]
+    assert [step.mark.parts.keys() for step in made.steps if step.op == "update" and step.id == "agent-1"] == [
+        {"human"}
+    ]
+
+
 def test_one_orphaned_block_that_is_attached_again_is_not_listed() -> None:
     wants = manifest(wanted("agents.ann", model="m/m"), wanted("agents.ann.memory.human", value=""))
     has = replace(observed(), detached={at("agents.ann.memory.human"): (LEFT,)})
