@@ -239,7 +239,7 @@ def test_an_undeclared_object_can_be_deleted_alone(verb: str, stack: Stack) -> N
         ({"exclude": ("blocks.policie",)}, "did you mean `blocks.policies`?"),
         ({"destroy": True, "target": ("blocks.rule",)}, "did you mean `blocks.rules`?"),
         # there is no value to write
-        ({"reseed": ("blocks.policies",)}, "did you mean `blocks.rules`?"),
+        ({"reseed": ("blocks.policies",)}, "there are blocks.rules, blocks.team"),
     ],
 )
 def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_address(

@@ -379,8 +379,7 @@ def _check_reseed(options: PlanOptions, manifest: Manifest) -> None:
     """Raise PlanError for a pattern of `reseed` that matches no declared address: there is no value to write."""
     for pattern in options.reseed:
         if not any(matches(address, (pattern,)) for address in manifest.objects):
-            known, guess = [str(address) for address in manifest.objects], pattern not in options.reseed
-            raise unknown(pattern, known, guess=guess)
+            raise unknown(pattern, [str(address) for address in manifest.objects], guess=False)
 
 
 def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:

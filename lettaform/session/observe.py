@@ -133,7 +133,12 @@ def _undeclared(manifest: Manifest, listing: Listing) -> Fields:
         for live in lives:
             names = [n for n, ids in live.mark.members.items() if ids and n in lines and not lines[n].read_apart()]
             unread = [name for name in names if live.values.get(name) is UNREAD]
-            if unread and live.stack == manifest.stack and live.address and _declared(manifest, live.address, after):
+            if (
+                unread
+                and live.stack == manifest.stack
+                and live.address
+                and any(True for _ in _declared(manifest, live.address, after))
+            ):
                 found[kind].update(unread)
     return found
 

@@ -408,7 +408,7 @@ def test_left_out_values_are_still_described() -> None:
         assert not values.keys() - set(theirs.removeprefix("one of ").split(","))
 
 
-NO_PATH = SourceFile({}, "/v1/x", len)
+NO_PATH = SourceFile({}, "/v1/x", len, str)
 
 
 class Wrong(Kind, section="wrongs", path="/v1/tools/", mark="tags"):

@@ -617,7 +617,7 @@ agents:
     broken(
         "voice without sleeptime",
         "stack: s\nagents: {a: {agent_type: voice_convo_agent}}\n",
-        "2:26 agent_type: the server creates a `voice_convo_agent` only with a sleeptime agent",
+        "2:26 agent_type: the server creates a `voice_convo_agent` only with a sleeptime agent → add `sleeptime: true`",
     ),
     # --- tools ---
     broken(

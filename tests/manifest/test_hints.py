@@ -15,7 +15,9 @@ from tests.cli.test_commands_in_texts import written_texts
 
 UNKNOWN = "SAMPLE"
 """What stands for a part that a message fills in."""
-SAMPLES: tuple[Any, ...] = ("x", "provider/model", "string", 5, True, [], ["x"], {"x": "x"}, {}, None)
+SOME_KEY = "value"
+"""A key that free maps accept, and maps whose keys are names of fields."""
+SAMPLES: tuple[Any, ...] = ("x", "blocks.x", "provider/model", "string", 5, True, [], ["x"], {"x": "x"}, {}, None)
 """What a value that a text leaves open may be; one of them must be accepted."""
 OTHER = {
     "Args:": "a heading in a docstring",
@@ -74,7 +76,7 @@ def read(piece: str) -> Any:
     """A piece as data. A path such as `agents.*.sleeptime` before it becomes maps."""
     path, _, rest = piece.partition(":")
     if "." not in path or path.startswith("{"):
-        return yaml.safe_load(piece)
+        return yaml.safe_load(piece.replace("!file ", ""))
     *outer, last = path.replace("*", "x").split(".")
     text = f"{last}:{rest}"
     for name in reversed(outer):
@@ -85,7 +87,7 @@ def read(piece: str) -> Any:
 def filled(value: Any, sample: Any) -> Any:
     """`value` with a sample where it is left open."""
     if isinstance(value, Mapping):
-        return {("x" if key in ("…", UNKNOWN) else key): filled(item, sample) for key, item in value.items()}
+        return {(SOME_KEY if key in ("…", UNKNOWN) else key): filled(item, sample) for key, item in value.items()}
     if isinstance(value, list):
         return [filled(item, sample) for item in value]
     return sample if value in ("…", "|", "", None, UNKNOWN) else value
