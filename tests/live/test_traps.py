@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lettaform import flow
-from lettaform.backend.v1.send import Sender
+from lettaform.backend.v1 import send
+from lettaform.backend.v1.client import Client
 from lettaform.errors import Guarded, LettaformError, NotStored, PlanError
 from lettaform.model import Answer, Call, Plan
 from tests.live.fleet import TOOL, Fleet, RequestLog, changes
@@ -46,18 +47,18 @@ def test_apply_recompiles_prompt_left_by_interrupted_apply(fleet: Fleet, monkeyp
     fleet.write("agents: {a: {system: The first prompt.}}")
     fleet.apply()
     fleet.write("agents: {a: {system: The second prompt.}}")
-    call = Sender._call
+    call = send._call
 
-    async def killed(sender: Sender, step: Call, answer: Any) -> Answer:
+    async def killed(client: Client, step: Call, answer: Any) -> Answer:
         raise LettaformError("the process is killed here")
 
-    monkeypatch.setattr(Sender, "_call", killed)
+    monkeypatch.setattr(send, "_call", killed)
     _, report = flow.apply(fleet.source, fleet.connection)
     assert report is not None
     assert report.exit_code == 5
     assert fleet.agent("a")["system"] == "The second prompt."
     assert "The second prompt." not in prompt(fleet, "a")
-    monkeypatch.setattr(Sender, "_call", call)
+    monkeypatch.setattr(send, "_call", call)
     plan = fleet.plan()
     assert changes(plan) == [("update", "agents.a", [])]
     fleet.apply()
