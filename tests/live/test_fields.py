@@ -586,7 +586,7 @@ class Run:
         self.bodies: list[tuple[str, Mapping[str, Any]]] = []
 
     def run(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(flow, "begin", lambda source: Draft(None, lambda: self.wanted))
+        patch.setattr(flow, "begin", lambda source, *needs, **more: Draft(None, lambda: self.wanted))
         patch.setattr(Client, "send", _recording(Client.send, self.bodies))
         self.stage("created", "created", apply=True)
         self.stage("created, again", "created")

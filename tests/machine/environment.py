@@ -219,7 +219,7 @@ class Environment:
                 return runner.run(main)
 
         with (
-            patch.object(flow, "begin", lambda source: Draft(None, lambda: self.manifest)),
+            patch.object(flow, "begin", lambda source, *needs, **more: Draft(None, lambda: self.manifest)),
             patch.object(flow, "connect", connect),
             patch.object(flow.asyncio, "run", run),
             patch.object(client, "SETTLE", 0.0 if self.skips_waiting else 0.3),

@@ -27,7 +27,9 @@ def test_a_saved_plan_is_shown_as_it_was() -> None:
 
 
 def without_secrets(change: Any) -> Any:
-    return replace(change, fields_changed=tuple(each for each in change.fields_changed if not data.is_secret(each)))
+    return replace(
+        change, fields_changed=tuple(each for each in change.fields_changed if not data.is_secret(each, change.kind))
+    )
 
 
 def test_a_saved_plan_shows_names_and_conversations() -> None:

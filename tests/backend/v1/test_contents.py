@@ -14,7 +14,7 @@ import pytest
 from lettaform.backend.v1 import client as client_module
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS, SLOWEST_UPLOAD
-from lettaform.backend.v1.send import Sender
+from lettaform.backend.v1.send import _detach_from_agents
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Live, Mark
@@ -216,5 +216,5 @@ def test_a_folder_is_detached_from_all_agents_before_it_is_deleted(monkeypatch: 
         agent = server.raw.post("/v1/agents/", json={"name": f"a{number}", "model": "openai-proxy/echo"}).json()["id"]
         server.raw.patch(f"/v1/agents/{agent}/folders/attach/{server.folder}").raise_for_status()
     assert len(server.raw.get(f"/v1/folders/{server.folder}/agents").json()) == 50
-    server.run(lambda client: Sender(client, "one", frozenset())._detach_from_agents(f"/v1/folders/{server.folder}"))
+    server.run(lambda client: _detach_from_agents(client, f"/v1/folders/{server.folder}"))
     assert server.raw.get(f"/v1/folders/{server.folder}/agents").json() == []
