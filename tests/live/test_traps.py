@@ -291,6 +291,6 @@ def test_target_and_exclude(fleet: Fleet) -> None:
 
 def test_last_function_is_the_tool(fleet: Fleet) -> None:
     name = tool_name(fleet)
-    fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name="helper") + TOOL.format(name=name))
+    fleet.write("tools: {t: {source: t.py}}", t_py=TOOL.format(name="_helper") + TOOL.format(name=name))
     fleet.apply()
     assert [tool["name"] for tool in fleet.tools()] == [name]
