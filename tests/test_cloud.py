@@ -184,7 +184,7 @@ def test_schedules_are_read_page_by_page(stack: CloudStack) -> None:
     [
         ("messages: [{role: user, content: Hi.}]", "exactly one of `cron` and `at`"),
         ("cron: daily, messages: [{role: user, content: Hi.}]", "is not a cron expression of five fields"),
-        ("at: 1, messages: [{content: Hi.}]", "`role` and `content` are required"),
+        ("at: 1, messages: [{content: Hi.}]", "messages.0.role: is required"),
     ],
 )
 def test_invalid_schedules_are_refused(stack: CloudStack, fields: str, message: str) -> None:

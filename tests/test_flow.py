@@ -95,6 +95,7 @@ def people(*names: str) -> str:
     return f"stack: s\nidentities:\n{lines}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_apply_killed_at_any_request_with_a_state_of_several_pages_is_completed_by_the_next(
     moment: str, stack: Stack, monkeypatch: pytest.MonkeyPatch

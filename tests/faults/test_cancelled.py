@@ -27,6 +27,8 @@ from tests.faults.harness import Fault, FaultyTransport
 from tests.faults.sweep import LATENCY, Run, Scenario, Wrong
 from tests.standin import Ask, StandIn, serve
 
+pytestmark = pytest.mark.thorough
+
 MOMENTS = ("before", "after")
 """Whether the request is cancelled before the server acts on it, or before the answer arrives."""
 

@@ -19,6 +19,8 @@ from tests.faults.harness import Fault, FaultyTransport, at
 from tests.faults.sweep import LATENCY, Run, Wrong
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.thorough
+
 HEAD = """
 stack: moves
 defaults:

@@ -11,6 +11,8 @@ from tests.faults.real import Real, ShapeFault
 from tests.faults.sweep import GIVEN_UP, RequestFault, Scenario, Storm
 from tests.live.conftest import Letta
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:

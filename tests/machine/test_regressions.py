@@ -13,6 +13,8 @@ from lettaform.plan.saved import dump, moved
 from tests.machine.environment import Fault, InMemory, Objects
 from tests.machine.machine import Machine, RunResult
 
+pytestmark = pytest.mark.thorough
+
 A = "mch-a"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from lettaform.manifest import load
 from lettaform.manifest.language import language
 from lettaform.manifest.node import UNRESOLVED
 from lettaform.model import Manifest
+
+pytestmark = pytest.mark.thorough
 
 everyday = settings(
     max_examples=int(os.environ.get("LETTAFORM_FUZZ", "150")),

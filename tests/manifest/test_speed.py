@@ -7,9 +7,13 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from lettaform.errors import ManifestError
 from tests.manifest.broken import TOOL
 from tests.manifest.conftest import Project
+
+pytestmark = pytest.mark.thorough
 
 AGENT = """
   agent{0}:

@@ -224,6 +224,7 @@ def killed_before_its_post(stacks: Stacks, stack: str) -> None:
     row["value"] = json.dumps({**json.loads(row["value"]), "intents": {"identities.shop": "shop"}, "ids": {}})
 
 
+@pytest.mark.thorough
 def test_an_intent_does_not_take_what_another_stack_has_created_since(stacks: Stacks) -> None:
     killed_before_its_post(stacks, "dev")
     stacks.server.identity("shop")
@@ -237,6 +238,7 @@ def test_an_intent_does_not_take_what_another_stack_has_created_since(stacks: St
         stacks.plan("dev", IDENTITY)
 
 
+@pytest.mark.thorough
 def test_two_stacks_that_were_both_creating_it_refuse_until_one_imports_it(stacks: Stacks) -> None:
     for stack in ("dev", "prod"):
         killed_before_its_post(stacks, stack)

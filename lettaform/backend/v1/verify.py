@@ -42,9 +42,11 @@ def raise_not_stored(found: Iterable[tuple[Address, str]]) -> None:
 
 def not_stored(kind: str, fields: Mapping[str, Any], result: Mapping[str, Any] | None, answer: Answers) -> list[str]:
     """The paths of the values that were sent and that the answer does not contain, as in the manifest."""
-    if result is None:
+    table = kinds()[kind]
+    # the answer to a schedule is its id and the time of its next run
+    if result is None or table.requests.below:
         return []
-    table, live = kinds()[kind], decode(kind, result)
+    live = decode(kind, result)
     lost: list[str] = []
     for name, value in fields.items():
         line, have = table.attrs()[name], live.values.get(name)
