@@ -352,7 +352,7 @@ def test_prune_keeps_server_whose_tools_foreign_agents_use(stack: McpStack) -> N
         stack.fleet.write("agents: {ann: {include_base_tools: false, tools: []}}")
         plan = stack.fleet.plan(prune=True)
         assert [(str(u.address), u.reason) for u in plan.unmanaged] == [
-            ("mcp_servers.echo", "kept: 1 agent outside this plan uses it")
+            ("mcp_servers.echo", "kept: 1 agent outside this stack uses it")
         ]
         flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True))
         assert stack.server()
