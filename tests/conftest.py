@@ -1,4 +1,4 @@
-"""Shared by a test run: the folder of its one real server (`tests/live/conftest.py` starts it) and the random seed."""
+"""Shared by a test run: the folder of its real servers (`tests/live/conftest.py` starts them) and the random seed."""
 
 from __future__ import annotations
 
@@ -40,5 +40,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if folder.is_dir():
         from lettaform import local
 
-        local.down(data=folder / "data", purge=True)
+        for data in folder.glob("*/data"):
+            local.down(data=data, purge=True)
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""A real Letta server for every test in this folder; one server per test run, started on first use.
+"""A real Letta server for every test in this folder; one for each worker of pytest, started on first use.
 
 LETTAFORM_TEST_URL names a running server to use instead (it keeps running); LETTAFORM_TEST_PASSWORD is its password.
 LETTAFORM_LETTA names another release to start. Tests that need a later release are skipped; versions.py has the
@@ -47,8 +47,9 @@ def letta() -> Letta:
     url = os.environ.get("LETTAFORM_TEST_URL")
     if url:
         return _elsewhere(url.rstrip("/"), os.environ.get("LETTAFORM_TEST_PASSWORD"))
-    # The first pytest worker starts the server; the others wait for its lock and find it running.
-    server = local.up(0, Path(os.environ["LETTAFORM_TEST_RUN"]) / "data", echo_model=versions.echoes())
+    # a server uses one core: workers of pytest that shared one would wait for each other
+    folder = Path(os.environ["LETTAFORM_TEST_RUN"]) / os.environ.get("PYTEST_XDIST_WORKER", "main")
+    server = local.up(0, folder / "data", echo_model=versions.echoes())
     return Letta(server.url, server.model, server.embedding, server.password)
 
 
