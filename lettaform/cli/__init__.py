@@ -206,10 +206,6 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-DESTROYING = frozenset({"destroy", "--prune", "--allow-destroy", "--reseed"})
-"""Verbs and options that delete or overwrite what agents have. They are never suggested for a misspelled word."""
-
-
 class Usage(click.UsageError):
     """Arguments that are not understood, and what to do instead."""
 
@@ -399,13 +395,10 @@ def _report_usage(error: click.ClickException, json: bool) -> None:
     """Arguments that click cannot parse."""
     from lettaform.render.clean import clean_line
 
-    if isinstance(error, click.NoSuchOption) and error.possibilities:
-        harmless = [each for each in error.possibilities if each not in DESTROYING]
-        error = click.NoSuchOption(error.option_name, possibilities=harmless, ctx=error.ctx)
     context = error.ctx if isinstance(error, click.UsageError) else None
     text, hint = error.format_message(), error.hint if isinstance(error, Usage) else None
-    if isinstance(error, click.NoSuchOption) and context:  # click names any option as similar, also one that deletes
-        text, hint = error.message, _instead(error.option_name, context.command)
+    if isinstance(error, click.NoSuchOption):  # click names any option as similar, also one that deletes
+        text, hint = error.message, _instead(error.option_name, context.command) if context else None
     message = clean_line(" ".join(text.split()))  # click lists choices on several lines
     hint = hint or (f"run `{context.command_path} --help`" if context else None)
     if json:

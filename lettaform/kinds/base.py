@@ -85,7 +85,7 @@ from lettaform.kinds.traits import (
     Signature,
     SourceFile,
 )
-from lettaform.values import Item
+from lettaform.values import Item, canonical
 
 R = TypeVar("R", bound=Relation)
 
@@ -281,6 +281,11 @@ class Kind(BaseModel):
         item = contents.item if contents else None
         assert item is not None, f"the values of {field} are not items"
         return item(value)
+
+    @classmethod
+    def item_key(cls, field: str, item: Any) -> str:
+        """An item of a list of values in the one form in which it is compared with others."""
+        return canonical(cls.normal(field, [item]))
 
     @classmethod
     def line_of(cls, field: str, text: str) -> int:

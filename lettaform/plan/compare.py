@@ -23,7 +23,7 @@ from lettaform.plan.lookup import UNKNOWN, Lookup
 from lettaform.plan.notes import no_longer_managed
 from lettaform.plan.policy import Decision, decide, policies
 from lettaform.plan.selection import matches
-from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, canonical, tainted
+from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, tainted
 
 Members = tuple[tuple[str, Any], ...]
 """Pairs of a field and a member of it."""
@@ -122,11 +122,6 @@ class _Pair:
     def of(cls, lookup: Lookup, desired: Desired, live: Live) -> _Pair:
         reseed = matches(desired.address, lookup.options.reseed)
         return cls(lookup, desired, live, kinds()[desired.kind], policies(desired), reseed)
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The declared values."""
-        return self.desired.values
 
     def is_exact(self, line: Attr) -> bool:
         """Whether the manifest says `enforce`: then items of others are removed."""
@@ -237,12 +232,12 @@ def _without_undeclared(pair: _Pair, line: Attr, want: Mapping[str, Any], result
     gone = {key: base for key, base in stored.items() if key in found and key not in want}
     stays = {key for key, base in gone.items() if line.merges or (owner != "enforce" and _moved(pair, line, key, base))}
     drop = tuple(key for key in gone if key not in stays)
-    shown = (Leaf(f"{line.name}.{key}", None, found[key]) for key in drop)
+    removed = (Leaf(f"{line.name}.{key}", None, found[key]) for key in drop)
     patch = result.body.get(line.name, Patch(entries=()))
     return replace(
         result,
         body={line.name: replace(patch, drop=(*patch.drop, *drop))} if drop else result.body,
-        fields_changed=(*result.fields_changed, *(_show(pair, line, leaf, "undeclared") for leaf in shown)),
+        fields_changed=(*result.fields_changed, *(_show(pair, line, leaf, "undeclared") for leaf in removed)),
         released={f"{line.name}.{key}": found[key] for key in gone if key in stays},
     )
 
@@ -382,21 +377,17 @@ def _server_items(pair: _Pair, line: Attr, want: Any, have: Any) -> tuple[list[A
     ):
         return [], None
     kind, stored = pair.kind, pair.stored_members(line)
-    declared = tuple(_item_key(kind, line, item) for item in want if kind.foreign(line.name, item))
-    ours = {*stored, *(_item_key(kind, line, item) for item in want)}
+    declared = tuple(kind.item_key(line.name, item) for item in want if kind.foreign(line.name, item))
+    ours = {*stored, *(kind.item_key(line.name, item) for item in want)}
     foreign = [item for item in kind.normal(line.name, have) if kind.foreign(line.name, item)]
-    kept = [item for item in foreign if _item_key(kind, line, item) not in ours]
+    kept = [item for item in foreign if kind.item_key(line.name, item) not in ours]
     return kept, declared if declared or line.name in pair.live.mark.members else None
-
-
-def _item_key(kind: type[Kind], line: Attr, item: Any) -> str:
-    return canonical(kind.normal(line.name, [item]))
 
 
 def _without(kind: type[Kind], line: Attr, have: list[Any], kept: list[Any]) -> list[Any]:
     """A live list in its normal form, without the items that are kept as they are."""
-    keys = {_item_key(kind, line, item) for item in kept}
-    return [item for item in kind.normal(line.name, have) if _item_key(kind, line, item) not in keys]
+    keys = {kind.item_key(line.name, item) for item in kept}
+    return [item for item in kind.normal(line.name, have) if kind.item_key(line.name, item) not in keys]
 
 
 # --- items that the server adds for members of another list ----------------------------------------------------------
@@ -503,8 +494,8 @@ def _stays_filled(pair: _Pair, line: Attr) -> bool:
     have = pair.live.values.get(line.name)
     if have is UNREAD:
         return True
-    if line.name in pair.values:
-        result = _compare_members(pair, line, pair.values[line.name])
+    if line.name in pair.desired.values:
+        result = _compare_members(pair, line, pair.desired.values[line.name])
     elif line in _undeclared(pair):
         result = _compare_undeclared(pair, line)
     else:

@@ -15,7 +15,7 @@ from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import compare
 from lettaform.plan.leaves import leaves, member_key, spelled
 from lettaform.plan.lookup import Lookup
-from lettaform.values import Digest, Patch, Ref, canonical, has_refs, tainted
+from lettaform.values import Digest, Patch, Ref, has_refs, tainted
 
 
 def create(
@@ -70,7 +70,7 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
             base |= _initial_base(kind, line, value)
             # the server adds such items by itself; these are declared
             declared = value if isinstance(value, list) else ()
-            keys = tuple(canonical(kind.normal(name, [item])) for item in declared if kind.foreign(name, item))
+            keys = tuple(kind.item_key(name, item) for item in declared if kind.foreign(name, item))
         members |= {name: keys} if keys else {}
     return Mark(base, members)
 

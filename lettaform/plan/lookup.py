@@ -101,6 +101,10 @@ class Lookup:
         """Ids of the agents that use a shared object."""
         return self.observed.users.get(id, NO_USERS)
 
+    def attached_to(self, id: str) -> frozenset[str]:
+        """Ids of the agents that have a block, as far as agents were read."""
+        return self.tables.attached_to.get(id, NO_USERS)
+
     def dependents(self, id: str) -> Dependents:
         """The objects that depend on an object."""
         return self.observed.dependents.get(id, Dependents())
@@ -153,7 +157,7 @@ class Lookup:
             return 1
         # others are counted once it is known which agents are called
         inside = live.kind in self.observed.capabilities.recompiling
-        return len(self.users(live.id)) or self.tables.attachments[live.id] if inside else 0
+        return len(self.users(live.id) or self.attached_to(live.id)) if inside else 0
 
     # --- values
 
@@ -204,8 +208,10 @@ class Lookup:
 
     def name(self, member: Any) -> str | None:
         """The unique name that a member of a list has after this plan."""
-        if (desired := self.declared(member)) and (name := desired.values.get(kinds()[desired.kind].name_field)):
-            return str(name)
+        desired = self.declared(member)
+        name = desired.values.get(kinds()[desired.kind].name_field) if desired else None
+        if isinstance(name, str) and name:
+            return name
         address, live = self.address_of(member), self.live_member(member)
         used = self.manifest.objects.get(address) if address else None
         return live.name if live else used.external.name if used and used.external else None

@@ -53,21 +53,13 @@ class _After:
         declared = self.lookup.manifest.objects.values()
         return found | {(each.kind, self.name(each.address)): self._values(each) for each in declared}
 
-    @cached_property
-    def names(self) -> Mapping[str, str]:
-        """Id of each object with a unique name to that name."""
-        return {id: name for (_, name), id in self.lookup.tables.unique_ids.items()}
-
     def _values(self, desired: Desired) -> Mapping[str, Any]:
         live = self.lookup.live(desired.address)
         return desired.values if desired.external is None or live is None else live.values
 
     def name(self, address: Address) -> str:
         """The name that a declared object has afterwards; empty if it is not known yet."""
-        desired, live = self.lookup.manifest.objects[address], self.lookup.live(address)
-        field = kinds()[desired.kind].name_field
-        given = desired.external.name if desired.external else desired.values.get(field)
-        return given if isinstance(given, str) else live.name if live else ""
+        return self.lookup.name(Ref(address)) or ""
 
     def attached(self, desired: Desired, field: str) -> frozenset[str] | None:
         """The names of the members of a field afterwards; None if the manifest does not declare the field."""
@@ -81,7 +73,8 @@ class _After:
             return frozenset(names)
         leaving = {member for _, member in change.detach} if change else set()
         ids = {*(live.values.get(field) or ())} - leaving
-        return frozenset(names | {self.names[id] for id in ids if id in self.names})
+        unique = self.lookup.tables.unique
+        return frozenset(names | {unique[id].name for id in ids if id in unique})
 
 
 def _problem(after: _After, desired: Desired, mentions: Mentions, mention: Mention) -> Iterator[Problem]:

@@ -95,20 +95,9 @@ class Prompts:
         owner = self.lookup.live(address.parent)
         target = address.parent if address.parent and owner and owner.id in self.agents else address
         inside = live.kind in self.observed.capabilities.recompiling and not deleted
-        users = self._holders.get(live.id, frozenset()) if deleted else self._users(live)
+        holders = self.lookup.attached_to(live.id)
+        users = holders if deleted else self.lookup.users(live.id) or holders
         return Content(address, target, users, live.name if live.kind == "block" else None, inside)
-
-    def _users(self, live: Live) -> frozenset[str]:
-        return self.lookup.users(live.id) or self._holders.get(live.id, frozenset())
-
-    @cached_property
-    def _holders(self) -> Mapping[str, frozenset[str]]:
-        """Id of a block to the agents that have it, as far as agents were read."""
-        found: dict[str, set[str]] = defaultdict(set)
-        for agent, blocks in self.observed.attached.items():
-            for block in blocks:
-                found[block.id].add(agent)
-        return {id: frozenset(holders) for id, holders in found.items()}
 
     @cached_property
     def of_agent(self) -> Mapping[str, list[Content]]:
@@ -216,12 +205,10 @@ def _with_calls(prompts: Prompts, target: Address, ids: Sequence[str]) -> Resour
     return replace(resource, change=change, calls=tuple(calls), waits=prompts.waits(ids), quiet=quiet)
 
 
-def _untouched(prompts: Prompts, address: Address) -> ResourceChange:
+def _untouched(prompts: Prompts, address: Address, reason: str = "its prompt changes") -> ResourceChange:
     """The change of an object of which nothing is written but a part."""
     live, desired = prompts.observed.objects[address], prompts.lookup.manifest.objects.get(address)
-    change = Change(
-        address, live.kind, "update", live.id, "its prompt changes", place=desired.place if desired else None
-    )
+    change = Change(address, live.kind, "update", live.id, reason, place=desired.place if desired else None)
     return ResourceChange(change, desired, live)
 
 
@@ -280,12 +267,11 @@ def _limits(prompts: Prompts, ids: Sequence[str], *, own: bool) -> Iterator[str]
 
 def _foreign_agents(prompts: Prompts, content: Content) -> Iterator[str]:
     """Notes about prompts of agents that this stack does not manage."""
-    others = agents(len(content.agents - prompts.lookup.tables.addresses.keys()))
-    if others == agents(0):
-        return
-    if not content.inside:
+    foreign = content.agents - prompts.lookup.tables.addresses.keys()
+    others = agents(len(foreign))
+    if foreign and not content.inside:
         yield f"the prompts of {others} outside this manifest are not compiled again"
-    elif prompts.kind:
+    elif foreign and prompts.kind:
         yield f"the conversations of {others} outside this manifest keep their prompts"
 
 
@@ -303,14 +289,10 @@ def _conversation(
     if not prompts.called(address):
         return None
     reason = f"the prompt of {prompts.agents[agent]} changes"
-    resource = resource or replace(
-        _untouched(prompts, address), change=replace(_untouched(prompts, address).change, reason=reason)
-    )
-    change = (
-        resource.change
-        if resource.change.action != "mark"
-        else replace(resource.change, action="update", reason=reason)
-    )
+    resource = resource or _untouched(prompts, address, reason)
+    change = resource.change
+    if change.action == "mark":
+        change = replace(change, action="update", reason=reason)
     assert resource.live is not None
     call = Call(f"{address}!recompile", address, change.kind, id=resource.live.id, name="recompile")
     return replace(resource, change=change, calls=(call,), waits=waits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -58,9 +58,11 @@ class Tables:
         return {each: owner for each, owner in found if each not in objects or objects[each].created_with == owner}
 
     @cached_property
-    def attachments(self) -> Mapping[str, int]:
-        """Id of a block to the number of agents that have it, as far as agents were read."""
-        return Counter(block.id for blocks in self.observed.attached.values() for block in blocks)
+    def attached_to(self) -> Mapping[str, frozenset[str]]:
+        """Id of a block to the ids of the agents that have it, as far as agents were read."""
+        attached = self.observed.attached.items()
+        found = _grouped((block.id, agent) for agent, blocks in attached for block in blocks)
+        return {id: frozenset(agents) for id, agents in found.items()}
 
     @cached_property
     def unique(self) -> Mapping[str, Live]:

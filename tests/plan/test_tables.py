@@ -22,7 +22,7 @@ HAS = observed(BLOCK, ANN, TOOL, attached={"agent-1": (BLOCK,), "agent-2": (BLOC
 def test_what_was_observed_by_id() -> None:
     tables = Tables(WANTS, HAS)
     assert tables.addresses == {"block-1": at("blocks.b"), "agent-1": at("agents.ann"), "tool-1": at("tools.t")}
-    assert tables.attachments["block-1"] == 2
+    assert tables.attached_to["block-1"] == {"agent-1", "agent-2"}
     assert tables.attached_by_us == {"block-1": {"agent-1"}}
     assert tables.referrers == {at("blocks.b"): {"agent-1"}}
 

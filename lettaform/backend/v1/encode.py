@@ -11,7 +11,7 @@ from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Parts
 from lettaform.model import Answer, Create, Mark, Update
 from lettaform.ownership import marks
-from lettaform.values import Patch, Ref, canonical, fill
+from lettaform.values import Patch, Ref, fill
 
 # --- create ----------------------------------------------------------------------------------------------------------
 
@@ -125,14 +125,10 @@ def _patched(kind: type[Kind], line: Attr, change: Patch, have: Any) -> Any:
         if line.merges:
             return entries
         return {key: value for key, value in {**(have or {}), **entries}.items() if key not in change.drop}
-    put, drop, held = (_spelled(kind, line, items) for items in (change.put, change.drop, have or ()))
+    lists = (change.put, change.drop, have or ())
+    put, drop, held = ([kind.item_key(line.name, item) for item in items] for items in lists)
     kept = [item for item, each in zip(have or (), held, strict=True) if each not in drop]
     return kept + [item for item, each in zip(change.put, put, strict=True) if each not in held]
-
-
-def _spelled(kind: type[Kind], line: Attr, items: Iterable[Any]) -> list[str]:
-    """Each item of a list in the one form in which it is compared."""
-    return [canonical(kind.normal(line.name, [item])) for item in items]
 
 
 def _member_ids(members: tuple[Any, ...], answer: Callable[[Ref], Any]) -> tuple[Any, ...]:

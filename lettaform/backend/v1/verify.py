@@ -67,7 +67,9 @@ def _lost(kind: type[Kind], line: Attr, want: Any, have: Any) -> Iterator[str]:
         if isinstance(want, Patch) and not line.merges:
             yield from (f"{line.name}.{key}" for key in want.drop if held.get(key) is not None)
     elif isinstance(want, Patch):
-        live, put, drop = ({_spelled(kind, line, item) for item in each or ()} for each in (have, want.put, want.drop))
+        live, put, drop = (
+            {kind.item_key(line.name, item) for item in each or ()} for each in (have, want.put, want.drop)
+        )
         if put - live or drop & live:
             yield line.name
     elif line.additive:
@@ -85,17 +87,12 @@ def _without_foreign(kind: type[Kind], line: Attr, want: Any, have: Any) -> Any:
     if not isinstance(have, list) or not isinstance(want, list):
         return have
     # 0.16.8 answers a declared item twice if it also adds it by itself, and stores it once
-    declared, found = {_spelled(kind, line, item) for item in want}, list[Any]()
+    declared, found = {kind.item_key(line.name, item) for item in want}, list[Any]()
     for item in have:
         added = kind.foreign(line.name, item)
-        if not added or (_spelled(kind, line, item) in declared and item not in found):
+        if not added or (kind.item_key(line.name, item) in declared and item not in found):
             found.append(item)
     return found
-
-
-def _spelled(kind: type[Kind], line: Attr, item: Any) -> str:
-    """An item of a list in the one form in which it is compared."""
-    return canonical(kind.normal(line.name, [item]))
 
 
 def _equal(kind: type[Kind], line: Attr, have: Any, want: Any) -> bool:

@@ -156,10 +156,10 @@ def test_a_file_without_a_mark_is_downloaded_if_the_manifest_declares_its_name_a
     assert server.files(wanted=(key("a.md", b"new"),)) == [key("a.md", b"new"), "b.md 5 ?"]
 
 
-@pytest.mark.parametrize("created", [True, False])
-def test_a_file_whose_answer_was_lost_is_there_once(created: bool, tmp_path: Path) -> None:
-    server, lost, content = Server(), list[str](), b"# A\n"
-    (tmp_path / "a.md").write_bytes(content)
+def upload_with_lost_answer(server: Server, folder: Path, *, created: bool = True) -> None:
+    """Upload `a.md` while the answer to the first request is lost. `created`: whether the server keeps that file."""
+    content, lost = b"# A\n", list[str]()
+    (folder / "a.md").write_bytes(content)
 
     def disturb(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
         if request.url.path.endswith("/upload") and not lost:
@@ -170,29 +170,24 @@ def test_a_file_whose_answer_was_lost_is_there_once(created: bool, tmp_path: Pat
         return answer
 
     server.disturb = disturb
-    item = Item(key("a.md", content), "a.md", {"path": str(tmp_path / "a.md")})
+    item = Item(key("a.md", content), "a.md", {"path": str(folder / "a.md")})
     with Clock().running():
         server.run(lambda client: CONTENTS["files"].add(client, Live("folder", server.folder, "", {}), "files", item))
+
+
+@pytest.mark.parametrize("created", [True, False])
+def test_a_file_whose_answer_was_lost_is_there_once(created: bool, tmp_path: Path) -> None:
+    server = Server()
+    upload_with_lost_answer(server, tmp_path, created=created)
     assert [each["_content"] for each in server.standin.tables.files.values()] == ["# A\n"]
     assert sum(each.url.path.endswith("/upload") for each in server.asked) == (1 if created else 2)
 
 
 def test_what_a_lost_upload_left_is_looked_for_without_the_contents_of_other_files(tmp_path: Path) -> None:
-    server, lost, content = Server(), list[str](), b"# A\n"
-    (tmp_path / "a.md").write_bytes(content)
+    server = Server()
     for number in range(3):
         server.upload(f"{number}.md", b"large" * 1000)
-
-    def disturb(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
-        if request.url.path.endswith("/upload") and not lost:
-            lost.append(request.url.path)
-            raise httpx.ReadError("cut", request=request)
-        return answer
-
-    server.disturb = disturb
-    item = Item(key("a.md", content), "a.md", {"path": str(tmp_path / "a.md")})
-    with Clock().running():
-        server.run(lambda client: CONTENTS["files"].add(client, Live("folder", server.folder, "", {}), "files", item))
+    upload_with_lost_answer(server, tmp_path)
     (downloaded,) = {*server.downloads()}
     assert downloaded.rsplit("/", 1)[1] in [each["id"] for each in server.standin.tables.files.values()]
     assert server.standin.tables.files[downloaded.rsplit("/", 1)[1]]["original_file_name"] == "a.md"
