@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -23,13 +24,12 @@ _LOOSE_INDEX = re.compile(rf'\[({_STRING}|(?! )[^\[\]"]+(?<! ))\]')
 _KEY_AND_INDEX = re.compile(rf'([^\[\]"]+){_LOOSE_INDEX.pattern}')
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One step of a path: a section or field, a key in it, and the key of a `for_each` instance."""
 
     name: str
     key: str
-    index: str | None = None
+    instance: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +40,14 @@ class Address:
     """
 
     path: tuple[Segment, ...]
-    _hash: int = dataclasses.field(init=False, repr=False, compare=False)
+    parent: Address | None = dataclasses.field(init=False, repr=False)
+    """The object that this one is a part of: the agent of an own block."""
+    _hash: int = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # a plan looks up each address many times
         object.__setattr__(self, "_hash", hash(self.path))
+        object.__setattr__(self, "parent", _container(self.path[:-1]) if len(self.path) > 1 else None)
 
     def __hash__(self) -> int:
         return self._hash
@@ -105,7 +108,7 @@ class Address:
     @property
     def index(self) -> str | None:
         """The key of the `for_each` instance in that section."""
-        return self.path[0].index
+        return self.path[0].instance
 
     @property
     def field(self) -> str | None:
@@ -122,12 +125,7 @@ class Address:
         """The address without the key of the `for_each` instance: of what the manifest declares."""
         if self.index is None:
             return self
-        return Address((replace(self.path[0], index=None), *self.path[1:]))
-
-    @property
-    def parent(self) -> Address | None:
-        """The object that this one is a part of: the agent of an own block."""
-        return _parent(self) if len(self.path) > 1 else None
+        return Address((self.path[0]._replace(instance=None), *self.path[1:]))
 
     @property
     def without_section(self) -> str:
@@ -147,15 +145,15 @@ class Address:
 
     def sibling(self, section: str, key: str) -> Address:
         """The address with the same instance and container in another section, under another key."""
-        return Address((*self.path[:-1], replace(self.path[-1], name=section, key=key)))
+        return Address((*self.path[:-1], self.path[-1]._replace(name=section, key=key)))
 
     def instance(self, index: str | None) -> Address:
         """The instance of this declaration with the given `for_each` key; None for the declaration itself."""
-        return Address((*self.path[:-1], replace(self.path[-1], index=index)))
+        return Address((*self.path[:-1], self.path[-1]._replace(instance=index)))
 
     def in_instance(self, index: str | None) -> Address:
         """The same object, or part, in the instance with the given `for_each` key; None: in the declaration itself."""
-        return Address((replace(self.path[0], index=index), *self.path[1:]))
+        return Address((self.path[0]._replace(instance=index), *self.path[1:]))
 
     def moved(self, old: Address, new: Address) -> Address:
         """This address after `old` was renamed to `new`. `old` is this address or contains it."""
@@ -166,9 +164,8 @@ class Address:
         return self.path[: len(other.path)] == other.path
 
 
-@cache
-def _parent(address: Address) -> Address:
-    return Address(address.path[:-1])
+_container = cache(Address)
+"""The address with a path: one for all of its parts."""
 
 
 @cache
@@ -177,8 +174,8 @@ def _spell(address: Address) -> str:
     for segment in address.path:
         bare = _BARE.fullmatch(segment.key)
         text += f".{segment.name}" + (f".{segment.key}" if bare else f"[{_quoted(segment.key)}]")
-        if segment.index is not None:
-            text += f"[{segment.index if _BARE.fullmatch(segment.index) else _quoted(segment.index)}]"
+        if segment.instance is not None:
+            text += f"[{segment.instance if _BARE.fullmatch(segment.instance) else _quoted(segment.instance)}]"
     return text[1:]
 
 

@@ -135,6 +135,15 @@ class Prompts:
         found = {each.address: self.lookup.known(each.values.get(line.name)) for each in owned if not each.external}
         return {a: id for a, id in found.items() if isinstance(id, str) and id in owners and self.lookup.is_selected(a)}
 
+    @cached_property
+    def with_own_step(self) -> Mapping[str, set[str]]:
+        """Id of an agent to the ids of its declared conversations: each has a step of its own, or needs none."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for address, id in self.declared.items():
+            if live := self.lookup.live(address):
+                found[id].add(live.id)
+        return found
+
     def called(self, address: Address) -> bool:
         """Whether a declared conversation exists, is kept, and has no own copies of all blocks that change."""
         resource = self.changes.get(address)
@@ -191,7 +200,7 @@ def _with_calls(prompts: Prompts, target: Address, ids: Sequence[str]) -> Resour
         calls.append(_call(target, resource, "recompile", users=users))
     if conversations:
         owners = tuple(id for id in ids if prompts.limit(id) is None)
-        without = tuple(sorted(_with_own_step(prompts, owners)))
+        without = tuple(sorted(talk for id in owners for talk in prompts.with_own_step.get(id, ())))
         calls += [_call(target, resource, "recompile conversations", owners=owners, without=without)] if owners else []
     change = resource.change
     recompiles = max(change.recompiles, int(bool(users))) if own else max(change.recompiles, len(users))
@@ -238,20 +247,11 @@ def _call(
     )
 
 
-def _with_own_step(prompts: Prompts, owners: Iterable[str]) -> Iterator[str]:
-    """Ids of the declared conversations of these agents: each has a step of its own, or needs none."""
-    wanted = set(owners)
-    for address, id in prompts.declared.items():
-        live = prompts.lookup.live(address)
-        if id in wanted and live:
-            yield live.id
-
-
 def _conversations(prompts: Prompts, ids: Iterable[str]) -> int:
     """The number of conversations that are recompiled by the calls to these agents."""
     owners = [id for id in ids if prompts.kind and prompts.limit(id) is None]
-    own = {*_with_own_step(prompts, owners)}
-    return sum(live.id not in own for id in owners for live in prompts.observed.owned.get(id, ()))
+    own, found = prompts.with_own_step, prompts.observed.owned
+    return sum(live.id not in own.get(id, ()) for id in owners for live in found.get(id, ()))
 
 
 def _limits(prompts: Prompts, ids: Sequence[str], *, own: bool) -> Iterator[str]:
@@ -267,7 +267,7 @@ def _limits(prompts: Prompts, ids: Sequence[str], *, own: bool) -> Iterator[str]
 
 def _foreign_agents(prompts: Prompts, content: Content) -> Iterator[str]:
     """Notes about prompts of agents that this stack does not manage."""
-    foreign = content.agents - prompts.lookup.tables.addresses.keys()
+    foreign = content.agents.difference(prompts.lookup.tables.addresses)  # `-` would walk over all the addresses
     others = agents(len(foreign))
     if foreign and not content.inside:
         yield f"the prompts of {others} outside this manifest are not compiled again"
