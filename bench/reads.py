@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import statistics
 import tempfile
 import time
@@ -62,31 +63,25 @@ def taped(tapes: list[Tape]) -> Iterator[None]:
         yield
 
 
-def waves(requests: list[tuple[float, float, str, str, bytes]]) -> list[list[tuple[str, str, bytes]]]:
-    """The requests in the order in which they were sent; those that were under way together stand together."""
-    found: list[list[tuple[str, str, bytes]]] = []
-    until = -1.0
-    for started, ended, *rest in sorted(requests):
-        if started >= until or not found:
-            found.append([])
-        found[-1].append((rest[0], rest[1], rest[2]))
-        until = max(until, ended)
-    return found
+def chains(requests: list[tuple[float, float, str, str, bytes]]) -> list[list[tuple[str, str, bytes]]]:
+    """The requests in the order in which they were sent. The pages of one list follow each other."""
+    found: dict[tuple[str, str], list[tuple[str, str, bytes]]] = {}
+    for _, _, method, path, body in sorted(requests):
+        found.setdefault((method, re.sub("&after=[^&]*", "", path)), []).append((method, path, body))
+    return list(found.values())
 
 
 async def bare(url: str, requests: list[list[tuple[str, str, bytes]]]) -> float:
-    """Send the same requests, wave by wave, with nothing else to do. Seconds."""
+    """Send the same requests with nothing else to do: all lists at the same time, their pages one by one. Seconds."""
     limits = httpx.Limits(max_connections=PARALLEL, keepalive_expiry=4)
-    gate = asyncio.Semaphore(PARALLEL)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120) as http:
 
-        async def one(method: str, path: str, body: bytes) -> None:
-            async with gate:
+        async def follow(pages: list[tuple[str, str, bytes]]) -> None:
+            for method, path, body in pages:
                 await http.request(method, path, content=body, headers={"Content-Type": "application/json"})
 
         started = time.perf_counter()
-        for wave in requests:
-            await asyncio.gather(*(one(*each) for each in wave))
+        await asyncio.gather(*map(follow, requests))
         return time.perf_counter() - started
 
 
@@ -126,7 +121,7 @@ class Bench:
         tapes: list[Tape] = []
         with taped(tapes):
             seconds = timed(call)
-        return seconds, waves([each for tape in tapes for each in tape.requests])
+        return seconds, chains([each for tape in tapes for each in tape.requests])
 
 
 def main() -> None:

@@ -166,6 +166,8 @@ def rebuild(value: Any, leaf: Callable[[Ref | Secret], Any]) -> Any:
     A Template without Refs becomes a text, and a Digest without Refs becomes the digest.
     """
     match value:
+        case str():  # most values
+            return value
         case Ref() | Secret():
             return leaf(value)
         case Template():
@@ -202,7 +204,7 @@ def refs(value: Any) -> Iterator[Ref]:
 
 def has_refs(value: Any) -> bool:
     """Whether `value` contains a Ref."""
-    return any(True for _ in refs(value))
+    return type(value) is not str and any(True for _ in refs(value))
 
 
 def secrets(value: Any) -> Iterator[Secret]:
@@ -212,7 +214,7 @@ def secrets(value: Any) -> Iterator[Secret]:
 
 def tainted(value: Any) -> bool:
     """Whether `value` contains a Secret."""
-    return any(True for _ in secrets(value))
+    return type(value) is not str and any(True for _ in secrets(value))
 
 
 def masked(have: Any, want: Any) -> Any:

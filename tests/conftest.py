@@ -11,7 +11,23 @@ from pathlib import Path
 
 import pytest
 
+from lettaform import session
+from lettaform.model import Manifest, Observed, PlanOptions
+from lettaform.plan import Diff, diff
+
 RUN = "LETTAFORM_TEST_RUN"
+
+
+@pytest.fixture(autouse=True)
+def compared_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every comparison that leaves out what did not change finds the same as one of everything."""
+
+    def checked(manifest: Manifest, observed: Observed, options: PlanOptions, previous: Diff | None = None) -> Diff:
+        found = diff(manifest, observed, options, previous)
+        assert previous is None or found == diff(manifest, observed, options)
+        return found
+
+    monkeypatch.setattr(session, "diff", checked)
 
 
 def _is_worker(config: pytest.Config) -> bool:

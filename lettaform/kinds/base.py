@@ -216,6 +216,13 @@ class Kind(BaseModel):
         """The lines, by field name, in the order of the file."""
         return _attrs(cls)
 
+    @classmethod
+    def relations(cls, how: type[R]) -> tuple[tuple[Attr, R], ...]:
+        """The lines whose relation is of this class, each with the relation."""
+        key: Any = how  # a type variable counts as not hashable
+        found: tuple[tuple[Attr, R], ...] = _relations(cls, key)
+        return found
+
     # questions about the table
 
     @classmethod
@@ -243,21 +250,18 @@ class Kind(BaseModel):
         """The `include` values that answers need for these fields."""
         lines = [cls.attrs()[name] for name in fields if name in cls.attrs()]
         # what the server adds to a field because of another field is only known together with that field
-        lines += [
-            line for line in cls.attrs().values() if (adds := line.related(AddsTo)) and {*adds.fields} & {*fields}
-        ]
+        lines += [line for line, adds in cls.relations(AddsTo) if {*adds.fields} & {*fields}]
         return list(dict.fromkeys([*cls.requests.include, *(line.include for line in lines if line.include)]))
 
     @classmethod
     def owner_line(cls) -> Attr | None:
         """The line that refers to the object's owner."""
-        return next((line for line in cls.attrs().values() if line.related(Owner)), None)
+        return next((line for line, _ in cls.relations(Owner)), None)
 
     @classmethod
     def discovered_parts(cls) -> Mapping[str, str]:
         """Field to the key of the part that an object has which the server created by itself."""
-        parts = ((name, line.related(Parts)) for name, line in cls.attrs().items())
-        return {name: part.discovered for name, part in parts if part and part.discovered}
+        return {line.name: part.discovered for line, part in cls.relations(Parts) if part.discovered}
 
     @classmethod
     def foreign(cls, field: str, item: Any) -> bool:
@@ -269,9 +273,9 @@ class Kind(BaseModel):
     def policies(cls, values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Mapping[str, Policy]:
         """Policies that follow from the object's values and the declared policies."""
         found: dict[str, Policy] = {}
-        for name, rule in _policy_rules(cls):
+        for line, rule in cls.relations(PolicyFor):
             if policy := rule.decide(values, declared):
-                found |= dict.fromkeys((name, *rule.fields), policy)
+                found |= dict.fromkeys((line.name, *rule.fields), policy)
         return found
 
     @classmethod
@@ -333,13 +337,13 @@ def _attrs(cls: type[Kind]) -> Mapping[str, Attr]:
 
 
 @cache
-def _policy_rules(cls: type[Kind]) -> tuple[tuple[str, PolicyFor], ...]:
-    return tuple((name, rule) for name, line in cls.attrs().items() if (rule := line.related(PolicyFor)))
+def _relations(cls: type[Kind], how: Any) -> Any:
+    return tuple((line, found) for line in cls.attrs().values() if (found := line.related(how)))
 
 
 def path_get(body: Any, path: str) -> Any:
     """Read `a.b` or `a[].b` from an answer; None where something is missing."""
-    if path.isidentifier():
+    if "." not in path and "[" not in path:  # most paths
         return None if body is None else body.get(path)
     for index, step in enumerate(path.split(".")):
         if body is None:

@@ -241,7 +241,7 @@ def ownership(kind: str) -> Mapping[str, Form]:
             "What to recompile after a change to the prompt. Default: the agent and all its conversations.", RECOMPILE
         )
         lifecycle = {**lifecycle, "recompile": limited}
-    owns = [name for name, line in kinds()[kind].attrs().items() if line.related(Parts)]
+    owns = [line.name for line, _ in kinds()[kind].relations(Parts)]
     elsewhere = {name: f"set the policy of each entry: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
     policy = Fields(
         dict.fromkeys(fields, owner), "The policy of each field, by field name.", nullable=True, elsewhere=elsewhere

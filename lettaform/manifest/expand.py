@@ -252,14 +252,12 @@ def _discovered_parts(instance: Instance) -> Iterator[Instance]:
 @cache
 def own_lines(kind: str) -> Sequence[Attr]:
     """The fields of a kind that hold own objects."""
-    return [line for line in kinds()[kind].attrs().values() if line.related(Parts)]
+    return [line for line, _ in kinds()[kind].relations(Parts)]
 
 
 @cache
 def _kinds_with_companions() -> frozenset[str]:
-    return frozenset(
-        name for name, kind in kinds().items() if any(line.related(Companions) for line in kind.attrs().values())
-    )
+    return frozenset(name for name, kind in kinds().items() if kind.relations(Companions))
 
 
 def _part_kind(line: Attr) -> str:

@@ -160,9 +160,9 @@ def _outline(root: Node, stack: str) -> Outline | None:
 
 def _companions(kind: str, body: Node) -> Iterator[tuple[str, Collection[str]]]:
     """The kinds of what the server may create along with an object, and their fields."""
-    for name, line in kinds()[kind].attrs().items():
-        companions, node = line.related(Companions), body.map.get(name)
-        if companions and node is not None and node.value not in (None, False):
+    for line, companions in kinds()[kind].relations(Companions):
+        node = body.map.get(line.name)
+        if node is not None and node.value not in (None, False):
             yield from ((other, node.map.keys()) for other in companions.kinds)
 
 

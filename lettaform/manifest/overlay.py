@@ -78,8 +78,7 @@ def _with_own_objects_as_maps(root: Node) -> Node:
 
 def _short_fields(kind: str) -> Mapping[str, str]:
     """The fields that hold own objects which may be written as a text, with the field that the text sets."""
-    lines = kinds()[kind].attrs().items()
-    owns = {name: kinds()[own.kind] for name, line in lines if (own := line.related(Parts))}
+    owns = {line.name: kinds()[own.kind] for line, own in kinds()[kind].relations(Parts)}
     return {name: own.part.short for name, own in owns.items() if own.part.short}
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from lettaform.address import Address
 from lettaform.errors import Place, Problem, nearest
 from lettaform.kinds import companions, kind_of, kinds
+from lettaform.kinds.traits import Companions
 from lettaform.model import (
     Capabilities,
     Desired,
@@ -438,7 +439,8 @@ def lost_companions(observed: Observed, manifest: Manifest) -> list[tuple[Live, 
     """
     found = []
     for address, live in observed.objects.items():
-        if live.stack == manifest.stack:
+        fields = [line.name for line, _ in kinds()[live.kind].relations(Companions) if line.name in live.mark.base]
+        if fields and live.stack == manifest.stack:
             for field, kind, companion in companions(address):
                 known = companion in observed.objects or companion in manifest.objects
                 if not known and live.mark.base.get(field, digest(False)) != digest(False):

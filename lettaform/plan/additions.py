@@ -19,7 +19,7 @@ from lettaform.plan.lookup import Lookup
 def switched_off(lookup: Lookup, desired: Desired) -> dict[str, bool]:
     """The switches that are sent as false with a new object, because nothing may be added to its exact lists."""
     values, off = _named_values(lookup, desired), dict[str, bool]()
-    for line, added in _lines(kinds()[desired.kind]):
+    for line, added in kinds()[desired.kind].relations(AddedByServer):
         switches = [each for each, default in added.switches.items() if default and each not in desired.values]
         if line.name in desired.values:
             unwanted = line.is_exact(desired.policies)
@@ -36,7 +36,7 @@ def creation_notes(lookup: Lookup, desired: Desired) -> tuple[str, ...]:
 
 def _defaults(lookup: Lookup, desired: Desired) -> Iterator[str]:
     values = {**_named_values(lookup, desired), **switched_off(lookup, desired)}
-    for line, added in _lines(kinds()[desired.kind]):
+    for line, added in kinds()[desired.kind].relations(AddedByServer):
         for switch, items in added.prevented(values).items():
             if new := _undeclared(kinds()[desired.kind], line, values, items):
                 yield f"the server adds to `{line.name}`: {new}; `{switch}: false` prevents it"
@@ -44,9 +44,8 @@ def _defaults(lookup: Lookup, desired: Desired) -> Iterator[str]:
 
 def _with_fields(lookup: Lookup, desired: Desired) -> Iterator[str]:
     kind, values = kinds()[desired.kind], _named_values(lookup, desired)
-    for line in kind.attrs().values():
-        adds = line.related(AddsTo) if values.get(line.name) else None
-        for field, names in (adds.fields if adds else {}).items():
+    for line, adds in kind.relations(AddsTo):
+        for field, names in adds.fields.items() if values.get(line.name) else ():
             if new := _undeclared(kind, kind.attrs()[field], values, names):
                 yield f"the server adds to `{field}`, for `{line.name}`: {new}"
 
@@ -59,7 +58,7 @@ def _with_members(lookup: Lookup, desired: Desired) -> Iterator[str]:
 def items_at_creation(lookup: Lookup, desired: Desired) -> Iterator[tuple[Attr, PerMember, str]]:
     """The items that the server adds to the lists of a new object for its members and that are not declared."""
     kind, values = kinds()[desired.kind], _named_values(lookup, desired)
-    for line, added in _lines(kind):
+    for line, added in kind.relations(AddedByServer):
         rule = added.per_member
         members = desired.values.get(rule.field) if rule else None
         listed = members if isinstance(members, list) else []
@@ -88,8 +87,7 @@ def default_members(lookup: Lookup, desired: Desired, live: Live, line: Attr) ->
 @cache
 def adding_fields(kind: type[Kind], field: str) -> tuple[str, ...]:
     """The fields that, while they are not empty, make the server add members to a list."""
-    every = kind.attrs().values()
-    return tuple(other.name for other in every if (adds := other.related(AddsTo)) and field in adds.fields)
+    return tuple(other.name for other, adds in kind.relations(AddsTo) if field in adds.fields)
 
 
 def needed_members(lookup: Lookup, kind: type[Kind], line: Attr, filled: frozenset[str]) -> frozenset[Any]:
@@ -212,7 +210,3 @@ def _named_values(lookup: Lookup, desired: Desired, live: Live | None = None) ->
     fixed = {name: live.values.get(name) for name, line in lines.items() if line.immutable} if live else {}
     lists = {name: value for name, value in desired.values.items() if lines[name].to and isinstance(value, list)}
     return {**fixed, **desired.values, **{name: [*map(lookup.name, value)] for name, value in lists.items()}}
-
-
-def _lines(kind: type[Kind]) -> Iterator[tuple[Attr, AddedByServer]]:
-    return ((line, added) for line in kind.attrs().values() if (added := line.related(AddedByServer)))

@@ -59,6 +59,7 @@ class Diff:
     guards     changes that need a consent which was not given: exit code 7
     owners     ids of the agents whose conversations are recompiled, by the kind of these
     observed   the Observed with every `moved` applied
+    settled    declared objects that do not change, each with what agents changed of it and its parts
     """
 
     resources: tuple[ResourceChange, ...] = ()
@@ -68,3 +69,4 @@ class Diff:
     guards: tuple[Problem, ...] = ()
     owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: Observed | None = None
+    settled: Mapping[Address, tuple[AgentChange, ...]] = field(default_factory=dict)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import AddedByServer, Companions, Contents, Parts, Policy
+from lettaform.kinds.traits import AddedByServer, Companions, Contents, Parts, PerMember, Policy
 from lettaform.model import APPLIED, AgentChange, Desired, FieldChange, Live, Reason
 from lettaform.plan.additions import (
     Membership,
@@ -77,7 +76,9 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
     pair = _Pair.of(lookup, desired, live)
     results = {name: _compare_field(pair, name, value) for name, value in desired.values.items()}
     results |= {line.name: _compare_undeclared(pair, line) for line in _undeclared(pair)}
-    results |= {line.name: _with_items(pair, line, results) for line in _lists_with_items(pair.kind)}
+    for line, added in pair.kind.relations(AddedByServer):
+        if added.per_member:
+            results[line.name] = _with_items(pair, line, added.per_member, results)
     each = results.values()
     body = {name: value for result in each for name, value in result.body.items()}
     again = _reset_fields(pair, body)
@@ -194,8 +195,8 @@ def _sent_again(again: Mapping[str, Any]) -> Iterator[str]:
 def _undeclared(pair: _Pair) -> list[Attr]:
     """The fields that the mark names and the manifest no longer declares."""
     mark = pair.live.mark
-    known = {*mark.members, *(path.split(".")[0] for path in mark.base)}
-    return [line for name, line in pair.kind.attrs().items() if name in known and name not in pair.desired.values]
+    known = {*mark.members, *(path.split(".")[0] for path in mark.base)}.difference(pair.desired.values)
+    return [line for name, line in pair.kind.attrs().items() if name in known] if known else []
 
 
 def _compare_undeclared(pair: _Pair, line: Attr) -> FieldResult:
@@ -263,11 +264,20 @@ Judged = list[tuple[Leaf, Decision]]
 
 
 def _compare_value(pair: _Pair, line: Attr, value: Any) -> FieldResult:
+    if type(value) is str and _is_as_declared(pair, line, value):  # most fields of most plans
+        return FieldResult(base={line.name: spelled(pair.kind, line, value)})
     if line.partial and isinstance(value, Mapping):
         # an empty map declares nothing
         result = _compare_leaves(pair, line, value) if value else FieldResult(base={})
         return _without_undeclared(pair, line, value, result)
     return _compare_leaves(pair, line, value)
+
+
+def _is_as_declared(pair: _Pair, line: Attr, value: str) -> bool:
+    """Whether a text is what it should be, whoever wrote it."""
+    have = pair.live.values.get(line.name)
+    compared = not line.secret and line.read is not None and pair.owners[line.name] != "ignore"
+    return compared and type(have) is str and have == value
 
 
 def _compare_leaves(pair: _Pair, line: Attr, value: Any) -> FieldResult:
@@ -393,21 +403,15 @@ def _without(kind: type[Kind], line: Attr, have: list[Any], kept: list[Any]) -> 
 # --- items that the server adds for members of another list ----------------------------------------------------------
 
 
-@cache
-def _lists_with_items(kind: type[Kind]) -> tuple[Attr, ...]:
-    return tuple(line for line in kind.attrs().values() if (added := line.related(AddedByServer)) and added.per_member)
-
-
-def _with_items(pair: _Pair, line: Attr, results: Mapping[str, FieldResult]) -> FieldResult:
+def _with_items(pair: _Pair, line: Attr, rule: PerMember, results: Mapping[str, FieldResult]) -> FieldResult:
     """The comparison of a list, with the items that it must get or lose because of the members of another list.
 
     They are compared even if the list is not declared: objects with one declaration would differ by their history.
     """
     result = results.get(line.name, FieldResult())
-    added = line.related(AddedByServer)
-    if pair.owners[line.name] != "enforce" or added is None or added.per_member is None:
+    if pair.owners[line.name] != "enforce":
         return result
-    members = _members_after(pair, pair.kind.attrs()[added.per_member.field], results)
+    members = _members_after(pair, pair.kind.attrs()[rule.field], results)
     changes = tuple(item_changes(pair.lookup, pair.desired, pair.live, line, members))
     written = result.body.get(line.name)
     if not changes or not isinstance(written, list | None):  # a list that is known only during the apply

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.model import AgentChange, Desired, Manifest, Observed, PlanOptions, Unmanaged
 from lettaform.plan.changes import Diff, ResourceChange
@@ -20,11 +21,17 @@ Found = ResourceChange | AgentChange | Unmanaged
 """What a pass returns."""
 
 
-def diff(manifest: Manifest, observed: Observed, options: PlanOptions) -> Diff:
-    """Compare the declared objects with the live ones. All decisions of a plan are made here."""
+def diff(manifest: Manifest, observed: Observed, options: PlanOptions, previous: Diff | None = None) -> Diff:
+    """Compare the declared objects with the live ones. All decisions of a plan are made here.
+
+    previous  the Diff of the same objects, before their users, dependents and owned objects were read. These matter to
+              changes alone: what did not change is not compared again.
+    """
     lookup = look_up(manifest, move(manifest, observed, options), options)
-    declared = [] if options.destroy else list(_declared(lookup))
-    changes = [each for each in declared if isinstance(each, ResourceChange)]
+    known = previous.settled if previous else {}
+    found = [] if options.destroy else list(_declared(lookup, known))
+    declared = [each for _, every in found for each in every]
+    changes = _changes(declared)
     removed = remove(lookup, changes)
     changes += [] if options.destroy else move_orphaned_blocks(lookup, (*changes, *_changes(removed)))
     prompts = Prompts(lookup, without_lost_blocks(lookup, [*changes, *_changes(removed)]))
@@ -32,12 +39,13 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions) -> Diff:
     owners = prompts.owners()
     return Diff(
         resources=tuple(changes),
-        runtime=tuple(each for each in declared if isinstance(each, AgentChange)),
+        runtime=_agent_changes(declared),
         unmanaged=tuple(each for each in removed if isinstance(each, Unmanaged)),
         problems=conflicts(lookup, changes),
         guards=guards(lookup, changes),
         owners={prompts.kind: owners} if prompts.kind and owners else {},
         observed=lookup.observed,
+        settled={a: agents for a, each in found if len(agents := _agent_changes(each)) == len(each)},
     )
 
 
@@ -67,18 +75,30 @@ def _must_be_replaced(lookup: Lookup, desired: Desired) -> bool:
     return bool(fixed) and differs(lookup, desired, lookup.observed.objects[desired.address], fixed)
 
 
-def _declared(lookup: Lookup) -> Iterator[Found]:
-    """The changes to declared objects: first what is created along with others, then each object with its parts."""
+def _declared(
+    lookup: Lookup, known: Mapping[Address, Sequence[AgentChange]]
+) -> Iterator[tuple[Address, Sequence[Found]]]:
+    """What is found of each declared object and its parts: first what is created along with others.
+
+    known  objects that do not change, with what agents changed of them
+    """
     objects = lookup.manifest.objects.values()
     selected = [each for each in objects if each.address.parent is None and lookup.is_selected(each.address)]
     for desired in selected:
         if desired.discovered_from and not lookup.exists(desired.address):
-            yield from discover(lookup, desired)
+            yield desired.address, discover(lookup, desired)
     for desired in selected:
-        if desired.external is None and (desired.created_with is None or lookup.exists(desired.address)):
-            live = lookup.live(desired.address)
-            yield from update(lookup, desired, live) if live else create(lookup, desired)
+        address = desired.address
+        if address in known:
+            yield address, known[address]
+        elif desired.external is None and (desired.created_with is None or lookup.exists(address)):
+            live = lookup.live(address)
+            yield address, update(lookup, desired, live) if live else create(lookup, desired)
 
 
-def _changes(found: list[ResourceChange | Unmanaged]) -> list[ResourceChange]:
+def _changes(found: Iterable[Found]) -> list[ResourceChange]:
     return [each for each in found if isinstance(each, ResourceChange)]
+
+
+def _agent_changes(found: Iterable[Found]) -> tuple[AgentChange, ...]:
+    return tuple(each for each in found if isinstance(each, AgentChange))

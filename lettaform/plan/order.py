@@ -668,7 +668,7 @@ def _everything(observed: Observed) -> Iterator[tuple[Address, Live, str]]:
 
 
 def _is_forgotten(agent: Address, key: str, forgotten: frozenset[Address]) -> bool:
-    parts = (line.name for line in kinds()["agent"].attrs().values() if line.related(Parts))
+    parts = (line.name for line, _ in kinds()["agent"].relations(Parts))
     return any(agent.part(field, key) in forgotten for field in parts)
 
 

@@ -165,7 +165,7 @@ class Prompts:
 
 def _isolated(desired: Desired) -> set[str | None]:
     """The labels of which a declared conversation has its own copies of the blocks."""
-    names = [line.name for line in kinds()[desired.kind].attrs().values() if line.related(LabelsOf)]
+    names = [line.name for line, _ in kinds()[desired.kind].relations(LabelsOf)]
     return {label for name in names for label in desired.values.get(name) or ()}
 
 

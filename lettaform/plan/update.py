@@ -63,9 +63,12 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
 
 def _with_released(lookup: Lookup, resource: ResourceChange, agent: Live) -> ResourceChange:
     """The change to an agent, with the blocks to detach: they moved out of it, and are not among its shared blocks."""
+    released = lookup.released(agent)
+    if not released:
+        return resource
     shared = (resource.desired.values.get("blocks") or ()) if resource.desired else ()
     kept = {lookup.member(item) for item in shared} | {member for _, member in resource.detach}
-    leaving = [id for id in lookup.released(agent) if id not in kept]
+    leaving = [id for id in released if id not in kept]
     if not leaving:
         return resource
     resource = replace(resource, detach=(*resource.detach, *(("blocks", id) for id in leaving)))
@@ -194,8 +197,7 @@ def _with_blocks(lookup: Lookup, resource: ResourceChange, agent: Live, blocks: 
 
 def _is_own_block(lookup: Lookup, agent: Address, key: str) -> bool:
     """Whether an agent has an own block under a key: declared, or left by the manifest."""
-    parts = (line.name for line in kinds()["agent"].attrs().values() if line.related(Parts))
-    addresses = [agent.part(field, key) for field in parts]
+    addresses = (agent.part(line.name, key) for line, _ in kinds()["agent"].relations(Parts))
     return any(each in lookup.manifest.objects or lookup.has_block(each) for each in addresses)
 
 
@@ -239,10 +241,12 @@ def _without_parts(resource: ResourceChange, keys: frozenset[str]) -> ResourceCh
 
 def _losing(lookup: Lookup, address: Address, agent: Live, keys: frozenset[str]) -> Iterator[ResourceChange]:
     """The change to an agent that nothing else changes: blocks that moved are detached, and its mark forgets `keys`."""
+    stored = agent.mark.parts
+    if keys.isdisjoint(stored) and not lookup.released(agent):
+        return
     desired = lookup.manifest.objects.get(address)
     change = Change(address, agent.kind, "mark", agent.id, "marks only", place=desired.place if desired else None)
     resource = _with_released(lookup, ResourceChange(change, desired, agent), agent)
-    stored = agent.mark.parts
     kept = {k: base for k, base in stored.items() if k not in keys and _is_own_block(lookup, address, k)}
     if resource.detach:
         resource = replace(resource, change=replace(resource.change, action="update", reason="manifest"))

@@ -152,11 +152,11 @@ class Session:
         shared, deleted = _shared(difference, difference.observed or observed), _deleted(difference)
         if shared or deleted:
             observed = await self._with_users(observed, shared, deleted)
-            difference = diff(self.manifest, observed, options)
+            difference = diff(self.manifest, observed, options, difference)
         if difference.owners:
             lists = [await self.backend.owned(kind, ids) for kind, ids in difference.owners.items()]
             observed = replace(observed, owned={id: lives for owned in lists for id, lives in owned.items()})
-            difference = diff(self.manifest, observed, options)
+            difference = diff(self.manifest, observed, options, difference)
         return observed, difference
 
     async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:

@@ -11,6 +11,9 @@ from lettaform.manifest import Draft, Outline
 from lettaform.model import Manifest
 
 _T = TypeVar("_T")
+HEAD_START = 0.02
+"""Seconds until the thread starts: it would hold up the first requests."""
+
 GRACE = 2.0
 """Seconds for a run to end after its manifest turned out to be faulty: a lock that was just created is deleted."""
 
@@ -21,7 +24,7 @@ class Loading:
     def __init__(self, draft: Draft, outline: Outline) -> None:
         """Starts the thread. An event loop must be running."""
         self.stack, self.fields = outline.stack, outline.fields
-        self.manifest: asyncio.Future[Manifest] = asyncio.ensure_future(asyncio.to_thread(draft.finish))
+        self.manifest: asyncio.Future[Manifest] = asyncio.ensure_future(_finished(draft))
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do work that needs the manifest at some time. Errors of the manifest come before errors of the work.
@@ -50,6 +53,11 @@ class Loading:
         finally:
             for timer in timers:
                 timer.cancel()
+
+
+async def _finished(draft: Draft) -> Manifest:
+    await asyncio.sleep(HEAD_START)
+    return await asyncio.to_thread(draft.finish)
 
 
 def _failed(manifest: asyncio.Future[Manifest]) -> bool:

@@ -65,17 +65,24 @@ def is_elsewhere(kind: type[Kind], url: str) -> bool:
 
 
 def _missing(desired: Desired, url: str, version: str) -> Iterator[Problem]:
-    kind, cloud = kinds()[desired.kind], is_cloud(url)
-    if is_elsewhere(kind, url):
-        where = "only Letta Cloud has them" if kind.availability.cloud else "Letta Cloud no longer has them"
-        yield _problem(desired, url, version, where)
-    elif kind.availability.since and _older(version, kind.availability.since) and not cloud:
-        yield _problem(desired, url, version, f"since {kind.availability.since}")
-    for name in desired.values:
-        since = kind.availability.fields.get(name)
-        if since and _older(version, since) and not cloud:
+    reason, fields = _lacking(desired.kind, url, version)
+    if reason:
+        yield _problem(desired, url, version, reason)
+    for name in desired.values if not fields.keys().isdisjoint(desired.values) else ():
+        if since := fields.get(name):
             message = f"{desired.address}: {_server_name(url, version)} has no `{name}`"
             yield Problem(message, desired.place_of(name), f"since {since}", str(desired.address), name)
+
+
+@cache
+def _lacking(kind: str, url: str, version: str) -> tuple[str | None, Mapping[str, str]]:
+    """Why a server has no object of a kind; None if it has. And the fields that it lacks, with their first releases."""
+    exists, cloud, reason = kinds()[kind].availability, is_cloud(url), None
+    if is_elsewhere(kinds()[kind], url):
+        reason = "only Letta Cloud has them" if exists.cloud else "Letta Cloud no longer has them"
+    elif exists.since and _older(version, exists.since) and not cloud:
+        reason = f"since {exists.since}"
+    return reason, {} if cloud else {name: since for name, since in exists.fields.items() if _older(version, since)}
 
 
 def _problem(desired: Desired, url: str, version: str, hint: str) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any
 
 from lettaform.kinds import kinds
@@ -19,12 +20,10 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
     included  the relations that the request asked for; None: all of them. 0.16.8 answers an empty list for a relation
               that was not asked for, so its fields are UNREAD.
     """
-    table = kinds()[kind]
+    table, included = kinds()[kind], None if included is None else frozenset(included)
     unused = table.agent_file is not None and table.agent_file.unused(body)
     body = table.decode(body)
-    values = {
-        name: _value(line, body, included) for name, line in table.attrs().items() if line.read or line.read_apart()
-    }
+    values = {name: _value(path, body, unordered) for name, path, unordered in _paths(table, included)}
     claim, mark = marks.read(table, body, values)
     return Live(
         kind=kind,
@@ -43,21 +42,31 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
 
 def _names(table: type[Kind], body: Mapping[str, Any]) -> Mapping[str, str]:
     """Id to name of the objects to which an answer refers, as far as it says them."""
-    found = {}
-    for line in table.attrs().values():
-        path, _, key = (line.read or "").partition("[].")
-        for each in (path_get(body, path) or ()) if line.to and key == "id" else ():
-            if name := each.get(kinds()[line.to or ""].name_field):
-                found[each["id"]] = str(name)
-    return found
+    every = ((each, field) for path, field in _references(table) for each in path_get(body, path) or ())
+    return {each["id"]: str(name) for each, field in every if (name := each.get(field))}
 
 
-def _value(line: Attr, body: Mapping[str, Any], included: Collection[str] | None) -> Any:
-    if line.read_apart() or not line.read or not _asked(line, included):
+@cache
+def _references(table: type[Kind]) -> tuple[tuple[str, str], ...]:
+    """Where answers hold the objects to which an object refers, and the field with their names."""
+    found = (((line.read or "").partition("[]."), line.to) for line in table.attrs().values() if line.to)
+    return tuple((path, kinds()[to].name_field) for (path, _, key), to in found if key == "id")
+
+
+@cache
+def _paths(table: type[Kind], included: frozenset[str] | None) -> tuple[tuple[str, str | None, bool], ...]:
+    """Each field, where answers hold it, and whether its order means nothing. None: it was not asked for."""
+    every = [line for line in table.attrs().values() if line.read or line.read_apart()]
+    asked = {line.name for line in every if not line.read_apart() and _asked(line, included)}
+    return tuple((line.name, line.read if line.name in asked else None, line.unordered) for line in every)
+
+
+def _value(path: str | None, body: Mapping[str, Any], unordered: bool) -> Any:
+    if path is None:
         return UNREAD
-    value = path_get(body, line.read)
+    value = path_get(body, path)
     # 0.16.8 answers relations in any order
-    return sorted(value, key=repr) if line.unordered and isinstance(value, list) else value
+    return sorted(value, key=repr) if unordered and isinstance(value, list) else value
 
 
 def _asked(line: Attr, included: Collection[str] | None) -> bool:
@@ -69,7 +78,7 @@ def _discovered(
 ) -> Mapping[str, tuple[str, ...]]:
     found = {}
     for kind, path in table.discovers.items():
-        creator = next((line for line in table.attrs().values() if kind in _companions(line)), None)
+        creator = next((line for line, created in table.relations(Companions) if kind in created.kinds), None)
         if not path.startswith("/") and (creator is None or _asked(creator, included)):
             found[kind] = tuple(_ids(path_get(body, path)))
     return found
@@ -78,9 +87,3 @@ def _discovered(
 def _ids(value: Any) -> list[str]:
     every = value if isinstance(value, list) else [value] if value else []
     return [each["id"] if isinstance(each, Mapping) else each for each in every]
-
-
-def _companions(line: Attr) -> Collection[str]:
-    """The kinds that the server creates along with an object where the field is set."""
-    companions = line.related(Companions)
-    return companions.kinds if companions else ()

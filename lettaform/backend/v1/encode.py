@@ -21,9 +21,9 @@ def creation(step: Create, stack: str, answer: Callable[[Ref], Any]) -> dict[str
     kind = kinds()[step.kind]
     body = _to_body(kind, {name: fill(value, answer) for name, value in step.fields.items()})
     _write_mark(kind, step, stack, body, answer, {})
-    for name, line in kind.attrs().items():
-        if (own := line.related(Parts)) and step.parts and line.write:
-            body[line.write] = [_part(step, stack, name, own.kind, key, answer) for key in step.parts]
+    for line, own in kind.relations(Parts):
+        if step.parts and line.write:
+            body[line.write] = [_part(step, stack, line.name, own.kind, key, answer) for key in step.parts]
     return kind.encode(body, None)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
+from functools import cache
 from typing import Any
 
 from lettaform.backend import Fields
@@ -94,9 +95,8 @@ class V1Reads(V1Usages):
 
     def _hidden(self, live: Live) -> Live:
         """The object. Its secrets stay out of every trace and error from now on."""
-        for name, line in kinds()[live.kind].attrs().items():
-            if line.secret:
-                self._hide(live.values.get(name))
+        for name in _secret_fields(live.kind):
+            self._hide(live.values.get(name))
         return live
 
     def _hide(self, value: Any) -> None:
@@ -188,7 +188,7 @@ class V1Reads(V1Usages):
         return [body["id"] for body in await self.client.pages(_list_of(line), agent_id=live.id)]
 
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
-        lines = [line for line in kinds()[live.kind].attrs().values() if line.related(Contents)]
+        lines = [line for line, _ in kinds()[live.kind].relations(Contents)]
         return {line.name: await self._contents(live, line) for line in lines}
 
     async def offered(self, live: Live, kind: str) -> list[Live]:
@@ -221,6 +221,11 @@ def _candidates(kind: type[Kind], external: External) -> dict[str, Any]:
     if external.stack and external.address:
         return {"tags": marks.tags(external.stack, external.address), "match_all_tags": True}
     return {kind.name_field: external.name}
+
+
+@cache
+def _secret_fields(kind: str) -> tuple[str, ...]:
+    return tuple(name for name, line in kinds()[kind].attrs().items() if line.secret)
 
 
 def _list_of(line: Attr) -> str:

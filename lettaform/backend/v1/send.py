@@ -90,7 +90,7 @@ class Sender:
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST an object. If the answer is lost, it is looked for by its mark before anything is sent again."""
-        asked = {line.write for line in kind.attrs().values() if (owner := line.related(Owner)) and owner.in_query}
+        asked = {line.write for line, owner in kind.relations(Owner) if owner.in_query}
         query = {key: value for key, value in body.items() if key in asked}
         body = {key: value for key, value in body.items() if key not in asked}
         params = encode.search(step, self.stack)

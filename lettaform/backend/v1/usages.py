@@ -112,7 +112,7 @@ class V1Usages:
 
         def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
             table = kinds()[kind]
-            include = [line.include for line in table.attrs().values() if line.related(Companions) and line.include]
+            include = [line.include for line, _ in table.relations(Companions) if line.include]
             return self.client.pages(
                 table.path, tags=marks.stack_tag(stack), include=include, **table.requests.parameters
             )
@@ -177,4 +177,4 @@ class V1Usages:
 
 def _blocking(of: Collection[str]) -> Iterator[tuple[str, Attr]]:
     for kind, table in kinds().items():
-        yield from ((kind, line) for line in table.attrs().values() if line.related(BlocksDelete) and line.to in of)
+        yield from ((kind, line) for line, _ in table.relations(BlocksDelete) if line.to in of)

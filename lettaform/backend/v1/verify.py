@@ -146,6 +146,5 @@ def _inside(value: Any, steps: Iterable[str]) -> Iterator[str]:
 
 
 def _parts(step: Create) -> Iterator[tuple[str, Parts]]:
-    for name, line in kinds()[step.kind].attrs().items():
-        if (part := line.related(Parts)) and step.parts:
-            yield name, part
+    if step.parts:
+        yield from ((line.name, part) for line, part in kinds()[step.kind].relations(Parts))
