@@ -285,6 +285,8 @@ class State:
     """The key of the digests of secrets, with which a saved plan can tell that a secret was rotated."""
     duplicates: frozenset[str] = frozenset()
     """Ids of objects that claim an address of this stack and are not its object, until they are imported."""
+    kinds: frozenset[str] = frozenset()
+    """Kinds of objects that are about to be deleted, and of duplicates: their lists are read until these are gone."""
     tombstones: Mapping[str, Mark] = field(default_factory=dict)
     """Marks, by id, of objects that are about to be deleted and have no room for one. The deletion may fail."""
     intents: Mapping[Address, str] = field(default_factory=dict)

@@ -289,13 +289,12 @@ def adopt(observed: Observed, manifest: Manifest, address: Address, live: Live, 
 
     Another object at that address becomes a duplicate. The adopted object is no longer a duplicate or a problem.
     """
-    observed = displaced(observed, address, live.id)
+    observed = _with_own_blocks(displaced(observed, address, live.id), manifest, address, live, blocks)
     adopted = replace(live, address=address, stack=manifest.stack, marked=False, mark=Mark())
     return replace(
         observed,
         objects={**observed.objects, address: adopted},
         duplicates=tuple(each for each in observed.duplicates if each.id != live.id),
-        attached={**observed.attached, live.id: blocks},
         foreign={key: each for key, each in observed.foreign.items() if each.id != live.id},
         problems=tuple(each for each in observed.problems if each.address != str(address)),
     )
@@ -454,9 +453,9 @@ def with_companion(
     """`observed` with such an object at its address, unless another stack owns it."""
     if live.stack is not None:
         return observed
+    observed = _with_own_blocks(observed, manifest, address, live, blocks)
     companion = replace(live, address=address, stack=manifest.stack)
-    objects = {**observed.objects, address: companion}
-    return replace(observed, objects=objects, attached={**observed.attached, live.id: blocks})
+    return replace(observed, objects={**observed.objects, address: companion})
 
 
 def with_offered(observed: Observed, desired: Desired, offered: Sequence[Live]) -> Observed:
@@ -489,17 +488,26 @@ def with_discovered(
     if live.stack not in (None, manifest.stack):
         problem = replace(of_another_stack(live, address, desired.place), hint=None)  # its creator is of this stack
         return replace(observed, problems=(*observed.problems, problem))
-    # an apply that was killed before it marked both left the own blocks marked and their agent unmarked
+    observed = _with_own_blocks(observed, manifest, address, live, blocks)
+    claimed = live.address or address
+    objects = dict(observed.objects)
+    objects.setdefault(claimed, replace(live, address=claimed, stack=manifest.stack))
+    return replace(observed, objects=objects, discovered={**observed.discovered, address: live.id})
+
+
+def _with_own_blocks(
+    observed: Observed, manifest: Manifest, address: Address, owner: Live, blocks: tuple[Live, ...]
+) -> Observed:
+    """`observed` with the blocks of an object that was found after the lists were sorted.
+
+    An apply that was killed before it marked all of them left own blocks marked and their owner unmarked.
+    """
     own = {block.address: block for block in blocks if block.address and _is_part(block, address, manifest.stack)}
     ids = {block.id for block in own.values()}
     held = {a: tuple(b for b in lives if b.id not in ids) for a, lives in observed.held_elsewhere.items()}
-    claimed = live.address or address
-    objects = {**observed.objects, **own}
-    objects.setdefault(claimed, replace(live, address=claimed, stack=manifest.stack))
     return replace(
         observed,
-        objects=objects,
-        attached={**observed.attached, live.id: blocks},
+        objects={**observed.objects, **own},
+        attached={**observed.attached, owner.id: blocks},
         held_elsewhere={a: lives for a, lives in held.items() if lives},
-        discovered={**observed.discovered, address: live.id},
     )

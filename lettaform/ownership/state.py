@@ -102,6 +102,8 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
         yield "moved", str(old), str(new)
     for id in state.duplicates:
         yield "duplicates", id, True
+    for kind in state.kinds:
+        yield "kinds", kind, True
     for id, mark in state.tombstones.items():
         yield "tombstones", id, marks.metadata(mark)
 
@@ -202,6 +204,7 @@ class _Reader:
             carried_over=sections["carried_over"],
             key=next(filter(None, reversed(keys)), None),
             duplicates=frozenset(sections["duplicates"]),
+            kinds=frozenset(sections["kinds"]),
             tombstones=sections["tombstones"],
             intents=sections["intents"],
             relocated=sections["relocated"],
@@ -279,6 +282,7 @@ _SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "relocated": (_text, _relocation),
     "moved": (Address.parse, Address.parse),
     "duplicates": (_text, _true),
+    "kinds": (_text, _true),
     "tombstones": (_text, _mark),
 }
 """Section of a page to the readers of its keys and of its values."""
@@ -321,7 +325,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     """The state that is written before anything else; None if it need not be written.
 
     Objects to delete are removed from it first; otherwise, after a crash, a foreign object of the same name would be
-    taken for one of them. It contains the calls that are due, the blocks to carry over, the intents, and the new
+    taken for one of them. Their kinds stay: nothing else may name them. It contains the calls that are due, the blocks to carry over, the intents, and the new
     addresses of objects that move: once it is written, the next apply completes the moves.
     """
     old, due = observed.state, _due(manifest, observed, effects)
@@ -340,6 +344,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
         due,
         ids=ids,
         marks={a: mark for a, mark in old.marks.items() if a not in effects.removed},
+        kinds=old.kinds | due.kinds | {kind for a in effects.removed if (kind := kind_of(a))},
         tombstones={**old.tombstones, **tombstones},
     )
 
@@ -365,7 +370,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
         and not effects.removed & old.ids.keys()
         and not (new.pending or old.pending or new.intents or old.intents or old.tombstones)
         and (new.ids, new.marks, new.protected) == (dict(old.ids), dict(old.marks), old.protected)
-        and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
+        and (new.carried_over, new.environment, new.kinds) == (dict(old.carried_over), old.environment, old.kinds)
         and new.relocated == dict(old.relocated)
         and (old.exists or not new.ids)
     )
@@ -388,6 +393,7 @@ def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
         observed.state,
         environment=manifest.environment,
         duplicates=frozenset(each.id for each in observed.duplicates),
+        kinds=frozenset(each.kind for each in observed.duplicates),
         pending=observed.state.pending - effects.settled | effects.called,
         carried_over={a: ids for a, ids in {**carried, **effects.carried_over}.items() if ids},
         intents=effects.intents,
@@ -447,6 +453,7 @@ def without(manifest: Manifest, observed: Observed, forgotten: frozenset[Address
         protected=old.protected & ids.keys(),
         pending=old.pending & ours.keys(),
         duplicates=frozenset(each.id for each in observed.duplicates),
+        kinds=frozenset(each.kind for each in observed.duplicates),
         relocated={id: each for id, each in old.relocated.items() if each.address in ours},
         tombstones={},
         serial=old.serial + 1,

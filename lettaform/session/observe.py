@@ -82,9 +82,8 @@ async def observe(
         listing = await reads.listing(manifest.stack, fields)
     reads.require(manifest, version, listing.refused)
     known, faults = state.salvage(listing.state) if lenient else (state.from_pages(listing.state), ())
-    more: Fields = {
-        kind: () for address in (*known.ids, *known.intents) if (kind := kind_of(address)) and kind not in fields
-    }
+    named = {*map(kind_of, known.ids), *map(kind_of, known.intents), *(known.kinds & kinds().keys())}
+    more: Fields = {kind: () for kind in sorted(kind for kind in named if kind) if kind not in fields}
     if more:
         listing |= await reads.listing(manifest.stack, more)
         reads.require(manifest, version, listing.refused)

@@ -184,9 +184,16 @@ def all_objects(raw: httpx.Client, stack: str | None = None) -> dict[str, list[d
 
 
 def _passages(raw: httpx.Client, archive: str) -> list[dict[str, Any]]:
-    query = {"archive_id": archive, "limit": 100}  # the maximum of 0.16.8
-    found = raw.post("/v1/passages/search", json=query).raise_for_status().json()
-    return [{key: each["passage"][key] or None for key in ("id", "text", "tags", "metadata")} for each in found]
+    query = {"archive_id": archive, "limit": 100}  # the maximum of 0.16.8, which has no cursor
+    found: dict[str, dict[str, Any]] = {}
+    while True:
+        page = [each["passage"] for each in raw.post("/v1/passages/search", json=query).raise_for_status().json()]
+        new = {each["id"]: each for each in page if each["id"] not in found}
+        found |= new
+        if len(page) < 100 or not new:
+            break
+        query["start_date"] = page[-1]["created_at"]
+    return [{key: each[key] or None for key in ("id", "text", "tags", "metadata")} for each in found.values()]
 
 
 def _files(raw: httpx.Client, folder: str) -> list[dict[str, Any]]:

@@ -416,6 +416,16 @@ def test_what_is_adopted_is_ours_and_has_no_mark() -> None:
     assert not observed.foreign
 
 
+@pytest.mark.parametrize("address", ["agents.a", "agents.other"])
+def test_own_blocks_that_were_marked_before_their_adopted_agent_are_its_own(address: str) -> None:
+    before = claims.sort_orphans(observe(OWN, block("b2", "agents.b.memory.human")), frozenset())
+    observed = claims.adopt(before, manifest(), at(address), agent("1"), (OWN, block("b3")))
+    mine = address == "agents.a"
+    assert ids(observed) == {address: "1", **({"agents.a.memory.human": "b1"} if mine else {})}
+    others = {"agents.b.memory.human": ["b2"]}
+    assert by_address(observed.held_elsewhere) == (others if mine else {"agents.a.memory.human": ["b1"], **others})
+
+
 def test_adoption_ends_the_doubt_about_an_address() -> None:
     doubt = observe(agent("1", "agents.a"), agent("2", "agents.a"), agent("3", "agents.b"), agent("4", "agents.b"))
     observed = claims.adopt(doubt, manifest(), A, agent("2", "agents.a"), (block("b1"),))

@@ -49,6 +49,7 @@ FULL = State(
     carried_over={at("agents.a"): ("block-1", "block-2")},
     key="k",
     duplicates=frozenset({"agent-9"}),
+    kinds=frozenset({"agent", "tool"}),
     tombstones={"tool-9": Mark({"source": "d3"})},
     intents={at("identities.i"): "I"},
     relocated={"block-3": Relocation(at("agents.a.memory.x"), at("blocks.x"), {"label": "d4"})},

@@ -1,12 +1,18 @@
-"""Moves of every sort: nothing is created again or lost, and an interrupted apply is completed by the next one."""
+"""Two manifests, one after the other: moves of every sort, objects that are adopted, lines that are removed, objects
+that another stack uses, and more members than a page of the server holds.
+
+Nothing is created again or lost, and an interrupted apply is completed by the next one.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from string import Template
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -22,12 +28,11 @@ from tests.standin import StandIn
 pytestmark = pytest.mark.thorough
 
 HEAD = """
-stack: moves
 defaults:
   agents: {model: openai-proxy/echo, embedding: letta/letta-free, include_base_tools: false}
   folders: {embedding: letta/letta-free}
 """
-CASES: Mapping[str, tuple[str, str]] = {
+MOVES: Mapping[str, tuple[str, str]] = {
     "an own block to another agent": (
         "agents: {a: {memory: {x: X, p: P}}, b: {memory: {q: Q}}}",
         """
@@ -159,10 +164,135 @@ CASES: Mapping[str, tuple[str, str]] = {
 }
 """What moves: the manifest before, and the manifest with the moves."""
 
+MANY = 101
+"""Members: more than a page of most lists, and than the server answers for an archive."""
+
+SOURCE = """def word(text: str) -> str:
+    '''Answer.
+
+    Args:
+        text (str): A text.
+    '''
+    return text
+"""
+LINES: Mapping[str, tuple[str, str]] = {
+    "lines that added members are removed": (
+        f"""
+        blocks: {{s: {{value: S}}}}
+        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
+        archives: {{r: {{passages: [One.]}}}}
+        folders: {{f: {{}}}}
+        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        agents:
+          a: {{tools: [t], blocks: [s], tags: [u], archive: r, folders: [f], identities: [i], secrets: {{K: one}}}}
+        groups: {{g: {{type: round_robin, agents: [a], description: g}}}}
+        """,
+        f"""
+        blocks: {{s: {{value: S}}}}
+        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
+        archives: {{r: {{}}}}
+        folders: {{f: {{}}}}
+        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        agents: {{a: {{}}}}
+        groups: {{g: {{type: round_robin, agents: [a], description: g}}}}
+        """,
+    ),
+    "objects whose lines are removed are pruned together with what refers to them": (
+        """
+        blocks: {s: {value: S}, r: {value: R}}
+        archives: {r: {passages: [One.]}}
+        folders: {f: {}}
+        agents: {a: {blocks: [s, r], archive: r, folders: [f], memory: {x: X}}, b: {blocks: [s]}}
+        groups: {g: {type: round_robin, agents: [a, b], description: g}}
+        """,
+        "agents: {a: {}}",
+    ),
+    "many members are added": (
+        """
+        archives: {r: {passages: [One.]}}
+        folders: {f: {}}
+        agents: {a: {archive: r, folders: [f], tags: [u]}}
+        """,
+        f"""
+        archives: {{r: {{passages: {json.dumps([f"Passage {n}." for n in range(MANY)])}}}}}
+        folders: {{f: {{}}}}
+        blocks: {{{", ".join(f"s{n}: {{value: S}}" for n in range(MANY))}}}
+        agents: {{a: {{archive: r, folders: [f], tags: {[f"u{n}" for n in range(MANY)]},
+                       blocks: {[f"s{n}" for n in range(MANY)]}}}}}
+        """,
+    ),
+    "many members are removed": (
+        f"""
+        archives: {{r: {{passages: {json.dumps([f"Passage {n}." for n in range(MANY)])}}}}}
+        blocks: {{{", ".join(f"s{n}: {{value: S}}" for n in range(MANY))}}}
+        agents: {{a: {{archive: r, tags: {[f"u{n}" for n in range(MANY)]}, blocks: {[f"s{n}" for n in range(MANY)]}}}}}
+        """,
+        "archives: {r: {passages: [One.]}}\nagents: {a: {}}",
+    ),
+}
+"""Lists and maps whose lines change: the manifest before and after."""
+
+OTHER = """
+blocks: {theirs: {value: T}, ours: {external: true, stack: histories, address: blocks.s}}
+agents:
+  lead: {blocks: [theirs, ours], memory: {x: X}}
+"""
+WITH_OTHERS: Mapping[str, tuple[str, str]] = {
+    "a block that another stack uses changes": (
+        "blocks: {s: {value: S, description: before}}\nagents: {a: {blocks: [s]}}",
+        "blocks: {s: {value: S, description: after, policy: {description: enforce}}}\nagents: {a: {blocks: []}}",
+    ),
+    "everything but a block that another stack uses is pruned": (
+        "blocks: {s: {value: S}, r: {value: R}}\nagents: {a: {blocks: [s, r], memory: {x: X}}}",
+        "blocks: {s: {value: S}}",
+    ),
+}
+"""Manifests of a stack beside another stack that uses `blocks.s`."""
+
+MADE_BY_HAND: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "block": ("blocks", {"label": "s", "value": "S"}),
+    "identity": ("identities", {"identifier_key": "i", "name": "i", "identity_type": "user"}),
+    "folder": ("folders", {"name": "f", "embedding": "letta/letta-free"}),
+    "archive": ("archives", {"name": "r", "embedding": "letta/letta-free"}),
+    "tool": ("tools", {"source_code": SOURCE}),
+    "agent": (
+        "agents",
+        {
+            "name": "hand made",
+            "model": "openai-proxy/echo",
+            "embedding": "letta/letta-free",
+            "memory_blocks": [{"label": "x", "value": "X"}, {"label": "z", "value": "Z"}],
+            "tags": ["u"],
+        },
+    ),
+}
+ADOPTED = (
+    "",
+    f"""
+    blocks: {{s: {{value: S}}}}
+    tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
+    archives: {{r: {{name: r, passages: [One.]}}}}
+    folders: {{f: {{name: f}}}}
+    identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+    agents:
+      a: {{name: hand made, memory: {{x: X, y: Y}}, blocks: [s], tools: [t], archive: r, folders: [f], tags: [w]}}
+    imports:
+      - {{to: blocks.s, id: $block}}
+      - {{to: tools.t, id: $tool}}
+      - {{to: archives.r, id: $archive}}
+      - {{to: folders.f, id: $folder}}
+      - {{to: identities.i, id: $identity}}
+      - {{to: agents.a, id: $agent}}
+    """,
+)
+"""What was made by hand, and the manifest that adopts it and changes it."""
+
+CASES: Mapping[str, tuple[str, str]] = MOVES | LINES | WITH_OTHERS | {"what was made by hand is adopted": ADOPTED}
+
 
 @dataclass(frozen=True)
 class Start:
-    """A server before the moves, the manifest with the moves, and the server after them."""
+    """A server between the two manifests, the second manifest, and the server after it was applied."""
 
     tables: Any
     manifest: Manifest
@@ -170,11 +300,12 @@ class Start:
     end: Mapping[str, Any]
 
 
-def read(text: str) -> Manifest:
+def read(text: str, stack: str = "histories") -> Manifest:
     with TemporaryDirectory() as folder:
-        lines = text.strip("\n").splitlines()
+        lines = text.strip("\n").splitlines() or [""]
         indent = len(lines[0]) - len(lines[0].lstrip())
-        (Path(folder) / "lettaform.yaml").write_text(HEAD + "\n".join(line[indent:] for line in lines))
+        body = "\n".join(line[indent:] for line in lines)
+        (Path(folder) / "lettaform.yaml").write_text(f"stack: {stack}\n{HEAD}{body}")
         return flow.read(flow.Source(Path(folder)))
 
 
@@ -191,13 +322,24 @@ def start(case: str) -> Start:
     standin = StandIn(seed=2)
     run = Run(standin, read(before), CONSENT, FaultyTransport(standin, latency=LATENCY, seed=0))
     run.apply_again()
+    made = made_by_hand(run) if CASES[case] is ADOPTED else {}
+    if case in WITH_OTHERS:
+        Run(standin, read(OTHER, "others"), CONSENT, FaultyTransport(standin, latency=LATENCY, seed=0)).apply_again()
     for block in run.standin.tables.blocks.values():
         block["value"] += "" if block["label"] == "lettaform" else " And what the agent learned."
     tables = copy.deepcopy(run.standin.tables)
-    run = started(tables, read(after))
+    run = started(tables, read(Template(after).substitute(made)))
     run.apply_again()
     run.assert_no_changes()
     return Start(tables, run.manifest, run.sent, run.snapshot())
+
+
+def made_by_hand(run: Run) -> Mapping[str, str]:
+    """Make the objects through the API. Their ids, by kind."""
+    found = {}
+    for kind, (path, body) in MADE_BY_HAND.items():
+        found[kind] = run.raw.post(f"/v1/{path}/", json=body).raise_for_status().json()["id"]
+    return found
 
 
 def contents(tables: Any) -> Iterator[tuple[str, str]]:
@@ -209,7 +351,7 @@ def contents(tables: Any) -> Iterator[tuple[str, str]]:
         yield passage["id"], passage["text"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", MOVES)
 def test_moved_objects_keep_what_they_hold(case: str) -> None:
     begin = start(case)
     run = started(begin.tables, begin.manifest)
@@ -248,20 +390,40 @@ def writes(case: str) -> list[int]:
     return [number for number, shape in enumerate(start(case).sent, 1) if not shape.startswith("GET")]
 
 
+@pytest.mark.parametrize("case", [*LINES, *WITH_OTHERS])
+def test_memory_and_the_objects_of_others_are_kept(case: str) -> None:
+    begin = start(case)
+    run = started(begin.tables, begin.manifest)
+    declared = {str(address) for address in begin.manifest.objects}
+    run.apply_again()
+    before, after = (tables.blocks for tables in (begin.tables, run.standin.tables))
+    kept = [id for id, block in before.items() if is_kept(block, declared)]
+    assert {id: after[id]["value"] for id in kept} == {id: before[id]["value"] for id in kept}
+    assert kept or case not in WITH_OTHERS
+
+
+def is_kept(block: Mapping[str, Any], declared: Collection[str]) -> bool:
+    """Whether a block is of another stack, or declared."""
+    tags = block["tags"]
+    ours = "lettaform:stack=histories" in tags
+    state = any(tag.startswith("lettaform:state=histories") for tag in tags)
+    return not state and (not ours or any(tag.removeprefix("lettaform:addr=") in declared for tag in tags))
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_a_move_that_is_killed_in_the_middle_is_completed(case: str) -> None:
+def test_a_change_that_is_killed_in_the_middle_is_completed(case: str) -> None:
     numbers = writes(case)
     check(case, Fault.KILL_AFTER, numbers[len(numbers) // 3 :: max(1, len(numbers) // 3)])
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
-def test_a_move_that_is_killed_anywhere_is_completed(case: str) -> None:
+def test_a_change_that_is_killed_anywhere_is_completed(case: str) -> None:
     check(case, Fault.KILL_AFTER, range(1, len(start(case).sent) + 1))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", Fault)
 @pytest.mark.parametrize("case", CASES)
-def test_a_move_under_any_fault_is_completed(case: str, fault: Fault) -> None:
+def test_a_change_under_any_fault_is_completed(case: str, fault: Fault) -> None:
     check(case, fault, writes(case))
