@@ -207,6 +207,61 @@ LINES: Mapping[str, tuple[str, str]] = {
         """,
         "agents: {a: {}}",
     ),
+    "objects are forgotten, and stay": (
+        f"""
+        blocks: {{s: {{value: S}}, k: {{value: K}}}}
+        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
+        archives: {{r: {{passages: [One.]}}}}
+        folders: {{f: {{}}}}
+        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        agents:
+          a: {{tools: [t], blocks: [s, k], archive: r, folders: [f], identities: [i], memory: {{x: X}}}}
+          b: {{blocks: [k], sleeptime: {{frequency: 3}}, memory: {{y: Y}}}}
+        groups: {{g: {{type: round_robin, agents: [a], description: g}}}}
+        """,
+        """
+        blocks: {k: {value: K}}
+        removed:
+          - {from: blocks.s}
+          - {from: tools.t}
+          - {from: archives.r}
+          - {from: folders.f}
+          - {from: identities.i}
+          - {from: groups.g}
+          - {from: agents.a}
+          - {from: agents.b, destroy: true}
+        """,
+    ),
+    "an agent with everything is replaced": (
+        f"""
+        blocks: {{s: {{value: S}}}}
+        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
+        archives: {{r: {{passages: [One.]}}}}
+        folders: {{f: {{}}}}
+        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        agents:
+          a: {{tools: [t], blocks: [s], tags: [u], archive: r, folders: [f], identities: [i], memory: {{x: X, y: Y}}}}
+        groups: {{g: {{type: round_robin, agents: [a], description: g}}}}
+        """,
+        f"""
+        blocks: {{s: {{value: S}}}}
+        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
+        archives: {{r: {{passages: [One.]}}}}
+        folders: {{f: {{}}}}
+        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        agents:
+          a:
+            agent_type: memgpt_v2_agent
+            tools: [t]
+            blocks: [s]
+            tags: [u]
+            archive: r
+            folders: [f]
+            identities: [i]
+            memory: {{x: X, y: Y}}
+        groups: {{g: {{type: round_robin, agents: [a], description: g}}}}
+        """,
+    ),
     "many members are added": (
         """
         archives: {r: {passages: [One.]}}
