@@ -7,7 +7,7 @@ write         name in requests; None: not sent in the object's own body. Default
 read          path in answers, `a.b` or `a[].b`; None: cannot be read back. Default: the same as `write`.
 required      must be set when the object is created.
 immutable     cannot be changed in place: a change replaces the object.
-create_only   sent at creation only, never compared.
+create_only   sent at creation only; a later change is a warning.
 unordered     a list whose order has no meaning.
 additive      a list in which members added by others are kept, unless the policy is `enforce`.
 partial       a map of which only the declared keys are compared and written.
@@ -254,6 +254,11 @@ class Kind(BaseModel):
         return list(dict.fromkeys([*cls.requests.include, *(line.include for line in lines if line.include)]))
 
     @classmethod
+    def only_at_creation(cls) -> tuple[Attr, ...]:
+        """The lines that are sent at creation only."""
+        return _only_at_creation(cls)
+
+    @classmethod
     def owner_line(cls) -> Attr | None:
         """The line that refers to the object's owner."""
         return next((line for line, _ in cls.relations(Owner)), None)
@@ -334,6 +339,11 @@ def _attrs(cls: type[Kind]) -> Mapping[str, Attr]:
         read = write if read is _SAME else read
         lines[name] = Attr(name=name, write=write, read=read, **words)
     return lines
+
+
+@cache
+def _only_at_creation(cls: type[Kind]) -> tuple[Attr, ...]:
+    return tuple(line for line in cls.attrs().values() if line.create_only)
 
 
 @cache

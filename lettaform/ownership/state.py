@@ -325,8 +325,9 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     """The state that is written before anything else; None if it need not be written.
 
     Objects to delete are removed from it first; otherwise, after a crash, a foreign object of the same name would be
-    taken for one of them. Their kinds stay: nothing else may name them. It contains the calls that are due, the blocks to carry over, the intents, and the new
-    addresses of objects that move: once it is written, the next apply completes the moves.
+    taken for one of them. Their kinds stay: nothing else may name them. It contains the calls that are due, the blocks
+    to carry over, the intents, and the new addresses of objects that move: once it is written, the next apply completes
+    the moves.
     """
     old, due = observed.state, _due(manifest, observed, effects)
     known = due.pending <= old.pending and due.carried_over.items() <= old.carried_over.items()

@@ -69,7 +69,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         state=observed.state,
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         inputs=manifest.inputs,
-        warnings=manifest.warnings,
+        warnings=(*manifest.warnings, *difference.warnings),
         declared=manifest.objects,
         names=names,
     )

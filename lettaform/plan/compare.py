@@ -155,9 +155,10 @@ def _compare_field(pair: _Pair, name: str, value: Any) -> FieldResult:
 def _base(pair: _Pair, results: Mapping[str, FieldResult]) -> dict[str, Any]:
     """The digests to store in the mark. Those of fields that are no longer declared are removed."""
     base: dict[str, Any] = {}
+    fixed = {line.name for line in pair.kind.only_at_creation()}
     for path, value in pair.live.mark.base.items():
         result = results.get(path.split(".")[0])
-        if result is not None and result.base is None:
+        if path in fixed or (result is not None and result.base is None):
             base[path] = value
     for result in results.values():
         base |= result.base or {}
@@ -196,7 +197,8 @@ def _undeclared(pair: _Pair) -> list[Attr]:
     """The fields that the mark names and the manifest no longer declares."""
     mark = pair.live.mark
     known = {*mark.members, *(path.split(".")[0] for path in mark.base)}.difference(pair.desired.values)
-    return [line for name, line in pair.kind.attrs().items() if name in known] if known else []
+    lines = pair.kind.attrs().items() if known else ()
+    return [line for name, line in lines if name in known and not line.create_only]
 
 
 def _compare_undeclared(pair: _Pair, line: Attr) -> FieldResult:

@@ -62,7 +62,7 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
     members: dict[str, tuple[Any, ...]] = {}
     for name, value in desired.values.items():
         line = kind.attrs()[name]
-        if line.create_only or line.related(Parts) or not (line.write or line.link or line.related(Contents)):
+        if line.related(Parts) or not (line.write or line.link or line.related(Contents)):
             continue
         if line.additive:
             keys = tuple(member_key(lookup.member(item)) for item in _members(value))

@@ -13,6 +13,7 @@ from lettaform.plan.conflicts import conflicts, guards
 from lettaform.plan.create import create, discover
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.moves import Moves, move
+from lettaform.plan.notes import without_effect
 from lettaform.plan.prompts import Prompts, recompile
 from lettaform.plan.remove import remove
 from lettaform.plan.update import move_orphaned_blocks, update, without_lost_blocks
@@ -45,6 +46,7 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, previous:
         guards=guards(lookup, changes),
         owners={prompts.kind: owners} if prompts.kind and owners else {},
         observed=lookup.observed,
+        warnings=() if options.destroy else tuple(without_effect(lookup)),
         settled={a: agents for a, each in found if len(agents := _agent_changes(each)) == len(each)},
     )
 

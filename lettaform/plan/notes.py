@@ -1,4 +1,4 @@
-"""Changes to notes: why an object is replaced, what is lost with it, and what is no longer managed."""
+"""Changes to notes: why an object is replaced, what is lost with it, what is no longer managed, what has no effect."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from lettaform.errors import Problem
 from lettaform.kinds import kinds, spreading_fields
 from lettaform.model import Change, Desired, Live
-from lettaform.plan.lookup import Lookup
+from lettaform.plan.leaves import spelled
+from lettaform.plan.lookup import UNKNOWN, Lookup
 
 EXAMPLES = 3
 """The largest number of dependents that a note names one by one."""
@@ -32,6 +34,24 @@ def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:
     note = f"{names} cannot be changed on an existing {desired.kind}: replaced"
     note += f", {kind.replacement}" if kind.replacement else ""
     return note + (f"; {named(lookup, lost)} would lose it" if lost else "")
+
+
+def without_effect(lookup: Lookup) -> Iterator[Problem]:
+    """Warnings about fields that changed since their object was created, and are sent at creation only."""
+    for address, desired in lookup.manifest.objects.items():
+        lines = kinds()[desired.kind].only_at_creation()
+        live = lookup.live(address) if lines and lookup.exists(address) else None
+        for line in lines if live else ():
+            if live and line.name in desired.values and line.name in live.mark.base:
+                known = lookup.known(desired.values[line.name])
+                if known is not UNKNOWN and spelled(kinds()[desired.kind], line, known) != live.mark.base[line.name]:
+                    yield _without_effect(desired, line.name)
+
+
+def _without_effect(desired: Desired, field: str) -> Problem:
+    message = f"{desired.address}: `{field}` has changed, and has an effect only when the {desired.kind} is created"
+    hint = "set it back to what it was"
+    return Problem(message, desired.place_of(field), hint, str(desired.address), field, "warning")
 
 
 def lost_users(lookup: Lookup, desired: Desired) -> frozenset[str]:

@@ -94,7 +94,8 @@ def test_the_first_mark_holds_digests_and_members() -> None:
     system = [Ref(at("blocks.new"))]
     values: dict[str, Any] = {"metadata": {"a": 1}, "tags": ["t"], "blocks": [Ref(at("blocks.org"))], "secrets": {}}
     mark = initial_mark(look, wanted("agents.ann", **values, system=system, include_base_tools=True))
-    assert mark.base == {"name": digest("ann"), "metadata.a": digest(1), "system": Digest(system)}
+    only_now = {"include_base_tools": digest(True)}
+    assert mark.base == {"name": digest("ann"), "metadata.a": digest(1), "system": Digest(system), **only_now}
     assert mark.members == {"tags": ("t",), "blocks": ("block-1",)}
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from lettaform.model import Change, FieldChange
+from lettaform.model import Change, Create, FieldChange
 from lettaform.plan import notes
 from lettaform.values import Ref
-from tests.plan.samples import at, living, lookup, manifest, observed, wanted
+from tests.plan.samples import at, living, lookup, manifest, observed, plan, wanted
 
 X = at("archives.x")
 
@@ -104,3 +106,35 @@ def test_agents_that_a_change_does_not_reach(users: int, ends: str | None) -> No
     found = list(notes.unreached(look, tool, {"default_requires_approval", "description"}))
     assert [each.partition(" does not reach ")[2] for each in found] == ([ends] if ends else [])
     assert not list(notes.unreached(look, tool, {"description"}))
+
+
+CREATED_WITH = {"include_base_tools": False, "initial_message_sequence": [{"role": "user", "content": "Hello."}]}
+
+
+@pytest.mark.parametrize(
+    ("declares", "created", "warned"),
+    [
+        (CREATED_WITH, CREATED_WITH, []),
+        ({"include_base_tools": True}, CREATED_WITH, ["include_base_tools"]),
+        ({"initial_message_sequence": []}, CREATED_WITH, ["initial_message_sequence"]),
+        ({}, CREATED_WITH, []),
+        ({"include_base_tools": True}, {}, []),
+    ],
+    ids=["the same", "another value", "another list", "no longer declared", "not known"],
+)
+def test_a_field_that_only_creation_uses_is_a_warning_if_it_changes(
+    declares: dict[str, Any], created: dict[str, Any], warned: list[str]
+) -> None:
+    made = plan(
+        manifest(wanted("agents.a", model="m/m", **declares)),
+        observed(living("agents.a", "agent-1", model="m/m", base={"model": "m/m", **created})),
+    )
+    assert not made.changes
+    assert [(each.field, each.severity) for each in made.warnings] == [(name, "warning") for name in warned]
+
+
+def test_the_mark_of_a_new_object_stores_what_only_creation_uses() -> None:
+    made = plan(manifest(wanted("agents.a", model="m/m", **CREATED_WITH)), observed())
+    (create,) = [step for step in made.steps if isinstance(step, Create)]
+    assert create.mark is not None
+    assert create.mark.base.keys() >= CREATED_WITH.keys()
