@@ -213,6 +213,17 @@ def _relabelled(finished: _Finished, resource: ResourceChange) -> Iterator[Probl
             yield _problem(desired, "label", message, hint)
 
 
+def _limit_below_text(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """0.16.8 accepts a limit below the text that a block keeps; agents can then never edit it."""
+    desired, block, limit = resource.desired, resource.live, resource.fields.get("limit")
+    if desired is None or block is None or desired.kind != "block" or not isinstance(limit, int):
+        return
+    text = resource.fields.get("value", block.values.get("value"))
+    if isinstance(text, str) and len(text) > limit:
+        message = f"{desired.address}: keeps a text of {len(text)} characters, more than its `limit` of {limit}"
+        yield _problem(desired, "limit", message, "raise `limit`, or shorten the text on the server")
+
+
 def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
     """0.16.8 refuses a second block with a label that the agent has already."""
     if (pair := _updated(resource)) is None or not resource.attach:
@@ -414,6 +425,7 @@ _CHECKS: tuple[Check, ...] = (
     _moved_block_shared,
     _block_moves_in_place,
     _relabelled,
+    _limit_below_text,
     _missing_references,
     _blocked_delete,
 )
