@@ -1373,7 +1373,7 @@ agents:
         "8:14 label: contains a NUL character, which the server cannot store → remove it",
         "8:28 value: contains a NUL character, which the server cannot store → remove it",
         "10:36 passages.0.tags.0: contains a NUL character, which the server cannot store → remove it",
-        "10:45 passages.1: contains a NUL character, which the server cannot store → remove it",
+        "10:44 passages.1: contains a NUL character, which the server cannot store → remove it",
     ),
     broken(
         "a NUL character in a secret",
