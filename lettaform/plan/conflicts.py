@@ -237,7 +237,7 @@ def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Prob
         if other and other.id != member:
             block, hint = _other_block(finished.lookup, other)
             message = f"{desired.address} already has a block labelled `{label}`: {block}"
-            yield _problem(desired, "blocks", message, hint)
+            yield _problem(desired, "blocks", message, _move_hint(lookup, other, member) or hint)
 
 
 def _name(lookup: Lookup, live: Live) -> str:
@@ -254,6 +254,15 @@ def _other_block(lookup: Lookup, block: Live) -> tuple[str, str]:
     where = f"`memory:` of {address.parent}" if address.parent else "`blocks:`"
     hint = f"detach {block.id} from the agent, or declare it under {where}, or use another label"
     return f"{address}, which is no longer declared", hint
+
+
+def _move_hint(lookup: Lookup, block: Live, member: Any) -> str | None:
+    """How an own block that is no longer declared becomes the shared block that is to be created in its place."""
+    old = lookup.tables.addresses.get(block.id, block.address)
+    new = member.address if isinstance(member, Ref) else None
+    if old is None or new is None or old.parent is None or old in lookup.manifest.objects or lookup.live(new):
+        return None
+    return f"`moved: [{{from: {old}, to: {new}}}]` keeps the block and its text"
 
 
 def _second_member(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
