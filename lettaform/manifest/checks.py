@@ -166,9 +166,14 @@ def _with_nul(path: str, value: Any) -> Iterator[str]:
             for index, item in enumerate(value):
                 yield from _with_nul(f"{path}.{index}", item)
         case _:
-            texts = (part.value if isinstance(part, Secret) else part for part in walk(value))
-            if any(isinstance(text, str) and "\0" in text for text in texts):
+            if _is_with_nul(value):
                 yield path
+
+
+def _is_with_nul(value: Any) -> bool:
+    """Whether a single value, which may hold Secrets, contains a NUL character."""
+    texts = (part.value if isinstance(part, Secret) else part for part in walk(value))
+    return any(isinstance(text, str) and "\0" in text for text in texts)
 
 
 def _is_prose(table: type[Kind], line: Attr) -> bool:
