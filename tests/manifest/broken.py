@@ -1402,7 +1402,8 @@ agents:
     broken(
         "a file of environment variables as a file of variables",
         "stack: s\nvariables: {v: {}}\nblocks: {b: {value: '${var.v}'}}\n",
-        "2:16 the variable `v` has no value → give it with --var v=…, --var-file FILE, export LETTAFORM_VAR_v=… or `variables: {v: {default: …}}`",
+        "2:16 the variable `v` has no value"
+        " → give it with --var v=…, --var-file FILE, export LETTAFORM_VAR_v=… or `variables: {v: {default: …}}`",
         "v.env:1:1 expected a map of variables, got the text 'v=1' → write `KEY: value` for each variable",
         files={"v.env": "v=1\n"},
         words={"variable_files": ["v.env"]},
