@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -244,9 +245,9 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         name = values.get("name")
         # 0.16.8 answers 500 at creation, and accepts it by PATCH, after which no export works
         if isinstance(name, str) and not re.fullmatch(r"[\w '\-]+", name):
-            problems.append(("name", f"the server does not accept the name {name!r}", "use letters, digits, spaces, `-`, `_` and `'`"))
-        if isinstance(values.get("system"), str) and "\0" in values["system"]:  # 0.16.8: 500
-            problems.append(("system", "contains a NUL character, which the server cannot store", None))
+            composed = re.fullmatch(r"[\w '\-]+", unicodedata.normalize("NFC", name))
+            hint = "write each accented letter as one character (Unicode NFC)" if composed else "use letters, digits, spaces, `-`, `_` and `'`"
+            problems.append(("name", f"the server does not accept the name {name!r}", hint))
         for key, value in (values.get("secrets") or {}).items():
             if value == "" or getattr(value, "value", None) == "":  # reads back as "<encrypted>" on 0.16.8
                 problems.append((f"secrets.{key}", "is empty, and the server cannot store an empty secret", "remove it"))

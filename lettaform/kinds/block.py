@@ -60,6 +60,4 @@ class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=Tru
                     "raise `limit`, or shorten the text",
                 )
             ]
-        if isinstance(value, str) and "\0" in value:  # 0.16.8 drops them silently
-            return [("value", "contains a NUL character, which the server cannot store", None)]
         return []

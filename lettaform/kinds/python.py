@@ -100,6 +100,29 @@ def left_out(function: Function) -> list[str]:
     return [each.arg for each, default in pairs if default is None]
 
 
+def unread_default(function: Function) -> tuple[str, str, str] | None:
+    """A parameter with its default, and a later one, for which 0.16.8 derives no schema: it reads only literals.
+
+    A parameter whose default it cannot read has none, and may not follow one that has.
+    """
+    arguments, defaults = function.args.args, function.args.defaults
+    last = arguments[len(arguments) - len(defaults) :]
+    pairs = [(each.arg, default) for each, default in zip(last, defaults, strict=True) if each.arg not in _INJECTED]
+    read = [_is_literal(default) for _, default in pairs]
+    for index, (name, default) in enumerate(pairs):
+        if not read[index] and True in read[:index]:
+            return name, ast.unparse(default), pairs[read.index(True)][0]
+    return None
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except UNREADABLE:
+        return False
+    return True
+
+
 def choices(function: Function) -> Iterator[tuple[str, str]]:
     """The parameters with `Literal` types, and the types. 0.16.8 derives one choice from the text of all of them."""
     for each in function.args.args:

@@ -275,6 +275,10 @@ def _lost(function: ast.FunctionDef) -> Iterator[Found]:
     for name in python.left_out(function):
         message = f"the server leaves `{name}` out of the schema of `{function.name}`, because it follows a `*`"
         yield "source", message, "remove the `*`, or give `json_schema`"
+    if unread := python.unread_default(function):
+        name, default, earlier = unread
+        message = f"the server reads no default of `{name}` from `{default}`, and refuses that after the default of `{earlier}`"
+        yield "source", message, f"write the value itself in place of `{default}`, or give `args_json_schema`"
     for name, choices in python.choices(function):
         message = f"the server makes one choice of the whole `{choices}` of `{name}`"
         yield "source", message, "give `json_schema`, with `enum` for the choices"

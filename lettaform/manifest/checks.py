@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_origin
 
 from lettaform.errors import Place
@@ -15,9 +15,10 @@ from lettaform.manifest.fields import stand_in
 from lettaform.manifest.files import Files
 from lettaform.manifest.node import UNRESOLVED, Node
 from lettaform.manifest.problems import Problems
+from lettaform.manifest.remedy import QUOTE
 from lettaform.manifest.types import Flaw, find, flaws, shown_at
 from lettaform.ownership.marks import MARK
-from lettaform.values import Ref, Secret, fill, tainted
+from lettaform.values import Item, Ref, Secret, fill, tainted, walk
 
 
 class Checks:
@@ -47,7 +48,8 @@ class Checks:
             if deferred or merged or not self.problems.has_errors:
                 secret = lines[name].secret or tainted(known[name])
                 about: dict[str, Any] = {"address": instance.address, "field": flaw.field, "secret": secret}
-                self.problems.add(flaw.message(secret=secret), where, flaw.hint, **about)
+                hint = _QUOTE_SOURCE if deferred and flaw.hint == QUOTE else flaw.hint
+                self.problems.add(flaw.message(secret=secret), where, hint, **about)
         for name, value in known.items():
             if value is None and lines[name].clear is Never:
                 broken.add(name)
@@ -75,7 +77,17 @@ class Checks:
             message = f"{path}: {self._line_of_source(instance, name, values)}{message}"
             self.problems.add(message, where, hint, address=instance.address, field=path)
         self._check_reserved(instance, values)
-        return bool(found)
+        return self._has_nul(instance, values, {path for path, _, _ in found}) or bool(found)
+
+    def _has_nul(self, instance: Instance, values: Mapping[str, Any], reported: Collection[str]) -> bool:
+        """Report every text with a NUL character. 0.16.8 answers 500 to most of them, and drops it from others."""
+        paths = [path for name, value in values.items() for path in _with_nul(name, value) if path not in reported]
+        for path in paths:
+            message = f"{path}: contains a NUL character, which the server cannot store"
+            about: dict[str, Any] = {"address": instance.address, "field": path}
+            secret = instance.table.attrs()[path.partition(".")[0]].secret
+            self.problems.add(message, place_of(instance, path), "remove it", **about, secret=secret)
+        return bool(paths)
 
     def warn(self, instance: Instance) -> None:
         """Warn of likely mistakes in what is written literally: a path in place of its text, and a secret in clear."""
@@ -130,6 +142,7 @@ class Checks:
         return f"{self.files.shown(path)}:{instance.table.line_of(name, values[name])}: "
 
 
+_QUOTE_SOURCE = "an expression keeps the type of its value: quote the value where it is set"
 _PATH = re.compile(r"[\w./-]+\.(md|markdown|txt|rst|prompt|j2|jinja2?)")
 """Texts that look like paths, whether there is such a file or not."""
 _WORD = re.compile(r"[\w./-]+\.\w+")
@@ -137,6 +150,30 @@ _WORD = re.compile(r"[\w./-]+\.\w+")
 _SECRET = re.compile(r"key|token|secret|passw|credential|cookie|auth", re.IGNORECASE)
 _MIXED = ("headers", "env")
 """Secret maps that often hold other values, too: only keys that match _SECRET are secrets for sure."""
+
+
+def _with_nul(path: str, value: Any) -> Iterator[str]:
+    """The paths of the texts that contain a NUL character, and of the maps with such a key."""
+    match value:
+        case Item():
+            yield from _with_nul(path, value.body)
+        case Mapping():
+            if any("\0" in key for key in value if isinstance(key, str)):
+                yield path
+            for key, item in value.items():
+                yield from _with_nul(f"{path}.{key}" if "\0" not in str(key) else path, item)
+        case list():
+            for index, item in enumerate(value):
+                yield from _with_nul(f"{path}.{index}", item)
+        case _:
+            if _is_with_nul(value):
+                yield path
+
+
+def _is_with_nul(value: Any) -> bool:
+    """Whether a single value, which may hold Secrets, contains a NUL character."""
+    texts = (part.value if isinstance(part, Secret) else part for part in walk(value))
+    return any(isinstance(text, str) and "\0" in text for text in texts)
 
 
 def _is_prose(table: type[Kind], line: Attr) -> bool:

@@ -90,14 +90,17 @@ class Files:
         if not written.strip() or "\0" in written or _SURROGATE.search(written):
             self.problems.add(f"{written!r} is not a path", place)
             return None
-        path = self.folder_of(place) / written
+        # a file that is named in two ways is one file
+        path = Path(os.path.abspath(self.folder_of(place) / written))
         if os.path.isabs(written):
             self.problems.add(f"`{written}` is an absolute path", place, "write a path relative to this file")
-        elif not Path(os.path.abspath(path)).is_relative_to(self.directory) or self.inside(path) is None:
+        elif not path.is_relative_to(self.directory) or self.inside(path) is None:
             hint = "move the file into the project, or use -C with a folder that contains both"
             self.problems.add(f"`{written}` is outside the project", place, hint)
         elif os.path.isdir(path):
             self.problems.add(f"`{written}` is a folder", place, "name a file inside it")
+        elif _is_dangling(path):
+            self.problems.add(f"`{written}` links to a file that does not exist", place)
         elif not _is_file(path):
             self.problems.add(f"there is no file `{written}`", place, self._similar(path, written))
         else:
@@ -212,7 +215,8 @@ class Files:
             parts = (part for part in path.relative_to(folder).parts if part.startswith(".") and part != "..")
             return any(not any(fnmatchcase(part, each) for each in dotted) for part in parts)
 
-        return sorted(path for path in folder.glob(pattern) if _is_file(path) and not is_hidden(path))
+        found = (path for path in folder.glob(pattern) if _is_file(path) or _is_dangling(path))
+        return sorted(path for path in found if not is_hidden(path))
 
     def _paths_matching(self, pattern: str, place: Place) -> Mapping[str, Path]:
         fixed = pattern
@@ -250,13 +254,15 @@ class Files:
     def _exclusion(self, path: Path, place: Place) -> str:
         """The pattern that excludes a file, as it is written in a list."""
         written = re.sub(r"([*?[])", r"[\1]", path.relative_to(self.folder_of(place)).as_posix())
-        return f'`"!{written}"`'
+        return f"`{json.dumps('!' + written, ensure_ascii=False)}`"
 
     def _unusable(self, name: str, path: Path, file: str) -> tuple[str, str | None]:
         """Why the server would not keep the file, apart from its content; an empty message if it would."""
         base = os.path.splitext(name)[0]
         if self.inside(path) is None:
             return f"`{file}` is outside the project", "move it into the project"
+        if _is_dangling(path):
+            return f"`{file}` links to a file that does not exist", "remove the link"
         if path.suffix.lower() in _BINARY:
             return f"`{file}`: the server accepts text, code and PDF", "save it as one of these"
         if _RENAMED.search(base) or base.split(".")[0].lower() in _RESERVED or len(name.encode()) > 255:
@@ -276,6 +282,11 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def _is_dangling(path: Path) -> bool:
+    """Whether a path is a symlink to nothing."""
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def _sha256(path: Path, *, text: bool) -> str | None:
@@ -316,5 +327,7 @@ def _flaw(data: Any, depth: int) -> str | None:
         return "a text contains a lone surrogate" if _SURROGATE.search(data) else None
     if isinstance(data, float):
         return "a number is too large" if data in (float("inf"), float("-inf")) else None
+    if isinstance(data, int):  # 0.16.8 stores it, and answers 500 to every list that contains the object
+        return f"the number {str(data)[:30]} is too large" if abs(data) >= 2**63 else None
     items = [*data, *data.values()] if isinstance(data, dict) else data if isinstance(data, list) else ()
     return next((flaw for flaw in (_flaw(item, depth - 1) for item in items) if flaw), None)

@@ -14,7 +14,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.manifest.node import UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
-from lettaform.manifest.remedy import remedy
+from lettaform.manifest.remedy import QUOTE, remedy
 from lettaform.manifest.types import plain
 
 EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{|\.json$"}
@@ -75,7 +75,7 @@ class Text:
             return
         text = node.text
         if text is None:
-            hint = "quote the value" if isinstance(node.value, bool | int | float) else None
+            hint = QUOTE if isinstance(node.value, bool | int | float) else None
             report_type(node, self.expected, path, problems, place, hint)
         elif self.choices and text not in self.choices:
             message = f"{path}: expected one of the allowed values, got {described(text)}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from lettaform.manifest.text import scalar
 
+QUOTE = "quote the value"
 _LONGEST = 60
 """Maximum number of characters of a value that a hint shows."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./*@+=<>~!%-]*")
@@ -24,7 +25,7 @@ def remedy(expected: str, given: Any, form: Any = None) -> str | None:
     if expected == "a list":
         return "start each item with `- `" if isinstance(given, str | Mapping) else None
     if isinstance(given, bool | int | float):
-        return "quote the value" if "a text" in expected else None
+        return QUOTE if "a text" in expected else None
     if isinstance(given, str) and expected in ("a whole number", "a number", "true or false"):
         return _unquoted(expected, given.strip())
     return "write `KEY: value` for each entry" if expected == "a map" and isinstance(given, list) else None
@@ -34,6 +35,8 @@ def _unquoted(expected: str, given: str) -> str | None:
     if expected == "true or false":
         meant = _FLAGS.get(given.lower())
         return f"write `{meant}`" if meant else "remove the quotes" if given in ("true", "false") else None
+    if re.fullmatch(r"[-+]?\d{1,3}(_\d{3})+", given):
+        return f"write `{given.replace('_', '')}`"
     return "remove the quotes" if re.fullmatch(r"[-+]?\d[\d.]*", given) else None
 
 

@@ -175,7 +175,7 @@ class Objects:
         for item in self.scope.files.matching(pattern, place_of(instance, f"{field}.{index}"), excluded):
             other = by_name.get(item.name)
             if other is not None and other.body != item.body:
-                paths = f"{other.body['path']} and {item.body['path']}"
+                paths = " and ".join(self.scope.files.shown(Path(each.body["path"])) for each in (other, item))
                 message = f"{field}: two files have the name `{item.name}` on the server: {paths}"
                 self.report(instance, field, index, message, "rename one")
             found[item.key] = item

@@ -71,7 +71,11 @@ def _from_files(named: Sequence[Path], files: Files, problems: Problems) -> Mapp
         text = files.text(path, None)
         node = None if text is None else parse(text, files.shown(path), problems)
         if node is not None and not isinstance(node.value, dict):
-            problems.add(f"expected a map of variables, got {described(node.value)}", node.place)
+            problems.add(
+                f"expected a map of variables, got {described(node.value)}",
+                node.place,
+                "write `KEY: value` for each variable",
+            )
         found |= node.map if node is not None else {}
     return found
 

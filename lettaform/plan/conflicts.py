@@ -213,6 +213,17 @@ def _relabelled(finished: _Finished, resource: ResourceChange) -> Iterator[Probl
             yield _problem(desired, "label", message, hint)
 
 
+def _limit_below_text(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """0.16.8 accepts a limit below the text that a block keeps; agents can then never edit it."""
+    desired, block, limit = resource.desired, resource.live, resource.fields.get("limit")
+    if desired is None or block is None or desired.kind != "block" or not isinstance(limit, int):
+        return
+    text = resource.fields.get("value", block.values.get("value"))
+    if isinstance(text, str) and len(text) > limit:
+        message = f"{desired.address}: keeps a text of {len(text)} characters, more than its `limit` of {limit}"
+        yield _problem(desired, "limit", message, "raise `limit`, or shorten the text on the server")
+
+
 def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
     """0.16.8 refuses a second block with a label that the agent has already."""
     if (pair := _updated(resource)) is None or not resource.attach:
@@ -226,7 +237,7 @@ def _label_taken(finished: _Finished, resource: ResourceChange) -> Iterator[Prob
         if other and other.id != member:
             block, hint = _other_block(finished.lookup, other)
             message = f"{desired.address} already has a block labelled `{label}`: {block}"
-            yield _problem(desired, "blocks", message, hint)
+            yield _problem(desired, "blocks", message, _move_hint(lookup, other, member) or hint)
 
 
 def _name(lookup: Lookup, live: Live) -> str:
@@ -243,6 +254,15 @@ def _other_block(lookup: Lookup, block: Live) -> tuple[str, str]:
     where = f"`memory:` of {address.parent}" if address.parent else "`blocks:`"
     hint = f"detach {block.id} from the agent, or declare it under {where}, or use another label"
     return f"{address}, which is no longer declared", hint
+
+
+def _move_hint(lookup: Lookup, block: Live, member: Any) -> str | None:
+    """How an own block that is no longer declared becomes the shared block that is to be created in its place."""
+    old = lookup.tables.addresses.get(block.id, block.address)
+    new = member.address if isinstance(member, Ref) else None
+    if old is None or new is None or old.parent is None or old in lookup.manifest.objects or lookup.live(new):
+        return None
+    return f"`moved: [{{from: {old}, to: {new}}}]` keeps the block and its text"
 
 
 def _second_member(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
@@ -414,6 +434,7 @@ _CHECKS: tuple[Check, ...] = (
     _moved_block_shared,
     _block_moves_in_place,
     _relabelled,
+    _limit_below_text,
     _missing_references,
     _blocked_delete,
 )

@@ -41,7 +41,7 @@ def create(
         change,
         desired,
         replaced.live if replaced else None,
-        fields={name: value for name, value in values.items() if value is not None and lines[name].write},
+        fields={name: value for name, value in values.items() if lines[name].write and _is_written(lines[name], value)},
         mark=replace(mark, parts=known_parts),
         attach=tuple(_attached_afterwards(lookup, desired)),
         reused=reused,
@@ -88,13 +88,18 @@ def _initial_base(kind: type[Kind], line: Attr, value: Any) -> dict[str, Any]:
 def _created(desired: Desired, values: Mapping[str, Any]) -> Change:
     kind = kinds()[desired.kind]
     lines, derived = kind.attrs(), {kind.name_field} if kind.naming.fields else set()
-    shown = (lines[name] for name, value in values.items() if value is not None)
+    shown = (lines[name] for name, value in values.items() if _is_written(lines[name], value))
     # the server takes a derived name from other fields
     written = (
         each for each in shown if desired.address.parent or each.write or each.attached() or each.name in derived
     )
     changes = tuple(FieldChange(line.name, None, values[line.name], secret=line.secret) for line in written)
     return Change(desired.address, desired.kind, "create", fields_changed=changes, place=desired.place)
+
+
+def _is_written(line: Attr, value: Any) -> bool:
+    """Whether a new object is given a value. Null is a value where the server has one of its own (0.16.8)."""
+    return value is not None or line.clear is None
 
 
 def _cleared(desired: Desired) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step
 from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, digest, keyed
 
 FORMAT = "1.0"
+_WORDS = {"after": "the order of the steps", "mark": "what lettaform stores about it"}
+"""Parts of a step that follow from others, for people."""
 
 
 def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
@@ -96,7 +98,8 @@ def _changed_step(before: Mapping[str, Any] | None, now: Mapping[str, Any] | Non
     elif before is not None and now is not None and before != now:
         parts = [part for part in now if now[part] != before.get(part)]
         paths = [path for part in parts for path in _differing(part, before.get(part), now[part])]
-        yield f"{now['address']}: {', '.join(dict.fromkeys(paths))} in the plan"
+        shown = [path for path in dict.fromkeys(paths) if path not in _WORDS]
+        yield f"{now['address']}: {', '.join(shown or (_WORDS[path] for path in dict.fromkeys(paths)))} in the plan"
 
 
 def _operation(step: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from lettaform.model import (
     Update,
 )
 from lettaform.render.clean import clean_line
-from lettaform.render.inline import count, member_text
-from lettaform.render.text import seconds, skip_reason
+from lettaform.render.inline import count
+from lettaform.render.text import linked, seconds, skip_reason
 from lettaform.values import Item
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ _DOING: dict[Operation, str] = {
     "create": "creating",
     "discover": "looking for",
     "update": "changing",
-    "attach": "attaching to",
-    "detach": "detaching from",
+    "attach": "attaching",
+    "detach": "detaching",
     "delete": "destroying",
     "call": "calling",
     "save_state": "saving",
@@ -62,17 +62,24 @@ def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
         shown = f" ({clean_line(id)})" if id and step.op in ("create", "update", "delete") else ""
         return f"{address}: {_what(step)}{shown} in {took}"
     if event.event == "failed":
-        return f"{address}: failed after {took}"  # the report says why, once
+        return f"{address}: {f'{linked(step)} failed'.lstrip()} after {took}"  # the report says why, once
     if event.event == "skipped":
         return f"{address}: skipped{skip_reason(outcome.because if outcome else None, failed or {})}"
-    return f"{address}: still {_DOING[step.op]} after {took}" if event.event == "progress" else None
+    return f"{address}: still {_doing(step)} after {took}" if event.event == "progress" else None
+
+
+def _doing(step: Step) -> str:
+    if isinstance(step, Attach | Detach):
+        doing = {"attach": "adding", "detach": "removing"} if isinstance(step.member, Item) else _DOING
+        return f"{doing[step.op]} {linked(step)}"
+    return _DOING[step.op]
 
 
 def _what(step: Step) -> str:
     match step:
         case Attach() | Detach():
             done = {"attach": "added", "detach": "removed"} if isinstance(step.member, Item) else _DONE
-            return f"{clean_line(step.field)} {member_text(step.shown or step.member)} {done[step.op]}"
+            return f"{linked(step)} {done[step.op]}"
         case Call() if step.users or step.owners:
             return f"system prompts of {count(len(step.users), 'agent') if step.users else 'conversations'} recompiled"
         case Call():

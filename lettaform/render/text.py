@@ -13,7 +13,7 @@ from lettaform.errors import LettaformError, Place, ServerError
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.data import is_secret, secrets
 from lettaform.render.field_changes import Row, Style, layout, row
-from lettaform.render.inline import count, to_text, with_names
+from lettaform.render.inline import count, member_text, to_text, with_names
 from lettaform.render.paint import Meaning, Paint
 
 
@@ -329,10 +329,20 @@ def _failures(report: model.Report, paint: Paint) -> list[str]:
     lines = []
     for outcome in report.of("failed"):
         message, hint = message_and_hint(outcome.error, secrets(outcome.step))
-        lines.append(f"{paint('Failed:', 'alarm')} {paint(clean_line(str(outcome.step.address)), 'strong')}: {message}")
+        subject = paint(clean_line(f"{outcome.step.address} {linked(outcome.step)}".rstrip()), "strong")
+        lines.append(f"{paint('Failed:', 'alarm')} {subject}: {message}")
         lines += _values(outcome, paint)
         lines += [f"{_STEP}{hint}"] if hint else []
     return lines
+
+
+def linked(step: model.Step) -> str:
+    """The field and the member of a step that attaches or detaches; empty for other steps."""
+    match step:
+        case model.Attach() | model.Detach():
+            return f"{clean_line(step.field)} {member_text(step.shown or step.member)}"
+        case _:
+            return ""
 
 
 def _values(outcome: model.Outcome, paint: Paint) -> list[str]:

@@ -254,6 +254,18 @@ def test_number_formats_and_order_do_not_drift(fleet: Fleet) -> None:
     fleet.assert_no_changes()
 
 
+def test_null_at_creation_needs_one_apply(fleet: Fleet) -> None:
+    fleet.write(
+        """
+        agents:
+          a: {max_tokens: null, model_settings: {provider_type: openai, temperature: 1}}
+          b: {max_tokens: null, sleeptime: {max_tokens: null}}
+        """
+    )
+    fleet.apply()
+    assert fleet.agent("a")["llm_config"]["max_tokens"] is None
+
+
 def test_shared_block_is_patched_once_for_all_agents(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     agents = "".join(f"      a{n}: {{blocks: [org]}}\n" for n in range(6))
     manifest = f"blocks:\n      org: {{value: x, description: one, limit: 100}}\n    agents:\n{agents}"

@@ -936,7 +936,8 @@ agents:
     broken(
         "type inside an expression",
         "stack: s\nvariables: {v: {type: list, default: [a, 1]}}\nagents:\n  a: {tags: '${var.v}'}\n",
-        "4:13 tags.1: expected a text, got the number 1 → quote the value",
+        "4:13 tags.1: expected a text, got the number 1"
+        " → an expression keeps the type of its value: quote the value where it is set",
     ),
     broken(
         "id for a number",
@@ -1358,5 +1359,63 @@ agents:
         "a voice agent alone",
         "stack: s\nagents: {a: {agent_type: voice_convo_agent}}\n",
         "2:26 agent_type: the server creates a `voice_convo_agent` only with a sleeptime agent → add `sleeptime: true`",
+    ),
+    broken(
+        "a NUL character in any text",
+        'stack: s\nagents:\n  a:\n    description: "\\0"\n    system: "\\0"\n    tags: [a, "\\0"]\n'
+        '    metadata: {k: {l: ["\\0"]}, "\\0": 1}\n    memory: {"\\0": x, own: "\\0"}\n'
+        'archives:\n  ar: {passages: [{text: t, tags: ["\\0"]}, "\\0"]}\n',
+        "4:18 description: contains a NUL character, which the server cannot store → remove it",
+        "5:13 system: contains a NUL character, which the server cannot store → remove it",
+        "6:15 tags.1: contains a NUL character, which the server cannot store → remove it",
+        "7:15 metadata: contains a NUL character, which the server cannot store → remove it",
+        "7:24 metadata.k.l.0: contains a NUL character, which the server cannot store → remove it",
+        "8:14 label: contains a NUL character, which the server cannot store → remove it",
+        "8:28 value: contains a NUL character, which the server cannot store → remove it",
+        "10:36 passages.0.tags.0: contains a NUL character, which the server cannot store → remove it",
+        "10:44 passages.1: contains a NUL character, which the server cannot store → remove it",
+    ),
+    broken(
+        "a NUL character in a secret",
+        "stack: s\nvariables: {v: {secret: true}}\nagents: {a: {secrets: {K: '${var.v}'}}}\n",
+        "3:27 secrets.K: contains a NUL character, which the server cannot store → remove it",
+        words={"variables": {"v": "a\0b"}},
+    ),
+    broken(
+        "a number of more than 64 bits in a JSON file",
+        "stack: s\nagents: {a: {metadata: !json m.json}}\n",
+        "m.json:1:1 invalid JSON: the number 9223372036854775808 is too large",
+        files={"m.json": '{"a": [9223372036854775808]}'},
+    ),
+    broken(
+        "a name with a combining accent",
+        'stack: s\nagents: {a: {name: "cafe\\u0301"}}\n',
+        "2:20 name: the server does not accept the name 'cafe\u0301'"
+        " → write each accented letter as one character (Unicode NFC)",
+    ),
+    broken(
+        "digits in groups",
+        "stack: s\nagents: {a: {context_window: 16_000}}\n",
+        "2:30 context_window: expected a whole number, got the text '16_000' → write `16000`",
+        shape=True,
+    ),
+    broken(
+        "a file of environment variables as a file of variables",
+        "stack: s\nvariables: {v: {}}\nblocks: {b: {value: '${var.v}'}}\n",
+        "2:16 the variable `v` has no value"
+        " → give it with --var v=…, --var-file FILE, export LETTAFORM_VAR_v=… or `variables: {v: {default: …}}`",
+        "v.env:1:1 expected a map of variables, got the text 'v=1' → write `KEY: value` for each variable",
+        files={"v.env": "v=1\n"},
+        words={"variable_files": ["v.env"]},
+    ),
+    broken(
+        "a default that the server cannot read",
+        "stack: s\ntools: {t: {source: t.py}}\n",
+        "2:21 source: t.py:2: the server reads no default of `n` from `LIMIT`, and refuses that after the default of"
+        " `a` → write the value itself in place of `LIMIT`, or give `args_json_schema`",
+        files={
+            "t.py": "LIMIT = 5\ndef f(a: str = 'x', n: int = LIMIT) -> str:\n"
+            '    """F.\n\n    Args:\n        a: A.\n        n: N.\n    """\n'
+        },
     ),
 )

@@ -607,7 +607,14 @@ def test_a_file_whose_name_begins_with_a_dot_is_refused_where_it_is_named(projec
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("docs/p.png", b"x"), ("docs/l.md", b"\xff"), ("docs/x?.md", b"x"), ("docs/[1].gif", b"x")]
+    ("name", "content"),
+    [
+        ("docs/p.png", b"x"),
+        ("docs/l.md", b"\xff"),
+        ("docs/x?.md", b"x"),
+        ("docs/[1].gif", b"x"),
+        ('docs/q"\n.md', b"x"),
+    ],
 )
 def test_the_hint_for_a_file_that_the_server_refuses_excludes_it(project: Project, name: str, content: bytes) -> None:
     manifest = 'stack: s\nfolders:\n  f: {embedding: e/e, files: ["docs/*"%s]}\n'
@@ -658,6 +665,36 @@ def test_includes_leave_out_hidden_and_excluded_files(project: Project) -> None:
 def test_an_include_that_matches_nothing_is_a_warning(project: Project) -> None:
     (warning,) = project.write("stack: s\ninclude: [teams/*.yaml]\n").load().warnings
     assert warning.message == "no file matches `teams/*.yaml`"
+
+
+def test_a_file_that_is_named_in_two_ways_is_one_file(project: Project) -> None:
+    patterns = '"docs/*.md", docs/a.md, ./docs/../docs/a.md'
+    project.write(f"stack: s\nfolders: {{f: {{embedding: e/e, files: [{patterns}]}}}}\n", {"docs/a.md": "a"})
+    assert names_of_files(project) == ["a.md"]
+
+
+def test_two_files_with_one_name_are_named_as_they_are_below_the_project(project: Project) -> None:
+    text = "stack: s\nfolders: {f: {embedding: e/e, files: [docs/a.md, other/a.md]}}\n"
+    project.write(text, {"docs/a.md": "a", "other/a.md": "b"})
+    (problem,) = project.problems()
+    message = problem.message.replace(f"{project.folder}/", "")
+    assert message == "files: two files have the name `a.md` on the server: docs/a.md and other/a.md"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("folders: {f: {embedding: e/e, files: [docs/*]}}", "`docs/b.md` links to a file that does not exist"),
+        ("folders: {f: {embedding: e/e, files: [docs/b.md]}}", "`docs/b.md` links to a file that does not exist"),
+        ("agents: {a: {system: !file docs/b.md}}", "`docs/b.md` links to a file that does not exist"),
+        ("include: [docs/*.md]", "there is no file `docs/b.md`"),
+    ],
+)
+def test_a_link_to_nothing_is_an_error(project: Project, text: str, message: str) -> None:
+    project.write(f"stack: s\n{text}\n", {"docs/a.md": "agents: {}"})
+    (project.folder / "docs/b.md").symlink_to("nowhere.md")
+    (problem,) = project.problems()
+    assert message in problem.message.replace(f"{project.folder}/", "")
 
 
 @pytest.mark.parametrize("how", ["system: !file link.md", "metadata: !json link.md"])

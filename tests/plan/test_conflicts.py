@@ -302,3 +302,20 @@ def test_a_label_that_another_block_of_the_agent_has_is_an_error() -> None:
     )
     (message,) = messages(wants, observed(ann, x, y, attached={"agent-1": (x, y)}))
     assert message == "agents.ann already has a block labelled `y`: agents.ann.memory.y"
+
+
+@pytest.mark.parametrize(("reseed", "limit"), [((), 4), ((), 5), (("blocks.org",), 4)])
+def test_a_limit_below_the_text_that_is_kept_is_an_error(reseed: tuple[str, ...], limit: int) -> None:
+    wants = manifest(wanted("blocks.org", value="new", limit=limit))
+    has = observed(living("blocks.org", "block-1", {"value": "old", "limit": 9}, value="older", limit=9))
+    message = "blocks.org: keeps a text of 5 characters, more than its `limit` of 4"
+    assert messages(wants, has, reseed=reseed) == ([message] if limit == 4 and not reseed else [])
+
+
+def test_an_own_block_in_the_way_of_a_new_shared_one_moves_as_the_hint_says() -> None:
+    own = living("agents.ann.memory.org", "block-7", label="org")
+    has = observed(living("agents.ann", "agent-1", model="m/m", blocks=["block-7"]), own, attached={"agent-1": (own,)})
+    (problem,) = difference(SHARED, has).problems
+    assert problem.hint == "`moved: [{from: agents.ann.memory.org, to: blocks.org}]` keeps the block and its text"
+    moved = Moved(at("agents.ann.memory.org"), at("blocks.org"), HERE)
+    assert messages(replace(SHARED, moved=(moved,)), has) == []

@@ -26,7 +26,10 @@ def test_an_agent_is_created_with_its_own_blocks() -> None:
 
 def test_null_is_left_out_except_for_what_has_an_empty_text() -> None:
     ann = wanted("agents.ann", **MODEL, system=None, max_tokens=None)
-    assert create(lookup(manifest(ann), observed()), ann)[0].fields == {"name": "ann", "system": "", **MODEL}
+    fields = {"name": "ann", "system": "", "max_tokens": None, **MODEL}  # the server has a default of its own for it
+    (change,) = create(lookup(manifest(ann), observed()), ann)
+    assert change.fields == fields
+    assert ("max_tokens", None) in [(each.path, each.new) for each in change.change.fields_changed]
     # a null removes an entry of a map, and there is none yet; in a map that the server merges it is a value
     maps = {"metadata": {"a": 1, "b": None}, "secrets": {"K": None}, "compaction_settings": {"clip_chars": None}}
     ann = wanted("agents.ann", **MODEL, **maps)

@@ -42,6 +42,15 @@ def test_a_rotated_secret_is_named_and_none_is_in_the_file() -> None:
     assert saved.moved(file, made(secret="other")) == ["agents.a: secrets in the plan"]
 
 
+def test_what_follows_from_other_steps_is_told_in_words() -> None:
+    file = dumped(made())
+    steps = [{**step, "after": ["x"], "mark": None} if step["op"] == "update" else step for step in file["steps"]]  # type: ignore[attr-defined]
+    (line,) = saved.moved({**file, "steps": steps}, made())
+    assert line.startswith("agents.a: ")
+    assert "the order of the steps" in line
+    assert "after" not in line
+
+
 def test_steps_that_came_and_went_are_named() -> None:
     assert (
         saved.moved({**dumped(made()), "steps": []}, made())[0]

@@ -7,7 +7,7 @@ import pytest
 from lettaform.errors import ServerError
 from lettaform.model import Answer, Event, Outcome, Step
 from lettaform.render import progress
-from lettaform.values import Ref
+from lettaform.values import Item, Ref
 
 from .samples import HOSTILE, at, step
 
@@ -21,6 +21,7 @@ def event(name: str, made: Step, **words: object) -> Event:
 create, save = step("agents.supervisor"), step("stack.state", "save_state", kind="stack")
 attach = step("agents.a", "attach", field="tools", member=Ref(at("tools.t")))
 detach = step("agents.a", "detach", field="blocks", member="block-1")
+add = step("archives.k", "attach", kind="archive", field="passages", member=Item("1", "one"))
 recompile = step("agents.a", "call", name="recompile")
 
 
@@ -37,6 +38,9 @@ recompile = step("agents.a", "call", name="recompile")
         (event("failed", create, error=ServerError("no", "try")), "agents.supervisor: failed after 0.3 s"),
         (event("skipped", create, because="interrupted"), "agents.supervisor: skipped: interrupted"),
         (event("progress", create), "agents.supervisor: still creating after 0.3 s"),
+        (event("progress", attach), "agents.a: still attaching tools tools.t after 0.3 s"),
+        (event("progress", add), "archives.k: still adding passages one after 0.3 s"),
+        (event("failed", add, error=ServerError("no")), "archives.k: passages one failed after 0.3 s"),
         (event("start", create), None),
     ],
 )

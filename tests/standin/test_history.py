@@ -135,6 +135,18 @@ def test_an_exact_list_needs_one_apply(stack: Stack, agent: str, tools: str) -> 
     stack.applied(f"{tools}\n{FOLDER}\nagents: {{a: {agent}}}")
 
 
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "{max_tokens: null}",
+        "{max_tokens: null, model_settings: {provider_type: openai}}",
+        "{sleeptime: {max_tokens: null}}",
+    ],
+)
+def test_null_at_creation_needs_one_apply(stack: Stack, agent: str) -> None:
+    stack.applied(f"agents: {{a: {agent}}}")
+
+
 def test_an_approval_reaches_the_agents_that_have_the_tool(stack: Stack) -> None:
     old = "{tools: [pay]}"
     stack.applied(f"{TOOLS[0]}\nagents: {{old: {old}, own: {{tools: [pay], tool_rules: []}}}}")
