@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.standin import agents, blocks, models
+from tests.standin import agents, blocks, maps
 from tests.standin.lists import choice, page
 from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, invalid, on
 from tests.standin.validate import check, faults
 
-_UPDATE = {"summary": "str?", "model": "str?", "model_settings": "dict?", "last_message_at": "str?"}
-_FIELDS = {"summary": "str?", "isolated_block_labels": "strs?", "model": "str?", "model_settings": "dict?"}
+_UPDATE = {"summary": "str?", "model": "str?", "model_settings": "map:model_settings?", "last_message_at": "str?"}
+_FIELDS = {"summary": "str?", "isolated_block_labels": "strs?", "model": "str?", "model_settings": "map:model_settings?"}
 _COPIED = ("label", "description", "value", "limit", "metadata", "read_only")
 
 
@@ -45,12 +45,10 @@ def _checked_body(body: Any, fields: Mapping[str, str]) -> Body:
 
 def _settings(settings: Mapping[str, Any]) -> Body:
     """Settings with all defaults, which an agent never shows like that."""
-    from_settings = models.from_settings(settings)
     if settings["provider_type"] != "openai":
         raise Refusal(501, "the stand-in does not model a conversation's settings but of openai")
-    created = {key: from_settings[key] for key in ("parallel_tool_calls", "response_format", "temperature", "strict")}
-    created |= {"provider_type": "openai", "max_output_tokens": from_settings.get("max_tokens", 4096)}
-    return created | {"reasoning": {"reasoning_effort": from_settings["reasoning_effort"]}}
+    whole: Body = maps.stored("model_settings", settings)
+    return whole
 
 
 @on("POST", "/v1/conversations/")
