@@ -313,3 +313,15 @@ def test_block_attached_later_reaches_sleeptime_agent(stack: SleeptimeStack) -> 
     stack.write(more=", blocks: [rota]", top="blocks: {rota: {value: Ann.}}\n")
     stack.fleet.apply()
     assert {block["label"] for block in stack.sleeptime_agent["blocks"]} == {"notes", "memory_persona", "rota"}
+
+
+def test_block_detached_later_leaves_sleeptime_agent(stack: SleeptimeStack) -> None:
+    stack.write(more=", blocks: [rota]", top="blocks: {rota: {value: Ann.}}\n")
+    stack.fleet.apply()
+    assert "rota" in {block["label"] for block in stack.sleeptime_agent["blocks"]}
+    stack.write(top="blocks: {rota: {value: Ann.}}\n")
+    plan = stack.fleet.apply()
+    for agent in (stack.primary, stack.sleeptime_agent):
+        assert "rota" not in {block["label"] for block in agent["blocks"]}
+    assert changes(plan) == [("update", "agents.ann", ["blocks"]), ("update", "agents.ann-sleeptime", ["blocks"])]
+    assert not stack.fleet.plan()

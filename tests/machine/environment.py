@@ -424,6 +424,8 @@ def stable(kind: str, body: Body) -> Body:
         )  # a group's text cannot be cleared: a space remains
     if text and (found := _MARK.search(body[text] or "")):
         result["tags"] = [f"lettaform:addr={found[2]}", f"lettaform:stack={found[1]}"]
+    if kind == "mcp_server":  # an empty map and none are the same
+        result["env"] = result.get("env") or None
     own = (body.get("metadata") or {}).get("lettaform", {}) if kind == "folder" else {}
     if {"stack", "addr"} <= own.keys():
         result["tags"] = [f"lettaform:addr={own['addr']}", f"lettaform:stack={own['stack']}"]

@@ -60,6 +60,7 @@ CAUSES: Mapping[str, Mapping[str, frozenset[str]]] = {
         "description": frozenset({"description", "source", "name"}),
     },
     "folder": {"embedding_config": frozenset({"embedding"})},
+    "identity": {"identifier_key": frozenset({"identifier_key", "key"})},
     "provider": {"api_key_enc": frozenset({"api_key"})},
     "group": {
         "agent_ids": frozenset({"agents"}),
