@@ -285,7 +285,7 @@ def move_undeclared_blocks(lookup: Lookup, changes: Iterable[ResourceChange]) ->
     changed = {resource.live.id for resource in changes if resource.live}
     for address, live, old in _undeclared_blocks(lookup):
         if not (live.marked and old == address) and live.id not in changed:
-            reason = "marks only" if old == address else f"moved from {old}"
+            reason = "marks only" if old in (None, address) else f"moved from {old}"
             change = Change(address, live.kind, "mark", live.id, reason)
             yield ResourceChange(change, None, live, mark=live.mark, claim=True)
 
@@ -294,7 +294,10 @@ def _undeclared_blocks(lookup: Lookup) -> Iterator[tuple[Address, Live, Address 
     """Orphaned blocks, and attached ones that move with their agent: address, block, and the address in its mark."""
     for address, live in lookup.observed.orphaned_blocks:
         yield address, live, live.address
-    for address, old in lookup.moves.old.items():
-        block = lookup.live(address)
-        if block and address.parent and address not in lookup.manifest.objects:
+    # those that move now, and those of which an interrupted run did not write the mark
+    for id, moved in lookup.observed.state.relocated.items():
+        address, block = moved.address, lookup.live(moved.address)
+        old = lookup.moves.old.get(address)
+        is_undeclared = address.parent is not None and address not in lookup.manifest.objects
+        if block and block.id == id and is_undeclared and (old or not block.marked):
             yield address, block, old
