@@ -85,7 +85,7 @@ def _with_lost_by_creator(lookup: Lookup, resource: ResourceChange, agent: Live)
 def _detaching(
     lookup: Lookup, resource: ResourceChange, agent: Live, name: str, blocks: Iterable[str]
 ) -> ResourceChange:
-    """The change to an agent that also detaches blocks that are not among its shared ones. `name`: the field to show."""
+    """The change to an agent that also detaches blocks that are not among its shared ones. `name`: field to show."""
     shared = (resource.desired.values.get("blocks") or ()) if resource.desired else ()
     kept = {lookup.member(item) for item in shared} | {member for _, member in resource.detach}
     leaving = [id for id in blocks if id not in kept]

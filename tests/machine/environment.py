@@ -261,7 +261,7 @@ class Environment:
         return flow.Connection(self.url, token=self.password, patience=5.0 if lock else None)
 
     def prompts(self) -> dict[str, tuple[str, str, str]]:
-        """By id of an agent, or of a conversation without own blocks: its agent, its prompt, and that after a recompile.
+        """Id of an agent, or of a conversation without own blocks: its agent, its prompt, and that after a recompile.
 
         Empty if the server does not show them.
         """

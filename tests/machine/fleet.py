@@ -17,7 +17,10 @@ from lettaform.model import Manifest
 
 UNSET: Any = object()
 Spec = dict[str, Any]
-"""The manifest's sections, `moved`, `removed` and `imports`. Secrets are plain text here. `edition`: version of the documents."""
+"""The manifest's sections, `moved`, `removed` and `imports`. Secrets are plain text here.
+
+`edition`: version of the documents.
+"""
 
 SOURCE = '''def {name}(city: str) -> str:
     """{about}

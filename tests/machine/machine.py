@@ -449,7 +449,9 @@ class Machine:
 
     def add_theirs(self, observed: Objects) -> None:
         """Others add a tag, metadata, a secret and a tool to every agent, and a tag to every block."""
-        tool = next(t for t in self.environment.ask("GET", "/v1/tools/", params={"limit": 1000}) if t["name"] == "fetch_webpage")
+        tool = next(
+            t for t in self.environment.ask("GET", "/v1/tools/", params={"limit": 1000}) if t["name"] == "fetch_webpage"
+        )
         for id, body in observed.items():
             if body["kind"] == "agent":
                 more = {"tags": [*body["tags"], "theirs"], "metadata": {**body["metadata"], "theirs": 1}}

@@ -64,8 +64,8 @@ _BOTH = {
     "model_settings": "map:model_settings?", "compaction_settings": "map:compaction_settings?", "context_window_limit": "int?", "max_tokens": "int?",
     "reasoning": "bool?", "tool_exec_environment_variables": "env?", "secrets": "env?", "project_id": "str?",
     "identity_ids": "ids:identity?", "message_buffer_autoclear": "bool?", "enable_sleeptime": "bool?",
-    "response_format": "map:response_format?", "timezone": "str?", "max_files_open": "int?", "parallel_tool_calls": "bool?",
-    "per_file_view_window_char_limit": "int?",
+    "response_format": "map:response_format?", "timezone": "str?", "max_files_open": "int?",
+    "parallel_tool_calls": "bool?", "per_file_view_window_char_limit": "int?",
 }
 _CREATE = {
     **_BOTH, "name": "str", "message_buffer_autoclear": "bool", "memory_blocks": "list?", "tools": "strs?",

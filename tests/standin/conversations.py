@@ -12,7 +12,12 @@ from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, inva
 from tests.standin.validate import check, faults
 
 _UPDATE = {"summary": "str?", "model": "str?", "model_settings": "map:model_settings?", "last_message_at": "str?"}
-_FIELDS = {"summary": "str?", "isolated_block_labels": "strs?", "model": "str?", "model_settings": "map:model_settings?"}
+_FIELDS = {
+    "summary": "str?",
+    "isolated_block_labels": "strs?",
+    "model": "str?",
+    "model_settings": "map:model_settings?",
+}
 _COPIED = ("label", "description", "value", "limit", "metadata", "read_only")
 
 

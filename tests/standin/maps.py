@@ -70,7 +70,10 @@ class _Others(BaseModel):
     """The stand-in does not model the settings of these."""
 
     model_config = ConfigDict(extra="allow")
-    provider_type: Literal["sglang", "google_ai", "google_vertex", "azure", "xai", "zai", "groq", "deepseek", "together", "bedrock", "baseten", "openrouter", "chatgpt_oauth"]
+    provider_type: Literal[
+        "sglang", "google_ai", "google_vertex", "azure", "xai", "zai", "groq", "deepseek", "together", "bedrock",
+        "baseten", "openrouter", "chatgpt_oauth",
+    ]
 
 
 ModelSettings = Annotated[_OpenAI | _Anthropic | _Others, Discriminator("provider_type")]
@@ -151,7 +154,9 @@ class _Count(_Rule):
     max_count_limit: int
 
 
-_AnyRule = Annotated[_Continue | _Exit | _Required | _Approval | _First | _Child | _Parent | _Conditional | _Count, Discriminator("type")]
+_AnyRule = Annotated[
+    _Continue | _Exit | _Required | _Approval | _First | _Child | _Parent | _Conditional | _Count, Discriminator("type")
+]
 
 
 # --- items of other lists
