@@ -1127,7 +1127,7 @@ class _RunChecker:
     def check_prompts(
         self, before: Mapping[str, tuple[str, str, str]], after: Mapping[str, tuple[str, str, str]]
     ) -> None:
-        """Prompts of declared agents, and of their conversations, are compiled again after their content has changed."""
+        """Prompts of declared agents, and of their conversations, are compiled again if their content has changed."""
         for id, (agent, prompt, fresh) in after.items():
             if prompt != fresh and (id not in before or before[id][2] != fresh):
                 ours = agent in self.ours and self.declared(self.ours[agent]) is not None

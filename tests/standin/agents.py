@@ -59,9 +59,11 @@ _RELATIONS = tuple(
 # fmt: off
 _BOTH = {
     "name": "str?", "tool_ids": "ids:tool?", "source_ids": "ids:source?", "folder_ids": "ids:source?",
-    "block_ids": "ids:block?", "tags": "strs?", "system": "str?", "tool_rules": "map:tool_rules?", "description": "str?",
-    "metadata": "dict?", "llm_config": "dict?", "embedding_config": "dict?", "model": "str?", "embedding": "str?",
-    "model_settings": "map:model_settings?", "compaction_settings": "map:compaction_settings?", "context_window_limit": "int?", "max_tokens": "int?",
+    "block_ids": "ids:block?", "tags": "strs?", "system": "str?", "description": "str?",
+    "tool_rules": "map:tool_rules?", "metadata": "dict?", "llm_config": "dict?", "embedding_config": "dict?", "model": "str?",
+    "embedding": "str?",
+    "model_settings": "map:model_settings?", "compaction_settings": "map:compaction_settings?",
+    "context_window_limit": "int?", "max_tokens": "int?",
     "reasoning": "bool?", "tool_exec_environment_variables": "env?", "secrets": "env?", "project_id": "str?",
     "identity_ids": "ids:identity?", "message_buffer_autoclear": "bool?", "enable_sleeptime": "bool?",
     "response_format": "map:response_format?", "timezone": "str?", "max_files_open": "int?",
