@@ -1122,6 +1122,8 @@ class _RunChecker:
                 continue  # objects deleted with consent are detached from all agents
             for id in ids[:1]:
                 fine = id in own or id in created or id not in self.before or _is_state(self.before[id])
+                # conversations that others began with an agent of ours are compiled again with it
+                fine |= path.endswith("/recompile") and self.before[id].get("agent_id") in own | created
                 _check(fine, f"{method} {path} targets a foreign object", self.before.get(id))
 
     def check_prompts(

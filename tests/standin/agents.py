@@ -60,7 +60,8 @@ _RELATIONS = tuple(
 _BOTH = {
     "name": "str?", "tool_ids": "ids:tool?", "source_ids": "ids:source?", "folder_ids": "ids:source?",
     "block_ids": "ids:block?", "tags": "strs?", "system": "str?", "description": "str?",
-    "tool_rules": "map:tool_rules?", "metadata": "dict?", "llm_config": "dict?", "embedding_config": "dict?", "model": "str?",
+    "tool_rules": "map:tool_rules?", "metadata": "dict?", "llm_config": "dict?",
+    "embedding_config": "dict?", "model": "str?",
     "embedding": "str?",
     "model_settings": "map:model_settings?", "compaction_settings": "map:compaction_settings?",
     "context_window_limit": "int?", "max_tokens": "int?",
