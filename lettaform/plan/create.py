@@ -78,6 +78,8 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
 def _initial_base(kind: type[Kind], line: Attr, value: Any) -> dict[str, Any]:
     if line.secret:
         return {leaf.path: APPLIED for leaf in leaves(line, value, None) if leaf.want}
+    if line.partial and value == {}:  # an empty map declares nothing
+        return {}
     return {
         leaf.path: Digest(leaf.want, line.unordered) if has_refs(leaf.want) else spelled(kind, line, leaf.want)
         for leaf in leaves(line, line.clear if value is None else value, None)

@@ -16,7 +16,7 @@ from lettaform.plan.moves import Moves, move
 from lettaform.plan.notes import without_effect
 from lettaform.plan.prompts import Prompts, recompile
 from lettaform.plan.remove import remove
-from lettaform.plan.update import move_orphaned_blocks, update, without_lost_blocks
+from lettaform.plan.update import move_undeclared_blocks, update, without_lost_blocks
 
 Found = ResourceChange | AgentChange | Unmanaged
 """What a pass returns."""
@@ -34,7 +34,7 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, previous:
     declared = [each for _, every in found for each in every]
     changes = _changes(declared)
     removed = remove(lookup, changes)
-    changes += [] if options.destroy else move_orphaned_blocks(lookup, (*changes, *_changes(removed)))
+    changes += [] if options.destroy else move_undeclared_blocks(lookup, (*changes, *_changes(removed)))
     prompts = Prompts(lookup, without_lost_blocks(lookup, [*changes, *_changes(removed)]))
     changes = recompile(prompts)
     owners = prompts.owners()

@@ -402,6 +402,7 @@ class _Lookups:
     barriers         key of a barrier to the deletions that it waits for: those of all objects of a kind
     barriers_before  kind to the barriers that its deletions wait for: those of the kinds that refer to it
     detaches         id to the steps that detach it
+    detached_first   key of a step that detaches a member, to those that detach it from what was created along
     labels           object to the deletions of its parts, which make room for labels
     items            object to the steps that add or remove what it contains
     created_with     own block to the agent in whose request it is created
@@ -413,6 +414,7 @@ class _Lookups:
     barriers: Barriers
     barriers_before: Mapping[str, tuple[str, ...]]
     detaches: Mapping[str, list[str]]
+    detached_first: Mapping[str, list[str]]
     labels: Mapping[Address, list[str]]
     items: Mapping[str, list[str]]
     created_with: Mapping[Address, Address]
@@ -438,12 +440,16 @@ class _Lookups:
         }
         waited: dict[str, list[str]] = defaultdict(list)
         detaches: dict[str, list[str]] = defaultdict(list)
+        first: dict[str, list[str]] = defaultdict(list)
         for each in resources:
             if _deletes(each) and not each.discover and each.address not in owners:
                 waited[each.change.kind].append(_delete_key(each))
             for name, member in each.detach:
+                key = _detach_key(str(each.address), name, member)
                 if isinstance(member, str):
-                    detaches[member].append(_detach_key(str(each.address), name, member))
+                    detaches[member].append(key)
+                if each.desired and each.desired.created_with:
+                    first[_detach_key(str(each.desired.created_with), name, member)].append(key)
         labels: dict[Address, list[str]] = defaultdict(list)
         for each in deleted:
             if each.address.parent:
@@ -462,6 +468,7 @@ class _Lookups:
             {_barrier(kind): tuple(keys) for kind, keys in waited.items()},
             {kind: tuple(map(_barrier, _users(kind))) for kind in kinds()},
             detaches,
+            first,
             labels,
             items,
             {part: part.parent for part in _inline_parts(resources) if part.parent},
@@ -506,6 +513,8 @@ def _linked(
         after += lookups.labels.get(step.address, ())
     if isinstance(step, Update):
         after += _after_moves(step, steps, lookups)
+    if isinstance(step, Detach):  # an interrupted apply leaves the difference from which the others follow
+        after += lookups.detached_first.get(step.key, ())
     noted = step.address in observed.state.ids or step.kind not in observed.capabilities.searchable
     if step.address in effects.prompts or (isinstance(step, Create) and noted) or observed.readdressed:
         after.append(BEFORE)

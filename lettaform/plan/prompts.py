@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lettaform.address import Address
-from lettaform.kinds import kinds
+from lettaform.kinds import companions, kinds
 from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Call, Change, Desired, Live
 from lettaform.plan.changes import ResourceChange
@@ -85,8 +85,16 @@ class Prompts:
             if live.id in self.agents:
                 if changes_prompt(self.lookup, resource):
                     yield Content(address, address, frozenset({live.id}))
+                yield from self._reached(address, resource)
             elif changes_prompt(self.lookup, resource) or self._deletes_content(resource):
                 yield self._content(address, live, deleted=action == "delete")
+
+    def _reached(self, address: Address, resource: ResourceChange) -> Iterator[Content]:
+        """The prompts of agents that were created along: 0.16.8 attaches a block to both agents."""
+        along = companions(address) if any(name == "blocks" for name, _ in resource.attach) else ()
+        for _, _, other in along:
+            if (live := self.lookup.live(other)) and live.id in self.agents:
+                yield Content(address, other, frozenset({live.id}))
 
     def _deletes_content(self, resource: ResourceChange) -> bool:
         return resource.change.action == "delete" and resource.change.kind in self.observed.capabilities.recompiles

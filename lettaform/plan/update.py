@@ -56,6 +56,7 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
     mark = Mark(compared.base, compared.members, live.mark.parts)
     fields, attach, detach = compared.fields, compared.attach, compared.detach
     resource = _with_released(lookup, ResourceChange(change, desired, live, fields, mark, attach, detach), live)
+    resource = _with_lost_by_creator(lookup, resource, live)
     if change.action == "replace":
         resource = replace(resource, change=replace(resource.change, recompiles=change.recompiles))
     return resource, list(compared.agent_changes)
@@ -63,27 +64,48 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
 
 def _with_released(lookup: Lookup, resource: ResourceChange, agent: Live) -> ResourceChange:
     """The change to an agent, with the blocks to detach: they moved out of it, and are not among its shared blocks."""
-    released = lookup.released(agent)
-    if not released:
+    return _detaching(lookup, resource, agent, "memory", lookup.released(agent))
+
+
+def _with_lost_by_creator(lookup: Lookup, resource: ResourceChange, agent: Live) -> ResourceChange:
+    """The change to an agent that was created along with another one, without the blocks that the other one loses.
+
+    0.16.8 attaches a block to both agents, and detaches it from one.
+    """
+    address = resource.desired.created_with if resource.desired else None
+    creator = lookup.live(address)
+    if address is None or creator is None or creator.kind != agent.kind or address in lookup.replaced:
         return resource
+    lost = [*compare(lookup, lookup.manifest.objects[address], creator).detach]
+    ids = {*(member for name, member in lost if name == "blocks"), *lookup.released(creator)}
+    have = [block.id for block in lookup.attached_blocks(agent)]
+    return _detaching(lookup, resource, agent, "blocks", [id for id in have if id in ids])
+
+
+def _detaching(
+    lookup: Lookup, resource: ResourceChange, agent: Live, name: str, blocks: Iterable[str]
+) -> ResourceChange:
+    """The change to an agent that also detaches blocks that are not among its shared ones. `name`: field to show."""
     shared = (resource.desired.values.get("blocks") or ()) if resource.desired else ()
     kept = {lookup.member(item) for item in shared} | {member for _, member in resource.detach}
-    leaving = [id for id in released if id not in kept]
+    leaving = [id for id in blocks if id not in kept]
     if not leaving:
         return resource
     resource = replace(resource, detach=(*resource.detach, *(("blocks", id) for id in leaving)))
-    return _with_memory(lookup, resource, agent, Patch(drop=tuple(map(lookup.named, leaving))))
+    return _with_memory(lookup, resource, agent, Patch(drop=tuple(map(lookup.named, leaving))), name)
 
 
-def _with_memory(lookup: Lookup, resource: ResourceChange, agent: Live, patch: Patch) -> ResourceChange:
-    """The change to an agent, with the own blocks that it gets or loses."""
+def _with_memory(
+    lookup: Lookup, resource: ResourceChange, agent: Live, patch: Patch, name: str = "memory"
+) -> ResourceChange:
+    """The change to an agent, with the blocks that it gets or loses. `name`: the field to show."""
     change = resource.change
-    others = tuple(each for each in change.fields_changed if each.path != "memory")
-    before = [each.new for each in change.fields_changed if each.path == "memory"]
+    others = tuple(each for each in change.fields_changed if each.path != name)
+    before = [each.new for each in change.fields_changed if each.path == name]
     every = [*before, patch]
     merged = Patch(tuple(m for each in every for m in each.put), tuple(m for each in every for m in each.drop))
-    recompiles = max(change.recompiles, lookup.recompiles(agent, ["memory"]))
-    shown = (*others, FieldChange("memory", None, merged))
+    recompiles = max(change.recompiles, lookup.recompiles(agent, [name]))
+    shown = (*others, FieldChange(name, None, merged))
     return replace(resource, change=replace(change, fields_changed=shown, recompiles=recompiles))
 
 
@@ -254,14 +276,28 @@ def _losing(lookup: Lookup, address: Address, agent: Live, keys: frozenset[str])
         yield replace(resource, mark=None if kept == stored else replace(agent.mark, parts=kept))
 
 
-def move_orphaned_blocks(lookup: Lookup, changes: Iterable[ResourceChange]) -> Iterator[ResourceChange]:
-    """Give the orphaned blocks of a moved agent its new address; at the old one they would count as undeclared.
+def move_undeclared_blocks(lookup: Lookup, changes: Iterable[ResourceChange]) -> Iterator[ResourceChange]:
+    """Give the undeclared own blocks of a moved agent its new address, attached or not.
 
-    `changes`: the other changes of the plan. A block that one of them is about is left out.
+    At the old one they would count as undeclared there, or as a copy of the block that gets it. `changes`: the other
+    changes of the plan. A block that one of them is about is left out.
     """
     changed = {resource.live.id for resource in changes if resource.live}
-    for address, live in lookup.observed.orphaned_blocks:
-        if not (live.marked and live.address == address) and live.id not in changed:
-            reason = "marks only" if live.address == address else f"moved from {live.address}"
+    for address, live, old in _undeclared_blocks(lookup):
+        if not (live.marked and old == address) and live.id not in changed:
+            reason = "marks only" if old in (None, address) else f"moved from {old}"
             change = Change(address, live.kind, "mark", live.id, reason)
             yield ResourceChange(change, None, live, mark=live.mark, claim=True)
+
+
+def _undeclared_blocks(lookup: Lookup) -> Iterator[tuple[Address, Live, Address | None]]:
+    """Orphaned blocks, and attached ones that move with their agent: address, block, and the address in its mark."""
+    for address, live in lookup.observed.orphaned_blocks:
+        yield address, live, live.address
+    # those that move now, and those of which an interrupted run did not write the mark
+    for id, moved in lookup.observed.state.relocated.items():
+        address, block = moved.address, lookup.live(moved.address)
+        old = lookup.moves.old.get(address)
+        is_undeclared = address.parent is not None and address not in lookup.manifest.objects
+        if block and block.id == id and is_undeclared and (old or not block.marked):
+            yield address, block, old

@@ -118,7 +118,7 @@ def test_create_with_unknown_label_fails_and_leaves_conversation(server: Server)
     blocks = server.get("/v1/blocks/", label=server.tag)
     assert len(blocks) == 4
     path = f"/v1/conversations/{left[0]['id']}"
-    assert server.get(path)["in_context_message_ids"] == []
+    assert server.get(path)["in_context_message_ids"] == server.get(f"{path}/messages") == []
     message = "No in-context messages found for this conversation."
     assert refusal(server.ask("POST", f"{path}/recompile")) == (400, message)
     for block in blocks:
@@ -136,6 +136,50 @@ def test_recompile_uses_blocks_of_agent(server: Server) -> None:
         text = server.call("POST", path, params=params)
         assert "of the agent" in text
         assert "of its own" not in text
+
+
+def _prompt(server: Server, conversation: dict[str, Any]) -> str:
+    (message,) = server.get(f"/v1/conversations/{conversation['id']}/messages")
+    assert message["message_type"] == "system_message"
+    return str(message["content"])
+
+
+def test_conversation_keeps_the_prompt_of_its_creation_until_it_is_recompiled(server: Server) -> None:
+    block = server.block(value="FIRST-VALUE")
+    agent = server.agent(tags=["t"], block_ids=[block["id"]], system="FIRST-SYSTEM")
+    path, attached = f"/v1/agents/{agent['id']}", server.block(label=f"{server.tag}-b", value="ATTACHED")
+    server.patch(agent, system="SECOND-SYSTEM")
+    server.call("PATCH", f"{path}/core-memory/blocks/attach/{attached['id']}")
+    # compiled anew at its creation: the agent's own prompt is still the first one
+    created = _prompt(server, conversation := create(server, agent))
+    assert all(word in created for word in ("SECOND-SYSTEM", "FIRST-VALUE", "ATTACHED"))
+    server.call("PATCH", f"/v1/blocks/{block['id']}", {"value": "SECOND-VALUE"})
+    server.patch(agent, system="THIRD-SYSTEM")
+    server.call("POST", f"{path}/recompile")
+    server.call("POST", f"/v1/conversations/{conversation['id']}/recompile", params={"dry_run": True})
+    assert _prompt(server, conversation) == created
+    server.call("POST", f"/v1/conversations/{conversation['id']}/recompile")
+    now = _prompt(server, conversation)
+    assert all(word in now for word in ("THIRD-SYSTEM", "SECOND-VALUE", "ATTACHED"))
+    assert server.get(f"/v1/conversations/{conversation['id']}/messages", limit=0) == []
+
+
+def test_own_block_of_conversation_is_not_in_its_prompt_after_recompile(server: Server) -> None:
+    block = server.block(value="of the agent")
+    agent = server.agent(tags=["t"], block_ids=[block["id"]])
+    conversation = create(server, agent, isolated_block_labels=[server.tag])
+    server.call("PATCH", f"/v1/blocks/{conversation['isolated_block_ids'][0]}", {"value": "of its own"})
+    assert "of the agent" in _prompt(server, conversation)  # the value that was copied: no write reaches a conversation
+    server.call("PATCH", f"/v1/blocks/{block['id']}", {"value": "rewritten"})
+    server.call("POST", f"/v1/conversations/{conversation['id']}/recompile")
+    assert "rewritten" in _prompt(server, conversation)
+
+
+def test_messages_of_deleted_or_unknown_conversation_are_an_empty_list(server: Server) -> None:
+    conversation = create(server, server.agent(tags=["t"]))
+    server.call("DELETE", f"/v1/conversations/{conversation['id']}")
+    for id in (conversation["id"], unknown_id("conv")):
+        assert server.get(f"/v1/conversations/{id}/messages") == []
 
 
 def test_delete_removes_conversation_and_isolated_blocks(server: Server) -> None:

@@ -313,3 +313,19 @@ def test_block_attached_later_reaches_sleeptime_agent(stack: SleeptimeStack) -> 
     stack.write(more=", blocks: [rota]", top="blocks: {rota: {value: Ann.}}\n")
     stack.fleet.apply()
     assert {block["label"] for block in stack.sleeptime_agent["blocks"]} == {"notes", "memory_persona", "rota"}
+    prompts = f"/v1/agents/{stack.sleeptime_agent['id']}/messages"
+    system = stack.fleet.raw.get(prompts, params={"order": "asc", "limit": 1}).json()[0]
+    assert (system["message_type"], "<rota>" in system["content"]) == ("system_message", True)
+
+
+def test_block_detached_later_leaves_sleeptime_agent(stack: SleeptimeStack) -> None:
+    stack.write(more=", blocks: [rota]", top="blocks: {rota: {value: Ann.}}\n")
+    stack.fleet.apply()
+    assert "rota" in {block["label"] for block in stack.sleeptime_agent["blocks"]}
+    stack.write(top="blocks: {rota: {value: Ann.}}\n")
+    expected = [("update", "agents.ann", ["blocks"]), ("update", "agents.ann-sleeptime", ["blocks"])]
+    assert sorted(changes(stack.fleet.plan())) == expected
+    stack.fleet.apply()
+    for agent in (stack.primary, stack.sleeptime_agent):
+        assert "rota" not in {block["label"] for block in agent["blocks"]}
+    assert not stack.fleet.plan()

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from lettaform.manifest import Draft
 from lettaform.model import Manifest
 from tests.live.fleet import READ_ONLY_POSTS, raw_client
 from tests.standin import StandIn
+from tests.standin.blocks import compiled
 
 Body = dict[str, Any]
 Objects = dict[str, Body]
@@ -69,14 +71,19 @@ class Killed(BaseException):
 
 @dataclass
 class Fault:
-    """The fault at the `at`-th request: cut `before` or `after` acting, `500`, `down` from then on, or a kill."""
+    """The fault at the `at`-th request: cut `before` or `after` acting, `500`, `down` from then on, or a kill.
+
+    Or the process is stopped there: `interrupt` is a SIGINT, `cancel` cancels the run.
+    """
 
     kind: str
     at: int
     happened: bool = False
 
 
-KINDS = ("before", "after", "500", "down", "kill before", "kill after")
+KINDS = ("before", "after", "500", "down", "kill before", "kill after", "interrupt", "cancel")
+STOPS = ("interrupt", "cancel")
+"""Faults of the process, not of a request."""
 
 
 @dataclass
@@ -89,6 +96,8 @@ class RecordingTransport(httpx.AsyncBaseTransport):
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     broken: int = 0
     killed: bool = False
+    task: asyncio.Task[Any] | None = None
+    """The run that a fault cancels."""
     in_progress: int = 0
     has_unfinished: bool = False
     """Whether other requests were in progress at the kill: a server finishes what it has received."""
@@ -129,6 +138,9 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         body = json.loads(content) if content and "json" in request.headers.get("content-type", "") else None
         self.sent.append((request.method, request.url.path, body))
         kind = self._next_fault()
+        if kind in STOPS:
+            await self._stop(kind)
+            kind = None
         if kind in ("kill before", "kill after"):
             self.has_unfinished = self.in_progress > 0
         if kind == "kill before":
@@ -160,6 +172,19 @@ class RecordingTransport(httpx.AsyncBaseTransport):
         if kind == "after":
             raise httpx.ReadError("cut before it was answered", request=request)
         return answer
+
+    async def _stop(self, kind: str) -> None:
+        if kind == "interrupt":
+            signal.raise_signal(signal.SIGINT)
+        elif self.task:
+            self.task.get_loop().call_soon_threadsafe(self.task.cancel)
+        for _ in range(3):  # what is stopped may be this request
+            await asyncio.sleep(0)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a fault has stopped the process, which may end with KeyboardInterrupt or CancelledError."""
+        return self.fault is not None and self.fault.happened and self.fault.kind in STOPS
 
     def _next_fault(self) -> str | None:
         fault, number = self.fault, len(self.sent)
@@ -214,9 +239,15 @@ class Environment:
 
         def run(main: Any) -> Any:
             # the heartbeat of the lock has a thread of its own, and goes by real time
-            skips = self.skips_waiting and threading.current_thread() is threading.main_thread()
-            with asyncio.Runner(loop_factory=_SkippingLoop if skips else None) as runner:
-                return runner.run(main)
+            is_main = threading.current_thread() is threading.main_thread()
+
+            async def tracked() -> Any:
+                if is_main:
+                    self.recorder.task = asyncio.current_task()
+                return await main
+
+            with asyncio.Runner(loop_factory=_SkippingLoop if self.skips_waiting and is_main else None) as runner:
+                return runner.run(tracked())
 
         with (
             patch.object(flow, "begin", lambda source, *needs, **more: Draft(None, lambda: self.manifest)),
@@ -228,6 +259,13 @@ class Environment:
 
     def connection(self, *, lock: bool = True) -> flow.Connection:
         return flow.Connection(self.url, token=self.password, patience=5.0 if lock else None)
+
+    def prompts(self) -> dict[str, tuple[str, str, str]]:
+        """Id of an agent, or of a conversation without own blocks: its agent, its prompt, and that after a recompile.
+
+        Empty if the server does not show them.
+        """
+        return {}
 
     def settle(self) -> None:
         """Wait until the server has finished what a killed run had in progress."""
@@ -288,6 +326,15 @@ class InMemory(Environment):
     def duplicate(self) -> InMemory:
         """Another server with the same objects."""
         return InMemory(self.folder, self.stacks, self.standin.tables)
+
+    def prompts(self) -> dict[str, tuple[str, str, str]]:
+        agents, conversations = self.standin.tables.agents, self.standin.tables.conversations
+        fresh = {id: compiled(self.standin, agent) for id, agent in agents.items()}
+        found = {id: (id, str(agent["_compiled"]), fresh[id]) for id, agent in agents.items()}
+        for each in conversations.values():
+            if not each["_deleted"] and not each["_blocks"]:
+                found[each["id"]] = each["agent_id"], each["_compiled"], fresh[each["agent_id"]]
+        return found
 
     def list_kind(self, kind: str) -> list[Body]:
         hidden = {f"show_hidden_{SECTIONS[kind]}": True}
@@ -377,6 +424,8 @@ def stable(kind: str, body: Body) -> Body:
         )  # a group's text cannot be cleared: a space remains
     if text and (found := _MARK.search(body[text] or "")):
         result["tags"] = [f"lettaform:addr={found[2]}", f"lettaform:stack={found[1]}"]
+    if kind == "mcp_server":  # an empty map and none are the same
+        result["env"] = result.get("env") or None
     own = (body.get("metadata") or {}).get("lettaform", {}) if kind == "folder" else {}
     if {"stack", "addr"} <= own.keys():
         result["tags"] = [f"lettaform:addr={own['addr']}", f"lettaform:stack={own['stack']}"]

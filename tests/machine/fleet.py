@@ -17,7 +17,10 @@ from lettaform.model import Manifest
 
 UNSET: Any = object()
 Spec = dict[str, Any]
-"""The manifest's sections, `moved` and `removed`. Secrets are plain text here. `edition`: version of the documents."""
+"""The manifest's sections, `moved`, `removed` and `imports`. Secrets are plain text here.
+
+`edition`: version of the documents.
+"""
 
 SOURCE = '''def {name}(city: str) -> str:
     """{about}
@@ -212,6 +215,7 @@ def initial() -> Spec:
         **{section: {} for section in FIELDS.keys() - {"agents", "blocks", "tools"}},
         "moved": [],
         "removed": [],
+        "imports": [],
         "edition": 0,
     }
 
@@ -254,7 +258,7 @@ def change(spec: Spec, pick: Pick) -> Spec:
     elif change_kind in ("drop", "remove", "move") and new[section]:
         _remove(new, change_kind, section, pick)
     elif change_kind == "tidy":
-        new |= {"moved": [], "removed": []}
+        new = tidied(new)
     elif change_kind == "edit":
         new["edition"] = 1 - new["edition"]
     return new if is_valid(new) else spec
@@ -294,13 +298,14 @@ def _members(new: Spec, section: str, pick: Pick) -> None:
         body[field] = [each for each in have if each != key] if key in have else [*have, key]
 
 
-def _add(new: Spec, section: str, pick: Pick) -> None:
-    key = pick(KEYS[section])
+def _add(new: Spec, section: str, pick: Pick) -> str | None:
+    """The new key, unless the section has it already."""
+    key: str = pick(KEYS[section])
     if key in new[section]:
-        return
+        return None
     agents = sorted(new["agents"])
     if section in ("groups", "conversations") and not agents:
-        return
+        return None
     new[section][key] = {
         "agents": lambda: {"memory": {"persona": {"value": "One."}}},
         "blocks": lambda: {"value": pick(("One.", "Two."))},
@@ -313,6 +318,16 @@ def _add(new: Spec, section: str, pick: Pick) -> None:
     address = f"{section}.{key}"
     new["moved"] = [pair for pair in new["moved"] if address not in pair]
     new["removed"] = [pair for pair in new["removed"] if address != pair[0]]
+    return key
+
+
+def importing(spec: Spec, section: str, id: str, pick: Pick) -> tuple[Spec, str]:
+    """The manifest with a new key, to which an existing object is imported; no address if there is none."""
+    new = tidied(spec)
+    key = _add(new, section, pick)
+    address = f"{section}.{key}"
+    new["imports"] = [[address, id]]
+    return (new, address) if key and is_valid(new) else (spec, "")
 
 
 def _remove(new: Spec, change_kind: str, section: str, pick: Pick, key: str = "") -> None:
@@ -350,6 +365,142 @@ def _update_reference(user: Spec, field: str, key: str, to: str | None) -> None:
         del user[field]
 
 
+def tidied(spec: Spec) -> Spec:
+    """The manifest without entries about the past."""
+    return copy.deepcopy(spec) | {"moved": [], "removed": [], "imports": []}
+
+
+# --- moves that are applied at once ----------------------------------------------------------------------------------
+
+Mapped = dict[str, str]
+"""Old address to new address."""
+
+
+def relocated(spec: Spec, pick: Pick) -> tuple[Spec, Mapped]:
+    """The manifest after a swap, a chain, or the move of an own or shared block. No addresses if there is none."""
+    new, sort = tidied(spec), pick(("swap", "chain", "to agent", "to shared", "to own", "swap blocks"))
+    if sort in ("swap", "chain"):
+        mapped = _permuted(new, sort, pick)
+    elif sort == "to own":
+        mapped = _shared_to_own(new, pick)
+    else:
+        mapped = _moved_block(new, sort, pick)
+    new["moved"] = [list(pair) for pair in mapped.items()]
+    return (new, mapped) if mapped and is_valid(new) else (spec, {})
+
+
+def _permuted(new: Spec, sort: str, pick: Pick) -> Mapped:
+    """Two objects change places, or the second gives way to the first."""
+    section = pick(("agents", "agents", *(each for each in sorted(FIELDS) if len(new[each]) > 1)))
+    keys = sorted(new[section])
+    if len(keys) < 2:
+        return {}
+    first = pick(keys)
+    second = pick([key for key in keys if key != first])
+    steps = {first: second, second: first if sort == "swap" else "new1"}
+    if "new1" in keys or (sort == "chain" and "mcp" in str(new[section])):
+        return {}
+    bodies = {steps[key]: new[section].pop(key) for key in steps}
+    for old, key in steps.items():
+        bodies[key].setdefault(KEEPS_NAME[section], old)
+    new[section] |= bodies
+    for where, fields in REFERS.items():
+        for user in new[where].values():
+            for field in (field for field, at in fields.items() if at == section and field in user):
+                value = user[field]
+                user[field] = (
+                    [steps.get(each, each) for each in value] if isinstance(value, list) else steps.get(value, value)
+                )
+    return {f"{section}.{old}": f"{section}.{key}" for old, key in steps.items()}
+
+
+def _own_blocks(spec: Spec) -> list[tuple[str, str]]:
+    return sorted((key, label) for key, body in spec["agents"].items() for label in body.get("memory", {}))
+
+
+def _moved_block(new: Spec, sort: str, pick: Pick) -> Mapped:
+    """An own block moves to another agent or becomes a shared one, or two own blocks change places."""
+    own, agents = _own_blocks(new), new["agents"]
+    if not own:
+        return {}
+    agent, label = pick(own)
+    if sort == "to shared":
+        key = next((key for key in KEYS["blocks"] if key not in new["blocks"]), None)
+        if key is None:
+            return {}
+        new["blocks"][key] = {"value": "", **agents[agent]["memory"].pop(label), "label": label}
+        agents[agent]["blocks"] = [*agents[agent].get("blocks", ()), key]
+        return {f"agents.{agent}.memory.{label}": f"blocks.{key}"}
+    if sort == "swap blocks":
+        other, its = pick(own)
+        if (other, its) == (agent, label):
+            return {}
+        one, two = agents[agent]["memory"], agents[other]["memory"]
+        one[label], two[its] = two[its], one[label]
+        old, key = f"agents.{agent}.memory.{label}", f"agents.{other}.memory.{its}"
+        return {old: key, key: old}
+    free = [(key, each) for key in sorted(agents) for each in MEMORY if each not in agents[key].get("memory", {})]
+    if not free:
+        return {}
+    other, its = pick(free)
+    agents[other].setdefault("memory", {})[its] = agents[agent]["memory"].pop(label)
+    return {f"agents.{agent}.memory.{label}": f"agents.{other}.memory.{its}"}
+
+
+def _shared_to_own(new: Spec, pick: Pick) -> Mapped:
+    """A shared block becomes the own block of one of its agents; the others detach it."""
+    used = sorted((key, agent) for agent, body in new["agents"].items() for key in body.get("blocks", ()))
+    if not used:
+        return {}
+    key, owner = pick(used)
+    body = new["blocks"].pop(key)
+    label = body.pop("label", key)
+    if label in new["agents"][owner].get("memory", {}):
+        return {}
+    for agent in new["agents"].values():
+        if key in agent.get("blocks", ()):
+            agent["blocks"] = [each for each in agent["blocks"] if each != key]
+    new["agents"][owner].setdefault("memory", {})[label] = body
+    return {f"blocks.{key}": f"agents.{owner}.memory.{label}"}
+
+
+# --- lines that are no longer declared -------------------------------------------------------------------------------
+
+MEMBERS: Mapping[str, Sequence[str]] = {
+    "agents": ("tags", "metadata", "secrets", "blocks", "tools", "archive", "folders", "identities"),
+    "blocks": ("tags", "metadata"),
+    "tools": ("tags",),
+    "archives": ("passages",),
+    "folders": ("metadata", "files"),
+    "mcp_servers": ("env",),
+}
+"""Fields whose lines add members: without the line, lettaform removes what it added."""
+
+
+def without_lines(spec: Spec, pick: Pick) -> tuple[Spec, list[str]]:
+    """The manifest without one to three lines that add members, and what they were."""
+    new, removed = tidied(spec), []
+    for _ in range(pick((1, 2, 3))):
+        lines = [
+            (f"{section}.{key}.{field}", body, field)
+            for section, fields in MEMBERS.items()
+            for key, body in sorted(new[section].items())
+            for field in fields
+            if field in body
+        ]
+        lines += [
+            (f"agents.{key}.memory.{label}.{field}", new["agents"][key]["memory"][label], field)
+            for key, label in _own_blocks(new)
+            for field in MEMBERS["blocks"]
+            if field in new["agents"][key]["memory"][label]
+        ]
+        if lines:
+            name, body, field = pick(lines)
+            del body[field]
+            removed.append(name)
+    return (new, removed) if is_valid(new) else (spec, [])
+
+
 def is_valid(spec: Spec) -> bool:
     """Whether the manifest passes its own checks."""
     try:
@@ -365,6 +516,7 @@ def build(stack: str, spec: Spec, model: str, embedding: str) -> Manifest:
     whole["defaults"] = {"agents": {"model": model, "embedding": embedding, "include_base_tools": False}}
     whole["defaults"]["folders"] = {"embedding": embedding}
     whole["moved"] = [{"from": old, "to": new} for old, new in spec["moved"]]
+    whole["imports"] = [{"to": address, "id": id} for address, id in spec["imports"]]
     whole["removed"] = [{"from": old, "destroy": destroy} for old, destroy in spec["removed"]]
     for section in FIELDS:
         whole[section] = {key: _as_manifest(stack, section, key, body) for key, body in spec[section].items()}

@@ -7,7 +7,8 @@ last apply, and all objects before and after. It shares no code with `lettaform.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from asyncio import CancelledError
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -59,6 +60,7 @@ CAUSES: Mapping[str, Mapping[str, frozenset[str]]] = {
         "description": frozenset({"description", "source", "name"}),
     },
     "folder": {"embedding_config": frozenset({"embedding"})},
+    "identity": {"identifier_key": frozenset({"identifier_key", "key"})},
     "provider": {"api_key_enc": frozenset({"api_key"})},
     "group": {
         "agent_ids": frozenset({"agents"}),
@@ -120,10 +122,16 @@ class Machine:
         self.bases: dict[tuple[str, str], Any] = {}
         self.ever_ours: set[str] = set()
         self.given: set[tuple[str, str]] = set()
+        self.lines: dict[str, set[str]] = defaultdict(set)
+        """By id: the fields that were declared in any run."""
+        self.relocating = False
+        """Whether the manifest's `moved` are about the addresses before this run, one step each."""
         self.undeclared_sleeptime_blocks: set[str] = set()
         """Blocks created along with a sleeptime agent that no manifest declares."""
         self.refused: Counter[str] = Counter()
         self.messages: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+        """How often the steps with conditions were carried out."""
         self.number = self.faults = 0
         self.quick = False
 
@@ -149,7 +157,9 @@ class Machine:
             except LettaformError as caught:
                 error = caught
             except BaseException as caught:
-                if not (environment.recorder.killed and _only(caught, Killed)):
+                recorder = environment.recorder
+                stopped = recorder.is_stopped and _only(caught, (KeyboardInterrupt, CancelledError))
+                if not (stopped or (recorder.killed and _only(caught, Killed))):
                     raise
                 killed = True
         result = RunResult(plan, report, error, list(environment.recorder.writes), killed)
@@ -204,10 +214,13 @@ class Machine:
     @contextmanager
     def checked(self, stack: str, result: list[RunResult], options: PlanOptions | None = None) -> Iterator[None]:
         """Compare all objects before and after the runs of lettaform on `stack`."""
-        before = self.environment.all_objects()
+        before, prompts = self.environment.all_objects(), self.environment.prompts()
         yield
         after = self.environment.all_objects()
-        _RunChecker(self, stack, before, after, result, options or PlanOptions()).check()
+        checker = _RunChecker(self, stack, before, after, result, options or PlanOptions())
+        checker.check()
+        if result[-1].done:
+            checker.check_prompts(prompts, self.environment.prompts())
 
     def options(self, stack: str, pick: Picks) -> PlanOptions:
         addresses = [str(a) for a in build(stack, self.specs[stack], "m/m", "e/e").objects]
@@ -297,17 +310,22 @@ class Machine:
             result = self.apply(stack, options, environment=duplicate)
             undisturbed = duplicate.all_objects() if result.done else None
         before = self.environment.all_objects()
+        result = self.apply_despite(stack, options, Fault(kind, at))
+        self.check_result(stack, result, options)
+        if undisturbed is not None and result.done:
+            _check_same_end(before, undisturbed, self.environment.all_objects())
+
+    def apply_despite(self, stack: str, options: PlanOptions, fault: Fault | None) -> RunResult:
+        """An apply, and another one if the fault interrupts it: the result of the last one."""
         runs: list[RunResult] = []
-        fault = Fault(kind, at)
         with self.checked(stack, runs, options):
             runs.append(self.apply(stack, options, fault))
-            self.faults += fault.happened
-            if not (runs[0].done or (isinstance(runs[0].error, PlanError) and not runs[0].writes)):
+            self.faults += bool(fault and fault.happened)
+            refused = isinstance(runs[0].error, PlanError) and not runs[0].writes
+            if fault and fault.happened and not (runs[0].done or refused):
                 self.log(f"broken: {runs[0].error} {_failures(runs[0])} killed={runs[0].killed}; again")
                 runs.append(self.apply(stack, options))
-        self.check_result(stack, runs[-1], options)
-        if undisturbed is not None and runs[-1].done:
-            _check_same_end(before, undisturbed, self.environment.all_objects())
+        return runs[-1]
 
     def do_saved(self, pick: Picks) -> None:
         """A saved plan applies to an unchanged server; to a changed one it is stale, or does what it showed."""
@@ -334,6 +352,144 @@ class Machine:
             not isinstance(result.error, Stale), "stale on an unchanged server", getattr(result.error, "problems", None)
         )
         self.check_result(stack, result, options)
+
+    def is_applied(self, stack: str) -> bool:
+        """Apply the manifest without its entries about the past; False if that is refused."""
+        self.specs[stack] = fleet.tidied(self.specs[stack])
+        return self.apply_and_check(stack, PlanOptions()).done
+
+    def apply_changed(self, stack: str, new: Spec, pick: Picks) -> bool:
+        """Apply another manifest, perhaps despite a fault. False if it is refused: then the former one is kept."""
+        former, self.specs[stack] = self.specs[stack], new
+        kind, at = pick((None, None, *KINDS)), pick(range(1, 40))
+        self.log(f"apply {stack} {kind} at {at}: {json.dumps(new)}")
+        result = self.apply_despite(stack, PlanOptions(), Fault(kind, at) if kind else None)
+        if result.done:
+            self.assert_no_changes(stack, PlanOptions())
+            self.specs[stack], before = fleet.tidied(new), self.environment.all_objects()
+            self.apply_and_check(stack, PlanOptions())  # the state forgets the moves
+            after = self.environment.all_objects()
+            _check(
+                all(after[id] == body for id, body in before.items() if not _is_state(body)),
+                "entries about the past are removed, and something changed",
+            )
+            return True
+        self.check_refusal(stack, result)
+        if self.specs[stack] is new:
+            self.specs[stack] = former
+        return False
+
+    def do_relocate(self, pick: Picks) -> None:
+        """Moves in the manifest: every object gets its new address; none is created, deleted or left behind."""
+        stack = pick(self.stacks)
+        if not self.is_applied(stack):
+            return
+        new, addresses = fleet.relocated(self.specs[stack], pick)
+        held = Counter(self.ours[stack].values())
+        if not addresses or any(held[each] != 1 for each in addresses):
+            return
+        before, owners = self.environment.all_objects(), dict(self.ours[stack])
+        self.relocating = True
+        if self.apply_changed(stack, new, pick):
+            self.done["relocate"] += 1
+            after = self.environment.all_objects()
+            _check(_without_states(before) == _without_states(after), "a move created or deleted objects")
+            for id, address in owners.items():
+                new_address = moved_once(address, addresses)
+                _check(self.ours[stack].get(id) == new_address, f"{address} ({id}) is not {new_address}", after[id])
+            self.check_attached(stack, owners, addresses, after)
+        self.relocating = False
+
+    def check_attached(
+        self, stack: str, owners: Mapping[str, str], addresses: Mapping[str, str], after: Objects
+    ) -> None:
+        """A block that moved is attached to its new agent, and no longer to its old one."""
+        ids, now = {where: id for id, where in owners.items()}, {at: id for id, at in self.ours[stack].items()}
+        for old, new in addresses.items():
+            block = ids[old]
+            if ".memory." in new:
+                agent = after[now[new.partition(".memory.")[0]]]
+                _check(block in agent["blocks"], f"{new} ({block}) is not attached to its agent", agent)
+            if ".memory." in old:
+                left, is_shared = ids[old.partition(".memory.")[0]], ".memory." not in new
+                is_same = is_shared or now[new.partition(".memory.")[0]] == left
+                _check((block in after[left]["blocks"]) is is_same, f"{old} ({block}) is still attached", after[left])
+
+    def do_remove_lines(self, pick: Picks) -> None:
+        """Lines that are removed: the result is that of a manifest that never had them."""
+        stack = pick(self.stacks)
+        if not self.is_applied(stack):
+            return
+        new, lines = fleet.without_lines(self.specs[stack], pick)
+        if not lines:
+            return
+        self.log(f"remove lines {lines}")
+        if isinstance(self.environment, InMemory):
+            self.check_as_fresh(stack, self.specs[stack], new, lines)
+        self.done["remove lines"] += self.apply_changed(stack, new, pick)
+
+    def check_as_fresh(self, stack: str, old: Spec, new: Spec, lines: Sequence[str]) -> None:
+        """The old manifest and then the new one have the same end as the new one alone, with what others added."""
+        ends = []
+        for first in (new, old):
+            environment = InMemory(self.environment.folder, self.stacks)
+            machine = Machine(environment, self.log, self.start)
+            machine.specs[stack], before = first, environment.all_objects()
+            done = machine.apply(stack, PlanOptions()).done
+            machine.add_theirs(environment.all_objects())
+            machine.specs[stack] = new
+            if not (done and machine.apply(stack, PlanOptions()).done):
+                return
+            ends.append((environment.all_objects(), environment.prompts()))
+        self.done["as fresh"] += 1
+        (one, _), (other, prompts) = ends
+        _check_same_end(before, one, other)
+        stale = [id for id, (_, have, fresh) in prompts.items() if have != fresh]
+        _check(not stale, f"prompts are not compiled again after {lines} were removed", stale)
+
+    def add_theirs(self, observed: Objects) -> None:
+        """Others add a tag, metadata, a secret and a tool to every agent, and a tag to every block."""
+        tool = next(
+            t for t in self.environment.ask("GET", "/v1/tools/", params={"limit": 1000}) if t["name"] == "fetch_webpage"
+        )
+        for id, body in observed.items():
+            if body["kind"] == "agent":
+                more = {"tags": [*body["tags"], "theirs"], "metadata": {**body["metadata"], "theirs": 1}}
+                secrets = {"secrets": {**body["secrets"], "THEIRS": "kept22"}}
+                self.environment.ask("PATCH", f"/v1/agents/{id}", more | secrets)
+                self.environment.ask("PATCH", f"/v1/agents/{id}/tools/attach/{tool['id']}")
+            elif body["kind"] == "block" and not _is_state(body):
+                self.environment.ask("PATCH", f"/v1/blocks/{id}", {"tags": [*body["tags"], "theirs"]})
+
+    def do_adopt(self, pick: Picks) -> None:
+        """`imports` in the manifest: the object of others gets the address, and none is created there."""
+        stack = pick(self.stacks)
+        if not self.is_applied(stack):
+            return
+        kind = pick(("agent", "block", "tool", "archive", "folder", "identity"))
+        found = [id for id in self.foreign(kind) if not self.environment.all_objects()[id]["tags"]]
+        if not found:
+            return
+        id = pick(found)
+        new, address = fleet.importing(self.specs[stack], SECTIONS[kind], id, pick)
+        if not address or address in self.ours[stack].values():
+            return
+        before = self.environment.all_objects()
+        self.log(f"imports {address} {id}")
+        if self.apply_changed(stack, new, pick):
+            self.done["imports"] += 1
+            after = self.environment.all_objects()
+            _check(self.ours[stack].get(id) == address, f"{id} is not {address}", after.get(id))
+            created = [each for each in after if each not in before and _claim(after[each], stack) == address]
+            _check(not created, f"{address} was imported and created", created)
+
+    def foreign(self, kind: str) -> list[str]:
+        """Ids of objects of a kind that belong to no stack."""
+        observed = self.environment.all_objects()
+        copies = {id for each in observed.values() for id in each.get("isolated_block_ids", ())}
+        found = (id for id, body in observed.items() if body["kind"] == kind and not self.owner(id))
+        fit = (id for id in found if not _is_state(observed[id]) and id not in copies)
+        return [id for id in fit if observed[id].get("tool_type") != EXTERNAL_TOOL]
 
     def do_destroy(self, pick: Picks) -> None:
         stack = pick(self.stacks)
@@ -767,8 +923,9 @@ class _RunChecker:
     @cached_property
     def adopted(self) -> set[str]:
         """Blocks of no stack that are attached to our agents under a declared label; orphaned blocks of our own."""
-        found = set()
-        for id, address in self.ours.items():
+        found = {id for _, id in self.spec["imports"]}
+        imported = {id: address for address, id in self.spec["imports"]}
+        for id, address in (*self.ours.items(), *imported.items()):
             agent = self.before.get(id)
             if agent is None or agent["kind"] != "agent":
                 continue
@@ -790,6 +947,8 @@ class _RunChecker:
 
     def moved_to(self, address: str) -> str:
         """The address now, after every `moved`."""
+        if self.machine.relocating:
+            return moved_once(address, self.moved)
         top, sign, part = address.partition(".memory.")
         primary, first = primary_of(top), top
         for _ in range(9):
@@ -798,6 +957,11 @@ class _RunChecker:
         if primary and top == first:
             top = f"{top.partition('.')[0]}.{primary.partition('.')[2]}{SLEEPTIME_SUFFIX}"
         return f"{top}{sign}{part}"
+
+    @property
+    def relocated_ids(self) -> set[str]:
+        """The objects that the manifest moves."""
+        return {id for id, address in self.ours.items() if address in self.moved}
 
     def declared(self, address: str) -> Spec | None:
         top, _, part = address.partition(".memory.")
@@ -888,6 +1052,8 @@ class _RunChecker:
             causes = CAUSES.get(kind, {}).get(name, frozenset({name}))
             creates_blocks = name == "blocks" and any(str(a).startswith(f"{address}.memory.") for a in self.shown)
             primary = next((i for i, where in self.ours.items() if self.moved_to(where) == primary_of(address)), None)
+            if self.machine.relocating and name == "blocks" and set(was) ^ set(now) <= self.relocated_ids:
+                continue
             if (
                 primary in self.after and name == "blocks" and "memory" not in address
             ):  # the server gives both agents the same blocks
@@ -905,6 +1071,10 @@ class _RunChecker:
             declared |= {"args"} if kind == "mcp_server" else set()
             declared |= {"memory"} if primary_of(address) else set()
             declared |= {fleet.KEEPS_NAME[SECTIONS[kind]]}
+            is_line = self.machine.lines[id] & causes and not declared & causes
+            parts = map(_foreign_metadata, (now, was)) if name == "metadata" else (now, was)
+            if is_line and _is_less(*parts):
+                continue  # the line that added it is removed
             _check(declared & causes or {"name", "about"} & causes, f"{address}: {name} is not declared", was, now)
         self.check_foreign_kept(address, declared_body or {}, old, new)
         if kind == "block" and old["value"] != new["value"]:
@@ -952,7 +1122,18 @@ class _RunChecker:
                 continue  # objects deleted with consent are detached from all agents
             for id in ids[:1]:
                 fine = id in own or id in created or id not in self.before or _is_state(self.before[id])
+                # conversations that others began with an agent of ours are compiled again with it
+                fine |= path.endswith("/recompile") and self.before[id].get("agent_id") in own | created
                 _check(fine, f"{method} {path} targets a foreign object", self.before.get(id))
+
+    def check_prompts(
+        self, before: Mapping[str, tuple[str, str, str]], after: Mapping[str, tuple[str, str, str]]
+    ) -> None:
+        """Prompts of declared agents, and of their conversations, are compiled again if their content has changed."""
+        for id, (agent, prompt, fresh) in after.items():
+            if prompt != fresh and (id not in before or before[id][2] != fresh):
+                ours = agent in self.ours and self.declared(self.ours[agent]) is not None
+                _check(not ours, f"the prompt of {self.ours.get(agent)} ({id}) is not compiled again", prompt, fresh)
 
     def lost_only_deleted(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         """Whether a foreign agent only lost objects that were deleted with consent."""
@@ -986,6 +1167,8 @@ class _RunChecker:
                 for copy in json.loads(body["value"]).get("duplicates", ()):
                     self.ours.pop(copy, None)
         self.machine.ever_ours |= self.ours.keys()
+        for id, address in self.ours.items():
+            self.machine.lines[id] |= (self.declared(address) or {}).keys()
 
     def check_complete(self) -> None:
         """After a success: one object per address, and no new block without an agent."""
@@ -1024,10 +1207,33 @@ def _check(fine: object, message: str, *details: Any) -> None:
         raise BrokenPromise("\n  ".join([message, *map(repr, details)]))
 
 
-def _only(error: BaseException, kind: type[BaseException]) -> bool:
+def _only(error: BaseException, kind: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return any(_only(each, kind) for each in error.exceptions)
     return isinstance(error, kind)
+
+
+def moved_once(address: str, addresses: Mapping[str, str]) -> str:
+    """The address after moves of one step each; parts and what was created along follow their agent."""
+    if address in addresses:
+        return addresses[address]
+    top, sign, part = address.partition(".memory.")
+    primary = primary_of(top)
+    new = addresses.get(top, top)
+    if primary in addresses and new == top:
+        new = f"{top.partition('.')[0]}.{addresses[primary].partition('.')[2]}{SLEEPTIME_SUFFIX}"
+    return f"{new}{sign}{part}"
+
+
+def _is_less(now: Any, was: Any) -> bool:
+    """Whether a list or a map has lost members and nothing else."""
+    if isinstance(was, dict):
+        return isinstance(now or {}, dict) and (now or {}).items() <= was.items()
+    return isinstance(was, list) and all(each in was for each in now or ())
+
+
+def _without_states(objects: Objects) -> set[str]:
+    return {id for id, body in objects.items() if not _is_state(body)}
 
 
 def primary_of(address: str) -> str | None:

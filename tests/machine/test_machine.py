@@ -25,6 +25,7 @@ __all__ = ["letta"]  # the fixture
 Start = Callable[[], Spec]
 
 _NAMES = ["change"] * 6 + ["edit"] * 6 + ["apply"] * 5 + ["fault"] * 3
+_NAMES += ["relocate"] * 4 + ["remove_lines"] * 3 + ["adopt"] * 2
 _NAMES += ["saved", "destroy", "move", "forget", "rebuild", "import"]
 _NUMBERS = st.lists(st.integers(0, 59), min_size=10, max_size=10)
 

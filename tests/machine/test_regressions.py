@@ -11,6 +11,7 @@ from lettaform.errors import PlanError
 from lettaform.model import PlanOptions
 from lettaform.plan.saved import dump, moved
 from tests.machine.environment import Fault, InMemory, Objects
+from tests.machine.fleet import initial_with_all_kinds
 from tests.machine.machine import Machine, RunResult
 
 pytestmark = pytest.mark.thorough
@@ -185,6 +186,34 @@ def test_object_deleted_by_others_is_recreated_once(machine: Machine, at: int) -
     assert machine.apply(A, PlanOptions()).done
     machine.assert_no_changes(A, PlanOptions())
     assert sum("lettaform:addr=blocks.org" in body["tags"] for body in all_objects(machine).values()) == 1
+
+
+@pytest.mark.parametrize("at", range(8, 20))
+def test_undeclared_own_block_follows_its_agent_through_a_chain(machine: Machine, at: int) -> None:
+    # regression: it kept the address that the block of another agent got
+    spec, left = machine.specs[A], id_of(machine, "agents.ann.memory.persona")
+    del spec["agents"]["ann"]["memory"]["persona"]
+    ann, bob = spec["agents"].pop("ann"), spec["agents"].pop("bob")
+    spec["agents"] |= {"ann": {**bob, "name": "bob"}, "cy": {**ann, "name": "ann"}}
+    spec["moved"] = [["agents.bob", "agents.ann"], ["agents.ann", "agents.cy"]]
+    machine.apply(A, PlanOptions(), Fault("kill after", at))
+    assert machine.apply(A, PlanOptions()).done
+    machine.assert_no_changes(A, PlanOptions())
+    assert "lettaform:addr=agents.cy.memory.persona" in all_objects(machine)[left]["tags"]
+
+
+@pytest.mark.parametrize("at", range(8, 20))
+def test_removed_block_leaves_sleeptime_agent_too(tmp_path: Path, at: int) -> None:
+    # regression: the server attaches a block to both agents, and detaches it from one
+    machine = Machine(InMemory(tmp_path, (A,)), start=initial_with_all_kinds)
+    machine.apply_and_check(A, PlanOptions())
+    block, sleeptime_agent = id_of(machine, "blocks.org"), id_of(machine, "agents.ann-sleeptime")
+    assert block in all_objects(machine)[sleeptime_agent]["blocks"]
+    del machine.specs[A]["agents"]["ann"]["blocks"]
+    machine.apply(A, PlanOptions(), Fault("kill after", at))
+    assert machine.apply(A, PlanOptions()).done
+    machine.assert_no_changes(A, PlanOptions())
+    assert block not in all_objects(machine)[sleeptime_agent]["blocks"]
 
 
 def test_create_with_null_fields_converges(machine: Machine) -> None:

@@ -38,6 +38,14 @@ def test_null_is_left_out_except_for_what_has_an_empty_text() -> None:
     assert fields["compaction_settings"] == {"clip_chars": None}
 
 
+def test_an_empty_map_is_no_declared_value() -> None:
+    for address in ("agents.ann", "blocks.org", "folders.docs"):
+        new = wanted(address, metadata={})
+        mark = initial_mark(lookup(manifest(new), observed()), new)
+        live = replace(living(address, "id"), mark=mark)
+        assert not difference(manifest(new), observed(live)).resources, "the mark is written again"
+
+
 def test_members_that_the_request_cannot_contain_are_attached_afterwards() -> None:
     file = Item("1", "a.md")
     folder, ann = (

@@ -276,3 +276,17 @@ def test_each_agent_of_the_stack_has_one_place_where_it_is_called() -> None:
     assert all(changes_prompt(look, each) for each in changed)
     called = [str(call.key) for each in recompile(prompts) for call in each.calls]
     assert sorted(called) == ["agents.ann!recompile conversations", "conversations.ticket!recompile"]
+
+
+@pytest.mark.parametrize("blocks", [["blocks.policies", "blocks.new"], ["blocks.policies"]])
+def test_an_attached_block_is_followed_by_what_was_created_along_with_the_agent(blocks: list[str]) -> None:
+    ann = living("agents.ann", "agent-1", blocks=["block-1"], members={"blocks": ("block-1",)})
+    along = living("agents.ann-sleeptime", "agent-2", blocks=["block-1"])
+    lives = [living("blocks.policies", "block-1"), living("blocks.new", "block-2")]
+    has = observed(ann, along, *lives, attached={"agent-1": (lives[0],), "agent-2": (lives[0],)})
+    sleeping = replace(wanted("agents.ann-sleeptime"), created_with=at("agents.ann"))
+    mine = wanted("agents.ann", blocks=[Ref(at(each)) for each in blocks])
+    made = calls(plan(manifest(mine, sleeping, wanted("blocks.policies"), wanted("blocks.new")), has))
+    call = made.get("agents.ann-sleeptime!recompile")
+    assert (call is not None) is (len(blocks) == 2)
+    assert call is None or "agents.ann+blocks:block-2" in call.after or "agents.ann+blocks:blocks.new" in call.after

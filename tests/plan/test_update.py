@@ -116,6 +116,21 @@ def test_orphaned_blocks_of_a_moved_agent_are_marked_again() -> None:
     assert (str(block.address), block.change.action, block.claim) == ("agents.bob.memory.human", "mark", True)
 
 
+@pytest.mark.parametrize("others", [[], ["agents.bob"]], ids=["renamed", "a chain"])
+def test_undeclared_own_blocks_move_with_their_agent(others: list[str]) -> None:
+    human, bobs = LEFT, living("agents.bob.memory.human", "block-3", value="h")
+    bob = living("agents.bob", "agent-2", parts=PARTS, model="m/m")
+    lives = [KNOWS_HUMAN, human, *((bob, bobs) if others else ())]
+    attached = {"agent-1": (human,), "agent-2": (bobs,)}
+    entries = [Moved(at("agents.ann"), at("agents.cy"), HERE)]
+    entries += [Moved(at(each), at("agents.ann"), HERE) for each in others]
+    declared = [wanted("agents.cy", name="ann")]
+    declared += [wanted("agents.ann", name="bob"), wanted("agents.ann.memory.human")] if others else []
+    found = difference(manifest(*declared, moved=tuple(entries)), observed(*lives, attached=attached))
+    block = next(each for each in found.resources if each.live and each.live.id == human.id)
+    assert (str(block.address), block.change.action, block.claim) == ("agents.cy.memory.human", "mark", True)
+
+
 def test_an_orphaned_block_that_is_deleted_is_not_marked_before() -> None:
     entry = Moved(at("agents.ann"), at("agents.bob"), HERE)
     wants = manifest(wanted("agents.bob", name="ann"), moved=(entry,))
@@ -198,3 +213,26 @@ def test_a_moved_block_is_detached_attached_and_marked() -> None:
     undeclared = manifest(wanted("agents.bob"), wanted("agents.bob.memory.human"), moved=(entry,))
     found = {str(each.address): each for each in difference(undeclared, has).resources}
     assert found["agents.ann"].detach == (("blocks", "block-1"),)
+
+
+@pytest.mark.parametrize(
+    ("words", "blocks", "detached"),
+    [
+        ({}, ["block-1"], ["block-1"]),  # the line that attached it is removed
+        ({"blocks": [Ref(at("blocks.org"))]}, ["block-1"], []),
+        ({}, [], []),  # it has lost it already
+    ],
+)
+def test_a_block_is_detached_from_what_was_created_along_with_its_agent_too(
+    words: dict[str, Any], blocks: list[str], detached: list[str]
+) -> None:
+    block = living("blocks.org", "block-1", value="v")
+    ann = living("agents.ann", "agent-1", blocks=["block-1"], members={"blocks": ("block-1",)})
+    along = living("agents.ann-sleeptime", "agent-2", blocks=blocks)
+    sleeping = replace(wanted("agents.ann-sleeptime"), created_with=at("agents.ann"))
+    wants = manifest(wanted("agents.ann", **words), sleeping, wanted("blocks.org", value="v"))
+    attached = {"agent-1": (block,), "agent-2": (block,) if blocks else ()}
+    found = {str(r.address): r for r in difference(wants, observed(ann, along, block, attached=attached)).resources}
+    changed = found.get("agents.ann-sleeptime")
+    assert [member for _, member in changed.detach if changed] == detached if changed else not detached
+    assert ("agents.ann" in found) is not bool(words)

@@ -52,17 +52,6 @@ _WITH_SLEEPER = ("archival_memory_search", "conversation_search", "send_message"
 _SLEEPERS = ("sleeptime_agent", "voice_sleeptime_agent")
 _ENDING = ("send_message", "send_message_to_agent_async", "memory_finish_edits")
 _GOING_ON = ("letta_core", "letta_memory_core", "letta_sleeptime_core")
-_RULES: Mapping[str, Mapping[str, Any]] = {  # keys of each rule type; `...` means required
-    "constrain_child_tools": {"children": ..., "child_arg_nodes": None},
-    "run_first": {"args": None},
-    "exit_loop": {},
-    "conditional": {"default_child": None, "child_output_mapping": ..., "require_output_mapping": False},
-    "continue_loop": {},
-    "max_count_per_step": {"max_count_limit": ...},
-    "parent_last_tool": {"children": ...},
-    "required_before_exit": {},
-    "requires_approval": {},
-}
 _RELATIONS = tuple(
     f"agent.{each}"
     for each in ("blocks", "identities", "managed_group", "pending_approval", "secrets", "sources", "tags", "tools")
@@ -70,13 +59,16 @@ _RELATIONS = tuple(
 # fmt: off
 _BOTH = {
     "name": "str?", "tool_ids": "ids:tool?", "source_ids": "ids:source?", "folder_ids": "ids:source?",
-    "block_ids": "ids:block?", "tags": "strs?", "system": "str?", "tool_rules": "list?", "description": "str?",
-    "metadata": "dict?", "llm_config": "dict?", "embedding_config": "dict?", "model": "str?", "embedding": "str?",
-    "model_settings": "dict?", "compaction_settings": "dict?", "context_window_limit": "int?", "max_tokens": "int?",
+    "block_ids": "ids:block?", "tags": "strs?", "system": "str?", "description": "str?",
+    "tool_rules": "map:tool_rules?", "metadata": "dict?", "llm_config": "dict?",
+    "embedding_config": "dict?", "model": "str?",
+    "embedding": "str?",
+    "model_settings": "map:model_settings?", "compaction_settings": "map:compaction_settings?",
+    "context_window_limit": "int?", "max_tokens": "int?",
     "reasoning": "bool?", "tool_exec_environment_variables": "env?", "secrets": "env?", "project_id": "str?",
     "identity_ids": "ids:identity?", "message_buffer_autoclear": "bool?", "enable_sleeptime": "bool?",
-    "response_format": "dict?", "timezone": "str?", "max_files_open": "int?", "parallel_tool_calls": "bool?",
-    "per_file_view_window_char_limit": "int?",
+    "response_format": "map:response_format?", "timezone": "str?", "max_files_open": "int?",
+    "parallel_tool_calls": "bool?", "per_file_view_window_char_limit": "int?",
 }
 _CREATE = {
     **_BOTH, "name": "str", "message_buffer_autoclear": "bool", "memory_blocks": "list?", "tools": "strs?",
@@ -93,10 +85,6 @@ _SCALARS = (
 _COMPACTION: Mapping[str, Any] = {
     "model": None, "model_settings": None, "prompt": None, "prompt_acknowledgement": False,
     "clip_chars": 50_000, "mode": "sliding_window", "sliding_window_percentage": 0.3,
-}
-_COMPACTION_FIELDS = {
-    "model": "str?", "model_settings": "dict?", "prompt": "str?", "prompt_acknowledgement": "bool",
-    "clip_chars": "int?", "mode": "str", "sliding_window_percentage": "num",
 }
 _EMPTY: Mapping[str, Any] = {
     "created_by_id": USER, "last_updated_by_id": USER, "created_at": None, "updated_at": None, "id": None,
@@ -184,6 +172,7 @@ def _create(server: StandIn, ask: Ask) -> Body:
     wrong = [faults(b, blocks.FIELDS, at=("body", "memory_blocks", at)) for at, b in enumerate(inline)]
     if errors := [*(fault for each in wrong for fault in each), *faults(body, _CREATE)]:
         raise invalid(errors)
+    body = check(body, _CREATE)
     _refuse_what_is_not_modelled(body)
     _check_values(body)
     created = create(server, body)
@@ -281,9 +270,6 @@ def _check_shared(body: Mapping[str, Any]) -> None:
             raise Refusal(400, f"INVALID_ARGUMENT: {key} cannot exceed {most}. Got: {body[key]}")
     if body.get("model_settings") is not None:
         models.from_settings(body["model_settings"])
-    if body.get("compaction_settings") is not None:
-        check(body["compaction_settings"], _COMPACTION_FIELDS, at=("body", "compaction_settings"))
-    _with_defaults(body.get("tool_rules") or ())
 
 
 def _fits(timezone: str | None) -> None:
@@ -319,7 +305,7 @@ def file_tools(server: StandIn) -> list[str]:
 
 
 def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[str]) -> list[Body]:
-    rules = _with_defaults(body.get("tool_rules") or ())
+    rules = list(body.get("tool_rules") or ())
     with_base = body.get("include_base_tool_rules")
     if with_base is None:
         # 0.16.8 adds none to a v1 agent, unless rules are given or base tools are off
@@ -336,21 +322,6 @@ def _rules(server: StandIn, body: Mapping[str, Any], kind: str, used: Iterable[s
 
 def _rule(kind: str, tool: str) -> Body:
     return {"tool_name": tool, "type": kind, "prompt_template": None}
-
-
-def _with_defaults(rules: Iterable[Any]) -> list[Body]:
-    """Rules with every key of their type, as 0.16.8 answers them; 422 for an invalid rule."""
-    whole = []
-    for number, rule in enumerate(rules):
-        at = ("body", "tool_rules", number)
-        kind = str(rule.get("type")) if isinstance(rule, dict) else ""
-        if kind not in _RULES:
-            raise invalid([{"type": "union_tag_invalid", "loc": at, "msg": f"Input tag {kind!r} …", "input": rule}])
-        more = _RULES[kind]
-        words = {"tool_name": "str!", "type": "str", "prompt_template": "str?"}
-        check(rule, words | {key: "any!" if value is ... else "any" for key, value in more.items()}, at=(*at, kind))
-        whole.append({**_rule(kind, rule["tool_name"]), **more, **{k: rule[k] for k in (*words, *more) if k in rule}})
-    return whole
 
 
 _TOLD_APART = ("type", "tool_name", "children", "child_output_mapping", "default_child", "max_count_limit")
@@ -545,7 +516,7 @@ def _patch(server: StandIn, ask: Ask) -> Body:
     if "\0" in agent["system"]:
         raise Refusal(500, DATABASE)
     if body.get("tool_rules") is not None:
-        agent["tool_rules"] = _unique(_with_defaults(body["tool_rules"]))
+        agent["tool_rules"] = _unique(body["tool_rules"])
     if body.get("tags") is not None:
         agent["_tags"] = list(dict.fromkeys(body["tags"]))
     _relink(server, agent, body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.standin.lists import matches_tags, page
@@ -79,9 +79,10 @@ def update(server: StandIn, block: Body, patch: Mapping[str, Any]) -> Body:
     return answer
 
 
-def compiled(server: StandIn, agent: Body) -> str:
-    """The prompt that the model sees; the wording is ours."""
-    shown = [server.tables.blocks[id] for id in agent["_blocks"]]
+def compiled(server: StandIn, agent: Body, isolated: Iterable[Body] = ()) -> str:
+    """The prompt that the model sees; the wording is ours. `isolated`: blocks in place of those with their labels."""
+    own = {block["label"]: block for block in isolated}
+    shown = [own.get(block["label"], block) for block in map(server.tables.blocks.__getitem__, agent["_blocks"])]
     parts = [f"<{b['label']}>\n{b['description'] or ''}\n{b['value']}\n</{b['label']}>" for b in shown]
     return "\n\n".join([agent["system"], *parts])
 

@@ -6,13 +6,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.standin import agents, blocks, models
+from tests.standin import agents, blocks, maps
 from tests.standin.lists import choice, page
 from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, invalid, on
 from tests.standin.validate import check, faults
 
-_UPDATE = {"summary": "str?", "model": "str?", "model_settings": "dict?", "last_message_at": "str?"}
-_FIELDS = {"summary": "str?", "isolated_block_labels": "strs?", "model": "str?", "model_settings": "dict?"}
+_UPDATE = {"summary": "str?", "model": "str?", "model_settings": "map:model_settings?", "last_message_at": "str?"}
+_FIELDS = {
+    "summary": "str?",
+    "isolated_block_labels": "strs?",
+    "model": "str?",
+    "model_settings": "map:model_settings?",
+}
 _COPIED = ("label", "description", "value", "limit", "metadata", "read_only")
 
 
@@ -45,12 +50,10 @@ def _checked_body(body: Any, fields: Mapping[str, str]) -> Body:
 
 def _settings(settings: Mapping[str, Any]) -> Body:
     """Settings with all defaults, which an agent never shows like that."""
-    from_settings = models.from_settings(settings)
     if settings["provider_type"] != "openai":
         raise Refusal(501, "the stand-in does not model a conversation's settings but of openai")
-    created = {key: from_settings[key] for key in ("parallel_tool_calls", "response_format", "temperature", "strict")}
-    created |= {"provider_type": "openai", "max_output_tokens": from_settings.get("max_tokens", 4096)}
-    return created | {"reasoning": {"reasoning_effort": from_settings["reasoning_effort"]}}
+    whole: Body = maps.stored("model_settings", settings)
+    return whole
 
 
 @on("POST", "/v1/conversations/")
@@ -65,10 +68,12 @@ def _create(server: StandIn, ask: Ask) -> Body:
     created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
     created |= {"id": server.id("conv"), "agent_id": agent["id"], "last_message_at": None}
     created |= {key: body.get(key) for key in ("summary", "model", "model_settings")}
-    created |= {"_blocks": [], "_messages": [], "_deleted": False}
+    created |= {"_blocks": [], "_messages": [], "_compiled": "", "_deleted": False}
     server.tables.conversations[created["id"]] = created  # remains where a label is wrong (0.16.8)
     _isolate(server, created, agent, body.get("isolated_block_labels") or ())
-    created["_messages"] = [server.id("message")]
+    # with its own blocks, and those that the prompt of the agent lacks: 0.16.8 compiles it anew
+    isolated = [server.tables.blocks[id] for id in created["_blocks"]]
+    created |= {"_messages": [server.id("message")], "_compiled": blocks.compiled(server, agent, isolated)}
     return _show(server, created)
 
 
@@ -147,4 +152,18 @@ def _recompile(server: StandIn, ask: Ask) -> str:
     conversation = find(server, ask)
     if not conversation["_messages"] and not ask.flag("dry_run"):
         raise Refusal(400, "No in-context messages found for this conversation.")
-    return blocks.compiled(server, agents.find(server, conversation["agent_id"]))
+    compiled = blocks.compiled(server, agents.find(server, conversation["agent_id"]))
+    if not ask.flag("dry_run"):
+        conversation["_compiled"] = compiled
+    return compiled
+
+
+@on("GET", "/v1/conversations/{conversation}/messages")
+def _messages(server: StandIn, ask: Ask) -> list[Body]:
+    """The prompt of its creation or of its last recompile; 0.16.8 answers [] for an unknown conversation."""
+    conversation = server.tables.conversations.get(ask.names["conversation"])
+    if conversation is None or conversation["_deleted"]:
+        return []
+    prompt = {"message_type": "system_message", "content": conversation["_compiled"]}
+    shown = [{"id": id, "date": conversation["created_at"], **prompt} for id in conversation["_messages"]]
+    return page(ask, shown, all_ids=conversation["_messages"], order="desc", zero_is_all=False)

@@ -13,7 +13,7 @@ _FIELDS = {
     "project_id": "str?",
     "agent_ids": "ids:agent?",
     "block_ids": "ids:block?",
-    "properties": "list?",
+    "properties": "map:properties?",
 }
 _UPDATE = {name: word.rstrip("!?") + "?" for name, word in _FIELDS.items() if name != "project_id"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.standin.server import Ask, Body, Refusal, StandIn, invalid, on
+from tests.standin.server import Ask, Body, Refusal, StandIn, on
 
 _WINDOW_LIMIT = 128_000
 # handle: provider, window, output tokens, the model that summarises
@@ -19,10 +19,6 @@ _EMBEDDINGS: Mapping[str, int] = {
     "openai/text-embedding-3-small": 1536,
     "openai/text-embedding-ada-002": 1536,
 }
-_PROVIDERS = (
-    *("openai", "sglang", "anthropic", "google_ai", "google_vertex", "azure", "xai", "zai", "groq", "deepseek"),
-    *("together", "bedrock", "baseten", "openrouter", "chatgpt_oauth"),
-)
 
 
 def config(handle: str) -> Body:
@@ -142,16 +138,8 @@ def _apply_settings(created: Body, body: Mapping[str, Any]) -> None:
 
 
 def from_settings(settings_: Mapping[str, Any]) -> Body:
-    """The part of the configuration that `model_settings` sets; 422 without a known provider."""
-    if "provider_type" not in settings_:
-        error: Body = {"type": "union_tag_not_found", "loc": ("body", "model_settings")}
-        error |= {"msg": "Unable to extract tag using discriminator 'provider_type'", "input": dict(settings_)}
-        raise invalid([error | {"ctx": {"discriminator": "'provider_type'"}}])
+    """The part of the configuration that valid `model_settings` set."""
     kind = settings_["provider_type"]
-    if kind not in _PROVIDERS:
-        raise invalid(
-            [{"type": "union_tag_invalid", "loc": ("body", "model_settings"), "msg": "…", "input": dict(settings_)}]
-        )
     if kind not in ("openai", "anthropic"):
         raise Refusal(501, f"the stand-in does not model the settings of {kind}")
     created = {

@@ -45,8 +45,8 @@ _FIELDS = {
     "json_schema": "dict?",
     "args_json_schema": "dict?",
     "return_char_limit": "int:1:1000000",
-    "pip_requirements": "list?",
-    "npm_requirements": "list?",
+    "pip_requirements": "map:pip_requirements?",
+    "npm_requirements": "map:npm_requirements?",
     "default_requires_approval": "bool?",
     "enable_parallel_execution": "bool?",
 }
@@ -83,9 +83,6 @@ def put(server: StandIn, fields: Mapping[str, Any], *, own: bool = False) -> Bod
     if not own:
         parts = [tool[key] for key in ("source_code", "source_type", "pip_requirements", "npm_requirements")]
         tool["metadata_"] = {"tool_hash": hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}
-    for key in ("pip_requirements", "npm_requirements"):
-        if tool[key]:
-            tool[key] = [{"name": each["name"], "version": each.get("version")} for each in tool[key]]
     server.tables.tools[tool["id"]] = tool
     return tool
 

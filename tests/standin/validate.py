@@ -1,7 +1,7 @@
 """A body checked against a table of its fields; 422 in the words of pydantic.
 
-The type of a field: `str int bool num dict list strs env any`, `id:tool`, `ids:tool`, `enum:a|b`, `int:1:9`; `!`
-required, `?` or null, `!?` both.
+The type of a field: `str int bool num dict list strs env any`, `id:tool`, `ids:tool`, `enum:a|b`, `int:1:9`,
+`map:tool_rules`; `!` required, `?` or null, `!?` both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tests.standin import maps
 from tests.standin.server import UUID4, Body, invalid
 
 Fault = tuple[str, str]
@@ -26,7 +27,13 @@ def check(body: Any, fields: Mapping[str, str], *, closed: bool = False, at: tup
     """The valid body. `closed`: a key that is in no field is an error."""
     if errors := faults(body, fields, closed=closed, at=at):
         raise invalid(errors)
-    return dict(body)
+    return {name: _stored(value, fields.get(name, "any")) for name, value in body.items()}
+
+
+def _stored(value: Any, word: str) -> Any:
+    sort, _, name = word.rstrip("!?").partition(":")
+    partial = name in ("model_settings", "compaction_settings")  # what a request leaves out is no default
+    return maps.stored(name, value, given=partial) if sort == "map" and value is not None else value
 
 
 def faults(
@@ -61,6 +68,8 @@ def _faults(value: Any, word: str, at: tuple[Any, ...]) -> list[Body]:
     word, _, more = word.rstrip("!?").partition(":")
     if word == "any":
         return []
+    if word == "map":
+        return maps.faults(more, value, at)
     if word == "int":
         return _int_faults(value, more, at)
     if word == "enum":
