@@ -544,3 +544,9 @@ def test_a_state_that_was_lost_gets_what_the_manifest_says_at_the_rebuild() -> N
     kept = replace(FULL, environment="test")
     kept = states.without(wants, observed(state=kept), frozenset())
     assert (kept.environment, kept.moved) == ("test", FULL.moved)
+
+
+def test_a_duplicate_alone_writes_no_state() -> None:
+    known = State({at("agents.a"): "agent-1"}, exists=True, serial=3)
+    has = replace(observed(living("agents.a", "agent-1")), state=known, duplicates=(living("agents.a", "agent-2"),))
+    assert states.planned(manifest(wanted("agents.a")), has, states.Effects(kept={at("agents.a"): "agent-1"})) is None

@@ -68,7 +68,9 @@ def renames(kind: type[Kind], step: Update, now: Mapping[str, Any]) -> bool:
     return kind.requests.verb == "PUT" and step.fields.get(kind.name_field, now.get("name")) != now.get("name")
 
 
-def again(step: Update, paths: Iterable[str], body: Mapping[str, Any], answer: Callable[[Ref], Any]) -> dict[str, Any]:
+def again(
+    step: Create | Update, paths: Iterable[str], body: Mapping[str, Any], answer: Callable[[Ref], Any]
+) -> dict[str, Any]:
     """The properties to send again: those at `paths` of the manifest. `body`: what was sent first."""
     lines, found = kinds()[step.kind].attrs(), dict[str, Any]()
     for path in paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, assert_never, get_origin
 
@@ -84,17 +84,31 @@ class Sender:
             result = await _post_below(self.client, kind, body, step, answer)
         else:
             result = await self._post(step, kind, body)
-        if nulls := [name for name, value in step.fields.items() if value is None]:
-            result = await self._set_null(kind, result, nulls)
+        if not kind.requests.below:
+            result = await self._completed(step, kind, body, result, answer)
         live = decode(step.kind, result)
         verify.check_created(step, result, answer)
         return Answer(live.id, live.values, encode.created_parts(step, result))
 
-    async def _set_null(self, kind: type[Kind], created: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-        """PATCH null: 0.16.8 reads it as no value in the request that creates an object, and writes its default."""
-        body = kind.encode({kind.attrs()[name].write or name: None for name in names}, created)
+    async def _completed(
+        self,
+        step: Create,
+        kind: type[Kind],
+        body: dict[str, Any],
+        created: dict[str, Any],
+        answer: Callable[[Ref], Any],
+    ) -> dict[str, Any]:
+        """PATCH what the creation did not store. The object as it is then.
+
+        0.16.8 reads null as no value at creation, and writes its default; 0.16.5 ignores `max_tokens` there.
+        """
+        nulls = [name for name, value in step.fields.items() if value is None]
+        again = encode.again(step, [*nulls, *verify.not_stored(step.kind, step.fields, created, answer)], body, answer)
+        if not again:
+            return created
         params = {"include": kind.included(kind.attrs())} if kind.included(kind.attrs()) else {}
-        return await self.client.object("PATCH", f"{kind.path}{created['id']}", body=body, params=params)
+        again = kind.encode(again, created)
+        return await self.client.object("PATCH", f"{kind.path}{created['id']}", body=again, params=params)
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST an object. If the answer is lost, it is looked for by its mark before anything is sent again."""

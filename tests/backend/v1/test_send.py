@@ -224,7 +224,7 @@ TOOL_BODY = {"id": "tool-1", "name": "t", "source_code": "def t(): ...", "return
     [
         (
             Create("a", AGENT, "agent", fields={"description": "new"}),
-            {("POST", "/v1/agents/"): AGENT_BODY},
+            {("POST", "/v1/agents/"): AGENT_BODY, ("PATCH", "agent-1"): AGENT_BODY},
             "description",
         ),
         (
@@ -271,6 +271,14 @@ def test_what_the_server_accepts_and_does_not_store_is_an_error(
     with pytest.raises(NotStored) as caught:
         sent_to(Forgetful(answers), step)
     assert [(each.address, each.field) for each in caught.value.problems] == [(str(step.address), field)]
+
+
+def test_what_creation_does_not_store_is_written_once_more() -> None:
+    stored = {**AGENT_BODY, "description": "new"}
+    transport = Forgetful({("POST", "/v1/agents/"): AGENT_BODY, ("PATCH", "agent-1"): stored})
+    answer = sent_to(transport, Create("a", AGENT, "agent", fields={"description": "new"}))
+    assert answer.values["description"] == "new"
+    assert [method for method, _ in transport.sent] == ["POST", "PATCH"]
 
 
 def test_what_was_not_stored_is_sent_once_more() -> None:
