@@ -372,6 +372,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
         and not (new.pending or old.pending or new.intents or old.intents or old.tombstones)
         and (new.ids, new.marks, new.protected) == (dict(old.ids), dict(old.marks), old.protected)
         and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
+        and old.kinds <= new.kinds
         and new.relocated == dict(old.relocated)
         and (old.exists or not new.ids)
     )

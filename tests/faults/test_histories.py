@@ -471,8 +471,9 @@ def test_a_change_that_is_killed_in_the_middle_is_completed(case: str) -> None:
     check(case, Fault.KILL_AFTER, numbers[len(numbers) // 3 :: max(1, len(numbers) // 3)])
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [case if case in MOVES else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_a_change_that_is_killed_anywhere_is_completed(case: str) -> None:
     check(case, Fault.KILL_AFTER, range(1, len(start(case).sent) + 1))
 
