@@ -102,8 +102,9 @@ class Sender:
 
         0.16.8 reads null as no value at creation, and writes its default; 0.16.5 ignores `max_tokens` there.
         """
-        nulls = [name for name, value in step.fields.items() if value is None]
-        again = encode.again(step, [*nulls, *verify.not_stored(step.kind, step.fields, created, answer)], body, answer)
+        values = {name: value for name, value in step.fields.items() if not kind.attrs()[name].to}
+        nulls = [name for name, value in values.items() if value is None]
+        again = encode.again(step, [*nulls, *verify.not_stored(step.kind, values, created, answer)], body, answer)
         if not again:
             return created
         params = {"include": kind.included(kind.attrs())} if kind.included(kind.attrs()) else {}
