@@ -85,31 +85,10 @@ class Sender:
         else:
             result = await self._post(step, kind, body)
         if not kind.requests.below:
-            result = await self._completed(step, kind, body, result, answer)
+            result = await _completed(self.client, step, kind, body, result, answer)
         live = decode(step.kind, result)
         verify.check_created(step, result, answer)
         return Answer(live.id, live.values, encode.created_parts(step, result))
-
-    async def _completed(
-        self,
-        step: Create,
-        kind: type[Kind],
-        body: dict[str, Any],
-        created: dict[str, Any],
-        answer: Callable[[Ref], Any],
-    ) -> dict[str, Any]:
-        """PATCH what the creation did not store. The object as it is then.
-
-        0.16.8 reads null as no value at creation, and writes its default; 0.16.5 ignores `max_tokens` there.
-        """
-        values = {name: value for name, value in step.fields.items() if not kind.attrs()[name].to}
-        nulls = [name for name, value in values.items() if value is None]
-        again = encode.again(step, [*nulls, *verify.not_stored(step.kind, values, created, answer)], body, answer)
-        if not again:
-            return created
-        params = {"include": kind.included(kind.attrs())} if kind.included(kind.attrs()) else {}
-        again = kind.encode(again, created)
-        return await self.client.object("PATCH", f"{kind.path}{created['id']}", body=again, params=params)
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
         """POST an object. If the answer is lost, it is looked for by its mark before anything is sent again."""
@@ -291,6 +270,28 @@ class Sender:
         else:
             await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
         return Answer("")
+
+
+async def _completed(
+    client: Client,
+    step: Create,
+    kind: type[Kind],
+    body: dict[str, Any],
+    created: dict[str, Any],
+    answer: Callable[[Ref], Any],
+) -> dict[str, Any]:
+    """PATCH what the creation did not store. The object as it is then.
+
+    0.16.8 reads null as no value at creation, and writes its default; 0.16.5 ignores `max_tokens` there.
+    """
+    values = {name: value for name, value in step.fields.items() if not kind.attrs()[name].to}
+    nulls = [name for name, value in values.items() if value is None]
+    again = encode.again(step, [*nulls, *verify.not_stored(step.kind, values, created, answer)], body, answer)
+    if not again:
+        return created
+    params = {"include": kind.included(kind.attrs())} if kind.included(kind.attrs()) else {}
+    again = kind.encode(again, created)
+    return await client.object("PATCH", f"{kind.path}{created['id']}", body=again, params=params)
 
 
 def _whole_lists(kind: type[Kind]) -> Iterator[str]:
