@@ -39,12 +39,13 @@ def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:
 def without_effect(lookup: Lookup) -> Iterator[Problem]:
     """Warnings about fields that changed since their object was created, and are sent at creation only."""
     for address, desired in lookup.manifest.objects.items():
-        lines = kinds()[desired.kind].only_at_creation()
-        live = lookup.live(address) if lines and lookup.exists(address) else None
-        for line in lines if live else ():
-            if live and line.name in desired.values and line.name in live.mark.base:
+        kind, live = kinds()[desired.kind], lookup.live(address)
+        if live is None or not lookup.exists(address):
+            continue
+        for line in kind.only_at_creation():
+            if line.name in desired.values and line.name in live.mark.base:
                 known = lookup.known(desired.values[line.name])
-                if known is not UNKNOWN and spelled(kinds()[desired.kind], line, known) != live.mark.base[line.name]:
+                if known is not UNKNOWN and spelled(kind, line, known) != live.mark.base[line.name]:
                     yield _without_effect(desired, line.name)
 
 

@@ -83,9 +83,11 @@ def _with_lost_by_creator(lookup: Lookup, resource: ResourceChange, agent: Live)
 
 
 def _detaching(
-    lookup: Lookup, resource: ResourceChange, agent: Live, name: str, blocks: Iterable[str]
+    lookup: Lookup, resource: ResourceChange, agent: Live, name: str, blocks: Sequence[str]
 ) -> ResourceChange:
     """The change to an agent that also detaches blocks that are not among its shared ones. `name`: field to show."""
+    if not blocks:  # most agents
+        return resource
     shared = (resource.desired.values.get("blocks") or ()) if resource.desired else ()
     kept = {lookup.member(item) for item in shared} | {member for _, member in resource.detach}
     leaving = [id for id in blocks if id not in kept]

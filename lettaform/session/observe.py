@@ -82,8 +82,8 @@ async def observe(
         listing = await reads.listing(manifest.stack, fields)
     reads.require(manifest, version, listing.refused)
     known, faults = state.salvage(listing.state) if lenient else (state.from_pages(listing.state), ())
-    named = {*map(kind_of, known.ids), *map(kind_of, known.intents), *(known.kinds & kinds().keys())}
-    more: Fields = {kind: () for kind in sorted(kind for kind in named if kind) if kind not in fields}
+    named = kinds().keys() & {*map(kind_of, (*known.ids, *known.intents)), *known.kinds}
+    more: Fields = dict.fromkeys(sorted(named - fields.keys()), ())
     if more:
         listing |= await reads.listing(manifest.stack, more)
         reads.require(manifest, version, listing.refused)

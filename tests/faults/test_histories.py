@@ -175,14 +175,17 @@ SOURCE = """def word(text: str) -> str:
     '''
     return text
 """
+EACH = f"""tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
+        archives: {{r: {{passages: [One.]}}}}
+        folders: {{f: {{}}}}
+        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}"""
+"""One object of each kind that agents use, without the blocks."""
+
 LINES: Mapping[str, tuple[str, str]] = {
     "lines that added members are removed": (
         f"""
         blocks: {{s: {{value: S}}}}
-        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
-        archives: {{r: {{passages: [One.]}}}}
-        folders: {{f: {{}}}}
-        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        {EACH}
         agents:
           a: {{tools: [t], blocks: [s], tags: [u], archive: r, folders: [f], identities: [i], secrets: {{K: one}}}}
         groups: {{g: {{type: round_robin, agents: [a], description: g}}}}
@@ -210,10 +213,7 @@ LINES: Mapping[str, tuple[str, str]] = {
     "objects are forgotten, and stay": (
         f"""
         blocks: {{s: {{value: S}}, k: {{value: K}}}}
-        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
-        archives: {{r: {{passages: [One.]}}}}
-        folders: {{f: {{}}}}
-        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        {EACH}
         agents:
           a: {{tools: [t], blocks: [s, k], archive: r, folders: [f], identities: [i], memory: {{x: X}}}}
           b: {{blocks: [k], sleeptime: {{frequency: 3}}, memory: {{y: Y}}}}
@@ -235,20 +235,14 @@ LINES: Mapping[str, tuple[str, str]] = {
     "an agent with everything is replaced": (
         f"""
         blocks: {{s: {{value: S}}}}
-        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
-        archives: {{r: {{passages: [One.]}}}}
-        folders: {{f: {{}}}}
-        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        {EACH}
         agents:
           a: {{tools: [t], blocks: [s], tags: [u], archive: r, folders: [f], identities: [i], memory: {{x: X, y: Y}}}}
         groups: {{g: {{type: round_robin, agents: [a], description: g}}}}
         """,
         f"""
         blocks: {{s: {{value: S}}}}
-        tools: {{t: {{source: {json.dumps(SOURCE)}}}}}
-        archives: {{r: {{passages: [One.]}}}}
-        folders: {{f: {{}}}}
-        identities: {{i: {{identifier_key: i, name: i, identity_type: user}}}}
+        {EACH}
         agents:
           a:
             agent_type: memgpt_v2_agent

@@ -83,9 +83,8 @@ class Sender:
         elif kind.requests.below:
             result = await _post_below(self.client, kind, body, step, answer)
         else:
-            result = await self._post(step, kind, body)
-        if not kind.requests.below:
-            result = await _completed(self.client, step, kind, body, result, answer)
+            created = await self._post(step, kind, body)
+            result = await _completed(self.client, step, kind, body, created, answer)
         live = decode(step.kind, result)
         verify.check_created(step, result, answer)
         return Answer(live.id, live.values, encode.created_parts(step, result))
