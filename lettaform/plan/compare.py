@@ -55,12 +55,12 @@ class Comparison:
 
     base: Mapping[str, Any]
     members: Mapping[str, tuple[Any, ...]]
-    fields: Mapping[str, Any]
-    fields_changed: tuple[FieldChange, ...]
-    attach: Members
-    detach: Members
-    agent_changes: tuple[AgentChange, ...]
-    notes: tuple[str, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields_changed: tuple[FieldChange, ...] = ()
+    attach: Members = ()
+    detach: Members = ()
+    agent_changes: tuple[AgentChange, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def touched(self) -> frozenset[str]:
@@ -74,6 +74,8 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
     Of fields that are no longer declared, the members that lettaform added are removed.
     """
     pair = _Pair.of(lookup, desired, live)
+    if _is_settled(pair):
+        return Comparison(live.mark.base, live.mark.members)
     results = {name: _compare_field(pair, name, value) for name, value in desired.values.items()}
     results |= {line.name: _compare_undeclared(pair, line) for line in _undeclared(pair)}
     for line, added in pair.kind.relations(AddedByServer):
@@ -95,6 +97,17 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
             *_sent_again(again),
             *_released(pair, results, body),
         ),
+    )
+
+
+def _is_settled(pair: _Pair) -> bool:
+    """Whether all declared fields are single values, as declared and as last applied: so are most blocks."""
+    values, mark, lines = pair.desired.values, pair.live.mark, pair.kind.attrs()
+    return (
+        not (mark.members or pair.kind.relations(AddedByServer))
+        and mark.base.keys() == values.keys()
+        and all(_is_as_declared(pair, lines[name], value) for name, value in values.items())
+        and all(mark.base[name] == spelled(pair.kind, lines[name], value) for name, value in values.items())
     )
 
 
@@ -264,9 +277,11 @@ def _released(pair: _Pair, results: Mapping[str, FieldResult], body: Mapping[str
 
 Judged = list[tuple[Leaf, Decision]]
 
+_SINGLE = (str, bool, int, float)
+
 
 def _compare_value(pair: _Pair, line: Attr, value: Any) -> FieldResult:
-    if type(value) is str and _is_as_declared(pair, line, value):  # most fields of most plans
+    if _is_as_declared(pair, line, value):  # most fields of most plans
         return FieldResult(base={line.name: spelled(pair.kind, line, value)})
     if line.partial and isinstance(value, Mapping):
         # an empty map declares nothing
@@ -275,11 +290,12 @@ def _compare_value(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     return _compare_leaves(pair, line, value)
 
 
-def _is_as_declared(pair: _Pair, line: Attr, value: str) -> bool:
-    """Whether a text is what it should be, whoever wrote it."""
+def _is_as_declared(pair: _Pair, line: Attr, value: Any) -> bool:
+    """Whether a text or a number is what it should be, whoever wrote it."""
+    if type(value) not in _SINGLE or line.secret or line.read is None or line.write is None:
+        return False
     have = pair.live.values.get(line.name)
-    compared = not line.secret and line.read is not None and pair.owners[line.name] != "ignore"
-    return compared and type(have) is str and have == value
+    return type(have) is type(value) and have == value and pair.owners[line.name] != "ignore"
 
 
 def _compare_leaves(pair: _Pair, line: Attr, value: Any) -> FieldResult:
@@ -437,6 +453,8 @@ def _members_after(pair: _Pair, line: Attr, results: Mapping[str, FieldResult]) 
 
 # --- lists to which others add members, too --------------------------------------------------------------------------
 
+_NONE = frozenset[Any]()
+
 
 def _compare_members(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     if pair.owners[line.name] == "ignore":
@@ -444,12 +462,13 @@ def _compare_members(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     want = [pair.lookup.member(item) for item in ([value] if isinstance(value, Ref) else value or ())]
     have = list(_live_members(pair, line))
     wanted, ours = frozenset(want), frozenset(pair.stored_members(line))
-    kept, taken = _server_members(pair, line)
+    filled, taken = _adding_fields(pair, line)
     live = frozenset(have) - taken
     missing = [item for item in want if item not in live]
     dropped = frozenset(item for item in missing if _is_dropped(pair, line, item, ours))
     add = [item for item in missing if item not in dropped]
     extra = [item for item in have if item not in wanted and _is_ours(item, ours, pair, line)]
+    kept = _server_members(pair, line, filled) if extra else _NONE
     drop = [item for item in extra if item not in kept]
     stays = ", ".join(str(pair.lookup.name(item)) for item in extra if item in kept)
     one_by_one = line.link is not None or line.related(Contents) is not None
@@ -478,21 +497,28 @@ def _is_ours(item: Any, ours: frozenset[Any], pair: _Pair, line: Attr) -> bool:
     return pair.is_exact(line) or member_key(item) in ours
 
 
-def _server_members(pair: _Pair, line: Attr) -> tuple[frozenset[Any], frozenset[Any]]:
-    """The members that the server adds to a list by itself, and those that it removes in the course of this plan.
+def _server_members(pair: _Pair, line: Attr, filled: frozenset[str]) -> frozenset[Any]:
+    """The members that the server adds to a list by itself. `filled`: the fields for which it adds some.
 
     It adds some to every new object: if they were removed, objects with one declaration would differ by their history.
-    It adds and removes others together with another field.
     """
-    none = frozenset[Any]()
     if line.related(AddedByServer) is None:
-        return none, none
+        return _NONE
+    defaults = _NONE if pair.is_exact(line) else default_members(pair.lookup, pair.desired, pair.live, line)
+    return defaults | needed_members(pair.lookup, pair.kind, line, filled)
+
+
+def _adding_fields(pair: _Pair, line: Attr) -> tuple[frozenset[str], frozenset[Any]]:
+    """The fields for which the server keeps members in a list after this plan, and the members that it removes in it.
+
+    It adds and removes some members together with another field.
+    """
+    if line.related(AddedByServer) is None:
+        return _NONE, _NONE
     fields = adding_fields(pair.kind, line.name)
     filled = frozenset(name for name in fields if _stays_filled(pair, pair.kind.attrs()[name]))
     emptied = frozenset(name for name in fields if name not in filled and pair.live.values.get(name))
-    needed = needed_members(pair.lookup, pair.kind, line, filled)
-    defaults = none if pair.is_exact(line) else default_members(pair.lookup, pair.desired, pair.live, line)
-    return needed | defaults, needed_members(pair.lookup, pair.kind, line, emptied)
+    return filled, needed_members(pair.lookup, pair.kind, line, emptied) if emptied else _NONE
 
 
 def _stays_filled(pair: _Pair, line: Attr) -> bool:
