@@ -1123,7 +1123,7 @@ class _RunChecker:
             for id in ids[:1]:
                 fine = id in own or id in created or id not in self.before or _is_state(self.before[id])
                 # conversations that others began with an agent of ours are compiled again with it
-                fine |= path.endswith("/recompile") and self.before[id].get("agent_id") in own | created
+                fine = fine or (path.endswith("/recompile") and self.before[id].get("agent_id") in own | created)
                 _check(fine, f"{method} {path} targets a foreign object", self.before.get(id))
 
     def check_prompts(
