@@ -157,6 +157,12 @@ class Guarded(PlanError):
     exit_code = 7
 
 
+class Conflicting(PlanError):
+    """The manifest and an agent changed the same lines of a text. Carries a problem for each text."""
+
+    exit_code = 4
+
+
 class Stale(PlanError):
     """The saved plan no longer matches the server."""
 

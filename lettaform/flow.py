@@ -26,6 +26,7 @@ from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
 from lettaform.plan import saved
+from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
 from lettaform.plan.selection import matches
 from lettaform.render import data
@@ -153,6 +154,7 @@ class _Apply:
     async def plan(self, session: Session) -> Plan:
         """The plan. Raises Stale if it differs from the saved plan."""
         plan = await session.plan(self.options)
+        check_merged(plan)
         if self.saved and (lines := saved.moved(self.saved, plan)):
             problems = tuple(Problem(each) for each in lines)
             why = ", ".join(saved.causes(self.saved, plan))
@@ -172,7 +174,11 @@ class _Apply:
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write a plan to a file for `apply_saved`, complete or not at all, with mode 0600. Raises PlanError."""
+    """Write a plan to a file for `apply_saved`, complete or not at all, with mode 0600.
+
+    Raises PlanError if it cannot be written, and Conflicting if it holds a conflict.
+    """
+    check_merged(plan)
     salt = None if plan.state.key else token_hex(16)
     try:
         write_json(path, {**data.plan(plan), **saved.dump(plan, salt)})

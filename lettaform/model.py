@@ -156,7 +156,8 @@ APPLIED = "applied"
 class Mark:
     """What lettaform stores with an object on the server.
 
-    base     path of a declared leaf to the digest of its value as last applied; of a secret, APPLIED
+    base     path of a declared leaf to the digest of its value as last applied; of a secret, APPLIED; of a text with
+             the policy `merge`, the text itself (`values.kept_text`)
     members  field to the ids that lettaform attached, or the tags that it added
     parts    key of an own block to its base at creation; the mark of the block replaces it once there is one
     """
@@ -391,6 +392,8 @@ class PlanOptions:
     target         patterns: plan only for these objects and what they need
     exclude        patterns: leave these objects out
     reseed         patterns: write the seeded fields of these objects again
+    ours           patterns: where a merge of these objects conflicts, take the manifest's lines
+    theirs         patterns: where a merge of these objects conflicts, take the lines of the server
     allow_destroy  patterns: consent to delete or replace these objects, even if they are protected
     """
 
@@ -399,13 +402,15 @@ class PlanOptions:
     target: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     reseed: tuple[str, ...] = ()
+    ours: tuple[str, ...] = ()
+    theirs: tuple[str, ...] = ()
     allow_destroy: tuple[str, ...] = ()
 
 
 # --- difference ------------------------------------------------------------------------------------------------------
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
-Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed"]
+Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed", "merge"]
 
 
 @dataclass(frozen=True)
@@ -444,12 +449,21 @@ class Change:
 
 
 @dataclass(frozen=True)
+class MergeConflict:
+    """A text that cannot be merged. `reason`: why. `text`: the three versions in diff3 form, or the merged text."""
+
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
 class AgentChange:
     """A value that an agent, or somebody else, changed on the server and that the plan keeps, because of its policy.
 
     live        the value on the server
     want        the value in the manifest
     seed_moved  whether the value in the manifest has changed, too, since it was last applied
+    conflict    why it cannot be merged with the value in the manifest; the plan cannot be applied then
     """
 
     address: Address
@@ -458,6 +472,7 @@ class AgentChange:
     live: Any = None
     want: Any = None
     seed_moved: bool = False
+    conflict: MergeConflict | None = None
 
 
 @dataclass(frozen=True)
@@ -535,6 +550,8 @@ class Update(_Step):
     mark    its mark afterwards; None: it is not written
     users   number of agents that the server recompiles inside this request; its time grows with them
     forget  whether to remove the mark instead
+    merged  field to the digest of the text on the server with which the written one was merged; nothing is written if
+            the server has another one by then
     """
 
     op: ClassVar[Operation] = "update"
@@ -543,6 +560,7 @@ class Update(_Step):
     mark: Mark | None = None
     users: int = 0
     forget: bool = False
+    merged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -669,19 +687,32 @@ class Plan:
 
     def located(self, problem: Problem) -> Problem:
         """A problem with the place in the manifest of the field that it is about."""
-        desired = self.declared.get(Address.parse(problem.address)) if problem.address else None
-        return replace(problem, place=desired.place_of(problem.field or "")) if desired else problem
+        place = self.place_of(Address.parse(problem.address), problem.field or "") if problem.address else None
+        return replace(problem, place=place) if place else problem
+
+    def place_of(self, address: Address, field: str) -> Place | None:
+        """The place in the manifest of a field; None if the plan does not declare the object."""
+        desired = self.declared.get(address)
+        return desired.place_of(field) if desired else None
 
     def count(self, *actions: Action) -> int:
         """The number of changes with one of these actions."""
         return sum(change.action in actions for change in self.changes)
 
     @property
+    def conflicts(self) -> tuple[AgentChange, ...]:
+        """The texts that cannot be merged. A plan with one cannot be applied."""
+        return tuple(each for each in self.runtime if each.conflict)
+
+    @property
     def summary(self) -> dict[str, int]:
-        """Numbers: of changes by action, of values changed by agents and kept (`runtime`), of steps (`requests`)."""
+        """Numbers: of changes by action, of values changed by agents and kept (`runtime`), of steps (`requests`).
+
+        A text that cannot be merged (`conflict`) is also counted as kept.
+        """
         actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "mark", "forget")
         counts: dict[str, int] = {action: self.count(action) for action in actions}
-        return counts | {"runtime": len(self.runtime), "conflict": 0, "requests": len(self.steps)}
+        return counts | {"runtime": len(self.runtime), "conflict": len(self.conflicts), "requests": len(self.steps)}
 
 
 # --- result ----------------------------------------------------------------------------------------------------------

@@ -89,13 +89,20 @@ class Patch:
 
 @dataclass(frozen=True)
 class Digest:
-    """The digest of a value that contains Refs; computed when they are known. `unordered`: the value is a set."""
+    """The digest of a value that contains Refs; computed when they are known.
+
+    unordered  the value is a set
+    whole      the text itself is kept in place of its digest
+    """
 
     value: Any
     unordered: bool = False
+    whole: bool = False
 
     def of(self, known: Any) -> str:
-        """The digest of the value, after its Refs were replaced."""
+        """The digest of the value, or the value itself, after its Refs were replaced."""
+        if self.whole:
+            return kept_text(known)
         return digest(sorted(known, key=canonical) if self.unordered else known)
 
 
@@ -175,7 +182,7 @@ def rebuild(value: Any, leaf: Callable[[Ref | Secret], Any]) -> Any:
             return Template(parts) if any(isinstance(part, Ref) for part in parts) else "".join(map(str, parts))
         case Digest():
             known = rebuild(value.value, leaf)
-            return Digest(known, value.unordered) if has_refs(known) else value.of(known)
+            return replace(value, value=known) if has_refs(known) else value.of(known)
         case Patch():
             entries = value.entries and tuple((key, rebuild(item, leaf)) for key, item in value.entries)
             return Patch(rebuild(value.put, leaf), rebuild(value.drop, leaf), entries)
@@ -256,6 +263,16 @@ def _plain(value: Any) -> Any:
 def digest(value: Any) -> str:
     """The first 128 bits of the sha256 of the canonical JSON, in hex. Never used for a secret."""
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def kept_text(text: str) -> str:
+    """A text as it is kept in place of its digest. No digest begins like it."""
+    return f"={text}"
+
+
+def text_kept(kept: str) -> str | None:
+    """The text that is kept in place of a digest; None for a digest."""
+    return kept[1:] if kept.startswith("=") else None
 
 
 def keyed(secret: Secret, key: str) -> str:

@@ -540,6 +540,7 @@ def cli() -> None:
       0    success; with --detailed-exitcode: no changes
       1    error, also in the arguments or in the manifest
       2    with --detailed-exitcode: there are changes
+      4    the manifest and the server changed the same lines of a text
       5    partly applied: at least one step failed or was skipped
       6    the saved plan is stale
       7    the plan would destroy a protected object

@@ -13,7 +13,7 @@ import click
 
 from lettaform.cli import Globals, ask, can_ask, until_closed
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, narrowing, prune, reseed
+from lettaform.cli.plan import allow_destroy, merging, narrowing, prune
 
 if TYPE_CHECKING:
     from lettaform.model import Plan, Report
@@ -38,7 +38,7 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @yes
 @parallel
 @narrowing
-@reseed
+@merging
 @prune
 @allow_destroy
 @locking

@@ -33,6 +33,23 @@ reseed = click.option(
 )
 
 
+def merging(command: F) -> F:
+    """--reseed, --ours and --theirs."""
+    ours = click.option(
+        "--ours",
+        metavar="ADDRESS",
+        multiple=True,
+        help="Where a merge of a text at this address conflicts, take the manifest's lines. Repeatable.",
+    )
+    theirs = click.option(
+        "--theirs",
+        metavar="ADDRESS",
+        multiple=True,
+        help="Where a merge of a text at this address conflicts, take the lines of the server. Repeatable.",
+    )
+    return reseed(ours(theirs(command)))
+
+
 def narrowing(command: F) -> F:
     """--target and --exclude."""
     target = click.option(
@@ -60,7 +77,7 @@ def narrowing(command: F) -> F:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there are changes.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), help="Output format. Default: text.")
 @narrowing
-@reseed
+@merging
 @prune
 @allow_destroy
 @click.pass_obj
@@ -90,4 +107,6 @@ def plan(
         command = f"lettaform apply {shlex.quote(str(out))}"
         click.echo(f"Saved the plan. To apply exactly this plan, run `{command}`.", err=True)
         click.echo("It needs the same manifest, files and variables: the plan holds only digests of secrets.", err=True)
+    if found.conflicts:
+        return 4
     return 2 if detailed_exitcode and found else 0

@@ -118,7 +118,19 @@ VERBS: Mapping[str, str] = {
 """What to do in place of a verb of another tool."""
 
 NEVER_GUESSED = frozenset(
-    {"--allow-destroy", "--all", "--no-lock", "--prune", "--purge", "--reseed", "--yes", "destroy", "release", "rm"}
+    {
+        "--allow-destroy",
+        "--all",
+        "--no-lock",
+        "--ours",
+        "--prune",
+        "--purge",
+        "--reseed",
+        "--yes",
+        "destroy",
+        "release",
+        "rm",
+    }
 )
 """Options and verbs that delete, overwrite or skip a question: no guess names them."""
 

@@ -128,10 +128,10 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     """A language model with a prompt, tools, and memory that it edits while it runs."""
 
     name: str = attr("Display name; does not have to be unique. Default: the key.")
-    description: str = attr("Purpose of the agent.", clear="")
+    description: str = attr("Purpose of the agent.", clear="", mergeable=True)
     model: str = attr("Handle of the language model, as `provider/model`.", required=True, group="model", offered="/v1/models/", constraints={"pattern": ".+/.+"})
     embedding: str = attr("Handle of the embedding model, as `provider/model`.", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
-    system: str = attr("System prompt.", clear="")
+    system: str = attr("System prompt.", clear="", mergeable=True)
     agent_type: AgentType = attr("Architecture of the agent. Default: `letta_v1_agent`.", immutable=True)
     memory: dict[str, Any] = attr("Memory blocks of this agent alone: a map of label to text or block.", write="memory_blocks", read=None, relation=Parts("block", discovered="memory_persona"))
     blocks: list[str] = attr("Shared memory blocks: keys of `blocks`.", to="block", write="block_ids", read="blocks[].id", unordered=True, additive=True, link="core-memory/blocks", clear=[])

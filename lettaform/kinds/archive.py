@@ -24,7 +24,7 @@ class Archive(Kind, section="archives", path="/v1/archives/", mark="description"
     """Long-term memory that agents search: passages of text."""
 
     name: str = attr("Display name; does not have to be unique. Default: the key.", constraints={"min_length": 1})
-    description: str = attr("Contents and purpose of the archive.", clear="")
+    description: str = attr("Contents and purpose of the archive.", clear="", mergeable=True)
     embedding: str = attr("Handle of the embedding model, as `provider/model`.", immutable=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
     passages: list[str | Passage] = attr("Passages: texts, or maps of `text`, `tags` and `metadata`. Compared by content.", relation=Contents("passages", _passage), write=None, read=None, additive=True, clear=[])
     # fmt: on

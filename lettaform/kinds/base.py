@@ -14,6 +14,7 @@ partial       a map of which only the declared keys are compared and written.
 merges        a partial map that the server merges itself; of other partial maps, all entries are sent.
 secret        never shown; compared in memory only.
 embeds        may contain secrets, such as the key in a URL. They are treated as `secret`; the rest is shown.
+mergeable     a free text that may have the policy `merge`.
 to            the kind of the objects that the values refer to.
 link          the sub-path under which members are attached and detached one at a time.
 group         fields of one group are sent together, because writing one resets the others.
@@ -94,6 +95,7 @@ POLICIES: dict[Policy, str] = {
     "enforce": "Write the manifest's value whenever the live value differs.",
     "seed": "Write the value at creation. Afterwards it belongs to the agent.",
     "yield": "Write the value as long as only the manifest changes it. Keep it once somebody else has changed it.",
+    "merge": "Write what the manifest changes and keep what others change, line by line. A conflict stops the apply.",
     "ignore": "Write the value at creation. Never compare it afterwards.",
 }
 
@@ -122,6 +124,7 @@ class Attr:
     merges: bool = False
     secret: bool = False
     embeds: bool = False
+    mergeable: bool = False
     to: str | None = None
     link: str | None = None
     group: str | None = None

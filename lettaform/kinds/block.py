@@ -12,7 +12,7 @@ from lettaform.kinds.traits import Availability, Part, Policy, PolicyFor, Reques
 def _policy(values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Policy | None:
     """Enforce a block that agents cannot write, and label and description of one whose value is enforced."""
     policy: Policy | None = declared.get("value") or ("enforce" if values.get("read_only") is True else None)
-    return None if policy == "seed" else policy
+    return None if policy in ("seed", "merge") else policy
 
 
 class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=True, precious=True):
@@ -22,9 +22,15 @@ class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=Tru
         "Label by which agents refer to the block. Default: the key.", policy="yield", constraints={"min_length": 1}
     )
     value: str = attr(
-        "Text of the block.", clear="", policy="seed", relation=PolicyFor(("label", "description"), _policy)
+        "Text of the block.",
+        clear="",
+        policy="seed",
+        mergeable=True,
+        relation=PolicyFor(("label", "description"), _policy),
     )
-    description: str = attr("Instructions for agents: what to store in the block.", clear="", policy="yield")
+    description: str = attr(
+        "Instructions for agents: what to store in the block.", clear="", policy="yield", mergeable=True
+    )
     limit: int = attr("Maximum number of characters of the text.", constraints={"ge": 1, "le": 2**31 - 1})
     read_only: bool = attr("Whether agents can only read the block.")
     hidden: bool = attr("Whether default lists leave the block out.")

@@ -14,8 +14,8 @@ class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="in
     """Files that agents open and search."""
 
     name: str = attr("Name by which agents refer to the folder; unique on the server. Default: the key.", constraints={"min_length": 1})
-    description: str = attr("Contents of the folder.", clear="")
-    instructions: str = attr("Instructions for agents: how to use the files.", clear="")
+    description: str = attr("Contents of the folder.", clear="", mergeable=True)
+    instructions: str = attr("Instructions for agents: how to use the files.", clear="", mergeable=True)
     embedding: str = attr("Handle of the embedding model, as `provider/model`.", required=True, immutable=True, read="embedding_config.handle", offered="/v1/models/embedding", constraints={"pattern": ".+/.+"})
     embedding_chunk_size: int = attr("Number of characters in each embedded chunk.", immutable=True, read="embedding_config.embedding_chunk_size", constraints={"ge": 1})
     metadata: dict[str, Any] = attr("Additional data to store with the folder.", partial=True, clear={})

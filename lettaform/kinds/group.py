@@ -13,7 +13,7 @@ from lettaform.kinds.traits import BlocksDelete
 class Group(Kind, section="groups", path="/v1/groups/", name="description", mark="description"):
     """Several agents that answer messages together."""
 
-    description: str = attr("Purpose of the group. Default: the key.", constraints={"min_length": 1})
+    description: str = attr("Purpose of the group. Default: the key.", mergeable=True, constraints={"min_length": 1})
     type: Literal["round_robin", "supervisor", "dynamic"] = attr("How the next speaker is chosen: `round_robin` takes turns; with `supervisor` and `dynamic` the manager chooses.", write="manager_type", required=True, immutable=True)
     agents: list[str] = attr("Members, in order: keys of `agents`.", to="agent", write="agent_ids", required=True)
     manager: str = attr("Agent that manages the group: a key of `agents`. Not allowed for `round_robin`.", to="agent", write="manager_agent_id", immutable=True, relation=BlocksDelete())

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from lettaform.values import Item
 
-Policy = Literal["enforce", "seed", "yield", "ignore"]
+Policy = Literal["enforce", "seed", "yield", "merge", "ignore"]
 """Who owns a value after creation; `POLICIES` of `base` says what each means."""
 
 # of a line: `relation`

@@ -229,7 +229,7 @@ def _own_objects(kind: str, doc: str) -> Entries:
 def ownership(kind: str) -> Mapping[str, Form]:
     """The forms of `policy` and `lifecycle` of a kind."""
     fields = [name for name, line in kinds()[kind].attrs().items() if not line.related(Parts)]
-    owner = Named("owner", Text(" ".join(f"{name}: {text}" for name, text in POLICIES.items()), tuple(POLICIES)))
+    forms = {line.name: _policy(mergeable=line.mergeable) for line in kinds()[kind].attrs().values()}
     lifecycle: Mapping[str, Form] = {
         "prevent_destroy": Flag("Whether to reject every plan that deletes or replaces the object. Default: false."),
         "ignore_changes": Items(
@@ -244,12 +244,24 @@ def ownership(kind: str) -> Mapping[str, Form]:
     owns = [line.name for line, _ in kinds()[kind].relations(Parts)]
     elsewhere = {name: f"set the policy of each entry: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
     policy = Fields(
-        dict.fromkeys(fields, owner), "The policy of each field, by field name.", nullable=True, elsewhere=elsewhere
+        {name: forms[name] for name in fields},
+        "The policy of each field, by field name.",
+        nullable=True,
+        elsewhere=elsewhere,
     )
     return {
         "policy": Named(f"{kind}_policy", policy),
         "lifecycle": Named(f"{kind}_lifecycle", Fields(lifecycle, "How the object may change.", nullable=True)),
     }
+
+
+def _policy(*, mergeable: bool) -> Form:
+    """The form of the policy of a field. Only free texts can be merged."""
+    policies = {name: text for name, text in POLICIES.items() if mergeable or name != "merge"}
+    return Named(
+        "text_owner" if mergeable else "owner",
+        Text(" ".join(f"{n}: {t}" for n, t in policies.items()), tuple(policies)),
+    )
 
 
 def cannot_clear(field: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import AddedByServer, Companions, Contents, Parts, PerMember, Policy
-from lettaform.model import APPLIED, AgentChange, Desired, FieldChange, Live, Reason
+from lettaform.model import APPLIED, AgentChange, Desired, FieldChange, Live, MergeConflict, Reason
 from lettaform.plan.additions import (
     Membership,
     adding_fields,
@@ -17,12 +17,23 @@ from lettaform.plan.additions import (
     item_changes,
     needed_members,
 )
-from lettaform.plan.leaves import Leaf, leaves, member_key, overlay, project, shown, spelled
+from lettaform.plan.leaves import (
+    Leaf,
+    kept_digest,
+    leaves,
+    member_key,
+    overlay,
+    project,
+    shown,
+    spelled,
+    to_keep,
+)
 from lettaform.plan.lookup import UNKNOWN, Lookup
+from lettaform.plan.merge import Side, decide_text
 from lettaform.plan.notes import no_longer_managed
 from lettaform.plan.policy import Decision, decide, policies
 from lettaform.plan.selection import matches
-from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, tainted
+from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, digest, kept_text, tainted, text_kept
 
 Members = tuple[tuple[str, Any], ...]
 """Pairs of a field and a member of it."""
@@ -36,6 +47,7 @@ class FieldResult:
     members   the members to store in the mark; None: the stored members are kept
     body      what to write, under the field's name
     released  leaf that is no longer managed to the live value, which stays
+    merged    the digest of the live text with which the written one was merged, under the field's name
     """
 
     base: Mapping[str, Any] | None = None
@@ -47,11 +59,15 @@ class FieldResult:
     agent_changes: tuple[AgentChange, ...] = ()
     released: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    merged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of one object: what to write, to attach and to detach, and the mark's base and members."""
+    """The comparison of one object: what to write, to attach and to detach, and the mark's base and members.
+
+    merged  field to the digest of the live text with which the written one was merged
+    """
 
     base: Mapping[str, Any]
     members: Mapping[str, tuple[Any, ...]]
@@ -61,6 +77,7 @@ class Comparison:
     detach: Members = ()
     agent_changes: tuple[AgentChange, ...] = ()
     notes: tuple[str, ...] = ()
+    merged: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def touched(self) -> frozenset[str]:
@@ -97,6 +114,7 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
             *_sent_again(again),
             *_released(pair, results, body),
         ),
+        merged={name: known for result in each for name, known in result.merged.items()},
     )
 
 
@@ -107,7 +125,7 @@ def _is_settled(pair: _Pair) -> bool:
         not (mark.members or pair.kind.relations(AddedByServer))
         and mark.base.keys() == values.keys()
         and all(_is_as_declared(pair, lines[name], value) for name, value in values.items())
-        and all(mark.base[name] == spelled(pair.kind, lines[name], value) for name, value in values.items())
+        and all(mark.base[name] == pair.to_keep(lines[name], value) for name, value in values.items())
     )
 
 
@@ -144,6 +162,10 @@ class _Pair:
     def stored_members(self, line: Attr) -> tuple[Any, ...]:
         """The members of a list that lettaform added, by the mark."""
         return self.live.mark.members.get(line.name, ())
+
+    def to_keep(self, line: Attr, value: Any) -> Any:
+        """What the mark keeps of a value that is applied."""
+        return to_keep(self.kind, line, self.owners[line.name], value)
 
     def additive(self) -> _Pair:
         """The same pair, in which no list is exact: items of others are kept."""
@@ -282,7 +304,9 @@ _SINGLE = (str, bool, int, float)
 
 def _compare_value(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     if _is_as_declared(pair, line, value):  # most fields of most plans
-        return FieldResult(base={line.name: spelled(pair.kind, line, value)})
+        return FieldResult(base={line.name: pair.to_keep(line, value)})
+    if pair.owners[line.name] == "merge":
+        return _compare_text(pair, line, value)
     if line.partial and isinstance(value, Mapping):
         # an empty map declares nothing
         result = _compare_leaves(pair, line, value) if value else FieldResult(base={})
@@ -313,6 +337,52 @@ def _compare_leaves(pair: _Pair, line: Attr, value: Any) -> FieldResult:
     )
 
 
+def _compare_text(pair: _Pair, line: Attr, value: Any) -> FieldResult:
+    """The comparison of a text that is merged with what others changed of it."""
+    have, kept = pair.live.values.get(line.name) or "", pair.live.mark.base.get(line.name)
+    decision = _decide_text(pair, line, value, have)
+    written = value if decision.value is None else decision.value
+    leaf, base = Leaf(line.name, written, have), kept if decision.conflict else decision.base
+    return FieldResult(
+        base={} if base is None else {line.name: base},
+        body={line.name: written} if decision.write else {},
+        fields_changed=(_show(pair, line, leaf, decision.write),) if decision.write else (),
+        agent_changes=(_kept(pair, line, leaf, decision),) if decision.runtime else (),
+        merged={line.name: digest(have)} if decision.value is not None else {},
+    )
+
+
+def _decide_text(pair: _Pair, line: Attr, value: Any, have: str) -> Decision:
+    """The decision about a text that is merged; its base is in the form in which the mark keeps it."""
+    want, kept, options = pair.lookup.known(value or ""), pair.live.mark.base.get(line.name), pair.lookup.options
+    if pair.reseed and want != have:
+        return Decision(write="seed", base=pair.to_keep(line, value))
+    base = text_kept(kept) if kept else None
+    if kept and base is None:  # the policy was another one: of the text, the digest is known
+        base = next((each for each in (have, want) if spelled(pair.kind, line, each) == kept), None)
+    if want is UNKNOWN:
+        return _decide_unknown(pair, line, value, moved=have != base)
+    ours, theirs = (matches(pair.desired.address, each) for each in (options.ours, options.theirs))
+    favour: Side | None = "ours" if ours else "theirs" if theirs else None
+    decision = decide_text(base, want, have, favour=favour, problem=lambda text: _refusal(pair, line, text))
+    return replace(decision, base=kept_text(decision.base) if isinstance(decision.base, str) else None)
+
+
+def _decide_unknown(pair: _Pair, line: Attr, value: Any, *, moved: bool) -> Decision:
+    """The decision about a text that contains the id of an object that this plan creates. It cannot be merged yet."""
+    if not moved or matches(pair.desired.address, pair.lookup.options.ours):
+        return Decision(write="manifest", base=pair.to_keep(line, value))
+    reason = "the manifest's text contains an id that is not known before the apply, and the server's text has changed"
+    return Decision(runtime=True, conflict=MergeConflict(reason, str(value)))
+
+
+def _refusal(pair: _Pair, line: Attr, text: str) -> str | None:
+    """Why a merged text cannot be written."""
+    single = {name: value for name, value in pair.live.values.items() if type(value) in _SINGLE}
+    found = pair.kind.check({**single, **pair.desired.values, line.name: text})
+    return next((message for name, message, _ in found if name == line.name), None)
+
+
 def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     """Decide one leaf by its policy: digests of the value as last applied, as declared, and as found."""
     known = pair.lookup.known(leaf.want)
@@ -333,7 +403,8 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
 
 def _base_of(pair: _Pair, line: Attr, leaf: Leaf) -> str | None:
     """The digest of a leaf as last applied; None if there is none, as of every secret."""
-    return None if line.secret or tainted(leaf.want) else pair.live.mark.base.get(leaf.path)
+    kept = None if line.secret or tainted(leaf.want) else pair.live.mark.base.get(leaf.path)
+    return kept_digest(pair.kind, line, kept)
 
 
 def _is_as_applied(pair: _Pair, line: Attr, leaf: Leaf) -> bool:
@@ -390,7 +461,9 @@ def _show(pair: _Pair, line: Attr, leaf: Leaf, reason: Reason) -> FieldChange:
 def _kept(pair: _Pair, line: Attr, leaf: Leaf, decision: Decision) -> AgentChange:
     have, want = (None, None) if line.secret else (leaf.have, leaf.want)
     have = shown(line, have, want, _base_of(pair, line, leaf))
-    return AgentChange(pair.desired.address, leaf.path, pair.live.id, have, want, decision.seed_moved)
+    return AgentChange(
+        pair.desired.address, leaf.path, pair.live.id, have, want, decision.seed_moved, decision.conflict
+    )
 
 
 def _server_items(pair: _Pair, line: Attr, want: Any, have: Any) -> tuple[list[Any], tuple[Any, ...] | None]:

@@ -8,14 +8,15 @@ from typing import Any
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import Contents, Parts
+from lettaform.kinds.traits import Contents, Parts, Policy
 from lettaform.model import APPLIED, AgentChange, Change, Desired, FieldChange, Live, Mark
 from lettaform.plan.additions import creation_notes, switched_off
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import compare
-from lettaform.plan.leaves import leaves, member_key, spelled
+from lettaform.plan.leaves import leaves, member_key, to_keep
 from lettaform.plan.lookup import Lookup
-from lettaform.values import Digest, Patch, Ref, has_refs, tainted
+from lettaform.plan.policy import policies
+from lettaform.values import Patch, Ref, tainted
 
 
 def create(
@@ -57,7 +58,7 @@ def create_block(lookup: Lookup, part: Desired) -> ResourceChange:
 
 def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
     """The mark of an object that is created as declared. Its parts are left out."""
-    kind = kinds()[desired.kind]
+    kind, owners = kinds()[desired.kind], policies(desired)
     base: dict[str, Any] = {}
     members: dict[str, tuple[Any, ...]] = {}
     for name, value in desired.values.items():
@@ -67,7 +68,7 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
         if line.additive:
             keys = tuple(member_key(lookup.member(item)) for item in _members(value))
         else:
-            base |= _initial_base(kind, line, value)
+            base |= _initial_base(kind, line, owners[name], value)
             # the server adds such items by itself; these are declared
             declared = value if isinstance(value, list) else ()
             keys = tuple(kind.item_key(name, item) for item in declared if kind.foreign(name, item))
@@ -75,13 +76,13 @@ def initial_mark(lookup: Lookup, desired: Desired) -> Mark:
     return Mark(base, members)
 
 
-def _initial_base(kind: type[Kind], line: Attr, value: Any) -> dict[str, Any]:
+def _initial_base(kind: type[Kind], line: Attr, policy: Policy, value: Any) -> dict[str, Any]:
     if line.secret:
         return {leaf.path: APPLIED for leaf in leaves(line, value, None) if leaf.want}
     if line.partial and value == {}:  # an empty map declares nothing
         return {}
     return {
-        leaf.path: Digest(leaf.want, line.unordered) if has_refs(leaf.want) else spelled(kind, line, leaf.want)
+        leaf.path: to_keep(kind, line, policy, leaf.want)
         for leaf in leaves(line, line.clear if value is None else value, None)
         if not tainted(leaf.want)  # no digest of a secret is kept
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lettaform.errors import Guarded, PlanError
+from lettaform.errors import Conflicting, Guarded, PlanError, Problem
+from lettaform.model import AgentChange, Plan
 from lettaform.plan.changes import Diff
 
 
@@ -17,3 +18,21 @@ def guard(difference: Diff) -> Diff:
     if difference.guards:
         raise Guarded("the plan would destroy what is protected", difference.guards[0].hint, problems)
     return difference
+
+
+def check_merged(plan: Plan) -> None:
+    """Raise Conflicting (exit code 4) if a text of the plan cannot be merged."""
+    problems = tuple(plan.located(_conflict(each)) for each in plan.conflicts)
+    if problems:
+        count = f"{len(problems)} texts" if len(problems) > 1 else "a text"
+        raise Conflicting(f"{count} cannot be merged", "`lettaform plan` shows the versions", problems)
+
+
+def _conflict(kept: AgentChange) -> Problem:
+    assert kept.conflict is not None
+    hint = (
+        "add the server's lines that you want to keep to the manifest's text; then "
+        f"`--ours '{kept.address}'` takes the manifest's lines. `--theirs '{kept.address}'` takes the server's"
+    )
+    message = f"{kept.address}: `{kept.path}` cannot be merged: {kept.conflict.reason}"
+    return Problem(message, None, hint, str(kept.address), kept.path)

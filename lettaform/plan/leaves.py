@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
+from lettaform.kinds.traits import Policy
 from lettaform.model import Live
-from lettaform.values import UNREAD, Item, canonical, digest, masked, tainted
+from lettaform.values import UNREAD, Digest, Item, canonical, digest, has_refs, kept_text, masked, tainted, text_kept
 
 
 class Leaf(NamedTuple):
@@ -37,6 +38,19 @@ def spelled(kind: type[Kind], line: Attr, value: Any) -> str:
     if value in ("", [], {}):  # the server answers "nothing" in several ways
         value = None
     return digest(value)
+
+
+def to_keep(kind: type[Kind], line: Attr, policy: Policy, value: Any) -> Any:
+    """What a mark keeps of a value that is applied: its digest; of a text that is merged, the text."""
+    if policy == "merge":
+        return Digest(value, whole=True) if has_refs(value) else kept_text(value or "")
+    return Digest(value, line.unordered) if has_refs(value) else spelled(kind, line, value)
+
+
+def kept_digest(kind: type[Kind], line: Attr, kept: str | None) -> str | None:
+    """The digest of what a mark keeps of a value."""
+    text = text_kept(kept) if kept else None
+    return kept if text is None else spelled(kind, line, text)
 
 
 def member_key(item: Any) -> Any:

@@ -9,7 +9,7 @@ from functools import cache
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
 from lettaform.kinds.traits import Policy
-from lettaform.model import Desired, Reason
+from lettaform.model import Desired, MergeConflict, Reason
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,17 @@ class Decision:
     write       the reason to write the manifest's value; None: it is not written
     runtime     the live value was changed by an agent or somebody else, and is kept
     seed_moved  the manifest's value changed, and is not written
-    base        the digest to store in the mark; None: none
+    base        the digest to store in the mark, or the text if it may be merged; None: none
+    value       the merged text to write in place of the manifest's
+    conflict    why the text cannot be merged
     """
 
     write: Reason | None = None
     runtime: bool = False
     seed_moved: bool = False
     base: object = None
+    value: str | None = None
+    conflict: MergeConflict | None = None
 
 
 def decide(policy: Policy, base: object, want: object, live: object, *, reseed: bool = False) -> Decision:

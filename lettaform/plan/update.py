@@ -55,7 +55,8 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
         change = replace(change, action="replace", notes=notes)
     mark = Mark(compared.base, compared.members, live.mark.parts)
     fields, attach, detach = compared.fields, compared.attach, compared.detach
-    resource = _with_released(lookup, ResourceChange(change, desired, live, fields, mark, attach, detach), live)
+    resource = ResourceChange(change, desired, live, fields, mark, attach, detach, merged=compared.merged)
+    resource = _with_released(lookup, resource, live)
     resource = _with_lost_by_creator(lookup, resource, live)
     if change.action == "replace":
         resource = replace(resource, change=replace(resource.change, recompiles=change.recompiles))

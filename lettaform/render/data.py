@@ -36,7 +36,9 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         "summary": dict(plan.summary),
         "changes": [_change(change) for change in plan.changes],
         "runtime": [
-            {"address": str(kept.address), "path": kept.path} | ({"seed_moved": True} if kept.seed_moved else {})
+            {"address": str(kept.address), "path": kept.path}
+            | ({"seed_moved": True} if kept.seed_moved else {})
+            | ({"conflict": vars(kept.conflict)} if kept.conflict else {})
             for kept in plan.runtime
         ],
         "unmanaged": [
@@ -409,8 +411,10 @@ def plan_schema() -> dict[str, Any]:
                         "const": True,
                         "description": "The manifest's value changed, too; `--reseed` writes it.",
                     },
+                    "conflict": _object({"reason": _TEXT, "text": _TEXT})
+                    | {"description": "Why the text cannot be merged, with its versions. The plan is not applied."},
                 },
-                optional={"seed_moved"},
+                optional={"seed_moved", "conflict"},
             ),
             "unmanaged": _object({"kind": _TEXT, "id": _TEXT, "address": _TEXT, "reason": _TEXT}),
         },

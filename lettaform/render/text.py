@@ -62,6 +62,7 @@ _FIELD_REASONS: dict[model.Reason, str] = {
     "drift": "changed outside lettaform; the manifest's value is restored",
     "conflict": "changed in the manifest and outside lettaform; the manifest's value is written",
     "seed": "--reseed: the agent's value is overwritten",
+    "merge": "merged with what was changed outside lettaform",
 }
 _EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
 """Reasons of a change that its symbol, its phrase or its fields already show."""
@@ -79,6 +80,7 @@ def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str
         _titled("Changed outside lettaform, will be restored", _changes(drift, paint, verbose, drifted=True), paint),
         _titled("Changed by agents, kept", _agent_changes(plan, paint) if verbose else [], paint),
         _notices(plan, paint),
+        _titled("Changed in the manifest and on the server, not merged", _conflicts(plan, paint), paint),
         _titled("Not managed by this manifest", _unmanaged(plan, paint), paint),
         _warnings(plan, paint),
     ]
@@ -103,8 +105,9 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
         parts = [f"{created} to create", f"{updated} to change", f"{destroyed} to destroy"]
         parts += _other_actions(plan.changes, lambda action: action.planned)
         line = paint("Plan:", "strong") + f" {', '.join(parts)}."
-    if plan.runtime:
-        line += f" {count(len(plan.runtime), 'value')} changed by agents, kept."
+    kept = len(plan.runtime) - len(plan.conflicts)
+    line += f" {count(kept, 'value')} changed by agents, kept." if kept else ""
+    line += f" {count(len(plan.conflicts), 'conflict')}." if plan.conflicts else ""
     return line
 
 
@@ -222,6 +225,18 @@ def _notices(plan: model.Plan, paint: Paint) -> list[str]:
             command = f"lettaform apply --reseed {shlex.quote(str(kept.address))}"
             message = f"{kept.address}.{kept.path}: the manifest's value changed, but the agent's value is kept."
             lines.append(paint("! ", "changed") + clean_line(f"{message} `{command}` overwrites it."))
+    return lines
+
+
+def _conflicts(plan: model.Plan, paint: Paint) -> list[str]:
+    """The texts that cannot be merged: why, and their versions between marker lines."""
+    lines: list[str] = []
+    for kept in plan.conflicts:
+        assert kept.conflict is not None
+        head, place = f"{kept.address}.{kept.path}: {kept.conflict.reason}", plan.place_of(kept.address, kept.path)
+        where = paint(f"  # {_location(place)}", "faint") if place else ""
+        lines.append(f"  {paint('!', 'removed')} {clean_line(head)}{where}")
+        lines += [f"  {_STEP}{clean_line(line)}" for line in kept.conflict.text.split("\n")]
     return lines
 
 

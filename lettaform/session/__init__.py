@@ -115,7 +115,7 @@ class Session:
         looked = asyncio.create_task(self._holder())
         try:
             await self._load()
-            _check_reseed(options, self.manifest)
+            _check_overwritten(options, self.manifest)
             observed, difference = await _consistent(lambda: self._difference(options))
             holder = await looked
         finally:
@@ -375,9 +375,11 @@ def _written(change: Change) -> frozenset[str]:
 # --- preconditions of a plan -----------------------------------------------------------------------------------------
 
 
-def _check_reseed(options: PlanOptions, manifest: Manifest) -> None:
-    """Raise PlanError for a pattern of `reseed` that matches no declared address: there is no value to write."""
-    for pattern in options.reseed:
+def _check_overwritten(options: PlanOptions, manifest: Manifest) -> None:
+    """Raise PlanError for a pattern of values to write that matches no declared address, or for one given twice."""
+    if both := sorted({*options.ours} & {*options.theirs}):
+        raise PlanError(f"--ours and --theirs both name `{both[0]}`", "give one of the two")
+    for pattern in (*options.reseed, *options.ours, *options.theirs):
         if not any(matches(address, (pattern,)) for address in manifest.objects):
             raise unknown(pattern, [str(address) for address in manifest.objects], guess=False)
 

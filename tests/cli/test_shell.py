@@ -210,6 +210,7 @@ CODES: list[tuple[BaseException, int]] = [
     (errors.PlanError("words"), 1),
     (errors.UnreadableState("words", "hint", [PROBLEM]), 1),
     (errors.Guarded("words", "--allow-destroy", [PROBLEM]), 7),
+    (errors.Conflicting("words", "hint", [PROBLEM]), 4),
     (errors.Stale("words"), 6),
     (errors.Locked("words"), 8),
 ]

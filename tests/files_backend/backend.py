@@ -20,7 +20,7 @@ from typing import Any, assert_never
 from uuid import uuid4
 
 from lettaform.backend import Fields
-from lettaform.errors import Locked, NotFound, Problem, Unsupported
+from lettaform.errors import Conflict, Locked, NotFound, Problem, Unsupported
 from lettaform.model import (
     Answer,
     Attach,
@@ -42,7 +42,7 @@ from lettaform.model import (
     Update,
 )
 from lettaform.ownership import state
-from lettaform.values import Item, Patch, Ref, fill
+from lettaform.values import Item, Patch, Ref, digest, fill
 
 KINDS = ("agent", "block")
 ABLE = Capabilities(listed=frozenset(KINDS), inline_parts=False, attach_parts=False)
@@ -154,6 +154,9 @@ class FilesBackend:
                 return self._create(step, answer)
             case Update():
                 path = self._path(step.kind, step.id)
+                now = self._live(step.kind, path).values if step.merged else {}
+                if any(digest(now.get(name) or "") != known for name, known in step.merged.items()):
+                    raise Conflict(f"{step.address}: was changed while this apply ran")
                 return self._write(step.kind, path, fill(dict(step.fields), answer))
             case Delete():
                 path = self._path(step.kind, step.id)

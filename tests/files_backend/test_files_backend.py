@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -170,3 +171,22 @@ def test_two_applies_at_once_are_refused(project: Project) -> None:
     (project.agents / "lock.json").write_text("files")
     with pytest.raises(PlanError, match="locked"):
         project.apply(FLEET)
+
+
+MERGED = """
+stack: files
+agents:
+  lead:
+    model: letta/letta-free
+    memory: {facts: {policy: {value: merge}, value: "Oslo.\\nTea.\\nLate."}}
+"""
+
+
+def test_what_git_and_the_agent_changed_of_a_text_is_merged(project: Project) -> None:
+    project.apply(MERGED)
+    (file,) = project.agents.glob("agents/*/memory/*.json")
+    file.write_text(file.read_text().replace("Late.", "Late.\\nA dog."))
+    changed = MERGED.replace("Oslo.", "Rome.")
+    project.apply(changed)
+    assert json.loads(file.read_text())["value"] == "Rome.\nTea.\nLate.\nA dog."
+    assert not project.plan(changed).steps

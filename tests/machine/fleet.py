@@ -33,7 +33,7 @@ SOURCE = '''def {name}(city: str) -> str:
     """
     return city
 '''
-_POLICY = ["seed", "enforce", "yield", "ignore"]
+_POLICY = ["seed", "enforce", "yield", "merge", "ignore"]
 _TAGS = [UNSET, None, [], ["x"], ["y", "x"], ["z"]]
 _METADATA = [UNSET, None, {}, {"k": 1}, {"k": 2, "n": {"x": 1}}, {"n": {"x": 2, "y": []}}]
 AGENT: Mapping[str, Sequence[Any]] = {
@@ -58,12 +58,12 @@ AGENT: Mapping[str, Sequence[Any]] = {
     "policy.tools": [UNSET, "enforce", "ignore"],
     "policy.blocks": [UNSET, "enforce"],
     "policy.tags": [UNSET, "enforce"],
-    "policy.system": [UNSET, "seed", "yield", "ignore"],
-    "policy.description": [UNSET, "seed", "yield", "ignore"],
+    "policy.system": [UNSET, "seed", "yield", "merge", "ignore"],
+    "policy.description": [UNSET, "seed", "yield", "merge", "ignore"],
     "policy.metadata": [UNSET, "yield"],
 }
 BLOCK: Mapping[str, Sequence[Any]] = {
-    "value": [UNSET, "", "One.", "Two.", "Three, ünï."],
+    "value": [UNSET, "", "One.", "Two.", "Three, ünï.", "One.\nTwo.\nThree.", "Zero.\nTwo.\nThree."],
     "description": [UNSET, None, "about one", "about two"],
     "limit": [UNSET, 2000, 6000],
     "read_only": [UNSET, True, False],
@@ -72,7 +72,7 @@ BLOCK: Mapping[str, Sequence[Any]] = {
     "label": [UNSET, "org", "extra"],
     "policy.value": [UNSET, *_POLICY],
     "policy.description": [UNSET, *_POLICY],
-    "policy.label": [UNSET, *_POLICY],
+    "policy.label": [UNSET, "seed", "enforce", "yield", "ignore"],
 }
 TOOL: Mapping[str, Sequence[Any]] = {
     "about": ["Tell.", "Tell it again."],
@@ -91,7 +91,7 @@ ARCHIVE: Mapping[str, Sequence[Any]] = {
     "description": _TEXTS,
     "passages": [UNSET, None, [], ["We open."], ["We open.", {"text": "We close.", "tags": ["x"]}], ["We close."]],
     "policy.passages": [UNSET, "enforce", "seed"],
-    "policy.description": _POLICIES,
+    "policy.description": [*_POLICIES, "merge"],
 }
 IDENTITY: Mapping[str, Sequence[Any]] = {
     "name": ["Ada", "Bob", "Ünï"],

@@ -231,6 +231,8 @@ class Machine:
             PlanOptions(prune=True, allow_destroy=("*",)),
             PlanOptions(allow_destroy=("*",)),
             PlanOptions(reseed=(some,)) if addresses else PlanOptions(),
+            PlanOptions(ours=("*",)) if addresses else PlanOptions(),
+            PlanOptions(theirs=("*",)) if addresses else PlanOptions(),
             PlanOptions(target=(some.split(".memory")[0],)) if addresses else PlanOptions(),
             PlanOptions(exclude=(some,)) if addresses else PlanOptions(),
         )
@@ -294,7 +296,7 @@ class Machine:
 
     def assert_no_changes(self, stack: str, options: PlanOptions) -> None:
         """Two plans after an apply are empty."""
-        for asked in (replace(options, reseed=()),) * (1 if self.quick else 2):
+        for asked in (replace(options, reseed=(), ours=(), theirs=()),) * (1 if self.quick else 2):
             result = self.plan(stack, asked)
             _check(result.plan is not None, "no plan after an apply", result.error)
             _check(not result.plan, "the plan after an apply is not empty", _describe(result.plan))
@@ -660,7 +662,9 @@ class Machine:
         if edit == "detach":
             ask("PATCH", f"{core}/detach/{id}")
         else:
-            options: dict[str, Any] = {"write": {"value": pick((f"I learnt {self.number}.", "One.", "Two."))}}
+            learned = f"I learnt {self.number}."
+            more = "\n".join((self.environment.all_objects()[id]["value"], learned))
+            options: dict[str, Any] = {"write": {"value": pick((learned, more, "One.", "Two."))}}
             options |= {"relabel": {"label": pick(("me", "notes", "human"))}, "describe": {"description": "my words"}}
             ask("PATCH", f"/v1/blocks/{id}", options[edit])
         return f"agent {agent['name']} {edit} {label}"
@@ -1105,8 +1109,15 @@ class _RunChecker:
         asked = any(
             fnmatchcase(each, p) for p in self.options.reseed for each in (address, address.split(".memory")[0])
         )
+        if policy == "merge" and not asked:
+            base = self.machine.bases.get((id, "value"))
+            learned = {*old.split("\n")} - {*(old if base is None else base).split("\n")}
+            _check(
+                learned <= {*new.split("\n")} or self.options.ours, f"{address}: what agents wrote is lost", old, new
+            )
+            return
         _check(new == (declared.get("value") or ""), f"{address}: an undeclared value was written", old, new)
-        may_write = policy == "enforce" or (asked and policy in ("seed", "yield"))
+        may_write = policy == "enforce" or (asked and policy in ("seed", "yield", "merge"))
         if policy == "yield" and not may_write:
             may_write = self.machine.bases.get((id, "value")) == old
         _check(may_write, f"{address}: a value under policy {policy} was written", old, new)
@@ -1195,8 +1206,11 @@ class _RunChecker:
                 continue
             if declared is None or "value" not in declared:
                 self.machine.bases.pop((id, "value"), None)
-            elif body["value"] == (declared["value"] or "") and declared.get("policy", {}).get("value") != "ignore":
-                self.machine.bases[id, "value"] = body["value"]
+                continue
+            policy = declared.get("policy", {}).get("value")
+            whole = not (self.options.target or self.options.exclude)
+            if (body["value"] == (declared["value"] or "") and policy != "ignore") or (policy == "merge" and whole):
+                self.machine.bases[id, "value"] = declared["value"] or ""
 
 
 # --- functions -------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ from lettaform.model import (
 from lettaform.ownership import others
 from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
-from lettaform.values import UNREAD, Item, Ref, fill, secrets
+from lettaform.values import UNREAD, Item, Ref, digest, fill, secrets
 
 
 class Sender:
@@ -154,6 +154,7 @@ class Sender:
         """Read the object again, merge the change into it, and write: what others added in the meantime is kept."""
         kind = kinds()[step.kind]
         now = await whole(self.client, step.kind, step.id)
+        _check_unmoved(step, now)
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
         within = self.client.timeout + 0.25 * step.users
@@ -269,6 +270,16 @@ class Sender:
         else:
             await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
         return Answer("")
+
+
+def _check_unmoved(step: Update, now: Mapping[str, Any]) -> None:
+    """Raise Conflict if a text with which the written one was merged has changed since it was read."""
+    values = decode(step.kind, now).values if step.merged else {}
+    if moved := [name for name, known in step.merged.items() if digest(values.get(name) or "") != known]:
+        fields = ", ".join(f"`{name}`" for name in moved)
+        raise Conflict(
+            f"{step.address}: {fields} was changed while this apply ran; it was not overwritten", "plan again"
+        )
 
 
 async def _completed(
