@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,21 +24,26 @@ from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nearest
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
+from lettaform.manifest.locate import Outdated
 from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
 from lettaform.plan import saved
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
+from lettaform.plan.pull import Pull, PullOptions
 from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session import Notify, Session, unknown
-from lettaform.session.files import write_json
+from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_whole
+from lettaform.session.pull import locked, prepare
 from lettaform.session.server import Connection, target
 
 __all__ = [
     "Connection",
     "PlanOptions",
+    "Pull",
+    "PullOptions",
     "Source",
     "adopt",
     "apply",
@@ -46,6 +51,7 @@ __all__ = [
     "lock_release",
     "lock_show",
     "plan",
+    "pull",
     "read",
     "save",
     "show",
@@ -88,7 +94,9 @@ def read(source: Source, needs: Needs = "everything") -> Manifest:
     return begin(source, needs, connects=False).finish()
 
 
-def begin(source: Source, needs: Needs = "everything", *, connects: bool = True) -> Draft:
+def begin(
+    source: Source, needs: Needs = "everything", *, connects: bool = True, contents: Mapping[Path, bytes] = {}
+) -> Draft:
     """The manifest, read and not yet resolved. ManifestError if there is none."""
     return manifest.begin(
         source.directory,
@@ -98,6 +106,7 @@ def begin(source: Source, needs: Needs = "everything", *, connects: bool = True)
         variable_files=source.variable_files,
         needs=needs,
         connects=connects,
+        contents=contents,
     )
 
 
@@ -234,6 +243,59 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
 
     # the mark holds digests of the declared values, and none of a secret
     return _run(source, connection, run, lock=True, needs="plain")
+
+
+def pull(
+    source: Source,
+    connection: Connection,
+    options: PullOptions | None = None,
+    *,
+    consent: Callable[[Pull], bool] = lambda pull: True,
+) -> Pull:
+    """Put live values back into the files of the manifest. Writes nothing on the server, and takes no lock.
+
+    consent  called with what was found, if there is something to write; returns whether to write the files
+
+    Values that both sides changed, that contain a secret, or that cannot be put back are in the Pull, and are not
+    written. Raises Stale if a file changes meanwhile, and PlanError if a file cannot be written: then no file changes.
+    """
+    options = options or PullOptions()
+    opened = _Opened(source, connection, needs="plain")
+    difference, holder = opened.run(lambda session: session.compare())
+    assert opened.manifest is not None
+    _check_pull(options, opened.manifest)
+    keys = {key: "the API key" for key in (connection.token, os.environ.get("LETTA_API_KEY")) if key}
+    with _unchanged_files():
+        found = prepare(opened.manifest, difference, options, source.directory, partial(_read_again, source), keys)
+        if holder is not None:
+            found = replace(found, pull=replace(found.pull, warnings=(*found.pull.warnings, locked(holder))))
+        if not found.pull or not consent(found.pull):
+            return found.pull
+        replace_contents(found.contents)
+    return replace(found.pull, written=True)
+
+
+def _read_again(source: Source, contents: Mapping[Path, bytes]) -> Manifest:
+    """The manifest with other contents of its files."""
+    return begin(source, "plain", connects=False, contents=contents).finish()
+
+
+def _check_pull(options: PullOptions, manifest: Manifest) -> None:
+    """Raise PlanError for a pattern that matches no declared address."""
+    for pattern in (*options.addresses, *options.ours, *options.theirs):
+        if not any(matches(address, (pattern,)) for address in manifest.objects):
+            raise unknown(pattern, list(map(str, manifest.objects)), guess=pattern in options.addresses)
+
+
+@contextmanager
+def _unchanged_files() -> Iterator[None]:
+    """Errors of files that are read again and written, for people."""
+    try:
+        yield
+    except (Outdated, ChangedMeanwhile) as error:
+        raise Stale(f"{error} has changed since it was read; no file was written", "run it again") from error
+    except OSError as error:
+        raise PlanError(f"cannot write {error.filename}: {error.strerror}; no file was changed") from error
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:

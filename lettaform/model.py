@@ -41,6 +41,7 @@ class Desired:
     policies         the policies that the manifest sets, by field
     prevent_destroy  whether `lifecycle.prevent_destroy` protects it
     recompile        what to recompile after a change to its prompt: `lifecycle.recompile`; None: all of it
+    files            path of a field whose text is that of a file to the file
     external         how to find it, if it is used and never written
     created_with     the address of the object along with which the server creates this one; the stack owns both
     """
@@ -55,6 +56,7 @@ class Desired:
     external: External | None = None
     created_with: Address | None = None
     recompile: Literal["agents", "none"] | None = None
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def discovered_from(self) -> Address | None:
@@ -464,6 +466,7 @@ class AgentChange:
     want        the value in the manifest
     seed_moved  whether the value in the manifest has changed, too, since it was last applied
     conflict    why it cannot be merged with the value in the manifest; the plan cannot be applied then
+    live_moved  whether the value on the server has changed since then
     """
 
     address: Address
@@ -473,6 +476,7 @@ class AgentChange:
     want: Any = None
     seed_moved: bool = False
     conflict: MergeConflict | None = None
+    live_moved: bool = True
 
 
 @dataclass(frozen=True)

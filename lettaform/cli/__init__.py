@@ -195,6 +195,7 @@ VERBS: Mapping[str, Verb] = {
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
+    "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
@@ -539,8 +540,8 @@ def cli() -> None:
     Exit codes:
       0    success; with --detailed-exitcode: no changes
       1    error, also in the arguments or in the manifest
-      2    with --detailed-exitcode: there are changes
-      4    the manifest and the server changed the same lines of a text
+      2    with --detailed-exitcode: there are changes; with pull --check: there is something to pull
+      4    the manifest and the server changed the same lines of a text, or with pull: the same value
       5    partly applied: at least one step failed or was skipped
       6    the saved plan is stale
       7    the plan would destroy a protected object

@@ -93,7 +93,6 @@ VERBS: Mapping[str, str] = {
     "patch": "change the manifest, and run `lettaform apply`",
     "preview": "run `lettaform plan`",
     "providers": "declare them under `providers:` in the manifest",
-    "pull": "`lettaform show` prints the live values",
     "refresh": "leave it out: every plan reads the server",
     "remove": "`lettaform state rm ADDRESS` forgets an object, which stays on the server",
     "replace": "an object is replaced where a change needs it; the plan names the option that allows it",

@@ -10,8 +10,9 @@ from codecs import getincrementaldecoder
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lettaform.errors import Place
 from lettaform.manifest.node import UNRESOLVED
@@ -46,8 +47,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Files:
     """The files of one project. Each file is read once."""
 
-    def __init__(self, directory: Path, problems: Problems) -> None:
-        self.directory = Path(os.path.abspath(directory))
+    def __init__(self, directory: Path, problems: Problems, contents: Mapping[Path, bytes] = {}) -> None:
+        """`contents`: resolved path of a file to what is read in place of what it holds."""
+        self.directory, self.contents = Path(os.path.abspath(directory)), contents
         self.root = self.directory.resolve()
         self.problems = problems
         self._paths: dict[str, Path] = {}
@@ -141,7 +143,7 @@ class Files:
             if not path.is_file():  # reading a pipe would block
                 self.problems.add(f"there is no file `{file}`", place)
                 return None
-            with path.open("rb") as stream:
+            with self._opened(path) as stream:
                 data = stream.read(ONE + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -156,6 +158,10 @@ class Files:
         else:
             return decode(data, file, self.problems)
         return None
+
+    def _opened(self, path: Path) -> BinaryIO:
+        content = self.contents.get(path.resolve()) if self.contents else None
+        return path.open("rb") if content is None else BytesIO(content)
 
     def _note(self, path: Path, digest: str) -> None:
         self.digests[Path(os.path.relpath(path, self.directory)).as_posix()] = digest
@@ -241,9 +247,12 @@ class Files:
             if message and WILDCARD.search(pattern):
                 hint = f"{hint + ', or ' if hint else ''}exclude it with {self._exclusion(path, place)}"
             if not message:
-                if digest := _sha256(path, text=path.suffix.lower() != ".pdf"):
+                with self._opened(path) as stream:
+                    found = _sha256(stream, text=path.suffix.lower() != ".pdf")
+                if found:
+                    size, digest = found
                     self._note(path, digest)
-                    return Item(f"{name} {path.stat().st_size} {digest}", name, {"path": str(path)})
+                    return Item(f"{name} {size} {digest}", name, {"path": str(path)})
                 message = f"`{file}` is not UTF-8 text: the server accepts text, code and PDF"
                 hint = f"exclude it with {self._exclusion(path, place)}, or save it as UTF-8"
         except OSError as error:
@@ -289,22 +298,22 @@ def _is_dangling(path: Path) -> bool:
     return os.path.islink(path) and not os.path.exists(path)
 
 
-def _sha256(path: Path, *, text: bool) -> str | None:
-    """The sha256 of a file; None if `text` and it is not UTF-8: 0.16.8 drops what it cannot decode."""
-    sha, decoder = hashlib.sha256(), getincrementaldecoder("utf-8")()
-    with path.open("rb") as stream:
-        while part := stream.read(MEBIBYTE):
-            sha.update(part)
-            try:
-                if text and ("\0" in decoder.decode(part)):
-                    return None
-            except UnicodeDecodeError:
+def _sha256(stream: BinaryIO, *, text: bool) -> tuple[int, str] | None:
+    """The size and the sha256 of a file; None if `text` and it is not UTF-8: 0.16.8 drops what it cannot decode."""
+    size, sha, decoder = 0, hashlib.sha256(), getincrementaldecoder("utf-8")()
+    while part := stream.read(MEBIBYTE):
+        size += len(part)
+        sha.update(part)
+        try:
+            if text and ("\0" in decoder.decode(part)):
                 return None
+        except UnicodeDecodeError:
+            return None
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return None
-    return sha.hexdigest()
+    return size, sha.hexdigest()
 
 
 def _reject_constant(word: str) -> Any:

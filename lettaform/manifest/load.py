@@ -37,6 +37,7 @@ def load(
     environ: Mapping[str, str] = os.environ,
     needs: Needs = "everything",
     connects: bool = True,
+    contents: Mapping[Path, bytes] = {},
 ) -> Manifest:
     """The manifest of a project, resolved and checked. Sends no requests.
 
@@ -47,6 +48,7 @@ def load(
     variable_files  YAML or JSON maps of values; the last one wins
     needs           which variables must have a value; what depends on others is left out
     connects        whether requests go to the server that the manifest names, so that its variables must have values
+    contents        resolved path of a file to what is read in place of what it holds
 
     Raises ManifestError with all problems.
     """
@@ -59,6 +61,7 @@ def load(
         environ=environ,
         needs=needs,
         connects=connects,
+        contents=contents,
     ).finish()
 
 
@@ -97,11 +100,12 @@ def begin(
     environ: Mapping[str, str] = os.environ,
     needs: Needs = "everything",
     connects: bool = True,
+    contents: Mapping[Path, bytes] = {},
 ) -> Draft:
     """The files of a project, read and merged with the environment. Parameters and errors are those of `load`."""
     with without_garbage_collection():
         problems = Problems()
-        reader = Files(directory, problems)
+        reader = Files(directory, problems, contents)
         root = documents(files, reader, problems)
         if not root.map and problems.has_errors:
             raise ManifestError(problems.errors)

@@ -68,7 +68,8 @@ class Objects:
 
     def desired(self, instance: Instance) -> Desired:
         """One object."""
-        where = places(instance.body)
+        texts: dict[str, Node] = {}
+        where = places(instance.body, texts)
         if instance.external:
             found = self.external(instance)
             return Desired(instance.address, instance.kind, {}, instance.place, where, external=found)
@@ -90,7 +91,16 @@ class Objects:
             protected,
             created_with=instance.owner,
             recompile=self.recompiled(instance),
+            files=self.files(instance, texts) if texts or instance.sources else {},
         )
+
+    def files(self, instance: Instance, texts: Mapping[str, Node]) -> dict[str, str]:
+        """The paths of the fields whose text is that of a file, with the file. `texts`: what names it with `!file`."""
+        named = {path: self.scope.path(node, instance.each) for path, node in texts.items()}
+        for name in instance.sources:
+            node = instance.body.map[name]
+            named[name] = self.scope.files.named(instance.sources[name], node.place)
+        return {path: str(file) for path, file in named.items() if file is not None}
 
     def values(self, instance: Instance) -> dict[str, Any]:
         """The values of the fields, without those that have problems."""

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from lettaform.errors import Place
@@ -129,14 +130,18 @@ class Scope:
 
     def _content(self, node: Node, each: Each | None) -> Any:
         """The content of a file. `${` in it has no meaning."""
-        name = self.text(Node(node.place, node.value), each, node.tag)
-        path = self.files.named(name, node.place) if name is not None else None
+        path = self.path(node, each)
         if path is None:
             return UNRESOLVED
         if node.tag == JSON:
             return self.files.data(path, node.place)
         text = self.files.text(path, node.place) if node.tag == FILE else None
         return UNRESOLVED if text is None else text
+
+    def path(self, node: Node, each: Each | None) -> FilePath | None:
+        """The file that `!file` or `!json` names; None, and a problem, if there is none."""
+        name = self.text(Node(node.place, node.value), each, node.tag)
+        return self.files.named(name, node.place) if name is not None else None
 
     # --- texts with expressions
 

@@ -67,7 +67,7 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
         problems.add(message, where, 'write it as an escape in a quoted text: "\\x00"')
         return None
     try:
-        return _Reader(file, problems).document(_events(text))
+        return _Reader(file, problems).document(events(text))
     except _Stop:
         return None
     except yaml.MarkedYAMLError as error:
@@ -99,7 +99,7 @@ def scalar(text: str) -> Any:
     return text if number is None else number
 
 
-def _events(text: str) -> Iterator[Any]:
+def events(text: str) -> Iterator[Any]:
     loader = _LOADER(text)
     try:
         yield from iter(loader.get_event, None)

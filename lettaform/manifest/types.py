@@ -261,23 +261,28 @@ def shown_at(body: Node, flaw: Flaw) -> tuple[Place, bool]:
     return place, deferred
 
 
-def places(body: Node) -> dict[str, Place]:
-    """The path of every field, entry and item inside `body`, to the place of its key, or of the item itself."""
+def places(body: Node, texts: dict[str, Node] | None = None) -> dict[str, Place]:
+    """The path of every field, entry and item inside `body`, to the place of its key, or of the item itself.
+
+    texts  gets the paths of the entries whose text is that of a file, with the value that names it
+    """
     found: dict[str, Place] = {}
-    _add_places(body, "", found)
+    _add_places(body, "", found, {} if texts is None else texts)
     return found
 
 
-def _add_places(node: Node, prefix: str, found: dict[str, Place]) -> None:
+def _add_places(node: Node, prefix: str, found: dict[str, Place], texts: dict[str, Node]) -> None:
     value = node.value
     if isinstance(value, dict):
         for key, child in value.items():
             if child.tag != UNSET:
                 found[path := prefix + key] = node.keys[key]
                 if isinstance(child.value, dict | list):
-                    _add_places(child, f"{path}.", found)
+                    _add_places(child, f"{path}.", found, texts)
+                elif child.tag == FILE:
+                    texts[path] = child
     elif isinstance(value, list):
         for index, child in enumerate(value):
             found[path := f"{prefix}{index}"] = child.place
             if isinstance(child.value, dict | list):
-                _add_places(child, f"{path}.", found)
+                _add_places(child, f"{path}.", found, texts)

@@ -462,7 +462,14 @@ def _kept(pair: _Pair, line: Attr, leaf: Leaf, decision: Decision) -> AgentChang
     have, want = (None, None) if line.secret else (leaf.have, leaf.want)
     have = shown(line, have, want, _base_of(pair, line, leaf))
     return AgentChange(
-        pair.desired.address, leaf.path, pair.live.id, have, want, decision.seed_moved, decision.conflict
+        pair.desired.address,
+        leaf.path,
+        pair.live.id,
+        have,
+        want,
+        decision.seed_moved,
+        decision.conflict,
+        live_moved=decision.runtime,
     )
 
 

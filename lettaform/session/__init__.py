@@ -98,10 +98,8 @@ class Session:
             first = FirstReads(self.backend, self.stack, fields) if whole else None
             return observe(self.backend, self.manifest, first=first)
 
-        observed = await _consistent(read)
-        if observed.problems:
-            raise PlanError("it is not certain which objects belong to the stack", problems=observed.problems)
-        self.observed = observed
+        self.observed = observed = await _consistent(read)
+        _check_certain(observed)
         return observed
 
     # --- plan
@@ -112,21 +110,32 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
-        looked = asyncio.create_task(self._holder())
-        try:
-            await self._load()
-            _check_overwritten(options, self.manifest)
-            observed, difference = await _consistent(lambda: self._difference(options))
-            holder = await looked
-        finally:
-            await cancelled(looked)
-            if self.first is not None:
-                await self.first.cancel()
+        (observed, difference), holder = await self._beside_holder(lambda: self._difference(options))
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, difference)
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
+
+    async def compare(self, options: PlanOptions) -> tuple[Diff, Lock | None]:
+        """What differs, and the lock of another run. What only an apply needs is not checked. Raises PlanError."""
+        with without_garbage_collection():
+            observed, holder = await self._beside_holder(self._first_observed)
+            _check_overwritten(options, self.manifest)
+            _check_certain(observed)
+            _check_environment(self.manifest, observed)
+            return diff(self.manifest, observed, options), holder
+
+    async def _beside_holder(self, read: Callable[[], Coroutine[Any, Any, _T]]) -> tuple[_T, Lock | None]:
+        """What `read` returns once the manifest is loaded, and the lock of another run."""
+        looked = asyncio.create_task(self._holder())
+        try:
+            await self._load()
+            return await _consistent(read), await looked
+        finally:
+            await cancelled(looked)
+            if self.first is not None:
+                await self.first.cancel()
 
     async def _holder(self) -> Lock | None:
         """The lock of another run."""
@@ -139,10 +148,14 @@ class Session:
             self.manifest = await self.loading.manifest
             self.loading = None
 
+    async def _first_observed(self) -> Observed:
+        first, self.first = self.first, None  # what is read again is read for the manifest alone
+        return await observe(self.backend, self.manifest, first=first)
+
     async def _difference(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """What was observed and the Diff, computed again with the users and dependents of what it changes."""
-        first, self.first = self.first, None  # what is read again is read for the manifest alone
-        observed = await observe(self.backend, self.manifest, first=first)
+        _check_overwritten(options, self.manifest)
+        observed = await self._first_observed()
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
         difference = diff(self.manifest, observed, options)
@@ -391,6 +404,11 @@ def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed
     for pattern in (*options.target, *options.exclude):
         if not any(matches(address, (pattern,)) for address in (*manifest.objects, *live)):
             raise unknown(pattern, [str(address) for address in (*manifest.objects, *live)])
+
+
+def _check_certain(observed: Observed) -> None:
+    if observed.problems:
+        raise PlanError("it is not certain which objects belong to the stack", problems=observed.problems)
 
 
 def _check_environment(manifest: Manifest, observed: Observed) -> None:

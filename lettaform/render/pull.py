@@ -1,0 +1,171 @@
+"""A Pull to text for people and to JSON. The text is clean and contains no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import unified_diff
+from typing import Any
+
+from lettaform.errors import Place, Problem
+from lettaform.plan.pull import LiveValue, Outcome, Pull
+from lettaform.render import data
+from lettaform.render.clean import clean_line, redact
+from lettaform.render.inline import count, to_text
+from lettaform.render.paint import Paint
+from lettaform.render.texts import unified
+
+_CHOOSE = "`--theirs ADDRESS` takes the server's value, `--ours ADDRESS` keeps the manifest's"
+_OTHERS: dict[Outcome, str] = {
+    "manifest": "changed in the manifest alone",
+    "drift": "changed outside lettaform, with the policy `enforce`: `--drift` pulls it",
+    "ours": "kept as the manifest has it, because of --ours",
+}
+
+
+def text(pull: Pull, *, color: bool = False, verbose: bool = False) -> str:
+    """The changes of the files, what is not pulled and why, and a summary. `verbose`: with what is left on purpose."""
+    paint = Paint(color)
+    groups = [
+        [line for name, texts in pull.files.items() for line in _file(name, *_redacted(pull, texts), paint)],
+        _titled("Changed on both sides, not pulled", _conflicts(pull, paint), paint),
+        _titled("Contains a secret, not pulled", _reasons(pull.refused, paint), paint),
+        _titled("Kept on the server, not pulled", _reasons(pull.kept, paint), paint),
+        _titled("Left as it is", _others(pull, paint) if verbose else [], paint),
+        _warnings(pull, paint),
+        [summary(pull, paint)],
+    ]
+    return "\n\n".join("\n".join(group) for group in [[_head(pull, paint)], *groups] if group) + "\n"
+
+
+def summary(pull: Pull, paint: Paint | None = None) -> str:
+    """The last line: what the files get, and what they do not get."""
+    paint = paint or Paint()
+    values = f"{count(len(pull.pulled), 'value')} into {count(len(pull.files), 'file')}"
+    line = f"{paint('Pull:', 'strong')} {values}." if pull else paint("Nothing to pull.", "strong")
+    parts = [count(len(pull.conflicts), "value") + " changed on both sides"] if pull.conflicts else []
+    parts += [count(len(pull.refused), "value") + " with a secret"] if pull.refused else []
+    parts += [count(len(pull.kept), "value") + " kept on the server"] if pull.kept else []
+    drifted = sum(each.outcome == "drift" for each in pull.others)
+    parts += [f"{count(drifted, 'value')} changed outside lettaform (`--drift` pulls them)"] if drifted else []
+    return f"{line} Not pulled: {', '.join(parts)}." if parts else line
+
+
+def report(pull: Pull, *, color: bool = False) -> str:
+    """After the files have been written: what the next plan shows."""
+    marks = len({each.address for each in pull.pulled})
+    values, files = count(len(pull.pulled), "value"), count(len(pull.files), "file")
+    next_plan = f"The next plan changes nothing; it shows {count(marks, 'mark')} to write"
+    return (
+        f"{Paint(color)('Pulled:', 'strong')} {values} into {files}. {next_plan}, and `lettaform apply` writes them.\n"
+    )
+
+
+def _head(pull: Pull, paint: Paint) -> str:
+    parts = [f"Stack {pull.stack}", pull.url, f"Letta {pull.version}"]
+    parts += [f"environment {pull.environment}"] if pull.environment else []
+    return paint(clean_line(" · ".join(parts)), "faint")
+
+
+def _redacted(pull: Pull, texts: Iterable[str]) -> tuple[str, str]:
+    old, new = (redact(each, pull.hidden) for each in texts)
+    return old, new
+
+
+def _file(name: str, old: str, new: str, paint: Paint) -> Iterator[str]:
+    yield paint(clean_line(name), "title")
+    for line in unified(_with_plain_breaks(old), _with_plain_breaks(new), paint):
+        yield f"  {line}"
+
+
+def _with_plain_breaks(text: str) -> str:
+    """A text whose line breaks are not shown: they are the same before and after."""
+    return text.replace("\r\n", "\n")
+
+
+def _conflicts(pull: Pull, paint: Paint) -> list[str]:
+    lines: list[str] = []
+    for each in pull.conflicts:
+        lines.append(f"  {clean_line(f'{each.address}  {each.path}')}  {_place(each.place, paint)}")
+        lines += [f"      {paint('-', 'removed')} the manifest's, {paint('+', 'added')} the server's"]
+        if isinstance(each.want, str) and isinstance(each.live, str):
+            texts = _redacted(pull, (each.want, each.live))
+            lines += [f"      {line}" for line in unified(*texts, paint)]
+        else:
+            lines += [f"      {paint('-', 'removed')} {redact(to_text(each.want), pull.hidden)}"]
+            lines += [f"      {paint('+', 'added')} {redact(to_text(each.live), pull.hidden)}"]
+    return [*lines, f"  {paint('→', 'added')} {_CHOOSE}"] if lines else []
+
+
+def _reasons(problems: Sequence[Problem], paint: Paint) -> list[str]:
+    lines = []
+    for each in problems:
+        lines.append(f"  {clean_line(f'{each.address}: {each.message}')}  {_place(each.place, paint)}".rstrip())
+        lines += [f"    {paint('→', 'added')} {clean_line(each.hint)}"] if each.hint else []
+    return lines
+
+
+def _others(pull: Pull, paint: Paint) -> list[str]:
+    return [
+        f"  {clean_line(f'{each.address}  {each.path}: {_OTHERS[each.outcome]}')}  {_place(each.place, paint)}"
+        for each in pull.others
+    ]
+
+
+def _warnings(pull: Pull, paint: Paint) -> list[str]:
+    lines = []
+    for each in pull.warnings:
+        lines.append(f"{paint('Warning:', 'changed')} {clean_line(each.message)}")
+        lines += [f"  {paint('→', 'added')} {clean_line(each.hint)}"] if each.hint else []
+    return lines
+
+
+def _titled(title: str, lines: list[str], paint: Paint) -> list[str]:
+    return [paint(title, "strong"), *lines] if lines else []
+
+
+def _place(place: Place | None, paint: Paint) -> str:
+    return paint(clean_line(f"# {place.file}:{place.line}"), "faint") if place else ""
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def to_data(pull: Pull, *, check: bool = False) -> dict[str, Any]:
+    """The object that `pull --json` prints."""
+    return {
+        "format_version": data.FORMAT_VERSION,
+        "stack": pull.stack,
+        "server": {"url": pull.url, "version": pull.version},
+        **({"environment": pull.environment} if pull.environment is not None else {}),
+        "written": pull.written,
+        "pulled": [_value(pull, each) for each in pull.pulled],
+        "conflicts": [_value(pull, each) for each in pull.conflicts],
+        "refused": [data.problem(each) for each in pull.refused],
+        "kept": [data.problem(each) for each in pull.kept],
+        "left": [{"address": str(each.address), "path": each.path, "reason": each.outcome} for each in pull.others],
+        "files": [{"file": name, "diff": _diff(name, *_redacted(pull, each))} for name, each in pull.files.items()],
+        "warnings": [data.problem(each) for each in pull.warnings],
+        "exit_code": pull.exit_code(check=check),
+    }
+
+
+def _value(pull: Pull, value: LiveValue) -> dict[str, Any]:
+    place = value.place
+    return {
+        "address": str(value.address),
+        "path": value.path,
+        "manifest": _hidden(pull, data.to_json(value.want)),
+        "live": _hidden(pull, data.to_json(value.live)),
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+    }
+
+
+def _hidden(pull: Pull, value: Any) -> Any:
+    return redact(value, pull.hidden) if isinstance(value, str) else value
+
+
+def _diff(name: str, old: str, new: str) -> str:
+    """A unified diff, as `patch` reads it."""
+    lines = unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
