@@ -36,7 +36,7 @@ from lettaform.session import Notify, Session, unknown
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_whole
-from lettaform.session.pull import locked, prepare
+from lettaform.session.pull import locked, marks_of, prepare
 from lettaform.session.server import Connection, target
 
 __all__ = [
@@ -252,7 +252,7 @@ def pull(
     *,
     consent: Callable[[Pull], bool] = lambda pull: True,
 ) -> Pull:
-    """Put live values back into the files of the manifest. Writes nothing on the server, and takes no lock.
+    """Put live values back into the files of the manifest. Writes nothing on the server, unless `options.record`.
 
     consent  called with what was found, if there is something to write; returns whether to write the files
 
@@ -271,8 +271,21 @@ def pull(
             found = replace(found, pull=replace(found.pull, warnings=(*found.pull.warnings, locked(holder))))
         if not found.pull or not consent(found.pull):
             return found.pull
-        replace_contents(found.contents)
-    return replace(found.pull, written=True)
+        replace_contents(found.contents, [source.directory / name for name in opened.manifest.inputs.files])
+    written = replace(found.pull, written=True)
+    return replace(written, recorded=_record(source, connection, written)) if options.record else written
+
+
+def _record(source: Source, connection: Connection, pull: Pull) -> frozenset[Address]:
+    """Write the marks of the objects with pulled values, as far as nothing else of them changes. Returns these."""
+    pulled = frozenset(each.address for each in pull.pulled)
+
+    async def run(session: Session) -> frozenset[Address]:
+        plan = await marks_of(session, pulled)
+        _raise(await session.apply(plan, parallel=4))
+        return frozenset(change.address for change in plan.changes) & pulled
+
+    return _run(source, connection, run, lock=True, needs="plain")
 
 
 def _read_again(source: Source, contents: Mapping[Path, bytes]) -> Manifest:

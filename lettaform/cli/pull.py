@@ -9,6 +9,7 @@ import click
 
 from lettaform.cli import Globals, ask, can_ask
 from lettaform.cli.apply import yes
+from lettaform.cli.lock import locking
 
 if TYPE_CHECKING:
     from lettaform.plan.pull import Pull, PullOptions
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
     help="Take the live values of these addresses, also where the manifest changed them. Repeatable.",
 )
 @click.option("--check", is_flag=True, help="Write nothing. Exit with code 2 if there is something to pull.")
+@click.option(
+    "--record",
+    is_flag=True,
+    help="Also write on the server that the manifest has these values, so that the next plan is empty. Not for a "
+    "branch that may be discarded: the values could not be pulled again.",
+)
 @yes
+@locking
 @click.pass_obj
 def pull(
     asked: Globals,
@@ -40,12 +48,14 @@ def pull(
     ours: tuple[str, ...],
     theirs: tuple[str, ...],
     check: bool,
+    record: bool,
     yes: bool,
+    patience: float | None,
 ) -> int:
     """Put the values that agents changed back into the files of the manifest. Shows the changes and asks.
 
     ADDRESS is an address or a pattern, in which * stands for any text; without one, all objects are pulled. Only the
-    characters of the values change. Nothing is written on the server.
+    characters of the values change. Without --record, nothing is written on the server.
 
     Exits with 4 if both sides changed a value, and with 1 if a value contains a secret, or was named and cannot be put
     back. All other values are written nevertheless.
@@ -54,11 +64,13 @@ def pull(
     from lettaform.render import data
     from lettaform.render import pull as render
 
+    if check and record:
+        raise click.UsageError("--check writes nothing; it cannot be combined with --record")
     if asked.json and not (yes or check):
         raise click.UsageError("--json cannot ask for confirmation; add -y or --check")
-    options = flow.PullOptions(addresses, drift, ours, theirs)
+    options = flow.PullOptions(addresses, drift, ours, theirs, record)
     question = _Question(asked, yes, check, _repeated(options))
-    found = flow.pull(asked.source(), asked.connection(), options, consent=question.consent)
+    found = flow.pull(asked.source(), asked.connection(patience), options, consent=question.consent)
     if asked.json:
         click.echo(data.dumps(render.to_data(found, check=check), indent=2))
     elif not question.asked:
@@ -76,6 +88,7 @@ def _repeated(options: PullOptions) -> str:
     words = ["lettaform", "pull", "-y", *options.addresses, *["--drift"] * options.drift]
     words += [word for each in options.ours for word in ("--ours", each)]
     words += [word for each in options.theirs for word in ("--theirs", each)]
+    words += ["--record"] * options.record
     return shlex.join(words)
 
 

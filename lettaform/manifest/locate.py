@@ -121,12 +121,17 @@ class Document:
         flow, below = key is None or (level is not None and level.flow), False
         if key is not None:
             below = any(each in self.source[key.end_mark.index : start] for each in "\r\n")
-        indent = key.start_mark.column if key is not None else 0
+        indent = self._indent(key.start_mark) if key is not None else 0
         tagged = event.tag not in (None, FILE, JSON)
         written = _Written(Scalar(start, end, style, event.value, indent, flow, below, tagged), event.tag)
         self.by_place[event.start_mark.line + 1, event.start_mark.column + 1] = written
         self.by_start[start] = written
         return written
+
+    def _indent(self, key: Any) -> int:
+        """The column of a key, or that of the `?` before it."""
+        before = self.source[key.index - key.column : key.index].rstrip(" ")
+        return len(before) - 1 if before.endswith("?") else key.column
 
     def _add(self, event: Any, written: _Written | None) -> None:
         if anchor := getattr(event, "anchor", None):

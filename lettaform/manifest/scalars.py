@@ -379,8 +379,9 @@ def _reads_back(source: str, old: Scalar, new: Any, splices: Sequence[Splice]) -
         found = [each for each in events(text) if isinstance(each, yaml.ScalarEvent)]
     except yaml.YAMLError:
         return False
-    value = (str, found[1].value) if old.tagged else value_of(found[1])
-    return [each.value for each in found[2:]] == ["z", "1"] * follows and value == (type(new), new)
+    if [each.value for each in found[2:]] != ["z", "1"] * follows or len(found) < 2:
+        return False
+    return new == found[1].value if old.tagged else value_of(found[1]) == (type(new), new)
 
 
 def value_of(event: Any) -> tuple[type, Any]:

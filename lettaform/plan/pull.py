@@ -30,12 +30,14 @@ class PullOptions:
     drift      pull values with the policy `enforce`, too
     ours       patterns: keep the manifest's values where both sides changed
     theirs     patterns: take the live values, whatever changed
+    record     write the marks, too, as if the new manifest had been applied
     """
 
     addresses: tuple[str, ...] = ()
     drift: bool = False
     ours: tuple[str, ...] = ()
     theirs: tuple[str, ...] = ()
+    record: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Pull:
     files      path of each file that changes to its text before and after
     hidden     texts that must not be shown
     written    whether the files have been written
+    recorded   the objects whose marks have been written, too
     """
 
     stack: str
@@ -80,6 +83,12 @@ class Pull:
     warnings: tuple[Problem, ...] = ()
     hidden: tuple[str, ...] = field(default=(), repr=False)
     written: bool = False
+    recorded: frozenset[Address] = frozenset()
+
+    @property
+    def unrecorded(self) -> frozenset[Address]:
+        """The objects with a pulled value of which no mark says yet that it was applied."""
+        return frozenset(each.address for each in self.pulled) - self.recorded
 
     def __bool__(self) -> bool:
         return bool(self.files)

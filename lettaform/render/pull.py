@@ -52,12 +52,14 @@ def summary(pull: Pull, paint: Paint | None = None) -> str:
 
 def report(pull: Pull, *, color: bool = False) -> str:
     """After the files have been written: what the next plan shows."""
-    marks = len({each.address for each in pull.pulled})
     values, files = count(len(pull.pulled), "value"), count(len(pull.files), "file")
-    next_plan = f"The next plan changes nothing; it shows {count(marks, 'mark')} to write"
-    return (
-        f"{Paint(color)('Pulled:', 'strong')} {values} into {files}. {next_plan}, and `lettaform apply` writes them.\n"
-    )
+    line = f"{Paint(color)('Pulled:', 'strong')} {values} into {files}."
+    if pull.recorded:
+        line += f" {count(len(pull.recorded), 'mark')} written."
+    if pull.unrecorded:
+        marks = count(len(pull.unrecorded), "mark")
+        line += f" No value is left to change; the next plan shows {marks} to write, which `lettaform apply` writes."
+    return f"{line}\n"
 
 
 def _head(pull: Pull, paint: Paint) -> str:
@@ -73,8 +75,8 @@ def _redacted(pull: Pull, texts: Iterable[str]) -> tuple[str, str]:
 
 def _file(name: str, old: str, new: str, paint: Paint) -> Iterator[str]:
     yield paint(clean_line(name), "title")
-    for line in unified(_with_plain_breaks(old), _with_plain_breaks(new), paint):
-        yield f"  {line}"
+    lines = unified(_with_plain_breaks(old), _with_plain_breaks(new), paint)
+    yield from (f"  {line}".rstrip() for line in lines or [paint("only line breaks change", "faint")])
 
 
 def _with_plain_breaks(text: str) -> str:
@@ -138,6 +140,7 @@ def to_data(pull: Pull, *, check: bool = False) -> dict[str, Any]:
         "server": {"url": pull.url, "version": pull.version},
         **({"environment": pull.environment} if pull.environment is not None else {}),
         "written": pull.written,
+        "recorded": sorted(map(str, pull.recorded)),
         "pulled": [_value(pull, each) for each in pull.pulled],
         "conflicts": [_value(pull, each) for each in pull.conflicts],
         "refused": [data.problem(each) for each in pull.refused],

@@ -6,8 +6,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +24,43 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 _UNFINISHED = ".lettaform-"
-"""Stands in the name of a file that is being written, before the id of the process. It begins with a dot."""
+"""Stands in the name of a file that is being written, before the id of the process."""
+_LEFT = re.compile(r"\..+" + re.escape(_UNFINISHED) + r"\d+(?:\.old)?")
 
 
 class ChangedMeanwhile(Exception):
     """A file has another content than it had when it was read."""
 
 
-def replace_contents(contents: Mapping[Path, tuple[bytes, bytes]]) -> None:
+def replace_contents(contents: Mapping[Path, tuple[bytes, bytes]], others: Iterable[Path] = ()) -> None:
     """Give files new contents: all of them or none. A kill leaves each file as it was or with its new content.
 
     contents  path to the content that the file must have and to the new one. A link keeps pointing to its file.
+    others    files beside which a killed run may have left something, which is removed
 
     Raises OSError, or ChangedMeanwhile.
     """
-    written: dict[Path, Path] = {}
+    beside: dict[Path, list[Path]] = {}
     replaced: list[Path] = []
     try:
+        for folder in {path.parent for path in (*contents, *others)}:
+            _remove_unfinished(folder)
         for path, (old, new) in contents.items():
             _check_unchanged(path, old)
-            written[path] = _write_beside(path, new)
+            beside[path] = [path.with_name(f".{path.name}{_UNFINISHED}{os.getpid()}{end}") for end in ("", ".old")]
+            for temporary, content in zip(beside[path], (new, old), strict=True):
+                _write_like(path, temporary, content)
         for path, (old, _) in contents.items():
             _check_unchanged(path, old)
-        for path, temporary in written.items():
+        for path, (temporary, _) in beside.items():
             temporary.replace(path)
             replaced.append(path)
     except (OSError, ChangedMeanwhile):
         for path in replaced:
-            with suppress(OSError):
-                _write_beside(path, contents[path][0]).replace(path)
+            beside[path][1].replace(path)
         raise
     finally:
-        for temporary in written.values():
+        for temporary in (each for both in beside.values() for each in both):
             temporary.unlink(missing_ok=True)
 
 
@@ -65,18 +69,19 @@ def _check_unchanged(path: Path, content: bytes) -> None:
         raise ChangedMeanwhile(path)
 
 
-def _write_beside(path: Path, content: bytes) -> Path:
-    """A new file beside another one, with its permissions. Removes what a killed run left there."""
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a killed run left in a folder."""
+    for each in folder.iterdir():
+        if _LEFT.fullmatch(each.name):
+            each.unlink(missing_ok=True)
+
+
+def _write_like(path: Path, new: Path, content: bytes) -> None:
+    """Write a new file with the permissions of another one."""
     if not os.access(path, os.W_OK):  # a rename would replace it all the same
         raise PermissionError(13, "the file is not writable", str(path))
-    unfinished = re.compile(re.escape(f".{path.name}{_UNFINISHED}") + r"\d+")
-    for each in path.parent.iterdir():
-        if unfinished.fullmatch(each.name):
-            each.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}{_UNFINISHED}{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
         file.flush()
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
         os.fsync(file.fileno())
-    return temporary

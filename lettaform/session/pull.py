@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
 from lettaform.manifest.secret_shapes import SHORTEST, find
 from lettaform.manifest.write import MISSING, NewValue, Reload, write_values
-from lettaform.model import Lock, Manifest, Observed
-from lettaform.plan import Diff
+from lettaform.model import Lock, Manifest, Observed, Plan, PlanOptions
+from lettaform.plan import Diff, make
 from lettaform.plan import pull as plan
 from lettaform.plan.pull import LiveValue, Pull, PullOptions, live_values
 from lettaform.values import Secret, secrets
+
+if TYPE_CHECKING:
+    from lettaform.session import Session
 
 Contents = Mapping[Path, tuple[bytes, bytes]]
 """Path of a file to its content before and after."""
@@ -52,13 +56,14 @@ def prepare(
     wanted = {(each.address, each.path): each for each in found if each.outcome == "pull"}
     values = [NewValue(each.address, each.path, _written(each)) for each in wanted.values()]
     rewritten = write_values(manifest, directory, values, _Present(observed), reload)
+    written = {(each.address, each.path) for each in rewritten.written}
     pull = Pull(
         manifest.stack,
         observed.url,
         observed.version,
         manifest.environment,
         options,
-        tuple(wanted[each.address, each.path] for each in rewritten.written),
+        tuple(each for where, each in wanted.items() if where in written),
         tuple(each for each in found if each.outcome == "conflict"),
         tuple(refused),
         (*(problem for _, problem in rewritten.refused), *(_not_a_value(each) for each in found if each.note)),
@@ -81,7 +86,7 @@ class _Present:
     def __init__(self, observed: Observed) -> None:
         self.observed = observed
 
-    def __call__(self, address: Any, path: str) -> Any:
+    def __call__(self, address: Address, path: str) -> Any:
         value = plan.present(self.observed, address, path)
         return MISSING if value is plan.MISSING else value
 
@@ -165,3 +170,14 @@ def locked(holder: Lock) -> Problem:
     """The warning that another run is changing what is read."""
     message = f"the stack is locked by {holder.holder} since {holder.since}: values may change while they are read"
     return Problem(message, severity="warning")
+
+
+async def marks_of(session: Session, addresses: Collection[Address]) -> Plan:
+    """The plan that writes the marks of some objects and nothing else. Leaves out objects that change otherwise."""
+    difference, _ = await session.compare()
+    chosen = {each for address in addresses for each in (address, address.parent)}
+    marks = (each for each in difference.resources if each.change.action == "mark" and each.address in chosen)
+    difference = replace(difference, resources=tuple(marks), problems=(), guards=())
+    session.observed = difference.observed
+    assert session.observed is not None
+    return make(session.manifest, session.observed, PlanOptions(), difference)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 import lettaform
 from lettaform.address import Address
 from lettaform.cli import cli
-from lettaform.flow import Connection, Source
+from lettaform.flow import Connection, Pull, PullOptions, Source
 from lettaform.model import Answer, Change, Create, Event, FieldChange, Live, Outcome, Plan, PlanOptions, Report
+from lettaform.plan.pull import LiveValue
 
 at = Address.parse
 
@@ -29,8 +30,13 @@ def a_plan(*, empty: bool = False, **words: Any) -> Plan:
     return Plan("support", "http://here", "0.16.8", **full, **words)
 
 
+def a_pull(**words: Any) -> Pull:
+    value = LiveValue(at("blocks.a"), "value", "x", "y", "pull")
+    return Pull("support", "http://here", "0.16.8", pulled=(value,), files={"a.yaml": ("a: x\n", "a: y\n")}, **words)
+
+
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
-VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", *_STATE)
+VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "pull", *_STATE)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -39,6 +45,7 @@ class Flow:
     """Raises `raises`, or returns `planned` and a report with one step of the given `status`."""
 
     planned: Plan = field(default_factory=a_plan)
+    pulled: Pull = field(default_factory=a_pull)
     raises: BaseException | None = None
     status: Any = "done"
     error: Exception | None = None
@@ -101,6 +108,13 @@ class Flow:
     def save(self, plan: Plan, path: Path) -> None:
         path.write_text("saved")
 
+    def pull(self, source: Any, connection: Any, options: Any, *, consent: Callable[[Pull], bool]) -> Pull:
+        self.note("pull", source, connection, options)
+        if not self.pulled:
+            return self.pulled
+        self.consents.append(consent(self.pulled))
+        return replace(self.pulled, written=self.consents[-1])
+
     def show(self, source: Any, connection: Any, address: str | None) -> list[Live]:
         self.note("show", source, connection, address)
         return self.lives
@@ -131,6 +145,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
     module.Source, module.Connection, module.PlanOptions = Source, Connection, PlanOptions  # type: ignore[attr-defined]
+    module.Pull, module.PullOptions = Pull, PullOptions  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)
     for name in ("NO_COLOR", "LETTA_API_KEY", "LETTA_PROJECT"):

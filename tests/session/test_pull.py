@@ -1,0 +1,409 @@
+"""`pull` on a stand-in: what agents changed goes into the files, and secrets and conflicts do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lettaform import flow
+from lettaform.backend import connect
+from lettaform.errors import PlanError, Stale
+from lettaform.flow import Pull, PullOptions
+from lettaform.manifest.write import write_values
+from lettaform.session import pull as module
+from tests.session.test_files import Counted, Killed
+from tests.standin import StandIn
+
+MODELS = "model: letta/letta-free, embedding: letta/letta-free, include_base_tools: false"
+MANIFEST = f"""stack: s  # ours
+variables: {{key: {{secret: true}}}}
+defaults: {{agents: {{{MODELS}}}}}
+blocks:
+  org: {{value: We sell bicycles., description: about us}}  # shared
+agents:
+  boss:
+    system: !file system.md
+    memory:
+      persona: I lead.   # who
+      human:
+        value: |
+          Nobody yet.
+        limit: 2000
+    blocks: [org]
+    secrets: {{KEY: "${{var.key}}"}}
+  worker:
+    for_each: [x, y]
+    memory: {{persona: I work.}}
+"""
+KEY = "hunter-22"
+TOKEN = "ghp_" + "A1" * 18
+
+
+class Stack:
+    """A folder with a manifest that was applied to a stand-in."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.standin, self.folder = StandIn(), folder
+        monkeypatch.setattr(flow, "connect", lambda url, **words: connect(url, **words, transport=self.standin))
+        self.connection = flow.Connection(url="http://stand.in")
+        self.variables: dict[str, str] = {"key": KEY}
+        self.environment: str | None = None
+        self.write(MANIFEST, **{"system.md": "You lead.\r\nBe kind.\r\n"})
+
+    @property
+    def source(self) -> flow.Source:
+        return flow.Source(self.folder, variables=self.variables, environment=self.environment)
+
+    def write(self, manifest: str, **files: str) -> None:
+        for name, text in {"lettaform.yaml": manifest, **files}.items():
+            (self.folder / name).write_bytes(text.encode())
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.text()
+        assert text.count(old) == 1
+        self.write(text.replace(old, new))
+
+    def text(self, name: str = "lettaform.yaml") -> str:
+        return (self.folder / name).read_bytes().decode()
+
+    def apply(self) -> None:
+        _, report = flow.apply(self.source, self.connection)
+        assert report is not None
+        assert report.exit_code == 0
+
+    def learn(self, label: str, **values: Any) -> None:
+        """An agent changes its blocks with this label."""
+        for block in self.standin.tables.blocks.values():
+            if block["label"] == label:
+                block.update(values)
+
+    def block(self, label: str) -> dict[str, Any]:
+        return next(block for block in self.standin.tables.blocks.values() if block["label"] == label)
+
+    def pull(self, *addresses: str, **options: Any) -> Pull:
+        consent = options.pop("consent", lambda pull: True)
+        return flow.pull(self.source, self.connection, PullOptions(addresses, **options), consent=consent)
+
+    def plan(self) -> list[tuple[str, str]]:
+        return [(c.action, str(c.address)) for c in flow.plan(self.source, self.connection).changes]
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    made = Stack(tmp_path, monkeypatch)
+    made.apply()
+    return made
+
+
+def names(values: Any) -> list[str]:
+    return [f"{each.address}.{each.path}" for each in values]
+
+
+def reasons(problems: Any) -> list[str]:
+    return [f"{each.address}: {each.message}" for each in problems]
+
+
+def test_without_changes_there_is_nothing_to_pull(stack: Stack) -> None:
+    asked: list[Pull] = []
+    pull = stack.pull(consent=lambda pull: bool(asked.append(pull)))
+    assert (bool(pull), pull.written, asked) == (False, False, [])
+
+
+def test_what_agents_changed_goes_into_the_files_and_the_plan_changes_nothing(stack: Stack) -> None:
+    stack.learn("human", value="Her name is Ada.\nShe likes #tea.\n")
+    stack.learn("org", value="We sell skis: in winter.", description="about the shop")
+    before = len(stack.standin.writes)
+    pull = stack.pull()
+    assert names(pull.pulled) == ["agents.boss.memory.human.value", "blocks.org.description", "blocks.org.value"]
+    assert (pull.written, pull.exit_code()) == (True, 0)
+    expected = MANIFEST.replace("          Nobody yet.\n", "          Her name is Ada.\n          She likes #tea.\n")
+    expected = expected.replace("We sell bicycles.", '"We sell skis: in winter."').replace("about us", "about the shop")
+    assert stack.text() == expected
+    assert len(stack.standin.writes) == before, "a pull writes nothing on the server"
+    assert stack.plan() == [("mark", "agents.boss.memory.human"), ("mark", "blocks.org")]
+    assert not stack.pull()
+    stack.apply()
+    assert stack.plan() == []
+
+
+def test_a_pull_that_was_discarded_can_be_repeated(stack: Stack) -> None:
+    stack.learn("org", value="We sell skis.")
+    first = stack.pull()
+    stack.write(MANIFEST)
+    assert names(stack.pull().pulled) == names(first.pulled) == ["blocks.org.value"]
+
+
+def test_with_record_the_next_plan_is_empty_and_later_changes_are_pulled(stack: Stack) -> None:
+    stack.learn("human", value="Ada.\n")
+    stack.learn("org", value="We sell skis.")
+    pull = stack.pull(record=True)
+    assert (len(pull.recorded), pull.unrecorded) == (2, frozenset())
+    assert stack.plan() == []
+    stack.learn("human", value="Ada, and Bob.\n")
+    assert names(stack.pull().pulled) == ["agents.boss.memory.human.value"]
+
+
+def test_record_writes_no_marks_of_objects_that_change_otherwise(stack: Stack) -> None:
+    stack.edit("limit: 2000", "limit: 3000")
+    stack.edit("blocks:\n  org", "blocks:\n  new: {value: x}\n  org")
+    stack.learn("human", value="Ada.\n")
+    stack.learn("org", value="We sell skis.")
+    pull = stack.pull(record=True)
+    assert list(map(str, pull.recorded)) == ["blocks.org"]
+    assert list(map(str, pull.unrecorded)) == ["agents.boss.memory.human"]
+    assert sorted(stack.plan()) == [("create", "blocks.new"), ("update", "agents.boss.memory.human")]
+    stack.apply()
+    assert stack.plan() == []
+    assert stack.block("human")["value"] == "Ada.\n"
+
+
+def test_a_text_that_an_agent_removed_is_empty_in_the_files(stack: Stack) -> None:
+    stack.learn("org", value="", description=None)
+    stack.pull()
+    assert '{value: "", description: ""}' in stack.text()
+    assert {action for action, _ in stack.plan()} == {"mark"}
+
+
+def test_both_sides_are_a_conflict_until_one_is_chosen(stack: Stack) -> None:
+    stack.edit("We sell bicycles.", "We sell bikes.")
+    stack.learn("org", value="We sell skis.")
+    stack.learn("human", value="Ada.\n")
+    pull = stack.pull()
+    assert names(pull.conflicts) == ["blocks.org.value"]
+    assert [(each.want, each.live) for each in pull.conflicts] == [("We sell bikes.", "We sell skis.")]
+    assert names(pull.pulled) == ["agents.boss.memory.human.value"]
+    assert pull.exit_code() == 4
+    assert "We sell bikes." in stack.text()
+    assert stack.pull(ours=("blocks.org",)).exit_code() == 0
+    assert "We sell bikes." in stack.text()
+    assert names(stack.pull(theirs=("blocks.org",)).pulled) == ["blocks.org.value"]
+    assert "We sell skis." in stack.text()
+
+
+def test_what_only_the_manifest_changed_stays(stack: Stack) -> None:
+    stack.edit("I lead.", "I lead well.")
+    pull = stack.pull()
+    assert (bool(pull), pull.exit_code()) == (False, 0)
+    assert [each.outcome for each in pull.others] == ["manifest"]
+    assert "I lead well." in stack.text()
+
+
+def test_drift_is_pulled_only_if_it_is_asked_for(stack: Stack) -> None:
+    (agent,) = (each for each in stack.standin.tables.agents.values() if each["name"] == "boss")
+    agent["system"] = "You lead.\r\nBe very kind.\r\n"
+    stack.learn("human", limit=5000)
+    assert sorted(each.outcome for each in stack.pull().others) == ["drift", "drift"]
+    pull = stack.pull(drift=True)
+    assert names(pull.pulled) == ["agents.boss.system", "agents.boss.memory.human.limit"]
+    assert stack.text("system.md") == "You lead.\r\nBe very kind.\r\n"
+    assert stack.text() == MANIFEST.replace("limit: 2000", "limit: 5000")
+    assert {action for action, _ in stack.plan()} == {"mark"}
+
+
+def test_instances_that_differ_are_kept_and_named(stack: Stack) -> None:
+    block = next(b for b in stack.standin.tables.blocks.values() if b["value"] == "I work.")
+    block["value"] = "I work hard."
+    pull = stack.pull()
+    (problem,) = pull.kept
+    assert problem.address in ("agents.worker[x].memory.persona", "agents.worker[y].memory.persona")
+    assert "is shared with agents.worker[" in problem.message
+    assert pull.exit_code() == 0
+    assert stack.pull("agents.worker").exit_code() == 1, "it was named"
+    for each in stack.standin.tables.blocks.values():
+        if each["value"] == "I work.":
+            each["value"] = "I work hard."
+    assert len(stack.pull().pulled) == 2
+    assert stack.text() == MANIFEST.replace("I work.", "I work hard.")
+
+
+def test_a_block_that_an_agent_detached_is_kept_and_named(stack: Stack) -> None:
+    (agent,) = (each for each in stack.standin.tables.agents.values() if each["name"] == "boss")
+    human = next(id for id, b in stack.standin.tables.blocks.items() if b["label"] == "human")
+    client = httpx.Client(transport=stack.standin, base_url="http://stand.in")
+    client.patch(f"/v1/agents/{agent['id']}/core-memory/blocks/detach/{human}").raise_for_status()
+    assert reasons(stack.pull().kept) == [
+        "agents.boss.memory.human: `attached` was detached on the server: attachments are not pulled"
+    ]
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"The key is {KEY}.", "the value of ${var.key}, in line 1"),
+        (f"a\nb {TOKEN}", "what looks like a GitHub token, in line 2"),
+        ("the other is LIVE-SECRET-7", "the value of `secrets` of agents.boss, in line 1"),
+        ("our own is api-key-1234", "the value of the API key, in line 1"),
+    ],
+)
+def test_a_text_with_a_secret_is_refused_and_never_shown_and_others_are_written(
+    text: str, what: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LETTA_API_KEY", "api-key-1234")
+    (agent,) = (each for each in stack.standin.tables.agents.values() if each["name"] == "boss")
+    client = httpx.Client(transport=stack.standin, base_url="http://stand.in")
+    client.patch(f"/v1/agents/{agent['id']}", json={"secrets": {"KEY": KEY, "OTHER": "LIVE-SECRET-7"}})
+    stack.edit("I lead.", "I lead well.")
+    stack.learn("human", value=text)
+    stack.learn("persona", value=text)  # both sides changed it
+    stack.learn("org", value="We sell skis.")
+    pull = stack.pull()
+    assert f"agents.boss.memory.human: `value` contains {what} of the text on the server" in reasons(pull.refused)
+    assert all(each.place for each in pull.refused)
+    assert "blocks.org.value" in names(pull.pulled)
+    assert pull.conflicts == ()
+    assert pull.exit_code() == 1
+    for secret in (KEY, TOKEN, "LIVE-SECRET-7", "api-key-1234"):
+        assert secret not in repr(pull)
+        assert secret not in stack.text()
+
+
+def test_secrets_without_a_value_are_named_and_pull_needs_none(stack: Stack) -> None:
+    stack.variables = {}
+    stack.learn("org", value="We sell skis.")
+    pull = stack.pull()
+    assert [each.message for each in pull.warnings] == [
+        "${var.key}: without a value here, and therefore not looked for in the texts"
+    ]
+    stack.learn("human", value=f"The key is {KEY}.")
+    assert len(stack.pull().refused) == 1, "the live value is known"
+
+
+# --- environments, locks, files --------------------------------------------------------------------------------------
+
+
+def test_values_that_other_environments_share_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack(tmp_path, monkeypatch)
+    stack.write("stack: s\nblocks: {a: {value: x}, b: {value: y}}\nenvironments:\n  prod: {blocks: {b: {value: z}}}\n")
+    stack.environment, stack.variables = "prod", {}
+    stack.apply()
+    stack.learn("b", value="zz")
+    assert stack.pull(consent=lambda pull: False).warnings == ()
+    stack.learn("a", value="xx")
+    pull = stack.pull()
+    assert [each.message for each in pull.warnings] == [
+        "1 of the values are written outside of `environments.prod`: other environments have them, too"
+    ]
+    assert stack.text().splitlines()[1:] == [
+        "blocks: {a: {value: xx}, b: {value: y}}",
+        "environments:",
+        "  prod: {blocks: {b: {value: zz}}}",
+    ]
+
+
+def test_another_environment_is_refused(stack: Stack) -> None:
+    stack.edit("# ours\n", "# ours\nenvironments: {prod: {}}\n")
+    stack.environment = "prod"
+    with pytest.raises(PlanError, match="applied with no environment"):
+        stack.pull()
+
+
+def test_a_lock_of_another_run_is_a_warning(stack: Stack) -> None:
+    warnings: list[str] = []
+
+    async def run(session: flow.Session) -> None:
+        async with session.backend.lock("s", 1.0):
+            pass
+
+    stack.learn("org", value="We sell skis.")
+    holder = flow.Lock("id", "ada", "now")
+
+    async def held(self: flow.Session) -> flow.Lock:
+        return holder
+
+    original = flow.Session._holder
+    flow.Session._holder = held  # type: ignore[method-assign]
+    try:
+        warnings += [each.message for each in stack.pull(consent=lambda pull: False).warnings]
+    finally:
+        flow.Session._holder = original  # type: ignore[method-assign]
+    assert warnings == ["the stack is locked by ada since now: values may change while they are read"]
+
+
+@pytest.mark.parametrize("option", ["addresses", "ours", "theirs"])
+def test_a_pattern_that_matches_nothing_is_an_error(option: str, stack: Stack) -> None:
+    words: Mapping[str, Any] = {option: ("blocks.orgs",)}
+    with pytest.raises(PlanError, match=r"no object has the address `blocks\.orgs`") as refused:
+        flow.pull(stack.source, stack.connection, PullOptions(**words))
+    assert ("did you mean" in str(refused.value.hint)) is (option == "addresses")
+
+
+def test_without_consent_nothing_is_written(stack: Stack) -> None:
+    stack.learn("org", value="We sell skis.")
+    pull = stack.pull(consent=lambda pull: False)
+    assert (bool(pull), pull.written, stack.text()) == (True, False, MANIFEST)
+
+
+def test_a_file_that_changes_while_the_question_is_open_is_an_error(stack: Stack) -> None:
+    stack.learn("org", value="We sell skis.")
+
+    def consent(pull: Pull) -> bool:
+        stack.edit("# ours", "# mine")
+        return True
+
+    with pytest.raises(Stale, match=r"lettaform\.yaml has changed since it was read; no file was written"):
+        stack.pull(consent=consent)
+    assert "bicycles" in stack.text()
+
+
+def test_a_file_that_changes_while_the_server_is_read_is_an_error(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.learn("org", value="We sell skis.")
+
+    def changed(*words: Any) -> Any:
+        stack.edit("# ours", "# mine")
+        return write_values(*words)
+
+    monkeypatch.setattr(module, "write_values", changed)
+    with pytest.raises(Stale, match=r"lettaform\.yaml has changed since it was read"):
+        stack.pull()
+
+
+def test_a_file_that_cannot_be_written_is_an_error_and_no_file_changes(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (agent,) = (each for each in stack.standin.tables.agents.values() if each["name"] == "boss")
+    agent["system"] = "You follow."
+    stack.learn("org", value="We sell skis.")
+    with monkeypatch.context() as patch:
+        Counted(patch, 12, OSError(28, "No space left on device", "system.md"))
+        with pytest.raises(PlanError, match=r"cannot write system\.md: No space left on device; no file was changed"):
+            stack.pull(drift=True)
+    assert (stack.text(), stack.text("system.md")) == (MANIFEST, "You lead.\r\nBe kind.\r\n")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_pull_killed_at_any_operation_on_files_is_completed_by_the_next(
+    after: bool, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (agent,) = (each for each in stack.standin.tables.agents.values() if each["name"] == "boss")
+    agent["system"] = "You follow.\n"
+    stack.learn("org", value="We sell skis.")
+    texts = {"lettaform.yaml": MANIFEST, "system.md": "You lead.\r\nBe kind.\r\n"}
+    new = {"lettaform.yaml": MANIFEST.replace("bicycles", "skis"), "system.md": "You follow.\n"}
+    for number in range(1, 100):
+        stack.write(MANIFEST, **{"system.md": texts["system.md"]})
+        with monkeypatch.context() as patch:
+            counted = Counted(patch, number, Killed(), after)
+            with suppress(Killed):
+                stack.pull(drift=True)
+        for name in texts:
+            assert stack.text(name) in (texts[name], new[name])
+        stack.pull(drift=True)
+        assert {name: stack.text(name) for name in texts} == new
+        if counted.seen < number:
+            break
+    assert number > 10
+    stack.learn("org", value="We sell more.")
+    stack.pull()
+    left = {each.name for each in stack.folder.iterdir()} - {".lettaform"}
+    assert left == {"lettaform.yaml", "system.md"}
+    assert {action for action, _ in stack.plan()} == {"mark"}
