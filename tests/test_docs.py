@@ -59,8 +59,8 @@ TERMS = (
     *("dependents", "destroy", "discovered object", "drift", "duplicate", "enforce", "environment"),
     *("external object", "field", "foreign object", "forget", "ignore", "import", "intent", "kind", "lease"),
     *("live object", "lock", "manifest", "mark", "member", "merge", "object", "orphaned block", "own block", "owner"),
-    "plan",
-    *("policy", "prevent_destroy", "prune", "recompile", "replace", "saved plan", "seed", "serial", "shared block"),
+    *("plan", "policy", "prevent_destroy", "prune", "pull", "recompile", "replace", "saved plan", "seed", "serial"),
+    "shared block",
     *("snapshot", "stack", "state", "step", "tombstone", "unmanaged", "update", "yield"),
     *("call", "claim", "detach", "discover", "save state"),
 )

@@ -211,10 +211,8 @@ class Places:
             raise Unwritable("is not written by itself", "edit it by hand")
         key = desired.address.child or desired.address.key
         if path == kinds()[desired.kind].name_field:
-            raise Unwritable(
-                f"is not written in the manifest: it follows from the key `{key}`",
-                "rename the key, and add an entry to `moved`",
-            )
+            message = f"is not written in the manifest: it follows from the key `{key}`"
+            raise Unwritable(message, f"rename the key, and add an entry to `moved` from {desired.address}")
         raise Unwritable("is not written in the manifest", None)
 
     def users(self, targets: Collection[Target]) -> dict[Target, list[tuple[Address, str]]]:

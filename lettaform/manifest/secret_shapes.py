@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
-SHORTEST = 4
-"""Shorter secrets would be found in unrelated texts."""
+SHORTEST, SHORT = 4, 8
+"""Secrets below the first length would be found in unrelated texts; those below the second one inside of words."""
 
 
 class Finding(NamedTuple):
@@ -55,7 +55,7 @@ def find(text: str, known: Mapping[str, str], before: str = "") -> Finding | Non
     """
     for value, what in known.items():
         for spelled in _spellings(value):
-            if (start := text.find(spelled)) >= 0:
+            if spelled in text and (start := _start(text, spelled)) >= 0:
                 return Finding(f"the value of {what}", _line(text, start))
     for name, shape in SHAPES.items():
         for found in shape.finditer(text):
@@ -69,6 +69,14 @@ def _spellings(value: str) -> Iterator[str]:
     for spelled in dict.fromkeys((value, value.strip(), quote(value, safe="", errors="replace"))):
         if len(spelled) >= SHORTEST:
             yield spelled
+
+
+def _start(text: str, value: str) -> int:
+    """Where a text contains a value; a short one only as a word of its own. -1 if it does not."""
+    if len(value) >= SHORT:
+        return text.find(value)
+    found = re.search(rf"{_WORD}{re.escape(value)}(?![A-Za-z0-9])", text)
+    return found.start() if found else -1
 
 
 def _line(text: str, start: int) -> int:

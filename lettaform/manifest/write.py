@@ -233,8 +233,9 @@ def _shared(address: Address, differing: Sequence[Address]) -> tuple[str, str]:
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     message = f"is shared with {shown}, where the server has another value or none"
     if all(other.declaration == address.declaration for other in differing):
-        return message, "one text stands for all instances of the `for_each`: declare this one by itself to pull it"
-    return message, f"write the value in {address.parent or address} itself to pull it"
+        instance = address.parent or address
+        return message, f"to pull it, declare this instance by itself, with an entry in `moved` from {instance}"
+    return message, f"to pull it, write the value in {address.parent or address} itself"
 
 
 def _compare_events(document: Document, new: str, values: Mapping[int, Any]) -> None:

@@ -157,6 +157,7 @@ def _value(pull: Pull, value: LiveValue) -> dict[str, Any]:
     return {
         "address": str(value.address),
         "path": value.path,
+        "drift": not value.agents,
         "manifest": _hidden(pull, data.to_json(value.want)),
         "live": _hidden(pull, data.to_json(value.live)),
         "file": place.file if place else None,

@@ -76,6 +76,12 @@ def test_a_known_value_with_spaces_around_it_is_found_without_them() -> None:
     assert find("it is hunter22", {"hunter22\n": "x"}) is not None
 
 
+def test_a_short_known_value_is_a_word_of_its_own() -> None:
+    assert find("the sun construed it", {"true": "x"}) is None
+    assert find("it is\ntrue.", {"true": "x"}) == ("the value of x", 2)
+    assert find("a-hunter2222-b", {"hunter222": "x"}) is not None
+
+
 def test_known_values_that_are_too_short_are_not_looked_for() -> None:
     assert find("abc", {"abc": "x", "": "y"}) is None
 

@@ -126,6 +126,7 @@ def test_json() -> None:
         {
             "address": "agents.a.memory.human",
             "path": "value",
+            "drift": False,
             "manifest": "Nobody.",
             "live": "Ada.",
             "file": "lettaform.yaml",

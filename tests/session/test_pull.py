@@ -40,6 +40,7 @@ agents:
     for_each: [x, y]
     memory: {{persona: I work.}}
 """
+WITH_KEY = "stack: s\nvariables: {key: {default: k}}\n"
 KEY = "hunter-22"
 TOKEN = "ghp_" + "A1" * 18
 
@@ -76,10 +77,10 @@ class Stack:
         assert report is not None
         assert report.exit_code == 0
 
-    def learn(self, label: str, **values: Any) -> None:
+    def learn(self, which: str, /, **values: Any) -> None:
         """An agent changes its blocks with this label."""
         for block in self.standin.tables.blocks.values():
-            if block["label"] == label:
+            if block["label"] == which:
                 block.update(values)
 
     def block(self, label: str) -> dict[str, Any]:
@@ -229,6 +230,74 @@ def test_a_block_that_an_agent_detached_is_kept_and_named(stack: Stack) -> None:
     assert reasons(stack.pull().kept) == [
         "agents.boss.memory.human: `attached` was detached on the server: attachments are not pulled"
     ]
+
+
+# --- what the messages recommend -------------------------------------------------------------------------------------
+
+
+def hint(stack: Stack) -> str:
+    (problem,) = stack.pull().kept
+    return problem.hint or ""
+
+
+def test_an_instance_that_is_declared_by_itself_is_pulled(stack: Stack) -> None:
+    x = next(agent for agent in stack.standin.tables.agents.values() if agent["name"] == "worker-x")
+    client = httpx.Client(transport=stack.standin, base_url="http://stand.in")
+    client.patch(f"/v1/agents/{x['id']}/core-memory/blocks/persona", json={"value": "I work hard."}).raise_for_status()
+    assert hint(stack) == "to pull it, declare this instance by itself, with an entry in `moved` from agents.worker[x]"
+    stack.edit("for_each: [x, y]", "for_each: [y]")
+    stack.write(
+        stack.text() + "  first: {name: worker-x, memory: {persona: I work.}}\n"
+        "moved: [{from: 'agents.worker[x]', to: agents.first}]\n"
+    )
+    assert names(stack.pull().pulled) == ["agents.first.memory.persona.value"]
+    assert "{name: worker-x, memory: {persona: I work hard.}}" in stack.text()
+    assert {action for action, _ in stack.plan()} <= {"mark", "update"}
+    stack.apply()
+    assert stack.plan() == []
+    assert len(stack.standin.tables.agents) == 3
+
+
+def test_a_shared_default_that_is_written_in_the_object_is_pulled(stack: Stack) -> None:
+    stack.write(
+        "stack: s\nvariables: {key: {default: k}}\ndefaults: {blocks: {description: d}}\nblocks: {a: {}, b: {}}\n"
+    )
+    stack.apply()
+    stack.learn("a", description="e")
+    assert hint(stack) == "to pull it, write the value in blocks.a itself"
+    stack.edit("a: {}", "a: {description: d}")
+    assert names(stack.pull().pulled) == ["blocks.a.description"]
+
+
+def test_a_block_with_another_label_is_pulled_by_a_new_key(stack: Stack) -> None:
+    stack.learn("human", label="customer")
+    assert hint(stack) == "rename the key, and add an entry to `moved` from agents.boss.memory.human"
+    stack.edit("human:", "customer:")
+    stack.write(stack.text() + "moved: [{from: agents.boss.memory.human, to: agents.boss.memory.customer}]\n")
+    assert stack.pull().kept == ()
+    stack.apply()
+    assert stack.plan() == []
+    assert stack.block("customer")["value"] == "Nobody yet.\n"
+
+
+def test_a_text_that_is_written_in_place_of_an_expression_is_pulled(stack: Stack) -> None:
+    stack.write(f"{WITH_KEY}blocks: {{a: {{value: 'to ${{var.key}}'}}}}\n")
+    stack.apply()
+    stack.learn("a", value="to you")
+    assert hint(stack) == "edit what the expression refers to, or write the text itself"
+    stack.edit("'to ${var.key}'", f"to {KEY}")
+    assert names(stack.pull().pulled) == ["blocks.a.value"]
+
+
+def test_the_source_of_a_tool_goes_into_its_file(stack: Stack) -> None:
+    source = 'def add(a: int) -> int:\n    """Add.\n\n    Args:\n        a (int): A.\n    """\n    return a\n'
+    stack.write(f"{WITH_KEY}tools: {{add: {{source: add.py}}}}\n", **{"add.py": source})
+    stack.apply()
+    (tool,) = (each for each in stack.standin.tables.tools.values() if each["name"] == "add")
+    tool["source_code"] = source.replace("return a", "return a + 1")
+    assert names(stack.pull(drift=True).pulled) == ["tools.add.source"]
+    assert stack.text("add.py") == source.replace("return a", "return a + 1")
+    assert {action for action, _ in stack.plan()} <= {"mark"}
 
 
 # --- secrets ---------------------------------------------------------------------------------------------------------
