@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t]*(?:(?:#[^\r\n]*)?(?:\r\n|\r|\n)[ \t]*
 
 
 class Unwritable(Exception):
-    """A value cannot be put back where it was written."""
+    """A value cannot be put back where it was written. `reasons`: object to what is wrong with it, of several."""
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: str | None = None, reasons: Mapping[str, Unwritable] = {}) -> None:
         super().__init__(message)
-        self.message, self.hint = message, hint
+        self.message, self.hint, self.reasons = message, hint, reasons
 
 
 class Outdated(Exception):

@@ -178,7 +178,10 @@ class _Work:
     def splices(self, target: Target, value: Any) -> Sequence[Splice]:
         if target not in self.spliced:
             document = self.places.document(target.file)
-            self.spliced[target] = rewrite(document.source, document.by_start[target.start or 0].scalar, value)
+            try:
+                self.spliced[target] = rewrite(document.source, document.by_start[target.start or 0].scalar, value)
+            except ValueError as error:
+                raise Unwritable("cannot be written in the place of the old value", "edit it by hand") from error
         return self.spliced[target]
 
     # --- proof
@@ -204,6 +207,8 @@ class _Work:
         except Unwritable as error:
             if len(edits) == 1:
                 return [(edits[0], error)]
+            if named := _named(edits, error.reasons):
+                return [*named, *self._add([each for each in edits if all(each is not edit for edit, _ in named)])]
             middle = len(edits) // 2
             return [*self._add(edits[:middle]), *self._add(edits[middle:])]
         self.edits += edits
@@ -216,11 +221,25 @@ class _Work:
         try:
             found = self.reload(contents)
         except ManifestError as error:
-            problem = error.problems[0]
-            raise Unwritable(f"would make the manifest invalid: {problem.message}", problem.hint) from error
+            raise _invalid(error.problems[0], error.problems) from error
         if differing := next(_differences(self.manifest, found, new), None):
             hint = "edit it by hand, together with what is made of it"
             raise Unwritable(f"would also change {differing}", hint)
+
+
+def _invalid(problem: Problem, problems: Iterable[Problem] = ()) -> Unwritable:
+    reasons = {each.address: _invalid(each) for each in problems if each.address}
+    return Unwritable(f"would make the manifest invalid: {problem.message}", problem.hint, reasons)
+
+
+def _named(edits: Iterable[_Edit], reasons: Mapping[str, Unwritable]) -> list[tuple[_Edit, Unwritable]]:
+    """The edits that are the only ones of objects with which something is wrong."""
+    by_object: dict[str, list[_Edit]] = {}
+    for edit in edits:
+        for address in {str(each.address) for each in edit.values}:
+            by_object.setdefault(address, []).append(edit)
+    alone = ((address, found[0]) for address, found in by_object.items() if len(found) == 1 and address in reasons)
+    return list({id(edit): (edit, reasons[address]) for address, edit in alone}.values())
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -543,3 +543,21 @@ def test_many_values_take_time_that_grows_with_their_number(tmp_path: Path) -> N
     written = write_values(project.load(), tmp_path, new, lambda address, path: MISSING, reload)
     assert len(written.written) == 1000
     assert len(loads) == 1
+
+
+def test_many_values_that_make_the_manifest_invalid_are_refused_at_once(tmp_path: Path) -> None:
+    lines = "".join(f"  b{number}: {{value: x, limit: 3}}\n" for number in range(40))
+    project = Project(tmp_path, f"stack: s\nblocks:\n{lines}")
+    loads = []
+
+    def reload(contents: Mapping[Path, bytes]) -> Manifest:
+        loads.append(contents)
+        return project.load(contents)
+
+    new = [NewValue(Address.parse(f"blocks.b{number}"), "value", "abc" * (1 + number % 2)) for number in range(40)]
+    written = write_values(project.load(), tmp_path, new, lambda address, path: MISSING, reload)
+    assert (len(written.written), len(written.refused)) == (20, 20)
+    assert {problem.message for _, problem in written.refused} == {
+        "`value` would make the manifest invalid: value: has 6 characters, more than its `limit` of 3"
+    }
+    assert len(loads) < 10
