@@ -36,7 +36,7 @@ from lettaform.session import Notify, Session, unknown
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_whole
-from lettaform.session.pull import locked, marks_of, prepare
+from lettaform.session.pull import compare, locked, marks_of, prepare
 from lettaform.session.server import Connection, target
 
 __all__ = [
@@ -261,9 +261,12 @@ def pull(
     """
     options = options or PullOptions()
     opened = _Opened(source, connection, needs="plain")
-    difference, holder = opened.run(lambda session: session.compare())
+    sides = PlanOptions(ours=options.ours, theirs=options.theirs)
+    difference, holder = opened.run(lambda session: compare(session, sides))
     assert opened.manifest is not None
-    _check_pull(options, opened.manifest)
+    for pattern in options.addresses:
+        if not any(matches(address, (pattern,)) for address in opened.manifest.objects):
+            raise unknown(pattern, list(map(str, opened.manifest.objects)))
     keys = {key: "the API key" for key in (connection.token, os.environ.get("LETTA_API_KEY")) if key}
     with _unchanged_files():
         found = prepare(opened.manifest, difference, options, source.directory, partial(_read_again, source), keys)
@@ -291,13 +294,6 @@ def _record(source: Source, connection: Connection, pull: Pull) -> frozenset[Add
 def _read_again(source: Source, contents: Mapping[Path, bytes]) -> Manifest:
     """The manifest with other contents of its files."""
     return begin(source, "plain", connects=False, contents=contents).finish()
-
-
-def _check_pull(options: PullOptions, manifest: Manifest) -> None:
-    """Raise PlanError for a pattern that matches no declared address."""
-    for pattern in (*options.addresses, *options.ours, *options.theirs):
-        if not any(matches(address, (pattern,)) for address in manifest.objects):
-            raise unknown(pattern, list(map(str, manifest.objects)), guess=pattern in options.addresses)
 
 
 @contextmanager

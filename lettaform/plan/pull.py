@@ -9,7 +9,7 @@ from typing import Any, Literal
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
 from lettaform.kinds import kinds
-from lettaform.model import AgentChange, Desired, FieldChange, Manifest, Observed
+from lettaform.model import AgentChange, Desired, FieldChange, Manifest, MergeConflict, Observed
 from lettaform.plan.changes import Diff
 from lettaform.plan.selection import matches
 from lettaform.values import UNREAD, Secret, tainted
@@ -42,7 +42,13 @@ class PullOptions:
 
 @dataclass(frozen=True)
 class LiveValue:
-    """A live value that differs from the manifest's. `agents`: whether its policy leaves it to agents."""
+    """A live value that differs from the manifest's.
+
+    agents    whether its policy leaves it to agents
+    note      why there is no value to pull
+    merged    the text that both sides make, with the policy `merge`: the files get it, and the next apply writes it
+    conflict  why the texts of both sides cannot be merged
+    """
 
     address: Address
     path: str
@@ -52,6 +58,15 @@ class LiveValue:
     agents: bool = True
     place: Place | None = None
     note: str = ""
+    merged: str | None = None
+    conflict: MergeConflict | None = None
+
+    @property
+    def new(self) -> Any:
+        """What the files get. A text that was removed is an empty one."""
+        if self.merged is not None:
+            return self.merged
+        return "" if self.live is None and isinstance(self.want, str) else self.live
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,12 @@ class Pull:
     @property
     def unrecorded(self) -> frozenset[Address]:
         """The objects with a pulled value of which no mark says yet that it was applied."""
-        return frozenset(each.address for each in self.pulled) - self.recorded
+        return frozenset(each.address for each in self.pulled if each.merged is None) - self.recorded
+
+    @property
+    def merged(self) -> tuple[LiveValue, ...]:
+        """The pulled texts that both sides made: the server does not have them yet."""
+        return tuple(each for each in self.pulled if each.merged is not None)
 
     def __bool__(self) -> bool:
         return bool(self.files)
@@ -131,8 +151,10 @@ def _of_agents(manifest: Manifest, changes: tuple[AgentChange, ...], options: Pu
             yield LiveValue(change.address, change.path, None, None, "not a value", place=desired.place, note=note)
             continue
         outcome = _outcome(change.address, options, live=change.live_moved, manifest=change.seed_moved)
-        place = desired.place_of(change.path)
-        yield LiveValue(change.address, change.path, change.want, change.live, outcome, place=place)
+        if change.conflict is not None:  # --ours and --theirs did not resolve it
+            outcome = "conflict"
+        place, conflict = desired.place_of(change.path), change.conflict
+        yield LiveValue(change.address, change.path, change.want, change.live, outcome, place=place, conflict=conflict)
 
 
 def _drifted(manifest: Manifest, observed: Observed, difference: Diff, options: PullOptions) -> Iterator[LiveValue]:
@@ -141,8 +163,19 @@ def _drifted(manifest: Manifest, observed: Observed, difference: Diff, options: 
         if desired is None or resource.live is None:
             continue
         for change in resource.change.fields_changed:
-            if change.reason in ("drift", "conflict", "manifest") and _is_leaf(desired, change):
+            if change.policy == "merge":
+                yield _merged(desired, observed, change)
+            elif change.reason in ("drift", "conflict", "manifest") and _is_leaf(desired, change):
                 yield _drift(desired, observed, change, options)
+
+
+def _merged(desired: Desired, observed: Observed, change: FieldChange) -> LiveValue:
+    """A text with the policy `merge` that the next apply writes: it is that of the manifest, or a merged one."""
+    address, live = desired.address, present(observed, desired.address, change.path)
+    merged = change.new if change.reason == "merge" and isinstance(change.new, str) else None
+    outcome: Outcome = "manifest" if merged is None else "pull"
+    want, place = desired.values.get(change.path), desired.place_of(change.path)
+    return LiveValue(address, change.path, want, live, outcome, place=place, merged=merged)
 
 
 def _drift(desired: Desired, observed: Observed, change: FieldChange, options: PullOptions) -> LiveValue:

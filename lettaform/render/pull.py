@@ -56,9 +56,10 @@ def report(pull: Pull, *, color: bool = False) -> str:
     line = f"{Paint(color)('Pulled:', 'strong')} {values} into {files}."
     if pull.recorded:
         line += f" {count(len(pull.recorded), 'mark')} written."
-    if pull.unrecorded:
-        marks = count(len(pull.unrecorded), "mark")
-        line += f" No value is left to change; the next plan shows {marks} to write, which `lettaform apply` writes."
+    rest = [count(len(pull.unrecorded), "mark") + " to write"] if pull.unrecorded else []
+    rest += [count(len(pull.merged), "merged text") + " for the server"] if pull.merged else []
+    if rest:
+        line += f" The next plan shows {' and '.join(rest)}, which `lettaform apply` writes."
     return f"{line}\n"
 
 
@@ -87,7 +88,12 @@ def _with_plain_breaks(text: str) -> str:
 def _conflicts(pull: Pull, paint: Paint) -> list[str]:
     lines: list[str] = []
     for each in pull.conflicts:
-        lines.append(f"  {clean_line(f'{each.address}  {each.path}')}  {_place(each.place, paint)}")
+        why = f": {each.conflict.reason}" if each.conflict else ""
+        lines.append(f"  {clean_line(f'{each.address}  {each.path}{why}')}  {_place(each.place, paint)}")
+        if each.conflict:
+            shown = redact(each.conflict.text, pull.hidden).split("\n")
+            lines += [f"      {clean_line(line)}" for line in shown]
+            continue
         lines += [f"      {paint('-', 'removed')} the manifest's, {paint('+', 'added')} the server's"]
         if isinstance(each.want, str) and isinstance(each.live, str):
             texts = _redacted(pull, (each.want, each.live))
@@ -160,6 +166,8 @@ def _value(pull: Pull, value: LiveValue) -> dict[str, Any]:
         "drift": not value.agents,
         "manifest": _hidden(pull, data.to_json(value.want)),
         "live": _hidden(pull, data.to_json(value.live)),
+        **({"merged": _hidden(pull, value.merged)} if value.merged is not None else {}),
+        **({"reason": value.conflict.reason} if value.conflict else {}),
         "file": place.file if place else None,
         "line": place.line if place else None,
     }

@@ -46,7 +46,7 @@ from lettaform.session.loading import Loading
 from lettaform.session.observe import FirstReads, OtherStacks, declared_fields, observe, owners_of, read_contents
 from lettaform.snapshot import export
 
-__all__ = ["Notify", "Session", "unknown"]
+__all__ = ["Notify", "Session", "check_comparable", "unknown"]
 
 Notify = Callable[[Event], None]
 _T = TypeVar("_T")
@@ -110,23 +110,14 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
-        (observed, difference), holder = await self._beside_holder(lambda: self._difference(options))
+        (observed, difference), holder = await self.beside_holder(lambda: self._difference(options))
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, difference)
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
 
-    async def compare(self, options: PlanOptions) -> tuple[Diff, Lock | None]:
-        """What differs, and the lock of another run. What only an apply needs is not checked. Raises PlanError."""
-        with without_garbage_collection():
-            observed, holder = await self._beside_holder(self._first_observed)
-            _check_overwritten(options, self.manifest)
-            _check_certain(observed)
-            _check_environment(self.manifest, observed)
-            return diff(self.manifest, observed, options), holder
-
-    async def _beside_holder(self, read: Callable[[], Coroutine[Any, Any, _T]]) -> tuple[_T, Lock | None]:
+    async def beside_holder(self, read: Callable[[], Coroutine[Any, Any, _T]]) -> tuple[_T, Lock | None]:
         """What `read` returns once the manifest is loaded, and the lock of another run."""
         looked = asyncio.create_task(self._holder())
         try:
@@ -148,14 +139,15 @@ class Session:
             self.manifest = await self.loading.manifest
             self.loading = None
 
-    async def _first_observed(self) -> Observed:
+    async def first_observed(self) -> Observed:
+        """What the first reads found, if they are under way; otherwise what is read now."""
         first, self.first = self.first, None  # what is read again is read for the manifest alone
         return await observe(self.backend, self.manifest, first=first)
 
     async def _difference(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """What was observed and the Diff, computed again with the users and dependents of what it changes."""
         _check_overwritten(options, self.manifest)
-        observed = await self._first_observed()
+        observed = await self.first_observed()
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
         difference = diff(self.manifest, observed, options)
@@ -404,6 +396,13 @@ def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed
     for pattern in (*options.target, *options.exclude):
         if not any(matches(address, (pattern,)) for address in (*manifest.objects, *live)):
             raise unknown(pattern, [str(address) for address in (*manifest.objects, *live)])
+
+
+def check_comparable(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
+    """Raise PlanError if a manifest cannot be compared with the live objects. What only an apply needs is left out."""
+    _check_overwritten(options, manifest)
+    _check_certain(observed)
+    _check_environment(manifest, observed)
 
 
 def _check_certain(observed: Observed) -> None:

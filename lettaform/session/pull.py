@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
+from lettaform.manifest import without_garbage_collection
 from lettaform.manifest.secret_shapes import SHORTEST, find
 from lettaform.manifest.write import MISSING, NewValue, Reload, write_values
 from lettaform.model import Lock, Manifest, Observed, Plan, PlanOptions
-from lettaform.plan import Diff, make
+from lettaform.plan import Diff, diff, make
 from lettaform.plan import pull as plan
 from lettaform.plan.pull import LiveValue, Pull, PullOptions, live_values
+from lettaform.session import Session, check_comparable
 from lettaform.values import Secret, secrets
-
-if TYPE_CHECKING:
-    from lettaform.session import Session
 
 Contents = Mapping[Path, tuple[bytes, bytes]]
 """Path of a file to its content before and after."""
@@ -31,6 +30,14 @@ class Prepared:
 
     pull: Pull
     contents: Contents
+
+
+async def compare(session: Session, options: PlanOptions) -> tuple[Diff, Lock | None]:
+    """What differs between a manifest and the live objects, and the lock of another run. Raises PlanError."""
+    with without_garbage_collection():
+        observed, holder = await session.beside_holder(session.first_observed)
+        check_comparable(options, session.manifest, observed)
+        return diff(session.manifest, observed, options), holder
 
 
 def prepare(
@@ -54,7 +61,7 @@ def prepare(
     secret = {(problem.address, problem.field) for problem in refused}
     found = [each for each in found if (str(each.address), each.path) not in secret]
     wanted = {(each.address, each.path): each for each in found if each.outcome == "pull"}
-    values = [NewValue(each.address, each.path, _written(each)) for each in wanted.values()]
+    values = [NewValue(each.address, each.path, each.new) for each in wanted.values()]
     rewritten = write_values(manifest, directory, values, _Present(observed), reload)
     written = {(each.address, each.path) for each in rewritten.written}
     pull = Pull(
@@ -73,11 +80,6 @@ def prepare(
         tuple(known),
     )
     return Prepared(pull, rewritten.files)
-
-
-def _written(value: LiveValue) -> Any:
-    """The live value as the manifest declares it: a text that was removed is an empty one."""
-    return "" if value.live is None and isinstance(value.want, str) else value.live
 
 
 class _Present:
@@ -174,7 +176,7 @@ def locked(holder: Lock) -> Problem:
 
 async def marks_of(session: Session, addresses: Collection[Address]) -> Plan:
     """The plan that writes the marks of some objects and nothing else. Leaves out objects that change otherwise."""
-    difference, _ = await session.compare()
+    difference, _ = await compare(session, PlanOptions())
     chosen = {each for address in addresses for each in (address, address.parent)}
     marks = (each for each in difference.resources if each.change.action == "mark" and each.address in chosen)
     difference = replace(difference, resources=tuple(marks), problems=(), guards=())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lettaform.errors import Place, Problem
+from lettaform.model import MergeConflict
 from lettaform.plan.pull import LiveValue, Pull
 from lettaform.render import pull as render
 
@@ -89,8 +92,6 @@ def test_verbose_text_names_what_is_left_on_purpose() -> None:
 
 
 def test_coloured_text_has_the_same_words() -> None:
-    import re
-
     plain = re.sub(r"\x1b\[[\d;]*m", "", render.text(PULL, color=True))
     assert plain == TEXT
 
@@ -109,7 +110,11 @@ def test_line_breaks_alone_are_named() -> None:
     [
         (
             {},
-            "Pulled: 1 value into 1 file. No value is left to change; the next plan shows 1 mark to write, which "
+            "Pulled: 1 value into 1 file. The next plan shows 1 mark to write, which `lettaform apply` writes.\n",
+        ),
+        (
+            {"pulled": (PULLED, replace(PULLED, address=at("blocks.z"), merged="both"))},
+            "Pulled: 2 values into 1 file. The next plan shows 1 mark to write and 1 merged text for the server, which "
             "`lettaform apply` writes.\n",
         ),
         ({"recorded": frozenset({PULLED.address})}, "Pulled: 1 value into 1 file. 1 mark written.\n"),
@@ -117,7 +122,26 @@ def test_line_breaks_alone_are_named() -> None:
 )
 def test_report_says_what_the_next_plan_shows(words: dict[str, Any], text: str) -> None:
     files = {"lettaform.yaml": ("a", "b")}
-    assert render.report(Pull("s", "http://here", "1", pulled=(PULLED,), files=files, written=True, **words)) == text
+    pull = replace(Pull("s", "http://here", "1", pulled=(PULLED,), files=files, written=True), **words)
+    assert render.report(pull) == text
+
+
+def test_a_conflict_of_a_merge_is_shown_with_its_reason_and_its_versions() -> None:
+    conflict = MergeConflict("they differ", "one\n<<<<<<< manifest\n\x1b2 hunter22\n=======\n3\n>>>>>>> server")
+    value = replace(PULLED, outcome="conflict", conflict=conflict)
+    shown = render.text(Pull("s", "http://here", "1", conflicts=(value,), hidden=("hunter22",)))
+    assert (
+        """\
+  agents.a.memory.human  value: they differ  # lettaform.yaml:4
+      one
+      <<<<<<< manifest
+      ␛2 ‹secret›
+      =======
+      3
+      >>>>>>> server
+  → `--theirs"""
+        in shown
+    )
 
 
 def test_json() -> None:

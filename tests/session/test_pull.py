@@ -186,6 +186,56 @@ def test_both_sides_are_a_conflict_until_one_is_chosen(stack: Stack) -> None:
     assert "We sell skis." in stack.text()
 
 
+def merging(stack: Stack) -> None:
+    stack.write(
+        f"{WITH_KEY}blocks:\n  a:\n    policy: {{value: merge}}\n    value: |\n      one\n      two\n      three\n"
+    )
+    stack.apply()
+
+
+def test_a_text_with_the_policy_merge_that_both_sides_changed_is_merged(stack: Stack) -> None:
+    merging(stack)
+    stack.edit("      one\n", "      1\n")
+    stack.learn("a", value="one\ntwo\nthree\nfour\n")
+    pull = stack.pull(record=True)
+    assert [each.merged for each in pull.pulled] == ["1\ntwo\nthree\nfour\n"]
+    assert stack.text().endswith("    value: |\n      1\n      two\n      three\n      four\n")
+    assert (pull.recorded, pull.unrecorded) == (frozenset(), frozenset())
+    assert not stack.pull(), "the manifest holds all that the agent wrote"
+    assert stack.plan() == [("update", "blocks.a")]
+    stack.apply()
+    assert stack.block("a")["value"] == "1\ntwo\nthree\nfour\n"
+    assert stack.plan() == []
+
+
+def test_a_text_with_the_policy_merge_that_an_agent_changed_is_pulled(stack: Stack) -> None:
+    merging(stack)
+    stack.learn("a", value="one\ntwo\nthree\nfour\n")
+    assert names(stack.pull(record=True).pulled) == ["blocks.a.value"]
+    assert stack.plan() == []
+
+
+@pytest.mark.parametrize(("side", "line"), [("ours", "2"), ("theirs", "zwei")])
+def test_a_merge_with_a_conflict_is_pulled_once_a_side_is_chosen(side: str, line: str, stack: Stack) -> None:
+    merging(stack)
+    stack.edit("      two\n", "      2\n")
+    stack.learn("a", value="one\nzwei\nthree\nfour\n")
+    pull = stack.pull()
+    assert [each.conflict.reason for each in pull.conflicts if each.conflict] == [
+        "the manifest and the server changed the same lines"
+    ]
+    assert (bool(pull), pull.exit_code()) == (False, 4)
+    assert names(stack.pull(**{side: ("blocks.a",)}).pulled) == ["blocks.a.value"]
+    assert stack.text().endswith(f"      one\n      {line}\n      three\n      four\n")
+
+
+def test_what_only_the_manifest_changed_of_a_text_with_the_policy_merge_stays(stack: Stack) -> None:
+    merging(stack)
+    stack.edit("      two\n", "      2\n")
+    pull = stack.pull(theirs=("blocks.a",), drift=True)
+    assert (bool(pull), [each.outcome for each in pull.others]) == (False, ["manifest"])
+
+
 def test_what_only_the_manifest_changed_stays(stack: Stack) -> None:
     stack.edit("I lead.", "I lead well.")
     pull = stack.pull()
