@@ -12,6 +12,7 @@ from lettaform.render import data
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.inline import count, to_text
 from lettaform.render.paint import Paint
+from lettaform.render.problems import MOST
 from lettaform.render.texts import unified
 
 _CHOOSE = "`--theirs ADDRESS` takes the server's value, `--ours ADDRESS` keeps the manifest's"
@@ -106,10 +107,10 @@ def _conflicts(pull: Pull, paint: Paint) -> list[str]:
 
 def _reasons(problems: Sequence[Problem], paint: Paint) -> list[str]:
     lines = []
-    for each in problems:
+    for each in problems[:MOST]:
         lines.append(f"  {clean_line(f'{each.address}: {each.message}')}  {_place(each.place, paint)}".rstrip())
         lines += [f"    {paint('→', 'added')} {clean_line(each.hint)}"] if each.hint else []
-    return lines
+    return [*lines, f"  … and {len(problems) - MOST} more"] if len(problems) > MOST else lines
 
 
 def _others(pull: Pull, paint: Paint) -> list[str]:

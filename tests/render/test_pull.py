@@ -100,6 +100,13 @@ def test_nothing_to_pull() -> None:
     assert render.text(Pull("s", "http://here", "1")) == "Stack s · http://here · Letta 1\n\nNothing to pull.\n"
 
 
+def test_a_long_list_of_reasons_is_cut() -> None:
+    kept = tuple(Problem(f"`value` {number}", HERE, None, "blocks.e", "value") for number in range(60))
+    lines = render.text(Pull("s", "http://here", "1", kept=kept)).splitlines()
+    assert "  … and 10 more" in lines
+    assert lines[-1] == "Nothing to pull. Not pulled: 60 values kept on the server."
+
+
 def test_line_breaks_alone_are_named() -> None:
     pull = Pull("s", "http://here", "1", pulled=(PULLED,), files={"a.md": ("a\r\n", "a\n")})
     assert "a.md\n  only line breaks change\n" in render.text(pull)
