@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.base import Kind, attr, without
 from lettaform.kinds.maps import AnyToolRule, CompactionSettings, InitialMessage, ModelSettings, ResponseFormat
 from lettaform.kinds.traits import (
     AddedByServer,
@@ -22,6 +22,7 @@ from lettaform.kinds.traits import (
     PerMember,
     Requests,
 )
+from lettaform.values import canonical, digest
 
 # fmt: off
 AgentType = Literal["letta_v1_agent", "memgpt_agent", "memgpt_v2_agent", "react_agent", "workflow_agent", "sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent"]
@@ -110,6 +111,60 @@ _APPROVAL = PerMember(
 )
 """0.16.8 adds such a rule at creation and on attach, not when the tool changes, and keeps it on detach."""
 
+_PROMPTS = frozenset(
+    {
+        *("161bae528251dfb35d25745be82534f1", "ba1dd0cc68c8d02a85d1d54fc77145f7", "6645f2c24bc39551e4b2901b110362a2"),
+        *("c1920461b93e02e151f6454b3e7ea0e9", "aeec434d89246b55a48e796dc2129af1", "0ab124939dcb55f82f6a0ff2757b26b6"),
+        "3b35bb4b9b551043c47c0b66c70189bb",
+    }
+)
+"""Digests of the system prompts that 0.16.8 gives new agents, one for each type of agent."""
+_SUMMARIES: Mapping[str, Any] = {
+    "mode": "sliding_window", "prompt_acknowledgement": False, "clip_chars": 50000, "sliding_window_percentage": 0.3, "model_settings": None,
+}
+_SUMMARY_MODELS = ("openai/gpt-5-mini", "anthropic/claude-haiku-4-5", "anthropic/claude-haiku-4-5-20251001", "google_ai/gemini-2.5-flash", "letta/auto")
+_SUMMARY_PROMPTS = frozenset(
+    {
+        *("b7fde31b1a670d1a64354ccc78fc6ff5", "cc6189db6579450aea0b4066b1423db8", "f97a3d6ccfc7797247802be57ac4e176"),
+        *("50b34f184757053734b94feb80eba1af", "8f3e5c15a826e0aa863c920131e58c77", "2e397930ceae9843ef1576f6960c3ee7"),
+        *("e2a622e58ac7b674efb6f38df380cc3a", "9b403b3ca8ef45311648c0f1c3ecc989"),
+    }
+)
+"""What 0.16.5 and 0.16.8 store as the settings for summaries of a new agent: a model by its provider, a prompt by the
+mode, of which these are the digests."""
+_FILE_LIMITS = ((8_000, 3, 5_000), (32_000, 5, 15_000), (128_000, 10, 25_000), (200_000, 10, 40_000))
+"""Up to which context window a new agent may open how many files, and see how many characters of each (0.16.8)."""
+
+
+def _file_limits(values: Mapping[str, Any]) -> Mapping[str, int]:
+    size = values.get("context_window") or 0
+    files, characters = next(((files, seen) for limit, files, seen in _FILE_LIMITS if size <= limit), (15, 40_000))
+    return {"max_files_open": files, "per_file_view_window_char_limit": characters}
+
+
+def _summaries(settings: Mapping[str, Any]) -> Any:
+    """The settings for summaries that a new agent does not have by itself."""
+    model, prompt = settings.get("model"), settings.get("prompt")
+    same = {"model": model} if model in (None, *_SUMMARY_MODELS) else {}
+    same |= {"prompt": prompt} if prompt is None or digest(prompt) in _SUMMARY_PROMPTS else {}
+    return without(settings, {**_SUMMARIES, **same})
+
+
+def _settings(settings: Mapping[str, Any], values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """The settings of a model provider that neither a new agent has by itself nor another field sets."""
+    # 0.16.8 answers every key of the provider, empty ones, too, and what other fields of the agent say once more
+    same = {"max_output_tokens": values.get("max_tokens"), "parallel_tool_calls": values.get("parallel_tool_calls")}
+    kept = {key: item for key, item in settings.items() if item is not None and (key not in same or item != same[key])}
+    found = without(kept, {key: item for key, item in given.items() if key != "provider_type"})
+    return found if found and found.keys() - {"provider_type"} else None
+
+
+def _own_rules(rules: list[Any], values: Mapping[str, Any]) -> list[Any] | None:
+    """The rules of an agent; None if they are those that the server adds by itself, in any order."""
+    added = _added_rules({**values, "tool_rules": []})
+    return None if not rules or sorted(map(canonical, rules)) == sorted(map(canonical, added)) else rules
+
+
 _MESSAGES_AT_CREATION = {
     "letta_v1_agent": 1, "sleeptime_agent": 1, "memgpt_agent": 4, "memgpt_v2_agent": 4, "react_agent": 4, "workflow_agent": 4,
 }
@@ -169,6 +224,9 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     replacement: ClassVar[str] = "with its blocks, without its conversation"
     call: ClassVar[FollowUp | None] = FollowUp("recompile", "POST", str, "its prompt was recompiled", since="0.16.5")
     mentions: ClassVar[Mentions | None] = Mentions("tool_rules", "tool", "tools", _named_tools)
+    initial: ClassVar[Mapping[str, Any]] = {
+        "agent_type": "letta_v1_agent", "sleeptime": False, "message_buffer_autoclear": False, "hidden": False, "timezone": "UTC", "embedding_chunk_size": 300,
+    }
     discovers: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
     agent_file: ClassVar[AgentFile | None] = AgentFile(unused=_never_ran)
     # 0.16.8 answers relations that are not asked for as empty lists; those that are asked for come for every client
@@ -238,6 +296,20 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
             # the server answers each rule with the optional keys of its type, empty
             return [{k: v for k, v in rule.items() if v is not None and (k, v) not in _EMPTY} for rule in value]
         return value
+
+    @classmethod
+    def without_initial(cls, field: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        value = values.get(field)
+        if field == "system" and isinstance(value, str):
+            return None if digest(value) in _PROMPTS else value
+        if field == "compaction_settings" and isinstance(value, Mapping):
+            return _summaries(value)
+        if field == "model_settings" and isinstance(value, Mapping):
+            return _settings(value, values, given.get(field) or {})
+        if field == "tool_rules":
+            return _own_rules([rule for rule in cls.normal(field, value) or () if not cls.foreign(field, rule)], values)
+        given = {"message_buffer_autoclear": values.get("agent_type") == "workflow_agent", **_file_limits(values), **given}
+        return super().without_initial(field, values, given)
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:

@@ -41,11 +41,12 @@ compiled      fields that stand in the compiled prompts of agents.
 replacement   what a replaced object keeps and loses, for messages.
 discovers     kinds of the objects that the server creates together with one, and where its answer names them; a path
               that begins with `/` is a list below the object.
+initial       field to the value that the server gives a new object for which the field is not set (0.16.8).
 
 What is particular about one or two kinds stands in a small value of `traits`: `availability`, `requests`, `naming`,
 `part`, `call`, `preview`, `mentions`, `signature`, `agent_file`.
 
-Hooks of a kind, for what a table cannot say: `encode`, `decode`, `normal`, `check`.
+Hooks of a kind, for what a table cannot say: `encode`, `decode`, `normal`, `check`, `without_initial`.
 
 `mark` says where the server keeps the mark of the owning stack:
 
@@ -188,6 +189,7 @@ class Kind(BaseModel):
     compiled: ClassVar[frozenset[str]] = frozenset()
     replacement: ClassVar[str] = ""
     discovers: ClassVar[Mapping[str, str]] = {}
+    initial: ClassVar[Mapping[str, Any]] = {}
 
     availability: ClassVar[Availability] = Availability()
     requests: ClassVar[Requests] = Requests()
@@ -323,6 +325,15 @@ class Kind(BaseModel):
         return value
 
     @classmethod
+    def without_initial(cls, field: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        """A live value as a manifest must declare it: without what a new object has by itself. None: nothing of it.
+
+        values  the object's live values
+        given   initial values that depend on other objects, such as those that a model gives its agents
+        """
+        return without(values.get(field), {**cls.initial, **given}.get(field))
+
+    @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:
         """Problems that types cannot express: field, message, hint. Values may hold references and templates."""
         owner = cls.owner_line()
@@ -352,6 +363,15 @@ def _only_at_creation(cls: type[Kind]) -> tuple[Attr, ...]:
 @cache
 def _relations(cls: type[Kind], how: Any) -> Any:
     return tuple((line, found) for line in cls.attrs().values() if (found := line.related(how)))
+
+
+def without(value: Any, initial: Any) -> Any:
+    """A value without what equals `initial`: of a map, the entries that differ. None if nothing is left."""
+    if isinstance(value, Mapping) and isinstance(initial, Mapping):
+        value = {key: item for key, item in value.items() if key not in initial or item != initial[key]}
+    if value == initial or value in ("", [], {}):  # the server answers "nothing" in several ways
+        return None
+    return value
 
 
 def path_get(body: Any, path: str) -> Any:

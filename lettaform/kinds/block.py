@@ -7,12 +7,20 @@ from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
 from lettaform.kinds.traits import Availability, Part, Policy, PolicyFor, Requests
+from lettaform.values import digest
 
 
 def _policy(values: Mapping[str, Any], declared: Mapping[str, Policy]) -> Policy | None:
     """Enforce a block that agents cannot write, and label and description of one whose value is enforced."""
     policy: Policy | None = declared.get("value") or ("enforce" if values.get("read_only") is True else None)
     return None if policy in ("seed", "merge") else policy
+
+
+_DESCRIPTIONS: Mapping[str, str] = {
+    "human": "5def0e74373af5590b2aceac9d379754",
+    "persona": "324ddb438cf45e684d2e1ca75529542f",
+}
+"""Label to the digest of the description that 0.16.8 gives such a block of a new agent, if it has none."""
 
 
 class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=True, precious=True):
@@ -44,6 +52,7 @@ class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=Tru
     requests: ClassVar[Requests] = Requests(parameters={"show_hidden_blocks": True})
     compiled: ClassVar[frozenset[str]] = frozenset({"value", "label", "description", "limit", "read_only"})
 
+    initial: ClassVar[Mapping[str, Any]] = {"limit": 100_000, "read_only": False, "hidden": False}
     unmanaged: ClassVar[Mapping[str, str]] = {
         "is_template": "templates exist on Letta Cloud only, and this request cannot create them on 0.16.8",
         "template_name": "see is_template",
@@ -53,6 +62,13 @@ class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=Tru
         "entity_id": "see is_template",
         "preserve_on_migration": "see is_template",
     }
+
+    @classmethod
+    def without_initial(cls, field: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        value = values.get(field)
+        if field == "description" and value and digest(value) == _DESCRIPTIONS.get(values.get("label") or ""):
+            return None
+        return super().without_initial(field, values, given)
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[tuple[str, str, str | None]]:

@@ -26,6 +26,7 @@ class Folder(Kind, section="folders", path="/v1/folders/", unique=True, mark="in
     # 0.16.8 compiles no prompt by itself when one of these changes
     compiled: ClassVar[frozenset[str]] = frozenset({"name", "description", "instructions", "files"})
     replacement: ClassVar[str] = "without the files that others added"
+    initial: ClassVar[Mapping[str, Any]] = {"embedding_chunk_size": 300}
     unmanaged: ClassVar[Mapping[str, str]] = {
         "embedding_config": "embedding and embedding_chunk_size manage it",
     }

@@ -22,6 +22,7 @@ class Group(Kind, section="groups", path="/v1/groups/", name="description", mark
     termination_token: str = attr("Text with which the manager ends the turns.", group="manager")
     # fmt: on
 
+    initial: ClassVar[Mapping[str, Any]] = {"frequency": 5}
     unmanaged: ClassVar[Mapping[str, str]] = {
         "manager_config": "type, manager, max_turns, frequency and termination_token manage it",
         "hidden": "0.16.8 accepts it and does not store it",

@@ -100,6 +100,11 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", s
     requests: ClassVar[Requests] = Requests(verb="PUT")
     signature: ClassVar[Signature | None] = Signature(_parameters)
     naming: ClassVar[Naming] = Naming(("source", "json_schema"), _name, BUILT_IN)
+    initial: ClassVar[Mapping[str, Any]] = {
+        "return_char_limit": 50_000,
+        "default_requires_approval": False,
+        "enable_parallel_execution": False,
+    }
     unmanaged: ClassVar[Mapping[str, str]] = {"metadata_": "0.16.8 clears it on each upsert"}
 
     @classmethod
@@ -140,6 +145,17 @@ class Tool(Kind, section="tools", path="/v1/tools/", unique=True, mark="tags", s
         if field == "args_json_schema" and value == {}:
             return None
         return value
+
+    @classmethod
+    def without_initial(cls, field: str, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        value, schema = values.get(field), values.get("json_schema")
+        if field == "source_type":  # 0.16.8 answers "json" for Python; the ending of the file says the rest
+            return None
+        if field == "description" and isinstance(schema, Mapping) and value == schema.get("description"):
+            return None
+        if field == "json_schema" and cls.naming.derive({"source": values.get("source")}) != values.get("name"):
+            return value  # otherwise the tool would get another name
+        return super().without_initial(field, values, given)
 
     @classmethod
     def check(cls, values: Mapping[str, Any]) -> list[Found]:

@@ -17,9 +17,9 @@ KEYWORDS = {
     for name, each in inspect.signature(Kind.__init_subclass__).parameters.items()
     if each.kind is inspect.Parameter.KEYWORD_ONLY
 }
-VARIABLES = ("unmanaged", "compiled", "replacement", "discovers")
+VARIABLES = ("unmanaged", "compiled", "replacement", "discovers", "initial")
 VALUES = ("availability", "requests", "naming", "part", "call", "preview", "mentions", "signature", "agent_file")
-HOOKS = ("encode", "decode", "normal", "check")
+HOOKS = ("encode", "decode", "normal", "check", "without_initial")
 RELATIONS = sorted(traits.Relation.__subclasses__(), key=lambda each: each.__name__)
 
 
