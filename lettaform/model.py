@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal, assert_never
 
 from lettaform.address import Address
 from lettaform.errors import NotStored, Place, Problem
-from lettaform.kinds.traits import FollowUp, Policy
+from lettaform.kinds import kinds
+from lettaform.kinds.traits import Companions, FollowUp, Policy
 from lettaform.values import Ref, Secret
 
 # --- desired ---------------------------------------------------------------------------------------------------------
@@ -195,6 +196,12 @@ class Live:
     discovered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     unused: bool = field(default=False, repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+def companion_ids(live: Live) -> frozenset[str]:
+    """The ids of what the server created along with an object, such as a sleeptime agent, as far as they were read."""
+    kinds_of = [created.kinds for _, created in kinds()[live.kind].relations(Companions)]
+    return frozenset(id for each in kinds_of for kind in each for id in live.discovered.get(kind, ()))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from lettaform.errors import Problem
+from lettaform.errors import NotFound, Problem
 from lettaform.model import (
     Answer,
     Capabilities,
@@ -45,8 +45,11 @@ class Reads(Protocol):
         """Raise Unsupported if this server lacks what the manifest declares. `refused`: that of a Listing."""
         ...
 
-    async def listing(self, stack: str, fields: Fields) -> Listing:
-        """All objects of these kinds that may belong to a stack. Fields that are not needed may be UNREAD."""
+    async def listing(self, stack: str | None, fields: Fields) -> Listing:
+        """All objects of these kinds that may belong to a stack; None: all objects, whoever owns them.
+
+        Fields that are not needed may be UNREAD.
+        """
         ...
 
     async def states(self) -> Mapping[str, Mapping[str, str]]:
@@ -59,6 +62,10 @@ class Reads(Protocol):
 
     async def one(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
         """One object, whoever owns it, and the blocks attached to it. NotFound if it does not exist."""
+        ...
+
+    async def several(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[Live, tuple[Live, ...]] | NotFound]:
+        """As `one`, for each of these kinds and ids. Many objects of a kind are read together."""
         ...
 
     async def unattached(self, stack: str) -> frozenset[str]:
@@ -74,6 +81,22 @@ class Reads(Protocol):
 
         `wanted`: object, field, and the keys of the Items, or ids, that are declared there. Returns a list for each.
         """
+        ...
+
+    async def members(self, kind: str, field: str, ids: Sequence[str]) -> Mapping[str, str]:
+        """Id of an object to the one member that it has of a field which answers leave out; `ids`: of the members."""
+        ...
+
+    async def files(self, live: Live) -> list[Item]:
+        """The files of an object. `body` has the `text` of those of which the server has what was uploaded."""
+        ...
+
+    async def models(self) -> Mapping[str, Mapping[str, Any]]:
+        """Handle of a model to the values that it gives a new agent."""
+        ...
+
+    async def derived(self, live: Live) -> Mapping[str, Any] | None:
+        """The schema that the server derives from the source of an object; None if it derives none."""
         ...
 
     async def nested(self, kind: str, owner: str) -> list[Live]:

@@ -11,7 +11,7 @@ from lettaform.address import Address
 from lettaform.errors import Problem, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import LabelsOf
-from lettaform.model import Desired, Live
+from lettaform.model import Desired, Live, companion_ids
 from lettaform.ownership.claims import of_another_stack
 from lettaform.plan.additions import items_at_creation
 from lettaform.plan.changes import ResourceChange
@@ -291,7 +291,7 @@ def _block_shared(finished: _Finished, resource: ResourceChange) -> Iterator[Pro
     owner = lookup.live(resource.address.parent)
     if owner is None or resource.address in lookup.observed.objects:
         return
-    if others := lookup.users(block.id) - {owner.id}:
+    if others := lookup.users(block.id) - {owner.id, *companion_ids(owner)}:  # 0.16.8 attaches it to companions, too
         message = f"{desired.address}: the block {block.id} has this label and is shared with {named(lookup, others)}"
         yield _problem(desired, "", message, "declare it under `blocks:` instead")
 

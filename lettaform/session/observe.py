@@ -13,7 +13,7 @@ from lettaform.backend import Fields, Reads
 from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
-from lettaform.model import Desired, Import, Listing, Live, Manifest, Observed
+from lettaform.model import Desired, Listing, Live, Manifest, Observed
 from lettaform.ownership import claims, others, state
 from lettaform.ownership.others import Others
 from lettaform.values import UNREAD, Item, Ref, walk
@@ -172,10 +172,11 @@ async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
 async def _imports(reads: Reads, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Observed:
     """`observed` with the objects that `imports:` names, as if the stack owned them already."""
     wanted = [each for each in manifest.imports if each.address not in observed.objects and kind_of(each.address)]
-    answers = await together(_imported(reads, entry) for entry in wanted)
+    answers = await reads.several([(kind_of(entry.address) or "", entry.id) for entry in wanted])
     for entry, answer in zip(wanted, answers, strict=True):
-        if isinstance(answer, Problem):
-            observed = replace(observed, problems=(*observed.problems, answer))
+        if isinstance(answer, NotFound):
+            missing = Problem(answer.message, entry.place, None, str(entry.address))
+            observed = replace(observed, problems=(*observed.problems, missing))
             continue
         live, blocks = answer
         known = await owners_of(live, manifest, observed, elsewhere)
@@ -190,14 +191,6 @@ async def owners_of(live: Live, manifest: Manifest, observed: Observed, elsewher
     """What other stacks say of an object that is to be adopted. They are not asked about one whose owner is known."""
     known = live.stack is not None or claims.is_ours(observed, manifest, live)
     return Others() if known else await elsewhere()
-
-
-async def _imported(reads: Reads, entry: Import) -> tuple[Live, tuple[Live, ...]] | Problem:
-    """The object that an entry of `imports:` names, and its blocks; a problem if it does not exist."""
-    try:
-        return await reads.one(kind_of(entry.address) or "", entry.id)
-    except NotFound as error:
-        return Problem(error.message, entry.place, None, str(entry.address))
 
 
 async def read_contents(reads: Reads, manifest: Manifest, observed: Observed) -> Observed:
@@ -317,6 +310,7 @@ async def _discovered(reads: Reads, manifest: Manifest, observed: Observed) -> O
     offering = {(source.id, each.kind): source for each, source in wanted if each.external}
     lists = await together(reads.offered(source, kind) for (_, kind), source in offering.items())
     offers = dict(zip(offering, lists, strict=True))
+    unread: list[tuple[Desired, str]] = []
     for desired, source in wanted:
         if desired.external:
             observed = claims.with_offered(observed, desired, offers[source.id, desired.kind])
@@ -326,11 +320,24 @@ async def _discovered(reads: Reads, manifest: Manifest, observed: Observed) -> O
             if id and desired.address in observed.objects:
                 observed = replace(observed, discovered={**observed.discovered, desired.address: id})
             elif id:
-                observed = claims.with_discovered(observed, manifest, desired, *await reads.one(desired.kind, id))
+                unread.append((desired, id))
+    answers = await _each(reads, [(desired.kind, id) for desired, id in unread])
+    for (desired, _), found in zip(unread, answers, strict=True):
+        observed = claims.with_discovered(observed, manifest, desired, *found)
     for live, kind, address in claims.lost_companions(observed, manifest):
         for id in await _companions(reads, live, kind):
             observed = claims.with_companion(observed, manifest, address, *await reads.one(kind, id))
     return observed
+
+
+async def _each(reads: Reads, wanted: Sequence[tuple[str, str]]) -> list[tuple[Live, tuple[Live, ...]]]:
+    """Each of these objects, and the blocks attached to it. NotFound if one does not exist."""
+    found: list[tuple[Live, tuple[Live, ...]]] = []
+    for answer in await reads.several(wanted):
+        if isinstance(answer, NotFound):
+            raise answer
+        found.append(answer)
+    return found
 
 
 async def _companions(reads: Reads, live: Live, kind: str) -> tuple[str, ...]:

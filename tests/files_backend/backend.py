@@ -109,6 +109,9 @@ class FilesBackend:
             raise NotFound(f"there is no {kind} `{id}`")
         return self._live(kind, self._path(kind, id)), self._memory(id) if kind == "agent" else ()
 
+    async def several(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[Live, tuple[Live, ...]] | NotFound]:
+        return [await self.one(kind, id) for kind, id in wanted]
+
     async def unattached(self, stack: str) -> frozenset[str]:
         return frozenset()
 

@@ -121,6 +121,22 @@ async def _files(client: Client, live: Live, field: str, wanted: Collection[str]
     return found
 
 
+async def whole_files(client: Client, live: Live) -> list[Item]:
+    """All files of a folder, also those that the server could not read. `body`: the text, and whether it was read.
+
+    There is no text of a file of which the server has another one than what was uploaded, such as of a PDF.
+    """
+    path = f"/v1/folders/{live.id}/files"
+    bodies = [client.as_object(each, "GET", path, _FILE) for each in await client.pages(path, include_content=True)]
+    found = []
+    for body in bodies:
+        (name, size), sha = _named(body), _sha(body)
+        text = {} if sha is None else {"text": body["content"]}
+        read = body["processing_status"] == "completed"
+        found.append(Item(f"{name} {size} {sha or '?'}", name, {**text, "read": read}, body["id"]))
+    return found
+
+
 _FILE = ("id", "original_file_name", "file_size", "processing_status")
 
 

@@ -243,8 +243,16 @@ async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
         return None
 
 
+_KEY = "lettaform:lock:"
+
+
 def _key(stack: str) -> str:
-    return f"lettaform:lock:{stack}"
+    return f"{_KEY}{stack}"
+
+
+def is_lock(body: Mapping[str, Any]) -> bool:
+    """Whether an identity is the lock of a stack."""
+    return str(body.get("identifier_key")).startswith(_KEY)
 
 
 def _read(client: Client, body: Any) -> Lock:

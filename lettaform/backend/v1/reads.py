@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import cache
@@ -11,17 +11,17 @@ from typing import Any
 
 from lettaform.backend import Fields
 from lettaform.backend.concurrency import together
-from lettaform.backend.v1 import capabilities, state
+from lettaform.backend.v1 import capabilities, contents, lock, models, state
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import body_of, one
 from lettaform.backend.v1.probe import check
-from lettaform.backend.v1.usages import V1Usages
-from lettaform.errors import NotFound, Problem, ServerError
+from lettaform.backend.v1.usages import BULK, V1Usages
+from lettaform.errors import NotFound, Problem, ServerError, Unavailable
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import Contents, ListedAt
+from lettaform.kinds.traits import Contents, ListedAt, SourceFile
 from lettaform.model import Desired, External, Listing, Live, Manifest, Observed
 from lettaform.ownership import marks
 from lettaform.values import Item
@@ -62,7 +62,7 @@ class V1Reads(V1Usages):
 
     # --- lists
 
-    async def listing(self, stack: str, fields: Fields) -> Listing:
+    async def listing(self, stack: str | None, fields: Fields) -> Listing:
         names = [name for name in fields if not kinds()[name].requests.below]
         answers = await asyncio.gather(*(self._list(stack, n, fields[n]) for n in names), return_exceptions=True)
         found: dict[str, _Decoded] = {name: [] for name in fields}
@@ -73,7 +73,7 @@ class V1Reads(V1Usages):
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                found[name] = answer
+                found[name] = [(body, live) for body, live in answer if name != "identity" or not lock.is_lock(body)]
         objects = {name: tuple(live for _, live in every) for name, every in found.items() if name not in refused}
         pages = state.pages(body for body, _ in found.get("block", ()))
         objects |= {"block": tuple(live for live in objects["block"] if live.id not in pages)} if pages else {}
@@ -81,7 +81,7 @@ class V1Reads(V1Usages):
         attached = {body["id"]: self._attached(body, blocks) for body, _ in found.get("agent", ())}
         return Listing(objects, attached, pages, refused)
 
-    async def _list(self, stack: str, name: str, fields: Collection[str]) -> _Decoded:
+    async def _list(self, stack: str | None, name: str, fields: Collection[str]) -> _Decoded:
         """The bodies of a list, decoded page by page, while the server builds the next page."""
         kind = kinds()[name]
         relations = kind.included(fields)
@@ -127,6 +127,28 @@ class V1Reads(V1Usages):
     async def one(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
         live, blocks = await one(self.client, kind, id)
         return self._hidden(live), blocks
+
+    async def several(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[Live, tuple[Live, ...]] | NotFound]:
+        numbers = Counter(kind for kind, _ in wanted)
+        many = [kind for kind, number in numbers.items() if number >= BULK and not kinds()[kind].requests.below]
+        # what agents answer of their blocks lacks the marks
+        fields: Fields = {kind: tuple(kinds()[kind].attrs()) for kind in many} | (
+            {"block": ()} if "agent" in many else {}
+        )
+        found = await self.listing(None, fields) if many else Listing()
+        known = {live.id: live for lives in found.objects.values() for live in lives}
+        nested = {(kind, id.split("/")[0]) for kind, id in wanted if kinds()[kind].requests.below}
+        known |= {live.id: live for lives in await together(self.nested(*each) for each in nested) for live in lives}
+
+        async def read(kind: str, id: str) -> tuple[Live, tuple[Live, ...]] | NotFound:
+            if id in known:
+                return known[id], found.attached.get(id, ())
+            try:
+                return await self.one(kind, id)
+            except NotFound as error:
+                return error
+
+        return await together(read(*each) for each in wanted)
 
     async def unattached(self, stack: str) -> frozenset[str]:
         # in one page: with this filter 0.16.8 sorts by id, and pages by creation
@@ -187,6 +209,31 @@ class V1Reads(V1Usages):
             return list(await CONTENTS[contents.what].read(self.client, live, line.name, keys))
         return [body["id"] for body in await self.client.pages(_list_of(line), agent_id=live.id)]
 
+    async def members(self, kind: str, field: str, ids: Sequence[str]) -> Mapping[str, str]:
+        listed = kinds()[kind].attrs()[field].related(ListedAt)
+        assert listed is not None, f"answers hold {field}"
+        lists = await together(self._attached_to(f"{listed.path}{id}{listed.users}") for id in ids)
+        return {user: id for id, users in zip(ids, lists, strict=True) for user in users}
+
+    async def files(self, live: Live) -> list[Item]:
+        return await contents.whole_files(self.client, live)
+
+    async def models(self) -> Mapping[str, Mapping[str, Any]]:
+        return {
+            body["handle"]: models.initial(body) for body in await self.client.items(models.PATH) if "handle" in body
+        }
+
+    async def derived(self, live: Live) -> Mapping[str, Any] | None:
+        line, source = next(((line, each) for line, each in kinds()[live.kind].relations(SourceFile)))
+        try:
+            asked = {"code": live.values[line.name]}
+            found = await self.client.send("POST", source.schema_path, body=asked, repeatable=True)
+        except Unavailable:
+            raise
+        except ServerError:
+            return None
+        return found if isinstance(found, Mapping) else None
+
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         lines = [line for line, _ in kinds()[live.kind].relations(Contents)]
         return {line.name: await self._contents(live, line) for line in lines}
@@ -205,8 +252,10 @@ class V1Reads(V1Usages):
         return await check(self.client, wanted, observed)
 
 
-def _search(kind: type[Kind], stack: str) -> dict[str, Any]:
+def _search(kind: type[Kind], stack: str | None) -> dict[str, Any]:
     """The parameters with which a list shows what claims to be of a stack; none if it shows everything."""
+    if stack is None:
+        return {}
     if kind.requests.search:
         return {kind.requests.search: marks.opening(stack)}
     # all tools: 0.16.8 writes all its built-in tools again before it answers a list without them

@@ -30,6 +30,8 @@ class V1Usages:
 
     async def nested(self, kind: str, owner: str) -> list[Live]:
         table, found, after = kinds()[kind], list[Live](), dict[str, Any]()
+        if capabilities.is_elsewhere(table, self.url):
+            return []
         while True:
             try:
                 page = await self.client.get(f"{table.path}{owner}/{table.requests.below}", limit=100, **after)
@@ -48,6 +50,8 @@ class V1Usages:
     ) -> Mapping[str, frozenset[str]]:
         tools = frozenset(live.id for live in lives if live.kind in ("tool", "mcp_server"))
         found = dict(await self._sole_users([live for live in lives if live.kind == "block"], attached))
+        blocks = [live.id for live in lives if live.kind == "block" and live.id not in found]
+        found |= await self._block_users(blocks) if len(blocks) >= BULK else {}
         others = [live for live in lives if live.id not in tools and live.id not in found]
         found |= dict(zip((live.id for live in others), await together(map(self._users, others)), strict=True))
         return {**found, **(await self._tool_users(tools) if tools else {})}
@@ -64,8 +68,19 @@ class V1Usages:
         asked = (self.client.items("/v1/blocks/", tags=marks.stack_tag(stack), **params) for stack in stacks)
         several = {body["id"] for bodies in await together(asked) for body in bodies}
         agents = {block.id: agent for agent, every in attached.items() for block in every}
-        alone = (block.id for block in blocks if block.stack and block.id in agents and block.id not in several)
+        # the list has those alone that carry the tag of their stack: not those that are adopted
+        marked = (block.id for block in blocks if block.stack and block.marked)
+        alone = (id for id in marked if id in agents and id not in several)
         return {id: frozenset({agents[id]}) for id in alone}
+
+    async def _block_users(self, ids: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The users of many blocks: all agents are read, instead of one list for each block."""
+        found: dict[str, set[str]] = {id: set() for id in ids}
+        for agent in await self.client.pages("/v1/agents/", include="agent.blocks", show_hidden_agents=True):
+            for block in agent["blocks"]:
+                if block["id"] in found:
+                    found[block["id"]].add(agent["id"])
+        return {id: frozenset(agents) for id, agents in found.items()}
 
     async def _users(self, live: Live) -> frozenset[str]:
         path = f"{kinds()[live.kind].path}{live.id}/agents"

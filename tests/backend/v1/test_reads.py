@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -306,3 +307,52 @@ def test_secrets_that_were_read_stand_in_no_trace(server: Served, way: str) -> N
         assert reads.client.redact("hunter-two") == "‹secret›"
 
     server.run(read)
+
+
+# --- many objects, whoever owns them ---------------------------------------------------------------------------------
+
+
+def test_many_objects_are_read_as_one_list(server: Served) -> None:
+    shared = server.block("b", tags=["lettaform:stack=s", "lettaform:addr=blocks.b"])["id"]
+    agents = [server.agent(f"a{number}", block_ids=[shared])["id"] for number in range(12)]
+    wanted = [("agent", id) for id in agents] + [("block", shared), ("agent", "agent-gone")]
+    found = server.run(lambda reads: reads.several(wanted))
+    assert [each[0].id for each in found[:-1]] == [*agents, shared]
+    assert found[0][1][0].stack == "s"
+    assert isinstance(found[-1], NotFound)
+    lists = [each for each in server.asked if "?" in each and each.startswith("GET /v1/agents/?")]
+    assert len(lists) == 1
+    assert len(server.asked) == 3  # agents, blocks, and the missing agent
+
+
+def test_few_objects_are_read_one_by_one(server: Served) -> None:
+    agent = server.agent("a")["id"]
+    ((live, _),) = server.run(lambda reads: reads.several([("agent", agent)]))
+    assert (live.id, len(server.asked)) == (agent, 1)
+
+
+def test_members_are_read_from_their_side(server: Served) -> None:
+    notes = server.archive("notes")["id"]
+    agents = [server.agent(name)["id"] for name in "ab"]
+    for each in agents:
+        server.attach(each, "archives", notes)
+    assert server.run(lambda reads: reads.members("agent", "archive", [notes])) == dict.fromkeys(agents, notes)
+    assert len(server.asked) == 1
+
+
+def test_a_list_of_everybody_has_no_locks_and_no_states(server: Served) -> None:
+    server.identity("lettaform:lock:s")
+    server.block("lettaform", tags=["lettaform:stack=s", "lettaform:state=0"])
+    server.block("mine")
+    found = server.run(lambda reads: reads.listing(None, {"identity": (), "block": ()}))
+    assert [live.name for live in found.objects["block"]] == ["mine"]
+    assert found.objects["identity"] == ()
+
+
+def test_a_schema_is_derived_and_nothing_is_created(server: Served) -> None:
+    tool = server.tool("shop")
+    live, _ = server.run(lambda reads: reads.one("tool", tool["id"]))
+    assert server.run(lambda reads: reads.derived(live))["name"] == "shop"
+    broken = replace(live, values={**live.values, "source": "x = 1\n"})
+    assert server.run(lambda reads: reads.derived(broken)) is None
+    assert [row["name"] for row in server.standin.tables.tools.values() if row["tool_type"] == "custom"] == ["shop"]

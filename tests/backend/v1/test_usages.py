@@ -59,12 +59,22 @@ def test_many_blocks_of_one_agent_each_need_one_list(server: Served) -> None:
     blocks = [server.block(f"b{number}", tags=tags, hidden=True) for number in range(12)]
     ours = server.agent("a", block_ids=[each["id"] for each in blocks[:11]], tags=tags)
     other = server.agent("other", block_ids=[blocks[0]["id"], blocks[11]["id"]])
-    lives = [Live("block", each["id"], each["label"], {}, stack="s") for each in blocks]
+    lives = [Live("block", each["id"], each["label"], {}, stack="s", marked=True) for each in blocks]
     users = server.run(lambda reads: reads.users(lives, {ours["id"]: lives[:11]}))
     assert users[blocks[0]["id"]] == {ours["id"], other["id"]}
     assert users[blocks[11]["id"]] == {other["id"]}
     assert all(users[each["id"]] == {ours["id"]} for each in blocks[1:11])
     assert len(server.asked) == 3
+
+
+def test_many_blocks_that_are_adopted_need_one_list_of_agents(server: Served) -> None:
+    blocks = [server.block(f"b{number}") for number in range(12)]
+    both = [server.agent(name, block_ids=[each["id"] for each in blocks])["id"] for name in "ab"]
+    # they carry no tag yet: a list of the stack's tag shows none of them
+    lives = [Live("block", each["id"], each["label"], {}, stack="s") for each in blocks]
+    users = server.run(lambda reads: reads.users(lives, {both[0]: lives, both[1]: lives}))
+    assert all(users[each["id"]] == {*both} for each in blocks)
+    assert len(server.asked) == 2
 
 
 def test_conversations_of_many_agents_need_one_list(server: Served) -> None:

@@ -1,0 +1,34 @@
+"""The body of a model to the values that it gives a new agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PATH = "/v1/models/"
+CONTEXT_WINDOW = 128_000
+"""The largest context window that 0.16.8 gives an agent by itself."""
+_EFFORT = "minimal"
+_THINKING = 1024
+
+
+def initial(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the fields of a new agent that depend on its model, as 0.16.8 derives them."""
+    window = body.get("context_window") or body.get("max_context_window") or 0
+    return {
+        "context_window": min(window, CONTEXT_WINDOW),
+        "max_tokens": body.get("max_tokens"),
+        "parallel_tool_calls": body.get("parallel_tool_calls"),
+        "model_settings": _settings(body),
+    }
+
+
+def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the provider, of which each provider has some."""
+    thought = body.get("max_reasoning_tokens") or 0
+    return {
+        "temperature": body.get("temperature"),
+        "strict": body.get("strict"),
+        "reasoning": {"reasoning_effort": body.get("reasoning_effort") or _EFFORT},
+        "thinking_config": {"include_thoughts": thought > 0, "thinking_budget": thought or _THINKING},
+    }
