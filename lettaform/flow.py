@@ -25,7 +25,7 @@ from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nea
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.manifest.locate import Outdated
-from lettaform.model import Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
+from lettaform.model import Imported, Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
 from lettaform.plan import saved
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
@@ -34,6 +34,8 @@ from lettaform.plan.selection import matches
 from lettaform.render import data
 from lettaform.session import Notify, Session, unknown
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
+from lettaform.session.import_all import ImportOptions
+from lettaform.session.import_all import import_all as everything
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_whole
 from lettaform.session.pull import compare, locked, marks_of, prepare
@@ -41,6 +43,8 @@ from lettaform.session.server import Connection, target
 
 __all__ = [
     "Connection",
+    "ImportOptions",
+    "Imported",
     "PlanOptions",
     "Pull",
     "PullOptions",
@@ -48,6 +52,7 @@ __all__ = [
     "adopt",
     "apply",
     "apply_saved",
+    "import_all",
     "lock_release",
     "lock_show",
     "plan",
@@ -307,6 +312,19 @@ def _unchanged_files() -> Iterator[None]:
         raise PlanError(f"cannot write {error.filename}: {error.strerror}; no file was changed") from error
 
 
+def import_all(connection: Connection, folder: Path, options: ImportOptions | None = None) -> Imported:
+    """Write a manifest for what lives on the server and nobody owns. Writes nothing on the server.
+
+    `apply` of the manifest adopts the objects, and changes nothing else. PlanError if the folder is not empty.
+    """
+
+    async def run() -> Imported:
+        async with _connected(connection, Server()) as backend:
+            return await everything(backend, folder, options or ImportOptions())
+
+    return asyncio.run(run())
+
+
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
     """The live objects of the stack and the external objects that it uses, sorted by address, with all their fields.
 
@@ -455,26 +473,8 @@ class _Opened:
     async def _run(
         self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], server: Server
     ) -> _T:
-        async with self._connected(server) as backend:
+        async with _connected(self.connection, server, self.parallel, self.pinned) as backend:
             return await run(Session(manifest, backend, self.source.directory, self.connection.patience))
-
-    @asynccontextmanager
-    async def _connected(self, server: Server) -> AsyncIterator[Backend]:
-        """`server`: what the manifest says."""
-        found, connection = target(self.connection, server, os.environ, self.pinned), self.connection
-        backend = connect(
-            found.url,
-            token=found.token,
-            project=found.project,
-            advice=found.advice,
-            timeout=connection.timeout,
-            parallel=self.parallel,
-            trace=connection.trace,
-        )
-        try:
-            yield backend
-        finally:
-            await backend.close()
 
     def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
         """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop."""
@@ -486,6 +486,27 @@ class _Opened:
             if report is not None or not plan:
                 return plan, report
         return self.run(partial(run.locked, None))
+
+
+@asynccontextmanager
+async def _connected(
+    connection: Connection, server: Server, parallel: int = 8, pinned: str | None = None
+) -> AsyncIterator[Backend]:
+    """The backend of a run. `server`: what the manifest says. `pinned`: the URL of a saved plan."""
+    found = target(connection, server, os.environ, pinned)
+    backend = connect(
+        found.url,
+        token=found.token,
+        project=found.project,
+        advice=found.advice,
+        timeout=connection.timeout,
+        parallel=parallel,
+        trace=connection.trace,
+    )
+    try:
+        yield backend
+    finally:
+        await backend.close()
 
 
 def _run(

@@ -809,3 +809,39 @@ class Event:
     total: int
     seconds: float = 0.0
     outcome: Outcome | None = None
+
+
+# --- import ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NotDeclared:
+    """Something on the server that the manifest does not declare, or not in full, and why."""
+
+    what: str
+    reason: str
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was written.
+
+    files         paths relative to the folder
+    objects       section to the number of objects that are adopted, own blocks and companions not counted
+    declarations  section to the number of declarations: fewer where rows were folded
+    adopted       address to the id of the object that it adopts
+    variables     names of the variables that need a secret, each with where it is used first
+    owned         stack to the number of objects that belong to it
+    """
+
+    stack: str
+    folder: str
+    files: tuple[str, ...]
+    objects: Mapping[str, int]
+    declarations: Mapping[str, int]
+    adopted: Mapping[str, str]
+    not_declared: tuple[NotDeclared, ...]
+    variables: Mapping[str, str]
+    owned: Mapping[str, int]
+    requests: int = 0

@@ -252,3 +252,25 @@ def test_release_without_a_kind_is_reported_with_place_and_first_release(
     (problem,) = refusal(stack, "http://localhost:8283").problems
     assert problem.message == "conversations.desk: Letta 0.16.8 has no conversations"
     assert (problem.hint, problem.place and problem.place.line) == ("since 0.16.9", 3)
+
+
+def test_import_all_declares_schedules_under_the_key_of_their_agent(stack: CloudStack, tmp_path: Path) -> None:
+    daily = '{agent: ann, cron: "0 9 * * *", messages: [{role: user, content: Good morning.}]}'
+    once = "{agent: ann, at: 1893456000000, messages: [{role: user, content: Once.}]}"
+    stack.write(f"schedules: {{daily: {daily}, once: {once}}}")
+    stack.apply()
+    for row in (*stack.cloud.tables.agents.values(), *stack.cloud.tables.blocks.values()):
+        row["_tags"] = []  # nobody owns them any more
+    stack.cloud.tables.blocks.clear()
+    out = tmp_path / "out"
+    with stack.connected_to_cloud():
+        found = flow.import_all(stack.connection, out, flow.ImportOptions("second"))
+        assert found.objects == {"agents": 2, "schedules": 2}
+        assert "ann-schedule: {agent: ann, messages: [{role: user, content: " in (out / "lettaform.yaml").read_text()
+        source = flow.Source(out)
+        plan, report = flow.apply(source, stack.connection)
+        assert {change.action for change in plan.changes} == {"adopt"}
+        assert report is not None
+        assert report.exit_code == 0
+        assert len(stack.cloud.schedules) == 2
+        assert not flow.plan(source, stack.connection).steps

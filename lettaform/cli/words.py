@@ -26,6 +26,7 @@ OPTIONS: Mapping[str, str] = {
     "--filter": "write `--target PATTERN`",
     "--force": "write `-y` to skip the question; an error names the option that allows what it refuses",
     "--force-conflicts": "write `--reseed ADDRESS` for values that agents changed",
+    "--generate-config-out": "run `lettaform import --all -o DIR`, which writes a manifest for what already lives",
     "--input": "write `-y` to skip the question",
     "--kubeconfig": "write `--server URL`",
     "--lock": "write `--no-lock` or `--lock-timeout`",

@@ -159,6 +159,26 @@ def problem(problem: Problem) -> dict[str, Any]:
     }
 
 
+def imported(found: model.Imported) -> dict[str, Any]:
+    """The object that `import --all --json` prints. Contains no secrets."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "stack": found.stack,
+        "folder": found.folder,
+        "files": list(found.files),
+        "objects": dict(found.objects),
+        "declarations": dict(found.declarations),
+        "adopted": [{"address": address, "id": id} for address, id in found.adopted.items()],
+        "not_declared": [
+            {"what": each.what, "reason": each.reason} | ({"id": each.id} if each.id else {})
+            for each in found.not_declared
+        ],
+        "variables": list(found.variables),
+        "owned": dict(found.owned),
+        "requests": found.requests,
+    }
+
+
 def error(error: LettaformError) -> dict[str, Any]:
     """An error, as `--json` prints it."""
     if isinstance(error, ManifestError):

@@ -1,12 +1,15 @@
-"""Values to JSON files that only their owner can read, and new contents to files: complete or not at all."""
+"""Values and texts to files, and new contents to files: complete or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import stat
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +88,33 @@ def _write_like(path: Path, new: Path, content: bytes) -> None:
         file.flush()
         os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
         os.fsync(file.fileno())
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[Path]:
+    """A new folder on the same disk as `folder`, to be put in its place. It is deleted at the end. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files below a folder, by their paths. Texts are written byte for byte. Raises OSError."""
+    for path, text in texts.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode("utf-8"))
+
+
+def put_in_place(made: Path, folder: Path) -> None:
+    """Rename a complete folder to one that does not exist or is empty: both exist as a whole. Raises OSError."""
+    made.chmod(0o755)
+    made.rename(folder)
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a folder can be written: it does not exist, or is empty. Raises OSError if it cannot be read."""
+    return not os.path.lexists(folder) or (folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()))

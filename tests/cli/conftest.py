@@ -15,8 +15,20 @@ from click.testing import CliRunner, Result
 import lettaform
 from lettaform.address import Address
 from lettaform.cli import cli
-from lettaform.flow import Connection, Pull, PullOptions, Source
-from lettaform.model import Answer, Change, Create, Event, FieldChange, Live, Outcome, Plan, PlanOptions, Report
+from lettaform.flow import Connection, ImportOptions, Pull, PullOptions, Source
+from lettaform.model import (
+    Answer,
+    Change,
+    Create,
+    Event,
+    FieldChange,
+    Imported,
+    Live,
+    Outcome,
+    Plan,
+    PlanOptions,
+    Report,
+)
 from lettaform.plan.pull import LiveValue
 
 at = Address.parse
@@ -36,7 +48,7 @@ def a_pull(**words: Any) -> Pull:
 
 
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
-VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "pull", *_STATE)
+VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "import_all", "pull", *_STATE)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -52,6 +64,7 @@ class Flow:
     lives: list[Live] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     consents: list[bool] = field(default_factory=list)
+    imported: Imported = field(default_factory=lambda: Imported("s", "ops", (), {}, {}, {}, (), {}, {}))
 
     def note(self, name: str, source: Any, connection: Any, *rest: Any) -> None:
         self.calls.append((name, source, connection, *rest))
@@ -137,6 +150,10 @@ class Flow:
         self.note("adopt", source, connection, address, id)
         return self.planned
 
+    def import_all(self, connection: Any, folder: Path, options: Any = None) -> Imported:
+        self.note("import_all", None, connection, folder, options)
+        return self.imported
+
 
 @pytest.fixture
 def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
@@ -146,6 +163,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
         setattr(module, name, getattr(fake, name))
     module.Source, module.Connection, module.PlanOptions = Source, Connection, PlanOptions  # type: ignore[attr-defined]
     module.Pull, module.PullOptions = Pull, PullOptions  # type: ignore[attr-defined]
+    module.ImportOptions = ImportOptions  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)
     for name in ("NO_COLOR", "LETTA_API_KEY", "LETTA_PROJECT"):

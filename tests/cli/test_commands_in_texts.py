@@ -107,6 +107,8 @@ def parse(command: str, file: Path) -> None:
     """
     words = [str(file) if word in FILES else word for word in shlex.split(command)]
     words = words[1:] if words[0] == "lettaform" else words
+    # a folder that does not exist yet
+    words = [str(file.parent) if before == "-C" else word for before, word in zip(["", *words], words, strict=False)]
     if words == ["--help"]:
         return
     if words and words[0].startswith("--"):

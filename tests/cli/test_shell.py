@@ -313,9 +313,9 @@ def test_usage_errors_in_json(run: Run) -> None:
 
 
 def test_a_usage_error_is_one_line(run: Run) -> None:
-    message, hint = run("import").stderr.splitlines()
+    message, hint = run("state", "show").stderr.splitlines()
     assert message.startswith("Error: Missing argument")
-    assert hint == "  → run `cli import --help`"
+    assert hint == "  → run `cli state show --help`"
 
 
 def test_hostile_arguments_are_cleaned(run: Run) -> None:

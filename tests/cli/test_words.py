@@ -61,12 +61,18 @@ def test_every_remedy_is_understood(text: str, tmp_path: Path) -> None:
         assert option in everywhere, text
 
 
+def _all_of(command: str) -> set[str]:
+    """`--all` of `import`, which deletes nothing."""
+    return {"--all"} if "import" in shlex.split(command) else set()
+
+
 @pytest.mark.parametrize("text", [*words.VERBS.values(), *words.OPTIONS.values()])
 def test_no_remedy_deletes(text: str) -> None:
     for command in commands_in(text):
         deleting = words.NEVER_GUESSED & set(shlex.split(command))
-        assert deleting <= {"--no-lock", "--reseed", "destroy", "release", "rm"}, text
-        # `state rm` keeps the object, `destroy` and `lock release` ask, `--reseed` needs an address
+        assert deleting <= {"--no-lock", "--reseed", "destroy", "release", "rm"} | _all_of(command), text
+        # `import --all` writes nothing on the server, `state rm` keeps the object, `destroy` and `lock release` ask,
+        # `--reseed` needs an address
         assert "--prune" not in text
 
 

@@ -1,0 +1,48 @@
+"""What `import --all` wrote to text: the files, what they declare, what they do not, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote
+
+from lettaform.model import Imported, NotDeclared
+from lettaform.render.clean import clean_line
+from lettaform.render.inline import count
+from lettaform.render.paint import Paint
+
+SHOWN = 5
+"""Objects that are named of those that are not declared for the same reason."""
+_VARIABLE = "LETTAFORM_VAR_"
+
+
+def imported(found: Imported, *, color: bool = False, verbose: bool = False) -> str:
+    """What was written. `verbose`: with every file, and everything that is not declared."""
+    return "\n".join(_lines(found, Paint(color), verbose)) + "\n"
+
+
+def _lines(found: Imported, paint: Paint, verbose: bool) -> Iterator[str]:
+    folder = clean_line(found.folder)
+    yield paint(f"Wrote {count(len(found.files), 'file')} to {folder}: stack `{found.stack}`.", "strong")
+    for section, number in found.objects.items():
+        written = found.declarations.get(section, number)
+        yield f"  {section}: {number}" + (f", in {count(written, 'declaration')}" if written < number else "")
+    if verbose:
+        yield from (f"  {clean_line(path)}" for path in found.files)
+    for stack, number in sorted(found.owned.items()):
+        yield paint(f"Left to stack `{clean_line(stack)}`: {count(number, 'object')}.", "faint")
+    if found.not_declared:
+        yield paint("Not declared:", "changed")
+        yield from _not_declared(found, verbose)
+    if found.variables:
+        yield f"Secrets are variables: set {', '.join(_VARIABLE + name for name in found.variables)}."
+    yield f"Next: `lettaform apply -C {quote(folder)}` adopts the objects, and changes nothing else."
+
+
+def _not_declared(found: Imported, verbose: bool) -> Iterator[str]:
+    by_reason: dict[str, list[NotDeclared]] = {}
+    for each in found.not_declared:
+        by_reason.setdefault(each.reason, []).append(each)
+    for reason, every in by_reason.items():
+        shown = every if verbose else every[:SHOWN]
+        more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
+        yield f"  {', '.join(clean_line(each.what) for each in shown)}{more}: {clean_line(reason)}"

@@ -1,0 +1,237 @@
+"""What lives on a server and nobody owns to the files of a manifest that adopts it and changes nothing.
+
+What is written is loaded and planned before it is put in place. What the plan would change is not declared, and is
+named in the result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from lettaform.address import Address
+from lettaform.backend import Backend, Reads
+from lettaform.errors import ManifestError, PlanError, Problem
+from lettaform.kinds import companions, kinds
+from lettaform.manifest import load, without_garbage_collection
+from lettaform.manifest.amend import Amending, Fault
+from lettaform.manifest.declare import Declared, declare
+from lettaform.manifest.emit import Written, emit
+from lettaform.model import Imported, Manifest, NotDeclared, PlanOptions
+from lettaform.ownership.unowned import Filter
+from lettaform.plan import diff
+from lettaform.session.files import beside, is_free, put_in_place, write_texts
+from lettaform.session.observe import observe
+from lettaform.session.recorded import Recorded
+from lettaform.session.survey import Survey, survey
+from lettaform.values import Ref, Secret, rebuild
+
+ROUNDS = 12
+"""How often the manifest is written and planned until the plan changes nothing."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to import, and how to write it.
+
+    stack    the name of the stack; None: derived from the name of the folder
+    only     a filter; empty: everything that nobody owns
+    fold     write rows of similar agents as one declaration with `for_each`
+    without  kinds that are left out
+    """
+
+    stack: str | None = None
+    only: Filter = field(default_factory=Filter)
+    fold: bool = True
+    without: tuple[str, ...] = ()
+
+
+def check_folder(folder: Path) -> None:
+    """Raise PlanError if a folder is not free to be written."""
+    try:
+        if is_free(folder):
+            return
+    except OSError as error:
+        raise PlanError(f"cannot read {folder}: {error.strerror}") from error
+    raise PlanError(f"{folder} is not an empty folder", "name a folder that does not exist: `-o DIR`")
+
+
+async def import_all(backend: Backend, folder: Path, options: ImportOptions) -> Imported:
+    """Read the server, and write the manifest to a folder: all of it, or nothing. PlanError if nothing is selected."""
+    check_folder(folder)
+    found = await survey(backend, options.only, without=options.without)
+    stack = options.stack or _stack_name(folder)
+    if stack in found.stacks:
+        raise PlanError(f"the server has a stack `{stack}` already", "name another one: `--stack NAME`")
+    if not found.chosen:
+        why = _reasons(found)
+        raise PlanError("nothing on the server is to be imported" + (f": {why}" if why else ""), _nothing(options))
+    reads = Recorded(found.server, backend.url, found.version, backend.capabilities)
+    declared = declare(found.server, found.chosen, found.facts)
+    result = await write(reads, stack, declared, folder, fold=options.fold, found=found)
+    return replace(result, requests=backend.requests)
+
+
+def _stack_name(folder: Path) -> str:
+    from lettaform.manifest.keys import clean
+
+    return clean(folder.absolute().name.lower(), "imported").replace("_", "-").strip("-") or "imported"
+
+
+def _reasons(found: Survey) -> str:
+    reasons = Counter(left.reason for left in found.left)
+    return "; ".join(reason for reason, _ in reasons.most_common(3)) or ", ".join(
+        f"{number} objects belong to stack `{stack}`" for stack, number in sorted(found.owned.items())
+    )
+
+
+def _nothing(options: ImportOptions) -> str | None:
+    return "check the filter: names are compared whole, `--match` takes `*`" if options.only else None
+
+
+# --- write, load, plan -----------------------------------------------------------------------------------------------
+
+
+async def write(
+    reads: Recorded, stack: str, declared: Declared, folder: Path, *, fold: bool, found: Survey
+) -> Imported:
+    """Write declarations to a folder, once a plan of them changes nothing."""
+    amending = Amending(declared, {id: live.values for id, live in found.server.lives.items()})
+    try:
+        with without_garbage_collection():
+            flat = await _settled(reads, stack, amending, folder)
+            written = _shortest(stack, amending, flat, folder, fold=fold)
+        with beside(folder) as made:
+            write_texts(made, written.files)
+            put_in_place(made, folder)
+    except OSError as error:
+        raise PlanError(f"cannot write {error.filename or folder}: {error.strerror}") from error
+    return _result(stack, folder, amending, written, found)
+
+
+async def _settled(reads: Recorded, stack: str, amending: Amending, folder: Path) -> Manifest:
+    """The manifest without short forms, once a plan of it changes nothing."""
+    faults: list[Fault] = []
+    for _ in range(ROUNDS):
+        declared = amending.declared
+        written = emit(stack, declared.declarations, declared.hidden, short=False, fold=False)
+        try:
+            manifest = _loaded(written, declared, folder)
+            faults = list(await _differences(reads, manifest))
+        except ManifestError as error:
+            faults = [Fault.of(each) for each in error.problems]
+        if not faults:
+            return manifest
+        if not amending.amend(faults):
+            break
+    problems = tuple(Problem(each.message, address=str(each.address)) for each in faults)
+    raise PlanError("what lives on the server cannot be declared so that nothing changes", problems=problems)
+
+
+def _loaded(written: Written, declared: Declared, folder: Path) -> Manifest:
+    """The manifest in these files. The secrets are given as values of the variables, and are not written."""
+    with beside(folder) as made:
+        write_texts(made, written.files)
+        return load(made, variables=declared.hidden.values, environ={})
+
+
+async def _differences(reads: Recorded, manifest: Manifest) -> Iterator[Fault]:
+    """What a plan of the manifest would change, or refuses."""
+    observed = replace(await observe(cast(Reads, reads), manifest), users=reads.users())
+    difference = diff(manifest, observed, PlanOptions())
+    problems = [*observed.problems, *difference.problems]
+    resources = [each.change for each in difference.resources if each.change.action not in ("adopt", "mark")]
+    changes = [
+        Fault(change.address, each.path, "an apply would change it", differs=True)
+        for change in resources
+        for each in change.fields_changed
+    ]
+    bare = [Fault(change.address, None, f"an apply would {change.action} it") for change in resources]
+    return iter([*map(Fault.of, problems), *(changes or bare)])
+
+
+def _shortest(stack: str, amending: Amending, flat: Manifest, folder: Path, *, fold: bool) -> Written:
+    """The shortest form that declares exactly what the long one does."""
+    declared = amending.declared
+    forms = [(True, True)] if fold else []
+    for short, folded in [*forms, (True, False), (False, False)]:
+        written = emit(stack, declared.declarations, declared.hidden, short=short, fold=folded)
+        try:
+            if _says_the_same(flat, _loaded(written, declared, folder), written.addresses):
+                return written
+        except ManifestError:
+            continue
+    raise AssertionError("the long form was loaded before")
+
+
+def _says_the_same(flat: Manifest, other: Manifest, addresses: Mapping[Address, Address]) -> bool:
+    """Whether two manifests declare the same objects. `addresses`: those of the first one to those of the second."""
+    known = dict(addresses)
+    for old, new in addresses.items():
+        known |= {a: b for (_, _, a), (_, _, b) in zip(companions(old), companions(new), strict=True)}
+
+    def there(address: Address) -> Address:
+        above = known.get(address.top, address.top)
+        return address.moved(address.top, above)
+
+    def moved(each: Ref | Secret) -> Ref | Secret:
+        return each if isinstance(each, Secret) else Ref(there(each.address), each.path)
+
+    if len(flat.objects) != len(other.objects):
+        return False
+    for address, desired in flat.objects.items():
+        found = other.objects.get(there(address))
+        values = rebuild(desired.values, moved)
+        if found is None or found.values != values or found.policies != desired.policies:
+            return False
+        if replace(found, **_PLACES) != replace(
+            desired, **_PLACES, address=there(address), values=values, created_with=found.created_with
+        ):
+            return False
+    ids = {there(each.address): each.id for each in flat.imports}
+    return ids == {each.address: each.id for each in other.imports}
+
+
+_PLACES: dict[str, Any] = {"place": None, "places": {}, "external": None}
+
+
+def _result(stack: str, folder: Path, amending: Amending, written: Written, found: Survey) -> Imported:
+    declarations = amending.declared.declarations
+    adopted = [each for each in declarations if each.id]
+    bodies = {each.address: written.addresses[each.address] for each in adopted}
+    sections = [kinds()[kind].section for kind in kinds()]
+    left = [NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id) for each in found.left]
+    left += [
+        NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id)
+        for each in amending.declared.left
+    ]
+    left += [NotDeclared(_named(each.address, written), each.message) for each in amending.faults]
+    return Imported(
+        stack,
+        str(folder),
+        tuple(sorted(written.files)),
+        {name: number for name in sections if (number := sum(a.section == name for a in bodies))},
+        {
+            name: number
+            for name in sections
+            if (number := len({b.declaration for b in bodies.values() if b.section == name}))
+        },
+        {str(written.addresses[each.address]): str(each.id) for each in adopted},
+        tuple(
+            sorted(
+                {(each.what, each.reason): each for each in left}.values(), key=lambda each: (each.what, each.reason)
+            )
+        ),
+        dict(sorted(amending.declared.hidden.about.items())),
+        found.owned,
+    )
+
+
+def _named(address: Address | None, written: Written) -> str:
+    if address is None:
+        return "the manifest"
+    top = written.addresses.get(address.top, address.top)
+    return str(address.moved(address.top, top))
