@@ -93,7 +93,8 @@ def held_by(contents: Mapping[str, Any] | None, messages: Sequence[Mapping[str, 
     """What the files of an object hold, as texts: its messages, passages or files."""
     found: dict[str, Any] = {}
     if messages is not None:
-        found["messages"] = [_message(each) for each in messages]
+        # 0.16.8 shows a tool's answer by itself if a page of the list begins between it and its call
+        found["messages"] = [_message(each) for each in messages if each.get("message_type") != "tool_return_message"]
     for name, items in (contents or {}).items():
         found[name] = sorted(_text(item) for item in items)
     return found
@@ -104,7 +105,7 @@ def _message(body: Mapping[str, Any]) -> str:
     content = body.get("content")
     text = content if isinstance(content, str) else ""
     # the prompt is compiled again and again, and differs in its time alone
-    return f"{body.get('date')} {role}" if role == "system" else f"{body.get('date')} {role}: {text}"
+    return "system prompt" if role == "system" else f"{body.get('date')} {role}: {text}"
 
 
 def _text(item: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +214,51 @@ def test_diff_shows_passages_and_objects_of_one_side(project: Project) -> None:
     project.write(MANIFEST.replace("conversations:", f"  cat: {{{MODELS}}}\nconversations:"))
     project.flow(lambda: flow.apply(project.source, project.connection))
     assert diff(project, before) == {"agents.cat": [], "archives.facts": ["passages"]}
+
+
+# --- interruptions ---------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def test_a_kill_at_any_request_leaves_no_half_snapshot_and_writes_nothing(project: Project) -> None:
+    say(project, "ann")
+    directory, written = project.folder / ".lettaform" / "snapshots", len(project.server.standin.writes)
+    create(project, directory=project.folder / "whole")
+    total = len(project.server.asked)
+    assert total > 15
+    for number in range(total):
+        sent = [0]
+
+        def kill(ask: Any, sent: list[int] = sent, number: int = number) -> None:
+            sent[0] += 1
+            if sent[0] > number:
+                raise Killed
+
+        project.server.standin.before = kill
+        with suppress(Killed, BaseExceptionGroup):
+            create(project)
+        assert [flow.snapshot_verify(folder) for folder in directory.glob("*")] in ([], [[]]), number
+        shutil.rmtree(directory, ignore_errors=True)
+    project.server.standin.before = lambda ask: None
+    assert flow.snapshot_verify(create(project)) == []
+    only_reads = [path for _, path, _ in project.server.standin.writes[written:]]
+    assert set(only_reads) <= {"/v1/passages/search"}
+
+
+def test_destroy_that_is_killed_before_its_snapshot_is_proven_deletes_nothing(project: Project) -> None:
+    say(project, "ann")
+
+    def kill(ask: Any) -> None:
+        if ask.path.endswith("/messages"):
+            raise Killed
+
+    project.server.standin.before = kill
+    with suppress(Killed, BaseExceptionGroup):
+        destroy(project)
+    assert len(project.server.standin.tables.agents) == 2
+    project.server.standin.before = lambda ask: None
+    assert destroy(project).exit_code == 0
+    assert project.server.standin.tables.agents == {}

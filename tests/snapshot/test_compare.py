@@ -78,6 +78,7 @@ def test_objects_of_others_are_left_out() -> None:
 
 
 def test_the_time_of_a_compiled_prompt_is_no_difference() -> None:
-    prompt = {"id": "m", "message_type": "system_message", "date": "1", "content": "compiled at noon"}
-    one, other = (held_by(None, [{**prompt, "content": text}]) for text in ("compiled at noon", "compiled at one"))
+    prompt = {"id": "m", "message_type": "system_message"}
+    one, other = (held_by(None, [{**prompt, "date": at, "content": at}]) for at in ("at noon", "at one"))
     assert one == other
+    assert held_by(None, [{**prompt, "message_type": "tool_return_message"}]) == {"messages": []}
