@@ -3,7 +3,7 @@
     cli                                     one file per command
     flow                                    one function per command; the public Python API
     session                                 one manifest and one backend during one run
-    apply | snapshot | render | local       carry out steps | agent files | text and JSON | a server on this machine
+    apply | snapshot | render | local       carry out steps | snapshots | text and JSON | a server on this machine
     manifest | backend | plan               YAML to Desired | the server's objects to Live | both to a Plan
     ownership                               which object belongs to which address: marks, state, claims
     model                                   Desired, Live, Observed, Change, Step, Plan, Report

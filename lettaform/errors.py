@@ -3,6 +3,7 @@
 LettaformError                 the CLI catches only this; every other exception is a bug and says how to report it
 ├ ManifestError                the manifest is not valid; carries all Problems, each with its place and a hint
 ├ Interrupted                  the run was interrupted before everything was carried out
+├ SnapshotError                a snapshot cannot be written or read, or lacks something; carries all Problems
 ├ LocalError                   the server on this machine could not be installed, started or stopped
 ├ ServerError                  the server refused a request: method, path, status, the server's own message
 │ ├ Unauthorized               401, 403
@@ -78,6 +79,14 @@ class Interrupted(LettaformError):
     """The run was interrupted before everything was carried out."""
 
     exit_code = 130
+
+
+class SnapshotError(LettaformError):
+    """A snapshot cannot be written or read, or does not hold what it must. Carries every problem that was found."""
+
+    def __init__(self, message: str, hint: str | None = None, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(problems)
 
 
 class LocalError(LettaformError):

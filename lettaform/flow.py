@@ -21,11 +21,11 @@ from lettaform import manifest
 from lettaform.address import Address
 from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
-from lettaform.errors import Interrupted, Locked, PlanError, Problem, Stale, nearest
+from lettaform.errors import Interrupted, Locked, PlanError, Problem, SnapshotError, Stale, nearest
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.manifest.locate import Outdated
-from lettaform.model import Imported, Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
+from lettaform.model import Change, Imported, Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
 from lettaform.plan import saved
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
@@ -40,6 +40,11 @@ from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_whole
 from lettaform.session.pull import compare, locked, marks_of, prepare
 from lettaform.session.server import Connection, target
+from lettaform.session.snapshots import DEFAULT, Snapshots, live_snapshot
+from lettaform.snapshot import Snapshot, folder
+from lettaform.snapshot.compare import Counted
+from lettaform.snapshot.compare import compare as compare_snapshots
+from lettaform.snapshot.verify import faults
 
 __all__ = [
     "Connection",
@@ -48,6 +53,7 @@ __all__ = [
     "PlanOptions",
     "Pull",
     "PullOptions",
+    "Snapshots",
     "Source",
     "adopt",
     "apply",
@@ -61,6 +67,14 @@ __all__ = [
     "save",
     "show",
     "show_saved",
+    "snapshot_create",
+    "snapshot_diff",
+    "snapshot_directory",
+    "snapshot_find",
+    "snapshot_list",
+    "snapshot_objects",
+    "snapshot_read",
+    "snapshot_verify",
     "state_list",
     "state_move",
     "state_rebuild",
@@ -138,6 +152,7 @@ def apply(
     interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
+    snapshots: Snapshots | None = None,
 ) -> tuple[Plan, Report | None]:
     """Plan, ask for consent, and carry out the plan. The Report is None if nothing changes or consent is refused.
 
@@ -147,11 +162,13 @@ def apply(
                  if it differs.
     notify       called with each Event
     parallel     maximum number of requests at the same time
+    snapshots    where a snapshot is written, if the plan destroys something, and who is told
 
+    Raises SnapshotError, before anything is changed, if what is destroyed cannot be kept.
     Raises Locked if another run holds the lock for longer than `patience`. Errors of Steps are in the Report.
     """
     run = _Apply(options or PlanOptions(), consent, notify, parallel)
-    return _Opened(source, connection, parallel, needs=_needs(run.options)).apply(run, interactive)
+    return _Opened(source, connection, parallel, needs=_needs(run.options), snapshots=snapshots).apply(run, interactive)
 
 
 @dataclass(frozen=True)
@@ -209,6 +226,7 @@ def apply_saved(
     interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
+    snapshots: Snapshots | None = None,
 ) -> tuple[Plan, Report | None]:
     """Carry out a saved plan if planning again gives the same Steps. Otherwise raises Stale, which names what changed.
 
@@ -218,7 +236,8 @@ def apply_saved(
     before, options = _saved(path)
     pinned = (before.get("server") or {}).get("url")
     run = _Apply(options, consent, notify, parallel, before)
-    return _Opened(source, connection, parallel, needs=_needs(options), pinned=pinned).apply(run, interactive)
+    opened = _Opened(source, connection, parallel, needs=_needs(options), pinned=pinned, snapshots=snapshots)
+    return opened.apply(run, interactive)
 
 
 def show_saved(path: Path) -> Mapping[str, Any]:
@@ -345,6 +364,89 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
     return _run(source, connection, run)
 
 
+# --- snapshots -------------------------------------------------------------------------------------------------------
+
+
+def snapshot_create(source: Source, connection: Connection, directory: Path | None = None) -> Path:
+    """Write a snapshot of everything that the stack owns, and prove it. Returns its folder. Raises SnapshotError.
+
+    directory  where the folder is created. Default: that of `snapshot_directory`
+    """
+    opened = _Opened(source, connection, snapshots=Snapshots(directory))
+    return opened.run(lambda session: session.save(), whole=True)
+
+
+def snapshot_directory(source: Source) -> Path:
+    """The directory of the snapshots of a project: `snapshots.to` of its manifest, or `.lettaform/snapshots`."""
+    declared = None
+    if source.files or any(source.directory.glob("*.y*ml")):
+        declared = begin(source, "nothing", connects=False).finish().snapshots
+    return source.directory / (declared or DEFAULT)
+
+
+def snapshot_find(text: str, directory: Path) -> Path:
+    """The folder of a snapshot, by its path, by its name in a directory, or `latest`. Raises SnapshotError."""
+    return folder.find(text, directory)
+
+
+def snapshot_list(directory: Path) -> list[tuple[Path, Snapshot | SnapshotError]]:
+    """The folders of a directory, oldest first, each with its snapshot, or with the reason why it is none."""
+    found: list[tuple[Path, Snapshot | SnapshotError]] = []
+    for path in folder.folders(directory):
+        try:
+            found.append((path, folder.read(path)))
+        except SnapshotError as error:
+            found.append((path, error))
+    return sorted(found, key=lambda item: item[1].header.created_at if isinstance(item[1], Snapshot) else "")
+
+
+def snapshot_read(path: Path) -> Snapshot:
+    """The snapshot in a folder. Reads its index alone. Raises SnapshotError with every fault of it."""
+    return folder.read(path)
+
+
+def snapshot_objects(snapshot: Snapshot, address: str | None = None) -> list[Live]:
+    """The objects of a snapshot with the names of what they refer to. `address`: a pattern; None: all of them."""
+    lives = [replace(entry.live, names=snapshot.names) for entry in snapshot.entries if address or not entry.used]
+    found = [live for live in lives if address is None or (live.address and matches(live.address, (address,)))]
+    if address is not None and not found:
+        raise unknown(address, [str(live.address) for live in lives if live.address])
+    return found
+
+
+def snapshot_verify(path: Path) -> list[Problem]:
+    """Everything that a snapshot lacks, from its files alone. Warnings are about what the server did not give."""
+    try:
+        snapshot = folder.read(path)
+    except SnapshotError as error:
+        return list(error.problems) or [Problem(error.message, hint=error.hint)]
+    return [*folder.file_faults(path, snapshot), *faults(snapshot, partial(folder.content, path))]
+
+
+def snapshot_diff(source: Source, connection: Connection, old: Path, new: Path | None = None) -> SnapshotDiff:
+    """What changed from a snapshot to another one, or to the server if `new` is None. Raises SnapshotError."""
+    before = folder.read(old)
+    if new is not None:
+        after, now = folder.read(new), folder.held(new, folder.read(new))
+    else:
+
+        async def live(session: Session) -> tuple[Snapshot, Counted]:
+            observed = await session.observe(whole=True)
+            return await live_snapshot(session.backend, session.manifest, observed, source.directory, before)
+
+        after, now = _run(source, connection, live)
+    changes = compare_snapshots(before, after, folder.held(old, before), now)
+    return SnapshotDiff(changes, {**before.names, **after.names})
+
+
+@dataclass(frozen=True)
+class SnapshotDiff:
+    """What changed between two snapshots. `names`: id to what people call the object."""
+
+    changes: tuple[Change, ...]
+    names: Mapping[str, str]
+
+
 # --- state and lock --------------------------------------------------------------------------------------------------
 
 
@@ -438,8 +540,10 @@ class _Opened:
         *,
         needs: Needs = "nothing",
         pinned: str | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.source, self.connection, self.parallel, self.pinned = source, connection, parallel, pinned
+        self.snapshots = snapshots or Snapshots()
         self.draft = begin(source, needs, connects=not (pinned or connection.chosen(os.environ)))
         self.manifest: Manifest | None = None
 
@@ -474,7 +578,9 @@ class _Opened:
         self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], server: Server
     ) -> _T:
         async with _connected(self.connection, server, self.parallel, self.pinned) as backend:
-            return await run(Session(manifest, backend, self.source.directory, self.connection.patience))
+            session = Session(manifest, backend, self.source.directory, self.connection.patience)
+            session.snapshots = self.snapshots
+            return await run(session)
 
     def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
         """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop."""

@@ -134,6 +134,7 @@ class Manifest:
     environment  the environment that was chosen with `-e`
     inputs       what it was read from
     outputs      name to value; may contain Refs
+    snapshots    the folder of its snapshots, relative to the project; None: the default
     """
 
     stack: str
@@ -146,6 +147,7 @@ class Manifest:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     inputs: Inputs = field(default_factory=Inputs)
     warnings: tuple[Problem, ...] = ()
+    snapshots: str | None = None
 
 
 # --- live ------------------------------------------------------------------------------------------------------------
@@ -182,6 +184,7 @@ class Live:
     discovered  kind to the ids of what the server created along with it, or attached to it; a kind that was not read
                 is missing
     unused      an agent that has no messages but those of its creation
+    activity    digest that is equal as long as no messages are added; empty if answers do not show that
     names       id to name of objects to which it refers, whoever owns them; not all are known
     """
 
@@ -195,6 +198,7 @@ class Live:
     marked: bool = False
     discovered: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     unused: bool = field(default=False, repr=False, compare=False)
+    activity: str = field(default="", repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -777,13 +781,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of an apply. `requests`: the number that was sent. `seconds`: how long it took."""
+    """The result of an apply.
+
+    requests  the number that was sent
+    seconds   how long it took
+    snapshot  the folder of the snapshot that was taken before it; None if it destroys nothing
+    """
 
     outcomes: tuple[Outcome, ...] = ()
     requests: int = 0
     seconds: float = 0.0
     outputs: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+    snapshot: str | None = None
 
     def of(self, status: str) -> Iterator[Outcome]:
         """The outcomes with this status."""

@@ -116,7 +116,10 @@ def attributes_of(tree: ast.AST, value: str, wanted: Iterable[str]) -> Iterator[
 
 
 def test_one_module_turns_a_state_into_texts_and_back() -> None:
-    words = {"to_pages": {"ownership/state", "backend/v1/send"}, "from_pages": {"ownership/state", "session/observe"}}
+    words = {
+        "to_pages": {"ownership/state", "backend/v1/send", "snapshot/format"},
+        "from_pages": {"ownership/state", "session/observe", "snapshot/format"},
+    }
     for word, users in words.items():
         assert {name for name, tree in modules() if word in set(names(tree))} == users
     stores = dict(modules("backend/v1/state"))["backend/v1/state"]

@@ -168,8 +168,12 @@ class AgentFiles(Protocol):
         """The agent file of an agent or a conversation. NotFound if it does not exist."""
         ...
 
+    async def messages(self, live: Live) -> list[Mapping[str, Any]]:
+        """All messages of an agent or a conversation, oldest first, also those that left its context."""
+        ...
+
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
-        """All Items that an object contains, by field."""
+        """All Items that an object contains, by field, each with all that the server has of it."""
         ...
 
 

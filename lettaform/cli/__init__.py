@@ -199,6 +199,7 @@ VERBS: Mapping[str, Verb] = {
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
+    "snapshot": Verb("snapshot:snapshot", "Write, list, show, verify and compare snapshots of the stack."),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),
     "dev": Verb("dev:dev", "Run a Letta server on this machine: up, down, status, logs.", ("json", *_ALWAYS)),
     "schema": Verb("schema:schema", "Print a JSON Schema, or the reference of all fields.", _ALWAYS),

@@ -14,8 +14,10 @@ import click
 from lettaform.cli import Globals, ask, can_ask, until_closed
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, merging, narrowing, prune
+from lettaform.cli.snapshot import snapshot_dir
 
 if TYPE_CHECKING:
+    from lettaform.flow import Snapshots
     from lettaform.model import Plan, Report
     from lettaform.render.progress import Notify
 
@@ -41,10 +43,18 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @merging
 @prune
 @allow_destroy
+@snapshot_dir
 @locking
 @click.pass_obj
 def apply(
-    asked: Globals, /, saved: Path | None, yes: bool, parallel: int, patience: float | None, **options: Any
+    asked: Globals,
+    /,
+    saved: Path | None,
+    yes: bool,
+    parallel: int,
+    patience: float | None,
+    snapshot_dir: Path | None,
+    **options: Any,
 ) -> int:
     """Create, update and replace objects to match the manifest. Shows the plan and asks for confirmation.
 
@@ -59,7 +69,7 @@ def apply(
             asked,
             yes,
             "Apply",
-            repeated("apply", options),
+            repeated("apply", options | {"snapshot_dir": snapshot_dir}),
             lambda consent, notify: flow.apply(
                 source,
                 connection,
@@ -68,6 +78,7 @@ def apply(
                 interactive=not yes,
                 notify=notify,
                 parallel=parallel,
+                snapshots=announced(asked, snapshot_dir),
             ),
         )
     if given := [name for name, value in options.items() if value]:
@@ -80,9 +91,29 @@ def apply(
         "Apply",
         f"lettaform apply -y {shlex.quote(str(saved))}",
         lambda consent, notify: flow.apply_saved(
-            saved, source, connection, consent=consent, interactive=not yes, notify=notify, parallel=parallel
+            saved,
+            source,
+            connection,
+            consent=consent,
+            interactive=not yes,
+            notify=notify,
+            parallel=parallel,
+            snapshots=announced(asked, snapshot_dir),
         ),
     )
+
+
+def announced(asked: Globals, directory: Path | None) -> Snapshots:
+    """Where a snapshot is written. Its path is printed as soon as it is proven."""
+    from lettaform.flow import Snapshots
+    from lettaform.render import data
+
+    write = until_closed(click.echo)
+
+    def announce(folder: Path) -> None:
+        write(data.dumps({"event": "snapshot", "path": str(folder)}) if asked.json else f"Snapshot: {folder}")
+
+    return Snapshots(directory, announce)
 
 
 def repeated(verb: str, options: Mapping[str, Any]) -> str:
@@ -90,7 +121,10 @@ def repeated(verb: str, options: Mapping[str, Any]) -> str:
     words = ["lettaform", verb, "-y"]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
-        words += [word for each in value for word in (flag, each)] if isinstance(value, tuple) else [flag] * bool(value)
+        if isinstance(value, Path):
+            words += [flag, str(value)]
+        else:
+            words += [w for each in value for w in (flag, each)] if isinstance(value, tuple) else [flag] * bool(value)
     return shlex.join(words)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from lettaform.cli import Globals
-from lettaform.cli.apply import carry_out, parallel, repeated, yes
+from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, narrowing
+from lettaform.cli.snapshot import snapshot_dir
 
 
 @click.command()
@@ -17,12 +19,15 @@ from lettaform.cli.plan import allow_destroy, narrowing
 @parallel
 @narrowing
 @allow_destroy
+@snapshot_dir
 @locking
 @click.pass_obj
-def destroy(asked: Globals, /, yes: bool, parallel: int, patience: float | None, **options: Any) -> int:
+def destroy(
+    asked: Globals, /, yes: bool, parallel: int, patience: float | None, snapshot_dir: Path | None, **options: Any
+) -> int:
     """Delete all objects of the stack, or those that --target names. Shows them and asks for confirmation.
 
-    No other object is changed. Their values and agent files are written to .lettaform/snapshots first.
+    No other object is changed. A snapshot of them is written and verified first, and its path is printed.
     """
     from lettaform import flow
 
@@ -30,7 +35,7 @@ def destroy(asked: Globals, /, yes: bool, parallel: int, patience: float | None,
         asked,
         yes,
         "Destroy",
-        repeated("destroy", options),
+        repeated("destroy", options | {"snapshot_dir": snapshot_dir}),
         lambda consent, notify: flow.apply(
             asked.source(),
             asked.connection(patience),
@@ -39,5 +44,6 @@ def destroy(asked: Globals, /, yes: bool, parallel: int, patience: float | None,
             interactive=not yes,
             notify=notify,
             parallel=parallel,
+            snapshots=announced(asked, snapshot_dir),
         ),
     )

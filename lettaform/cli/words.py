@@ -61,6 +61,7 @@ OPTIONS: Mapping[str, str] = {
 VERBS: Mapping[str, str] = {
     "agents": "`lettaform show` prints the live objects of the stack",
     "annotate": "set `tags` or `metadata` in the manifest, and run `lettaform apply`",
+    "backup": "run `lettaform snapshot create`",
     "chat": "talk to an agent in Letta's own tools; `lettaform show` prints its id",
     "check": "run `lettaform validate`",
     "config": "the manifest says everything; `--server URL` chooses another server",
@@ -73,7 +74,7 @@ VERBS: Mapping[str, str] = {
     "down": "`lettaform dev down` stops the server on this machine",
     "drift": "run `lettaform plan`",
     "edit": "edit the manifest, and run `lettaform apply`",
-    "export": "there is no export; before anything is deleted, an agent file is written to `.lettaform/snapshots`",
+    "export": "run `lettaform snapshot create`, which writes an agent file for each agent that has run",
     "fmt": "there is no formatter; `lettaform validate` checks the manifest",
     "force-unlock": "run `lettaform lock release`",
     "format": "there is no formatter; `lettaform validate` checks the manifest",

@@ -179,6 +179,16 @@ def _never_ran(body: Mapping[str, Any]) -> bool:
     return never and messages is not None and len(messages) <= _MESSAGES_AT_CREATION.get(str(body.get("agent_type")), -1)
 
 
+def _activity(body: Mapping[str, Any]) -> Any:
+    """The ids of the messages in the context: 0.16.8 changes no message, and puts every new one there.
+
+    They say nothing of an agent that forgets them after each response, or that leads others, which its file contains.
+    """
+    group = body.get("multi_agent_group") or {}
+    silent = body.get("message_buffer_autoclear") is not False or group.get("manager_type", "sleeptime") != "sleeptime"
+    return None if silent else body.get("message_ids")
+
+
 class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", precious=True):
     """A language model with a prompt, tools, and memory that it edits while it runs."""
 
@@ -228,7 +238,7 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
         "agent_type": "letta_v1_agent", "sleeptime": False, "message_buffer_autoclear": False, "hidden": False, "timezone": "UTC", "embedding_chunk_size": 300,
     }
     discovers: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
-    agent_file: ClassVar[AgentFile | None] = AgentFile(unused=_never_ran)
+    agent_file: ClassVar[AgentFile | None] = AgentFile(unused=_never_ran, activity=_activity)
     # 0.16.8 answers relations that are not asked for as empty lists; those that are asked for come for every client
     requests: ClassVar[Requests] = Requests(
         include=("agent.blocks", "agent.tools", "agent.tags", "agent.secrets"), parameters={"show_hidden_agents": True}

@@ -272,10 +272,12 @@ class AgentFile:
     parameter  the query parameter that names it in the export of its agent; None: it is the agent
     unused     the body of an answer to whether the object has no messages but those of its creation: its values are
                all of its content
+    activity   the body of an answer to a value that is equal as long as no messages are added; None: it does not show
     """
 
     parameter: str | None = None
     unused: Callable[[Mapping[str, Any]], bool] = lambda body: False
+    activity: Callable[[Mapping[str, Any]], Any] = lambda body: None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The sections that are not objects, to values: `moved`, `imports`, `removed`, `outputs` and `server`."""
+"""The sections that are not objects, to values: `moved`, `imports`, `removed`, `outputs`, `server` and `snapshots`."""
 
 from __future__ import annotations
 
@@ -158,6 +158,17 @@ class Declarations:
             message, hint = "server.api_key: needs `url`: the key is sent to no other URL", "add `url` below `server`"
             self.problems.add(message, node.keys["api_key"], hint)
         return Server(url, api_key, project)
+
+    def snapshots(self) -> str | None:
+        """The folder of snapshots; None: the default."""
+        node = (self.root.map.get("snapshots") or empty(self.root.place)).map.get("to")
+        if node is None or node.tag == UNSET:
+            return None
+        with self.scope.needing("everything" if self.connects else "nothing"):
+            text = self.scope.text(node, None, "snapshots.to")
+        if text == "":
+            self.problems.add("snapshots.to: must not be empty", node.place, "name a folder")
+        return text or None
 
     def _api_key(self, node: Node) -> Secret | None:
         value = self.scope.value(node)

@@ -47,6 +47,19 @@ VARIABLE = Fields(
     short="default",
 )
 
+SNAPSHOTS = Fields(
+    {
+        "to": Text(
+            "The folder in which snapshots are written. --snapshot-dir takes precedence. Default: "
+            "`.lettaform/snapshots`.",
+            expressions=True,
+        )
+    },
+    "Where snapshots are written: before objects are deleted, and by `lettaform snapshot create`.",
+    nullable=True,
+    short="to",
+)
+
 
 @cache
 def objects() -> Mapping[str, Form]:
@@ -99,6 +112,7 @@ def _anywhere() -> dict[str, Form]:
             nullable=True,
             short="url",
         ),
+        "snapshots": SNAPSHOTS,
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"
         ),

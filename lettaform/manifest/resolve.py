@@ -41,6 +41,7 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         imports=tuple(declarations.imports(objects)),
         removed=tuple(declarations.removed()),
         outputs=declarations.outputs(),
+        snapshots=declarations.snapshots(),
         warnings=scope.problems.warnings,
     )
 

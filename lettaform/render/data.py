@@ -34,7 +34,7 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         "server": {"url": plan.url, "version": plan.version},
         **({"environment": plan.environment} if plan.environment is not None else {}),
         "summary": dict(plan.summary),
-        "changes": [_change(change) for change in plan.changes],
+        "changes": [change_data(change) for change in plan.changes],
         "runtime": [
             {"address": str(kept.address), "path": kept.path}
             | ({"seed_moved": True} if kept.seed_moved else {})
@@ -110,6 +110,7 @@ def summary(report: model.Report | None) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "exit_code": report.exit_code,
         **({"outputs": outputs} if outputs else {}),
+        **({"snapshot": report.snapshot} if report.snapshot else {}),
     }
 
 
@@ -263,7 +264,8 @@ def secret_fields(kind: str) -> frozenset[str]:
     return frozenset(name for name, line in found.attrs().items() if line.secret) if found else frozenset()
 
 
-def _change(change: model.Change) -> dict[str, Any]:
+def change_data(change: model.Change) -> dict[str, Any]:
+    """One change, as in `changes` of a plan."""
     return {
         "address": str(change.address),
         "kind": change.kind,

@@ -140,6 +140,15 @@ def _is_drift(change: model.Change) -> bool:
     return change.action == "update" and (reasons == {"drift"} or (not reasons and change.reason == "drift"))
 
 
+def changes(
+    changes: Sequence[model.Change], names: Mapping[str, str], *, color: bool = False, verbose: bool = False
+) -> str:
+    """Changes without a plan, as those between two snapshots. `names`: id to what people call the object."""
+    paint = Paint(color)
+    lines = _changes([_with_names(change, names) for change in changes], paint, verbose)
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _changes(changes: Sequence[model.Change], paint: Paint, verbose: bool, *, drifted: bool = False) -> list[str]:
     """The changes, one after the other. The memory blocks of an agent are indented below it."""
     parts: dict[Address, list[model.Change]] = {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +45,7 @@ from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
 from lettaform.session.loading import Loading
 from lettaform.session.observe import FirstReads, OtherStacks, declared_fields, observe, owners_of, read_contents
-from lettaform.snapshot import export
+from lettaform.session.snapshots import DEFAULT, Snapshots, destroyed, save
 
 __all__ = ["Notify", "Session", "check_comparable", "unknown"]
 
@@ -60,7 +61,7 @@ class Session:
     def __init__(
         self, manifest: Manifest | Loading, backend: Backend, directory: Path, patience: float | None = None
     ) -> None:
-        """`directory`: of snapshots and reports. `patience`: seconds to wait for the lock; None: no lock is used.
+        """`directory`: the project. `patience`: seconds to wait for the lock; None: no lock is used.
 
         A plan waits for a manifest that is loading. Everything else needs the whole manifest.
         """
@@ -72,6 +73,7 @@ class Session:
         self.first: FirstReads | None = None
         """The first reads, while the manifest is loading."""
         self.observed: Observed | None = None
+        self.snapshots = Snapshots()
         self.lost = asyncio.Event()
         self.locked_by_us = self.locked_by_others = False
         self.probed: set[tuple[Address, frozenset[str]]] = set()
@@ -200,11 +202,11 @@ class Session:
     # --- apply
 
     async def apply(self, plan: Plan, notify: Notify = lambda event: None, parallel: int = 8) -> Report:
-        """Write a snapshot of what will be deleted, then carry out the Steps. Errors of Steps are in the Report."""
+        """Prove a snapshot of what the plan destroys, then carry out the Steps. Errors of Steps are in the Report."""
         assert self.observed is not None, "a plan comes first"
-        if deleted := _deletions(plan, self.observed):
-            snapshots = self.directory / ".lettaform" / "snapshots"
-            await export(self.backend, plan.stack, deleted, self.observed.attached, snapshots)
+        before = self.observed
+        snapshot = await self.save(wanted) if (wanted := destroyed(plan)) else None
+        self.observed = before
         with interruptible() as stop:
             watch = asyncio.create_task(self._watch(stop))
             try:
@@ -212,9 +214,18 @@ class Session:
                 report = await carry_out(plan, self.backend, known=known, parallel=parallel, notify=notify, stop=stop)
             finally:
                 watch.cancel()
+        report = replace(report, snapshot=str(snapshot) if snapshot else None)
         with suppress(OSError):  # a report that cannot be written must not undo what was done
             write_json(self.directory / ".lettaform" / "last-apply.json", _summary(plan, report))
         return report
+
+    async def save(self, wanted: Collection[str] | None = None) -> Path:
+        """Write and prove a snapshot, and announce it. `wanted`: as of `snapshots.save`. Raises SnapshotError."""
+        directory = self.snapshots.directory or self.directory / (self.manifest.snapshots or DEFAULT)
+        whole = partial(self.observe, whole=True)
+        folder = await save(self.backend, self.manifest, whole, self.directory, directory, wanted)
+        self.snapshots.announce(folder)
+        return folder
 
     async def _watch(self, stop: Stop) -> None:
         """Stop the apply when the lock is lost."""
@@ -427,16 +438,6 @@ def _locked(plan: Plan, holder: Lock) -> Problem:
 
 
 # --- what an apply leaves --------------------------------------------------------------------------------------------
-
-
-def _deletions(plan: Plan, observed: Observed) -> list[tuple[str, Live]]:
-    """The objects that the plan deletes and their cascades: address (empty if there is none) and object."""
-    ids = {change.id for change in plan.changes if change.action in ("delete", "replace")}
-    deleted = {live.id: (str(address), live) for address, live in _all(observed) if live.id in ids}
-    for id in list(deleted):
-        for live in observed.dependents[id].cascades if id in observed.dependents else ():
-            deleted.setdefault(live.id, ("", live))
-    return list(deleted.values())
 
 
 def _summary(plan: Plan, report: Report) -> dict[str, Any]:

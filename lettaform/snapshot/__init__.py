@@ -1,7 +1,8 @@
-"""Live objects to files on this machine, so that deleted objects are not lost."""
+"""Live objects to files on this machine and back: snapshots of a stack."""
 
 from __future__ import annotations
 
-from lettaform.snapshot.export import export
+from lettaform.snapshot.format import Commit, Entry, Header, Snapshot
+from lettaform.snapshot.take import Objects, take
 
-__all__ = ["export"]
+__all__ = ["Commit", "Entry", "Header", "Objects", "Snapshot", "take"]

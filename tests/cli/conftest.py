@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 import lettaform
 from lettaform.address import Address
 from lettaform.cli import cli
-from lettaform.flow import Connection, ImportOptions, Pull, PullOptions, Source
+from lettaform.errors import Problem, SnapshotError
+from lettaform.flow import Connection, ImportOptions, Pull, PullOptions, SnapshotDiff, Snapshots, Source
 from lettaform.model import (
     Answer,
     Change,
@@ -30,6 +31,7 @@ from lettaform.model import (
     Report,
 )
 from lettaform.plan.pull import LiveValue
+from lettaform.snapshot import Entry, Header, Snapshot
 
 at = Address.parse
 
@@ -47,8 +49,18 @@ def a_pull(**words: Any) -> Pull:
     return Pull("support", "http://here", "0.16.8", pulled=(value,), files={"a.yaml": ("a: x\n", "a: y\n")}, **words)
 
 
+def a_snapshot() -> Snapshot:
+    live = Live(
+        "block", "block-1", "team", {"label": "team", "value": "Ann"}, address=at("blocks.team"), stack="support"
+    )
+    header = Header("support", "2026-11-27T08:00:00.000000Z", "http://here", "0.16.8", "0.1.0")
+    return Snapshot(header, None, (Entry(live),))
+
+
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
-VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "import_all", "pull", *_STATE)
+_SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
+_OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
+VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "import_all", "pull", *_OTHERS)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -65,6 +77,9 @@ class Flow:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     consents: list[bool] = field(default_factory=list)
     imported: Imported = field(default_factory=lambda: Imported("s", "ops", (), {}, {}, {}, (), {}, {}))
+    destroys: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    changes: tuple[Change, ...] = ()
 
     def note(self, name: str, source: Any, connection: Any, *rest: Any) -> None:
         self.calls.append((name, source, connection, *rest))
@@ -87,9 +102,10 @@ class Flow:
         notify: Any,
         interactive: bool = False,
         parallel: int = 8,
+        snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("apply", source, connection, options, parallel)
-        return self.carry_out(consent, notify)
+        return self.carry_out(consent, notify, snapshots)
 
     def apply_saved(
         self,
@@ -101,16 +117,21 @@ class Flow:
         notify: Any,
         interactive: bool = False,
         parallel: int = 8,
+        snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("apply_saved", source, connection, path, parallel)
-        return self.carry_out(consent, notify)
+        return self.carry_out(consent, notify, snapshots)
 
-    def carry_out(self, consent: Callable[[Plan], bool], notify: Callable[[Event], None]) -> tuple[Plan, Report | None]:
+    def carry_out(
+        self, consent: Callable[[Plan], bool], notify: Callable[[Event], None], snapshots: Snapshots | None
+    ) -> tuple[Plan, Report | None]:
         if not self.planned:
             return self.planned, None
         self.consents.append(consent(self.planned))
         if not self.consents[-1]:
             return self.planned, None
+        if snapshots and self.destroys:
+            snapshots.announce((snapshots.directory or Path("default")) / "support-1")
         (step,) = self.planned.steps
         answer = Answer("agent-1") if self.status == "done" else None
         outcome = Outcome(step, self.status, answer, self.error, seconds=0.3)
@@ -154,6 +175,33 @@ class Flow:
         self.note("import_all", None, connection, folder, options)
         return self.imported
 
+    def snapshot_create(self, source: Any, connection: Any, directory: Path | None) -> Path:
+        self.note("snapshot_create", source, connection, directory)
+        return (directory or Path("default")) / "support-1"
+
+    def snapshot_directory(self, source: Any) -> Path:
+        return Path("default")
+
+    def snapshot_find(self, text: str, directory: Path) -> Path:
+        return directory / text
+
+    def snapshot_list(self, directory: Path) -> list[tuple[Path, Any]]:
+        broken = SnapshotError(f"{directory / 'broken'} is no snapshot: it has no snapshot.json")
+        return [(directory / "broken", broken), (directory / "support-1", a_snapshot())]
+
+    def snapshot_read(self, path: Path) -> Snapshot:
+        return a_snapshot()
+
+    def snapshot_objects(self, snapshot: Snapshot, address: str | None) -> list[Live]:
+        return [entry.live for entry in snapshot.entries]
+
+    def snapshot_verify(self, path: Path) -> list[Problem]:
+        return self.problems
+
+    def snapshot_diff(self, source: Any, connection: Any, old: Path, new: Path | None) -> SnapshotDiff:
+        self.note("snapshot_diff", source, connection, old, new)
+        return SnapshotDiff(self.changes, {})
+
 
 @pytest.fixture
 def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
@@ -161,9 +209,8 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     module = types.ModuleType("lettaform.flow")
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
-    module.Source, module.Connection, module.PlanOptions = Source, Connection, PlanOptions  # type: ignore[attr-defined]
-    module.Pull, module.PullOptions = Pull, PullOptions  # type: ignore[attr-defined]
-    module.ImportOptions = ImportOptions  # type: ignore[attr-defined]
+    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots):
+        setattr(module, each.__name__, each)
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)
     for name in ("NO_COLOR", "LETTA_API_KEY", "LETTA_PROJECT"):

@@ -19,16 +19,16 @@ import pytest
 SCRIPT = """
 import asyncio, sys, time, types
 import lettaform
-from conftest import Connection, Flow, Source, VERBS, PlanOptions, a_plan
+from conftest import Connection, Flow, Snapshots, Source, VERBS, PlanOptions, a_plan
 fake, module = Flow(), types.ModuleType("lettaform.flow")
 for name in VERBS: setattr(module, name, getattr(fake, name))
-module.Source, module.Connection, module.PlanOptions = Source, Connection, PlanOptions
+for each in (Source, Connection, PlanOptions, Snapshots): setattr(module, each.__name__, each)
 carry_out = Flow.carry_out
-def looped(consent, notify):
+def looped(consent, notify, snapshots):
     def slowly(event):
         notify(event)
         time.sleep(0.2)
-    async def run(): return carry_out(fake, consent, slowly)
+    async def run(): return carry_out(fake, consent, slowly, snapshots)
     return asyncio.run(run())
 fake.carry_out = looped
 sys.modules["lettaform.flow"] = lettaform.flow = module

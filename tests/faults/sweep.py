@@ -43,6 +43,7 @@ from lettaform.manifest import Draft
 from lettaform.model import Event, Manifest, Plan, PlanOptions, Report
 from lettaform.ownership.state import PAGE
 from lettaform.render import data, text
+from lettaform.session import snapshots
 from tests.faults.clock import Clock
 from tests.faults.fleet import SECRET, Phase, all_objects, comparable, differences, phases, write
 from tests.faults.harness import (
@@ -235,7 +236,10 @@ class Run:
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
             mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size),
             # the clock would move on, and the lock be renewed, while a thread writes a file
-            mock.patch.object(sys.modules["lettaform.snapshot.export"], "_in_thread", _at_once),
+            mock.patch.object(sys.modules["lettaform.snapshot.take"], "in_thread", _at_once),
+            mock.patch.object(snapshots, "in_thread", _at_once),
+            mock.patch.object(snapshots, "commit_of", return_value=None),
+            mock.patch("lettaform.snapshot.folder.os.fsync"),
         ):
             yield flow.Source(Path(folder))
 
@@ -320,8 +324,8 @@ class Run:
             self.raw.patch(f"/v1/blocks/{block['id']}", json={"value": value}).raise_for_status()
 
 
-async def _at_once(work: Callable[..., None], *arguments: Any) -> None:
-    work(*arguments)
+async def _at_once(work: Callable[..., Any], *arguments: Any) -> Any:
+    return work(*arguments)
 
 
 def _only_killed(error: BaseException) -> bool:

@@ -219,7 +219,13 @@ class FilesBackend:
     # --- snapshots
 
     async def export(self, live: Live) -> Any:
-        return {"agent": dict(live.values), "memory": [dict(block.values) for block in self._memory(live.id)]}
+        memory = self._memory(live.id)
+        blocks = [{"id": f"block-{number}", **block.values} for number, block in enumerate(memory)]
+        agent = {**live.values, "id": "agent-0", "block_ids": [block["id"] for block in blocks]}
+        return {"agents": [{**agent, "messages": [], "in_context_message_ids": []}], "blocks": blocks, "tools": []}
+
+    async def messages(self, live: Live) -> list[Mapping[str, Any]]:
+        return []
 
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         return {}

@@ -155,11 +155,13 @@ def test_snapshot_contains_messages_and_isolated_blocks_of_conversations(stack: 
         stack.raw.patch(f"/v1/blocks/{each['isolated_block_ids'][0]}", json={"value": f"learnt of {word}"})
     flow.apply(stack.source, stack.connection, EVERYTHING)
     (listed,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
-    found = {each["id"]: each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "conversation"}
+    objects = {each["id"]: each for each in json.loads(listed.read_text())["objects"]}
+    found = {id: each for id, each in objects.items() if each["kind"] == "conversation"}
     assert {each["address"] for each in found.values()} == {"conversations.talk", None}
     for each, word, label in ((ours, "ours", "diary"), (theirs, "theirs", "notes")):
         kept = found[each["id"]]
-        assert [(copy["label"], copy["value"]) for copy in kept["copies"]] == [(label, f"learnt of {word}")]
+        copies = [objects[id]["values"] for id in kept["discovered"]["block"]]
+        assert [(copy["label"], copy["value"]) for copy in copies] == [(label, f"learnt of {word}")]
         messages = json.loads((listed.parent / kept["file"]).read_text())["agents"][0]["messages"]
         assert f"said to {word}" in json.dumps(messages)
 

@@ -183,8 +183,10 @@ def test_snapshot_contains_passages_of_deleted_archive(library: Fleet, letta: An
     fleet = library
     fleet.write("agents: {ann: {include_base_tools: false, folders: [], archive: null}}")
     fleet.apply(prune=True)
-    (snapshot,) = Path(fleet.folder).glob(".lettaform/snapshots/*/snapshot.json")
-    assert "Two." in snapshot.read_text()
+    (snapshot,) = Path(fleet.folder).glob(".lettaform/snapshots/*")
+    assert flow.snapshot_verify(snapshot) == []
+    contents = "".join(each.read_text() for each in snapshot.glob("*.contents.json"))
+    assert "Two." in contents
     assert tools(fleet) == set()
 
 

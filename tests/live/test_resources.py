@@ -552,6 +552,7 @@ def test_snapshot_contains_no_secret(
         monkeypatch.setattr(Agent, "agent_file", AgentFile())
     flow.apply(stack.source, stack.connection, DESTROY_ALL)
     (folder,) = stack.folder.glob(".lettaform/snapshots/*")
+    assert flow.snapshot_verify(folder) == []
     files = [json.loads(each.read_text()) for each in folder.glob("*.af")]
     assert [file["agents"][0]["secrets"] for file in files] == [{"KEY": ""}] * used
     assert not any("hunter22" in each.read_text() for each in folder.iterdir())
@@ -575,10 +576,14 @@ def test_only_agents_that_ran_have_agent_files(stack: Fleet) -> None:
     flow.apply(stack.source, stack.connection, DESTROY_ALL)
     (listed,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
     agents = {each["name"]: each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "agent"}
-    assert {name for name, each in agents.items() if "file" in each} == {*ran}
-    assert {name for name, each in agents.items() if "values" in each} == {*quiet}
+    assert {name for name, each in agents.items() if each["file"]} == {*ran}
+    assert {name for name, each in agents.items() if each["unused"]} == {*quiet}
     assert agents["quiet0"]["values"]["agent_type"] == "letta_v1_agent"
-    assert [(b["id"], b["value"]) for b in agents["quiet0"]["blocks"]] == [(block["id"], "Learnt from others.")]
+    blocks = {
+        each["id"]: each["values"] for each in json.loads(listed.read_text())["objects"] if each["kind"] == "block"
+    }
+    assert agents["quiet0"]["values"]["blocks"] == [block["id"]]
+    assert blocks[block["id"]]["value"] == "Learnt from others."
 
 
 def test_imported_copy_is_listed_and_never_written(

@@ -219,8 +219,9 @@ def test_agent_type_change_needs_consent_and_keeps_blocks(fleet: Fleet) -> None:
         "notes": "the agent's own",
     }
     (listed,) = fleet.folder.glob(".lettaform/snapshots/*/snapshot.json")
-    (kept,) = [each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "agent"]
-    assert (kept["id"], {block["value"] for block in kept["blocks"]}) == (before["id"], {"grown", "the agent's own"})
+    kept = {each["id"]: each for each in json.loads(listed.read_text())["objects"]}
+    blocks = kept[before["id"]]["values"]["blocks"]
+    assert {kept[id]["values"]["value"] for id in blocks} == {"grown", "the agent's own"}
 
 
 def test_values_are_stored_byte_by_byte(fleet: Fleet) -> None:

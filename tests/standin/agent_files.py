@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from email import message_from_bytes
 from email.message import Message
 from typing import Any
 
-from tests.standin import agents, blocks, tools
+from tests.standin import agents, blocks, conversations, messages, tools
 from tests.standin.server import Ask, Body, Refusal, StandIn, on
 
 _KEPT = (
@@ -37,8 +38,10 @@ def _export(server: StandIn, ask: Ask) -> Body:
     exported |= {"tool_exec_environment_variables": dict(exported["secrets"]), "memory_blocks": [], "tools": []}
     exported |= {key: shown[key] for key in ("max_files_open", "per_file_view_window_char_limit")}
     exported |= dict.fromkeys(("include_base_tools", "include_multi_agent_tools", "include_base_tool_rules"), False)
-    exported |= {"include_default_source": False, "source_ids": [], "files_agents": [], "group_ids": [], "messages": []}
-    exported |= {"id": "agent-0", "in_context_message_ids": []}
+    exported |= {"include_default_source": False, "source_ids": [], "files_agents": [], "group_ids": []}
+    ids = _context(server, ask, agent)
+    exported |= {"id": "agent-0", "messages": messages.exported(server, agent, ids)}
+    exported |= {"in_context_message_ids": [f"message-{number}" for number in range(len(ids))]}
     return {
         "agents": [exported],
         "blocks": [{**server.tables.blocks[id], "id": name, "tags": None, "hidden": None} for id, name in held.items()],
@@ -47,6 +50,14 @@ def _export(server: StandIn, ask: Ask) -> Body:
         "metadata": {"revision_id": "unknown"},
         "created_at": server.now(),
     }
+
+
+def _context(server: StandIn, ask: Ask, agent: Body) -> list[str]:
+    """The ids of the messages in the context of an agent, or of the conversation that is asked for."""
+    if conversation := ask.query.get("conversation_id"):
+        found: Body = conversations.find(server, replace(ask, names={"conversation": conversation}))
+        return list(found["_messages"])
+    return list(agent["message_ids"])
 
 
 @on("POST", "/v1/agents/import")
@@ -71,7 +82,22 @@ def _import(server: StandIn, ask: Ask) -> Body:
     if given:
         body["secrets"] = {key: given.get(key, "") for key in body["secrets"]}
     body["name"] = form.get("name") or body["name"] + ("_copy" if _flag(form, "append_copy_suffix") else "")
-    return {"agent_ids": [agents.create(server, body)["id"]]}
+    created = server.tables.agents[agents.create(server, body)["id"]]
+    _import_messages(server, created, body)
+    return {"agent_ids": [created["id"]]}
+
+
+def _import_messages(server: StandIn, agent: Body, body: Body) -> None:
+    """Every message of the file, with a new id; those of the context in the order of the file's list."""
+    ids = {each["id"]: messages.add(server, agent, each["role"], _text(each)) for each in body["messages"]}
+    for each in body["messages"]:
+        server.tables.messages[ids[each["id"]]]["date"] = each["created_at"]
+    agent["message_ids"] = [ids[each] for each in body["in_context_message_ids"]]
+
+
+def _text(message: Body) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def _flag(form: dict[str, str], name: str) -> bool:

@@ -156,14 +156,3 @@ def _recompile(server: StandIn, ask: Ask) -> str:
     if not ask.flag("dry_run"):
         conversation["_compiled"] = compiled
     return compiled
-
-
-@on("GET", "/v1/conversations/{conversation}/messages")
-def _messages(server: StandIn, ask: Ask) -> list[Body]:
-    """The prompt of its creation or of its last recompile; 0.16.8 answers [] for an unknown conversation."""
-    conversation = server.tables.conversations.get(ask.names["conversation"])
-    if conversation is None or conversation["_deleted"]:
-        return []
-    prompt = {"message_type": "system_message", "content": conversation["_compiled"]}
-    shown = [{"id": id, "date": conversation["created_at"], **prompt} for id in conversation["_messages"]]
-    return page(ask, shown, all_ids=conversation["_messages"], order="desc", zero_is_all=False)

@@ -152,6 +152,8 @@ class Tables:
     providers: dict[str, Body] = field(default_factory=dict)
     conversations: dict[str, Body] = field(default_factory=dict)
     mcp_servers: dict[str, Body] = field(default_factory=dict)
+    messages: dict[str, Body] = field(default_factory=dict)
+    """Those that were sent. The prompt of an agent or a conversation is in its own row."""
 
 
 class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):

@@ -211,15 +211,21 @@ def test_snapshot_holds_values_of_agents_that_never_ran(stack: LettaformOnStandI
     whole = manifest(**MANIFEST)
     stack.apply(whole)
     (ann,) = [each for each in stack.standin.tables.agents.values() if each["name"] == "ann"]
-    ann |= {"last_stop_reason": "end_turn", "message_ids": [*ann["message_ids"], "message-1", "message-2"]}
+    said = {"messages": [{"role": "user", "content": "Hello."}]}
+    assert stack.raw.post(f"/v1/agents/{ann['id']}/messages", json=said).status_code == 200
     stack.run(whole, PlanOptions(destroy=True, allow_destroy=("*",)))
     (listed,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
     assert "s3cret" not in "".join(each.read_text() for each in listed.parent.iterdir())
     found = {each["name"]: each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "agent"}
     assert json.loads((listed.parent / found["ann"]["file"]).read_text())["agents"][0]["name"] == "ann"
-    assert found["bob"].keys() == {"address", "kind", "id", "name", "values", "blocks"}
+    assert (found["bob"]["file"], found["bob"]["unused"]) == (None, True)
     assert found["bob"]["values"]["description"] == "the other"
-    assert sorted(each["value"] for each in found["bob"]["blocks"]) == ["Ann, Bob", "I am Bob."]
+    blocks = {
+        each["id"]: each["values"]["value"]
+        for each in json.loads(listed.read_text())["objects"]
+        if each["kind"] == "block"
+    }
+    assert sorted(blocks[id] for id in found["bob"]["values"]["blocks"]) == ["Ann, Bob", "I am Bob."]
     assert [path for _, path, _ in stack.standin.log if path.endswith("/export")] == [f"/v1/agents/{ann['id']}/export"]
 
 

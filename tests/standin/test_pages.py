@@ -13,9 +13,7 @@ from tests.contract.description import api
 from tests.standin import StandIn
 from tests.standin.server import get_routes
 
-NO_PAGES = ("/v1/conversations/{}/messages",)
-"""Lists that never have a second page: the stand-in has no messages but the prompt."""
-PAGED = [path for path in get_routes() if "limit" in api().asks(path) and path not in NO_PAGES]
+PAGED = [path for path in get_routes() if "limit" in api().asks(path)]
 MAXIMUM = int(re.search(r"<=(\d+)", api().sends("POST", "/v1/passages/search")["limit"])[1])  # type: ignore[index]
 
 
@@ -103,6 +101,23 @@ def _conversations(client: Client, count: int) -> str:
     return "/v1/conversations/"
 
 
+def _messages(client: Client, count: int) -> str:
+    agent = client.agent()
+    return _said(client, f"/v1/agents/{agent}/messages", count)
+
+
+def _messages_of_conversation(client: Client, count: int) -> str:
+    talk = client.http.post("/v1/conversations/", params={"agent_id": client.agent()}, json={}).raise_for_status()
+    return _said(client, f"/v1/conversations/{talk.json()['id']}/messages", count)
+
+
+def _said(client: Client, path: str, count: int) -> str:
+    for number in range(count):
+        body = {"messages": [{"role": "user", "content": str(number)}], "streaming": False}
+        client.http.post(path, json=body).raise_for_status()
+    return path
+
+
 def _group(client: Client, number: int) -> str:
     return client.post("/v1/groups/", description="d", agent_ids=[])
 
@@ -115,11 +130,13 @@ FILL: Mapping[str, Callable[[Client, int], str]] = {
     "/v1/agents/": _each("/v1/agents/", lambda client, number: client.agent()),
     "/v1/agents/{}/core-memory/blocks": _blocks_of_agent,
     "/v1/agents/{}/tools": _tools_of_agent,
+    "/v1/agents/{}/messages": _messages,
     "/v1/archives/": _each("/v1/archives/", lambda client, number: client.archive()),
     "/v1/archives/{}/agents": _agents_of(Client.archive, "/v1/archives/{}/agents", "archives"),
     "/v1/blocks/": _each("/v1/blocks/", Client.block),
     "/v1/blocks/{}/agents": _agents_of(lambda client: client.block(0), "/v1/blocks/{}/agents", "core-memory/blocks"),
     "/v1/conversations/": _conversations,
+    "/v1/conversations/{}/messages": _messages_of_conversation,
     "/v1/folders/": _each("/v1/folders/", Client.folder),
     "/v1/folders/{}/agents": _agents_of(Client.folder, "/v1/folders/{}/agents", "folders"),
     "/v1/folders/{}/files": _files,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.messages import history
 from lettaform.backend.v1.reads import V1Reads
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import ServerError
@@ -44,6 +45,9 @@ class V1(V1Reads):
             except ServerError:
                 await self.client.get(agent)  # NotFound if it does not exist: 0.16.8 answers 500 to an export then
                 raise
+
+    async def messages(self, live: Live) -> list[Mapping[str, Any]]:
+        return await history(self.client, live)
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
         return locking.hold(self.client, stack, patience)

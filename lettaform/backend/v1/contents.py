@@ -34,11 +34,13 @@ class ContentRequests:
     """The requests that read, add and remove one kind of content.
 
     read    the contents of an object's field. `wanted`: keys of items that the manifest declares
+    whole   the same, each with all that the server has of it
     add     add one item
     remove  remove one item
     """
 
     read: Callable[[Client, Live, str, Collection[str]], Awaitable[list[Item]]]
+    whole: Callable[[Client, Live, str], Awaitable[list[Item]]]
     add: Callable[[Client, Live, str, Item], Awaitable[None]]
     remove: Callable[[Client, Live, str, Item], Awaitable[None]]
 
@@ -134,6 +136,19 @@ async def whole_files(client: Client, live: Live) -> list[Item]:
         text = {} if sha is None else {"text": body["content"]}
         read = body["processing_status"] == "completed"
         found.append(Item(f"{name} {size} {sha or '?'}", name, {**text, "read": read}, body["id"]))
+    return found
+
+
+async def _whole_files(client: Client, live: Live, field: str) -> list[Item]:
+    """All files, each with its text if the server answers the very bytes that it received, and with its sha256."""
+    path = f"/v1/folders/{live.id}/files"
+    known = {(name, size): sha for name, size, sha in map(_apart, live.mark.members.get(field, ()))}
+    found = []
+    for each in await client.pages(path, include_content=True):
+        body = client.as_object(each, "GET", path, _FILE)
+        (name, size), exact = _named(body), _sha(body)
+        sha = exact or known.get((name, size)) or "?"
+        found.append(Item(f"{name} {size} {sha}", name, {"content": body["content"]} if exact else {}, body["id"]))
     return found
 
 
@@ -244,6 +259,6 @@ async def _drop_file(client: Client, live: Live, field: str, item: Item) -> None
 
 
 CONTENTS: Mapping[str, ContentRequests] = {
-    "passages": ContentRequests(_passages, _add_passage, _drop_passage),
-    "files": ContentRequests(_files, _upload, _drop_file),
+    "passages": ContentRequests(_passages, _passages, _add_passage, _drop_passage),
+    "files": ContentRequests(_files, _whole_files, _upload, _drop_file),
 }

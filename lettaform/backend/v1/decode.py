@@ -11,7 +11,7 @@ from lettaform.kinds.base import Attr, Kind, path_get
 from lettaform.kinds.traits import Companions
 from lettaform.model import Live
 from lettaform.ownership import marks
-from lettaform.values import UNREAD
+from lettaform.values import UNREAD, digest
 
 
 def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None = None) -> Live:
@@ -22,6 +22,7 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
     """
     table, included = kinds()[kind], None if included is None else frozenset(included)
     unused = table.agent_file is not None and table.agent_file.unused(body)
+    activity = table.agent_file.activity(body) if table.agent_file else None
     body = table.decode(body)
     values = {name: _value(path, body, unordered) for name, path, unordered in _paths(table, included)}
     claim, mark = marks.read(table, body, values)
@@ -36,6 +37,7 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
         marked=claim is not None and claim.address is not None,
         discovered=_discovered(table, body, included),
         unused=unused,
+        activity="" if activity is None else digest(activity),
         names=_names(table, body),
     )
 

@@ -235,8 +235,8 @@ class V1Reads(V1Usages):
         return found if isinstance(found, Mapping) else None
 
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
-        lines = [line for line, _ in kinds()[live.kind].relations(Contents)]
-        return {line.name: await self._contents(live, line) for line in lines}
+        lines = kinds()[live.kind].relations(Contents)
+        return {line.name: await CONTENTS[each.what].whole(self.client, live, line.name) for line, each in lines}
 
     async def offered(self, live: Live, kind: str) -> list[Live]:
         path = kinds()[live.kind].discovers[kind]

@@ -1,0 +1,251 @@
+"""Live objects to a snapshot: an agent file per used agent and conversation, and the values of all objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lettaform.address import Address
+from lettaform.backend import AgentFiles
+from lettaform.errors import NotFound, SnapshotError
+from lettaform.kinds import kinds
+from lettaform.kinds.traits import Contents, Owner
+from lettaform.model import Live, State
+from lettaform.ownership import marks
+from lettaform.plan.leaves import shown_live
+from lettaform.snapshot import agent_file
+from lettaform.snapshot.folder import NewFolder, complete_or_removed, folders, in_thread, read
+from lettaform.snapshot.format import Entry, Header, Snapshot
+from lettaform.values import UNREAD, Item, Secret, digest, tainted
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What a snapshot is to contain.
+
+    lives     objects whose messages and contents are stored, with all fields
+    used      objects of others to which they refer
+    filled    ids of used objects whose contents are stored, too: archives that agents fill by themselves
+    declared  address to the values that the manifest gives the object, which say what may be shown of it
+    """
+
+    lives: tuple[Live, ...]
+    used: tuple[Live, ...] = ()
+    filled: frozenset[str] = frozenset()
+    state: State | None = None
+    declared: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
+
+
+async def take(server: AgentFiles, header: Header, objects: Objects, directory: Path) -> Path:
+    """Write a snapshot to a new folder below `directory`. Returns the folder.
+
+    An agent that never ran has no agent file: its values and blocks are all of it. Files are read and written one after
+    the other, so that the memory it takes does not grow with their number. What is not complete is removed.
+    """
+    folder = directory / folder_name(header)
+    with complete_or_removed(folder):
+        new = NewFolder(folder)
+        await in_thread(new.begin)
+        writer = _Writer(server, new, await in_thread(_previous, directory, header), header.server_version)
+        entries = [each async for each in writer.entries(objects)]
+        await in_thread(new.end, Snapshot(header, objects.state, tuple(entries), new.files))
+    return folder
+
+
+def folder_name(header: Header) -> str:
+    """The name of the folder of a snapshot."""
+    return f"{header.stack}-{header.created_at.replace('-', '').replace(':', '')}"
+
+
+def to_entries(objects: Objects) -> list[Entry]:
+    """The entries of a snapshot without files, in their order."""
+    used = {live.id for live in objects.used}
+    found = [_entry(live, objects.declared, live.id in used) for live in (*objects.lives, *objects.used)]
+    return sorted(found, key=_place)
+
+
+def _place(entry: Entry) -> tuple[bool, str, str, str, str]:
+    live = entry.live
+    return live.address is None, str(live.address or ""), live.kind, live.name, live.id
+
+
+def _entry(live: Live, declared: Mapping[Address, Mapping[str, Any]], used: bool) -> Entry:
+    """An entry with the object as it may be stored: without secrets, contents, and what every server has."""
+    table, known = kinds()[live.kind], shown_live(live, declared.get(live.address, {}) if live.address else {}).values
+    values, names = dict[str, Any](), list[str]()
+    for name, value in sorted(known.items()):
+        line = table.attrs()[name]
+        if value is UNREAD or line.related(Contents) or live.name in table.naming.built_in:
+            continue
+        if line.secret or tainted(value):
+            names += _secret_names(name, value)
+        else:
+            values[name] = value
+    return Entry(replace(live, values=values), tuple(names), used=used)
+
+
+def _secret_names(field: str, value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (f"{field}.{key}" for key in sorted(value))
+    elif value or isinstance(value, Secret):
+        yield field
+
+
+# --- what an earlier snapshot holds ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Previous:
+    """An earlier snapshot of the same stack on the same server."""
+
+    folder: Path
+    snapshot: Snapshot
+    entries: Mapping[str, Entry]
+
+
+def _previous(directory: Path, header: Header) -> _Previous | None:
+    """The last snapshot of the stack in a directory, if it can be read."""
+    for folder in reversed(folders(directory)):
+        if folder.name.startswith(f"{header.stack}-") and folder.name != folder_name(header):
+            with suppress(SnapshotError):
+                snapshot, url = read(folder), header.url
+                if (snapshot.header.stack, snapshot.header.url) == (header.stack, url):
+                    return _Previous(folder, snapshot, snapshot.by_id)
+    return None
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+class _Writer:
+    """Writes the files of the entries."""
+
+    def __init__(self, server: AgentFiles, new: NewFolder, previous: _Previous | None, version: str) -> None:
+        self.server, self.new, self.previous, self.version = server, new, previous, version
+        self.contents: dict[str, str] = {}
+        """Id of an object to the sha256 of the file with its contents."""
+
+    async def entries(self, objects: Objects) -> AsyncIterator[Entry]:
+        """The entries with the names of their files, one after the other. What was deleted meanwhile is left out."""
+        every = to_entries(objects)
+        names = {entry.live.id: f"{number:03}-{_safe(entry)}" for number, entry in enumerate(every, 1)}
+        filled = {live.id for live in objects.lives} | objects.filled
+        found: dict[str, Entry] = {}
+        # the contents come first: agent files contain them
+        for entry in sorted(every, key=lambda each: kinds()[each.live.kind].agent_file is not None):
+            with suppress(NotFound):
+                whole = await self.with_contents(entry, names, filled)
+                found[entry.live.id] = await self.with_history(whole, names, found, every)
+        for entry in every:
+            if entry.live.id in found:
+                yield found[entry.live.id]
+
+    async def with_contents(self, entry: Entry, names: Mapping[str, str], filled: Iterable[str]) -> Entry:
+        """An entry with the file of its passages or files."""
+        live = entry.live
+        if live.id not in filled or not kinds()[live.kind].relations(Contents):
+            return entry
+        items = await self.server.all_items(live)
+        name = f"{names[live.id]}.contents.json"
+        value = {field: [to_item(item) for item in every] for field, every in items.items()}
+        await in_thread(self.new.add, name, value)
+        self.contents[live.id] = self.new.files[name].sha256
+        return replace(entry, contents=name)
+
+    async def with_history(
+        self, entry: Entry, names: Mapping[str, str], found: Mapping[str, Entry], every: list[Entry]
+    ) -> Entry:
+        """An entry with its agent file and its messages."""
+        live, kind = entry.live, kinds()[entry.live.kind]
+        if entry.used or kind.agent_file is None or live.unused:
+            return entry
+        entry = replace(entry, evidence=self.evidence(entry, every))
+        file, messages = f"{names[live.id]}.af", f"{names[live.id]}.messages.json"
+        if not await in_thread(self.take_over, entry, file, messages):
+            exported = await self.server.export(live)
+            history = await self.server.messages(live)
+            await in_thread(self.add, file, exported, messages, history)
+        return replace(entry, file=file, messages=messages)
+
+    def add(self, file: str, exported: Mapping[str, Any], messages: str, history: list[Mapping[str, Any]]) -> None:
+        """Write an agent file and messages."""
+        self.new.add(file, agent_file.normal(exported))
+        self.new.add(messages, {"messages": history})
+
+    def take_over(self, entry: Entry, file: str, messages: str) -> bool:
+        """Whether the previous snapshot proves to hold the files of this entry. They are linked then."""
+        before = self.previous.entries.get(entry.live.id) if self.previous else None
+        if self.previous is None or before is None or not entry.evidence or before.evidence != entry.evidence:
+            return False
+        found = [self.previous.folder / old for old in (before.file, before.messages) if old]
+        if len(found) < 2 or not all(path.is_file() for path in found):
+            return False
+        sums, taken = self.previous.snapshot.files, dict(zip((file, messages), found, strict=True))
+        for name, path in taken.items():
+            self.new.take(name, path)
+        if all(self.new.files[name] == sums.get(path.name) for name, path in taken.items()):
+            return True
+        for name in taken:  # one was changed since
+            self.new.drop(name)
+        return False
+
+    def evidence(self, entry: Entry, every: list[Entry]) -> str:
+        """The digest of all that an agent file depends on: of the bulk reads, and of no request of its own.
+
+        Empty if they do not show whether messages were added. A prompt that was compiled again of equal parts differs
+        in the time alone.
+        """
+        if not entry.live.activity or any(_owner(each.live) == entry.live.id for each in every):
+            return ""
+        parts: list[Any] = [self.version, entry.secrets]
+        for id, related in _closure(entry.live, {each.live.id: each.live for each in every}):
+            if related is None or (related.kind == "folder" and id not in self.contents):
+                return ""
+            if kinds()[related.kind].agent_file is not None and not related.activity:
+                return ""
+            mark = marks.metadata(related.mark)
+            parts.append([id, related.name, related.values, related.activity, mark, self.contents.get(id)])
+        return digest(parts)
+
+
+def _closure(live: Live, by_id: Mapping[str, Live]) -> list[tuple[str, Live | None]]:
+    """An object and all to which it refers, directly or not, by id. None for one that is not in the snapshot."""
+    found: dict[str, Live | None] = {}
+    waiting = [live.id]
+    while waiting:
+        id = waiting.pop()
+        if id not in found:
+            each = found[id] = by_id.get(id)
+            waiting += _related(each) if each else []
+    return sorted(found.items())
+
+
+def _related(live: Live) -> list[str]:
+    named = [id for name, line in kinds()[live.kind].attrs().items() if line.to for id in _ids(live.values, name)]
+    return [*named, *(id for ids in live.discovered.values() for id in ids)]
+
+
+def _owner(live: Live) -> Any:
+    """The id of the agent to which a conversation belongs: no list shows its messages."""
+    table = kinds()[live.kind]
+    owner = next((line.name for line, _ in table.relations(Owner)), None)
+    return live.values.get(owner) if owner and table.agent_file else None
+
+
+def _ids(values: Mapping[str, Any], name: str) -> list[str]:
+    value = values.get(name)
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+
+
+def to_item(item: Item) -> dict[str, Any]:
+    """A passage or file as the file of contents holds it."""
+    return {"key": item.key, "name": item.name, "body": dict(item.body)}
+
+
+def _safe(entry: Entry) -> str:
+    """A name for files that every file system accepts."""
+    return re.sub("[^A-Za-z0-9_-]", "-", entry.live.name)[:60] or entry.live.kind
