@@ -195,7 +195,7 @@ def _says_the_same(flat: Manifest, other: Manifest, addresses: Mapping[Address, 
     return ids == {each.address: each.id for each in other.imports}
 
 
-_PLACES: dict[str, Any] = {"place": None, "places": {}, "external": None}
+_PLACES: dict[str, Any] = {"place": None, "places": {}, "files": {}}
 
 
 def _result(stack: str, folder: Path, amending: Amending, written: Written, found: Survey) -> Imported:
