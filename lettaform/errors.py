@@ -14,6 +14,7 @@ LettaformError                 the CLI catches only this; every other exception 
 │ └ NotStored                  the server accepted a request and did not store a part of it
 └ PlanError                    the plan cannot be made or applied; carries all Problems
   ├ Guarded                    the plan would destroy a protected object; names the option that allows it
+  ├ Conflicting                the manifest and the server changed the same lines of a text; names both versions
   ├ Stale                      the saved plan no longer matches the server
   ├ UnreadableState            the state of the stack cannot be read; names the page
   └ Locked                     another apply holds the stack's lock; names the holder and how to release it

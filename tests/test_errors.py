@@ -19,7 +19,7 @@ def test_the_tree_in_the_docstring_lists_every_error(error: type[LettaformError]
 
 def test_exit_codes() -> None:
     codes = {each.__name__: each.exit_code for each in CLASSES if each.exit_code != 1}
-    assert codes == {"Interrupted": 130, "Guarded": 7, "Stale": 6, "Locked": 8}
+    assert codes == {"Interrupted": 130, "Conflicting": 4, "Guarded": 7, "Stale": 6, "Locked": 8}
 
 
 def test_problems_of_a_manifest_are_sorted_by_place() -> None:

@@ -238,7 +238,7 @@ class Session:
         """The plan that marks an existing object as the one at an address, and changes nothing else."""
         desired = self.manifest.objects.get(address)
         if desired is None or desired.external or address.parent:
-            raise await self._not_adoptable(address, id, desired)
+            raise await _not_adoptable(self.backend, address, id, desired)
         observed = await observe(self.backend, replace(self.manifest, imports=()))
         present = observed.objects.get(address)
         if present is not None and present.id != id and not any(each.id == id for each in observed.duplicates):
@@ -254,24 +254,6 @@ class Session:
         self.observed = observed = await read_contents(self.backend, self.manifest, observed)
         difference = diff(self.manifest, observed, PlanOptions(target=(str(address),)))
         return make(self.manifest, observed, PlanOptions(), _marks_alone(difference))
-
-    async def _not_adoptable(self, address: Address, id: str, desired: Desired | None) -> PlanError:
-        """The error that nothing can be adopted under an address. It suggests no other address: that marks another."""
-        if address.parent and desired is not None:
-            hint = f"attach the block to that agent: the next apply adopts it by its label, `{desired.values['label']}`"
-            return PlanError(f"{address} is an own block of {address.parent}, and comes with it", hint)
-        if address.parent:
-            hint = f"`lettaform import '{address.parent}' ID` adopts an agent with its memory"
-            return PlanError(f"{address} is a part of {address.parent}, and is not imported by itself", hint)
-        if desired is not None:
-            hint = "to own it, declare its fields instead of `external: true`"
-            return PlanError(f"{address} is external: this stack uses it, and does not own it", hint)
-        message = f"the manifest does not declare {address}"
-        if address.index is not None:
-            hint = f"declare it first: `{address.index}` in the `for_each` of {address.instance(None)}"
-            return PlanError(message, hint)
-        live, _ = await self.backend.one(kind_of(address) or "", id)
-        return PlanError(message, f"declare it first: `{_declaration(address, live)}`")
 
     def remark(self, observed: Observed, forgotten: frozenset[Address] = frozenset()) -> Plan:
         """The plan that writes the state again, and forgets some objects with their parts."""
@@ -306,6 +288,25 @@ class Session:
     def _writing(self, observed: Observed, steps: tuple[Step, ...]) -> Plan:
         self.observed = observed
         return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
+
+
+async def _not_adoptable(backend: Backend, address: Address, id: str, desired: Desired | None) -> PlanError:
+    """The error that nothing can be adopted under an address. It suggests no other address: that marks another."""
+    if address.parent and desired is not None:
+        hint = f"attach the block to that agent: the next apply adopts it by its label, `{desired.values['label']}`"
+        return PlanError(f"{address} is an own block of {address.parent}, and comes with it", hint)
+    if address.parent:
+        hint = f"`lettaform import '{address.parent}' ID` adopts an agent with its memory"
+        return PlanError(f"{address} is a part of {address.parent}, and is not imported by itself", hint)
+    if desired is not None:
+        hint = "to own it, declare its fields instead of `external: true`"
+        return PlanError(f"{address} is external: this stack uses it, and does not own it", hint)
+    message = f"the manifest does not declare {address}"
+    if address.index is not None:
+        hint = f"declare it first: `{address.index}` in the `for_each` of {address.instance(None)}"
+        return PlanError(message, hint)
+    live, _ = await backend.one(kind_of(address) or "", id)
+    return PlanError(message, f"declare it first: `{_declaration(address, live)}`")
 
 
 def unknown(pattern: str, known: list[str], *, guess: bool = True) -> PlanError:

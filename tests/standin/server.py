@@ -224,10 +224,11 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
             if verb == method:
                 ask = Ask(method, url.path, found.groupdict(), url.params, headers, content)
                 self.before(ask)
-                _check_ids(ask.names)
-                body = handler(self, ask)
-                self.after(ask)
-                return body
+                try:
+                    _check_ids(ask.names)
+                    return handler(self, ask)
+                finally:  # a refusal is an answer, too
+                    self.after(ask)
         if matches:
             raise Refusal(405, "Method Not Allowed")
         if any(pattern.match(f"{url.path}/") for _, pattern, _ in _routes):
