@@ -79,7 +79,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, str, str | N
 
 
 ON = [
-    pytest.param(("stand-in", "agents.a.memory.facts"), marks=pytest.mark.thorough),
+    pytest.param(("stand-in", "agents.a.memory.facts"), marks=pytest.mark.slow),
     pytest.param(("stand-in", "blocks.facts"), marks=pytest.mark.thorough),
     pytest.param(("real", "agents.a.memory.facts"), marks=pytest.mark.live),
     pytest.param(("real", "blocks.facts"), marks=[pytest.mark.live, pytest.mark.slow]),
@@ -293,7 +293,7 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("stack", [ON[0], ON[2]], indirect=True)
+@pytest.mark.parametrize("stack", [ON[1], ON[2]], indirect=True)
 @pytest.mark.parametrize(("kind", "field"), TEXTS)
 def test_every_free_text_can_be_merged(kind: str, field: str, stack: Stack) -> None:
     embedding = "" if kind not in ("archive", "folder") else f"embedding: {stack.embedding}, "
