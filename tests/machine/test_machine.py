@@ -74,7 +74,7 @@ def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> 
 
 
 @pytest.mark.thorough
-@cases(40, 8)
+@cases(25, 8)
 def test_promises_hold_for_random_histories(start: Start, history: list[Call]) -> None:
     in_memory(start, history)
 

@@ -81,9 +81,11 @@ def url(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, str, str | N
 ON = [
     pytest.param(("stand-in", "agents.a.memory.facts"), marks=pytest.mark.slow),
     pytest.param(("stand-in", "blocks.facts"), marks=pytest.mark.thorough),
-    pytest.param(("real", "agents.a.memory.facts"), marks=pytest.mark.live),
+    pytest.param(("real", "agents.a.memory.facts"), marks=[pytest.mark.live, pytest.mark.slow]),
     pytest.param(("real", "blocks.facts"), marks=[pytest.mark.live, pytest.mark.slow]),
 ]
+ALWAYS = [ON[1], pytest.param(("real", "agents.a.memory.facts"), marks=pytest.mark.live)]
+"""For the tests that run on the real server each time."""
 
 
 @contextmanager
@@ -129,6 +131,7 @@ def test_a_text_that_only_the_agent_changed_is_kept(stack: Stack) -> None:
     assert stack.value == LEARNED
 
 
+@pytest.mark.parametrize("stack", ALWAYS, indirect=True)
 def test_both_changes_are_merged_once(stack: Stack) -> None:
     stack.learn(LEARNED)
     stack.declare(IN_GIT)
@@ -157,6 +160,7 @@ def test_a_manifest_that_takes_over_what_was_learned_writes_no_value(stack: Stac
     assert stack.value == BOTH
 
 
+@pytest.mark.parametrize("stack", ALWAYS, indirect=True)
 def test_a_conflict_stops_the_apply_and_is_shown_with_its_versions(stack: Stack) -> None:
     stack.learn(CONTRARY)
     stack.declare(IN_GIT)
@@ -208,6 +212,7 @@ def test_a_merged_text_that_is_too_long_is_a_conflict(stack: Stack) -> None:
     assert kept.conflict.reason.startswith("the merged text has ")
 
 
+@pytest.mark.parametrize("stack", ALWAYS, indirect=True)
 def test_what_the_agent_writes_during_the_apply_is_not_overwritten(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +278,7 @@ def test_a_saved_plan_merges_what_it_showed(stack: Stack) -> None:
     stack.assert_no_changes()
 
 
+@pytest.mark.parametrize("stack", ALWAYS, indirect=True)
 def test_the_text_is_kept_from_birth(stack: Stack) -> None:
     (agent,) = stack.agents()
     facts = (
