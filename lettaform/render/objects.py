@@ -12,9 +12,9 @@ from lettaform.kinds.traits import Contents
 from lettaform.render.clean import clean_line
 from lettaform.render.data import secret_fields
 from lettaform.render.field_changes import Row, Style, layout, row
-from lettaform.render.inline import to_text, with_names
+from lettaform.render.inline import count, to_text, with_names
 from lettaform.render.paint import Paint
-from lettaform.values import UNREAD, Item
+from lettaform.values import UNREAD, Item, text_kept
 
 SHOWN = 20
 """Number of passages or files that are shown of an object."""
@@ -86,8 +86,14 @@ def _mark(item: model.Live, paint: Paint) -> list[str]:
 
 
 def _digests(title: str, values: Mapping[str, Any], paint: Paint) -> list[str]:
-    rows = [f"    {clean_line(path)}  {paint(clean_line(str(value)), 'faint')}" for path, value in values.items()]
+    rows = [f"    {clean_line(path)}  {paint(clean_line(_kept(value)), 'faint')}" for path, value in values.items()]
     return [f"  {clean_line(title)}:", *rows] if rows else []
+
+
+def _kept(value: Any) -> str:
+    """A digest, or how long the text is that is kept in its place."""
+    text = text_kept(str(value))
+    return str(value) if text is None else f"the text, {count(len(text), 'character')}"
 
 
 def _title(item: model.Live, paint: Paint) -> str:

@@ -7,7 +7,7 @@ import pytest
 from lettaform.errors import Conflict, NotStored, Place, Problem, ServerError, Unauthorized, Unavailable
 from lettaform.model import AgentChange, Answer, Change, FieldChange, Live, Mark, Outcome, Plan, Report
 from lettaform.render import objects, text
-from lettaform.values import UNREAD, Item, Patch, Ref
+from lettaform.values import UNREAD, Item, Patch, Ref, kept_text
 
 from .samples import HOSTILE, SENTINEL, at, everything, of, step, update
 
@@ -326,6 +326,13 @@ def test_the_table_points_out_two_objects_with_one_address() -> None:
         "  another object is marked with the same address\n"
     )
     assert objects.table([AGENT]) == "agents.boss  agent  agent-1  boss\n"
+
+
+def test_of_a_text_that_is_kept_for_merging_the_length_is_shown() -> None:
+    block = replace(AGENT, mark=Mark({"value": kept_text("Ann\nBob"), "label": "d1"}))
+    shown = objects.marks([block])
+    assert "    value  the text, 7 characters\n" in shown
+    assert "Ann" not in shown
 
 
 def test_marks() -> None:
