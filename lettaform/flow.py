@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lettaform import manifest
 from lettaform.address import Address
@@ -24,27 +24,22 @@ from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, Locked, PlanError, Problem, SnapshotError, Stale, nearest
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
-from lettaform.manifest.locate import Outdated
 from lettaform.model import Change, Imported, Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
+from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import saved
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
 from lettaform.plan.pull import Pull, PullOptions
-from lettaform.plan.selection import matches
 from lettaform.render import data
-from lettaform.session import Notify, Session, unknown
+from lettaform.session import SNAPSHOTS, Notify, Session, Snapshots, check_patterns, select, unknown
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
-from lettaform.session.import_all import ImportOptions
-from lettaform.session.import_all import import_all as everything
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_whole
-from lettaform.session.pull import compare, locked, marks_of, prepare
 from lettaform.session.server import Connection, target
-from lettaform.session.snapshots import DEFAULT, Snapshots, live_snapshot
-from lettaform.snapshot import Snapshot, folder
-from lettaform.snapshot.compare import Counted
-from lettaform.snapshot.compare import compare as compare_snapshots
-from lettaform.snapshot.verify import faults
+
+if TYPE_CHECKING:  # a plan needs none of it
+    from lettaform.snapshot import Snapshot
+    from lettaform.snapshot.compare import Counted
 
 __all__ = [
     "Connection",
@@ -162,7 +157,7 @@ def apply(
                  if it differs.
     notify       called with each Event
     parallel     maximum number of requests at the same time
-    snapshots    where a snapshot is written, if the plan destroys something, and who is told
+    snapshots    where a snapshot is written, if the plan destroys something, and where it is announced
 
     Raises SnapshotError, before anything is changed, if what is destroyed cannot be kept.
     Raises Locked if another run holds the lock for longer than `patience`. Errors of Steps are in the Report.
@@ -283,14 +278,14 @@ def pull(
     Values that both sides changed, that contain a secret, or that cannot be put back are in the Pull, and are not
     written. Raises Stale if a file changes meanwhile, and PlanError if a file cannot be written: then no file changes.
     """
+    from lettaform.session.pull import compare, locked, prepare
+
     options = options or PullOptions()
     opened = _Opened(source, connection, needs="plain")
     sides = PlanOptions(ours=options.ours, theirs=options.theirs)
     difference, holder = opened.run(lambda session: compare(session, sides))
     assert opened.manifest is not None
-    for pattern in options.addresses:
-        if not any(matches(address, (pattern,)) for address in opened.manifest.objects):
-            raise unknown(pattern, list(map(str, opened.manifest.objects)))
+    check_patterns(options.addresses, opened.manifest.objects)
     keys = {key: "the API key" for key in (connection.token, os.environ.get("LETTA_API_KEY")) if key}
     with _unchanged_files():
         found = prepare(opened.manifest, difference, options, source.directory, partial(_read_again, source), keys)
@@ -305,6 +300,8 @@ def pull(
 
 def _record(source: Source, connection: Connection, pull: Pull) -> frozenset[Address]:
     """Write the marks of the objects with pulled values, as far as nothing else of them changes. Returns these."""
+    from lettaform.session.pull import marks_of
+
     pulled = frozenset(each.address for each in pull.pulled)
 
     async def run(session: Session) -> frozenset[Address]:
@@ -323,6 +320,8 @@ def _read_again(source: Source, contents: Mapping[Path, bytes]) -> Manifest:
 @contextmanager
 def _unchanged_files() -> Iterator[None]:
     """Errors of files that are read again and written, for people."""
+    from lettaform.manifest.locate import Outdated
+
     try:
         yield
     except (Outdated, ChangedMeanwhile) as error:
@@ -336,6 +335,7 @@ def import_all(connection: Connection, folder: Path, options: ImportOptions | No
 
     `apply` of the manifest adopts the objects, and changes nothing else. PlanError if the folder is not empty.
     """
+    from lettaform.session.import_all import import_all as everything
 
     async def run() -> Imported:
         async with _connected(connection, Server()) as backend:
@@ -356,10 +356,7 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
             shown_live(replace(live, address=a), declared[a].values if a in declared else {})
             for a, live in sorted(observed.objects.items(), key=lambda item: item[0])
         ]
-        found = [live for live in lives if address is None or (live.address and matches(live.address, (address,)))]
-        if address is not None and not found:
-            raise unknown(address, [str(live.address) for live in lives])
-        return await read_whole(session.backend, found, observed.names)
+        return await read_whole(session.backend, select(lives, address), observed.names)
 
     return _run(source, connection, run)
 
@@ -381,41 +378,44 @@ def snapshot_directory(source: Source) -> Path:
     declared = None
     if source.files or any(source.directory.glob("*.y*ml")):
         declared = begin(source, "nothing", connects=False).finish().snapshots
-    return source.directory / (declared or DEFAULT)
+    return source.directory / (declared or SNAPSHOTS)
 
 
 def snapshot_find(text: str, directory: Path) -> Path:
     """The folder of a snapshot, by its path, by its name in a directory, or `latest`. Raises SnapshotError."""
+    from lettaform.snapshot import folder
+
     return folder.find(text, directory)
 
 
 def snapshot_list(directory: Path) -> list[tuple[Path, Snapshot | SnapshotError]]:
     """The folders of a directory, oldest first, each with its snapshot, or with the reason why it is none."""
-    found: list[tuple[Path, Snapshot | SnapshotError]] = []
-    for path in folder.folders(directory):
-        try:
-            found.append((path, folder.read(path)))
-        except SnapshotError as error:
-            found.append((path, error))
-    return sorted(found, key=lambda item: item[1].header.created_at if isinstance(item[1], Snapshot) else "")
+    from lettaform.snapshot import folder
+
+    def created(item: tuple[Path, Snapshot | SnapshotError]) -> str:
+        return "" if isinstance(item[1], SnapshotError) else item[1].header.created_at
+
+    return sorted(folder.listed(directory), key=created)
 
 
 def snapshot_read(path: Path) -> Snapshot:
     """The snapshot in a folder. Reads its index alone. Raises SnapshotError with every fault of it."""
+    from lettaform.snapshot import folder
+
     return folder.read(path)
 
 
 def snapshot_objects(snapshot: Snapshot, address: str | None = None) -> list[Live]:
     """The objects of a snapshot with the names of what they refer to. `address`: a pattern; None: all of them."""
     lives = [replace(entry.live, names=snapshot.names) for entry in snapshot.entries if address or not entry.used]
-    found = [live for live in lives if address is None or (live.address and matches(live.address, (address,)))]
-    if address is not None and not found:
-        raise unknown(address, [str(live.address) for live in lives if live.address])
-    return found
+    return select(lives, address)
 
 
 def snapshot_verify(path: Path) -> list[Problem]:
     """Everything that a snapshot lacks, from its files alone. Warnings are about what the server did not give."""
+    from lettaform.snapshot import folder
+    from lettaform.snapshot.verify import faults
+
     try:
         snapshot = folder.read(path)
     except SnapshotError as error:
@@ -425,9 +425,14 @@ def snapshot_verify(path: Path) -> list[Problem]:
 
 def snapshot_diff(source: Source, connection: Connection, old: Path, new: Path | None = None) -> SnapshotDiff:
     """What changed from a snapshot to another one, or to the server if `new` is None. Raises SnapshotError."""
+    from lettaform.session.snapshots import live_snapshot
+    from lettaform.snapshot import folder
+    from lettaform.snapshot.compare import compare
+
     before = folder.read(old)
     if new is not None:
-        after, now = folder.read(new), folder.held(new, folder.read(new))
+        after = folder.read(new)
+        now = folder.held(new, after)
     else:
 
         async def live(session: Session) -> tuple[Snapshot, Counted]:
@@ -435,7 +440,7 @@ def snapshot_diff(source: Source, connection: Connection, old: Path, new: Path |
             return await live_snapshot(session.backend, session.manifest, observed, source.directory, before)
 
         after, now = _run(source, connection, live)
-    changes = compare_snapshots(before, after, folder.held(old, before), now)
+    changes = compare(before, after, folder.held(old, before), now)
     return SnapshotDiff(changes, {**before.names, **after.names})
 
 

@@ -10,7 +10,7 @@ from lettaform.address import Address
 from lettaform.errors import NotStored, Place, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Companions, FollowUp, Policy
-from lettaform.values import Ref, Secret
+from lettaform.values import UNREAD, Ref, Secret
 
 # --- desired ---------------------------------------------------------------------------------------------------------
 
@@ -200,6 +200,13 @@ class Live:
     unused: bool = field(default=False, repr=False, compare=False)
     activity: str = field(default="", repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def ids(self, name: str) -> list[str]:
+        """The ids in a field that refers to one object or to several; none if it was not read."""
+        value = self.values.get(name)
+        if value is UNREAD:
+            return []
+        return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
 
 
 def companion_ids(live: Live) -> frozenset[str]:

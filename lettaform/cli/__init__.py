@@ -471,6 +471,17 @@ def _print_traceback(error: BaseException, now: Globals) -> None:
 # --- shared by the verbs ----------------------------------------------------------------------------------------------
 
 
+def refusal(question: str, command: str) -> str:
+    """Ask for consent. Returns why nothing is done; empty if the answer is yes.
+
+    command  does the same without a question
+    """
+    if not can_ask():
+        return f"Error: confirmation is needed, but there is no terminal to ask on\n  → run `{command}`"
+    click.echo(err=True)
+    return "" if ask(question) else "Cancelled. Nothing was changed."
+
+
 def ask(question: str) -> bool:
     """Ask on the terminal. Only `y` and `yes` agree. Call it only if `can_ask()`."""
     before = None

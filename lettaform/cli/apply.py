@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lettaform.cli import Globals, ask, can_ask, until_closed
+from lettaform.cli import Globals, refusal, until_closed
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, merging, narrowing, prune
 from lettaform.cli.snapshot import snapshot_dir
@@ -174,20 +174,12 @@ class _Confirmation:
         self.show(plan)
         if self.yes:
             return True
-        if not can_ask():
-            self.refused = (
-                f"Error: confirmation is needed, but there is no terminal to ask on\n  → run `{self.command}`"
-            )
-            return False
         number = len(plan.changes)
         what = "this change" if number == 1 else f"these {number} changes" if number else "this plan"
         if self.verb == "Destroy":
             what = "this object" if number == 1 else f"these {number} objects"
-        click.echo(err=True)
-        agreed = ask(f"{self.verb} {what}?")
-        if not agreed:
-            self.refused = "Cancelled. Nothing was changed."
-        return agreed
+        self.refused = refusal(f"{self.verb} {what}?", self.command)
+        return not self.refused
 
 
 def _watch(asked: Globals, write: Callable[[str], None]) -> AbstractContextManager[Notify]:

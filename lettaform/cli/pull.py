@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lettaform.cli import Globals, ask, can_ask
+from lettaform.cli import Globals, refusal
 from lettaform.cli.apply import yes
 from lettaform.cli.lock import locking
 
@@ -110,13 +110,5 @@ class _Question:
             click.echo(render.text(pull, color=self.globals.color, verbose=self.globals.verbose), nl=False)
         if self.yes:
             return True
-        if not can_ask():
-            self.refused = (
-                f"Error: confirmation is needed, but there is no terminal to ask on\n  → run `{self.command}`"
-            )
-            return False
-        click.echo(err=True)
-        agreed = ask("Write these files?" if len(pull.files) > 1 else "Write this file?")
-        if not agreed:
-            self.refused = "Cancelled. Nothing was changed."
-        return agreed
+        self.refused = refusal("Write these files?" if len(pull.files) > 1 else "Write this file?", self.command)
+        return not self.refused

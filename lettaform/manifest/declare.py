@@ -148,10 +148,7 @@ class _Declaring:
 
     def _members(self, live: Live, line: Attr) -> list[str]:
         """The ids of the members of a field that a manifest names, without own blocks and what the server adds."""
-        value = live.values.get(line.name)
-        if value is UNREAD or value is None:
-            return []
-        ids = [id for id in (value if isinstance(value, list) else [value]) if id in self.server.lives]
+        ids = [id for id in live.ids(line.name) if id in self.server.lives]
         return [id for id in ids if id not in self.parts and not self.server.is_built_in(self.server.lives[id])]
 
     # --- one object
@@ -241,14 +238,13 @@ class _Declaring:
         return Ref(Address.of(kinds()[live.kind].section, self.names[id])) if id in self.names else live.name
 
     def _references(self, live: Live, line: Attr, named: Mapping[str, Any]) -> Any:
-        value = live.values[line.name]
-        ids = [id for id in (value if isinstance(value, list) else [value]) if id in self.server.lives]
         ids = [
             id
-            for id in ids
+            for id in live.ids(line.name)
+            if id in self.server.lives
             if id not in self.parts and (id in self.names or self.server.is_built_in(self.server.lives[id]))
         ]
-        if not isinstance(value, list):
+        if not isinstance(live.values[line.name], list):
             return self._ref(ids[0]) if ids else None
         added = self._added(live, line, named)
         found = [self._ref(id) for id in ids if self.server.lives[id].name not in added]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Companions, DiscoveredBy, Owner
@@ -47,6 +47,22 @@ class Filter:
             and (not self.match or any(fnmatchcase(live.name, pattern) for pattern in self.match))
             and (not self.ids or live.id in self.ids)
         )
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to import, and how to write it.
+
+    stack    the name of the stack; None: derived from the name of the folder
+    only     a filter; empty: everything that nobody owns
+    fold     write rows of similar agents as one declaration with `for_each`
+    without  kinds that are left out
+    """
+
+    stack: str | None = None
+    only: Filter = field(default_factory=Filter)
+    fold: bool = True
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,9 +139,7 @@ class Server:
     def references(self, live: Live) -> Iterator[str]:
         """The ids of the objects to which an object refers, without blocks of its companions."""
         for line in kinds()[live.kind].attrs().values():
-            value = live.values.get(line.name) if line.to else None
-            every = value if isinstance(value, list) else [value]
-            yield from (each for each in every if isinstance(each, str) and each in self.lives)
+            yield from (each for each in live.ids(line.name) if line.to and each in self.lives)
 
     # --- what nobody owns
 
@@ -148,7 +162,8 @@ class Server:
 
     def _reason_of_users(self, live: Live) -> str | None:
         """Why an object comes with others that a manifest does not declare."""
-        owner = next((live.values.get(line.name) for line, _ in kinds()[live.kind].relations(Owner)), None)
+        line = kinds()[live.kind].owner_line()
+        owner = live.values.get(line.name) if line else None
         users = {owner} if owner in self.lives else self.users.get(live.id) if live.kind in MADE_BY_AGENTS else None
         if not users:
             return None
@@ -168,7 +183,7 @@ class Server:
         """
         if not only:
             lives = [live for live in self.lives.values() if live.stack is None and live.id not in self.creators]
-            hidden = ((live, self._reason_of_users(live)) for live in lives if live.name not in _DISCOVERED)
+            hidden = ((live, self._reason_of_users(live)) for live in lives if live.name not in _discovered())
             return self.free, tuple(Left(live, why) for live, why in hidden if why)
         asked = [live for live in self.lives.values() if only.selects(live)]
         free = {live.id: live for live in self.free}
@@ -200,5 +215,7 @@ class Server:
         return found
 
 
-_DISCOVERED = frozenset(name for kind in kinds().values() for name in kind.discovered_parts().values())
-"""Names of the parts that the server creates together with a companion: they come with it."""
+@cache
+def _discovered() -> frozenset[str]:
+    """Names of the parts that the server creates together with a companion: they come with it."""
+    return frozenset(name for kind in kinds().values() for name in kind.discovered_parts().values())

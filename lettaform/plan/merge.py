@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from difflib import SequenceMatcher
 from typing import Literal, NamedTuple
 
 from lettaform.model import MergeConflict
@@ -109,6 +108,8 @@ def _chunks(base: str | None, ours: Lines, theirs: Lines) -> Iterator[Chunk]:
 
 def _matches(base: Lines, lines: Lines) -> dict[int, int]:
     """The index of a line of the base to the index of the line that is the same one in a text that comes from it."""
+    from difflib import SequenceMatcher  # few plans merge a text
+
     blocks = SequenceMatcher(None, base, lines, autojunk=False).get_matching_blocks()
     return {block.a + step: block.b + step for block in blocks for step in range(block.size)}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from lettaform.manifest import without_garbage_collection
 from lettaform.model import (
     Change,
     Desired,
+    Detach,
     Event,
     Live,
     Lock,
@@ -45,12 +46,27 @@ from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
 from lettaform.session.loading import Loading
 from lettaform.session.observe import FirstReads, OtherStacks, declared_fields, observe, owners_of, read_contents
-from lettaform.session.snapshots import DEFAULT, Snapshots, destroyed, save
+from lettaform.values import Item
 
-__all__ = ["Notify", "Session", "check_comparable", "unknown"]
+__all__ = ["SNAPSHOTS", "Notify", "Session", "Snapshots", "check_comparable", "check_patterns", "select", "unknown"]
+
+SNAPSHOTS = Path(".lettaform") / "snapshots"
+"""The directory of snapshots, below the project."""
 
 Notify = Callable[[Event], None]
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """What an apply does with its snapshot.
+
+    directory  where it is written. Default: `snapshots.to` of the manifest, or `.lettaform/snapshots` of the project
+    announce   called with the folder once it is proven, before anything is deleted
+    """
+
+    directory: Path | None = None
+    announce: Callable[[Path], None] = lambda folder: None
 
 
 class Session:
@@ -94,13 +110,18 @@ class Session:
 
         whole  read all fields that lists can hold, declared or not
         """
+        self.observed = await self._observe(whole=whole)
+        return self.observed
+
+    async def _observe(self, *, whole: bool) -> Observed:
+        """What `observe` reads. What the last plan was made from stays."""
         fields = {kind: tuple(kinds()[kind].attrs()) for kind in declared_fields(self.manifest)} if whole else {}
 
         def read() -> Coroutine[Any, Any, Observed]:
             first = FirstReads(self.backend, self.stack, fields) if whole else None
             return observe(self.backend, self.manifest, first=first)
 
-        self.observed = observed = await _consistent(read)
+        observed = await _consistent(read)
         _check_certain(observed)
         return observed
 
@@ -204,9 +225,7 @@ class Session:
     async def apply(self, plan: Plan, notify: Notify = lambda event: None, parallel: int = 8) -> Report:
         """Prove a snapshot of what the plan destroys, then carry out the Steps. Errors of Steps are in the Report."""
         assert self.observed is not None, "a plan comes first"
-        before = self.observed
-        snapshot = await self.save(wanted) if (wanted := destroyed(plan)) else None
-        self.observed = before
+        snapshot = await self.save(wanted) if (wanted := _destroyed(plan)) else None
         with interruptible() as stop:
             watch = asyncio.create_task(self._watch(stop))
             try:
@@ -221,8 +240,10 @@ class Session:
 
     async def save(self, wanted: Collection[str] | None = None) -> Path:
         """Write and prove a snapshot, and announce it. `wanted`: as of `snapshots.save`. Raises SnapshotError."""
-        directory = self.snapshots.directory or self.directory / (self.manifest.snapshots or DEFAULT)
-        whole = partial(self.observe, whole=True)
+        from lettaform.session.snapshots import save
+
+        directory = self.snapshots.directory or self.directory / (self.manifest.snapshots or SNAPSHOTS)
+        whole = partial(self._observe, whole=True)
         folder = await save(self.backend, self.manifest, whole, self.directory, directory, wanted)
         self.snapshots.announce(folder)
         return folder
@@ -319,6 +340,22 @@ def unknown(pattern: str, known: list[str], *, guess: bool = True) -> PlanError:
     return PlanError(f"no object has the address `{pattern}`", hint)
 
 
+def check_patterns(patterns: Iterable[str], known: Collection[Address], *, guess: bool = True) -> None:
+    """Raise PlanError for a pattern that matches none of the addresses. `guess`: as of `unknown`."""
+    for pattern in patterns:
+        if not any(matches(address, (pattern,)) for address in known):
+            raise unknown(pattern, list(map(str, known)), guess=guess)
+
+
+def select(lives: Iterable[Live], pattern: str | None) -> list[Live]:
+    """The objects whose address matches a pattern; all of them for None. Raises PlanError if none matches."""
+    every = list(lives)
+    found = [live for live in every if pattern is None or (live.address and matches(live.address, (pattern,)))]
+    if pattern is not None and not found:
+        raise unknown(pattern, [str(live.address) for live in every if live.address])
+    return found
+
+
 def _declaration(address: Address, live: Live) -> str:
     """The least that a manifest must declare of an object to adopt it under an address and keep its name."""
     table = kinds()[live.kind]
@@ -396,18 +433,14 @@ def _check_overwritten(options: PlanOptions, manifest: Manifest) -> None:
     """Raise PlanError for a pattern of values to write that matches no declared address, or for one given twice."""
     if both := sorted({*options.ours} & {*options.theirs}):
         raise PlanError(f"--ours and --theirs both name `{both[0]}`", "give one of the two")
-    for pattern in (*options.reseed, *options.ours, *options.theirs):
-        if not any(matches(address, (pattern,)) for address in manifest.objects):
-            raise unknown(pattern, [str(address) for address in manifest.objects], guess=False)
+    check_patterns((*options.reseed, *options.ours, *options.theirs), manifest.objects, guess=False)
 
 
 def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
     """Raise PlanError for a pattern that matches no address, declared or live. `allow_destroy` may match none."""
     moved = {entry.old for entry in manifest.moved}
     live = {address for address, each in _all(observed) if each.stack == manifest.stack} - moved
-    for pattern in (*options.target, *options.exclude):
-        if not any(matches(address, (pattern,)) for address in (*manifest.objects, *live)):
-            raise unknown(pattern, [str(address) for address in (*manifest.objects, *live)])
+    check_patterns((*options.target, *options.exclude), (*manifest.objects, *live))
 
 
 def check_comparable(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
@@ -436,6 +469,13 @@ def _named(environment: str | None) -> str:
 def _locked(plan: Plan, holder: Lock) -> Problem:
     message = f"stack `{plan.stack}` is locked by {holder.holder} since {holder.since}: this plan may soon be stale"
     return Problem(message, severity="warning")
+
+
+def _destroyed(plan: Plan) -> frozenset[str]:
+    """The ids of the objects that a plan deletes or replaces, or from which it removes passages or files."""
+    ids = {change.id for change in plan.changes if change.id and change.action in ("delete", "replace")}
+    ids |= {step.id for step in plan.steps if isinstance(step, Detach) and isinstance(step.member, Item) and step.id}
+    return frozenset(ids)
 
 
 # --- what an apply leaves --------------------------------------------------------------------------------------------

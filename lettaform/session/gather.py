@@ -131,10 +131,7 @@ def _known(observed: Observed) -> Iterator[Live]:
 def _references(live: Live) -> Iterator[tuple[str, str]]:
     """Id and kind of what an object refers to."""
     for name, line in kinds()[live.kind].attrs().items():
-        value = live.values.get(name)
-        if line.to is None or value is UNREAD:
-            continue
-        yield from ((id, line.to) for id in (value if isinstance(value, list) else [value]) if isinstance(id, str))
+        yield from ((id, line.to) for id in live.ids(name) if line.to)
 
 
 async def _read(reads: Reads, stack: str, missing: Mapping[str, str]) -> dict[str, Live]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from lettaform.manifest.amend import Amending, Fault
 from lettaform.manifest.declare import Declared, declare
 from lettaform.manifest.emit import Written, emit
 from lettaform.model import Imported, Manifest, NotDeclared, PlanOptions
-from lettaform.ownership.unowned import Filter
+from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import diff
 from lettaform.session.files import beside, is_free, put_in_place, write_texts
 from lettaform.session.observe import observe
@@ -31,22 +31,6 @@ from lettaform.values import Ref, Secret, rebuild
 
 ROUNDS = 12
 """How often the manifest is written and planned until the plan changes nothing."""
-
-
-@dataclass(frozen=True)
-class ImportOptions:
-    """What to import, and how to write it.
-
-    stack    the name of the stack; None: derived from the name of the folder
-    only     a filter; empty: everything that nobody owns
-    fold     write rows of similar agents as one declaration with `for_each`
-    without  kinds that are left out
-    """
-
-    stack: str | None = None
-    only: Filter = field(default_factory=Filter)
-    fold: bool = True
-    without: tuple[str, ...] = ()
 
 
 def check_folder(folder: Path) -> None:
@@ -203,11 +187,8 @@ def _result(stack: str, folder: Path, amending: Amending, written: Written, foun
     adopted = [each for each in declarations if each.id]
     bodies = {each.address: written.addresses[each.address] for each in adopted}
     sections = [kinds()[kind].section for kind in kinds()]
-    left = [NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id) for each in found.left]
-    left += [
-        NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id)
-        for each in amending.declared.left
-    ]
+    objects = (*found.left, *amending.declared.left)
+    left = [NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id) for each in objects]
     left += [NotDeclared(_named(each.address, written), each.message) for each in amending.faults]
     return Imported(
         stack,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from lettaform.backend import Backend
 from lettaform.errors import Problem, SnapshotError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
-from lettaform.model import Detach, Manifest, Observed, Plan
+from lettaform.model import Manifest, Observed
 from lettaform.session.commit import commit_of
 from lettaform.session.gather import again, gather
 from lettaform.snapshot import Commit, Entry, Header, Objects, Snapshot, take
@@ -24,31 +23,9 @@ from lettaform.snapshot.folder import content, file_faults, in_thread, read
 from lettaform.snapshot.format import Scope
 from lettaform.snapshot.take import to_entries, to_item
 from lettaform.snapshot.verify import faults, unproven
-from lettaform.values import Item
 
-DEFAULT = Path(".lettaform") / "snapshots"
-"""The directory of snapshots, below the project."""
 ATTEMPTS = 3
 """How often a snapshot is taken if agents run meanwhile."""
-
-
-@dataclass(frozen=True)
-class Snapshots:
-    """What an apply does with its snapshot.
-
-    directory  where it is written. Default: `snapshots.to` of the manifest, or `.lettaform/snapshots` of the project
-    announce   called with the folder once it is proven, before anything is deleted
-    """
-
-    directory: Path | None = None
-    announce: Callable[[Path], None] = lambda folder: None
-
-
-def destroyed(plan: Plan) -> frozenset[str]:
-    """The ids of the objects that a plan deletes or replaces, or from which it removes passages or files."""
-    ids = {change.id for change in plan.changes if change.id and change.action in ("delete", "replace")}
-    ids |= {step.id for step in plan.steps if isinstance(step, Detach) and isinstance(step.member, Item) and step.id}
-    return frozenset(ids)
 
 
 async def save(

@@ -169,10 +169,10 @@ def find(text: str, directory: Path) -> Path:
     SnapshotError if there is none, with the nearest name.
     """
     if text == "latest":
-        whole = [(snapshot.header.created_at, folder) for folder, snapshot in readable(directory)]
-        if not whole:
+        found = [(each.header.created_at, folder) for folder, each in listed(directory) if isinstance(each, Snapshot)]
+        if not found:
             raise SnapshotError(f"there is no snapshot in {directory}", "`lettaform snapshot create` writes one")
-        return max(whole)[1]
+        return max(found)[1]
     for path in (Path(text), directory / text):
         path = path.parent if path.name == INDEX else path
         if path.is_dir():
@@ -182,8 +182,10 @@ def find(text: str, directory: Path) -> Path:
     raise SnapshotError(f"there is no snapshot `{text}`", hint)
 
 
-def readable(directory: Path) -> Iterator[tuple[Path, Snapshot]]:
-    """The snapshots of a directory whose index can be read, by name."""
+def listed(directory: Path) -> Iterator[tuple[Path, Snapshot | SnapshotError]]:
+    """The folders of a directory, by name, each with its snapshot, or with the reason why it is none."""
     for folder in folders(directory):
-        with suppress(SnapshotError):
+        try:
             yield folder, read(folder)
+        except SnapshotError as error:
+            yield folder, error

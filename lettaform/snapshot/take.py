@@ -13,7 +13,7 @@ from lettaform.address import Address
 from lettaform.backend import AgentFiles
 from lettaform.errors import NotFound, SnapshotError
 from lettaform.kinds import kinds
-from lettaform.kinds.traits import Contents, Owner
+from lettaform.kinds.traits import Contents
 from lettaform.model import Live, State
 from lettaform.ownership import marks
 from lettaform.plan.leaves import shown_live
@@ -225,20 +225,14 @@ def _closure(live: Live, by_id: Mapping[str, Live]) -> list[tuple[str, Live | No
 
 
 def _related(live: Live) -> list[str]:
-    named = [id for name, line in kinds()[live.kind].attrs().items() if line.to for id in _ids(live.values, name)]
+    named = [id for name, line in kinds()[live.kind].attrs().items() if line.to for id in live.ids(name)]
     return [*named, *(id for ids in live.discovered.values() for id in ids)]
 
 
 def _owner(live: Live) -> Any:
     """The id of the agent to which a conversation belongs: no list shows its messages."""
-    table = kinds()[live.kind]
-    owner = next((line.name for line, _ in table.relations(Owner)), None)
-    return live.values.get(owner) if owner and table.agent_file else None
-
-
-def _ids(values: Mapping[str, Any], name: str) -> list[str]:
-    value = values.get(name)
-    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    owner = kinds()[live.kind].owner_line()
+    return live.values.get(owner.name) if owner and kinds()[live.kind].agent_file else None
 
 
 def to_item(item: Item) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lettaform.errors import Problem, SnapshotError
 from lettaform.kinds import kinds
-from lettaform.kinds.traits import Contents, Owner
+from lettaform.kinds.traits import Contents
 from lettaform.model import Live
 from lettaform.snapshot import agent_file
 from lettaform.snapshot.format import Entry, Snapshot
@@ -40,11 +40,8 @@ def _reference_faults(entry: Entry, by_id: Mapping[str, Entry]) -> Iterator[Prob
     if entry.used:
         return
     for name, line in kinds()[entry.live.kind].attrs().items():
-        value = entry.live.values.get(name)
-        if line.to is None or value is UNREAD:
-            continue
-        for id in value if isinstance(value, list) else [value]:
-            if isinstance(id, str) and id not in by_id:
+        for id in entry.live.ids(name) if line.to else ():
+            if id not in by_id:
                 yield _problem(entry, f"refers to the {line.to} {id}, which is not in the snapshot", name)
 
 
@@ -76,10 +73,10 @@ def _history_faults(entry: Entry, by_id: Mapping[str, Entry], load: Load) -> Ite
 
 def _expected(entry: Entry, by_id: Mapping[str, Entry]) -> tuple[Live, dict[str, Any], dict[str, Any]]:
     """The agent of an agent file, and its blocks and tools as the snapshot has them."""
-    owner = next((line.name for line, _ in kinds()[entry.live.kind].relations(Owner)), None)
-    agent = by_id[entry.live.values[owner]].live if owner else entry.live
-    held = [by_id[id].live for id in _list(agent, "blocks") if id in by_id]
-    used = [by_id[id].live for id in _list(agent, "tools") if id in by_id]
+    owner = kinds()[entry.live.kind].owner_line()
+    agent = by_id[entry.live.values[owner.name]].live if owner else entry.live
+    held = [by_id[id].live for id in agent.ids("blocks") if id in by_id]
+    used = [by_id[id].live for id in agent.ids("tools") if id in by_id]
     blocks = {block.name: _known(block, "value") for block in held}
     return agent, blocks, {tool.name: _known(tool, "source") for tool in used}
 
@@ -87,11 +84,6 @@ def _expected(entry: Entry, by_id: Mapping[str, Entry]) -> tuple[Live, dict[str,
 def _known(live: Live, field: str) -> Any:
     value = live.values.get(field)
     return None if value is UNREAD else value
-
-
-def _list(live: Live, field: str) -> list[str]:
-    value = live.values.get(field)
-    return value if isinstance(value, list) else []
 
 
 def _content_faults(entry: Entry, load: Load) -> Iterator[Problem]:

@@ -33,7 +33,7 @@ Applied: 1 created, 0 changed, 0 destroyed in 1.4 s.
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "can_ask", lambda: True)
+    monkeypatch.setattr("lettaform.cli.can_ask", lambda: True)
 
 
 def test_yes_applies_without_a_question(run: Run, flow: Flow) -> None:

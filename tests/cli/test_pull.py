@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from lettaform.cli import pull as verb
 from lettaform.errors import Problem, Stale
 from lettaform.flow import Connection, Pull, PullOptions
 
@@ -13,7 +12,7 @@ from .conftest import Flow, Run, a_pull
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "can_ask", lambda: True)
+    monkeypatch.setattr("lettaform.cli.can_ask", lambda: True)
 
 
 def test_yes_writes_without_a_question(run: Run, flow: Flow) -> None:

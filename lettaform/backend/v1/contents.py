@@ -109,18 +109,13 @@ async def _files(client: Client, live: Live, field: str, wanted: Collection[str]
     path = f"/v1/folders/{live.id}/files"
     bodies = [client.as_object(body, "GET", path, _FILE) for body in await client.pages(path)]
     bodies = [body for body in bodies if body["processing_status"] != "error"]  # such a file is uploaded again
-    known = {(name, size): sha for name, size, sha in map(_apart, live.mark.members.get(field, ()))}
+    known = _known(live, field)
     declared = {(name, size) for name, size, _ in map(_apart, wanted)}
     ours = [body for body in bodies if _named(body) in known]
     small = sum(body["file_size"] for body in ours) <= LOOKED_INTO
     asked = [body for body in bodies if (small if _named(body) in known else _named(body) in declared)]
     contents = await _contents(client, path, asked, len(asked) == len(bodies))
-    found = []
-    for body in bodies:
-        name, size = _named(body)
-        sha = _sha(contents.get(body["id"], body)) or known.get((name, size)) or "?"
-        found.append(Item(f"{name} {size} {sha}", name, {}, body["id"]))
-    return found
+    return [_file(body, _sha(contents.get(body["id"], body)) or known.get(_named(body)), {}) for body in bodies]
 
 
 async def whole_files(client: Client, live: Live) -> list[Item]:
@@ -128,28 +123,39 @@ async def whole_files(client: Client, live: Live) -> list[Item]:
 
     There is no text of a file of which the server has another one than what was uploaded, such as of a PDF.
     """
-    path = f"/v1/folders/{live.id}/files"
-    bodies = [client.as_object(each, "GET", path, _FILE) for each in await client.pages(path, include_content=True)]
     found = []
-    for body in bodies:
-        (name, size), sha = _named(body), _sha(body)
+    for body, sha in await _with_texts(client, live):
         text = {} if sha is None else {"text": body["content"]}
         read = body["processing_status"] == "completed"
-        found.append(Item(f"{name} {size} {sha or '?'}", name, {**text, "read": read}, body["id"]))
+        found.append(_file(body, sha, {**text, "read": read}))
     return found
 
 
 async def _whole_files(client: Client, live: Live, field: str) -> list[Item]:
     """All files, each with its text if the server answers the very bytes that it received, and with its sha256."""
+    known = _known(live, field)
+    return [
+        _file(body, sha or known.get(_named(body)), {"content": body["content"]} if sha else {})
+        for body, sha in await _with_texts(client, live)
+    ]
+
+
+async def _with_texts(client: Client, live: Live) -> list[tuple[Mapping[str, Any], str | None]]:
+    """All files of a folder, and the sha256 of each whose text is what was uploaded."""
     path = f"/v1/folders/{live.id}/files"
-    known = {(name, size): sha for name, size, sha in map(_apart, live.mark.members.get(field, ()))}
-    found = []
-    for each in await client.pages(path, include_content=True):
-        body = client.as_object(each, "GET", path, _FILE)
-        (name, size), exact = _named(body), _sha(body)
-        sha = exact or known.get((name, size)) or "?"
-        found.append(Item(f"{name} {size} {sha}", name, {"content": body["content"]} if exact else {}, body["id"]))
-    return found
+    bodies = [client.as_object(each, "GET", path, _FILE) for each in await client.pages(path, include_content=True)]
+    return [(body, _sha(body)) for body in bodies]
+
+
+def _file(body: Mapping[str, Any], sha: str | None, more: Mapping[str, Any]) -> Item:
+    """A file under its name, size and sha256."""
+    name, size = _named(body)
+    return Item(f"{name} {size} {sha or '?'}", name, more, body["id"])
+
+
+def _known(live: Live, field: str) -> Mapping[tuple[str, str], str]:
+    """Name and size of the files in the mark of a folder to their sha256."""
+    return {(name, size): sha for name, size, sha in map(_apart, live.mark.members.get(field, ()))}
 
 
 _FILE = ("id", "original_file_name", "file_size", "processing_status")
