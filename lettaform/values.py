@@ -145,6 +145,10 @@ UNREAD: Final[Any] = _Unread()
 """The value in `Live.values` of a field that was not read from the server."""
 
 
+MISSING: Final[Any] = object()
+"""Stands for a live value that does not exist, or was not read."""
+
+
 # --- one walk, one rebuild -------------------------------------------------------------------------------------------
 
 

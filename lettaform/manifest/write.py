@@ -25,9 +25,8 @@ from lettaform.model import Desired, Import, Manifest, Moved, Removed
 Reload = Callable[[Mapping[Path, bytes]], Manifest]
 """Loads the same manifest with other contents of some files. Raises ManifestError."""
 Present = Callable[[Address, str], Any]
-"""The live value of a declared leaf; MISSING if there is none."""
+"""The live value of a declared leaf; `values.MISSING` if there is none."""
 
-MISSING: Any = object()
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _SHOWN = 3
 """How many of the objects that share a value a message names."""

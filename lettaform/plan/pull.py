@@ -12,7 +12,7 @@ from lettaform.kinds import kinds
 from lettaform.model import AgentChange, Desired, FieldChange, Manifest, MergeConflict, Observed
 from lettaform.plan.changes import Diff
 from lettaform.plan.selection import matches
-from lettaform.values import UNREAD, Secret, tainted
+from lettaform.values import MISSING, UNREAD, Secret, tainted
 
 Outcome = Literal["pull", "conflict", "manifest", "drift", "ours", "not a value"]
 """What a pull does: `pull` writes the live value, all others leave the manifest as it is.
@@ -120,10 +120,6 @@ class Pull:
         if self.refused or (self.kept and self.options.addresses):
             return 1
         return 2 if check and self.files else 0
-
-
-MISSING: Any = object()
-"""Stands for a live value that does not exist, or was not read."""
 
 
 def present(observed: Observed, address: Address, path: str) -> Any:

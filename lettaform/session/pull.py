@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
 from lettaform.manifest import without_garbage_collection
 from lettaform.manifest.secret_shapes import SHORTEST, find
-from lettaform.manifest.write import MISSING, NewValue, Reload, write_values
+from lettaform.manifest.write import NewValue, Reload, write_values
 from lettaform.model import Lock, Manifest, Observed, Plan, PlanOptions
 from lettaform.plan import Diff, diff, make
-from lettaform.plan import pull as plan
-from lettaform.plan.pull import LiveValue, Pull, PullOptions, live_values
+from lettaform.plan.pull import LiveValue, Pull, PullOptions, live_values, present
 from lettaform.session import Session, check_comparable
 from lettaform.values import Secret, secrets
 
@@ -62,7 +61,7 @@ def prepare(
     found = [each for each in found if (str(each.address), each.path) not in secret]
     wanted = {(each.address, each.path): each for each in found if each.outcome == "pull"}
     values = [NewValue(each.address, each.path, each.new) for each in wanted.values()]
-    rewritten = write_values(manifest, directory, values, _Present(observed), reload)
+    rewritten = write_values(manifest, directory, values, partial(present, observed), reload)
     written = {(each.address, each.path) for each in rewritten.written}
     pull = Pull(
         manifest.stack,
@@ -80,17 +79,6 @@ def prepare(
         tuple(known),
     )
     return Prepared(pull, rewritten.files)
-
-
-class _Present:
-    """The live value of a declared leaf, as `write_values` asks for it."""
-
-    def __init__(self, observed: Observed) -> None:
-        self.observed = observed
-
-    def __call__(self, address: Address, path: str) -> Any:
-        value = plan.present(self.observed, address, path)
-        return MISSING if value is plan.MISSING else value
 
 
 def _not_a_value(value: LiveValue) -> Problem:

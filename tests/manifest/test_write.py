@@ -15,8 +15,9 @@ from lettaform.address import Address
 from lettaform.errors import ManifestError
 from lettaform.manifest.load import load
 from lettaform.manifest.locate import Outdated
-from lettaform.manifest.write import MISSING, NewValue, Rewritten, write_values
+from lettaform.manifest.write import NewValue, Rewritten, write_values
 from lettaform.model import Manifest
+from lettaform.values import MISSING
 
 Changes = Mapping[tuple[str, str], Any]
 NOTHING: Changes = {}
