@@ -569,11 +569,11 @@ class Discover(_Step):
 class Update(_Step):
     """Write fields of an object, and its mark in the same request.
 
-    mark    its mark afterwards; None: it is not written
-    users   number of agents that the server recompiles inside this request; its time grows with them
-    forget  whether to remove the mark instead
-    merged  field to the digest of the text on the server with which the written one was merged; nothing is written if
-            the server has another one by then
+    mark      its mark afterwards; None: it is not written
+    users     number of agents that the server recompiles inside this request; its time grows with them
+    forget    whether to remove the mark instead
+    replaces  field to the digest of the text that it must have on the server: if it has another one by then, nothing is
+              written
     """
 
     op: ClassVar[Operation] = "update"
@@ -582,7 +582,7 @@ class Update(_Step):
     mark: Mark | None = None
     users: int = 0
     forget: bool = False
-    merged: Mapping[str, str] = field(default_factory=dict)
+    replaces: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

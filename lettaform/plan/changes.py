@@ -26,7 +26,7 @@ class ResourceChange:
     calls     calls to other objects whose prompts the change changes, and to those of this one
     waits     addresses of the changes that must be carried out before these calls, or before the object is created
     quiet     whether the call that otherwise follows a change of the object is left out
-    merged    field to the digest of the live text with which the written one was merged
+    replaces  field to the digest of the live text that a text with the policy `merge` replaces
     """
 
     change: Change
@@ -43,7 +43,7 @@ class ResourceChange:
     calls: tuple[Call, ...] = ()
     waits: tuple[Address, ...] = ()
     quiet: bool = False
-    merged: Mapping[str, str] = field(default_factory=dict)
+    replaces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> Address:

@@ -47,7 +47,7 @@ class FieldResult:
     members   the members to store in the mark; None: the stored members are kept
     body      what to write, under the field's name
     released  leaf that is no longer managed to the live value, which stays
-    merged    the digest of the live text with which the written one was merged, under the field's name
+    replaces  the digest of the live text that a text with the policy `merge` replaces, under the field's name
     """
 
     base: Mapping[str, Any] | None = None
@@ -59,14 +59,14 @@ class FieldResult:
     agent_changes: tuple[AgentChange, ...] = ()
     released: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    merged: Mapping[str, str] = field(default_factory=dict)
+    replaces: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The comparison of one object: what to write, to attach and to detach, and the mark's base and members.
 
-    merged  field to the digest of the live text with which the written one was merged
+    replaces  field to the digest of the live text that a text with the policy `merge` replaces
     """
 
     base: Mapping[str, Any]
@@ -77,7 +77,7 @@ class Comparison:
     detach: Members = ()
     agent_changes: tuple[AgentChange, ...] = ()
     notes: tuple[str, ...] = ()
-    merged: Mapping[str, str] = field(default_factory=dict)
+    replaces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def touched(self) -> frozenset[str]:
@@ -114,7 +114,7 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
             *_sent_again(again),
             *_released(pair, results, body),
         ),
-        merged={name: known for result in each for name, known in result.merged.items()},
+        replaces={name: known for result in each for name, known in result.replaces.items()},
     )
 
 
@@ -348,7 +348,7 @@ def _compare_text(pair: _Pair, line: Attr, value: Any) -> FieldResult:
         body={line.name: written} if decision.write else {},
         fields_changed=(_show(pair, line, leaf, decision.write),) if decision.write else (),
         agent_changes=(_kept(pair, line, leaf, decision),) if decision.runtime else (),
-        merged={line.name: digest(have)} if decision.value is not None else {},
+        replaces={line.name: digest(have)} if decision.write and decision.write != "seed" else {},
     )
 
 
@@ -357,11 +357,12 @@ def _decide_text(pair: _Pair, line: Attr, value: Any, have: str) -> Decision:
     want, kept, options = pair.lookup.known(value or ""), pair.live.mark.base.get(line.name), pair.lookup.options
     if pair.reseed and want != have:
         return Decision(write="seed", base=pair.to_keep(line, value))
+    if want is UNKNOWN:
+        moved = spelled(pair.kind, line, have) != kept_digest(pair.kind, line, kept)
+        return _decide_unknown(pair, line, value, moved=moved)
     base = text_kept(kept) if kept else None
     if kept and base is None:  # the policy was another one: of the text, the digest is known
         base = next((each for each in (have, want) if spelled(pair.kind, line, each) == kept), None)
-    if want is UNKNOWN:
-        return _decide_unknown(pair, line, value, moved=have != base)
     ours, theirs = (matches(pair.desired.address, each) for each in (options.ours, options.theirs))
     favour: Side | None = "ours" if ours else "theirs" if theirs else None
     decision = decide_text(base, want, have, favour=favour, problem=lambda text: _refusal(pair, line, text))

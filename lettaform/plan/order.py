@@ -315,7 +315,7 @@ def _updated(resource: ResourceChange, capabilities: Capabilities) -> Iterator[S
             fields=resource.fields,
             mark=resource.mark,
             users=0 if change.kind in capabilities.calls else change.recompiles,
-            merged=resource.merged,
+            replaces=resource.replaces,
             after=tuple(waits),
         )
         waits.append(key)

@@ -55,7 +55,7 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
         change = replace(change, action="replace", notes=notes)
     mark = Mark(compared.base, compared.members, live.mark.parts)
     fields, attach, detach = compared.fields, compared.attach, compared.detach
-    resource = ResourceChange(change, desired, live, fields, mark, attach, detach, merged=compared.merged)
+    resource = ResourceChange(change, desired, live, fields, mark, attach, detach, replaces=compared.replaces)
     resource = _with_released(lookup, resource, live)
     resource = _with_lost_by_creator(lookup, resource, live)
     if change.action == "replace":

@@ -157,8 +157,8 @@ class FilesBackend:
                 return self._create(step, answer)
             case Update():
                 path = self._path(step.kind, step.id)
-                now = self._live(step.kind, path).values if step.merged else {}
-                if any(digest(now.get(name) or "") != known for name, known in step.merged.items()):
+                now = self._live(step.kind, path).values if step.replaces else {}
+                if any(digest(now.get(name) or "") != known for name, known in step.replaces.items()):
                     raise Conflict(f"{step.address}: was changed while this apply ran")
                 return self._write(step.kind, path, fill(dict(step.fields), answer))
             case Delete():

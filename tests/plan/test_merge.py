@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lettaform.model import MergeConflict
+from lettaform.plan.changes import Diff
 from lettaform.plan.merge import BASE, MIDDLE, OURS, THEIRS, Merged, decide_text, merge3
 from lettaform.plan.policy import Decision
+from lettaform.values import Ref, Template
+from tests.plan.samples import at, difference, living, manifest, observed, wanted
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "c", "", "d\r"]), max_size=8).map("\n".join)
 
@@ -109,3 +112,22 @@ def test_a_conflict_writes_nothing_and_keeps_the_base(base: str | None, reason: 
 def test_a_merged_text_that_cannot_be_written_is_a_conflict() -> None:
     found = decide_text("a\nx\nb", "A\nx\nb", "a\nx\nB", problem=lambda text: f"is {text}")
     assert found.conflict == MergeConflict("the merged text is A\nx\nB", "A\nx\nB")
+
+
+def text_with_a_new_id(have: str, base: str) -> Diff:
+    """A text that contains the id of a block that does not exist yet. The mark keeps a digest, of another policy."""
+    system = Template(("Ask ", Ref(at("blocks.new"))))
+    agent = wanted("agents.a", {"system": "merge"}, system=system)
+    live = living("agents.a", "agent-1", {"system": base}, system=have)
+    return difference(manifest(agent, wanted("blocks.new", value="x")), observed(live))
+
+
+def test_a_text_with_an_id_that_is_not_known_is_written_if_nobody_changed_it() -> None:
+    (changed,) = [each for each in text_with_a_new_id("old", "old").resources if each.change.kind == "agent"]
+    assert changed.change.fields_changed[0].reason == "manifest"
+
+
+def test_a_text_with_an_id_that_is_not_known_cannot_be_merged() -> None:
+    (kept,) = text_with_a_new_id("learned", "old").runtime
+    assert kept.conflict is not None
+    assert "not known before the apply" in kept.conflict.reason

@@ -213,15 +213,23 @@ def test_a_merged_text_that_is_too_long_is_a_conflict(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("stack", ALWAYS, indirect=True)
+@pytest.mark.parametrize(
+    ("before", "git", "after"),
+    [
+        pytest.param(LEARNED, IN_GIT, BOTH, id="merged"),
+        pytest.param(SEED, IN_GIT, IN_GIT, id="only the manifest moved"),
+        pytest.param(LEARNED, BOTH, None, id="the manifest has all that the plan saw"),
+    ],
+)
 def test_what_the_agent_writes_during_the_apply_is_not_overwritten(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+    before: str, git: str, after: str | None, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stack.learn(LEARNED)
-    stack.declare(IN_GIT)
-    send, late = Client.object, LEARNED + "\nHas a cat."
+    stack.learn(before)
+    stack.declare(git)
+    send, late = Client.object, before + "\nHas a cat."
 
     async def object_after_the_agent_wrote(client: Client, method: str, path: str, **words: object) -> object:
-        if method == "GET" and "/v1/blocks/block-" in path and stack.value == LEARNED:
+        if method == "GET" and "/v1/blocks/block-" in path and stack.value == before:
             stack.learn(late)
         return await send(client, method, path, **words)  # type: ignore[arg-type]
 
@@ -232,8 +240,12 @@ def test_what_the_agent_writes_during_the_apply_is_not_overwritten(
     assert report.exit_code != 0
     assert "was changed while this apply ran" in str(next(report.of("failed")).error)
     assert stack.value == late
+    if after is None:  # both added lines at one place
+        with pytest.raises(Conflicting):
+            stack.apply()
+        return
     stack.apply()
-    assert stack.value == BOTH + "\nHas a cat."
+    assert stack.value == after + "\nHas a cat."
 
 
 def test_a_seeded_text_becomes_one_that_is_merged(stack: Stack) -> None:

@@ -273,9 +273,9 @@ class Sender:
 
 
 def _check_unmoved(step: Update, now: Mapping[str, Any]) -> None:
-    """Raise Conflict if a text with which the written one was merged has changed since it was read."""
-    values = decode(step.kind, now).values if step.merged else {}
-    if moved := [name for name, known in step.merged.items() if digest(values.get(name) or "") != known]:
+    """Raise Conflict if a text that the step may replace has changed since it was read."""
+    values = decode(step.kind, now).values if step.replaces else {}
+    if moved := [name for name, known in step.replaces.items() if digest(values.get(name) or "") != known]:
         fields = ", ".join(f"`{name}`" for name in moved)
         raise Conflict(
             f"{step.address}: {fields} was changed while this apply ran; it was not overwritten", "plan again"
