@@ -86,7 +86,9 @@ class _Declaring:
         self.parts = {live.id for live in chosen if self._owner_of_part(live)}
 
     def run(self) -> Declared:
-        lives = [live for live in self.chosen.values() if live.id not in self.parts and not self._is_hopeless(live)]
+        lives = [
+            live for live in self.chosen.values() if live.id not in self.parts and not self._cannot_be_declared(live)
+        ]
         # what has no name of its own is named after its owner
         for live in sorted(lives, key=lambda live: (_is_nameless(live), live.name, live.id)):
             self._take_key(live)
@@ -102,8 +104,8 @@ class _Declaring:
                 self.found.declarations.append(self.declaration(live))
         return self.found
 
-    def _is_hopeless(self, live: Live) -> bool:
-        """Whether the object lacks what a manifest must say of it."""
+    def _cannot_be_declared(self, live: Live) -> bool:
+        """Whether the object lacks something that a manifest must declare of it."""
         table = kinds()[live.kind]
         for line in table.attrs().values():
             related = line.related(SourceFile)
