@@ -115,7 +115,8 @@ class Project:
         line = ["-C", str(self.folder), "--server", self.letta.url, *files, *var_options, *words]
         result = CliRunner().invoke(cli, line)
         self.outputs[f"{len(self.outputs)}: {' '.join(words)}"] = result.output
-        assert result.exit_code == code, f"{words}: {result.output}{result.exception!r}"
+        failures = [line for line in result.output.splitlines() if '"event": "failed"' in line]
+        assert result.exit_code == code, f"{failures or words}: {result.output}{result.exception!r}"
         return result
 
     def plan(self, *words: str) -> dict[str, Any]:

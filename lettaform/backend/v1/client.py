@@ -401,6 +401,8 @@ class Client:
         if status in (401, 403):
             message = f"{self.url} does not let us in ({status})"
             raise Unauthorized(message, self._advice, **where, words=words)
+        if status == 404 and _is_mcp_server_silent(answer):
+            raise Unavailable(message, "the MCP server must be running, and reachable from the Letta server", **where)
         if status == 404:
             raise NotFound(message, **where, words=words)
         if status == 409:
@@ -513,8 +515,18 @@ def _words(answer: httpx.Response) -> str:
         values = (f"{each.field}: {each.message}" for each in _refused(answer))
         return "; ".join(values)[:500] or "the request was not valid"
     if isinstance(detail, Mapping):
-        detail = detail.get("message") or detail.get("code") or ""
+        told = [detail.get("message") or detail.get("code"), detail.get("error")]
+        detail = ": ".join(str(each) for each in told if each)
     return " ".join(_DATABASE.sub(_REFUSED, str(detail)).split())[:500]
+
+
+def _is_mcp_server_silent(answer: httpx.Response) -> bool:
+    """Whether a 404 is about an MCP server that did not answer: 0.16.8 says so only where tools are listed again."""
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return isinstance(detail, Mapping) and detail.get("code") == "MCPServerUnavailable"
 
 
 def _refused(answer: httpx.Response) -> list[Problem]:

@@ -75,6 +75,17 @@ def test_a_transient_failure_is_retried_except_for_a_post(status: int, ambiguous
         assert len(asked) == times
 
 
+def test_an_mcp_server_that_was_silent_is_asked_again() -> None:
+    silent = {"code": "MCPServerUnavailable", "message": "Could not connect to echo", "error": "all attempts failed"}
+    answers = iter([httpx.Response(404, json={"detail": silent}), httpx.Response(200, json={"added": []})])
+    assert ask(lambda request: next(answers), lambda c: c.send("PATCH", "/v1/x/refresh")) == {"added": []}
+
+    with pytest.raises(Unavailable) as refused:
+        ask(lambda request: httpx.Response(404, json={"detail": silent}), lambda c: c.send("PATCH", "/v1/x/refresh"))
+    assert refused.value.message.endswith("404 Could not connect to echo: all attempts failed")
+    assert not refused.value.ambiguous
+
+
 def test_a_post_that_creates_nothing_is_retried() -> None:
     answers = iter([httpx.Response(500), httpx.Response(200, json={"ok": 1})])
     assert ask(lambda request: next(answers), lambda c: c.send("POST", "/v1/x/", repeatable=True)) == {"ok": 1}
