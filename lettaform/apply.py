@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from lettaform.address import Address
 from lettaform.backend import Backend
 from lettaform.errors import LettaformError, Unavailable
-from lettaform.model import Answer, Create, Discover, Event, Outcome, Plan, Report, SaveState, Step, answered
-from lettaform.ownership.state import after
+from lettaform.model import (
+    Answer,
+    Applied,
+    Create,
+    Discover,
+    Event,
+    Outcome,
+    Plan,
+    Report,
+    SaveState,
+    Step,
+    answered,
+    carried_out,
+)
+from lettaform.ownership.state import after, recorded
 from lettaform.plan.order import sorter
 from lettaform.values import Ref, settle
 
@@ -38,12 +53,14 @@ async def apply(
     parallel: int = 8,
     notify: Notify = lambda event: None,
     stop: Stop | None = None,
+    run: Applied | None = None,
 ) -> Report:
     """Carry out every Step whose predecessors succeed.
 
     known     ids of objects that have the mark of the stack already
     parallel  maximum number of steps at the same time
     notify    called with each Event
+    run       what the history of the stack keeps of this apply; its time, changes and failures are added
     stop      once it has a reason, no further step begins; running steps are finished, and the state is saved, unless
               the lock was lost
 
@@ -52,7 +69,7 @@ async def apply(
     for each other.
     """
     started, before = time.monotonic(), server.requests
-    walk = _Walk(plan, server, asyncio.Semaphore(parallel), notify, stop or Stop())
+    walk = _Walk(plan, server, asyncio.Semaphore(parallel), notify, stop or Stop(), run)
     server.begin(plan.stack, known)
     await walk.run()
     outcomes = tuple(walk.outcomes[step.key] for step in plan.steps)
@@ -62,8 +79,10 @@ async def apply(
 
 
 class _Walk:
-    def __init__(self, plan: Plan, server: Backend, gate: asyncio.Semaphore, notify: Notify, stop: Stop) -> None:
-        self.plan, self.server, self.gate, self.notify, self.stop = plan, server, gate, notify, stop
+    def __init__(
+        self, plan: Plan, server: Backend, gate: asyncio.Semaphore, notify: Notify, stop: Stop, run: Applied | None
+    ) -> None:
+        self.plan, self.server, self.gate, self.notify, self.stop, self.applied = plan, server, gate, notify, stop, run
         self.steps = {step.key: step for step in plan.steps if not _is_last(step)}
         self.last = [step for step in plan.steps if isinstance(step, SaveState) and step.last]
         self.graph = sorter(self.steps.values(), plan.barriers)
@@ -117,9 +136,19 @@ class _Walk:
         stopped = self.stop.reason if self.stop.reason not in (None, INTERRUPTED, FAULT) else None
         if stopped is None and step.state is None and any(each.status != "done" for each in self.outcomes.values()):
             stopped = "objects of the stack remain"
-        now = step.state and after(step.state, self.plan.state, self.outcomes.values(), step.created)
+        outcomes = self.outcomes.values()
+        now = step.state and after(step.state, self.plan.state, outcomes, step.created)
+        if now and self.applied:
+            now = recorded(now, self.told(self.applied), outcomes)
         outcome = await self.outcome(replace(step, state=now), stopped)
         self.end(replace(outcome, step=step))
+
+    def told(self, run: Applied) -> Applied:
+        """The run, with its time and what it did so far."""
+        changes = Counter[str](change.action for change in carried_out(self.plan.changes, self.outcomes.values()))
+        failed = sum(each.status != "done" for each in self.outcomes.values())
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return replace(run, at=now, changes=dict(changes), failed=failed)
 
     async def outcome(self, step: Step, stopped: str | None) -> Outcome:
         if stopped is not None:

@@ -24,7 +24,20 @@ from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, Locked, PlanError, Problem, SnapshotError, Stale, nearest
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
-from lettaform.model import Change, Imported, Live, Lock, Manifest, Observed, Plan, PlanOptions, Report, Server
+from lettaform.model import (
+    Applied,
+    Change,
+    Imported,
+    Live,
+    Lock,
+    Manifest,
+    Observed,
+    Plan,
+    PlanOptions,
+    Report,
+    Server,
+)
+from lettaform.ownership.state import last_run
 from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import saved
 from lettaform.plan.guard import check_merged
@@ -34,7 +47,7 @@ from lettaform.render import data
 from lettaform.session import SNAPSHOTS, Notify, Session, Snapshots, check_patterns, select, unknown
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
-from lettaform.session.observe import observe, read_whole
+from lettaform.session.observe import observe, read_state, read_whole
 from lettaform.session.server import Connection, target
 
 if TYPE_CHECKING:  # a plan needs none of it
@@ -196,7 +209,11 @@ class _Apply:
         async with session.locked():
             plan = await self.plan(session)
             consented = saved.same(agreed, plan) if agreed is not None else plan and self.consent(plan)
-            return plan, await session.apply(plan, self.notify, self.parallel) if plan and consented else None
+            return plan, await self.carry_out(session, plan) if plan and consented else None
+
+    async def carry_out(self, session: Session, plan: Plan) -> Report:
+        verb = "destroy" if self.options.destroy else "apply"
+        return await session.apply(plan, self.notify, self.parallel, verb=verb)
 
 
 def save(plan: Plan, path: Path) -> None:
@@ -257,7 +274,7 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
 
     async def run(session: Session) -> Plan:
         plan = await session.adopt(_address(address), id)
-        _raise(await session.apply(plan, parallel=1))
+        _raise(await session.apply(plan, parallel=1, verb="import"))
         return plan
 
     # the mark holds digests of the declared values, and none of a secret
@@ -353,10 +370,22 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
     async def run(session: Session) -> list[Live]:
         observed, declared = await session.observe(whole=True), session.manifest.objects
         lives = [
-            shown_live(replace(live, address=a), declared[a].values if a in declared else {})
+            shown_live(
+                replace(live, address=a, applied=last_run(observed.state, a)),
+                declared[a].values if a in declared else {},
+            )
             for a, live in sorted(observed.objects.items(), key=lambda item: item[0])
         ]
         return await read_whole(session.backend, select(lives, address), observed.names)
+
+    return _run(source, connection, run)
+
+
+def history(source: Source, connection: Connection) -> tuple[Applied, ...]:
+    """The last runs that changed the stack, the newest first. The state keeps 50."""
+
+    async def run(session: Session) -> tuple[Applied, ...]:
+        return tuple(reversed((await read_state(session.backend, session.stack)).history))
 
     return _run(source, connection, run)
 
@@ -481,7 +510,7 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
             _check_owned(observed, before, session.manifest)
         if kind_of(before) != kind_of(after):
             raise PlanError(f"{before} cannot become {after}", f"an object keeps its kind, {kind_of(before)}")
-        _raise(await session.apply(await session.move(observed, before, after), parallel=4))
+        _raise(await session.apply(await session.move(observed, before, after), parallel=4, verb="state mv"))
 
     _run(source, connection, run, lock=True)
 
@@ -492,7 +521,7 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
     async def run(session: Session) -> None:
         observed, forgotten = await session.observe(), _address(address)
         _check_owned(observed, forgotten, session.manifest)
-        _raise(await session.apply(session.remark(observed, frozenset({forgotten})), parallel=4))
+        _raise(await session.apply(session.remark(observed, frozenset({forgotten})), parallel=4, verb="state rm"))
 
     _run(source, connection, run, lock=True)
 
@@ -514,7 +543,7 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
         ]
         lost += [f"{a} ({id}) no longer exists" for a, id in observed.state.ids.items() if a not in observed.objects]
         lost += [f"{each.address} is also claimed by {each.id}, a duplicate" for each in observed.duplicates]
-        report = await session.apply(session.remark(replace(observed, problems=())), parallel=1)
+        report = await session.apply(session.remark(replace(observed, problems=())), parallel=1, verb="state rebuild")
         _raise(report)
         return sum(a.parent is None for a in marked), lost
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, assert_never
 
@@ -186,6 +186,7 @@ class Live:
     unused      an agent that has no messages but those of its creation
     activity    digest that is equal as long as no messages are added; empty if answers do not show that
     names       id to name of objects to which it refers, whoever owns them; not all are known
+    applied     the last run that wrote it, if the state still keeps it and somebody asked for it
     """
 
     kind: str
@@ -200,6 +201,7 @@ class Live:
     unused: bool = field(default=False, repr=False, compare=False)
     activity: str = field(default="", repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    applied: Applied | None = field(default=None, repr=False, compare=False)
 
     def ids(self, name: str) -> list[str]:
         """The ids in a field that refers to one object or to several; none if it was not read."""
@@ -316,9 +318,51 @@ class State:
     """Own blocks that get another address, by id: written before their marks and attachments, removed after."""
     moved: Mapping[Address, Address] = field(default_factory=dict)
     """Entries of `moved` that were carried out and whose old address is declared again: they happen once."""
+    history: tuple[Applied, ...] = ()
+    """The last runs that changed the stack, the oldest first."""
+    written: Mapping[Address, int] = field(default_factory=dict)
+    """The serial of the last run that wrote an object. A part that no run wrote since its creation has none."""
     serial: int = 0
     """Incremented once by every apply that writes the state."""
     exists: bool = False
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The commit of the project. `dirty`: whether files of it were not committed."""
+
+    commit: str
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One run that changed a stack, as its state keeps it.
+
+    serial   that of the state after the run
+    at       when it ended, in UTC
+    by       user and machine
+    verb     the verb of lettaform
+    version  of lettaform
+    run      the CI run, if there was one
+    commit   the git commit of the manifest, if there was one
+    dirty    whether the manifest's folder differed from that commit
+    digest   of the plan: plans with equal digests have equal effects
+    changes  action to the number of objects that it was done to
+    failed   number of steps that failed or were skipped
+    """
+
+    serial: int
+    at: str
+    by: str
+    verb: str
+    version: str
+    run: str = ""
+    commit: str = ""
+    dirty: bool = False
+    digest: str = ""
+    changes: Mapping[str, int] = field(default_factory=dict)
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -814,6 +858,21 @@ class Report:
         failed = any(outcome.status != "done" for outcome in self.outcomes)
         written = any(self.of("done")) or any(isinstance(each.error, NotStored) for each in self.outcomes)
         return 0 if not failed else 5 if written else 1
+
+
+def carried_out(changes: Iterable[Change], outcomes: Iterable[Outcome], *, interrupted: bool = False) -> list[Change]:
+    """The changes whose steps were all done. Blocks without steps of their own are part of their agent's steps."""
+    by_address: dict[Address | None, list[Outcome]] = {}
+    for each in outcomes:
+        by_address.setdefault(each.step.address, []).append(each)
+    undone = interrupted or any(each.status != "done" for every in by_address.values() for each in every)
+
+    def is_done(change: Change) -> bool:
+        of_owner = by_address.get(change.address.parent, ())
+        own = by_address.get(change.address) or [each for each in of_owner if each.step.op in ("create", "delete")]
+        return all(each.status == "done" for each in own) and (bool(own) or not undone)
+
+    return [change for change in changes if is_done(change)]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ TERMS = (
     *("additive list", "address", "adopt", "agent file", "apply", "attach", "backend", "barrier", "base", "block"),
     *("capability", "carried-over block", "cascade", "changed by agents", "conversation", "create", "delete"),
     *("dependents", "destroy", "discovered object", "drift", "duplicate", "enforce", "environment"),
-    *("external object", "field", "foreign object", "forget", "ignore", "import", "intent", "kind", "lease"),
+    *("external object", "field", "foreign object", "forget", "history", "ignore", "import", "intent", "kind", "lease"),
     *("live object", "lock", "manifest", "mark", "member", "merge", "object", "orphaned block", "own block", "owner"),
     *("plan", "policy", "prevent_destroy", "prune", "pull", "recompile", "replace", "saved plan", "seed", "serial"),
     "shared block",

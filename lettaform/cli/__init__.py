@@ -197,6 +197,7 @@ VERBS: Mapping[str, Verb] = {
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
+    "history": Verb("history:history", "Show who changed the stack, when, and from which commit."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
     "snapshot": Verb("snapshot:snapshot", "Write, list, show, verify and compare snapshots of the stack."),

@@ -150,6 +150,6 @@ def verb_hint(word: str, known: Collection[str]) -> str | None:
 
 
 def _guess(word: str, known: Collection[str]) -> str | None:
-    """The nearest word, if it is near."""
-    near = nearest(word, [each for each in known if each not in NEVER_GUESSED])
-    return f"did you mean `{near}`?" if near else None
+    """The nearest word, if it is near and a guess may name it. Who meant one that destroys is led to no other."""
+    near = nearest(word, known)
+    return f"did you mean `{near}`?" if near and near not in NEVER_GUESSED else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from secrets import token_hex
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from lettaform.errors import Problem, ServerError, Unavailable, UnreadableState
 from lettaform.kinds import companions, kind_of
 from lettaform.model import (
     Answer,
+    Applied,
     Attach,
     Call,
     Capabilities,
@@ -46,6 +47,8 @@ PAGE = 150_000
 """Maximum number of characters of one page; an entry that is larger has a page of its own."""
 ADDRESS = Address.of("stack", "state")
 """The address that events and plans show for the step that writes the state."""
+HISTORY = 50
+"""The largest number of runs that the state keeps."""
 REBUILD = "`lettaform state rebuild` makes it again from the marks and what can be read"
 
 _T = TypeVar("_T")
@@ -106,6 +109,11 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
         yield "kinds", kind, True
     for id, mark in state.tombstones.items():
         yield "tombstones", id, marks.metadata(mark)
+    for address, serial in state.written.items():
+        yield "written", str(address), serial
+    for run in state.history:
+        told = {name: value for name, value in vars(run).items() if value not in ("", False, 0) and name != "serial"}
+        yield "history", str(run.serial), {**told, "changes": dict(run.changes)}
 
 
 def _page(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
@@ -209,6 +217,8 @@ class _Reader:
             intents=sections["intents"],
             relocated=sections["relocated"],
             moved=sections["moved"],
+            history=tuple(sorted(sections["history"].values(), key=lambda run: run.serial)),
+            written=sections["written"],
             serial=max(serial, default=0),
             exists=exists,
         )
@@ -224,7 +234,7 @@ class _Reader:
         read = {}
         for name, entry in entries.items():
             try:
-                read[key(name)] = value(entry)
+                read[key(name)] = value({"serial": int(name), **entry} if section == "history" else entry)
             except (ValueError, TypeError, AttributeError, KeyError):
                 self.faults.append(f"{page}: the entry `{name}` of `{section}` cannot be read")
         return read
@@ -262,6 +272,23 @@ def _relocation(value: Any) -> Relocation:
     return Relocation(Address.parse(value["address"]), Address.parse(value["before"]), base)
 
 
+def _serial(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ValueError("not a number")
+    return value
+
+
+def _applied(value: Any) -> Applied:
+    """A run. Keys of a later format are left out."""
+    known = {each.name: each for each in fields(Applied)}
+    found = {name: each for name, each in value.items() if name in known}
+    for name, each in found.items():
+        kinds = {"serial": int, "failed": int, "dirty": bool, "changes": Mapping}
+        if not isinstance(each, kinds.get(name, str)):
+            raise ValueError(f"{name} is not what it should be")
+    return Applied(**found)
+
+
 def _true(value: Any) -> bool:
     if value is not True:
         raise ValueError("not true")
@@ -284,6 +311,8 @@ _SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "duplicates": (_text, _true),
     "kinds": (_text, _true),
     "tombstones": (_text, _mark),
+    "written": (Address.parse, _serial),
+    "history": (int, _applied),
 }
 """Section of a page to the readers of its keys and of its values."""
 
@@ -350,8 +379,10 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     )
 
 
-def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
-    """The state that is written after everything else; None if it does not change.
+def planned(manifest: Manifest, observed: Observed, effects: Effects, *, writes: bool = False) -> State | None:
+    """The state that is written after everything else; None if nothing is written and it does not change.
+
+    writes  whether the plan writes anything else: the state then gets one more run in its history
 
     It does not contain the ids of objects that will be created: `after` adds them.
     """
@@ -367,7 +398,8 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects) -> State |
         relocated=effects.relocated,
     )
     unchanged = (
-        not effects.created
+        not writes
+        and not effects.created
         and not effects.removed & old.ids.keys()
         and not (new.pending or old.pending or new.intents or old.intents or old.tombstones)
         and (new.ids, new.marks, new.protected) == (dict(old.ids), dict(old.marks), old.protected)
@@ -433,6 +465,7 @@ def with_addresses(old: State, new: Callable[[Address], Address]) -> State:
         pending=frozenset(map(new, old.pending)),
         carried_over={new(address): blocks for address, blocks in old.carried_over.items()},
         intents={new(address): name for address, name in old.intents.items()},
+        written={new(address): serial for address, serial in old.written.items()},
     )
 
 
@@ -510,6 +543,17 @@ def after(
     )
 
 
+def recorded(state: State, run: Applied, outcomes: Iterable[Outcome]) -> State:
+    """The state with one more run in its history, and with what the run wrote."""
+    done = {each.step.address for each in outcomes if each.status == "done" and not isinstance(each.step, Call)}
+    done -= {ADDRESS}
+    written = {**state.written, **dict.fromkeys(done, state.serial)}
+    kept = {a: serial for a, serial in written.items() if not {a, a.parent}.isdisjoint(state.ids)}
+    history = (*state.history, replace(run, serial=state.serial))[-HISTORY:]
+    oldest = history[0].serial
+    return replace(state, history=history, written={a: each for a, each in kept.items() if each >= oldest})
+
+
 def _new_ids(done: Iterable[Outcome], created: frozenset[Address]) -> dict[Address, str]:
     """The ids of new objects at these addresses."""
     return {
@@ -554,3 +598,9 @@ def is_ambiguous(error: BaseException) -> bool:
     if isinstance(error, Unavailable):
         return error.ambiguous
     return isinstance(error, ServerError) and not 400 <= (error.status or 0) < 500
+
+
+def last_run(state: State, address: Address) -> Applied | None:
+    """The last run that wrote an object; None if the state does not keep it any more."""
+    serial = state.written.get(address) or (state.written.get(address.parent) if address.parent else None)
+    return next((run for run in state.history if run.serial == serial), None)

@@ -84,7 +84,7 @@ def order(
         (
             *([_save(BEFORE, before)] if before else []),
             *_arranged(linked, barriers, manifest),
-            *_last(manifest, observed, effects, destroy),
+            *_last(manifest, observed, effects, destroy, writes=bool(linked)),
         ),
         barriers,
     )
@@ -96,12 +96,12 @@ def _save(
     return SaveState(key, ADDRESS, "stack", state=to_write, last=last, created=created)
 
 
-def _last(manifest: Manifest, observed: Observed, effects: Effects, destroy: bool) -> Iterator[Step]:
+def _last(manifest: Manifest, observed: Observed, effects: Effects, destroy: bool, *, writes: bool) -> Iterator[Step]:
     """The step that writes the state at the end, or removes it."""
     if destroy and state.is_empty(manifest, observed, effects):
         if observed.state.exists:
             yield _save(LAST, None, last=True)
-    elif (new := state.planned(manifest, observed, effects)) is not None:
+    elif (new := state.planned(manifest, observed, effects, writes=writes)) is not None:
         yield _save(LAST, new, last=True, created=effects.created)
 
 

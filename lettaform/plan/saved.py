@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
+from hashlib import sha256
 from typing import Any
 
 from lettaform.address import Address
 from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step
-from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, digest, keyed
+from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, canonical, digest, keyed
 
 FORMAT = "1.0"
 _WORDS = {"after": "the order of the steps", "mark": "what lettaform stores about it"}
@@ -40,6 +41,16 @@ def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
             "variables": {name: _digest(value, key) for name, value in plan.inputs.variables.items()},
         },
     }
+
+
+def plan_digest(plan: Plan) -> str:
+    """The sha256 of what a plan does: plans with equal digests have equal effects. In hex.
+
+    Secrets are in it as digests with the key of the stack, and by name alone before the stack has a key.
+    """
+    steps = [_step(step, plan.state.key) for step in plan.steps if not isinstance(step, SaveState)]
+    told = {"url": plan.url, "stack": plan.stack, "environment": plan.environment, "steps": steps}
+    return sha256(canonical(told).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 KEYS = frozenset({"salt", "options", "steps", "barriers", "overwrites", "inputs"})

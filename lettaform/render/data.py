@@ -131,6 +131,8 @@ def live(item: model.Live, *, values: bool = True, mark: bool = False) -> dict[s
             for name, value in item.values.items()
             if value is not UNREAD
         }
+    if item.applied:
+        shown["applied"] = run(item.applied)
     if mark:
         shown["mark"] = {
             "base": dict(item.mark.base),
@@ -138,6 +140,11 @@ def live(item: model.Live, *, values: bool = True, mark: bool = False) -> dict[s
             "parts": {name: dict(base) for name, base in item.mark.parts.items()},
         }
     return shown
+
+
+def run(applied: model.Applied) -> dict[str, Any]:
+    """One run in the history of a stack."""
+    return {**vars(applied), "changes": dict(applied.changes)}
 
 
 def problems(error: ManifestError) -> dict[str, Any]:

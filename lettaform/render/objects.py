@@ -40,7 +40,51 @@ def _object(item: model.Live, paint: Paint, verbose: bool) -> list[str]:
         elif value not in (None, [], {}):
             named = value if name in secret else with_names(value, item.names)
             rows.append(row(name, None, named, style, secret=name in secret))
-    return [_title(item, paint), *_indented(layout(rows, paint, signs=False), "    ")]
+    last = [paint(f"    last written by {_told(item.applied)}", "faint")] if item.applied else []
+    return [_title(item, paint), *last, *_indented(layout(rows, paint, signs=False), "    ")]
+
+
+def _told(run: model.Applied) -> str:
+    """A run in a line: number, time, user, and commit."""
+    commit = f", commit {_commit(run)}" if run.commit else ""
+    return clean_line(f"run {run.serial}, {run.verb}, {run.at}, {run.by}{commit}")
+
+
+def _commit(run: model.Applied) -> str:
+    return f"{run.commit[:12]}{' with changes' if run.dirty else ''}"
+
+
+def history(runs: Sequence[model.Applied], *, color: bool = False) -> str:
+    """One line per run: its number, time, verb, changes, user, CI run, and commit."""
+    if not runs:
+        return "The stack has no history: nothing has been applied to it.\n"
+    paint = Paint(color)
+    told = [(str(run.serial), run.at, run.verb, _changes(run), run.by, _commit(run), run.run) for run in runs]
+    cells = [tuple(map(clean_line, texts)) for texts in told]
+    widths = [max(len(texts[column]) for texts in cells) for column in range(len(cells[0]))]
+    lines = []
+    for run, texts in zip(runs, cells, strict=True):
+        number, *rest = (f"{text:<{width}}" for text, width in zip(texts, widths, strict=True))
+        line = "  ".join([paint(number, "strong"), *(cell for cell in rest if cell.strip())]).rstrip()
+        failed = paint(f"  {count(run.failed, 'step')} failed", "alarm") if run.failed else ""
+        lines.append(line + failed)
+    return "\n".join(lines) + "\n"
+
+
+def _changes(run: model.Applied) -> str:
+    """What a run did, for people."""
+    return ", ".join(f"{number} {_DONE.get(action, action)}" for action, number in run.changes.items()) or "no changes"
+
+
+_DONE = {
+    "create": "created",
+    "update": "changed",
+    "replace": "replaced",
+    "delete": "destroyed",
+    "adopt": "adopted",
+    "mark": "marked",
+    "forget": "no longer managed",
+}
 
 
 def _contents(name: str, items: Sequence[Item], verbose: bool) -> Row:

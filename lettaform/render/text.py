@@ -304,7 +304,7 @@ def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> st
 
 
 def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
-    done = [change for change in plan.changes if _is_done(change, report)]
+    done = model.carried_out(plan.changes, report.outcomes, interrupted=report.interrupted)
 
     def number(*actions: model.Action) -> int:
         return sum(change.action in actions for change in done)
@@ -333,20 +333,6 @@ def _advice(report: model.Report) -> str:
     if any(isinstance(error, ServerError) and not error.may_pass for error in errors):
         return "Correct what failed, and run the same command again."
     return "Run the same command again to continue."
-
-
-def _is_done(change: model.Change, report: model.Report) -> bool:
-    """Whether all steps of the change were done. Blocks without steps of their own are part of their agent's steps."""
-    own = [each for each in report.outcomes if each.step.address == change.address] or [
-        each
-        for each in report.outcomes
-        if each.step.address == change.address.parent and each.step.op in ("create", "delete")
-    ]
-    return all(outcome.status == "done" for outcome in own) and (bool(own) or not _any_undone(report))
-
-
-def _any_undone(report: model.Report) -> bool:
-    return report.interrupted or any(outcome.status != "done" for outcome in report.outcomes)
 
 
 def _failures(report: model.Report, paint: Paint) -> list[str]:

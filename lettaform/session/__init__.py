@@ -11,17 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lettaform import __version__
 from lettaform.address import Address
 from lettaform.apply import LOCK_LOST, Stop
 from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import cancelled
+from lettaform.backend.runner import ci_run, runner
 from lettaform.errors import NotFound, Place, PlanError, Problem, UnreadableState, nearest
 from lettaform.kinds import dependent_kinds, kind_of, kinds, spreading_fields
 from lettaform.kinds.traits import SourceFile
 from lettaform.manifest import without_garbage_collection
 from lettaform.model import (
+    Applied,
     Change,
+    Commit,
     Desired,
     Detach,
     Event,
@@ -40,8 +44,10 @@ from lettaform.ownership import claims, others
 from lettaform.plan import Diff, ResourceChange, diff, make
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
+from lettaform.plan.saved import plan_digest
 from lettaform.plan.selection import matches
 from lettaform.render import data
+from lettaform.session.commit import commit_of
 from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
 from lettaform.session.loading import Loading
@@ -222,15 +228,23 @@ class Session:
 
     # --- apply
 
-    async def apply(self, plan: Plan, notify: Notify = lambda event: None, parallel: int = 8) -> Report:
-        """Prove a snapshot of what the plan destroys, then carry out the Steps. Errors of Steps are in the Report."""
+    async def apply(
+        self, plan: Plan, notify: Notify = lambda event: None, parallel: int = 8, *, verb: str = "apply"
+    ) -> Report:
+        """Prove a snapshot of what the plan destroys, then carry out the Steps. Errors of Steps are in the Report.
+
+        verb  the name under which the history of the stack keeps the run
+        """
         assert self.observed is not None, "a plan comes first"
         snapshot = await self.save(wanted) if (wanted := _destroyed(plan)) else None
+        run = await asyncio.to_thread(_applied, plan, verb, self.directory)
         with interruptible() as stop:
             watch = asyncio.create_task(self._watch(stop))
             try:
                 known = _ids(self.observed)
-                report = await carry_out(plan, self.backend, known=known, parallel=parallel, notify=notify, stop=stop)
+                report = await carry_out(
+                    plan, self.backend, known=known, parallel=parallel, notify=notify, stop=stop, run=run
+                )
             finally:
                 watch.cancel()
         report = replace(report, snapshot=str(snapshot) if snapshot else None)
@@ -328,6 +342,12 @@ async def _not_adoptable(backend: Backend, address: Address, id: str, desired: D
         return PlanError(message, hint)
     live, _ = await backend.one(kind_of(address) or "", id)
     return PlanError(message, f"declare it first: `{_declaration(address, live)}`")
+
+
+def _applied(plan: Plan, verb: str, folder: Path) -> Applied:
+    """What the history of the stack keeps of a run that begins. Blocks while git answers."""
+    commit = commit_of(folder) or Commit("", False)
+    return Applied(0, "", runner(), verb, __version__, ci_run(), commit.commit, commit.dirty, plan_digest(plan))
 
 
 def unknown(pattern: str, known: list[str], *, guess: bool = True) -> PlanError:

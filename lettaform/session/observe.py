@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.backend import Fields, Reads
+from lettaform.backend import Backend, Fields, Reads
 from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
-from lettaform.model import Desired, Listing, Live, Manifest, Observed
+from lettaform.model import Desired, Listing, Live, Manifest, Observed, State
 from lettaform.ownership import claims, others, state
 from lettaform.ownership.others import Others
 from lettaform.values import UNREAD, Item, Ref, walk
@@ -48,6 +48,11 @@ class FirstReads:
     async def cancel(self) -> None:
         """End what is still under way."""
         await cancelled(self.version, self.listing)
+
+
+async def read_state(backend: Backend, stack: str) -> State:
+    """The state of a stack, without its objects. Raises UnreadableState."""
+    return state.from_pages((await backend.states()).get(stack, {}))
 
 
 async def observe(

@@ -14,10 +14,10 @@ from lettaform.backend import Backend
 from lettaform.errors import Problem, SnapshotError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
-from lettaform.model import Manifest, Observed
+from lettaform.model import Commit, Manifest, Observed
 from lettaform.session.commit import commit_of
 from lettaform.session.gather import again, gather
-from lettaform.snapshot import Commit, Entry, Header, Objects, Snapshot, take
+from lettaform.snapshot import Entry, Header, Objects, Snapshot, take
 from lettaform.snapshot.compare import Counted, held_by
 from lettaform.snapshot.folder import content, file_faults, in_thread, read
 from lettaform.snapshot.format import Scope

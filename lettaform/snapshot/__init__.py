@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lettaform.snapshot.format import Commit, Entry, Header, Snapshot
+from lettaform.snapshot.format import Entry, Header, Snapshot
 from lettaform.snapshot.take import Objects, take
 
-__all__ = ["Commit", "Entry", "Header", "Objects", "Snapshot", "take"]
+__all__ = ["Entry", "Header", "Objects", "Snapshot", "take"]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from lettaform.address import Address
 from lettaform.errors import Place, Problem, SnapshotError, UnreadableState
 from lettaform.kinds import kind_of, kinds
-from lettaform.model import Live, Mark, State
+from lettaform.model import Commit, Live, Mark, State
 from lettaform.ownership.state import from_pages, to_pages
 from lettaform.snapshot.schema import FORMAT_VERSION, snapshot_schema
 from lettaform.values import UNREAD, canonical
@@ -19,14 +19,6 @@ from lettaform.values import UNREAD, canonical
 INDEX = "snapshot.json"
 """The file that lists the objects of a snapshot. It is written last: a folder without it is no snapshot."""
 Scope = Literal["stack", "plan"]
-
-
-@dataclass(frozen=True)
-class Commit:
-    """The commit of the project. `dirty`: whether files of it were not committed."""
-
-    commit: str
-    dirty: bool
 
 
 @dataclass(frozen=True)

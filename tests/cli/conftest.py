@@ -19,6 +19,7 @@ from lettaform.errors import Problem, SnapshotError
 from lettaform.flow import Connection, ImportOptions, Pull, PullOptions, SnapshotDiff, Snapshots, Source
 from lettaform.model import (
     Answer,
+    Applied,
     Change,
     Create,
     Event,
@@ -60,7 +61,7 @@ def a_snapshot() -> Snapshot:
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
-VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "import_all", "pull", *_OTHERS)
+VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "import_all", "pull", "history", *_OTHERS)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -74,6 +75,7 @@ class Flow:
     status: Any = "done"
     error: Exception | None = None
     lives: list[Live] = field(default_factory=list)
+    runs: tuple[Applied, ...] = ()
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     consents: list[bool] = field(default_factory=list)
     imported: Imported = field(default_factory=lambda: Imported("s", "ops", (), {}, {}, {}, (), {}, {}))
@@ -152,6 +154,10 @@ class Flow:
     def show(self, source: Any, connection: Any, address: str | None) -> list[Live]:
         self.note("show", source, connection, address)
         return self.lives
+
+    def history(self, source: Any, connection: Any) -> tuple[Applied, ...]:
+        self.note("history", source, connection)
+        return self.runs
 
     def state_list(self, source: Any, connection: Any) -> list[Live]:
         self.note("state_list", source, connection)

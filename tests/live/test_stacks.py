@@ -14,6 +14,7 @@ from lettaform.errors import PlanError, Stale
 from lettaform.model import PlanOptions
 from tests.live.conftest import Letta
 from tests.live.fleet import Fleet
+from tests.standin.test_runs import check as check_history
 
 IDENTITY = "identities: {shop: {name: Shop, identifier_key: KEY, identity_type: org}}"
 
@@ -75,3 +76,7 @@ def test_the_first_saved_plan_of_a_stack_holds_its_secrets(fleet: Fleet) -> None
     _, report = flow.apply_saved(file, first, fleet.connection)
     assert report is not None
     assert report.exit_code == 0
+
+
+def test_the_history_of_a_stack_names_its_runs(fleet: Fleet) -> None:
+    check_history(fleet)

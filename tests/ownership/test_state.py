@@ -19,6 +19,7 @@ from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
 from lettaform.errors import ServerError, Unavailable, UnreadableState
 from lettaform.model import (
     Answer,
+    Applied,
     Attach,
     Call,
     Create,
@@ -54,6 +55,11 @@ FULL = State(
     intents={at("identities.i"): "I"},
     relocated={"block-3": Relocation(at("agents.a.memory.x"), at("blocks.x"), {"label": "d4"})},
     moved={at("agents.a"): at("agents.z")},
+    history=(
+        Applied(5, "2026-01-01T00:00:00Z", "ann@here", "apply", "1.0", changes={"create": 2}),
+        Applied(7, "2026-01-02T00:00:00Z", "bob@ci", "destroy", "1.0", "run 9", "c0ffee", True, "d5", {}, 3),
+    ),
+    written={at("agents.a"): 5, at("agents.a.memory.x"): 7},
     serial=7,
     exists=True,
 )
@@ -550,3 +556,59 @@ def test_a_duplicate_alone_writes_no_state() -> None:
     known = State({at("agents.a"): "agent-1"}, exists=True, serial=3)
     has = replace(observed(living("agents.a", "agent-1")), state=known, duplicates=(living("agents.a", "agent-2"),))
     assert states.planned(manifest(wanted("agents.a")), has, states.Effects(kept={at("agents.a"): "agent-1"})) is None
+
+
+# --- history ---------------------------------------------------------------------------------------------------------
+
+RUN = Applied(0, "2026-01-01T00:00:00Z", "ann@here", "apply", "1.0")
+
+
+def ended(address: str, status: Any = "done", step: Any = Update, **words: Any) -> Outcome:
+    return Outcome(step(address, at(address), "agent", id="x", **words), status)
+
+
+def test_a_run_is_added_to_the_history_with_the_serial_of_the_state() -> None:
+    found = states.recorded(State(serial=3), RUN, [])
+    assert found.history == (replace(RUN, serial=3),)
+
+
+def test_the_history_is_bounded_and_forgets_what_its_runs_wrote() -> None:
+    state = State(ids={at("agents.a"): "1", at("agents.b"): "2"})
+    for serial in range(states.HISTORY + 2):
+        written = [ended("agents.a")] if serial == 0 else [ended("agents.b")] if serial == 9 else []
+        state = states.recorded(replace(state, serial=serial), RUN, written)
+    assert [run.serial for run in state.history] == [*range(2, states.HISTORY + 2)]
+    assert state.written == {at("agents.b"): 9}
+    assert states.last_run(state, at("agents.b")) == replace(RUN, serial=9)
+    assert states.last_run(state, at("agents.a")) is None
+
+
+def test_what_was_done_to_objects_that_exist_is_recorded() -> None:
+    state = State(ids={at("agents.a"): "1", at("agents.failed"): "2", at("agents.called"): "3"}, serial=4)
+    outcomes = [
+        ended("agents.a"),
+        ended("agents.a.memory.human"),
+        ended("agents.gone"),
+        ended("agents.failed", "failed"),
+        ended("agents.called", step=Call, name="recompile"),
+    ]
+    assert states.recorded(state, RUN, outcomes).written == {at("agents.a"): 4, at("agents.a.memory.human"): 4}
+
+
+def test_a_part_was_written_last_with_its_agent_if_no_run_wrote_it_alone() -> None:
+    state = states.recorded(State(ids={at("agents.a"): "1"}, serial=4), RUN, [ended("agents.a")])
+    assert states.last_run(state, at("agents.a.memory.human")) == replace(RUN, serial=4)
+
+
+def test_the_history_moves_with_its_objects() -> None:
+    moved = states.with_addresses(State(written={at("agents.a"): 4}), lambda address: at("agents.b"))
+    assert moved.written == {at("agents.b"): 4}
+
+
+@pytest.mark.parametrize("entry", [{"x": {}}, {"5": []}, {"5": {"by": 3}}, {"5": {"at": "t"}}])
+def test_a_run_that_cannot_be_read_is_a_fault_of_its_own(entry: Any) -> None:
+    page = json.loads(to_pages(State(ids={at("agents.a"): "1"}))[0]) | {"history": entry}
+    state, faults = salvage({"block-1": json.dumps(page)})
+    assert state.ids == {at("agents.a"): "1"}
+    assert len(faults) == 1
+    assert "of `history` cannot be read" in faults[0]

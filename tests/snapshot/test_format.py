@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lettaform.errors import SnapshotError
-from lettaform.model import Live
-from lettaform.snapshot import Commit, Snapshot
+from lettaform.model import Commit, Live
+from lettaform.snapshot import Snapshot
 from lettaform.snapshot.format import FileSum, _digest, from_text, to_json
 from lettaform.snapshot.take import to_entries
 from lettaform.values import UNREAD

@@ -9,7 +9,6 @@ its id and creates it anew: that is the compare-and-swap.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import socket
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from lettaform.backend.runner import ci_run, runner
 from lettaform.backend.v1.client import Client
 from lettaform.errors import Conflict, Locked, NotFound, ServerError, Unavailable, Unsupported
 from lettaform.model import Lock
@@ -216,9 +216,9 @@ async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
     A POST that can safely be sent again, because the key is unique: `Client.create` is not needed.
     """
     properties = {
-        "holder": f"{_user()}@{socket.gethostname()} (pid {os.getpid()})",
+        "holder": f"{runner()} (pid {os.getpid()})",
         "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "run": os.environ.get("CI_JOB_URL") or os.environ.get("GITHUB_RUN_ID") or "",
+        "run": ci_run(),
         "machine": _machine(),
         "pid": str(os.getpid()),
         "nonce": nonce,
@@ -264,13 +264,6 @@ def _read(client: Client, body: Any) -> Lock:
     found = {str(each["key"]): str(each.get("value", "")) for each in properties}
     names = ("holder", "since", "run", "machine", "pid", "nonce", "beat")
     return Lock(identity["id"], **{name: found.get(name, "") for name in names})
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _machine() -> str:
