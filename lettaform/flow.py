@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,6 +45,7 @@ from lettaform.plan.leaves import shown_live
 from lettaform.plan.pull import Pull, PullOptions
 from lettaform.render import data
 from lettaform.session import SNAPSHOTS, Notify, Session, Snapshots, check_patterns, select, unknown
+from lettaform.session.commit import commit_of
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_state, read_whole
@@ -323,7 +324,7 @@ def _record(source: Source, connection: Connection, pull: Pull) -> frozenset[Add
 
     async def run(session: Session) -> frozenset[Address]:
         plan = await marks_of(session, pulled)
-        _raise(await session.apply(plan, parallel=4))
+        _raise(await session.apply(plan, parallel=4, verb="pull"))
         return frozenset(change.address for change in plan.changes) & pulled
 
     return _run(source, connection, run, lock=True, needs="plain")
@@ -578,6 +579,7 @@ class _Opened:
     ) -> None:
         self.source, self.connection, self.parallel, self.pinned = source, connection, parallel, pinned
         self.snapshots = snapshots or Snapshots()
+        self.commit = cache(partial(commit_of, source.directory))
         self.draft = begin(source, needs, connects=not (pinned or connection.chosen(os.environ)))
         self.manifest: Manifest | None = None
 
@@ -613,11 +615,13 @@ class _Opened:
     ) -> _T:
         async with _connected(self.connection, server, self.parallel, self.pinned) as backend:
             session = Session(manifest, backend, self.source.directory, self.connection.patience)
-            session.snapshots = self.snapshots
+            session.snapshots, session.commit = self.snapshots, self.commit
             return await run(session)
 
     def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
         """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop."""
+        if interactive:  # another commit may be checked out while a person thinks about a plan
+            self.commit()
         while interactive:
             agreed, locked = self.run(run.unlocked)
             if not (agreed or locked) or (agreed and not run.consent(agreed)):

@@ -111,16 +111,14 @@ class Checks:
         self.problems.add(message, node.place, hint, **about)
 
     def _warn_of_secrets(self, instance: Instance, line: Attr, node: Node) -> None:
-        entries = {f"{line.name}.{key}": child for key, child in node.map.items()} or {line.name: node}
-        for path, each in entries.items():
-            key = path.rpartition(".")[2]
+        for key, each in node.map.items() or ((line.name, node),):
             # headers and environment variables often hold no secret
             if not each.text or each.deferred or (line.name in _MIXED and not _SECRET.search(key)):
                 continue
             variable = re.sub(r"\W+", "_", key.lower()).strip("_")
             hint = f"declare `variables: {{{variable}: {{secret: true}}}}`, and write `${{var.{variable}}}`"
+            path, place = (f"{line.name}.{key}", node.at(key)) if node.map else (line.name, each.place)
             about: dict[str, Any] = {"address": instance.address, "field": path, "severity": "warning"}
-            place = node.at(key) if node.map else each.place
             self.problems.add(f"{path}: a secret in clear", place, hint, **about, secret=True)
 
     def _check_reserved(self, instance: Instance, values: Mapping[str, Any]) -> None:

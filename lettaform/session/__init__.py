@@ -96,6 +96,8 @@ class Session:
         """The first reads, while the manifest is loading."""
         self.observed: Observed | None = None
         self.snapshots = Snapshots()
+        self.commit: Callable[[], Commit | None] = partial(commit_of, directory)
+        """The git commit of the manifest, for the history of the stack."""
         self.lost = asyncio.Event()
         self.locked_by_us = self.locked_by_others = False
         self.probed: set[tuple[Address, frozenset[str]]] = set()
@@ -237,7 +239,7 @@ class Session:
         """
         assert self.observed is not None, "a plan comes first"
         snapshot = await self.save(wanted) if (wanted := _destroyed(plan)) else None
-        run = await asyncio.to_thread(_applied, plan, verb, self.directory)
+        run = _applied(plan, verb, self.commit() or Commit("", False))
         with interruptible() as stop:
             watch = asyncio.create_task(self._watch(stop))
             try:
@@ -344,9 +346,8 @@ async def _not_adoptable(backend: Backend, address: Address, id: str, desired: D
     return PlanError(message, f"declare it first: `{_declaration(address, live)}`")
 
 
-def _applied(plan: Plan, verb: str, folder: Path) -> Applied:
-    """What the history of the stack keeps of a run that begins. Blocks while git answers."""
-    commit = commit_of(folder) or Commit("", False)
+def _applied(plan: Plan, verb: str, commit: Commit) -> Applied:
+    """What the history of the stack keeps of a run that begins."""
     return Applied(0, "", runner(), verb, __version__, ci_run(), commit.commit, commit.dirty, plan_digest(plan))
 
 

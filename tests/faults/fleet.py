@@ -283,7 +283,9 @@ def _without_ids(value: Any, names: Mapping[str, str]) -> Any:
             marks = {
                 address: _without_reference_digests(address, mark) for address, mark in state.get("marks", {}).items()
             }
-            return _without_ids({**state, "key": None, "serial": None, "marks": marks}, names)
+            # how often it was applied differs after a fault
+            of_runs = dict.fromkeys(("key", "serial", "history", "written"))
+            return _without_ids({**state, **of_runs, "marks": marks}, names)
         return ID.sub(lambda id: names.get(id[0], "‹another›"), value)
     return value
 

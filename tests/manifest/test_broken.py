@@ -213,6 +213,25 @@ def test_likely_mistakes_are_warnings(project: Project) -> None:
     assert [problems.problem(each, read=lambda file: ["k abc a-key"] * 20).count("│") for each in secret] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("objects", "place"),
+    [
+        ("agents: {a: {model: p/m, secrets: {Till.KEY: '1'}}}", "2:46 secrets.Till.KEY"),
+        ("mcp_servers: {m: {command: x, env: {a.key: '1'}}}", "2:44 env.a.key"),
+        ("mcp_servers: {m: {url: 'https://m.example/', headers: {X.Api.Key: '1'}}}", "2:67 headers.X.Api.Key"),
+    ],
+)
+def test_a_secret_in_clear_is_found_under_a_key_with_dots(project: Project, objects: str, place: str) -> None:
+    project.write(f"stack: s\n{objects}\n")
+    (warning,) = project.load().warnings
+    assert line(warning).startswith(f"{place}: a secret in clear → ")
+
+
+def test_a_mapping_in_place_of_a_secret_is_refused(project: Project) -> None:
+    project.write("stack: s\nmcp_servers: {m: {url: 'https://m.example/', token: {blocks.b: '0'}}}\n")
+    assert [line(each) for each in project.problems()] == ["2:53 token: expected a text"]
+
+
 def test_what_the_warnings_show_can_be_written(project: Project) -> None:
     project.write(
         """\
