@@ -151,6 +151,7 @@ def test_foreign_schedules_are_untouched_even_if_equal(stack: CloudStack) -> Non
     assert stack.contents_and_times() == [("Hello.", "0 9 * * *")]
 
 
+@pytest.mark.thorough
 def test_schedule_with_lost_answer_is_created_once(stack: CloudStack) -> None:
     stack.write(schedules())
     stack.cloud.lost = True

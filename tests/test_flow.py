@@ -170,6 +170,7 @@ agents: {{a: {{{MODELS}}}}}
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_apply_that_removes_what_lines_added_is_completed_after_it_was_killed(
     moment: str, stack: Stack, monkeypatch: pytest.MonkeyPatch

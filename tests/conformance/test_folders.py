@@ -182,6 +182,7 @@ def test_empty_file_is_processed(server: Server) -> None:
     assert (file["processing_status"], file["content"], file["file_size"]) == ("completed", "", 0)
 
 
+@pytest.mark.thorough
 def test_too_large_file_is_accepted_then_fails(server: Server) -> None:
     folder = create(server)
     file = wait_for_file(server, folder, upload_raw(server, folder, "a.txt", b"x" * (50 * 2**20 + 1)))

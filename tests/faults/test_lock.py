@@ -84,6 +84,7 @@ def _after_single_apply(runs: ConcurrentRuns, tmp_path: Path) -> dict[str, Any]:
     return comparable(all_objects(other.raw))
 
 
+@pytest.mark.thorough
 def test_sixteen_concurrent_applies_end_like_one(runs: ConcurrentRuns, tmp_path: Path) -> None:
     manifest = runs.manifest("one")
     results = runs.run(*(runs.apply(manifest, seed, patience=600) for seed in range(16)))
@@ -127,6 +128,7 @@ def test_lock_of_killed_run_is_taken_over(runs: ConcurrentRuns) -> None:
     assert locks(runs) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 def test_lock_is_taken_over_after_requests_in_progress_settled(runs: ConcurrentRuns, tmp_path: Path, seed: int) -> None:
     manifest, shape = runs.manifest("one"), "POST /v1/blocks/"

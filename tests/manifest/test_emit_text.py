@@ -44,6 +44,7 @@ def escaped(value: Any) -> Any:
     return [escaped(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.thorough
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(KEYS, TREES, min_size=1, max_size=4))
 def test_what_is_written_reads_back_as_the_same_tree(tree: dict[str, Any]) -> None:

@@ -109,6 +109,7 @@ def is_accepted(piece: str) -> bool:
     return False
 
 
+@pytest.mark.thorough
 def test_pieces_are_found_in_the_sources() -> None:
     found = pieces_in_sources()
     assert {"external: true", f"id: {UNKNOWN}", "{external: true, name: NAME}", "imports:"} <= set(found)

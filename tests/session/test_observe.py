@@ -205,6 +205,7 @@ archives: {{facts: {{embedding: letta/letta-free}}}}
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("line", "field"),
     [

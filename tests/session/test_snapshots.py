@@ -223,6 +223,7 @@ class Killed(BaseException):
     """The process is gone."""
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_request_leaves_no_half_snapshot_and_writes_nothing(project: Project) -> None:
     say(project, "ann")
     directory, written = project.folder / ".lettaform" / "snapshots", len(project.server.standin.writes)

@@ -229,6 +229,7 @@ def test_snapshot_holds_values_of_agents_that_never_ran(stack: LettaformOnStandI
     assert [path for _, path, _ in stack.standin.log if path.endswith("/export")] == [f"/v1/agents/{ann['id']}/export"]
 
 
+@pytest.mark.thorough
 def test_lost_answer_creates_no_duplicate_agent(stack: LettaformOnStandIn) -> None:
     lost: list[str] = []
 

@@ -51,6 +51,7 @@ OFF = "tools: {pay: {source: pay.py, default_requires_approval: false}}"
 FOLDER = "folders: {f: {embedding: letta/letta-free}}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("before", "after"),
     [

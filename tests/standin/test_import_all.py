@@ -466,6 +466,7 @@ def test_an_empty_folder_is_used(world: World) -> None:
     assert "lettaform.yaml" in world.files()
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_file_operation_leaves_all_or_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.server.agent("boss", system="You lead.\n" * 20)
     world.server.tool("shop")

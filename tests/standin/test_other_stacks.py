@@ -254,6 +254,7 @@ def test_two_stacks_that_were_both_creating_it_refuse_until_one_imports_it(stack
         stacks.plan("dev", IDENTITY)
 
 
+@pytest.mark.thorough
 def test_after_a_lost_answer_what_another_stack_created_is_not_taken(stacks: Stacks) -> None:
     lost: list[str] = []
 
