@@ -9,16 +9,14 @@ from typing import Any
 
 from lettaform.manifest.emit_text import Raw
 from lettaform.manifest.keys import Keys, clean
+from lettaform.manifest.secret_shapes import TOKENS
 
 _NAMED = r"(?:[\w-]*(?:key|token|secret|passw|credential|auth|signature|sig|pwd)[\w-]*)"
 _IN_URL = re.compile(
     rf"(?i)(?P<before>[?&]{_NAMED}=)(?P<value>[^&#\s]+)|(?P<user>//[^/@\s:]*:)(?P<password>[^/@\s]+)(?=@)"
 )
 _IN_ARGUMENT = re.compile(rf"(?i)(?P<before>--?{_NAMED}=|{_NAMED}=|bearer )(?P<value>\S+)")
-_SHAPE = re.compile(
-    r"(?:sk|pk|rk|ghp|gho|ghs|xox[abp]|glpat|hf|AKIA|AIza)[-_A-Za-z0-9]{16,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*"
-)
-"""Texts that look like keys by themselves."""
+_TOKEN = re.compile("|".join(TOKENS.values()))
 _FLAG = re.compile(rf"(?i)--?{_NAMED}")
 
 
@@ -70,7 +68,7 @@ class Hidden:
         return self._replaced(_IN_URL, text, f"{owner}_argument", owner, where) if found == text else found
 
     def _replaced(self, pattern: re.Pattern[str], text: str, name: str, owner: str, where: str) -> Any:
-        found = pattern.search(text) or _SHAPE.search(text)
+        found = pattern.search(text) or _TOKEN.search(text)
         if found is None:
             return text
         groups = found.groupdict()

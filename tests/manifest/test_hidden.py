@@ -8,6 +8,8 @@ import pytest
 
 from lettaform.manifest.emit_text import Raw
 from lettaform.manifest.hidden import Hidden
+from lettaform.manifest.secret_shapes import TOKENS
+from tests.manifest.test_secret_shapes import KEYS
 
 KEY = "sk-4f9a8c7d6e5b4a3f2e1d"
 
@@ -54,3 +56,13 @@ def test_texts_that_may_contain_a_secret(value: Any, written: Any, secrets: list
     found = hidden.inside("url", value, "docs", "mcp_servers.docs: url")
     assert found == written
     assert list(hidden.values.values()) == secrets
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_the_whole_key_of_a_known_service_becomes_a_variable(name: str) -> None:
+    hidden = Hidden()
+    assert hidden.inside("args", ["serve", f"x {KEYS[name]}, y"], "docs", "") == [
+        "serve",
+        Raw("x ${var.docs_argument}, y"),
+    ]
+    assert list(hidden.values.values()) == [KEYS[name]]
