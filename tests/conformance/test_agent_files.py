@@ -89,3 +89,26 @@ def test_import_overwrites_tool_with_same_name(server: Server, override: str) ->
     (tool,) = _import(server, file, override_existing_tools=override)["tools"]
     expected = (["from-file"], "Does it.") if override == "true" else (["newer"], "Newer.")
     assert (tool["tags"], tool["description"]) == expected
+
+
+def test_import_of_inline_blocks_and_tools_by_name(server: Server) -> None:
+    agent = _one(server)
+    file = server.get(f"/v1/agents/{agent['id']}/export")
+    inline = [{"label": "own", "value": "w", "limit": 7, "description": "e", "read_only": True}]
+    (part,) = file["agents"]
+    part |= {"tool_ids": [], "block_ids": [], "tools": [server.tool_name], "memory_blocks": inline}
+    part |= {"secrets": {}, "tool_exec_environment_variables": {}}
+    imported = _import(server, {**file, "tools": [], "blocks": []}, append_copy_suffix="false")
+    assert [tool["id"] for tool in imported["tools"]] == [tool["id"] for tool in agent["tools"]]
+    (block,) = imported["blocks"]
+    assert {key: block[key] for key in inline[0]} == inline[0]
+    assert imported["tags"] == agent["tags"]
+    assert imported["secrets"] == []
+
+
+def test_import_with_other_models(server: Server) -> None:
+    file = server.get(f"/v1/agents/{_one(server)['id']}/export")
+    (part,) = file["agents"]
+    part |= {"llm_config": None, "embedding_config": None}
+    imported = _import(server, file, model="letta/letta-free", embedding="letta/letta-free")
+    assert (imported["llm_config"]["handle"], imported["embedding_config"]["handle"]) == ("letta/letta-free",) * 2

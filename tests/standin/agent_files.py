@@ -8,7 +8,7 @@ from email import message_from_bytes
 from email.message import Message
 from typing import Any
 
-from tests.standin import agents, blocks, conversations, messages, tools
+from tests.standin import agents, blocks, conversations, messages, models, tools
 from tests.standin.server import Ask, Body, Refusal, StandIn, on
 
 _KEPT = (
@@ -81,6 +81,9 @@ def _import(server: StandIn, ask: Ask) -> Body:
     given = json.loads(form.get("secrets") or "{}")
     if given:
         body["secrets"] = {key: given.get(key, "") for key in body["secrets"]}
+    # with another model, nothing of the file's is kept
+    body |= {"llm_config": models.config(form["model"]), "model": form["model"]} if form.get("model") else {}
+    body |= {"embedding_config": models.embedding(form["embedding"])} if form.get("embedding") else {}
     body["name"] = form.get("name") or body["name"] + ("_copy" if _flag(form, "append_copy_suffix") else "")
     created = server.tables.agents[agents.create(server, body)["id"]]
     _import_messages(server, created, body)
