@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lettaform.errors import nearest
+from lettaform.kinds import python
 from lettaform.values import has_refs
 
 Found = tuple[str, str, str | None]
@@ -153,3 +155,42 @@ def _inconvertible(schema: Any, definitions: Any) -> str | None:
             if len(given) == 1 and len(choices) > 1:
                 return _inconvertible(given[0], definitions)
     return "has no single `type`, and the server cannot use such an argument"
+
+
+# --- what the server derives -----------------------------------------------------------------------------------------
+
+_ENTRY = re.compile(r"\s*(\w+)\s*(?:\([^)]*\))?:\s+(\S.*)")
+
+
+def derived(source: str) -> dict[str, Any] | None:
+    """The schema that the server derives from a plain function; None if it is not certain what it derives.
+
+    Plain: one function, simple type hints, and a docstring with a paragraph and a line for each argument.
+    """
+    try:
+        tree = ast.parse(source)
+    except python.UNREADABLE:
+        return None
+    function = python.tool_function(tree)
+    if function is None or len(python.functions(tree)) > 1 or function.args.posonlyargs or function.args.kwonlyargs:
+        return None
+    head, _, rest = (ast.get_docstring(function) or "").partition("\n\n")
+    hints = {each.arg: _hint_type(each.annotation) for each in function.args.args}
+    entries = {found[1]: found[2].strip() for line in _argument_lines(rest) if (found := _ENTRY.fullmatch(line))}
+    if not head or "\n" in head or None in hints.values() or hints.keys() != entries.keys():
+        return None
+    properties = {name: {**(kind or {}), "description": entries[name]} for name, kind in hints.items()}
+    parameters = {"type": "object", "properties": properties, "required": python.required(function)}
+    return {"name": function.name, "description": head, "parameters": parameters}
+
+
+def _argument_lines(docstring: str) -> list[str]:
+    """The lines of the section `Args:`."""
+    _, _, after = docstring.partition("Args:\n")
+    return after.partition("\n\n")[0].splitlines()
+
+
+def _hint_type(hint: ast.expr | None) -> dict[str, Any] | None:
+    """The type that a type hint of one word stands for."""
+    name = hint.id if isinstance(hint, ast.Name) else None
+    return {"type": _PYTHON[name]} if name in ("str", "int", "float", "bool") else None

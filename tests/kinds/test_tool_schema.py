@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lettaform.address import Address
-from lettaform.kinds.tool_schema import argument_problems, function_problems
+from lettaform.kinds.tool_schema import argument_problems, derived, function_problems
 from lettaform.values import Ref
 
 WHOLE: dict[str, Any] = {
@@ -208,3 +208,46 @@ def test_types_of_arguments_are_checked_once() -> None:
     assert list(argument_problems(schema)) == [
         ("args_json_schema.properties.a.type", "`str` is no type of JSON Schema", "did you mean `string`?")
     ]
+
+
+DOCUMENTED = """def f(a: int, b: str = "x"):
+    \"\"\"
+    Does it.
+
+    Args:
+        a (int): First.
+        b: Second: with a colon.
+
+    Returns:
+        str: What.
+    \"\"\"
+    return b
+"""
+
+
+def test_the_schema_of_a_plain_function_is_known() -> None:
+    properties = {
+        "a": {"type": "integer", "description": "First."},
+        "b": {"type": "string", "description": "Second: with a colon."},
+    }
+    parameters = {"type": "object", "properties": properties, "required": ["a"]}
+    assert derived(DOCUMENTED) == {"name": "f", "description": "Does it.", "parameters": parameters}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a: int", "a: list[int]"),
+        ("a: int", "a"),
+        ("a (int): First.", "c (int): First."),
+        ("Does it.", "Does it\n    over two lines."),
+        ("a: int, b", "a: int, *, b"),
+        ("def f", "def g():\n    pass\n\n\ndef f"),
+        ("def f", "async def f"),
+        ("return b", "return ("),
+        ("        a (int): First.\n", ""),
+    ],
+)
+def test_no_schema_is_guessed(old: str, new: str) -> None:
+    assert old in DOCUMENTED
+    assert derived(DOCUMENTED.replace(old, new, 1)) is None
