@@ -3,6 +3,7 @@
 LettaformError                 the CLI catches only this; every other exception is a bug and says how to report it
 ├ ManifestError                the manifest is not valid; carries all Problems, each with its place and a hint
 ├ Interrupted                  the run was interrupted before everything was carried out
+├ AgentFileError               a file is not an agent file, or cannot be used; carries all Problems with their places
 ├ SnapshotError                a snapshot cannot be written or read, or lacks something; carries all Problems
 ├ LocalError                   the server on this machine could not be installed, started or stopped
 ├ ServerError                  the server refused a request: method, path, status, the server's own message
@@ -80,6 +81,14 @@ class Interrupted(LettaformError):
     """The run was interrupted before everything was carried out."""
 
     exit_code = 130
+
+
+class AgentFileError(LettaformError):
+    """A file is not an agent file, or cannot be used. Carries every problem that was found, with its place."""
+
+    def __init__(self, message: str, hint: str | None = None, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(problems)
 
 
 class SnapshotError(LettaformError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -26,6 +26,7 @@ from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.model import (
     Applied,
+    AgentImport,
     Change,
     Imported,
     Live,
@@ -53,6 +54,8 @@ from lettaform.session.server import Connection, target
 
 if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.snapshot import Snapshot
+    from lettaform.snapshot.agent_file_export import Exported
+    from lettaform.snapshot.agent_files import Options as AgentFileOptions
     from lettaform.snapshot.compare import Counted
 
 __all__ = [
@@ -67,6 +70,9 @@ __all__ = [
     "adopt",
     "apply",
     "apply_saved",
+    "export",
+    "from_agent_files",
+    "import_agent_file",
     "import_all",
     "lock_release",
     "lock_show",
@@ -360,6 +366,111 @@ def import_all(connection: Connection, folder: Path, options: ImportOptions | No
             return await everything(backend, folder, options or ImportOptions())
 
     return asyncio.run(run())
+
+
+# --- agent files -----------------------------------------------------------------------------------------------------
+
+
+def from_agent_files(
+    paths: Sequence[Path],
+    folder: Path,
+    options: AgentFileOptions | None = None,
+    *,
+    stack: str | None = None,
+    fold: bool = True,
+) -> Imported:
+    """Write a manifest for what is in agent files. Reads no server. `apply` of the manifest creates the objects.
+
+    stack  the name of the stack; None: that of the first file
+    fold   write rows of similar agents as one declaration with `for_each`
+
+    AgentFileError with every problem of the files; PlanError if the folder is not empty.
+    """
+    from lettaform.session.from_agent_files import from_agent_files as write
+    from lettaform.snapshot.agent_files import Options
+
+    return asyncio.run(write(paths, folder, options or Options(), stack=stack, fold=fold))
+
+
+def import_agent_file(
+    source: Source,
+    connection: Connection,
+    path: Path,
+    address: str,
+    bind: Sequence[str] = (),
+    *,
+    consent: Callable[[AgentImport], bool] = lambda found: True,
+) -> AgentImport:
+    """Create the agent of an agent file, with its messages, and adopt it under an address of the manifest.
+
+    bind     labels of blocks that are taken from the stack although their texts differ
+    consent  called with what will be created; returns whether to create it
+
+    An import that was killed is completed by the next one: no second agent is created. AgentFileError with every
+    problem of the file; PlanError if the agent exists, or lacks something; Stale if that changes before it is locked.
+    """
+    from lettaform.session.from_agent_files import read_all
+    from lettaform.session.import_agent_file import carry_out, prepare
+
+    (file,) = read_all([path])
+    at = _address(address)
+
+    async def first(session: Session) -> AgentImport:
+        return await prepare(session, at, file, bind)
+
+    async def create(session: Session) -> AgentImport:
+        async def apply(plan: Plan) -> None:
+            _raise(await session.apply(plan, parallel=1))
+
+        async with session.locked():
+            if await first(session) != found:
+                raise Stale("the server has changed since the question was asked", "run it again")
+            return await carry_out(session, found, file, apply)
+
+    opened = _Opened(source, connection, needs="plain")
+    found = opened.run(first, whole=True)
+    return opened.run(create, whole=True) if consent(found) else found
+
+
+def export(source: Source, connection: Connection, what: str) -> Exported:
+    """The agent file of an agent or a conversation, by its address in the stack or by its id, and what it lacks.
+
+    PlanError if no agent file holds such objects, or if the stack has none; NotFound if the server has none.
+    """
+    from lettaform.session.export import export as read
+
+    if "." in what:
+
+        async def of_address(session: Session) -> Exported:
+            observed, address = await session.observe(), _address(what)
+            if address not in observed.objects:
+                raise unknown(str(address), list(map(str, observed.objects)))
+            return await read(session.backend, kind_of(address) or "", observed.objects[address].id)
+
+        return _run(source, connection, of_address)
+
+    async def of_id() -> Exported:
+        async with _connected(connection, _server(source)) as backend:
+            return await read(backend, _kind_of_id(what), what)
+
+    return asyncio.run(of_id())
+
+
+def _kind_of_id(id: str) -> str:
+    """The kind of an object, by the word with which its id begins. PlanError if no kind has such ids."""
+    word = id.partition("-")[0]
+    prefixes = {"conv": "conversation", "source": "folder"} | {name: name for name in kinds()}
+    if word not in prefixes:
+        hint = "write agents.NAME, or an id such as agent-8c1745a7-9a6a-4f92-8ca7-4147f6be1f72"
+        raise PlanError(f"`{id}` is neither an address nor the id of an agent", hint)
+    return prefixes[word]
+
+
+def _server(source: Source) -> Server:
+    """What the manifest says about its server, if there is a manifest."""
+    if source.files or any(source.directory.glob("*.y*ml")):
+        return begin(source, "nothing", connects=True).finish().server
+    return Server()
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:

@@ -921,3 +921,28 @@ class Imported:
     variables: Mapping[str, str]
     owned: Mapping[str, int]
     requests: int = 0
+
+
+@dataclass(frozen=True)
+class AgentImport:
+    """What the import of an agent file creates, and what it uses.
+
+    id        the agent, once it exists
+    messages  number of messages that come with it
+    own       labels of the blocks that are created with it
+    bound     label of a block in the file to the block of the stack that takes its place
+    tools     names of the tools that it gets
+    left      what of the file is left out
+    begun     whether an earlier import created the agent, and was killed before it was done
+    """
+
+    address: Address
+    name: str
+    file: str
+    id: str | None = None
+    messages: int = 0
+    own: tuple[str, ...] = ()
+    bound: Mapping[str, Address] = field(default_factory=dict)
+    tools: tuple[str, ...] = ()
+    left: tuple[NotDeclared, ...] = ()
+    begun: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from lettaform.address import Address
 from lettaform.errors import NotFound, Problem
 from lettaform.model import (
     Answer,
@@ -162,10 +163,19 @@ class Locks(Protocol):
 
 
 class AgentFiles(Protocol):
-    """Read what a snapshot contains."""
+    """Read what a snapshot contains, and create an agent with its messages."""
 
     async def export(self, live: Live) -> Any:
         """The agent file of an agent or a conversation. NotFound if it does not exist."""
+        ...
+
+    async def import_agent(
+        self, stack: str, address: Address, file: Mapping[str, Any], handles: Mapping[str, str]
+    ) -> str:
+        """Create the only agent of an agent file, with the claim of a stack to it. Returns its id.
+
+        handles  `model` and `embedding` in place of those of the file
+        """
         ...
 
     async def messages(self, live: Live) -> list[Mapping[str, Any]]:
@@ -191,3 +201,10 @@ def connect(url: str, **options: Any) -> Backend:
     from lettaform.backend.v1.client import Client
 
     return V1(Client(url, **options))
+
+
+def agent_file_listing(file: Mapping[str, Any]) -> Listing:
+    """The objects of an agent file, with the ids of the file. `file`: valid, and of the current generation."""
+    from lettaform.backend.v1.agent_file import listing
+
+    return listing(file)

@@ -200,6 +200,10 @@ VERBS: Mapping[str, Verb] = {
     "history": Verb("history:history", "Show who changed the stack, when, and from which commit."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
+    "from-af": Verb(
+        "from_af:from_af", "Write a manifest for what is in agent files.", ("directory", "json", "verbose", *_ALWAYS)
+    ),
+    "export": Verb("export:export", "Write the agent file of an agent or a conversation."),
     "snapshot": Verb("snapshot:snapshot", "Write, list, show, verify and compare snapshots of the stack."),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),
     "dev": Verb("dev:dev", "Run a Letta server on this machine: up, down, status, logs.", ("json", *_ALWAYS)),

@@ -6,9 +6,9 @@ import click
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["manifest", "plan", "snapshot", "fields"]), default="manifest")
+@click.argument("what", type=click.Choice(["manifest", "plan", "snapshot", "agent-file", "fields"]), default="manifest")
 def schema(what: str) -> None:
-    """Print the JSON Schema of manifests, plans or snapshots, or the reference of all fields in Markdown."""
+    """Print the JSON Schema of manifests, plans, snapshots or agent files, or all fields in Markdown."""
     if what == "fields":
         from lettaform.render.fields import page
 
@@ -22,7 +22,8 @@ def schema(what: str) -> None:
     import json
 
     from lettaform.render.data import plan_schema
+    from lettaform.snapshot.agent_file_schema import agent_file_schema
     from lettaform.snapshot.schema import snapshot_schema
 
-    shown = plan_schema() if what == "plan" else snapshot_schema()
+    shown = {"plan": plan_schema, "snapshot": snapshot_schema, "agent-file": agent_file_schema}[what]()
     click.echo(json.dumps(shown, indent=2, ensure_ascii=False))

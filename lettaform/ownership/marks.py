@@ -128,6 +128,18 @@ def read(kind: type[Kind], body: Mapping[str, Any], values: dict[str, Any]) -> t
     return claim, from_metadata(own) if kind.holds_digests() else Mark()
 
 
+def unmarked(kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body without claim and mark, such as a part of a file that is given to others."""
+    plain = dict(body)
+    if isinstance(body.get("tags"), list):
+        plain["tags"] = foreign_tags(body["tags"])
+    if isinstance(body.get("metadata"), Mapping):
+        plain["metadata"] = {key: value for key, value in body["metadata"].items() if key != MARK}
+    if text := kind.signed_text_field():
+        plain[text.write or ""] = _unsigned(body.get(text.write or ""))[0]
+    return plain
+
+
 def _tagged(all_tags: Iterable[str]) -> Claim | None:
     pairs = dict(tag[len(_PREFIX) :].split("=", 1) for tag in all_tags if tag.startswith(_PREFIX) and "=" in tag)
     return _claim(pairs.get("stack"), pairs.get("addr"))

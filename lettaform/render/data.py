@@ -168,7 +168,7 @@ def problem(problem: Problem) -> dict[str, Any]:
 
 
 def imported(found: model.Imported) -> dict[str, Any]:
-    """The object that `import --all --json` prints. Contains no secrets."""
+    """The object that `import --all --json` prints, and `from-af FILE -o DIR --json`. Contains no secrets."""
     return {
         "format_version": FORMAT_VERSION,
         "stack": found.stack,
@@ -184,6 +184,23 @@ def imported(found: model.Imported) -> dict[str, Any]:
         "variables": list(found.variables),
         "owned": dict(found.owned),
         "requests": found.requests,
+    }
+
+
+def agent_import(found: model.AgentImport) -> dict[str, Any]:
+    """The object that `import --af FILE --json` prints. Contains no secrets."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "address": str(found.address),
+        "id": found.id,
+        "name": found.name,
+        "file": found.file,
+        "messages": found.messages,
+        "blocks": list(found.own),
+        "shared_blocks": {label: str(address) for label, address in found.bound.items()},
+        "tools": list(found.tools),
+        "left_out": [{"what": each.what, "reason": each.reason} for each in found.left],
+        "continued": found.begun,
     }
 
 

@@ -1,11 +1,11 @@
-"""What `import --all` wrote to text: the files, what they declare, what they do not, and what to do next."""
+"""What `import --all` and `from-af FILE -o DIR` wrote, and what `import --af FILE` creates, to text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from shlex import quote
 
-from lettaform.model import Imported, NotDeclared
+from lettaform.model import AgentImport, Imported, NotDeclared
 from lettaform.render.clean import clean_line
 from lettaform.render.inline import count
 from lettaform.render.paint import Paint
@@ -35,7 +35,8 @@ def _lines(found: Imported, paint: Paint, verbose: bool) -> Iterator[str]:
         yield from _not_declared(found, verbose)
     if found.variables:
         yield f"Secrets are variables: set {', '.join(_VARIABLE + name for name in found.variables)}."
-    yield f"Next: `lettaform apply -C {quote(folder)}` adopts the objects, and changes nothing else."
+    does = "adopts the objects, and changes nothing else" if found.adopted else "creates the objects"
+    yield f"Next: `lettaform apply -C {quote(folder)}` {does}."
 
 
 def _not_declared(found: Imported, verbose: bool) -> Iterator[str]:
@@ -46,3 +47,19 @@ def _not_declared(found: Imported, verbose: bool) -> Iterator[str]:
         shown = every if verbose else every[:SHOWN]
         more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
         yield f"  {', '.join(clean_line(each.what) for each in shown)}{more}: {clean_line(reason)}"
+
+
+def agent_import(found: AgentImport, *, color: bool = False) -> str:
+    """What `import --af FILE` will create, and what it uses and leaves out."""
+    paint = Paint(color)
+    lines = [paint(f"{found.address}: an agent `{clean_line(found.name)}` from {clean_line(found.file)}", "strong")]
+    if found.begun:
+        lines.append(f"  continues the import that created {found.id}")
+    lines.append(f"  + {count(found.messages, 'message')}")
+    lines += [f"  + block {clean_line(label)}" for label in found.own]
+    lines += [f"  = block {clean_line(label)}: {address}, which exists" for label, address in found.bound.items()]
+    lines += [f"  = tool {clean_line(name)}" for name in found.tools]
+    if found.left:
+        lines.append(paint("Left out:", "changed"))
+        lines += [f"  {clean_line(each.what)}: {clean_line(each.reason)}" for each in found.left]
+    return "\n".join(lines) + "\n"

@@ -7,8 +7,9 @@ named in the result.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,8 +56,11 @@ async def import_all(backend: Backend, folder: Path, options: ImportOptions) -> 
         raise PlanError("nothing on the server is to be imported" + (f": {why}" if why else ""), _nothing(options))
     reads = Recorded(found.server, backend.url, found.version, backend.capabilities)
     declared = declare(found.server, found.chosen, found.facts)
-    result = await write(reads, stack, declared, folder, fold=options.fold, found=found)
-    return replace(result, requests=backend.requests)
+    amending = Amending(declared, {id: live.values for id, live in found.server.lives.items()})
+    written = await write(stack, amending, folder, partial(_differences, reads), fold=options.fold)
+    left = [NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id) for each in found.left]
+    result = report(stack, folder, amending, written, left)
+    return replace(result, owned=found.owned, requests=backend.requests)
 
 
 def _stack_name(folder: Path) -> str:
@@ -79,32 +83,33 @@ def _nothing(options: ImportOptions) -> str | None:
 # --- write, load, plan -----------------------------------------------------------------------------------------------
 
 
-async def write(
-    reads: Recorded, stack: str, declared: Declared, folder: Path, *, fold: bool, found: Survey
-) -> Imported:
-    """Write declarations to a folder, once a plan of them changes nothing."""
-    amending = Amending(declared, {id: live.values for id, live in found.server.lives.items()})
+Check = Callable[[Manifest], Awaitable[Iterable[Fault]]]
+"""A manifest to what is wrong with it."""
+
+
+async def write(stack: str, amending: Amending, folder: Path, check: Check, *, fold: bool) -> Written:
+    """Write declarations to a folder, once nothing is wrong with their manifest."""
     try:
         with without_garbage_collection():
-            flat = await _settled(reads, stack, amending, folder)
+            flat = await _settled(stack, amending, folder, check)
             written = _shortest(stack, amending, flat, folder, fold=fold)
         with beside(folder) as made:
             write_texts(made, written.files)
             put_in_place(made, folder)
     except OSError as error:
         raise PlanError(f"cannot write {error.filename or folder}: {error.strerror}") from error
-    return _result(stack, folder, amending, written, found)
+    return written
 
 
-async def _settled(reads: Recorded, stack: str, amending: Amending, folder: Path) -> Manifest:
-    """The manifest without short forms, once a plan of it changes nothing."""
+async def _settled(stack: str, amending: Amending, folder: Path, check: Check) -> Manifest:
+    """The manifest without short forms, once nothing is wrong with it."""
     faults: list[Fault] = []
     for _ in range(ROUNDS):
         declared = amending.declared
         written = emit(stack, declared.declarations, declared.hidden, short=False, fold=False)
         try:
             manifest = _loaded(written, declared, folder)
-            faults = list(await _differences(reads, manifest))
+            faults = list(await check(manifest))
         except ManifestError as error:
             faults = [Fault.of(each) for each in error.problems]
         if not faults:
@@ -112,7 +117,7 @@ async def _settled(reads: Recorded, stack: str, amending: Amending, folder: Path
         if not amending.amend(faults):
             break
     problems = tuple(Problem(each.message, address=str(each.address)) for each in faults)
-    raise PlanError("what lives on the server cannot be declared so that nothing changes", problems=problems)
+    raise PlanError("these objects cannot be declared as they are", problems=problems)
 
 
 def _loaded(written: Written, declared: Declared, folder: Path) -> Manifest:
@@ -182,13 +187,14 @@ def _says_the_same(flat: Manifest, other: Manifest, addresses: Mapping[Address, 
 _PLACES: dict[str, Any] = {"place": None, "places": {}, "files": {}}
 
 
-def _result(stack: str, folder: Path, amending: Amending, written: Written, found: Survey) -> Imported:
-    declarations = amending.declared.declarations
-    adopted = [each for each in declarations if each.id]
-    bodies = {each.address: written.addresses[each.address] for each in adopted}
+def report(stack: str, folder: Path, amending: Amending, written: Written, left: Sequence[NotDeclared]) -> Imported:
+    """What was written, and what was not. `left`: what was left out before it was declared."""
+    every = amending.declared.declarations
+    declared = [each for each in every if each.id] or every  # nothing is adopted of what is not on a server yet
+    bodies = {each.address: written.addresses[each.address] for each in declared}
     sections = [kinds()[kind].section for kind in kinds()]
-    objects = (*found.left, *amending.declared.left)
-    left = [NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id) for each in objects]
+    others = amending.declared.left
+    left = [*left, *(NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id) for each in others)]
     left += [NotDeclared(_named(each.address, written), each.message) for each in amending.faults]
     return Imported(
         stack,
@@ -200,14 +206,14 @@ def _result(stack: str, folder: Path, amending: Amending, written: Written, foun
             for name in sections
             if (number := len({b.declaration for b in bodies.values() if b.section == name}))
         },
-        {str(written.addresses[each.address]): str(each.id) for each in adopted},
+        {str(written.addresses[each.address]): str(each.id) for each in every if each.id},
         tuple(
             sorted(
                 {(each.what, each.reason): each for each in left}.values(), key=lambda each: (each.what, each.reason)
             )
         ),
         dict(sorted(amending.declared.hidden.about.items())),
-        found.owned,
+        {},
     )
 
 

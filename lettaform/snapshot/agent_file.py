@@ -10,18 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from lettaform.snapshot.agent_file_schema import COLLECTIONS
 from lettaform.values import canonical
 
-_COLLECTIONS = {
-    "agents": "agent",
-    "groups": "group",
-    "blocks": "block",
-    "files": "file",
-    "sources": "source",
-    "tools": "tool",
-    "mcp_servers": "mcp_server",
-}
-"""Collection of a file to the prefix of its ids."""
 _RELATIONS = ("tool_ids", "block_ids", "source_ids", "folder_ids", "group_ids", "tags")
 """Lists of an agent in which order has no meaning."""
 _REFERENCES = frozenset(
@@ -39,11 +30,11 @@ def normal(file: Mapping[str, Any]) -> dict[str, Any]:
     kept["mcp_servers"] = [_without_credentials(each) for each in kept.get("mcp_servers") or ()]
     kept["agents"] = [_agent(each) for each in kept.get("agents") or ()]
     numbers: dict[str, str] = {}
-    for name, prefix in _COLLECTIONS.items():
+    for name, prefix in COLLECTIONS.items():
         kept[name] = sorted(kept.get(name) or (), key=_content)
         for number, each in enumerate(kept[name]):
             numbers.setdefault(str(each["id"]), f"{prefix}-{number}")
-    for name in _COLLECTIONS:
+    for name in COLLECTIONS:
         kept[name] = [_renumbered(each, numbers) for each in kept[name]]
     return kept
 
@@ -72,20 +63,21 @@ def _unnumbered(value: Any) -> Any:
 
 
 def _renumbered(part: Mapping[str, Any], numbers: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {**_with_references(part, numbers), "id": numbers[str(part["id"])]}
+    found: dict[str, Any] = {**with_references(part, numbers), "id": numbers[str(part["id"])]}
     for name in _RELATIONS:
         if isinstance(found.get(name), list):
             found[name] = sorted(found[name], key=_number)
     return found
 
 
-def _with_references(value: Any, numbers: Mapping[str, str]) -> Any:
+def with_references(value: Any, numbers: Mapping[str, str]) -> Any:
+    """A part of a file that refers to other ids. `numbers`: old id to new id."""
     if isinstance(value, list):
-        return [_with_references(item, numbers) for item in value]
+        return [with_references(item, numbers) for item in value]
     if not isinstance(value, Mapping):
         return value
     return {
-        key: _references(item, numbers) if key in _REFERENCES else _with_references(item, numbers)
+        key: _references(item, numbers) if key in _REFERENCES else with_references(item, numbers)
         for key, item in value.items()
     }
 

@@ -18,6 +18,7 @@ from lettaform.cli import cli
 from lettaform.errors import Problem, SnapshotError
 from lettaform.flow import Connection, ImportOptions, Pull, PullOptions, SnapshotDiff, Snapshots, Source
 from lettaform.model import (
+    AgentImport,
     Answer,
     Applied,
     Change,
@@ -33,6 +34,7 @@ from lettaform.model import (
 )
 from lettaform.plan.pull import LiveValue
 from lettaform.snapshot import Entry, Header, Snapshot
+from lettaform.snapshot.agent_file_export import Exported
 
 at = Address.parse
 
@@ -61,7 +63,9 @@ def a_snapshot() -> Snapshot:
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
-VERBS = ("plan", "apply", "apply_saved", "save", "show", "adopt", "import_all", "pull", "history", *_OTHERS)
+_AGENT_FILES = ("from_agent_files", "import_agent_file", "export")
+_OBJECTS = ("show", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
+VERBS = ("plan", "apply", "apply_saved", "save", *_OBJECTS, *_OTHERS)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -79,6 +83,7 @@ class Flow:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     consents: list[bool] = field(default_factory=list)
     imported: Imported = field(default_factory=lambda: Imported("s", "ops", (), {}, {}, {}, (), {}, {}))
+    created: AgentImport = field(default_factory=lambda: AgentImport(at("agents.clerk"), "clerk", "clerk.af"))
     destroys: bool = False
     problems: list[Problem] = field(default_factory=list)
     changes: tuple[Change, ...] = ()
@@ -180,6 +185,30 @@ class Flow:
     def import_all(self, connection: Any, folder: Path, options: Any = None) -> Imported:
         self.note("import_all", None, connection, folder, options)
         return self.imported
+
+    def from_agent_files(self, paths: Any, folder: Path, options: Any, *, stack: str | None, fold: bool) -> Imported:
+        self.calls.append(("from_agent_files", paths, folder, options, stack, fold))
+        if self.raises is not None:
+            raise self.raises
+        return self.imported
+
+    def import_agent_file(
+        self,
+        source: Any,
+        connection: Any,
+        path: Path,
+        address: str,
+        bind: Any,
+        *,
+        consent: Callable[[AgentImport], bool],
+    ) -> AgentImport:
+        self.note("import_agent_file", source, connection, path, address, bind)
+        self.consents.append(consent(self.created))
+        return replace(self.created, id="agent-1") if self.consents[-1] else self.created
+
+    def export(self, source: Any, connection: Any, what: str) -> Exported:
+        self.note("export", source, connection, what)
+        return Exported("clerk", {"agents": [{"name": "clerk"}], "n": "é"}, ("its `hidden`\x1b",))
 
     def snapshot_create(self, source: Any, connection: Any, directory: Path | None) -> Path:
         self.note("snapshot_create", source, connection, directory)

@@ -200,6 +200,7 @@ CODES: list[tuple[BaseException, int]] = [
     (errors.ManifestError([PROBLEM]), 1),
     (errors.Interrupted("words", "run it again"), 130),
     (errors.LocalError("words"), 1),
+    (errors.AgentFileError("words", "do this", [PROBLEM]), 1),
     (errors.SnapshotError("words", "do this"), 1),
     (errors.ServerError("words", status=500, method="GET", path="/v1/"), 1),
     (errors.Unauthorized("words"), 1),

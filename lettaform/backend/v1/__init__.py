@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from lettaform.address import Address
+from lettaform.backend.v1 import agent_file
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.contents import SLOWEST_UPLOAD
 from lettaform.backend.v1.messages import history
 from lettaform.backend.v1.reads import V1Reads
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Answer, Live, Lock, Step
+from lettaform.ownership import marks
 from lettaform.values import Ref
 
 
@@ -45,6 +50,28 @@ class V1(V1Reads):
             except ServerError:
                 await self.client.get(agent)  # NotFound if it does not exist: 0.16.8 answers 500 to an export then
                 raise
+
+    async def import_agent(
+        self, stack: str, address: Address, file: Mapping[str, Any], handles: Mapping[str, str]
+    ) -> str:
+        claim = marks.tags(stack, address)
+
+        async def find_again() -> dict[str, Any] | None:
+            found = await self.client.items("/v1/agents/", tags=claim, match_all_tags=True, show_hidden_agents=True)
+            return {"agent_ids": [found[0]["id"]]} if found else None
+
+        async with self._one_export:
+            # 0.16.8 adds `_copy` to the name by itself, and writes the tools of the file over those of the server
+            form = {"append_copy_suffix": "false", "override_existing_tools": "false", **handles}
+            content = json.dumps(agent_file.claimed(file, claim)).encode()
+            parts = {"file": ("agent.af", content, "application/json")} | {k: (None, v) for k, v in form.items()}
+            path = "/v1/agents/import"
+            within = self.client.timeout + len(content) / SLOWEST_UPLOAD
+            found = await self.client.create(
+                path, files=parts, keys=("agent_ids",), within=within, find_again=find_again
+            )
+        (id,) = found["agent_ids"]
+        return str(id)
 
     async def messages(self, live: Live) -> list[Mapping[str, Any]]:
         return await history(self.client, live)

@@ -32,3 +32,29 @@ def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
         "reasoning": {"reasoning_effort": body.get("reasoning_effort") or _EFFORT},
         "thinking_config": {"include_thoughts": thought > 0, "thinking_budget": thought or _THINKING},
     }
+
+
+_REASONING = ("openai", "chatgpt_oauth")
+_THINKS = ("anthropic", "zai")
+_GOOGLE = ("google_ai", "google_vertex")
+_PLAIN = ("azure", "xai", "groq", "deepseek", "together", "bedrock", "openrouter", "baseten")
+_OTHER_NAMES = {"minimax": "anthropic", "zai_coding": "zai"}
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The settings of the provider that an `llm_config` holds; None if its provider has none (0.16.8)."""
+    kind = str(config.get("model_endpoint_type"))
+    kind = _OTHER_NAMES.get(kind, kind)
+    if kind not in (*_REASONING, *_THINKS, *_GOOGLE, *_PLAIN):
+        return None
+    names = ("temperature", *(("verbosity", "effort") if kind == "anthropic" else ()))
+    found: dict[str, Any] = {name: config[name] for name in names if config.get(name) is not None}
+    budget = config.get("max_reasoning_tokens") or 0
+    if kind in _REASONING and config.get("reasoning_effort"):
+        found["reasoning"] = {"reasoning_effort": config["reasoning_effort"]}
+    if kind in _THINKS and config.get("enable_reasoner") is not None:
+        found["thinking"] = {"type": "enabled" if config["enable_reasoner"] else "disabled"}
+        found["thinking"] |= {"budget_tokens": budget} if budget and kind == "anthropic" else {}
+    if kind in _GOOGLE:
+        found["thinking_config"] = {"include_thoughts": budget > 0, "thinking_budget": budget or _THINKING}
+    return {"provider_type": kind, **found}
