@@ -25,8 +25,8 @@ from lettaform.errors import Interrupted, Locked, PlanError, Problem, SnapshotEr
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.model import (
-    Applied,
     AgentImport,
+    Applied,
     Change,
     Imported,
     Live,

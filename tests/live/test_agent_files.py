@@ -143,6 +143,37 @@ def test_an_agent_is_imported_with_its_messages(stack: Converted) -> None:
         flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}")
 
 
+@pytest.mark.parametrize(("file", "address"), [(OLDER, "agents.old-timer"), (TWICE, "agents.zweimal")])
+def test_files_of_other_forms_are_imported(file: Path, address: str, stack: Converted) -> None:
+    path, address = stack.copy(file), f"{address}_{stack.word}"
+    stack.declare(path)
+    stack.apply(exclude=("agents.*",))
+    flow.import_agent_file(stack.source, stack.connection, path, address)
+    stack.apply()
+    assert stack.steps() == []
+    first = read(path.read_bytes(), path.name).body["agents"][0]
+    assert spoken(stack.export(address)["agents"][0]) == spoken(first)
+
+
+def test_an_equal_shared_block_is_the_one_of_the_stack(stack: Converted) -> None:
+    path = stack.copy(CLERK)
+    stack.declare(path)
+    manifest = stack.folder / "out" / "lettaform.yaml"
+    lines = manifest.read_text().replace(
+        "      human: {value: Nobody yet., description: Who asks., limit: 20000}\n", ""
+    )
+    lines = lines.replace("    memory:\n", "    blocks: [human]\n    memory:\n")
+    manifest.write_text(f"{lines}\nblocks: {{human: {{value: Nobody yet.}}}}\n")
+    address = f"agents.clerk_{stack.word}"
+    stack.apply(exclude=(address,))
+    found = flow.import_agent_file(stack.source, stack.connection, path, address)
+    assert (found.own, [*found.bound]) == (("persona",), ["human"])
+    lives = {str(live.address): live for live in flow.show(stack.source, stack.connection)}
+    assert lives[address].ids("blocks") == sorted([lives["blocks.human"].id, lives[f"{address}.memory.persona"].id])
+    stack.apply()
+    assert stack.steps() == []
+
+
 def test_an_agent_whose_messages_cannot_be_listed_is_exported_and_not_imported(stack: Converted) -> None:
     body = json.loads(CLERK.read_text())
     body["agents"][0]["messages"][3] |= {"tool_returns": [], "content": [{"type": "text", "text": "On its way."}]}
