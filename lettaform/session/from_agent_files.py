@@ -23,7 +23,7 @@ from lettaform.session.import_all import check_folder, report, write
 from lettaform.session.observe import observe
 from lettaform.session.recorded import Recorded
 from lettaform.snapshot.agent_file_read import AgentFile, read
-from lettaform.snapshot.agent_files import Options, combined, unattached, without_counterpart
+from lettaform.snapshot.agent_files import Options, combined, messages_left, unattached, without_counterpart
 
 RELEASE = "0.16.8"
 """The server for which the manifest is checked."""
@@ -42,7 +42,7 @@ async def from_agent_files(
     amending = Amending(declared, {})
     name = stack or _stack_name(paths[0])
     written = await write(name, amending, folder, _faults, fold=fold)
-    told = [each for file in files for each in without_counterpart(file.body)]
+    told = [each for file in files for each in (*messages_left(file.body), *without_counterpart(file.body))]
     return report(name, folder, amending, written, [*told, *left])
 
 

@@ -176,7 +176,7 @@ async def _exists(session: Session, name: str) -> bool:
 def _left(file: AgentFile) -> Iterator[NotDeclared]:
     """What of a file the agent does not get."""
     agent, body = only_agent(file), file.body
-    yield from (each for each in without_counterpart(body) if " messages of " not in each.what)
+    yield from without_counterpart(body)
     if names := sorted(secrets_of(agent)):
         yield NotDeclared(f"secrets {', '.join(names)}", "the next apply writes those that the manifest declares")
     for source in body["sources"]:

@@ -15,6 +15,7 @@ _SAME = (
 )
 """Properties of an agent that mean the same in both generations."""
 _MESSAGE = ("role", "content", "name", "model", "tool_calls", "tool_call_id", "tool_returns", "created_at")
+_HEARTBEAT = "request_heartbeat"
 _DROPPED = ("created_at", "updated_at", "metadata_")
 
 
@@ -70,7 +71,19 @@ def _part(part: Mapping[str, Any], prefix: str, number: int) -> dict[str, Any]:
 
 def _tool(tool: Mapping[str, Any], number: int) -> dict[str, Any]:
     kept = {key: value for key, value in tool.items() if key not in ("created_at", "updated_at")}
-    return {"tool_type": "custom", **kept, "id": f"tool-{number}"}
+    schema = tool.get("json_schema")
+    return {"tool_type": "custom", **kept, "id": f"tool-{number}", "json_schema": schema and _schema(schema)}
+
+
+def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a tool as servers of today derive it: they add the argument for heartbeats when an agent runs."""
+    kept = {key: value for key, value in schema.items() if value is not None and (key, value) != ("required", [])}
+    parameters = kept.get("parameters")
+    if not isinstance(parameters, Mapping) or not isinstance(parameters.get("properties"), Mapping):
+        return kept
+    properties = {key: value for key, value in parameters["properties"].items() if key != _HEARTBEAT}
+    required = [each for each in parameters.get("required") or () if each != _HEARTBEAT]
+    return {**kept, "parameters": {**parameters, "properties": properties, "required": required}}
 
 
 def _message(message: Mapping[str, Any], number: int) -> dict[str, Any]:

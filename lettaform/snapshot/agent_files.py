@@ -153,15 +153,23 @@ def _texts(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str 
 # --- what has no counterpart -----------------------------------------------------------------------------------------
 
 
-def without_counterpart(body: Mapping[str, Any]) -> Iterator[NotDeclared]:
-    """What a manifest cannot say of a file. `body`: as in the file."""
+def messages_left(body: Mapping[str, Any]) -> Iterator[NotDeclared]:
+    """The messages of a file, which no manifest has."""
     for agent in body["agents"]:
-        what = f"agent `{agent.get('name') or agent['id']}`"
-        spoken = [each for each in agent["messages"] if each["role"] != "system"]
-        if spoken:
+        number = sum(each["role"] != "system" for each in agent["messages"])
+        if number:
             reason = "a manifest has no messages: `lettaform import --af FILE --as ADDRESS` creates an agent with them"
-            yield NotDeclared(f"{len(spoken)} messages of {what}", reason)
-        yield from (NotDeclared(f"{what}: {name}", reason) for name, reason in _lost(agent))
+            yield NotDeclared(f"{number} messages of {_shown(agent)}", reason)
+
+
+def _shown(agent: Mapping[str, Any]) -> str:
+    return f"agent `{agent.get('name') or agent['id']}`"
+
+
+def without_counterpart(body: Mapping[str, Any]) -> Iterator[NotDeclared]:
+    """What else a manifest cannot say of a file. `body`: as in the file."""
+    for agent in body["agents"]:
+        yield from (NotDeclared(f"{_shown(agent)}: {name}", reason) for name, reason in _lost(agent))
     for skill in body["skills"]:
         yield NotDeclared(f"skill `{skill['name']}`", "the server has no skills: clients of agents keep them")
     for server in body["mcp_servers"]:

@@ -41,6 +41,22 @@ def test_a_content_may_be_a_text() -> None:
     assert upgraded(older)["agents"][0]["messages"][0]["content"] == [{"type": "text", "text": "x"}]
 
 
+def test_the_schema_of_a_tool_is_that_of_today() -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    heartbeat = {"request_heartbeat": {"type": "boolean"}}
+    old = {"properties": {**parameters["properties"], **heartbeat}, "required": ["a", "request_heartbeat"]}  # type: ignore[dict-item]
+    schema = {"name": "f", "type": None, "required": [], "parameters": {**parameters, **old}}
+    older = {
+        "name": "a",
+        "core_memory": [],
+        "llm_config": {},
+        "tools": [{"name": "f", "json_schema": schema}, {"name": "g"}],
+    }
+    first, second = upgraded(older)["tools"]
+    assert first["json_schema"] == {"name": "f", "parameters": parameters}
+    assert second["json_schema"] is None
+
+
 @pytest.mark.parametrize(
     ("path", "older"),
     [

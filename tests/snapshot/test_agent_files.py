@@ -10,7 +10,7 @@ import pytest
 
 from lettaform.errors import AgentFileError
 from lettaform.snapshot.agent_file_read import AgentFile, read
-from lettaform.snapshot.agent_files import Options, combined, unattached, without_counterpart
+from lettaform.snapshot.agent_files import Options, combined, messages_left, unattached, without_counterpart
 from tests.snapshot.agent_files import CLERK, OLDER, TEAM
 
 
@@ -75,10 +75,11 @@ def test_a_text_with_a_secret_is_refused_unless_it_is_allowed(known: bool) -> No
 
 
 def test_what_a_manifest_cannot_say_is_named() -> None:
-    said = {each.what: each.reason for each in without_counterpart(a_file(CLERK).body)}
-    assert said.keys() == {"4 messages of agent `clerk`", "agent `clerk`: llm_config.frequency_penalty"}
-    said = {each.what: each.reason for each in without_counterpart(a_file(TEAM).body)}
-    assert said.keys() == {"mcp_server `finder`", "skill `slack`"}
+    assert [each.what for each in messages_left(a_file(CLERK).body)] == ["4 messages of agent `clerk`"]
+    assert list(messages_left(a_file(TEAM).body)) == []
+    said = {each.what for each in without_counterpart(a_file(CLERK).body)}
+    assert said == {"agent `clerk`: llm_config.frequency_penalty"}
+    assert {each.what for each in without_counterpart(a_file(TEAM).body)} == {"mcp_server `finder`", "skill `slack`"}
     agents = json.loads(CLERK.read_text())["agents"]
     agents[0] |= {"identity_ids": ["identity-1"], "template_id": "t", "messages": [], "in_context_message_ids": []}
     groups = [{"id": "group-0", "agent_ids": ["agent-0"], "description": "G.", "shared_block_ids": ["block-0"]}]
