@@ -22,7 +22,9 @@ def only_agent(file: AgentFile) -> Mapping[str, Any]:
         return agents[0]
     names = ", ".join(f"`{each.get('name') or each['id']}`" for each in agents)
     message = f"{file.parsed.file} contains {len(agents)} agents: {names}"
-    raise PlanError(message, "`import --af FILE` creates one; `lettaform from-af` declares all of them, without messages")
+    raise PlanError(
+        message, "`import --af FILE` creates one; `lettaform from-af` declares all of them, without messages"
+    )
 
 
 def blocks_of(file: AgentFile) -> dict[str, Mapping[str, Any]]:
