@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,7 @@ from lettaform.session.observe import observe, read_state, read_whole
 from lettaform.session.server import Connection, target
 
 if TYPE_CHECKING:  # a plan needs none of it
+    from lettaform.session.restore import Kept
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
     from lettaform.snapshot.agent_files import Options as AgentFileOptions
@@ -79,6 +81,8 @@ __all__ = [
     "plan",
     "pull",
     "read",
+    "restore",
+    "rollback",
     "save",
     "show",
     "show_saved",
@@ -177,7 +181,7 @@ def apply(
                  if it differs.
     notify       called with each Event
     parallel     maximum number of requests at the same time
-    snapshots    where a snapshot is written, if the plan destroys something, and where it is announced
+    snapshots    where a snapshot is written, of what it is taken, and where it is announced
 
     Raises SnapshotError, before anything is changed, if what is destroyed cannot be kept.
     Raises Locked if another run holds the lock for longer than `patience`. Errors of Steps are in the Report.
@@ -221,6 +225,31 @@ class _Apply:
     async def carry_out(self, session: Session, plan: Plan) -> Report:
         verb = "destroy" if self.options.destroy else "apply"
         return await session.apply(plan, self.notify, self.parallel, verb=verb)
+
+
+@dataclass(frozen=True)
+class _Restore(_Apply):
+    """The arguments of one restore.
+
+    renamed  whether the snapshot of another stack may be restored
+    kept     what is rolled back; None: nothing is
+    """
+
+    path: Path = field(default_factory=Path)
+    addresses: tuple[str, ...] = ()
+    renamed: bool = False
+    kept: Kept | None = None
+
+    async def plan(self, session: Session) -> Plan:
+        from lettaform.session.restore import plan_restore, plan_rollback
+        from lettaform.snapshot.folder import read
+
+        if self.kept is not None:
+            return await plan_rollback(session, self.kept, read(self.path))
+        return await plan_restore(session, self.path, read(self.path), self.addresses, renamed=self.renamed)
+
+    async def carry_out(self, session: Session, plan: Plan) -> Report:
+        return await session.apply(plan, self.notify, self.parallel, verb="rollback" if self.kept else "restore")
 
 
 def save(plan: Plan, path: Path) -> None:
@@ -514,6 +543,67 @@ def snapshot_create(source: Source, connection: Connection, directory: Path | No
     return opened.run(lambda session: session.save(), whole=True)
 
 
+def restore(
+    source: Source,
+    connection: Connection,
+    path: Path,
+    addresses: tuple[str, ...] = (),
+    *,
+    stack: str | None = None,
+    consent: Consent = lambda plan: True,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Bring back the objects of a snapshot as they were: values, attachments, messages and marks.
+
+    path       the folder of the snapshot
+    addresses  patterns; empty: everything in the snapshot that has an address
+    stack      the stack that owns what is restored. Default: that of the manifest, which must be the snapshot's
+
+    What exists and is overwritten is kept in a snapshot of its own first. The other arguments and errors are those of
+    `apply`. Raises SnapshotError if the snapshot is not whole.
+    """
+    if stack is not None and not re.fullmatch("[a-z0-9-]+", stack):
+        raise PlanError(f"`{stack}` cannot be the name of a stack", "use letters a-z, digits and `-`")
+    _check_whole(path)
+    run = _Restore(PlanOptions(), consent, notify, parallel, None, path, addresses, stack is not None)
+    kept = replace(snapshots or Snapshots(), changed=True)
+    return _Opened(source, connection, parallel, stack=stack, snapshots=kept).apply(run, interactive, whole=True)
+
+
+def rollback(
+    source: Source,
+    connection: Connection,
+    *,
+    consent: Consent = lambda plan: True,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Restore the snapshot that the last apply from this folder took before it changed anything.
+
+    The arguments and errors are those of `restore`. PlanError if that apply took no snapshot.
+    """
+    from lettaform.session.restore import kept_snapshot
+
+    kept = replace(snapshots or Snapshots(), changed=True)
+    opened = _Opened(source, connection, parallel, snapshots=kept)
+    opened.manifest = opened.draft.finish()
+    last = kept_snapshot(source.directory, opened.manifest.stack)
+    _check_whole(last.folder)
+    run = _Restore(PlanOptions(), consent, notify, parallel, None, last.folder, kept=last)
+    return opened.apply(run, interactive, whole=True)
+
+
+def _check_whole(path: Path) -> None:
+    faulty = [each for each in snapshot_verify(path) if each.severity == "error"]
+    if faulty:
+        raise SnapshotError(f"{path} is not whole, and cannot be restored", problems=faulty)
+
+
 def snapshot_directory(source: Source) -> Path:
     """The directory of the snapshots of a project: `snapshots.to` of its manifest, or `.lettaform/snapshots`."""
     declared = None
@@ -676,7 +766,11 @@ def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
 
 
 class _Opened:
-    """A manifest and its server. Runs coroutines, each in a Session of its own. `pinned`: the URL of a saved plan."""
+    """A manifest and its server. Runs coroutines, each in a Session of its own.
+
+    pinned  the URL of a saved plan
+    stack   the stack, if it is not that of the manifest
+    """
 
     def __init__(
         self,
@@ -686,10 +780,11 @@ class _Opened:
         *,
         needs: Needs = "nothing",
         pinned: str | None = None,
+        stack: str | None = None,
         snapshots: Snapshots | None = None,
     ) -> None:
         self.source, self.connection, self.parallel, self.pinned = source, connection, parallel, pinned
-        self.snapshots = snapshots or Snapshots()
+        self.stack, self.snapshots = stack, snapshots or Snapshots()
         self.commit = cache(partial(commit_of, source.directory))
         self.draft = begin(source, needs, connects=not (pinned or connection.chosen(os.environ)))
         self.manifest: Manifest | None = None
@@ -708,7 +803,8 @@ class _Opened:
     async def _loaded(self, run: Callable[[Session], Coroutine[Any, Any, _T]], whole: bool) -> _T:
         outline = self.draft.outline
         if self.manifest is None and (whole or outline is None):
-            self.manifest = self.draft.finish()
+            manifest = self.draft.finish()
+            self.manifest = replace(manifest, stack=self.stack) if self.stack else manifest
         if self.manifest is not None:
             return await self._run(self.manifest, run, self.manifest.server)
         assert outline is not None
@@ -729,18 +825,21 @@ class _Opened:
             session.snapshots, session.commit = self.snapshots, self.commit
             return await run(session)
 
-    def apply(self, run: _Apply, interactive: bool) -> tuple[Plan, Report | None]:
-        """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop."""
+    def apply(self, run: _Apply, interactive: bool, *, whole: bool = False) -> tuple[Plan, Report | None]:
+        """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop.
+
+        `whole`: as of `run`.
+        """
         if interactive:  # another commit may be checked out while a person thinks about a plan
             self.commit()
         while interactive:
-            agreed, locked = self.run(run.unlocked)
+            agreed, locked = self.run(run.unlocked, whole=whole)
             if not (agreed or locked) or (agreed and not run.consent(agreed)):
                 return agreed, None
-            plan, report = self.run(partial(run.locked, agreed))
+            plan, report = self.run(partial(run.locked, agreed), whole=whole)
             if report is not None or not plan:
                 return plan, report
-        return self.run(partial(run.locked, None))
+        return self.run(partial(run.locked, None), whole=whole)
 
 
 @asynccontextmanager

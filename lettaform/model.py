@@ -129,12 +129,13 @@ class Server:
 class Manifest:
     """Everything that the files declare, resolved and checked.
 
-    objects      every declared object by its address, parts and external objects included
-    server       the server that the manifest names
-    environment  the environment that was chosen with `-e`
-    inputs       what it was read from
-    outputs      name to value; may contain Refs
-    snapshots    the folder of its snapshots, relative to the project; None: the default
+    objects        every declared object by its address, parts and external objects included
+    server         the server that the manifest names
+    environment    the environment that was chosen with `-e`
+    inputs         what it was read from
+    outputs        name to value; may contain Refs
+    snapshots      the folder of its snapshots, relative to the project; None: the default
+    keeps_changes  whether an apply takes a snapshot of what it changes, and not only of what it deletes
     """
 
     stack: str
@@ -148,6 +149,7 @@ class Manifest:
     inputs: Inputs = field(default_factory=Inputs)
     warnings: tuple[Problem, ...] = ()
     snapshots: str | None = None
+    keeps_changes: bool = False
 
 
 # --- live ------------------------------------------------------------------------------------------------------------
@@ -474,7 +476,7 @@ class PlanOptions:
 # --- difference ------------------------------------------------------------------------------------------------------
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
-Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed", "merge"]
+Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed", "merge", "restore"]
 
 
 @dataclass(frozen=True)
@@ -580,6 +582,7 @@ class Create(_Step):
     mark    the mark of the new object
     parts   key of an own block to its fields
     owner   the object in which it is created: a Ref or an id; None if it belongs to none, or is attached afterwards
+    history the agent of an agent file, whose messages the new agent gets; None: it begins without any
     """
 
     op: ClassVar[Operation] = "create"
@@ -588,6 +591,7 @@ class Create(_Step):
     mark: Mark = field(default_factory=Mark)
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     owner: Any = None
+    history: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

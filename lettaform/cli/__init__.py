@@ -205,6 +205,8 @@ VERBS: Mapping[str, Verb] = {
     ),
     "export": Verb("export:export", "Write the agent file of an agent or a conversation."),
     "snapshot": Verb("snapshot:snapshot", "Write, list, show, verify and compare snapshots of the stack."),
+    "restore": Verb("restore:restore", "Bring back the objects of a snapshot as they were."),
+    "rollback": Verb("restore:rollback", "Restore the snapshot that the last apply took."),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),
     "dev": Verb("dev:dev", "Run a Letta server on this machine: up, down, status, logs.", ("json", *_ALWAYS)),
     "schema": Verb("schema:schema", "Print a JSON Schema, or the reference of all fields.", _ALWAYS),

@@ -43,6 +43,12 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @merging
 @prune
 @allow_destroy
+@click.option(
+    "--snapshot",
+    is_flag=True,
+    help="Take a snapshot of everything that the plan changes, and not only of what it deletes: `lettaform rollback` "
+    "restores it.",
+)
 @snapshot_dir
 @locking
 @click.pass_obj
@@ -53,6 +59,7 @@ def apply(
     yes: bool,
     parallel: int,
     patience: float | None,
+    snapshot: bool,
     snapshot_dir: Path | None,
     **options: Any,
 ) -> int:
@@ -69,7 +76,7 @@ def apply(
             asked,
             yes,
             "Apply",
-            repeated("apply", options | {"snapshot_dir": snapshot_dir}),
+            repeated("apply", options | {"snapshot": snapshot, "snapshot_dir": snapshot_dir}),
             lambda consent, notify: flow.apply(
                 source,
                 connection,
@@ -78,7 +85,7 @@ def apply(
                 interactive=not yes,
                 notify=notify,
                 parallel=parallel,
-                snapshots=announced(asked, snapshot_dir),
+                snapshots=announced(asked, snapshot_dir, changed=snapshot),
             ),
         )
     if given := [name for name, value in options.items() if value]:
@@ -98,13 +105,13 @@ def apply(
             interactive=not yes,
             notify=notify,
             parallel=parallel,
-            snapshots=announced(asked, snapshot_dir),
+            snapshots=announced(asked, snapshot_dir, changed=snapshot),
         ),
     )
 
 
-def announced(asked: Globals, directory: Path | None) -> Snapshots:
-    """Where a snapshot is written. Its path is printed as soon as it is proven."""
+def announced(asked: Globals, directory: Path | None, *, changed: bool = False) -> Snapshots:
+    """Where a snapshot is written, and of what. Its path is printed as soon as it is proven."""
     from lettaform.flow import Snapshots
     from lettaform.render import data
 
@@ -113,12 +120,12 @@ def announced(asked: Globals, directory: Path | None) -> Snapshots:
     def announce(folder: Path) -> None:
         write(data.dumps({"event": "snapshot", "path": str(folder)}) if asked.json else f"Snapshot: {folder}")
 
-    return Snapshots(directory, announce)
+    return Snapshots(directory, announce, changed)
 
 
-def repeated(verb: str, options: Mapping[str, Any]) -> str:
-    """The command with these options that asks no question."""
-    words = ["lettaform", verb, "-y"]
+def repeated(verb: str, options: Mapping[str, Any], *arguments: str) -> str:
+    """The command with these options and arguments that asks no question."""
+    words = ["lettaform", verb, "-y", *arguments]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, Path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from lettaform.cli import Globals, Verbs
 
@@ -19,9 +21,24 @@ snapshot_dir = click.option(
     "--snapshot-dir",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where a snapshot of what is destroyed is written. Default: the manifest's `snapshots.to`, or "
+    help="Where a snapshot of what is destroyed or changed is written. Default: the manifest's `snapshots.to`, or "
     ".lettaform/snapshots.",
 )
+
+
+def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of snapshots that begin like this, the newest first; folders if there is none."""
+    from lettaform import flow
+    from lettaform.errors import LettaformError
+
+    where = context.params.get("snapshot_dir") or context.params.get("directory")
+    names: list[str] = []
+    with suppress(LettaformError, OSError):
+        asked = context.obj if isinstance(context.obj, Globals) else Globals()
+        found = flow.snapshot_list(where or flow.snapshot_directory(asked.source()))
+        names = ["latest"] * bool(found) + [path.name for path, _ in reversed(found)]
+    matching = [CompletionItem(each) for each in names if each.startswith(incomplete)]
+    return matching or [CompletionItem(incomplete, type="dir")]
 
 
 def directory(command: F) -> F:
@@ -88,7 +105,7 @@ def list_(asked: Globals, /, directory: Path | None) -> None:
 
 
 @snapshot.command()
-@click.argument("name", metavar="SNAPSHOT")
+@click.argument("name", metavar="SNAPSHOT", shell_complete=complete)
 @click.argument("address", required=False)
 @directory
 @click.pass_obj
@@ -100,7 +117,7 @@ def show(asked: Globals, /, name: str, address: str | None, directory: Path | No
     from lettaform import flow
     from lettaform.render import data, objects, snapshots
 
-    folder = _folder(asked, name, directory)
+    folder = folder_of(asked, name, directory)
     found = flow.snapshot_read(folder)
     lives = flow.snapshot_objects(found, address)
     if asked.json and address:
@@ -115,7 +132,7 @@ def show(asked: Globals, /, name: str, address: str | None, directory: Path | No
 
 
 @snapshot.command()
-@click.argument("name", metavar="SNAPSHOT")
+@click.argument("name", metavar="SNAPSHOT", shell_complete=complete)
 @directory
 @click.pass_obj
 def verify(asked: Globals, /, name: str, directory: Path | None) -> int:
@@ -126,7 +143,7 @@ def verify(asked: Globals, /, name: str, directory: Path | None) -> int:
     from lettaform import flow
     from lettaform.render import data, snapshots
 
-    folder = _folder(asked, name, directory)
+    folder = folder_of(asked, name, directory)
     problems = flow.snapshot_verify(folder)
     whole = all(each.severity != "error" for each in problems)
     if asked.json:
@@ -138,8 +155,8 @@ def verify(asked: Globals, /, name: str, directory: Path | None) -> int:
 
 
 @snapshot.command()
-@click.argument("old", metavar="SNAPSHOT")
-@click.argument("new", metavar="SNAPSHOT|live")
+@click.argument("old", metavar="SNAPSHOT", shell_complete=complete)
+@click.argument("new", metavar="SNAPSHOT|live", shell_complete=complete)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there are differences.")
 @directory
 @click.pass_obj
@@ -151,8 +168,8 @@ def diff(asked: Globals, /, old: str, new: str, detailed_exitcode: bool, directo
     from lettaform import flow
     from lettaform.render import data, text
 
-    first = _folder(asked, old, directory)
-    second = None if new == "live" else _folder(asked, new, directory)
+    first = folder_of(asked, old, directory)
+    second = None if new == "live" else folder_of(asked, new, directory)
     found = flow.snapshot_diff(asked.source(), asked.connection(), first, second)
     if asked.json:
         changes = [data.change_data(change) for change in found.changes]
@@ -164,7 +181,7 @@ def diff(asked: Globals, /, old: str, new: str, detailed_exitcode: bool, directo
     return 2 if detailed_exitcode and found.changes else 0
 
 
-def _folder(asked: Globals, name: str, directory: Path | None) -> Path:
+def folder_of(asked: Globals, name: str, directory: Path | None) -> Path:
     from lettaform import flow
 
     if directory is None and Path(name).is_dir():

@@ -99,7 +99,7 @@ VERBS: Mapping[str, str] = {
     "remove": "`lettaform state rm ADDRESS` forgets an object, which stays on the server",
     "replace": "an object is replaced where a change needs it; the plan names the option that allows it",
     "rm": "`lettaform state rm ADDRESS` forgets an object, which stays on the server",
-    "rollback": "apply an earlier manifest: `lettaform apply`",
+    "undo": "`lettaform rollback` restores what the last apply changed",
     "run": "run `lettaform apply`",
     "send": "talk to an agent in Letta's own tools; `lettaform show` prints its id",
     "server": "`lettaform dev up` runs a Letta server on this machine",
@@ -130,7 +130,9 @@ NEVER_GUESSED = frozenset(
         "--yes",
         "destroy",
         "release",
+        "restore",
         "rm",
+        "rollback",
     }
 )
 """Options and verbs that delete, overwrite or skip a question: no guess names them."""

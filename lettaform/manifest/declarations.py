@@ -170,6 +170,11 @@ class Declarations:
             self.problems.add("snapshots.to: must not be empty", node.place, "name a folder")
         return text or None
 
+    def keeps_changes(self) -> bool:
+        """Whether each apply that changes something takes a snapshot."""
+        node = (self.root.map.get("snapshots") or empty(self.root.place)).map.get("before")
+        return node is not None and node.text == "apply"
+
     def _api_key(self, node: Node) -> Secret | None:
         value = self.scope.value(node)
         if isinstance(value, Secret):

@@ -53,9 +53,14 @@ SNAPSHOTS = Fields(
             "The folder in which snapshots are written. --snapshot-dir takes precedence. Default: "
             "`.lettaform/snapshots`.",
             expressions=True,
-        )
+        ),
+        "before": Text(
+            "What a snapshot is taken before: `delete`, an apply that deletes something; `apply`, each apply that "
+            "changes or deletes something, so that `lettaform rollback` can undo it. Default: delete.",
+            ("delete", "apply"),
+        ),
     },
-    "Where snapshots are written: before objects are deleted, and by `lettaform snapshot create`.",
+    "Where and when snapshots are written: before objects are deleted, and by `lettaform snapshot create`.",
     nullable=True,
     short="to",
 )

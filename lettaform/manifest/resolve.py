@@ -42,6 +42,7 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         removed=tuple(declarations.removed()),
         outputs=declarations.outputs(),
         snapshots=declarations.snapshots(),
+        keeps_changes=declarations.keeps_changes(),
         warnings=scope.problems.warnings,
     )
 

@@ -27,6 +27,7 @@ class ResourceChange:
     waits     addresses of the changes that must be carried out before these calls, or before the object is created
     quiet     whether the call that otherwise follows a change of the object is left out
     replaces  field to the digest of the live text that a text with the policy `merge` replaces
+    history   the agent of an agent file, whose messages a new agent gets
     """
 
     change: Change
@@ -44,6 +45,7 @@ class ResourceChange:
     waits: tuple[Address, ...] = ()
     quiet: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
+    history: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def address(self) -> Address:

@@ -241,10 +241,12 @@ def _created(
             fields["blocks"] = [*fields.get("blocks", ()), *resource.reused.values()]
         after = (f"-{address}",) if resource.change.action == "replace" else ()
         owner = Ref(address.parent) if address.parent and not capabilities.attach_parts else None
-        yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, owner=owner, after=after)
+        more: dict[str, Any] = {"owner": owner, "after": after, "history": resource.history}
+        yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, **more)
+        attached = tuple(_attached(resource))
         call = capabilities.calls.get(kind)
-        if call and call.on_create:
-            yield from _called(resource, (key,), capabilities)
+        if call and (call.on_create or resource.history is not None):  # the file has the prompt of that time
+            yield from _called(resource, (key, *(step.key for step in attached)), capabilities)
     yield from _attached(resource)
 
 

@@ -172,6 +172,8 @@ def _differing(name: str, old: Any, new: Any) -> Iterator[str]:
 def _step(step: Step, key: str | None) -> dict[str, Any]:
     body = {"op": step.op, **{field.name: getattr(step, field.name) for field in fields(step)}}
     body.pop("shown", None)  # for people alone
+    if history := body.pop("history", None):
+        body["history"] = digest(history)
     if isinstance(step, SaveState):  # it holds the key of all digests of secrets
         del body["state"], body["created"]
     return {name: spell(value, key) for name, value in body.items()}

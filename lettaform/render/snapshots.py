@@ -59,7 +59,7 @@ def _size(size: int) -> str:
 def head(body: Mapping[str, Any], path: str, *, color: bool = False) -> str:
     """What a snapshot says about itself, and its objects by kind."""
     paint, git, server = Paint(color), body["git"], body["server"]
-    what = "everything that the stack owns" if body["scope"] == "stack" else "what one apply destroyed"
+    what = "everything that the stack owns" if body["scope"] == "stack" else "what one apply destroyed or changed"
     kinds = Counter(each["kind"] for each in body["objects"] if not each["used"])
     used = sum(each["used"] for each in body["objects"])
     lines = [

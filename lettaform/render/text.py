@@ -63,6 +63,7 @@ _FIELD_REASONS: dict[model.Reason, str] = {
     "conflict": "changed in the manifest and outside lettaform; the manifest's value is written",
     "seed": "--reseed: the agent's value is overwritten",
     "merge": "merged with what was changed outside lettaform",
+    "restore": "",
 }
 _EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
 """Reasons of a change that its symbol, its phrase or its fields already show."""

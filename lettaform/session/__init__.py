@@ -54,10 +54,23 @@ from lettaform.session.loading import Loading
 from lettaform.session.observe import FirstReads, OtherStacks, declared_fields, observe, owners_of, read_contents
 from lettaform.values import Item
 
-__all__ = ["SNAPSHOTS", "Notify", "Session", "Snapshots", "check_comparable", "check_patterns", "select", "unknown"]
+__all__ = [
+    "LAST_APPLY",
+    "SNAPSHOTS",
+    "Notify",
+    "Session",
+    "Snapshots",
+    "check_comparable",
+    "check_patterns",
+    "select",
+    "unknown",
+]
 
 SNAPSHOTS = Path(".lettaform") / "snapshots"
 """The directory of snapshots, below the project."""
+
+LAST_APPLY = Path(".lettaform") / "last-apply.json"
+"""What the last apply of a project did."""
 
 Notify = Callable[[Event], None]
 _T = TypeVar("_T")
@@ -68,11 +81,13 @@ class Snapshots:
     """What an apply does with its snapshot.
 
     directory  where it is written. Default: `snapshots.to` of the manifest, or `.lettaform/snapshots` of the project
-    announce   called with the folder once it is proven, before anything is deleted
+    announce   called with the folder once it is proven, before anything is written to the server
+    changed    whether what is updated is kept, too, and not only what is destroyed
     """
 
     directory: Path | None = None
     announce: Callable[[Path], None] = lambda folder: None
+    changed: bool = False
 
 
 class Session:
@@ -141,7 +156,7 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
-        (observed, difference), holder = await self.beside_holder(lambda: self._difference(options))
+        (observed, difference), holder = await self.beside_holder(lambda: self.differences(options))
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
@@ -175,7 +190,7 @@ class Session:
         first, self.first = self.first, None  # what is read again is read for the manifest alone
         return await observe(self.backend, self.manifest, first=first)
 
-    async def _difference(self, options: PlanOptions) -> tuple[Observed, Diff]:
+    async def differences(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """What was observed and the Diff, computed again with the users and dependents of what it changes."""
         _check_overwritten(options, self.manifest)
         observed = await self.first_observed()
@@ -238,10 +253,10 @@ class Session:
         verb  the name under which the history of the stack keeps the run
         """
         assert self.observed is not None, "a plan comes first"
-        snapshot = await self.save(wanted) if (wanted := _destroyed(plan)) else None
+        snapshot = await _keep(self, plan, self.observed)
         run = _applied(plan, verb, self.commit() or Commit("", False))
         with interruptible() as stop:
-            watch = asyncio.create_task(self._watch(stop))
+            watch = asyncio.create_task(_watch(self.lost, stop))
             try:
                 known = _ids(self.observed)
                 report = await carry_out(
@@ -251,23 +266,21 @@ class Session:
                 watch.cancel()
         report = replace(report, snapshot=str(snapshot) if snapshot else None)
         with suppress(OSError):  # a report that cannot be written must not undo what was done
-            write_json(self.directory / ".lettaform" / "last-apply.json", _summary(plan, report))
+            write_json(self.directory / LAST_APPLY, _summary(plan, report, self.directory))
         return report
 
-    async def save(self, wanted: Collection[str] | None = None) -> Path:
-        """Write and prove a snapshot, and announce it. `wanted`: as of `snapshots.save`. Raises SnapshotError."""
+    async def save(self, wanted: Collection[str] | None = None, updated: Collection[str] = frozenset()) -> Path:
+        """Write and prove a snapshot, and announce it. Raises SnapshotError.
+
+        `wanted`, `updated`: as of `snapshots.save`.
+        """
         from lettaform.session.snapshots import save
 
         directory = self.snapshots.directory or self.directory / (self.manifest.snapshots or SNAPSHOTS)
         whole = partial(self._observe, whole=True)
-        folder = await save(self.backend, self.manifest, whole, self.directory, directory, wanted)
+        folder = await save(self.backend, self.manifest, whole, self.directory, directory, wanted, updated)
         self.snapshots.announce(folder)
         return folder
-
-    async def _watch(self, stop: Stop) -> None:
-        """Stop the apply when the lock is lost."""
-        await self.lost.wait()
-        stop.reason = LOCK_LOST
 
     # --- marks alone
 
@@ -492,6 +505,25 @@ def _locked(plan: Plan, holder: Lock) -> Problem:
     return Problem(message, severity="warning")
 
 
+async def _watch(lost: asyncio.Event, stop: Stop) -> None:
+    """Stop the apply when the lock is lost."""
+    await lost.wait()
+    stop.reason = LOCK_LOST
+
+
+async def _keep(session: Session, plan: Plan, observed: Observed) -> Path | None:
+    """A snapshot of what a plan destroys, and of what it updates if that is asked for. None without any of it."""
+    wanted, keeps_changes = _destroyed(plan), session.snapshots.changed or session.manifest.keeps_changes
+    updated = _overwritten(plan, observed) if keeps_changes else frozenset[str]()
+    if not wanted and not updated:
+        return None
+    folder = await session.save(wanted, updated)
+    with suppress(OSError):  # an apply that is killed can be rolled back, too
+        kept = Report((), 0, snapshot=str(folder))
+        write_json(session.directory / LAST_APPLY, _summary(plan, kept, session.directory))
+    return folder
+
+
 def _destroyed(plan: Plan) -> frozenset[str]:
     """The ids of the objects that a plan deletes or replaces, or from which it removes passages or files."""
     ids = {change.id for change in plan.changes if change.id and change.action in ("delete", "replace")}
@@ -499,11 +531,27 @@ def _destroyed(plan: Plan) -> frozenset[str]:
     return frozenset(ids)
 
 
+def _overwritten(plan: Plan, observed: Observed) -> frozenset[str]:
+    """The ids of the objects that a plan updates, each with its own blocks, or with the agent whose block it is."""
+    changed = [change for change in plan.changes if change.id and change.action == "update"]
+    updated = {change.address for change in changed if change.fields_changed}  # others are compiled again, no more
+    whole = {address.parent or address for address in updated}
+    return frozenset(
+        live.id
+        for address, live in observed.objects.items()
+        if live.stack == plan.stack and not whole.isdisjoint((address, address.parent))
+    )
+
+
 # --- what an apply leaves --------------------------------------------------------------------------------------------
 
 
-def _summary(plan: Plan, report: Report) -> dict[str, Any]:
-    return {"stack": plan.stack, "server": plan.url, "summary": data.summary(report), "steps": data.outcomes(report)}
+def _summary(plan: Plan, report: Report, project: Path) -> dict[str, Any]:
+    body = {"stack": plan.stack, "server": plan.url, "digest": plan_digest(plan), "snapshot": None}
+    if report.snapshot:
+        folder, home = Path(report.snapshot).resolve(), project.resolve()
+        body["snapshot"] = str(folder.relative_to(home) if folder.is_relative_to(home) else folder)
+    return {**body, "summary": data.summary(report), "steps": data.outcomes(report)}
 
 
 def _all(observed: Observed) -> list[tuple[Address, Live]]:

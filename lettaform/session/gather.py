@@ -16,16 +16,25 @@ from lettaform.values import UNREAD
 
 
 async def gather(
-    reads: Reads, manifest: Manifest, observed: Observed, wanted: Collection[str] | None = None
+    reads: Reads,
+    manifest: Manifest,
+    observed: Observed,
+    wanted: Collection[str] | None = None,
+    updated: Collection[str] = frozenset(),
 ) -> Objects:
     """The objects of a snapshot, each once and with all its fields.
 
     observed  with all fields that lists can hold
-    wanted    ids of the objects that matter; None: all that the stack owns
+    wanted    ids of the objects that matter, with what is deleted along with them; None: all that the stack owns
+    updated   ids of objects that matter, and that are not deleted
     """
     owned = {live.id: live for live in _owned(manifest, observed)}
     lives = {id: live for id, live in owned.items() if wanted is None or id in wanted}
-    lives |= await _cascades(reads, list(lives.values()))
+    lives = {
+        **{id: owned[id] for id in updated if id in owned},
+        **await _cascades(reads, list(lives.values())),
+        **lives,
+    }
     lives |= await _copies(reads, list(lives.values()))
     lives = {live.id: live for live in await _with_members(reads, manifest.stack, list(lives.values()), observed)}
     used = await _used(reads, manifest.stack, lives, observed)

@@ -35,11 +35,13 @@ async def save(
     project: Path,
     directory: Path,
     wanted: Collection[str] | None = None,
+    updated: Collection[str] = frozenset(),
 ) -> Path:
     """Write a snapshot below `directory`, read it back, and prove that it holds what the server has. Its folder.
 
     observe  reads the server, with all fields that lists can hold
     wanted   ids of the objects to be destroyed; None: all that the stack owns
+    updated  ids of the objects to be changed
 
     SnapshotError if it cannot be written, or if something changes at every attempt. Nothing is left then.
     """
@@ -47,7 +49,7 @@ async def save(
     for _ in range(ATTEMPTS):
         observed = await observe()
         header = _header(manifest, observed, commit, "stack" if wanted is None else "plan")
-        objects = await gather(backend, manifest, observed, wanted)
+        objects = await gather(backend, manifest, observed, wanted, updated)
         folder = await take(backend, header, objects, directory)
         problems = await _unproven(backend, manifest.stack, folder, objects)
         if not problems:

@@ -20,7 +20,7 @@ def compare(old: Snapshot, new: Snapshot, held: Counted, now: Counted) -> tuple[
     """The objects that only one of two snapshots has, and those that differ. Objects of others are not compared.
 
     held, now  what the files of the old and of the new snapshot hold
-    A snapshot of what one apply destroyed is compared by the objects that it has.
+    A snapshot of what one apply destroyed or changed is compared by the objects that it has.
     """
     before, after = _by_address(old), _by_address(new)
     if old.header.scope == "plan":

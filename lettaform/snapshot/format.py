@@ -65,7 +65,7 @@ class Entry:
 class Header:
     """What a snapshot says about itself.
 
-    scope       `stack`: everything that the stack owns · `plan`: what one apply destroyed
+    scope       `stack`: everything that the stack owns · `plan`: what one apply destroyed or changed
     created_at  in UTC, as `2026-11-27T08:00:00.000000Z`
     """
 

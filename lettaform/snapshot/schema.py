@@ -30,7 +30,8 @@ def snapshot_schema() -> dict[str, Any]:
                 "environment": _MAYBE,
                 "scope": {
                     "enum": ["stack", "plan"],
-                    "description": "`stack`: everything that the stack owns. `plan`: what one apply destroyed.",
+                    "description": "`stack`: everything that the stack owns. `plan`: what one apply destroyed or "
+                    "changed.",
                 },
                 "server": _object({"url": _TEXT, "version": _TEXT}),
                 "git": {"anyOf": [_git(), {"type": "null"}]},

@@ -65,7 +65,8 @@ _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify"
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "import_agent_file", "export")
 _OBJECTS = ("show", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
-VERBS = ("plan", "apply", "apply_saved", "save", *_OBJECTS, *_OTHERS)
+_PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback")
+VERBS = (*_PLANS, *_OBJECTS, *_OTHERS)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -127,6 +128,37 @@ class Flow:
         snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("apply_saved", source, connection, path, parallel)
+        return self.carry_out(consent, notify, snapshots)
+
+    def restore(
+        self,
+        source: Any,
+        connection: Any,
+        path: Path,
+        addresses: tuple[str, ...],
+        *,
+        stack: str | None,
+        consent: Any,
+        notify: Any,
+        interactive: bool = False,
+        parallel: int = 8,
+        snapshots: Snapshots | None = None,
+    ) -> tuple[Plan, Report | None]:
+        self.note("restore", source, connection, path, addresses, stack, parallel)
+        return self.carry_out(consent, notify, snapshots)
+
+    def rollback(
+        self,
+        source: Any,
+        connection: Any,
+        *,
+        consent: Any,
+        notify: Any,
+        interactive: bool = False,
+        parallel: int = 8,
+        snapshots: Snapshots | None = None,
+    ) -> tuple[Plan, Report | None]:
+        self.note("rollback", source, connection, parallel)
         return self.carry_out(consent, notify, snapshots)
 
     def carry_out(

@@ -70,7 +70,7 @@ def _all_of(command: str) -> set[str]:
 def test_no_remedy_deletes(text: str) -> None:
     for command in commands_in(text):
         deleting = words.NEVER_GUESSED & set(shlex.split(command))
-        assert deleting <= {"--no-lock", "--reseed", "destroy", "release", "rm"} | _all_of(command), text
+        assert deleting <= {"--no-lock", "--reseed", "destroy", "release", "rm", "rollback"} | _all_of(command), text
         # `import --all` writes nothing on the server, `state rm` keeps the object, `destroy` and `lock release` ask,
         # `--reseed` needs an address
         assert "--prune" not in text

@@ -281,19 +281,20 @@ class Client:
         params: Mapping[str, Any] | None = None,
         body: Any = None,
         files: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
         within: float | None = None,
         overtaken: bool = False,
         repeatable: bool = False,
     ) -> Any:
         """One request; returns the JSON of the answer, None if it is empty. Retried, unless it is a POST.
 
-        `files`: field to name, content and type, sent as a form.
+        `files`: field to name, content and type, sent as a form, with the fields of `form`.
         `within`: seconds for an answer. Default: the client's timeout.
         `overtaken`: other writers may interfere. Retried more often, and after 409, which 0.16.8 answers to all but one
         of several writers of a block.
         `repeatable`: a POST that creates nothing. Retried.
         """
-        ask = _Request(method, path, params, body, within or self.timeout, files)
+        ask = _Request(method, path, params, body, within or self.timeout, files, form)
         if method == "POST" and not repeatable:
             return await self._once(ask)
         again: tuple[type[Exception], ...] = (Unavailable, Conflict) if overtaken else (Unavailable,)
@@ -340,6 +341,7 @@ class Client:
                     params=_flat(ask.params),
                     content=content,
                     files=ask.files,
+                    data=ask.form,
                     headers=headers,
                     timeout=ask.within,
                 )
@@ -439,6 +441,7 @@ class _Request:
     body: Any
     within: float
     files: Mapping[str, Any] | None = None
+    form: Mapping[str, str] | None = None
 
 
 class _Across(httpx.AsyncBaseTransport):

@@ -192,6 +192,8 @@ def _sha(body: Mapping[str, Any]) -> str | None:
 
 def _bytes(item: Item) -> bytes:
     """The content of a file, which must be what it was when the plan was made."""
+    if "content" in item.body:  # a file of a snapshot
+        return str(item.body["content"]).encode()
     path = Path(item.body["path"])
     try:
         content = path.read_bytes()

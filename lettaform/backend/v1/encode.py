@@ -27,6 +27,35 @@ def creation(step: Create, stack: str, answer: Callable[[Ref], Any]) -> dict[str
     return kind.encode(body, None)
 
 
+def agent_file(step: Create, body: Mapping[str, Any]) -> dict[str, Any]:
+    """An agent file with one agent: as `body` creates it, and with the messages of `step.history`.
+
+    0.16.8 creates the agent of a file as a request to create one does, with tags, metadata and inline blocks; only ids
+    of blocks and tools mean parts of the file, and the sizes of the model stand in `llm_config`.
+    """
+    kept = ("llm_config", "embedding_config", "messages", "in_context_message_ids")
+    assert step.history is not None
+    agent = {**{name: step.history.get(name) for name in kept}, **body, "id": "agent-0", "files_agents": []}
+    agent |= {"tool_ids": [], "block_ids": [], "folder_ids": [], "source_ids": [], "group_ids": []}
+    agent |= {"include_base_tools": False, "include_base_tool_rules": False, "enable_sleeptime": None}
+    empty = ("groups", "blocks", "files", "sources", "tools", "mcp_servers", "skills")
+    return {"agents": [agent], **{name: [] for name in empty}, "metadata": {}}
+
+
+def relations(step: Create, kind: type[Kind], now: Mapping[str, Any], answer: Callable[[Ref], Any]) -> dict[str, Any]:
+    """What an agent that came from a file still needs: the objects that are attached to it, with its own blocks."""
+    found: dict[str, Any] = {}
+    for name, value in step.fields.items():
+        line = kind.attrs()[name]
+        if line.to and line.write and value:
+            found[line.write] = fill(value, answer)
+    if "block_ids" in found:  # the list replaces all
+        found["block_ids"] = [*(block["id"] for block in now.get("blocks") or ()), *found["block_ids"]]
+    if step.fields.get("sleeptime"):
+        found["enable_sleeptime"] = True
+    return found
+
+
 def search(step: Create, stack: str) -> dict[str, Any]:
     """The parameters of the list that shows the object, if the answer to its creation is lost."""
     kind = kinds()[step.kind]

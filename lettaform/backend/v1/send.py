@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, assert_never, get_origin
@@ -78,7 +79,9 @@ class Sender:
         kind = kinds()[step.kind]
         body = encode.creation(step, self.stack, answer)
         # a PUT by name can be sent again; a POST cannot
-        if kind.requests.verb == "PUT":
+        if step.history is not None:
+            result = await _import(self, step, kind, body, answer)
+        elif kind.requests.verb == "PUT":
             result = await self.client.object("PUT", kind.path, body=body)
         elif kind.requests.below:
             result = await _post_below(self.client, kind, body, step, answer)
@@ -280,6 +283,31 @@ def _check_unmoved(step: Update, now: Mapping[str, Any]) -> None:
         raise Conflict(
             f"{step.address}: {fields} was changed while this apply ran; it was not overwritten", "plan again"
         )
+
+
+async def _import(
+    sender: Sender, step: Create, kind: type[Kind], body: dict[str, Any], answer: Callable[[Ref], Any]
+) -> dict[str, Any]:
+    """Create an agent from an agent file, with its messages and its mark in one request; then what it left out."""
+    content = json.dumps(encode.agent_file(step, body)).encode()
+    form = {"file": ("agent.af", content, "application/json")}
+    # tools of the same name are not touched, and the name is the one in the file
+    options = {"append_copy_suffix": "false", "override_existing_tools": "false"}
+
+    async def find_again() -> Mapping[str, Any] | None:
+        found: list[dict[str, Any]] = await sender.client.pages(kind.path, **encode.search(step, sender.stack))
+        return next((each for each in found if each["id"] not in sender.known), None)
+
+    made = await sender.client.create(
+        f"{kind.path}import", files=form, form=options, keys=("agent_ids",), find_again=find_again
+    )
+    id = made["agent_ids"][0] if "agent_ids" in made else made["id"]
+    now = await whole(sender.client, step.kind, id)
+    relations = encode.relations(step, kind, now, answer)
+    params = {"include": kind.included(kind.attrs())}
+    if relations:
+        now = await sender.client.object("PATCH", f"{kind.path}{id}", body=relations, params=params)
+    return await _completed(sender.client, step, kind, body, now, answer)
 
 
 async def _completed(

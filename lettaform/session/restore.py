@@ -1,0 +1,90 @@
+"""A session and a snapshot to the plan that restores it; a project to the snapshot of its last apply."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from lettaform.errors import PlanError, Problem
+from lettaform.model import Plan, PlanOptions
+from lettaform.plan import make
+from lettaform.session import LAST_APPLY, Session, check_patterns
+from lettaform.snapshot import Snapshot
+from lettaform.snapshot.folder import content
+from lettaform.snapshot.restore import restoration, restored
+
+
+async def plan_restore(
+    session: Session, folder: Path, snapshot: Snapshot, patterns: tuple[str, ...] = (), *, renamed: bool = False
+) -> Plan:
+    """The plan that brings back the objects of a snapshot as they were, with their marks. Raises PlanError.
+
+    patterns  addresses; empty: everything in the snapshot that has an address
+    renamed   whether the snapshot may be of another stack
+    """
+    declared, header = session.manifest, snapshot.header
+    if header.stack != session.stack and not renamed:
+        hint = f"choose the manifest of `{header.stack}`, or restore it as this stack with `--as`"
+        raise PlanError(f"the snapshot is of the stack `{header.stack}`, and the manifest of `{session.stack}`", hint)
+    known = [entry.live.address for entry in snapshot.entries if entry.live.address and not entry.used]
+    check_patterns(patterns, known)
+    observed = await session.observe(whole=True)
+    if observed.state.serial and observed.state.environment != header.environment and not renamed:
+        names = [
+            f"environment `{each.environment}`" if each.environment else "no environment"
+            for each in (header, observed.state)
+        ]
+        raise PlanError(f"the snapshot is of {names[0]}, and the stack of {names[1]}", "choose another snapshot")
+    found = restoration(snapshot, partial(content, folder), observed, declared, patterns)
+    if found.problems:
+        raise PlanError("the snapshot cannot be restored; nothing was changed", problems=found.problems)
+    session.manifest = found.manifest
+    observed, difference = await session.differences(PlanOptions())
+    session.observed = observed
+    plan = make(found.manifest, observed, PlanOptions(), restored(difference, found))
+    return replace(plan, declared={}, warnings=(*plan.warnings, *found.warnings))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the last apply from a project left: its snapshot, the URL of its server, and the digest of its plan."""
+
+    folder: Path
+    url: str
+    digest: str
+
+
+def kept_snapshot(project: Path, stack: str) -> Kept:
+    """What the last apply from a project left. Raises PlanError if it was of another stack, or took no snapshot."""
+    hint = "`lettaform snapshot list` shows what `lettaform restore` can bring back"
+    try:
+        last = json.loads((project / LAST_APPLY).read_text(encoding="utf-8"))
+        before, kept, found = last["stack"], last.get("snapshot"), (str(last["server"]), str(last.get("digest")))
+    except FileNotFoundError as error:
+        raise PlanError(f"nothing was applied from this folder: there is no {LAST_APPLY}", hint) from error
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise PlanError(f"{project / LAST_APPLY} cannot be read", hint) from error
+    if before != stack:
+        raise PlanError(f"the last apply from this folder was of the stack `{before}`, and this is `{stack}`", hint)
+    if not kept:
+        hint = "`apply --snapshot`, or `snapshots: {before: apply}` in the manifest, keeps what an apply changes"
+        raise PlanError("the last apply kept no snapshot", hint)
+    return Kept(project / kept, *found)
+
+
+async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot) -> Plan:
+    """The plan that restores what the last apply from a project changed. PlanError if it was to another server."""
+    if kept.url != session.backend.url:
+        message = f"the last apply from this folder was to {kept.url}, and this is {session.backend.url}"
+        raise PlanError(message, "choose the same server")
+    plan = await plan_restore(session, kept.folder, snapshot)
+    last = plan.state.history[-1:]
+    for run in last:
+        if run.digest != kept.digest and run.at > snapshot.header.created_at:
+            message = (
+                f"after the last apply from this folder, `{run.verb}` ran at {run.at} by {run.by}; it is not undone"
+            )
+            return replace(plan, warnings=(*plan.warnings, Problem(message, severity="warning")))
+    return plan

@@ -1,0 +1,145 @@
+"""restore(snapshot(world)) == world, over random worlds: what a snapshot has comes back, or the restore is refused."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import strategies as st
+
+from lettaform import flow
+from lettaform.errors import LettaformError
+from lettaform.model import FieldChange, Plan, PlanOptions
+from tests.machine.environment import InMemory
+from tests.machine.fleet import Spec, initial, initial_with_all_kinds
+from tests.machine.machine import Machine, Picks
+from tests.standin import StandIn
+
+_NUMBERS = st.lists(st.integers(0, 59), min_size=10, max_size=10)
+_EDITS = st.lists(_NUMBERS, max_size=6)
+LOSSES = ("spoil", "destroy", "empty server")
+
+
+class World:
+    """One stack with a random history, its snapshot, and what happens to it afterwards."""
+
+    def __init__(self, folder: Path, start: Callable[[], Spec]) -> None:
+        self.log: list[str] = []
+        self.environment = InMemory(folder, ("mch-a", "mch-b"))
+        self.machine = Machine(self.environment, self.log.append, start)
+        self.stack = "mch-a"
+
+    def call(self, verb: Callable[[flow.Source, flow.Connection], Any]) -> Any:
+        """Call a verb of `flow`; its result, or its LettaformError."""
+        found: list[Any] = []
+
+        def run() -> None:
+            found.append(verb(flow.Source(self.environment.folder), self.environment.connection()))
+
+        with patch("lettaform.session.snapshots.commit_of", return_value=None):
+            result = self.machine.run(self.stack, run)
+        return result.error or found[0]
+
+    def changes(self) -> list[tuple[str, str, list[str]]]:
+        """What the next apply would do."""
+        plan: Plan = self.call(lambda source, connection: flow.plan(source, connection, PlanOptions()))
+        assert isinstance(plan, Plan), plan
+        return [(c.action, str(c.address), [each.path for each in c.fields_changed]) for c in plan.changes]
+
+    def edit(self, edits: list[list[int]]) -> None:
+        for numbers in edits:
+            self.machine.edit_by_others(Picks(numbers))
+
+    def lose(self, loss: str, edits: list[list[int]]) -> None:
+        if loss == "spoil":
+            self.edit(edits)
+        elif loss == "destroy":
+            options = PlanOptions(destroy=True, allow_destroy=("*",))
+            self.call(lambda source, connection: flow.apply(source, connection, options))
+        else:
+            self.environment.standin.tables = StandIn(seed=1).tables
+
+    def restore(self, path: Path) -> LettaformError | None:
+        found = self.call(lambda source, connection: flow.restore(source, connection, path))
+        if isinstance(found, LettaformError):
+            return found
+        _, report = found
+        assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
+        return None
+
+    def differences(self, path: Path) -> dict[str, list[str]]:
+        """What the stack has and the snapshot has not, or otherwise, among what has an address."""
+        found = self.call(lambda source, connection: flow.snapshot_diff(source, connection, path))
+        assert isinstance(found, flow.SnapshotDiff), found
+        known = {
+            str(entry.live.address)
+            for entry in flow.snapshot_read(path).entries
+            if entry.live.address and entry.live.stack == self.stack and not entry.used
+        }
+        changed = {
+            str(change.address): [each.path for each in change.fields_changed if not _stays(each)]
+            for change in found.changes
+        }
+        return {address: paths for address, paths in changed.items() if paths and address in known}
+
+
+def _stays(changed: FieldChange) -> bool:
+    """Messages, which no request brings back; keys that others have added to a map; a passage that is there twice."""
+    if changed.path in ("passages", "files"):
+        return {*changed.old} == {*changed.new}
+    return changed.path == "messages" or ("." in changed.path and changed.old is None)
+
+
+def holds(start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]]) -> None:
+    """A world is what it was after a loss and a restore, and its plan is the same; or the restore is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder), start)
+        try:
+            world.machine.apply_and_check(world.stack, PlanOptions())
+            world.edit(before)
+            world.call(lambda source, connection: flow.apply(source, connection, PlanOptions()))
+            path, planned = world.call(flow.snapshot_create), world.changes()
+            assert isinstance(path, Path), path
+            world.lose(loss, after)
+            lost = world.environment.all_objects()
+            if error := world.restore(path):
+                event(f"refused: {error.message}")
+                assert world.environment.all_objects() == lost, f"refused, and written: {error}"
+                return
+            event(loss)
+            assert world.differences(path) == {}
+            assert world.changes() == planned
+            assert world.restore(path) is None
+        except BaseException as error:
+            error.add_note("\n".join(world.log))
+            raise
+
+
+def cases(number: int) -> Callable[[Any], Any]:
+    quiet = (HealthCheck.too_slow, HealthCheck.data_too_large)
+    phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+    configured = settings(
+        max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True
+    )
+    starts = st.sampled_from((initial, initial_with_all_kinds))
+    return lambda test: configured(given(start=starts, before=_EDITS, loss=st.sampled_from(LOSSES), after=_EDITS)(test))
+
+
+@cases(6)
+def test_a_restored_world_is_the_world_of_the_snapshot(
+    start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]]
+) -> None:
+    holds(start, before, loss, after)
+
+
+@pytest.mark.slow
+@cases(1000)
+def test_a_thousand_restored_worlds_are_those_of_the_snapshot(
+    start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]]
+) -> None:
+    holds(start, before, loss, after)

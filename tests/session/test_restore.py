@@ -1,0 +1,381 @@
+"""Restore: the stack as it was, nothing that reads as changed, no duplicates, and what is impossible said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lettaform import flow
+from lettaform.errors import PlanError, SnapshotError
+from lettaform.model import Plan
+from tests.backend.v1.served import URL
+from tests.session.test_gather import MANIFEST
+from tests.session.test_observe import MODELS, Project
+from tests.session.test_snapshots import agent, create, destroy, diff, say
+from tests.standin import StandIn
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    made.apply(MANIFEST)
+    return made
+
+
+def restore(project: Project, path: Path, *addresses: str, **more: Any) -> Plan:
+    plan, report = project.flow(lambda: flow.restore(project.source, project.connection, path, addresses, **more))
+    assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
+    return plan
+
+
+def lines(plan: Plan) -> dict[str, tuple[str, list[str]]]:
+    return {str(c.address): (c.action, [each.path for each in c.fields_changed]) for c in plan.changes}
+
+
+def raw(project: Project, method: str, path: str, **body: Any) -> Any:
+    with httpx.Client(transport=project.server.standin, base_url=URL) as http:
+        return http.request(method, path, json=body).raise_for_status().json()
+
+
+def block(project: Project, label: str) -> str:
+    return next(b["id"] for b in project.server.standin.tables.blocks.values() if b["label"] == label)
+
+
+SAID = {"messages": [{"role": "user", "content": "Hello."}], "streaming": False}
+
+
+def conversation(project: Project, summary: str) -> str:
+    rows = project.server.standin.tables.conversations.items()
+    return next(id for id, each in rows if (each["summary"] or "").startswith(summary))
+
+
+def assert_unchanged(project: Project, before: Path, but: tuple[str, ...] = ()) -> None:
+    assert {each for each in diff(project, before) if not each.startswith("blocks.block-")} <= {*but}
+    assert not project.plan().steps
+    assert not restore(project, before).steps
+
+
+def test_nothing_to_restore_is_an_empty_plan(project: Project) -> None:
+    before = create(project)
+    assert_unchanged(project, before)
+
+
+def test_memory_prompts_and_attachments_are_rolled_back(project: Project) -> None:
+    ann = agent(project, "ann")
+    raw(project, "PATCH", f"/v1/agents/{ann}/core-memory/blocks/notes", value="learnt")
+    raw(project, "PATCH", f"/v1/agents/{ann}", description="clever")
+    before = create(project)
+    raw(project, "PATCH", f"/v1/agents/{ann}/core-memory/blocks/notes", value="spoilt")
+    raw(project, "PATCH", f"/v1/blocks/{block(project, 'team')}", value="spoilt", description="x")
+    raw(project, "PATCH", f"/v1/agents/{ann}", system="Be rude.")
+    raw(project, "PATCH", f"/v1/agents/{ann}/core-memory/blocks/detach/{block(project, 'team')}")
+    archive = next(iter(project.server.standin.tables.archives))
+    raw(project, "POST", f"/v1/archives/{archive}/passages", text="Nonsense.")
+    plan = restore(project, before)
+    assert lines(plan) == {
+        "conversations.talk": ("update", []),  # it is recompiled
+        "agents.ann": ("update", ["system", "blocks"]),
+        "agents.ann.memory.notes": ("update", ["value"]),
+        "blocks.team": ("update", ["value", "description"]),
+        "archives.facts": ("update", ["passages"]),
+    }
+    assert_unchanged(project, before)
+
+
+def test_secrets_stay_as_they_are(project: Project) -> None:
+    text = "variables: {key: {secret: true, default: hunter22}}\n"
+    text += MANIFEST.replace("ann: {", 'ann: {secrets: {KEY: "${var.key}"}, ')
+    project.apply(text)
+    before = create(project)
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}", system="Be rude.")
+    plan = restore(project, before)
+    assert lines(plan)["agents.ann"] == ("update", ["system"])
+    assert project.server.standin.tables.agents[agent(project, "ann")]["_secrets"].keys() == {"KEY"}
+    assert_unchanged(project, before)
+    destroy(project)
+    restore(project, before)
+    (secret,) = raw(project, "GET", f"/v1/agents/{agent(project, 'ann')}")["secrets"]
+    assert (secret["key"], secret["value"]) == ("KEY", "hunter22")
+    assert not project.plan().steps
+
+
+def test_bases_are_as_they_were(project: Project) -> None:
+    before = create(project)
+    project.apply(MANIFEST.replace("value: Ann", "value: Bob, policy: {value: enforce}"))
+    restore(project, before)
+    project.write(MANIFEST)
+    assert_unchanged(project, before)
+
+
+def test_everything_that_was_destroyed_comes_back(project: Project) -> None:
+    project.apply(MANIFEST.replace("conversations: {talk: {agent: ann, isolated: [notes]}}\n", ""))
+    destroyed = MANIFEST.split("conversations:")[0]
+    project.write(destroyed)
+    project.flow(
+        lambda: flow.apply(project.source, project.connection, flow.PlanOptions(prune=True, allow_destroy=("*",)))
+    )
+    say(project, "ann", "Remember this.")
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
+    before = create(project)
+    destroy(project)
+    assert project.server.standin.tables.agents == {}
+    restore(project, before)
+    tables = project.server.standin.tables
+    assert sorted(a["name"] for a in tables.agents.values()) == ["ann", "bob"]
+    assert sorted(b["label"] for b in tables.blocks.values() if b["label"] != "lettaform") == ["notes", "notes", "team"]
+    said = raw(project, "GET", f"/v1/agents/{agent(project, 'ann')}/messages")
+    assert "Remember this." in [each["content"] for each in said]
+    assert len(tables.passages) == 2
+    assert not project.plan().steps
+    found = diff(project, before)
+    assert set(found) <= {"agents.ann"}
+    assert found.get("agents.ann", ["messages"]) == ["messages"]
+
+
+def test_only_what_is_named(project: Project) -> None:
+    before = create(project)
+    for label in ("team", "notes"):
+        raw(project, "PATCH", f"/v1/blocks/{block(project, label)}", value="spoilt")
+    assert lines(restore(project, before, "blocks.team")) == {
+        "blocks.team": ("update", ["value"]),
+        "conversations.talk": ("update", []),  # it is recompiled
+    }
+    with pytest.raises(PlanError, match="no object has the address"):
+        restore(project, before, "blocks.teem")
+
+
+def test_what_is_not_named_stays_the_stacks(project: Project) -> None:
+    people = "identities: {lead: {name: Lead, identity_type: user, identifier_key: lead}}\n"
+    project.apply(people + MANIFEST.replace("ann: {", "ann: {identities: [lead], "))
+    before, ann = create(project), agent(project, "ann")
+    raw(project, "PATCH", f"/v1/agents/{ann}", system="Be rude.", identity_ids=[])
+    raw(project, "PATCH", f"/v1/agents/{ann}/core-memory/blocks/detach/{block(project, 'team')}")
+    assert lines(restore(project, before, "agents.ann"))["agents.ann"] == ("update", ["system", "blocks", "identities"])
+    assert_unchanged(project, before)
+
+
+def test_an_empty_server_gets_everything(project: Project) -> None:
+    say(project, "bob", "Hello.")
+    before = create(project)
+    project.server.standin = StandIn(seed=9)
+    restore(project, before)
+    assert not project.plan().steps
+    assert sorted(a["name"] for a in project.server.standin.tables.agents.values()) == ["ann", "bob"]
+
+
+# --- another server, another stack ------------------------------------------------------------------------------------
+
+SECRET = (
+    "variables: {key: {secret: true, env: FLEET_KEY}, other: {secret: true, env: FLEET_OTHER}}\n"
+    + MANIFEST.replace("ann: {", 'ann: {secrets: {KEY: "${var.key}", OTHER: "${var.other}"}, ')
+)
+
+
+def test_secrets_are_asked_for_by_name_all_at_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_KEY", "hunter22")
+    monkeypatch.setenv("FLEET_OTHER", "hunter33")
+    project.apply(SECRET)
+    before = create(project)
+    project.server.standin = StandIn(seed=9)
+    monkeypatch.delenv("FLEET_KEY")
+    monkeypatch.delenv("FLEET_OTHER")
+    with pytest.raises(PlanError, match="cannot be restored") as refused:
+        restore(project, before)
+    assert [str(each.message) for each in refused.value.problems] == [
+        "agents.ann: the value of its secret `secrets.KEY` is in no snapshot",
+        "agents.ann: the value of its secret `secrets.OTHER` is in no snapshot",
+    ]
+    assert project.server.standin.tables.agents == {}
+    monkeypatch.setenv("FLEET_KEY", "hunter22")
+    monkeypatch.setenv("FLEET_OTHER", "hunter33")
+    restore(project, before)
+    assert not project.plan().steps
+
+
+def test_another_stack_gets_everything_as_its_own(project: Project) -> None:
+    say(project, "bob", "Hello.")
+    before = create(project)
+    (project.folder / "lettaform.yaml").write_text(f"stack: copy\n{MANIFEST}")
+    with pytest.raises(PlanError, match="the snapshot is of the stack `s`, and the manifest of `copy`"):
+        restore(project, before)
+    project.write(MANIFEST)
+    with pytest.raises(PlanError, match="cannot be the name of a stack"):
+        restore(project, before, stack="no name")
+    restore(project, before, stack="copy")
+    assert not project.plan().steps  # the first stack is as it was
+    (project.folder / "lettaform.yaml").write_text(f"stack: copy\n{MANIFEST}")
+    assert not project.plan().steps
+    assert len(project.rows("agents", name="bob")) == 2
+    assert len(project.rows("blocks", label="team")) == 2
+    said = [raw(project, "GET", f"/v1/agents/{each['id']}/messages") for each in project.rows("agents", name="bob")]
+    assert all("Hello." in [each["content"] for each in every] for every in said)
+
+
+def test_an_environment_is_not_taken_for_another(project: Project) -> None:
+    text = f"environments: {{prod: {{}}, test: {{}}}}\n{MANIFEST}"
+    project.write(text)
+    destroy(project)
+    project.source = flow.Source(project.folder, environment="prod")
+    project.apply(text)
+    before = create(project)
+    destroy(project)
+    project.source = flow.Source(project.folder, environment="test")
+    project.apply(text)
+    with pytest.raises(PlanError, match="the snapshot is of environment `prod`, and the stack of environment `test`"):
+        restore(project, before)
+
+
+# --- what is said before anything is done -----------------------------------------------------------------------------
+
+
+def test_what_is_not_restored_is_said_in_the_plan(project: Project) -> None:
+    say(project, "ann", "long ago")
+    say(project, "ann", "just now")
+    row = project.server.standin.tables.agents[agent(project, "ann")]
+    row["message_ids"] = [row["message_ids"][0], *row["message_ids"][-2:]]
+    raw(project, "POST", f"/v1/conversations/?agent_id={agent(project, 'ann')}", summary="begun by a person")
+    raw(project, "POST", "/v1/conversations/" + conversation(project, "talk") + "/messages", **SAID)
+    before = create(project)
+    destroy(project)
+    plan = restore(project, before)
+    notes = {str(change.address): change.notes for change in plan.changes}
+    assert any("outside its context" in note for note in notes["agents.ann"])
+    assert notes["conversations.talk"] == (
+        "its messages are not restored: the server has no request for that",
+        "its own copies of `notes` begin with the values of its agent",
+    )
+    assert "conversation begun by a person has no address in the stack, and is not restored" in [
+        each.message for each in plan.warnings
+    ]
+
+
+def test_what_is_overwritten_is_kept_first(project: Project) -> None:
+    before = create(project)
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
+    kept: list[Path] = []
+    restore(project, before, snapshots=flow.Snapshots(announce=kept.append))
+    restore(project, kept[0])
+    assert raw(project, "GET", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes")["value"] == "learnt"
+
+
+def test_a_broken_snapshot_is_refused(project: Project) -> None:
+    say(project, "bob")
+    before = create(project)
+    next(before.glob("*.af")).write_text("{}")
+    with pytest.raises(SnapshotError, match="is not whole") as refused:
+        restore(project, before)
+    assert refused.value.problems
+
+
+def test_sleeptime_agents_come_back_with_their_group(project: Project) -> None:
+    text = f"agents: {{eve: {{{MODELS}, sleeptime: true, memory: {{notes: none}}}}}}\n"
+    project.apply(text)
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'eve')}/core-memory/blocks/notes", value="learnt")
+    say(project, "eve", "Remember this.")
+    before = create(project)
+    destroy(project)
+    restore(project, before)
+    assert not project.plan().steps
+    assert sorted(a["name"] for a in project.server.standin.tables.agents.values()) == [
+        *("ann", "bob", "eve", "eve-sleeptime")
+    ]
+    assert raw(project, "GET", f"/v1/agents/{agent(project, 'eve')}/core-memory/blocks/notes")["value"] == "learnt"
+    said = raw(project, "GET", f"/v1/agents/{agent(project, 'eve')}/messages")
+    assert "Remember this." in [each["content"] for each in said]
+
+
+def test_a_restore_that_ended_early_is_completed(project: Project) -> None:
+    say(project, "bob", "Hello.")
+    before = create(project)
+    destroy(project)
+    restore(project, before, "blocks.team")
+    restore(project, before)
+    assert len(project.rows("blocks", label="team")) == 1
+    assert_unchanged(project, before, but=("conversations.talk", "agents.ann"))
+
+
+# --- rollback ---------------------------------------------------------------------------------------------------------
+
+
+def rollback(project: Project) -> Plan:
+    plan, report = project.flow(lambda: flow.rollback(project.source, project.connection))
+    assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
+    return plan
+
+
+def notes_of_ann(project: Project) -> str:
+    return str(raw(project, "GET", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes")["value"])
+
+
+SPOILING = "snapshots: {before: apply}\n" + MANIFEST.replace(
+    "notes: none}, blocks: [team], archive",
+    "notes: {value: spoilt, policy: {value: enforce}}}, blocks: [team], archive",
+).replace("value: Ann", "value: Bob, policy: {value: enforce}")
+
+
+def test_rollback_restores_what_the_last_apply_changed_and_can_be_undone(project: Project) -> None:
+    say(project, "ann")
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
+    project.apply(SPOILING)
+    assert notes_of_ann(project) == "spoilt"
+    assert lines(rollback(project)) == {
+        "conversations.talk": ("update", []),  # it is recompiled
+        "agents.ann.memory.notes": ("update", ["value"]),
+        "blocks.team": ("update", ["value"]),
+    }
+    assert notes_of_ann(project) == "learnt"
+    project.write(MANIFEST)
+    assert not project.plan().steps
+    rollback(project)
+    assert notes_of_ann(project) == "spoilt"
+
+
+def test_rollback_brings_back_what_was_destroyed(project: Project) -> None:
+    say(project, "bob", "Hello.")
+    destroy(project)
+    rollback(project)
+    assert not project.plan().steps
+
+
+def test_rollback_without_a_snapshot_says_what_takes_one(project: Project) -> None:
+    with pytest.raises(PlanError, match="the last apply kept no snapshot") as refused:
+        rollback(project)
+    assert "`snapshots: {before: apply}`" in str(refused.value.hint)
+    (project.folder / ".lettaform" / "last-apply.json").unlink()
+    with pytest.raises(PlanError, match="nothing was applied from this folder"):
+        rollback(project)
+
+
+def test_rollback_says_that_somebody_else_has_applied_since(project: Project) -> None:
+    project.apply(SPOILING)
+    mine = (project.folder / ".lettaform" / "last-apply.json").read_text()
+    project.apply(SPOILING.replace("value: Bob", "value: Eve"))
+    (project.folder / ".lettaform" / "last-apply.json").write_text(mine)
+    (warning,) = rollback(project).warnings
+    assert warning.message.startswith("after the last apply from this folder, `apply` ran at ")
+    verbs = [each.verb for each in project.flow(lambda: flow.history(project.source, project.connection))]
+    assert verbs == ["rollback", "apply", "apply", "apply"]
+
+
+def test_rollback_is_of_the_same_stack_and_server(project: Project) -> None:
+    project.apply(SPOILING)
+    project.connection = flow.Connection(url="http://elsewhere")
+    with pytest.raises(PlanError, match="the last apply from this folder was to"):
+        rollback(project)
+    (project.folder / "lettaform.yaml").write_text(f"stack: other\n{MANIFEST}")
+    with pytest.raises(PlanError, match="the last apply from this folder was of the stack `s`, and this is `other`"):
+        rollback(project)
+
+
+def test_a_snapshot_of_what_changes_has_nothing_else(project: Project) -> None:
+    say(project, "bob")
+    project.apply(
+        "snapshots: {before: apply}\n" + MANIFEST.replace("value: Ann", "value: Bob, policy: {value: enforce}")
+    )
+    (path,) = (project.folder / ".lettaform" / "snapshots").iterdir()
+    owned = [str(each.live.address) for each in flow.snapshot_read(path).entries if not each.used]
+    assert owned == ["blocks.team"]
+    assert not [each for each in project.server.asked if "/export" in each]
