@@ -100,7 +100,8 @@ def people(*names: str) -> str:
 def test_an_apply_killed_at_any_request_with_a_state_of_several_pages_is_completed_by_the_next(
     moment: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "PAGE", 200)
+    monkeypatch.setattr(client, "SETTLE", 0.0)  # a stand-in has carried out a request before it answers
+    monkeypatch.setattr(state, "PAGE", 400)
     old, new = [f"p{number}" for number in range(8)], ["aa", "ab", *(f"p{number}" for number in range(7))]
     for number in range(1, 100):
         stack.standin = StandIn()

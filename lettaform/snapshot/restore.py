@@ -268,14 +268,14 @@ class _Builder:
         return found
 
     def bring_back(self, address: Address, entry: Entry, values: dict[str, Any]) -> None:
-        """Messages of an agent that is gone; notes on what no request brings back."""
+        """Messages of an agent that is gone; notes on what is not restored."""
         table = kinds()[entry.live.kind]
         if entry.file is None:
             return
         if table.owner_line() or self.creator(address):
             held = self.load(entry.messages or "")["messages"] if entry.messages else []
             if any(each.get("message_type") != "system_message" for each in held):
-                self.notes[address].append("its messages are not restored: the server has no request for that")
+                self.notes[address].append("its messages are not restored: a server imports messages only with a new agent")
             return
         values["include_base_tools"] = values["include_base_tool_rules"] = False
         try:

@@ -244,7 +244,7 @@ def test_what_is_not_restored_is_said_in_the_plan(project: Project) -> None:
     notes = {str(change.address): change.notes for change in plan.changes}
     assert any("outside its context" in note for note in notes["agents.ann"])
     assert notes["conversations.talk"] == (
-        "its messages are not restored: the server has no request for that",
+        "its messages are not restored: a server imports messages only with a new agent",
         "its own copies of `notes` begin with the values of its agent",
     )
     assert "conversation begun by a person has no address in the stack, and is not restored" in [
