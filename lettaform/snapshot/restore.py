@@ -275,7 +275,8 @@ class _Builder:
         if table.owner_line() or self.creator(address):
             held = self.load(entry.messages or "")["messages"] if entry.messages else []
             if any(each.get("message_type") != "system_message" for each in held):
-                self.notes[address].append("its messages are not restored: a server imports messages only with a new agent")
+                note = "its messages are not restored: a server imports messages only with a new agent"
+                self.notes[address].append(note)
             return
         values["include_base_tools"] = values["include_base_tool_rules"] = False
         try:
