@@ -275,9 +275,10 @@ def test_shared_block_is_patched_once_for_all_agents(fleet: Fleet, monkeypatch: 
     fleet.write("    " + manifest.replace("description: one, limit: 100", "description: two, limit: 200"))
     plan = fleet.plan()
     assert plan.changes[0].recompiles == 6
+    org = fleet.block("org")["id"]
     requests = RequestLog(monkeypatch)
     fleet.apply()
-    patches = [body for method, path, body in requests.writes() if method == "PATCH" and "/v1/blocks/" in path]
+    patches = [body for method, path, body in requests.writes() if method == "PATCH" and path.endswith(org)]
     assert [{"description", "limit"} <= set(body) for body in patches] == [True]
     assert not any(path.endswith("/recompile") for _, path, _ in requests.writes())
 
