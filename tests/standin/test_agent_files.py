@@ -402,8 +402,13 @@ def test_an_import_interrupted_at_a_write_is_completed_by_the_next(fault: Fault,
     assert "PATCH /v1/agents/{agent}/core-memory/blocks/attach/{block}" in triggered
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(each, marks=pytest.mark.thorough if each is Fault.KILL_AFTER else pytest.mark.slow, id=each.name)
+        for each in FAULTS
+    ],
+)
 def test_an_import_interrupted_at_any_request_is_completed_by_the_next(fault: Fault, tmp_path: Path) -> None:
     interrupted, found = Interrupted(tmp_path, fault), dict[str, str]()
     for number in range(1, 200):

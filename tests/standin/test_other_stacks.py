@@ -204,6 +204,12 @@ def test_while_a_state_cannot_be_read_nothing_is_adopted(text: str, stacks: Stac
         stacks.adopt("dev", body, "identities.shop", id)
 
 
+@pytest.fixture(autouse=True)
+def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting after a lost answer: a stand-in has carried out a request before it answers."""
+    monkeypatch.setattr("lettaform.backend.v1.client.SETTLE", 0.0)
+
+
 # --- two at once -----------------------------------------------------------------------------------------------------
 
 IDENTITY = f"identities: {STATE_ALONE['identities']}"
