@@ -89,7 +89,9 @@ class World:
 
 
 def _stays(changed: FieldChange) -> bool:
-    """Messages, which no request brings back; keys that others have added to a map; a passage that is there twice."""
+    """Messages; secrets, of which a snapshot has the names; keys that others have added to a map; a passage twice."""
+    if changed.path == "secrets":
+        return {*(changed.old or ())} <= {*(changed.new or ())}
     if changed.path in ("passages", "files"):
         return {*changed.old} == {*changed.new}
     return changed.path == "messages" or ("." in changed.path and changed.old is None)
