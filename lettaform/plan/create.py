@@ -201,20 +201,26 @@ def _discovered(lookup: Lookup, desired: Desired, change: Change, owner: Ref) ->
     shown = tuple(FieldChange(name, None, value, secret=lines[name].secret) for name, value in values.items())
     linked = {name: value for name, value in values.items() if lines[name].link}
     attach = tuple((name, lookup.member(item)) for name, value in linked.items() for item in _members(value))
-    # the server fills its lists: their members are kept
-    written = {name: value for name, value in values.items() if name not in linked}
-    fields = {name: Patch(tuple(value)) if lines[name].additive else value for name, value in written.items()}
+    fields = _beside(lines, {name: value for name, value in values.items() if name not in linked})
     parts: dict[str, Mapping[str, str]] = {p.address.child or "": {} for p in lookup.parts(desired.address)}
     mark = replace(initial_mark(lookup, desired), parts=parts)
     old, change = lookup.live(desired.address), replace(change, fields_changed=shown)
     return ResourceChange(change, desired, old, fields, mark, attach, discover=("", owner))
 
 
+def _beside(lines: Mapping[str, Attr], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written to an object that the server has created: it fills its lists, and their members are kept."""
+    return {name: Patch(tuple(value)) if lines[name].additive else value for name, value in values.items()}
+
+
 def _discovered_part(lookup: Lookup, part: Desired, owner: Ref) -> ResourceChange:
-    """A block that the server creates in such an object: it gets the value of the block that it replaces."""
+    """A block that the server creates in such an object: it gets the value of the block that it replaces, or else what
+    is wanted of it."""
     old = lookup.live(part.address) or lookup.detached_block(part.address)
     note = f"created along with {owner.address}" + (", with the value of the block that it replaces" if old else "")
-    fields = {"value": old.values.get("value") or ""} if old else {}
+    kind = kinds()[part.kind]
+    wanted = {name: value for name, value in part.values.items() if value is not None and name != kind.name_field}
+    fields = {"value": old.values.get("value") or ""} if old else _beside(kind.attrs(), wanted)
     shown = tuple(FieldChange(name, None, value) for name, value in fields.items())
     change = Change(part.address, part.kind, "replace" if old else "create", old.id if old else None)
     change = replace(change, fields_changed=shown, place=part.place, notes=(note,))

@@ -137,7 +137,10 @@ def test_what_the_server_creates_along_with_an_agent_gets_the_declared_values() 
     assert agent.fields == {"name": "ann-sleeptime", "tags": Patch(("t",))}
     assert agent.attach == (("tools", Ref(at("tools.t"))),)
     assert agent.discover == ("", Ref(at("agents.ann")))
-    # the new block gets the memory of the one before it
+    # without a block before it, the new one gets what is wanted; otherwise the memory of that one
+    _, new = discover(lookup(wants, observed()), second)
+    assert (new.change.action, new.fields) == ("create", {"value": "seed"})
+    assert [each.path for each in new.change.fields_changed] == ["value"]
     assert (block.change.action, block.fields) == ("replace", {"value": "learnt"})
     assert block.discover == ("memory_persona", Ref(second.address))
 
