@@ -79,6 +79,13 @@ class _Builder:
         }
         """What else the stack has, as it is now. The plan needs it, and changes nothing of it."""
         self.by_id = {**{each.live.id: each for each in self.kept.values()}, **snapshot.by_id}
+        self.creators = {
+            created: owner
+            for owner, entry in {**self.kept, **self.entries}.items()
+            for name, _, created in companions(owner)
+            if entry.live.values.get(name) is True
+        }
+        """Address of an object to the one along with which the server creates it."""
         self.externals: dict[Address, Desired] = {}
         self.found: dict[str, Ref] = {}
         """Id of an object of others, or of one that is not restored, to the reference that finds it."""
@@ -95,7 +102,10 @@ class _Builder:
             environment=state.environment if state.exists else self.snapshot.header.environment,
             snapshots=self.declared.snapshots,
         )
-        found = {address: _mark(self, address, entry) for address, entry in self.entries.items()}
+        parts = defaultdict[Address | None, dict[str, dict[str, Any]]](dict)
+        for address, entry in self.entries.items():
+            parts[address.parent][address.child or ""] = dict(entry.live.mark.base)
+        found = {address: _mark(self, address, entry, parts[address]) for address, entry in self.entries.items()}
         notes = {address: tuple(every) for address, every in self.notes.items()}
         warnings = () if self.patterns else tuple(self.left_out())
         return Restoration(manifest, found, self.histories, notes, tuple(self.problems), warnings)
@@ -137,16 +147,8 @@ class _Builder:
             PLACE,
             policies=dict.fromkeys(kinds()[kind].attrs(), "enforce"),
             prevent_destroy=address in protected,
-            created_with=self.creator(address),
+            created_with=self.creators.get(address),
         )
-
-    def creator(self, address: Address) -> Address | None:
-        """The object along with which the server creates this one."""
-        for owner, entry in {**self.kept, **self.entries}.items():
-            asked = any(entry.live.values.get(name) is True for name, _, each in companions(owner) if each == address)
-            if asked:
-                return owner
-        return None
 
     def values(self, address: Address, entry: Entry, live: Live | None) -> Iterator[tuple[str, Any]]:
         table = kinds()[entry.live.kind]
@@ -272,7 +274,7 @@ class _Builder:
         table = kinds()[entry.live.kind]
         if entry.file is None:
             return
-        if table.owner_line() or self.creator(address):
+        if table.owner_line() or address in self.creators:
             held = self.load(entry.messages or "")["messages"] if entry.messages else []
             if any(each.get("message_type") != "system_message" for each in held):
                 note = "its messages are not restored: a server imports messages only with a new agent"
@@ -318,8 +320,8 @@ def _orphaned(snapshot: Snapshot) -> frozenset[str]:
 # --- marks ----------------------------------------------------------------------------------------------------------
 
 
-def _mark(builder: _Builder, address: Address, entry: Entry) -> Mark:
-    """The mark that an object had, about the objects that exist now."""
+def _mark(builder: _Builder, address: Address, entry: Entry, parts: Mapping[str, Mapping[str, Any]]) -> Mark:
+    """The mark that an object had, about the objects that exist now. `parts`: the bases of its own blocks."""
     table, old, gone = kinds()[entry.live.kind], entry.live.mark, builder.live(address) is None
     base: dict[str, Any] = dict(old.base)
     for name, line in table.attrs().items():
@@ -328,9 +330,6 @@ def _mark(builder: _Builder, address: Address, entry: Entry) -> Mark:
             now = [_now(builder, id, gone) for id in value] if isinstance(value, list) else _now(builder, value, gone)
             base[name] = Digest(now, line.unordered) if has_refs(now) else spelled(table, line, now)
     members = {name: tuple(_now(builder, each, gone) for each in every) for name, every in old.members.items()}
-    parts = {
-        each.child or "": dict(part.live.mark.base) for each, part in builder.entries.items() if each.parent == address
-    }
     return Mark(base, members, {**old.parts, **parts})
 
 
