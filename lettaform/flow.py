@@ -46,7 +46,7 @@ from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
 from lettaform.plan.pull import Pull, PullOptions
 from lettaform.render import data
-from lettaform.session import SNAPSHOTS, Notify, Session, Snapshots, check_patterns, select, unknown
+from lettaform.session import SNAPSHOTS, Notify, Session, Snapshots, check_patterns, select, take_snapshot, unknown
 from lettaform.session.commit import commit_of
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
@@ -54,7 +54,7 @@ from lettaform.session.observe import observe, read_state, read_whole
 from lettaform.session.server import Connection, target
 
 if TYPE_CHECKING:  # a plan needs none of it
-    from lettaform.session.restore import Kept
+    from lettaform.session.last_apply import Kept
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
     from lettaform.snapshot.agent_files import Options as AgentFileOptions
@@ -249,7 +249,8 @@ class _Restore(_Apply):
         return await plan_restore(session, self.path, read(self.path), self.addresses, renamed=self.renamed)
 
     async def carry_out(self, session: Session, plan: Plan) -> Report:
-        return await session.apply(plan, self.notify, self.parallel, verb="rollback" if self.kept else "restore")
+        verb = "rollback" if self.kept else "restore"
+        return await session.apply(plan, self.notify, self.parallel, verb=verb, undoes=self.kept)
 
 
 def save(plan: Plan, path: Path) -> None:
@@ -540,7 +541,7 @@ def snapshot_create(source: Source, connection: Connection, directory: Path | No
     directory  where the folder is created. Default: that of `snapshot_directory`
     """
     opened = _Opened(source, connection, snapshots=Snapshots(directory))
-    return opened.run(lambda session: session.save(), whole=True)
+    return opened.run(take_snapshot, whole=True)
 
 
 def restore(
@@ -587,12 +588,12 @@ def rollback(
 
     The arguments and errors are those of `restore`. PlanError if that apply took no snapshot.
     """
-    from lettaform.session.restore import kept_snapshot
+    from lettaform.session import last_apply
 
     kept = replace(snapshots or Snapshots(), changed=True)
     opened = _Opened(source, connection, parallel, snapshots=kept)
     opened.manifest = opened.draft.finish()
-    last = kept_snapshot(source.directory, opened.manifest.stack)
+    last = last_apply.read(source.directory, opened.manifest.stack)
     _check_whole(last.folder)
     run = _Restore(PlanOptions(), consent, notify, parallel, None, last.folder, kept=last)
     return opened.apply(run, interactive, whole=True)

@@ -34,9 +34,17 @@ def table(rows: Sequence[Mapping[str, Any]], directory: str, *, color: bool = Fa
     return "\n".join(lines) + "\n"
 
 
+_SCOPES = {
+    "stack": ("whole stack", "everything that the stack owns"),
+    "plan": ("before an apply", "what one apply destroyed or changed"),
+    "restore": ("before a restore", "what one restore destroyed or changed"),
+}
+"""Scope of a snapshot to what it is in a list, and in full."""
+
+
 def _cells(body: Mapping[str, Any], size: int) -> list[str]:
     objects, histories = _counts(body)
-    scope = "whole stack" if body["scope"] == "stack" else "before an apply"
+    scope, _ = _SCOPES[body["scope"]]
     parts = [clean_line(body["created_at"][:19].replace("T", " ")), f"{count(objects, 'object')}"]
     parts += [f"{count(histories, 'agent file')}", _size(size), scope, f"content {body['digest'][:SHORT]}"]
     return parts
@@ -59,7 +67,7 @@ def _size(size: int) -> str:
 def head(body: Mapping[str, Any], path: str, *, color: bool = False) -> str:
     """What a snapshot says about itself, and its objects by kind."""
     paint, git, server = Paint(color), body["git"], body["server"]
-    what = "everything that the stack owns" if body["scope"] == "stack" else "what one apply destroyed or changed"
+    _, what = _SCOPES[body["scope"]]
     kinds = Counter(each["kind"] for each in body["objects"] if not each["used"])
     used = sum(each["used"] for each in body["objects"])
     lines = [

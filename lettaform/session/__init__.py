@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lettaform import __version__
 from lettaform.address import Address
@@ -46,16 +46,18 @@ from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
 from lettaform.plan.saved import plan_digest
 from lettaform.plan.selection import matches
-from lettaform.render import data
+from lettaform.session import last_apply
 from lettaform.session.commit import commit_of
-from lettaform.session.files import write_json
 from lettaform.session.interrupt import interruptible
+from lettaform.session.last_apply import Kept
 from lettaform.session.loading import Loading
 from lettaform.session.observe import FirstReads, OtherStacks, declared_fields, observe, owners_of, read_contents
 from lettaform.values import Item
 
+if TYPE_CHECKING:  # a plan needs none of it
+    from lettaform.snapshot.format import Scope
+
 __all__ = [
-    "LAST_APPLY",
     "SNAPSHOTS",
     "Notify",
     "Session",
@@ -63,14 +65,15 @@ __all__ = [
     "check_comparable",
     "check_patterns",
     "select",
+    "take_snapshot",
     "unknown",
 ]
 
 SNAPSHOTS = Path(".lettaform") / "snapshots"
 """The directory of snapshots, below the project."""
 
-LAST_APPLY = Path(".lettaform") / "last-apply.json"
-"""What the last apply of a project did."""
+RESTORING = frozenset({"restore", "rollback"})
+"""The verbs that bring back a snapshot. What they overwrite is kept in another one."""
 
 Notify = Callable[[Event], None]
 _T = TypeVar("_T")
@@ -246,14 +249,23 @@ class Session:
     # --- apply
 
     async def apply(
-        self, plan: Plan, notify: Notify = lambda event: None, parallel: int = 8, *, verb: str = "apply"
+        self,
+        plan: Plan,
+        notify: Notify = lambda event: None,
+        parallel: int = 8,
+        *,
+        verb: str = "apply",
+        undoes: Kept | None = None,
     ) -> Report:
         """Prove a snapshot of what the plan destroys, then carry out the Steps. Errors of Steps are in the Report.
 
-        verb  the name under which the history of the stack keeps the run
+        verb    the name under which the history of the stack keeps the run
+        undoes  what a rollback restores
         """
         assert self.observed is not None, "a plan comes first"
-        snapshot = await _keep(self, plan, self.observed)
+        snapshot = await _keep(self, plan, self.observed, "restore" if verb in RESTORING else "plan")
+        if snapshot is not None:  # an apply that is killed can be rolled back, too
+            last_apply.write(self.directory, plan, Report((), 0, snapshot=str(snapshot)), undoes, finished=False)
         run = _applied(plan, verb, self.commit() or Commit("", False))
         with interruptible() as stop:
             watch = asyncio.create_task(_watch(self.lost, stop))
@@ -265,22 +277,8 @@ class Session:
             finally:
                 watch.cancel()
         report = replace(report, snapshot=str(snapshot) if snapshot else None)
-        with suppress(OSError):  # a report that cannot be written must not undo what was done
-            write_json(self.directory / LAST_APPLY, _summary(plan, report, self.directory))
+        last_apply.write(self.directory, plan, report, undoes, finished=report.exit_code == 0)
         return report
-
-    async def save(self, wanted: Collection[str] | None = None, updated: Collection[str] = frozenset()) -> Path:
-        """Write and prove a snapshot, and announce it. Raises SnapshotError.
-
-        `wanted`, `updated`: as of `snapshots.save`.
-        """
-        from lettaform.session.snapshots import save
-
-        directory = self.snapshots.directory or self.directory / (self.manifest.snapshots or SNAPSHOTS)
-        whole = partial(self._observe, whole=True)
-        folder = await save(self.backend, self.manifest, whole, self.directory, directory, wanted, updated)
-        self.snapshots.announce(folder)
-        return folder
 
     # --- marks alone
 
@@ -511,17 +509,30 @@ async def _watch(lost: asyncio.Event, stop: Stop) -> None:
     stop.reason = LOCK_LOST
 
 
-async def _keep(session: Session, plan: Plan, observed: Observed) -> Path | None:
+async def take_snapshot(
+    session: Session,
+    wanted: Collection[str] | None = None,
+    updated: Collection[str] = frozenset(),
+    scope: Scope = "stack",
+) -> Path:
+    """Write and prove a snapshot, and announce it. Raises SnapshotError.
+
+    `wanted`, `updated`, `scope`: as of `snapshots.save`.
+    """
+    from lettaform.session.snapshots import save
+
+    directory = session.snapshots.directory or session.directory / (session.manifest.snapshots or SNAPSHOTS)
+    whole = partial(session._observe, whole=True)
+    folder = await save(session.backend, session.manifest, whole, session.directory, directory, wanted, updated, scope)
+    session.snapshots.announce(folder)
+    return folder
+
+
+async def _keep(session: Session, plan: Plan, observed: Observed, scope: Scope) -> Path | None:
     """A snapshot of what a plan destroys, and of what it updates if that is asked for. None without any of it."""
     wanted, keeps_changes = _destroyed(plan), session.snapshots.changed or session.manifest.keeps_changes
     updated = _overwritten(plan, observed) if keeps_changes else frozenset[str]()
-    if not wanted and not updated:
-        return None
-    folder = await session.save(wanted, updated)
-    with suppress(OSError):  # an apply that is killed can be rolled back, too
-        kept = Report((), 0, snapshot=str(folder))
-        write_json(session.directory / LAST_APPLY, _summary(plan, kept, session.directory))
-    return folder
+    return await take_snapshot(session, wanted, updated, scope) if wanted or updated else None
 
 
 def _destroyed(plan: Plan) -> frozenset[str]:
@@ -541,17 +552,6 @@ def _overwritten(plan: Plan, observed: Observed) -> frozenset[str]:
         for address, live in observed.objects.items()
         if live.stack == plan.stack and not whole.isdisjoint((address, address.parent))
     )
-
-
-# --- what an apply leaves --------------------------------------------------------------------------------------------
-
-
-def _summary(plan: Plan, report: Report, project: Path) -> dict[str, Any]:
-    body = {"stack": plan.stack, "server": plan.url, "digest": plan_digest(plan), "snapshot": None}
-    if report.snapshot:
-        folder, home = Path(report.snapshot).resolve(), project.resolve()
-        body["snapshot"] = str(folder.relative_to(home) if folder.is_relative_to(home) else folder)
-    return {**body, "summary": data.summary(report), "steps": data.outcomes(report)}
 
 
 def _all(observed: Observed) -> list[tuple[Address, Live]]:

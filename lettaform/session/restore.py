@@ -1,16 +1,16 @@
-"""A session and a snapshot to the plan that restores it; a project to the snapshot of its last apply."""
+"""A session and a snapshot to the plan that restores it."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from lettaform.errors import PlanError, Problem
 from lettaform.model import Plan, PlanOptions
 from lettaform.plan import make
-from lettaform.session import LAST_APPLY, Session, check_patterns
+from lettaform.session import Session, check_patterns
+from lettaform.session.last_apply import Kept
 from lettaform.snapshot import Snapshot
 from lettaform.snapshot.folder import content
 from lettaform.snapshot.restore import restoration, restored
@@ -47,33 +47,6 @@ async def plan_restore(
     return replace(plan, declared={}, warnings=(*plan.warnings, *found.warnings))
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What the last apply from a project left: its snapshot, the URL of its server, and the digest of its plan."""
-
-    folder: Path
-    url: str
-    digest: str
-
-
-def kept_snapshot(project: Path, stack: str) -> Kept:
-    """What the last apply from a project left. Raises PlanError if it was of another stack, or took no snapshot."""
-    hint = "`lettaform snapshot list` shows what `lettaform restore` can bring back"
-    try:
-        last = json.loads((project / LAST_APPLY).read_text(encoding="utf-8"))
-        before, kept, found = last["stack"], last.get("snapshot"), (str(last["server"]), str(last.get("digest")))
-    except FileNotFoundError as error:
-        raise PlanError(f"nothing was applied from this folder: there is no {LAST_APPLY}", hint) from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise PlanError(f"{project / LAST_APPLY} cannot be read", hint) from error
-    if before != stack:
-        raise PlanError(f"the last apply from this folder was of the stack `{before}`, and this is `{stack}`", hint)
-    if not kept:
-        hint = "`apply --snapshot`, or `snapshots: {before: apply}` in the manifest, keeps what an apply changes"
-        raise PlanError("the last apply kept no snapshot", hint)
-    return Kept(project / kept, *found)
-
-
 async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot) -> Plan:
     """The plan that restores what the last apply from a project changed. PlanError if it was to another server."""
     if kept.url != session.backend.url:
@@ -82,7 +55,7 @@ async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot) -> Pla
     plan = await plan_restore(session, kept.folder, snapshot)
     last = plan.state.history[-1:]
     for run in last:
-        if run.digest != kept.digest and run.at > snapshot.header.created_at:
+        if run.digest not in kept.digests and run.at > snapshot.header.created_at:
             message = (
                 f"after the last apply from this folder, `{run.verb}` ran at {run.at} by {run.by}; it is not undone"
             )

@@ -36,19 +36,21 @@ async def save(
     directory: Path,
     wanted: Collection[str] | None = None,
     updated: Collection[str] = frozenset(),
+    scope: Scope = "stack",
 ) -> Path:
     """Write a snapshot below `directory`, read it back, and prove that it holds what the server has. Its folder.
 
     observe  reads the server, with all fields that lists can hold
     wanted   ids of the objects to be destroyed; None: all that the stack owns
     updated  ids of the objects to be changed
+    scope    of what the snapshot is: it stands in its header
 
     SnapshotError if it cannot be written, or if something changes at every attempt. Nothing is left then.
     """
     commit, problems = await in_thread(commit_of, project), list[Problem]()
     for _ in range(ATTEMPTS):
         observed = await observe()
-        header = _header(manifest, observed, commit, "stack" if wanted is None else "plan")
+        header = _header(manifest, observed, commit, scope)
         objects = await gather(backend, manifest, observed, wanted, updated)
         folder = await take(backend, header, objects, directory)
         problems = await _unproven(backend, manifest.stack, folder, objects)

@@ -23,7 +23,7 @@ def compare(old: Snapshot, new: Snapshot, held: Counted, now: Counted) -> tuple[
     A snapshot of what one apply destroyed or changed is compared by the objects that it has.
     """
     before, after = _by_address(old), _by_address(new)
-    if old.header.scope == "plan":
+    if old.header.scope != "stack":
         after = {key: entry for key, entry in after.items() if key in before}
     changes = []
     for key in sorted({*before, *after}, key=str):

@@ -166,12 +166,16 @@ def held(folder: Path, snapshot: Snapshot) -> Counted:
 def find(text: str, directory: Path) -> Path:
     """The folder that a person names: by its path, by its name in a directory, or as `latest`.
 
+    `latest` is none that a restore took of what it overwrote: a restore that did not finish can be run again.
     SnapshotError if there is none, with the nearest name.
     """
     if text == "latest":
-        found = [(each.header.created_at, folder) for folder, each in listed(directory) if isinstance(each, Snapshot)]
+        whole = [(each.header, folder) for folder, each in listed(directory) if isinstance(each, Snapshot)]
+        found = [(header.created_at, folder) for header, folder in whole if header.scope != "restore"]
         if not found:
-            raise SnapshotError(f"there is no snapshot in {directory}", "`lettaform snapshot create` writes one")
+            of_restores = ", but of restores: name one" if whole else ""
+            hint = "`lettaform snapshot create` writes one"
+            raise SnapshotError(f"there is no snapshot in {directory}{of_restores}", hint)
         return max(found)[1]
     for path in (Path(text), directory / text):
         path = path.parent if path.name == INDEX else path

@@ -18,7 +18,7 @@ from lettaform.values import UNREAD, canonical
 
 INDEX = "snapshot.json"
 """The file that lists the objects of a snapshot. It is written last: a folder without it is no snapshot."""
-Scope = Literal["stack", "plan"]
+Scope = Literal["stack", "plan", "restore"]
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ def snapshot_schema() -> dict[str, Any]:
                 "stack": _TEXT,
                 "environment": _MAYBE,
                 "scope": {
-                    "enum": ["stack", "plan"],
+                    "enum": ["stack", "plan", "restore"],
                     "description": "`stack`: everything that the stack owns. `plan`: what one apply destroyed or "
-                    "changed.",
+                    "changed. `restore`: what a restore or a rollback did.",
                 },
                 "server": _object({"url": _TEXT, "version": _TEXT}),
                 "git": {"anyOf": [_git(), {"type": "null"}]},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from lettaform.model import Plan
 from tests.backend.v1.served import URL
 from tests.session.test_gather import MANIFEST
 from tests.session.test_observe import MODELS, Project
-from tests.session.test_snapshots import agent, create, destroy, diff, say
+from tests.session.test_snapshots import Killed, agent, create, destroy, diff, say
 from tests.standin import StandIn
 
 
@@ -287,6 +289,22 @@ def test_sleeptime_agents_come_back_with_their_group(project: Project) -> None:
     assert "Remember this." in [each["content"] for each in said]
 
 
+def test_the_blocks_that_the_server_creates_with_a_sleeptime_agent_get_their_values_back(project: Project) -> None:
+    project.apply(f"agents: {{eve: {{{MODELS}, sleeptime: true, memory: {{notes: none}}}}}}\n")
+    persona = block(project, "memory_persona")
+    tags = project.server.standin.tables.blocks[persona]["tags"]
+    learnt = {"value": "learnt", "limit": 7777, "description": "new", "read_only": True, "tags": [*tags, "theirs"]}
+    raw(project, "PATCH", f"/v1/blocks/{persona}", **learnt)
+    before = create(project)
+    destroy(project)
+    restore(project, before)
+    assert_unchanged(project, before, but=("agents.eve", "conversations.talk"))
+    found = project.server.standin.tables.blocks[block(project, "memory_persona")]
+    assert {name: sorted(found[name]) if name == "tags" else found[name] for name in learnt} == learnt | {
+        "tags": sorted([*tags, "theirs"])
+    }
+
+
 def test_a_restore_that_ended_early_is_completed(project: Project) -> None:
     say(project, "bob", "Hello.")
     before = create(project)
@@ -331,6 +349,55 @@ def test_rollback_restores_what_the_last_apply_changed_and_can_be_undone(project
     assert not project.plan().steps
     rollback(project)
     assert notes_of_ann(project) == "spoilt"
+
+
+def killed_after_a_write(project: Project, run: Callable[[], Any]) -> None:
+    """Run a verb that is killed once it has written one of the two spoilt blocks."""
+    table = project.server.standin.tables.blocks
+    ids = {key for key, each in table.items() if each["label"] in ("team", "notes")}
+    killed: list[str] = []
+
+    def kill(ask: Any) -> None:
+        if killed or (ask.method == "PATCH" and ask.path.rpartition("/")[2] in ids):
+            killed.append(ask.path)
+            raise Killed
+
+    project.server.standin.after = kill
+    with suppress(Killed, BaseExceptionGroup):
+        project.flow(run)
+    project.server.standin.after = lambda ask: None
+    for id in [key for key, each in project.server.standin.tables.identities.items() if "lock" in str(each)]:
+        del project.server.standin.tables.identities[id]
+
+
+def memory(project: Project) -> tuple[str, str]:
+    team = raw(project, "GET", f"/v1/blocks/{block(project, 'team')}")["value"]
+    return notes_of_ann(project), team
+
+
+def test_a_rollback_that_is_killed_is_continued_by_the_next(project: Project) -> None:
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
+    project.apply(SPOILING)
+    assert memory(project) == ("spoilt", "Bob")
+    killed_after_a_write(project, lambda: flow.rollback(project.source, project.connection, parallel=1))
+    assert memory(project) not in (("spoilt", "Bob"), ("learnt", "Ann"))
+    assert not rollback(project).warnings
+    assert memory(project) == ("learnt", "Ann")
+
+
+def test_a_restore_of_the_latest_snapshot_that_is_killed_is_continued_by_the_same_command(project: Project) -> None:
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
+    before = create(project)
+    project.apply(SPOILING.replace("snapshots: {before: apply}\n", ""))
+
+    def latest() -> Path:
+        return flow.snapshot_find("latest", project.folder / ".lettaform" / "snapshots")
+
+    killed_after_a_write(project, lambda: flow.restore(project.source, project.connection, latest(), parallel=1))
+    assert memory(project) not in (("spoilt", "Bob"), ("learnt", "Ann"))
+    assert latest() == before
+    restore(project, latest())
+    assert memory(project) == ("learnt", "Ann")
 
 
 def test_rollback_brings_back_what_was_destroyed(project: Project) -> None:

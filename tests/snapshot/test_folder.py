@@ -69,6 +69,9 @@ def test_a_snapshot_is_found_by_path_name_and_age(folder: Path, tmp_path: Path) 
     assert find(folder.name, tmp_path) == folder
     assert find(str(folder / "snapshot.json"), tmp_path) == folder
     assert find("latest", tmp_path) == second
+    newest = replace(newer, created_at="2026-12-02T00:00:00.000000Z", scope="restore")
+    asyncio.run(take(Server(), newest, OBJECTS, tmp_path))  # type: ignore[arg-type]
+    assert find("latest", tmp_path) == second
     assert folders(tmp_path / "nowhere") == []
 
 
