@@ -139,11 +139,11 @@ class _Walk:
         outcomes = self.outcomes.values()
         now = step.state and after(step.state, self.plan.state, outcomes, step.created)
         if now and self.applied:
-            now = recorded(now, self.told(self.applied), outcomes)
+            now = recorded(now, self.ended(self.applied), outcomes)
         outcome = await self.outcome(replace(step, state=now), stopped)
         self.end(replace(outcome, step=step))
 
-    def told(self, run: Applied) -> Applied:
+    def ended(self, run: Applied) -> Applied:
         """The run, with its time and what it did so far."""
         changes = Counter[str](change.action for change in carried_out(self.plan.changes, self.outcomes.values()))
         failed = sum(each.status != "done" for each in self.outcomes.values())

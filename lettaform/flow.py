@@ -227,26 +227,28 @@ class _Apply:
         return await session.apply(plan, self.notify, self.parallel, verb=verb)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Restore(_Apply):
     """The arguments of one restore.
 
-    renamed  whether the snapshot of another stack may be restored
-    kept     what is rolled back; None: nothing is
+    path      the folder of the snapshot
+    snapshot  its index
+    renamed   whether the snapshot of another stack may be restored
+    kept      what is rolled back; None: nothing is
     """
 
-    path: Path = field(default_factory=Path)
+    path: Path
+    snapshot: Snapshot
     addresses: tuple[str, ...] = ()
     renamed: bool = False
     kept: Kept | None = None
 
     async def plan(self, session: Session) -> Plan:
         from lettaform.session.restore import plan_restore, plan_rollback
-        from lettaform.snapshot.folder import read
 
         if self.kept is not None:
-            return await plan_rollback(session, self.kept, read(self.path))
-        return await plan_restore(session, self.path, read(self.path), self.addresses, renamed=self.renamed)
+            return await plan_rollback(session, self.kept, self.snapshot)
+        return await plan_restore(session, self.path, self.snapshot, self.addresses, renamed=self.renamed)
 
     async def carry_out(self, session: Session, plan: Plan) -> Report:
         verb = "rollback" if self.kept else "restore"
@@ -568,8 +570,16 @@ def restore(
     """
     if stack is not None and not re.fullmatch("[a-z0-9-]+", stack):
         raise PlanError(f"`{stack}` cannot be the name of a stack", "use letters a-z, digits and `-`")
-    _check_whole(path)
-    run = _Restore(PlanOptions(), consent, notify, parallel, None, path, addresses, stack is not None)
+    run = _Restore(
+        PlanOptions(),
+        consent,
+        notify,
+        parallel,
+        path=path,
+        snapshot=_whole(path),
+        addresses=addresses,
+        renamed=stack is not None,
+    )
     kept = replace(snapshots or Snapshots(), changed=True)
     return _Opened(source, connection, parallel, stack=stack, snapshots=kept).apply(run, interactive, whole=True)
 
@@ -594,15 +604,17 @@ def rollback(
     opened = _Opened(source, connection, parallel, snapshots=kept)
     opened.manifest = opened.draft.finish()
     last = last_apply.read(source.directory, opened.manifest.stack)
-    _check_whole(last.folder)
-    run = _Restore(PlanOptions(), consent, notify, parallel, None, last.folder, kept=last)
+    snapshot = _whole(last.folder)
+    run = _Restore(PlanOptions(), consent, notify, parallel, path=last.folder, snapshot=snapshot, kept=last)
     return opened.apply(run, interactive, whole=True)
 
 
-def _check_whole(path: Path) -> None:
+def _whole(path: Path) -> Snapshot:
+    """A snapshot that lacks nothing. SnapshotError with every fault otherwise."""
     faulty = [each for each in snapshot_verify(path) if each.severity == "error"]
     if faulty:
         raise SnapshotError(f"{path} is not whole, and cannot be restored", problems=faulty)
+    return snapshot_read(path)
 
 
 def snapshot_directory(source: Source) -> Path:

@@ -112,8 +112,8 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
     for address, serial in state.written.items():
         yield "written", str(address), serial
     for run in state.history:
-        told = {name: value for name, value in vars(run).items() if value not in ("", False, 0) and name != "serial"}
-        yield "history", str(run.serial), {**told, "changes": dict(run.changes)}
+        values = {name: value for name, value in vars(run).items() if value not in ("", False, 0) and name != "serial"}
+        yield "history", str(run.serial), {**values, "changes": dict(run.changes)}
 
 
 def _page(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:

@@ -49,8 +49,8 @@ def plan_digest(plan: Plan) -> str:
     Secrets are in it as digests with the key of the stack, and by name alone before the stack has a key.
     """
     steps = [_step(step, plan.state.key) for step in plan.steps if not isinstance(step, SaveState)]
-    told = {"url": plan.url, "stack": plan.stack, "environment": plan.environment, "steps": steps}
-    return sha256(canonical(told).encode("utf-8", "surrogatepass")).hexdigest()
+    effects = {"url": plan.url, "stack": plan.stack, "environment": plan.environment, "steps": steps}
+    return sha256(canonical(effects).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 KEYS = frozenset({"salt", "options", "steps", "barriers", "overwrites", "inputs"})

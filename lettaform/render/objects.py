@@ -40,11 +40,11 @@ def _object(item: model.Live, paint: Paint, verbose: bool) -> list[str]:
         elif value not in (None, [], {}):
             named = value if name in secret else with_names(value, item.names)
             rows.append(row(name, None, named, style, secret=name in secret))
-    last = [paint(f"    last written by {_told(item.applied)}", "faint")] if item.applied else []
+    last = [paint(f"    last written by {_run(item.applied)}", "faint")] if item.applied else []
     return [_title(item, paint), *last, *_indented(layout(rows, paint, signs=False), "    ")]
 
 
-def _told(run: model.Applied) -> str:
+def _run(run: model.Applied) -> str:
     """A run in a line: number, time, user, and commit."""
     commit = f", commit {_commit(run)}" if run.commit else ""
     return clean_line(f"run {run.serial}, {run.verb}, {run.at}, {run.by}{commit}")
@@ -59,8 +59,8 @@ def history(runs: Sequence[model.Applied], *, color: bool = False) -> str:
     if not runs:
         return "The stack has no history: nothing has been applied to it.\n"
     paint = Paint(color)
-    told = [(str(run.serial), run.at, run.verb, _changes(run), run.by, _commit(run), run.run) for run in runs]
-    cells = [tuple(map(clean_line, texts)) for texts in told]
+    rows = [(str(run.serial), run.at, run.verb, _changes(run), run.by, _commit(run), run.run) for run in runs]
+    cells = [tuple(map(clean_line, texts)) for texts in rows]
     widths = [max(len(texts[column]) for texts in cells) for column in range(len(cells[0]))]
     lines = []
     for run, texts in zip(runs, cells, strict=True):

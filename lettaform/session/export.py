@@ -32,5 +32,5 @@ async def export(backend: Backend, kind: str, id: str) -> Exported:
     found = await backend.fetch(wanted)
     others = [*blocks, *(each for every in found.objects.values() for each in every)]
     plain = shareable(file, agent.values.get("secrets") or {})
-    told = lost(agent, plain, others, messages, sum(map(len, talks.values())))
-    return Exported(agent.name, plain, tuple(told))
+    missing = lost(agent, plain, others, messages, sum(map(len, talks.values())))
+    return Exported(agent.name, plain, tuple(missing))

@@ -42,8 +42,8 @@ async def from_agent_files(
     amending = Amending(declared, {})
     name = stack or _stack_name(paths[0])
     written = await write(name, amending, folder, _faults, fold=fold)
-    told = [each for file in files for each in (*messages_left(file.body), *without_counterpart(file.body))]
-    return report(name, folder, amending, written, [*told, *left])
+    others = [each for file in files for each in (*messages_left(file.body), *without_counterpart(file.body))]
+    return report(name, folder, amending, written, [*others, *left])
 
 
 def read_all(paths: Iterable[Path]) -> list[AgentFile]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.address import Address
+from lettaform.backend.concurrency import together
 from lettaform.errors import PlanError, Problem
 from lettaform.kinds import kinds
 from lettaform.model import AgentImport, Attach, Desired, External, Live, NotDeclared, Observed, Plan
@@ -148,9 +149,12 @@ async def _tools(
     declared = {
         str(table.naming.derive(each.values)): a for a, each in session.manifest.objects.items() if each.kind == "tool"
     }
+    others = [name for name in tools_of(file) if name not in owned]
+    found = await together(_exists(session, name) for name in others)
+    known = owned | {name for name, exists in zip(others, found, strict=True) if exists}
     names, left, problems = list[str](), list[NotDeclared](), list[Problem]()
     for name, tool in tools_of(file).items():
-        if name in owned or await _exists(session, name):
+        if name in known:
             names.append(name)
         elif name in declared:
             hint = f"`lettaform apply --exclude '{address}'` creates it"

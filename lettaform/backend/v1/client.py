@@ -518,8 +518,8 @@ def _words(answer: httpx.Response) -> str:
         values = (f"{each.field}: {each.message}" for each in _refused(answer))
         return "; ".join(values)[:500] or "the request was not valid"
     if isinstance(detail, Mapping):
-        told = [detail.get("message") or detail.get("code"), detail.get("error")]
-        detail = ": ".join(str(each) for each in told if each)
+        texts = [detail.get("message") or detail.get("code"), detail.get("error")]
+        detail = ": ".join(str(each) for each in texts if each)
     return " ".join(_DATABASE.sub(_REFUSED, str(detail)).split())[:500]
 
 
