@@ -51,7 +51,16 @@ from lettaform.session.commit import commit_of
 from lettaform.session.interrupt import interruptible
 from lettaform.session.last_apply import Kept
 from lettaform.session.loading import Loading
-from lettaform.session.observe import FirstReads, OtherStacks, declared_fields, observe, owners_of, read_contents
+from lettaform.session.observe import (
+    FirstReads,
+    OtherStacks,
+    declared_fields,
+    is_whole,
+    observe,
+    owners_of,
+    read_contents,
+    whole_fields,
+)
 from lettaform.values import Item
 
 if TYPE_CHECKING:  # a plan needs none of it
@@ -141,13 +150,7 @@ class Session:
 
     async def _observe(self, *, whole: bool) -> Observed:
         """What `observe` reads. What the last plan was made from stays."""
-        fields = {kind: tuple(kinds()[kind].attrs()) for kind in declared_fields(self.manifest)} if whole else {}
-
-        def read() -> Coroutine[Any, Any, Observed]:
-            first = FirstReads(self.backend, self.stack, fields) if whole else None
-            return observe(self.backend, self.manifest, first=first)
-
-        observed = await _consistent(read)
+        observed = await _consistent(lambda: self.first_observed(whole=whole))
         _check_certain(observed)
         return observed
 
@@ -159,18 +162,21 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
-        (observed, difference), holder = await self.beside_holder(lambda: self.differences(options))
+        read = partial(self.differences, options)
+        (observed, difference), holder = await self.beside_holder(read, whole=options.destroy)
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self._probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, difference)
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
 
-    async def beside_holder(self, read: Callable[[], Coroutine[Any, Any, _T]]) -> tuple[_T, Lock | None]:
-        """What `read` returns once the manifest is loaded, and the lock of another run."""
+    async def beside_holder(
+        self, read: Callable[[], Coroutine[Any, Any, _T]], *, whole: bool = False
+    ) -> tuple[_T, Lock | None]:
+        """What `read` returns once the manifest is loaded, and the lock of another run. `whole`: as of `observe`."""
         looked = asyncio.create_task(self._holder())
         try:
-            await self._load()
+            await self._load(whole)
             return await _consistent(read), await looked
         finally:
             await cancelled(looked)
@@ -181,22 +187,25 @@ class Session:
         """The lock of another run."""
         return None if self.locked_by_us else await self.backend.holder(self.stack)
 
-    async def _load(self) -> None:
+    async def _load(self, whole: bool) -> None:
         """Wait for the manifest, with the first reads under way."""
         if self.loading is not None:
-            self.first = FirstReads(self.backend, self.stack, self.loading.fields)
+            fields = whole_fields(self.loading.fields) if whole else self.loading.fields
+            self.first = FirstReads(self.backend, self.stack, fields)
             self.manifest = await self.loading.manifest
             self.loading = None
 
-    async def first_observed(self) -> Observed:
-        """What the first reads found, if they are under way; otherwise what is read now."""
+    async def first_observed(self, *, whole: bool = False) -> Observed:
+        """What the first reads found, if they are under way; otherwise what is read now. `whole`: as of `observe`."""
         first, self.first = self.first, None  # what is read again is read for the manifest alone
+        if first is None and whole:
+            first = FirstReads(self.backend, self.stack, whole_fields(declared_fields(self.manifest)))
         return await observe(self.backend, self.manifest, first=first)
 
     async def differences(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """What was observed and the Diff, computed again with the users and dependents of what it changes."""
         _check_overwritten(options, self.manifest)
-        observed = await self.first_observed()
+        observed = await self.first_observed(whole=options.destroy)  # a destroy keeps all of it in a snapshot
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
         difference = diff(self.manifest, observed, options)
@@ -522,8 +531,10 @@ async def take_snapshot(
     from lettaform.session.snapshots import save
 
     directory = session.snapshots.directory or session.directory / (session.manifest.snapshots or SNAPSHOTS)
+    known = session.observed if session.observed and is_whole(session.observed) else None
     whole = partial(session._observe, whole=True)
-    folder = await save(session.backend, session.manifest, whole, session.directory, directory, wanted, updated, scope)
+    asked = (wanted, updated, scope)
+    folder = await save(session.backend, session.manifest, whole, session.directory, directory, *asked, known=known)
     session.snapshots.announce(folder)
     return folder
 
@@ -546,11 +557,11 @@ def _overwritten(plan: Plan, observed: Observed) -> frozenset[str]:
     """The ids of the objects that a plan updates, each with its own blocks, or with the agent whose block it is."""
     changed = [change for change in plan.changes if change.id and change.action == "update"]
     updated = {change.address for change in changed if change.fields_changed}  # others are compiled again, no more
-    whole = {address.parent or address for address in updated}
+    owners = {address.parent or address for address in updated}
     return frozenset(
         live.id
         for address, live in observed.objects.items()
-        if live.stack == plan.stack and not whole.isdisjoint((address, address.parent))
+        if live.stack == plan.stack and not owners.isdisjoint((address, address.parent))
     )
 
 

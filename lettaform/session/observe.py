@@ -120,6 +120,21 @@ def declared_fields(manifest: Manifest) -> Fields:
     return fields
 
 
+def whole_fields(fields: Fields) -> Fields:
+    """All fields of these kinds that lists can hold."""
+    return {kind: tuple(kinds()[kind].attrs()) for kind in (*CORE, *fields)}
+
+
+def is_whole(observed: Observed) -> bool:
+    """Whether all fields that lists can hold were read."""
+    return not any(
+        live.values.get(name) is UNREAD
+        for live in observed.objects.values()
+        for name, line in kinds()[live.kind].attrs().items()
+        if not line.read_apart()
+    )
+
+
 def covers(have: Fields, fields: Fields) -> bool:
     """Whether lists of `have` hold these fields of these kinds."""
     return all(

@@ -37,6 +37,7 @@ async def save(
     wanted: Collection[str] | None = None,
     updated: Collection[str] = frozenset(),
     scope: Scope = "stack",
+    known: Observed | None = None,
 ) -> Path:
     """Write a snapshot below `directory`, read it back, and prove that it holds what the server has. Its folder.
 
@@ -44,12 +45,13 @@ async def save(
     wanted   ids of the objects to be destroyed; None: all that the stack owns
     updated  ids of the objects to be changed
     scope    of what the snapshot is: it stands in its header
+    known    what `observe` would read, if that was read already; what changed since then is found, and read again
 
     SnapshotError if it cannot be written, or if something changes at every attempt. Nothing is left then.
     """
     commit, problems = await in_thread(commit_of, project), list[Problem]()
     for _ in range(ATTEMPTS):
-        observed = await observe()
+        observed, known = known or await observe(), None
         header = _header(manifest, observed, commit, scope)
         objects = await gather(backend, manifest, observed, wanted, updated)
         folder = await take(backend, header, objects, directory)

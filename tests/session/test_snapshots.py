@@ -96,6 +96,13 @@ def test_destroy_announces_its_snapshot_before_the_first_delete(project: Project
     assert flow.snapshot_read(folder).header.scope == "plan"
 
 
+def test_a_destroy_lists_the_stack_for_its_plan_and_for_the_proof(project: Project) -> None:
+    project.server.asked.clear()
+    destroy(project)
+    lists = [each for each in project.server.asked if each.startswith("GET /v1/agents/?") and "tags=" in each]
+    assert len(lists) == 2
+
+
 def test_an_apply_that_destroys_nothing_takes_none(project: Project) -> None:
     project.apply(MANIFEST.replace("Ann", "Bob"))
     project.apply(MANIFEST + "identities: {me: {name: Me, identity_type: user}}\n")
@@ -139,6 +146,13 @@ def test_an_agent_that_runs_meanwhile_is_read_again(project: Project) -> None:
     folder = create(project)
     assert flow.snapshot_objects(flow.snapshot_read(folder), "blocks.team")[0].values["value"] == "Ann and more"
     assert [each for each in folder.parent.iterdir() if each.is_dir()] == [folder]
+
+
+def test_what_an_agent_writes_after_the_plan_of_a_destroy_is_kept(project: Project) -> None:
+    say(project, "ann")
+    running(project, 1)
+    folder = Path(destroy(project).snapshot)
+    assert flow.snapshot_objects(flow.snapshot_read(folder), "blocks.team")[0].values["value"] == "Ann and more"
 
 
 def test_nothing_is_deleted_if_it_cannot_be_proven(project: Project) -> None:

@@ -49,29 +49,39 @@ class V1Usages:
         self, lives: Sequence[Live], attached: Mapping[str, Sequence[Live]]
     ) -> Mapping[str, frozenset[str]]:
         tools = frozenset(live.id for live in lives if live.kind in ("tool", "mcp_server"))
-        found = dict(await self._sole_users([live for live in lives if live.kind == "block"], attached))
+        found = dict(await self._known_users([live for live in lives if live.kind == "block"], attached))
         blocks = [live.id for live in lives if live.kind == "block" and live.id not in found]
         found |= await self._block_users(blocks) if len(blocks) >= BULK else {}
         others = [live for live in lives if live.id not in tools and live.id not in found]
         found |= dict(zip((live.id for live in others), await together(map(self._users, others)), strict=True))
         return {**found, **(await self._tool_users(tools) if tools else {})}
 
-    async def _sole_users(
+    async def _known_users(
         self, blocks: Sequence[Live], attached: Mapping[str, Sequence[Live]]
     ) -> Mapping[str, frozenset[str]]:
-        """The users of blocks that one agent has, which is known already: one list for each stack."""
-        stacks = sorted({block.stack for block in blocks if block.stack})
-        if len(blocks) < BULK:
+        """The users of blocks that no agents use but those of the stack, which are known already.
+
+        One list for each stack and number of users. The route that names the users of a block answers whole agents.
+        """
+        agents: dict[str, set[str]] = {}
+        for agent, every in attached.items():
+            for block in every:
+                agents.setdefault(block.id, set()).add(agent)
+        # the lists have those alone that carry the tag of their stack: not those that are adopted
+        marked = {block.id: (block.stack, len(agents.get(block.id, ()))) for block in blocks if block.marked}
+        counts = sorted({(stack, count) for stack, count in marked.values() if stack and count})
+        if len(counts) > BULK:
             return {}
+        lists = await together(self._with_more_users(*each) for each in counts)
+        more = dict(zip(counts, lists, strict=True))
+        return {id: frozenset(agents[id]) for id, each in marked.items() if each in more and id not in more[each]}
+
+    async def _with_more_users(self, stack: str, count: int) -> frozenset[str]:
+        """The ids of the marked blocks of a stack that more than this number of agents use."""
         # in one page: with this filter 0.16.8 sorts by id, and pages by creation
-        params = {"connected_to_agents_count_gt": 1, "show_hidden_blocks": True, "limit": 1_000_000}
-        asked = (self.client.items("/v1/blocks/", tags=marks.stack_tag(stack), **params) for stack in stacks)
-        several = {body["id"] for bodies in await together(asked) for body in bodies}
-        agents = {block.id: agent for agent, every in attached.items() for block in every}
-        # the list has those alone that carry the tag of their stack: not those that are adopted
-        marked = (block.id for block in blocks if block.stack and block.marked)
-        alone = (id for id in marked if id in agents and id not in several)
-        return {id: frozenset({agents[id]}) for id in alone}
+        params = {"connected_to_agents_count_gt": count, "show_hidden_blocks": True, "limit": 1_000_000}
+        bodies = await self.client.items("/v1/blocks/", tags=marks.stack_tag(stack), **params)
+        return frozenset(body["id"] for body in bodies)
 
     async def _block_users(self, ids: Collection[str]) -> Mapping[str, frozenset[str]]:
         """The users of many blocks: all agents are read, instead of one list for each block."""
@@ -123,7 +133,8 @@ class V1Usages:
 
     async def _companions(self, lives: Sequence[Live]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         """By id: what the server created along with these objects, by kind."""
-        asked = [live for live in lives if live.kind in kinds()[live.kind].discovers]
+        known = {live.id: live.discovered for live in lives if _created_kinds(live.kind) <= live.discovered.keys()}
+        asked = [live for live in lives if live.id not in known]
 
         def listed(kind: str, stack: str) -> Awaitable[list[Any]]:
             table = kinds()[kind]
@@ -143,7 +154,7 @@ class V1Usages:
         unlisted = [live for live in asked if live.id not in found]
         for live, _ in await together(one(self.client, live.kind, live.id) for live in unlisted):
             found[live.id] = live.discovered
-        return {live.id: {} for live in lives} | found
+        return known | found
 
     async def _cascades(self, lives: Sequence[Live]) -> Mapping[str, list[Live]]:
         """By id: what the server deletes with an object. One list for many owners, if it saves requests."""
@@ -193,3 +204,8 @@ class V1Usages:
 def _blocking(of: Collection[str]) -> Iterator[tuple[str, Attr]]:
     for kind, table in kinds().items():
         yield from ((kind, line) for line, _ in table.relations(BlocksDelete) if line.to in of)
+
+
+def _created_kinds(kind: str) -> frozenset[str]:
+    """The kinds of objects that the server creates along with one of this kind, and that its answer names."""
+    return frozenset(created for created, path in kinds()[kind].discovers.items() if not path.startswith("/"))

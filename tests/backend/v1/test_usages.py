@@ -67,6 +67,30 @@ def test_many_blocks_of_one_agent_each_need_one_list(server: Served) -> None:
     assert len(server.asked) == 3
 
 
+def test_shared_blocks_that_only_the_stack_uses_need_one_list_without_agents(server: Served) -> None:
+    blocks = [server.block(f"b{number}", tags=["lettaform:stack=s"]) for number in range(3)]
+    lives = [Live("block", each["id"], each["label"], {}, stack="s", marked=True) for each in blocks]
+    both = [server.agent(name, block_ids=[each["id"] for each in blocks])["id"] for name in "ab"]
+    attached = dict.fromkeys(both, lives)
+    users = server.run(lambda reads: reads.users(lives, attached))
+    assert users == {each.id: {*both} for each in lives}
+    assert len(server.asked) == 1
+    other = server.agent("other", block_ids=[blocks[0]["id"]])
+    users = server.run(lambda reads: reads.users(lives, attached))
+    assert users == {each.id: {*both, *([other["id"]] if each is lives[0] else [])} for each in lives}
+    assert len(server.asked) == 2
+
+
+def test_blocks_with_many_different_numbers_of_users(server: Served) -> None:
+    blocks = [server.block(f"b{number}", tags=["lettaform:stack=s"]) for number in range(12)]
+    lives = [Live("block", each["id"], each["label"], {}, stack="s", marked=True) for each in blocks]
+    agents = [server.agent(f"a{n}", block_ids=[each["id"] for each in blocks[n:]])["id"] for n in range(12)]
+    attached = {agent: lives[number:] for number, agent in enumerate(agents)}
+    users = server.run(lambda reads: reads.users(lives, attached))
+    assert [len(users[each.id]) for each in lives] == [*range(1, 13)]
+    assert len(server.asked) == 1  # of all agents, instead of a list for each number
+
+
 def test_many_blocks_that_are_adopted_need_one_list_of_agents(server: Served) -> None:
     blocks = [server.block(f"b{number}") for number in range(12)]
     both = [server.agent(name, block_ids=[each["id"] for each in blocks])["id"] for name in "ab"]
@@ -74,7 +98,7 @@ def test_many_blocks_that_are_adopted_need_one_list_of_agents(server: Served) ->
     lives = [Live("block", each["id"], each["label"], {}, stack="s") for each in blocks]
     users = server.run(lambda reads: reads.users(lives, {both[0]: lives, both[1]: lives}))
     assert all(users[each["id"]] == {*both} for each in blocks)
-    assert len(server.asked) == 2
+    assert len(server.asked) == 1
 
 
 def test_conversations_of_many_agents_need_one_list(server: Served) -> None:
@@ -121,6 +145,16 @@ def test_what_was_created_along_with_an_agent_is_deleted_with_it(server: Served)
     found = server.run(lambda reads: reads.dependents([live]))[agent["id"]]
     assert [(each.kind, each.id) for each in found.cascades] == [("agent", sleeper)]
     assert found.blockers == ()  # its group goes with it
+
+
+def test_what_was_read_with_the_agents_is_not_read_again(server: Served) -> None:
+    agent = server.agent("a", tags=TAGS, enable_sleeptime=True)
+    (sleeper,) = [id for id, each in server.standin.tables.agents.items() if each["name"] == "a-sleeptime"]
+    created = {"agent": (sleeper,), "group": ("group-1",), "block": ()}
+    live = Live("agent", agent["id"], "", {}, at("agents.a"), "s", discovered=created)
+    found = server.run(lambda reads: reads.dependents([live]))[agent["id"]]
+    assert [(each.kind, each.id) for each in found.cascades] == [("agent", sleeper)]
+    assert not any(each.startswith("GET /v1/agents/") for each in server.asked)
 
 
 def test_dependents_of_an_agent_without_tags_are_read_by_its_id(server: Served) -> None:
