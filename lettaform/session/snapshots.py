@@ -78,7 +78,7 @@ def _header(manifest: Manifest, observed: Observed, commit: Commit | None, scope
 
 async def _unproven(backend: Backend, stack: str, folder: Path, objects: Objects) -> list[Problem]:
     """What the snapshot on the disk lacks of itself, and of what the server has now."""
-    snapshot = await in_thread(read, folder)
+    snapshot = await in_thread(partial(read, folder, ours=True))
     problems = await in_thread(lambda: list(file_faults(folder, snapshot)))
     own = await in_thread(lambda: list(faults(snapshot, partial(content, folder))))
     problems += [problem for problem in own if problem.severity == "error"]

@@ -104,8 +104,8 @@ async def in_thread(work: Callable[..., _T], *arguments: Any) -> _T:
 # --- read ------------------------------------------------------------------------------------------------------------
 
 
-def read(folder: Path) -> Snapshot:
-    """The snapshot in a folder. SnapshotError with every fault of its index."""
+def read(folder: Path, *, ours: bool = False) -> Snapshot:
+    """The snapshot in a folder. SnapshotError with every fault of its index. `ours`: whether this run wrote it."""
     path = folder / INDEX
     try:
         text = path.read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ def read(folder: Path) -> Snapshot:
         raise SnapshotError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SnapshotError(f"{path} cannot be read", problems=[Problem(f"no UTF-8 at byte {error.start}")]) from error
-    return from_text(text, str(path))
+    return from_text(text, str(path), ours=ours)
 
 
 def content(folder: Path, name: str) -> Any:

@@ -131,6 +131,14 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(covered).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _is_sealed(body: Any) -> bool:
+    """Whether the digest of an index fits its content."""
+    try:
+        return bool(_digest(body) == body["digest"])
+    except (KeyError, TypeError):
+        return False
+
+
 def _state(state: State) -> dict[str, Any]:
     pages = [json.loads(page) for page in to_pages(state)]
     for page in pages:
@@ -168,8 +176,11 @@ def _entry(entry: Entry) -> dict[str, Any]:
 # --- read ------------------------------------------------------------------------------------------------------------
 
 
-def from_text(text: str, file: str = INDEX) -> Snapshot:
-    """The snapshot that a text describes. SnapshotError with every fault; `file` is named as the place."""
+def from_text(text: str, file: str = INDEX, *, ours: bool = False) -> Snapshot:
+    """The snapshot that a text describes. SnapshotError with every fault; `file` is named as the place.
+
+    ours  whether this run wrote it: if its digest fits, its schema is not checked, which takes 8 s for 1,000 agents
+    """
     try:
         body = json.loads(text)
     except json.JSONDecodeError as error:
@@ -177,7 +188,7 @@ def from_text(text: str, file: str = INDEX) -> Snapshot:
         raise SnapshotError(f"{file} cannot be read", problems=[problem]) from error
     except RecursionError as error:
         raise SnapshotError(f"{file} cannot be read", problems=[Problem("nested too deeply")]) from error
-    problems = list(_faults(body))
+    problems = [] if ours and _is_sealed(body) else list(_faults(body))
     if not problems:
         snapshot = _read(body)
         problems = list(_read_faults(body, snapshot))

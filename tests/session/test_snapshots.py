@@ -165,7 +165,7 @@ def test_nothing_is_deleted_if_it_cannot_be_proven(project: Project) -> None:
     assert list((project.folder / ".lettaform" / "snapshots").iterdir()) == []
 
 
-@pytest.mark.parametrize("spoil", ["cut", "without a block", "without messages"])
+@pytest.mark.parametrize("spoil", ["cut", "without a block", "without messages", "index", "index without a key"])
 def test_what_the_disk_does_not_hold_is_found_before_the_first_delete(
     project: Project, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,8 +174,12 @@ def test_what_the_disk_does_not_hold_is_found_before_the_first_delete(
 
     async def spoilt(*words: Any) -> Path:
         folder = await taking(*words)
-        file = next(folder.glob("*.af"))
-        if spoil == "cut":
+        file, index = next(folder.glob("*.af")), folder / "snapshot.json"
+        if spoil == "index":
+            index.write_text(index.read_text().replace("Ann", "Bob"))
+        elif spoil == "index without a key":
+            index.write_text(index.read_text().replace('"objects"', '"object"'))
+        elif spoil == "cut":
             file.write_text(file.read_text()[:100])
         elif spoil == "without a block":
             file.write_text(file.read_text().replace("Ann", "Bob"))
