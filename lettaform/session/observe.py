@@ -195,8 +195,10 @@ async def _imports(reads: Reads, manifest: Manifest, observed: Observed, elsewhe
     answers = await reads.several([(kind_of(entry.address) or "", entry.id) for entry in wanted])
     for entry, answer in zip(wanted, answers, strict=True):
         if isinstance(answer, NotFound):
-            missing = Problem(answer.message, entry.place, None, str(entry.address))
-            observed = replace(observed, problems=(*observed.problems, missing))
+            if observed.state.ids.get(entry.address) != entry.id:  # else it was imported, and deleted since
+                hint = f"name another id, or remove the entry: without it, an apply creates {entry.address}"
+                missing = Problem(answer.message, entry.place, hint, str(entry.address))
+                observed = replace(observed, problems=(*observed.problems, missing))
             continue
         live, blocks = answer
         known = await owners_of(live, manifest, observed, elsewhere)

@@ -340,6 +340,30 @@ def test_an_import_of_what_does_not_exist(project: Project, id: str, message: st
     assert (problem.address, problem.place and problem.place.line) == ("agents.a", 3)
 
 
+def test_the_remedy_for_an_import_of_what_does_not_exist(project: Project) -> None:
+    entry = "imports: [{to: agents.a, id: agent-00000000-0000-4000-8000-000000000000}]"
+    project.write(f"agents: {{a: {{{MODELS}}}}}\n{entry}")
+    (problem,) = project.observe().problems
+    assert problem.hint == "name another id, or remove the entry: without it, an apply creates agents.a"
+    assert changes(project.apply(f"agents: {{a: {{{MODELS}}}}}")) == [("create", "agents.a")]
+
+
+@pytest.mark.parametrize("kind", ["agent", "identity", "folder"])
+def test_what_was_imported_and_is_deleted_by_others_is_created_again(project: Project, kind: str) -> None:
+    section, text, make = {
+        "agent": ("agents", f"agents: {{a: {{{MODELS}}}}}", project.server.agent),
+        "identity": ("identities", "identities: {a: {name: A, identity_type: user}}", project.server.identity),
+        "folder": ("folders", "folders: {a: {name: n, embedding: letta/letta-free}}", None),
+    }[kind]
+    folder = {"name": "n", "embedding": "letta/letta-free"}
+    row = make("a") if make else project.server.post("/v1/folders/", **folder)
+    text += f"\nimports: [{{to: {section}.a, id: {row['id']}}}]"
+    project.apply(text)
+    project.server.post(f"/v1/{section}/{row['id']}", "DELETE")
+    assert changes(project.apply(text)) == [("create", f"{section}.a")]
+    assert changes(project.apply(text)) == []
+
+
 def test_an_import_of_what_is_declared_at_another_address(project: Project) -> None:
     identities = "identities: {a: {name: A, identity_type: user}, b: {name: B, identity_type: user}}"
     project.apply("identities: {a: {name: A, identity_type: user}}")
