@@ -4,6 +4,7 @@
     flow                                    one function per command; the public Python API
     session                                 one manifest and one backend during one run
     apply | snapshot | render | local       carry out steps | snapshots | text and JSON | a server on this machine
+    lettactl                                manifests of lettactl to declarations
     manifest | backend | plan               YAML to Desired | the server's objects to Live | both to a Plan
     ownership                               which object belongs to which address: marks, state, claims
     model                                   Desired, Live, Observed, Change, Step, Plan, Report

@@ -54,6 +54,7 @@ from lettaform.session.observe import observe, read_state, read_whole
 from lettaform.session.server import Connection, target
 
 if TYPE_CHECKING:  # a plan needs none of it
+    from lettaform.lettactl.fleet import Options as LettactlOptions
     from lettaform.session.last_apply import Kept
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
@@ -74,6 +75,7 @@ __all__ = [
     "apply_saved",
     "export",
     "from_agent_files",
+    "from_lettactl",
     "import_agent_file",
     "import_all",
     "lock_release",
@@ -420,6 +422,28 @@ def from_agent_files(
     """
     from lettaform.session.from_agent_files import from_agent_files as write
     from lettaform.snapshot.agent_files import Options
+
+    return asyncio.run(write(paths, folder, options or Options(), stack=stack, fold=fold))
+
+
+def from_lettactl(
+    paths: Sequence[Path],
+    folder: Path,
+    options: LettactlOptions | None = None,
+    *,
+    stack: str | None = None,
+    fold: bool = True,
+) -> Imported:
+    """Write a manifest for what manifests of lettactl declare. Reads no server. `apply` of the manifest adopts the
+    objects that the server has, by their names, and creates the others.
+
+    stack  the name of the stack; None: that of the first file
+    fold   write rows of similar agents as one declaration with `for_each`
+
+    ManifestError with every problem of the files; PlanError if the folder is not empty.
+    """
+    from lettaform.session.from_lettactl import Options
+    from lettaform.session.from_lettactl import from_lettactl as write
 
     return asyncio.run(write(paths, folder, options or Options(), stack=stack, fold=fold))
 

@@ -84,11 +84,16 @@ class Moved:
 
 @dataclass(frozen=True)
 class Import:
-    """An entry of `imports:`: the existing object with this id gets the address."""
+    """An entry of `imports:`: the existing object with this id gets the address, or the one with this name.
+
+    id    None: the object is found by its name
+    name  the name of an object that no stack owns. If the server has none, the object is created
+    """
 
     address: Address
-    id: str
+    id: str | None
     place: Place
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -896,11 +901,17 @@ class Event:
 
 @dataclass(frozen=True)
 class NotDeclared:
-    """Something on the server that the manifest does not declare, or not in full, and why."""
+    """Something on the server, or in a file, that the manifest does not declare, or not in full, and why.
+
+    place  where it stands in a file
+    hint   what to do instead
+    """
 
     what: str
     reason: str
     id: str | None = None
+    place: Place | None = None
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -913,6 +924,8 @@ class Imported:
     adopted       address to the id of the object that it adopts
     variables     names of the variables that need a secret, each with where it is used first
     owned         stack to the number of objects that belong to it
+    environment   name of a variable to the environment variable that it is read from
+    by_name       address to the name of the object that it adopts, if the server has one
     """
 
     stack: str
@@ -925,6 +938,8 @@ class Imported:
     variables: Mapping[str, str]
     owned: Mapping[str, int]
     requests: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    by_name: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

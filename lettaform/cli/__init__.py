@@ -203,6 +203,11 @@ VERBS: Mapping[str, Verb] = {
     "from-af": Verb(
         "from_af:from_af", "Write a manifest for what is in agent files.", ("directory", "json", "verbose", *_ALWAYS)
     ),
+    "from-lettactl": Verb(
+        "from_lettactl:from_lettactl",
+        "Write a manifest for what manifests of lettactl declare.",
+        ("directory", "json", "verbose", *_ALWAYS),
+    ),
     "export": Verb("export:export", "Write the agent file of an agent or a conversation."),
     "snapshot": Verb("snapshot:snapshot", "Write, list, show, verify and compare snapshots of the stack."),
     "restore": Verb("restore:restore", "Bring back the objects of a snapshot as they were."),

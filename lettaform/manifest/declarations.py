@@ -7,7 +7,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Place
-from lettaform.kinds import kind_of, sections
+from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest.expand import Expanded
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty
 from lettaform.manifest.problems import Problems, suggest
@@ -102,22 +102,25 @@ class Declarations:
         """Existing objects that the stack takes over."""
         first: dict[str, Place] = {}
         for node in self._entries("imports"):
-            address, id = self._address(node, "to"), self._id(node)
-            if address is None or not id or not self._check_declared(address, node.map["to"]):
+            address, (id, name) = self._address(node, "to"), self._identified(node)
+            if address is None or not (id or name) or not self._check_declared(address, node.map["to"]):
                 continue
             where = node.map["to"].place
             if address.parent:
                 hint = f"attach the block to that agent: the next apply adopts it by its label, `{address.child}`"
                 self.problems.add(f"`{address}` is an own block, and comes with {address.parent}", where, hint)
+            if name and kinds()[kind_of(address) or ""].requests.below:
+                message = f"`{address}`: an object of `{address.section}` has no name on the server"
+                self.problems.add(message, node.map["name"].place, "write its `id`")
             if address in objects and objects[address].external is not None:
                 message = f"`{address}` is external and cannot be imported"
                 self.problems.add(message, where, "remove `external`, or remove this import")
-            for text, place in ((str(address), where), (id, node.map["id"].place)):
+            for text, place in ((str(address), where), *(((id, node.map["id"].place),) if id else ())):
                 if text in first:
                     hint = f"remove one of the two; the other is at {first[text]}"
                     self.problems.add(f"`{text}` is imported twice", place, hint)
                 first[text] = place
-            yield Import(address, id, node.place)
+            yield Import(address, id, node.place, name)
 
     def removed(self) -> Iterator[Removed]:
         """Addresses that are no longer declared."""
@@ -196,14 +199,17 @@ class Declarations:
     def _address(self, node: Node, key: str) -> Address | None:
         return parse_address(node.map[key], self.problems) if key in node.map else None
 
-    def _id(self, node: Node) -> str | None:
-        text = node.map.get("id")
-        if text is None:
-            return None
-        id = self.scope.text(text, None, "id") if text.deferred else text.text
-        if id == "":
-            self.problems.add("id: must not be empty", text.place)
-        return id
+    def _identified(self, node: Node) -> tuple[str | None, str | None]:
+        """The id of an existing object, and its name: one of the two is given."""
+        id, name = (self._text(node, key) if key in node.map else None for key in ("id", "name"))
+        return id, name
+
+    def _text(self, node: Node, key: str) -> str | None:
+        child = node.map[key]
+        text = self.scope.text(child, None, key) if child.deferred else child.text
+        if text == "":
+            self.problems.add(f"{key}: must not be empty", child.place)
+        return text
 
     def _check_declared(self, address: Address, node: Node) -> bool:
         """Whether the manifest declares the object; reports a problem if it does not."""

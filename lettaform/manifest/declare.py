@@ -33,8 +33,9 @@ class Declaration:
 
     values    field to value: plain values, Refs, Raw texts, Items; of own objects, a map of key to values
     settings  keys that are not fields: `external`, `policy`
-    id        the id of the object that is adopted under the address; None: none is
+    id        the id of the object that is adopted under the address; None: it is not known
     name      what people call the object on the server
+    is_named  whether the object of this name is adopted, if the server has one
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Declaration:
     settings: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
     name: str = ""
+    is_named: bool = False
 
     @property
     def address(self) -> Address:

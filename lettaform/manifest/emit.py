@@ -54,11 +54,11 @@ class Key(str):
 class Written:
     """The files of a project.
 
-    files      path relative to the project to text
+    files      path relative to the project to text, or to what a file contains that is no text
     addresses  address of each declaration, before rows were folded, to the address in the files
     """
 
-    files: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, str | bytes] = field(repr=False)
     addresses: Mapping[Address, Address]
 
 
@@ -145,11 +145,19 @@ def _variables(hidden: Hidden) -> dict[str, Any]:
     if not hidden.about:
         return {}
     names = sorted(hidden.about)
-    return {"variables": {name: {"secret": True, "description": f"Of {hidden.about[name]}."} for name in names}}
+    return {"variables": {name: _variable(name, hidden) for name in names}}
+
+
+def _variable(name: str, hidden: Hidden) -> dict[str, Any]:
+    read = {"env": hidden.environment[name]} if name in hidden.environment else {}
+    return {"secret": True, **read, "description": f"Of {hidden.about[name]}."}
 
 
 def _imports(declarations: Sequence[Declaration], addresses: Mapping[Address, Address]) -> list[dict[str, str]]:
-    return [{"to": str(addresses[each.address]), "id": each.id} for each in declarations if each.id]
+    known = [each for each in declarations if each.id or each.is_named]
+    return [
+        {"to": str(addresses[each.address]), **({"id": each.id} if each.id else {"name": each.name})} for each in known
+    ]
 
 
 def _manifests(
@@ -178,14 +186,15 @@ class _Trees:
     """Declarations to trees. Equal prompts are one file.
 
     taken     section to the keys in use
-    contents  path of each file of a folder to its text
+    contents  path of each file of a folder to its text, or to its bytes
     """
 
     def __init__(self) -> None:
         self.taken = {table.section: Keys() for table in kinds().values()}
         self.paths = Keys((MANIFEST, IMPORTS, *(f"{name}.yaml" for name in SECTIONS)))
-        self.contents: dict[str, str] = {}
+        self.contents: dict[str, str | bytes] = {}
         self.prompts: dict[str, str] = {}
+        self.copies: dict[tuple[str, str], Any] = {}
 
     def of(self, declaration: Declaration) -> dict[str, Any]:
         """The fields of an object, as they are written."""
@@ -219,6 +228,8 @@ class _Trees:
     def plain(self, value: Any, name: str) -> Any:
         """A value with references as keys, and with long texts as files. `name`: of such a file."""
         match value:
+            case File():
+                return self.given(value)
             case str() if not isinstance(value, Key) and (len(value) > LONG or value.count("\n") >= LINES):
                 return self.prompt(name, value)
             case Mapping():
@@ -244,7 +255,7 @@ class _Trees:
     def uploads(self, key: str, items: Sequence[Item]) -> list[str]:
         """The patterns of the files of a folder: one for all, and one for each whose name begins with a dot."""
         base = f"folders/{key}"
-        self.contents |= {f"{base}/{item.name}": str(item.body["text"]) for item in items}
+        self.contents |= {f"{base}/{item.name}": item.body["text"] for item in items}
         hidden = [f"{base}/{item.name}" for item in items if item.name.startswith(".")]
         return [*([f"{base}/*"] if len(hidden) < len(items) else []), *hidden]
 
@@ -256,6 +267,14 @@ class _Trees:
         if isinstance(found, File):
             self.prompts[text] = found.path
         return found
+
+    def given(self, file: File) -> Any:
+        """A text that was a file before, under its own path if no other file has it."""
+        if (file.path, file.text) not in self.copies:
+            stem, dot, ending = file.path.rpartition(".")
+            name, ending = (stem, f".{ending}") if dot and "/" not in ending else (file.path, "")
+            self.copies[file.path, file.text] = self.file(file.tag, name, ending, file.text)
+        return self.copies[file.path, file.text]
 
     def file(self, tag: str, name: str, ending: str, text: str) -> Any:
         """A text as a file with a name that no other file has; itself if no file can hold it."""

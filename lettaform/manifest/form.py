@@ -210,6 +210,7 @@ class Fields:
 
     elsewhere  keys that users may expect here: a hint that says where they belong
     short      the key that a value in place of the map is probably meant for
+    either     keys of which exactly one is required
     """
 
     fields: Mapping[str, Form]
@@ -218,6 +219,7 @@ class Fields:
     nullable: bool = False
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     short: str = ""
+    either: Sequence[str] = ()
 
     def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
         """Must be a map with known keys."""
@@ -238,6 +240,18 @@ class Fields:
                 where = f" in {path}" if path else ""
                 hint = f"add `{key}: …`" if path else problems.remarked(f"add `{key}: …`")
                 problems.add(f"`{key}` is required{where}", place, hint, field=path or key)
+        self._check_either(node, path, problems, place)
+
+    def _check_either(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Exactly one of some keys must be there."""
+        given = [key for key in self.either if key in node.map]
+        names = " or ".join(f"`{key}`" for key in self.either)
+        if self.either and not given:
+            problems.add(f"{names} is required in {path}", place, f"add `{self.either[0]}: …`", field=path)
+        for key in given[1:]:
+            problems.add(
+                f"{path}: only one of {names} can be given", node.keys[key], "remove one of the two", field=path
+            )
 
     def _form(self, node: Node) -> dict[str, Any] | None:
         """The map that a scalar probably means."""
@@ -252,7 +266,8 @@ class Fields:
     def from_entry(self, key: str, value: Any) -> list[Any] | None:
         """A list of one such map, from an entry whose key is its first required value and whose value is the second."""
         values = (key, value) if isinstance(value, str) else (key,)
-        return [dict(zip(self.required, values, strict=False))] if len(self.required) <= len(values) else None
+        names = (*self.required, *self.either[:1])
+        return [dict(zip(names, values, strict=False))] if len(names) <= len(values) else None
 
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An object with these properties and no others."""
@@ -260,6 +275,8 @@ class Fields:
         schema: dict[str, Any] = {"type": ["object", "null"] if self.nullable else "object", "properties": properties}
         if self.required:
             schema["required"] = list(self.required)
+        if self.either:
+            schema["oneOf"] = [{"required": [key]} for key in self.either]
         return {"description": self.doc, **schema, "additionalProperties": False}
 
 

@@ -17,6 +17,8 @@ _IN_URL = re.compile(
 )
 _IN_ARGUMENT = re.compile(rf"(?i)(?P<before>--?{_NAMED}=|{_NAMED}=|bearer )(?P<value>\S+)")
 _TOKEN = re.compile("|".join(TOKENS.values()))
+_STANDS_IN = "https://example.com/"
+"""Begins a value that is not known: it is valid as a token, as a URL and as an argument."""
 _FLAG = re.compile(rf"(?i)--?{_NAMED}")
 
 
@@ -26,10 +28,13 @@ class Hidden:
 
     values  name of a variable to the secret. They are needed to check what was written, and are never written.
     about   name of a variable to where its secret is used first
+    environment  name of a variable to the environment variable that it is read from. Its value is not known: what
+                 stands in `values` is only valid
     """
 
     values: dict[str, str] = field(default_factory=dict, repr=False)
     about: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     _keys: Keys = field(default_factory=lambda: Keys(joint="_"))
     _names: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
 
@@ -45,6 +50,12 @@ class Hidden:
             self._names[wanted, secret] = known
             self.values[known], self.about[known] = secret, where
         return Raw(f"${{var.{known}}}")
+
+    def from_environment(self, name: str, where: str) -> Raw:
+        """The expression for a secret that an environment variable has."""
+        found = self.variable(name, "", f"{_STANDS_IN}{name}", where)
+        self.environment[found.text.removeprefix("${var.").removesuffix("}")] = name
+        return found
 
     def field(self, name: str, value: Any, owner: str, where: str) -> Any:
         """The value of a field that is secret: a variable for each text in it."""

@@ -22,6 +22,11 @@ def clean(name: str, fallback: str) -> str:
     return words or fallback
 
 
+def stack_name(name: str, fallback: str) -> str:
+    """The name of a stack that is made from that of a file or folder."""
+    return clean(name.lower(), fallback).replace("_", "-").strip("-") or fallback
+
+
 class Keys:
     """The keys that are in use. Names are compared without case: keys are names of files, too."""
 

@@ -89,12 +89,25 @@ def language() -> Fields:
     return Fields({**anywhere, "environments": environments}, description, ("stack",), elsewhere=SECTIONS)
 
 
+def _import(address: Form) -> Form:
+    """The form of an entry of `imports`. `address`: that of an address."""
+    name = (
+        "The name, label or topic of the existing object, in place of its ID. If the server has no such object that no "
+        "stack owns, the object is created."
+    )
+    fields = {
+        "to": address,
+        "id": Text("The ID of the existing object.", expressions=True),
+        "name": Text(name, expressions=True),
+    }
+    return Fields(fields, "An object to import, by its `id` or its `name`.", ("to",), either=("id", "name"))
+
+
 def _anywhere() -> dict[str, Form]:
     """The forms of the top-level keys, except `environments`."""
     address = Text("An address, for example `agents.supervisor`.", pattern=r"^[a-z_]+[.\[]", expected="an address")
     defaults = {section: Body(kind, ownership(kind), f"{kind}_defaults") for section, kind in sections().items()}
     moved = {"from": address, "to": address}
-    imports: Mapping[str, Form] = {"to": address, "id": Text("The ID of the existing object.", expressions=True)}
     destroy = Flag("Whether to delete the object from the server. Default: false, which only stops managing it.")
     url = Text("The URL of the server.", pattern=r"^https?://.", expected="an http(s) URL", expressions=True)
     return {
@@ -134,7 +147,7 @@ def _anywhere() -> dict[str, Form]:
             "Addresses that were renamed. The objects are kept.",
         ),
         "imports": Items(
-            Fields(imports, "An object to import.", ("to", "id")),
+            _import(address),
             "Existing objects of the server that this stack takes over.",
         ),
         "removed": Items(

@@ -41,6 +41,26 @@ _TAG_BEFORE_BRACKET = re.compile(r"(!\w+)([}\],])")
 _NO_JSON_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """How files of another kind than manifests are written.
+
+    start   how a file starts, for the hint about an empty one
+    second  what to do with a second document
+    merges  whether `<<` puts the members of other maps into a map
+    """
+
+    start: str
+    second: str
+    merges: bool = False
+
+
+MANIFEST = Dialect(
+    "a manifest starts with `stack: NAME`",
+    "a file contains one document; move the rest to another file and list it under `include`",
+)
+
+
 def decode(data: bytes, file: str, problems: Problems) -> str | None:
     """The text of a file; None, and one problem, if the bytes are not UTF-8 without a byte order mark."""
     start = Place(file, 1, 1)
@@ -58,7 +78,7 @@ def decode(data: bytes, file: str, problems: Problems) -> str | None:
     return None
 
 
-def parse(text: str, file: str, problems: Problems) -> Node | None:
+def parse(text: str, file: str, problems: Problems, dialect: Dialect = MANIFEST) -> Node | None:
     """The only document in `text`; None, and at least one problem, if it cannot be used."""
     character = _NOT_PRINTABLE.search(text)
     if character:
@@ -67,7 +87,7 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
         problems.add(message, where, 'write it as an escape in a quoted text: "\\x00"')
         return None
     try:
-        return _Reader(file, problems).document(events(text))
+        return _Reader(file, problems, dialect).document(events(text))
     except _Stop:
         return None
     except yaml.MarkedYAMLError as error:
@@ -149,6 +169,7 @@ class _Collection:
     height    depth of the deepest list or map inside it
     unusable  it has an invalid tag: its members are checked and dropped
     key       the key whose value comes next
+    merged    the maps whose members `<<` puts into it
     """
 
     node: Node
@@ -160,6 +181,7 @@ class _Collection:
     key: str | None = None
     key_place: Place | None = None
     keys: dict[str, Place] = field(default_factory=dict)
+    merged: list[Node] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -174,8 +196,8 @@ class _Anchor:
 class _Reader:
     """Builds the Nodes of one document from its YAML events, without recursion."""
 
-    def __init__(self, file: str, problems: Problems) -> None:
-        self.file, self.problems = file, problems
+    def __init__(self, file: str, problems: Problems, dialect: Dialect) -> None:
+        self.file, self.problems, self.dialect = file, problems, dialect
         self.stack: list[_Collection] = []
         self.anchors: dict[str, _Anchor] = {}
         self.seen = self.expanded = self.documents = 0
@@ -203,7 +225,7 @@ class _Reader:
             elif kind in actions:
                 actions[kind](event)
         if self.root is None or self.root.null:
-            self.stop("the file is empty", Place(self.file, 1, 1), "a manifest starts with `stack: NAME`")
+            self.stop("the file is empty", Place(self.file, 1, 1), self.dialect.start)
         return self.root
 
     def place(self, event: Any) -> Place:
@@ -217,8 +239,7 @@ class _Reader:
     def start_document(self, event: Any) -> None:
         self.documents += 1
         if self.documents > 1:
-            hint = "a file contains one document; move the rest to another file and list it under `include`"
-            self.stop("a second document starts here", self.place(event), hint)
+            self.stop("a second document starts here", self.place(event), self.dialect.second)
 
     # --- scalars
 
@@ -284,6 +305,8 @@ class _Reader:
     def end(self, event: Any) -> None:
         collection = self.stack.pop()
         node = collection.node
+        for lower in collection.merged:
+            self.merge(collection, lower)
         node.keys = collection.keys
         if collection.unusable:
             node.value = UNRESOLVED
@@ -348,9 +371,20 @@ class _Reader:
         if first is not None:
             message = f"the key `{key}` is defined twice: here and in line {first.line}"
             self.problems.add(message, place, "remove one of the two")
+        elif key == "<<" and self.dialect.merges:
+            collection.merged += node.list or [node]
         elif key == "<<":
             hint = "write the fields out, or set them under `defaults`"
             self.problems.add("merge keys (`<<`) are not part of YAML 1.2", place, hint)
         else:
             collection.node.value[key] = node
             collection.keys[key] = place
+
+    def merge(self, collection: _Collection, lower: Node) -> None:
+        """Put the members of a map into another one, which keeps its own."""
+        if not isinstance(lower.value, dict):
+            self.problems.add("`<<` needs a map, or a list of maps", lower.place, "write the alias of a map")
+        for key, node in lower.map.items():
+            if key not in collection.keys:
+                collection.node.value[key] = node
+                collection.keys[key] = lower.keys[key]

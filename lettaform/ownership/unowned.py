@@ -91,6 +91,11 @@ class Server:
         owned = (each if each.stack is not None else replace(each, stack=others.creator(each)) for each in lives)
         return cls({live.id: live for live in owned}, listing.attached)
 
+    def with_lives(self, lives: Mapping[str, Live]) -> Server:
+        """The server with other values of some objects."""
+        attached = {id: tuple(lives.get(block.id, block) for block in blocks) for id, blocks in self.attached.items()}
+        return Server({**self.lives, **lives}, attached)
+
     # --- what the server made
 
     @cached_property

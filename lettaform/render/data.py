@@ -168,7 +168,7 @@ def problem(problem: Problem) -> dict[str, Any]:
 
 
 def imported(found: model.Imported) -> dict[str, Any]:
-    """The object that `import --all --json` prints, and `from-af FILE -o DIR --json`. Contains no secrets."""
+    """The object that `import --all`, `from-af` and `from-lettactl` print with `--json`. Contains no secrets."""
     return {
         "format_version": FORMAT_VERSION,
         "stack": found.stack,
@@ -177,14 +177,20 @@ def imported(found: model.Imported) -> dict[str, Any]:
         "objects": dict(found.objects),
         "declarations": dict(found.declarations),
         "adopted": [{"address": address, "id": id} for address, id in found.adopted.items()],
-        "not_declared": [
-            {"what": each.what, "reason": each.reason} | ({"id": each.id} if each.id else {})
-            for each in found.not_declared
-        ],
+        "adopted_by_name": [{"address": address, "name": name} for address, name in found.by_name.items()],
+        "not_declared": [_not_declared(each) for each in found.not_declared],
         "variables": list(found.variables),
+        "environment": dict(found.environment),
         "owned": dict(found.owned),
         "requests": found.requests,
     }
+
+
+def _not_declared(each: model.NotDeclared) -> dict[str, Any]:
+    place = each.place
+    where = {"file": place.file, "line": place.line, "column": place.column} if place else {}
+    more = {name: value for name, value in (("id", each.id), ("hint", each.hint)) if value}
+    return {"what": each.what, "reason": each.reason, **more, **where}
 
 
 def agent_import(found: model.AgentImport) -> dict[str, Any]:

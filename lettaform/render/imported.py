@@ -1,4 +1,4 @@
-"""What `import --all` and `from-af FILE -o DIR` wrote, and what `import --af FILE` creates, to text."""
+"""What `import --all`, `from-af` and `from-lettactl` wrote, and what `import --af FILE` creates, to text."""
 
 from __future__ import annotations
 
@@ -34,19 +34,31 @@ def _lines(found: Imported, paint: Paint, verbose: bool) -> Iterator[str]:
         yield paint("Not declared:", "changed")
         yield from _not_declared(found, verbose)
     if found.variables:
-        yield f"Secrets are variables: set {', '.join(_VARIABLE + name for name in found.variables)}."
+        names = sorted(found.environment.get(name, _VARIABLE + name) for name in found.variables)
+        yield f"Secrets are variables: set {', '.join(names)}."
+    if found.by_name:
+        yield f"Next: `lettaform plan -C {quote(folder)}` shows what it adopts by name, changes and creates."
+        yield f"`lettaform apply -C {quote(folder)}` does it."
+        return
     does = "adopts the objects, and changes nothing else" if found.adopted else "creates the objects"
     yield f"Next: `lettaform apply -C {quote(folder)}` {does}."
 
 
 def _not_declared(found: Imported, verbose: bool) -> Iterator[str]:
-    by_reason: dict[str, list[NotDeclared]] = {}
+    by_reason: dict[tuple[str, str | None], list[NotDeclared]] = {}
     for each in found.not_declared:
-        by_reason.setdefault(each.reason, []).append(each)
-    for reason, every in by_reason.items():
-        shown = every if verbose else every[:SHOWN]
+        by_reason.setdefault((each.reason, each.hint), []).append(each)
+    for (reason, hint), every in by_reason.items():
+        # each line of a file is named: who leaves another tool must see all that is not carried over
+        shown = every if verbose or every[0].place else every[:SHOWN]
         more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
-        yield f"  {', '.join(clean_line(each.what) for each in shown)}{more}: {clean_line(reason)}"
+        yield f"  {', '.join(_placed(each) for each in shown)}{more}: {clean_line(reason)}"
+        if hint:
+            yield f"    → {clean_line(hint)}"
+
+
+def _placed(each: NotDeclared) -> str:
+    return clean_line(f"{each.what} ({each.place})" if each.place else each.what)
 
 
 def agent_import(found: AgentImport, *, color: bool = False) -> str:

@@ -101,12 +101,12 @@ def beside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+def write_texts(folder: Path, texts: Mapping[str, str | bytes]) -> None:
     """Write files below a folder, by their paths. Texts are written byte for byte. Raises OSError."""
     for path, text in texts.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.encode("utf-8"))
+        file.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
 
 
 def put_in_place(made: Path, folder: Path) -> None:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from lettaform.backend import Reads, agent_file_listing
+from lettaform.backend import agent_file_listing
 from lettaform.errors import AgentFileError
 from lettaform.kinds import kinds
 from lettaform.kinds.tool_schema import derived
 from lettaform.kinds.traits import AddedByServer, DiscoveredBy, SourceFile
-from lettaform.manifest.amend import Amending, Fault
+from lettaform.manifest.amend import Amending
 from lettaform.manifest.declare import Declaration, Facts, declare
-from lettaform.manifest.keys import clean
-from lettaform.model import Capabilities, Imported, Live, Manifest, NotDeclared, PlanOptions
+from lettaform.manifest.keys import stack_name
+from lettaform.model import Imported, Live, NotDeclared
 from lettaform.ownership import others
 from lettaform.ownership.unowned import Filter, Server
-from lettaform.plan import diff
 from lettaform.session.import_all import check_folder, report, write
-from lettaform.session.observe import observe
-from lettaform.session.recorded import Recorded
+from lettaform.session.recorded import faults_on_bare_server
 from lettaform.snapshot.agent_file_read import AgentFile, read
 from lettaform.snapshot.agent_files import Options, combined, messages_left, unattached, without_counterpart
-
-RELEASE = "0.16.8"
-"""The server for which the manifest is checked."""
 
 
 async def from_agent_files(
@@ -40,8 +35,8 @@ async def from_agent_files(
     declared = declare(server, chosen, _facts(server))
     declared.declarations = [_new(each, server) for each in declared.declarations]
     amending = Amending(declared, {})
-    name = stack or _stack_name(paths[0])
-    written = await write(name, amending, folder, _faults, fold=fold)
+    name = stack or stack_name(paths[0].stem, "agents")
+    written = await write(name, amending, folder, faults_on_bare_server, fold=fold)
     others = [each for file in files for each in (*messages_left(file.body), *without_counterpart(file.body))]
     return report(name, folder, amending, written, [*others, *left])
 
@@ -67,10 +62,6 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise AgentFileError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _stack_name(path: Path) -> str:
-    return clean(path.stem.lower(), "agents").replace("_", "-").strip("-") or "agents"
 
 
 # --- what is declared ------------------------------------------------------------------------------------------------
@@ -123,16 +114,6 @@ def _new(declaration: Declaration, server: Server) -> Declaration:
             values |= {switch: False for switch, items in added.prevented(given).items() if items}
             values |= {line.name: have} if have else {}
     return replace(declaration, id=None, values=values)
-
-
-async def _faults(manifest: Manifest) -> Iterator[Fault]:
-    """What a plan for a server refuses that has nothing but its built-in objects."""
-    built_in = [(name, each) for name, table in kinds().items() for each in sorted(table.naming.built_in)]
-    lives = (Live(kind, f"{kind}-{name}", name, {kinds()[kind].name_field: name}) for kind, name in built_in)
-    reads = Recorded(Server({live.id: live for live in lives}), "", RELEASE, Capabilities())
-    observed = await observe(cast(Reads, reads), manifest)
-    found = diff(manifest, observed, PlanOptions())
-    return iter([Fault.of(each) for each in (*observed.problems, *found.problems)])
 
 
 __all__ = ["Options", "from_agent_files", "read_all"]

@@ -15,12 +15,13 @@ from typing import Any, cast
 
 from lettaform.address import Address
 from lettaform.backend import Backend, Reads
-from lettaform.errors import ManifestError, PlanError, Problem
+from lettaform.errors import ManifestError, Place, PlanError, Problem
 from lettaform.kinds import companions, kinds
 from lettaform.manifest import load, without_garbage_collection
 from lettaform.manifest.amend import Amending, Fault
 from lettaform.manifest.declare import Declared, declare
 from lettaform.manifest.emit import Written, emit
+from lettaform.manifest.keys import stack_name
 from lettaform.model import Imported, Manifest, NotDeclared, PlanOptions
 from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import diff
@@ -64,9 +65,7 @@ async def import_all(backend: Backend, folder: Path, options: ImportOptions) -> 
 
 
 def _stack_name(folder: Path) -> str:
-    from lettaform.manifest.keys import clean
-
-    return clean(folder.absolute().name.lower(), "imported").replace("_", "-").strip("-") or "imported"
+    return stack_name(folder.absolute().name, "imported")
 
 
 def _reasons(found: Survey) -> str:
@@ -180,22 +179,34 @@ def _says_the_same(flat: Manifest, other: Manifest, addresses: Mapping[Address, 
             desired, **_PLACES, address=there(address), values=values, created_with=found.created_with
         ):
             return False
-    ids = {there(each.address): each.id for each in flat.imports}
-    return ids == {each.address: each.id for each in other.imports}
+    existing = {there(each.address): (each.id, each.name) for each in flat.imports}
+    return existing == {each.address: (each.id, each.name) for each in other.imports}
 
 
 _PLACES: dict[str, Any] = {"place": None, "places": {}, "files": {}}
 
 
-def report(stack: str, folder: Path, amending: Amending, written: Written, left: Sequence[NotDeclared]) -> Imported:
-    """What was written, and what was not. `left`: what was left out before it was declared."""
+def report(
+    stack: str,
+    folder: Path,
+    amending: Amending,
+    written: Written,
+    left: Sequence[NotDeclared],
+    place_of: Callable[[Fault], Place | None] = lambda fault: None,
+) -> Imported:
+    """What was written, and what was not.
+
+    left      what was left out before it was declared
+    place_of  where a file says what is not declared
+    """
     every = amending.declared.declarations
-    declared = [each for each in every if each.id] or every  # nothing is adopted of what is not on a server yet
+    # nothing is adopted of what is not on a server yet
+    declared = [each for each in every if each.id] or [each for each in every if "external" not in each.settings]
     bodies = {each.address: written.addresses[each.address] for each in declared}
     sections = [kinds()[kind].section for kind in kinds()]
     others = amending.declared.left
     left = [*left, *(NotDeclared(f"{each.live.kind} `{each.live.name}`", each.reason, each.live.id) for each in others)]
-    left += [NotDeclared(_named(each.address, written), each.message) for each in amending.faults]
+    left += [NotDeclared(_named(each.address, written), each.message, place=place_of(each)) for each in amending.faults]
     return Imported(
         stack,
         str(folder),
@@ -209,12 +220,18 @@ def report(stack: str, folder: Path, amending: Amending, written: Written, left:
         {str(written.addresses[each.address]): str(each.id) for each in every if each.id},
         tuple(
             sorted(
-                {(each.what, each.reason): each for each in left}.values(), key=lambda each: (each.what, each.reason)
+                {(each.what, each.reason, each.place): each for each in left}.values(),
+                key=lambda each: (each.place or _NOWHERE, each.what, each.reason),
             )
         ),
         dict(sorted(amending.declared.hidden.about.items())),
         {},
+        environment=dict(sorted(amending.declared.hidden.environment.items())),
+        by_name={str(written.addresses[each.address]): each.name for each in every if each.is_named},
     )
+
+
+_NOWHERE = Place("", 0, 0)
 
 
 def _named(address: Address | None, written: Written) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,11 @@ from lettaform.backend import Backend, Fields, Reads
 from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem
 from lettaform.kinds import kind_of, kinds
-from lettaform.model import Desired, Listing, Live, Manifest, Observed, State
-from lettaform.ownership import claims, others, state
+from lettaform.kinds.traits import ListedAt
+from lettaform.model import Desired, Import, Listing, Live, Manifest, Observed, State
+from lettaform.ownership import claims, named, others, state
 from lettaform.ownership.others import Others
+from lettaform.ownership.unowned import MADE_BY_AGENTS, Server
 from lettaform.values import UNREAD, Item, Ref, walk
 
 CORE = ("agent", "block", "tool")
@@ -191,9 +193,10 @@ async def _orphans(reads: Reads, manifest: Manifest, observed: Observed) -> Obse
 
 async def _imports(reads: Reads, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Observed:
     """`observed` with the objects that `imports:` names, as if the stack owned them already."""
-    wanted = [each for each in manifest.imports if each.address not in observed.objects and kind_of(each.address)]
-    answers = await reads.several([(kind_of(entry.address) or "", entry.id) for entry in wanted])
-    for entry, answer in zip(wanted, answers, strict=True):
+    new = [each for each in manifest.imports if each.address not in observed.objects and kind_of(each.address)]
+    wanted = [(entry, entry.id) for entry in new if entry.id]
+    answers = await reads.several([(kind_of(entry.address) or "", id) for entry, id in wanted])
+    for (entry, _), answer in zip(wanted, answers, strict=True):
         if isinstance(answer, NotFound):
             if observed.state.ids.get(entry.address) != entry.id:  # else it was imported, and deleted since
                 hint = f"name another id, or remove the entry: without it, an apply creates {entry.address}"
@@ -206,7 +209,46 @@ async def _imports(reads: Reads, manifest: Manifest, observed: Observed, elsewhe
             observed = replace(observed, problems=(*observed.problems, problem))
         else:
             observed = claims.adopt(observed, manifest, entry.address, live, blocks)
+    rest = [entry for entry in new if entry.name and entry.address in manifest.objects]
+    return await _by_name(reads, manifest, observed, rest, elsewhere) if rest else observed
+
+
+async def _by_name(
+    reads: Reads, manifest: Manifest, observed: Observed, entries: Sequence[Import], elsewhere: OtherStacks
+) -> Observed:
+    """`observed` with the objects that `imports:` names by their names: one list for each of their kinds."""
+    known = await elsewhere()
+    every, fields = {manifest.objects[entry.address].kind for entry in entries}, declared_fields(manifest)
+    kinds_to_list = every | ({*CORE} if every & {"agent", *MADE_BY_AGENTS} else set())
+    listing = await reads.listing(None, {kind: tuple(fields.get(kind, ())) for kind in kinds_to_list})
+    server = await with_members(reads, Server.of(listing, known), every)
+    for entry in sorted(entries, key=lambda entry: named.order(entry, manifest)):
+        found = named.meant(entry, manifest, observed, server)
+        if isinstance(found, Live):
+            doubt = claims.adoption_problem(observed, manifest, entry.address, found, known, entry.place)
+            found = found if doubt is None else doubt
+        if isinstance(found, Problem):
+            observed = replace(observed, problems=(*observed.problems, found))
+        elif found is not None:
+            blocks = listing.attached.get(found.id, ())
+            observed = claims.adopt(observed, manifest, entry.address, found, blocks)
     return observed
+
+
+async def with_members(reads: Reads, server: Server, listed: Collection[str]) -> Server:
+    """The server with the members of fields that answers leave out: one list for each member of a kind in `listed`."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, kind in kinds().items():
+        for line, _ in kind.relations(ListedAt):
+            if line.to not in listed:
+                continue
+            users = [live.id for live in server.lives.values() if live.kind == name]
+            members = [live.id for live in server.lives.values() if live.kind == line.to]
+            having = await reads.members(name, line.name, members)
+            for id in users:
+                found.setdefault(id, {})[line.name] = having.get(id)
+    lives = {id: replace(server.lives[id], values={**server.lives[id].values, **new}) for id, new in found.items()}
+    return server.with_lives(lives)
 
 
 async def owners_of(live: Live, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Others:

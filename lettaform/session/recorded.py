@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, cast
 
-from lettaform.backend import Fields
+from lettaform.backend import Fields, Reads
 from lettaform.errors import NotFound
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import DiscoveredBy
-from lettaform.model import Capabilities, Desired, Listing, Live, Manifest
+from lettaform.manifest.amend import Fault
+from lettaform.model import Capabilities, Desired, Listing, Live, Manifest, PlanOptions
 from lettaform.ownership.unowned import Server
+from lettaform.plan import diff
+from lettaform.session.observe import observe
+
+RELEASE = "0.16.8"
+"""The server for which a manifest is checked that is written without one."""
 
 
 class Recorded:
@@ -72,6 +78,10 @@ class Recorded:
             found.append(list(value) if isinstance(value, list | tuple) else [value] if value else [])
         return found
 
+    async def members(self, kind: str, field: str, ids: Sequence[str]) -> Mapping[str, str]:
+        found = ((live.id, live.values.get(field)) for live in self.by_kind.get(kind, ()))
+        return {id: member for id, member in found if isinstance(member, str) and member in ids}
+
     async def nested(self, kind: str, owner: str) -> list[Live]:
         line = kinds()[kind].owner_line()
         return [live for live in self.by_kind.get(kind, ()) if line and live.values.get(line.name) == owner]
@@ -79,3 +89,38 @@ class Recorded:
     async def offered(self, live: Live, kind: str) -> list[Live]:
         lines = [line.name for line, _ in kinds()[kind].relations(DiscoveredBy)]
         return [each for each in self.by_kind.get(kind, ()) if any(each.values.get(name) == live.id for name in lines)]
+
+
+# --- a server that was not read --------------------------------------------------------------------------------------
+
+
+async def faults_on_bare_server(manifest: Manifest) -> Iterator[Fault]:
+    """What a plan refuses for a server that has its built-in objects, and what the manifest uses and does not own."""
+    lives = (*_built_in(), *_used(manifest))
+    reads = Recorded(Server({live.id: live for live in lives}), "", RELEASE, Capabilities())
+    observed = await observe(cast(Reads, reads), manifest)
+    found = diff(manifest, observed, PlanOptions())
+    return iter([Fault.of(each) for each in (*observed.problems, *found.problems)])
+
+
+def _built_in() -> Iterator[Live]:
+    for kind, table in kinds().items():
+        yield from (_existing(kind, f"{kind}-{name}", name) for name in sorted(table.naming.built_in))
+
+
+def _used(manifest: Manifest) -> Iterator[Live]:
+    """The external objects of a manifest that are given by name, and what those offer."""
+    for address, desired in manifest.objects.items():
+        external = desired.external
+        source = manifest.objects.get(external.offered_by) if external and external.offered_by else None
+        if external is None or external.name is None or (source and source.external is None):
+            continue  # what an object offers that does not exist yet is found once it does
+        if external.name in kinds()[desired.kind].naming.built_in:
+            continue
+        line = next((line.name for line, _ in kinds()[desired.kind].relations(DiscoveredBy)), "")
+        by = {line: str(source.address)} if source else {}
+        yield _existing(desired.kind, str(address), external.name, by)
+
+
+def _existing(kind: str, id: str, name: str, values: Mapping[str, Any] = {}) -> Live:
+    return Live(kind, id, name, {kinds()[kind].name_field: name, **values})

@@ -11,12 +11,13 @@ from lettaform.backend import Reads
 from lettaform.backend.concurrency import together
 from lettaform.errors import PlanError
 from lettaform.kinds import kinds
-from lettaform.kinds.traits import Contents, ListedAt, Owner, SourceFile
+from lettaform.kinds.traits import Contents, Owner, SourceFile
 from lettaform.manifest.declare import Facts
 from lettaform.model import Live
 from lettaform.ownership import others
 from lettaform.ownership.others import repair
 from lettaform.ownership.unowned import Filter, Left, Server
+from lettaform.session.observe import with_members
 
 
 @dataclass(frozen=True)
@@ -51,36 +52,17 @@ async def survey(reads: Reads, only: Filter, *, without: Sequence[str] = ()) -> 
         raise PlanError(f"the state of stack `{stack}` cannot be read: it is not known what it owns", repair(stack))
     fields = {name: tuple(kind.attrs()) for name, kind in kinds().items() if not kind.requests.below}
     listing = await reads.listing(None, fields)
-    server = await _with_members(reads, Server.of(listing, known))
+    server = await with_members(reads, Server.of(listing, known), listing.objects)
     chosen, left = server.select(only)
     chosen = tuple(live for live in chosen if live.kind not in without)
     nested = await _nested(reads, chosen)
     whole = {live.id: live for live in (*await _with_contents(reads, chosen), *nested)}
-    server = _with(server, whole)
+    server = server.with_lives(whole)
     owned = Counter(live.stack for live in server.lives.values() if live.stack is not None)
     facts = Facts(await reads.models(), await _schemas(reads, chosen))
     return Survey(
         server, tuple(whole.values()), left, facts, dict(owned), frozenset({*pages, *map(str, owned)}), version
     )
-
-
-def _with(server: Server, lives: Mapping[str, Live]) -> Server:
-    attached = {id: tuple(lives.get(block.id, block) for block in blocks) for id, blocks in server.attached.items()}
-    return Server({**server.lives, **lives}, attached)
-
-
-async def _with_members(reads: Reads, server: Server) -> Server:
-    """The server with the members of fields that answers leave out: one list for each member."""
-    found: dict[str, dict[str, Any]] = {}
-    for name, kind in kinds().items():
-        for line, _ in kind.relations(ListedAt):
-            users = [live.id for live in server.lives.values() if live.kind == name]
-            members = [live.id for live in server.lives.values() if live.kind == line.to]
-            having = await reads.members(name, line.name, members)
-            for id in users:
-                found.setdefault(id, {})[line.name] = having.get(id)
-    lives = {id: replace(server.lives[id], values={**server.lives[id].values, **new}) for id, new in found.items()}
-    return _with(server, lives)
 
 
 async def _with_contents(reads: Reads, chosen: Sequence[Live]) -> list[Live]:

@@ -26,6 +26,8 @@ OTHER = {
     "type: object": "part of the JSON schema of a tool",
     "parameters: {type: object, properties: {}}": "part of the JSON schema of a tool",
     "KEY: value": "any entry of a free map",
+    "system_prompt: {value: …}": "part of a manifest of lettactl",
+    "{from_env: NAME}": "part of a manifest of lettactl",
     "1:30": "a value that YAML 1.1 would read as a number",
 }
 """Text between backticks that contains `:` and is no manifest text, with what it is."""
