@@ -84,7 +84,7 @@ class Agents:
         if model is None or not is_handle(model):
             got = f"expected `provider/model`, got `{model}`" if model else "is missing"
             place = below.at("model") if model else below.place
-            hint = "`--model HANDLE` gives one to all agents"
+            hint = "`lettaform from-lettactl FILE -o DIR --model HANDLE` gives one to all agents"
             self.reading.problems.add(f"{path}.llm_config.model: {got}", place, hint)
         return found
 

@@ -196,7 +196,9 @@ class Objects:
         if found.get("embedding") and not is_handle(found["embedding"]):
             message = f"{path}.embedding: expected `provider/model`, got `{found['embedding']}`"
             place = node.at("embedding" if "embedding" in node.map else "embedding_config")
-            self.reading.problems.add(message, place, "`--embedding HANDLE` gives one to all agents")
+            self.reading.problems.add(
+                message, place, "`lettaform from-lettactl FILE -o DIR --embedding HANDLE` gives one to all agents"
+            )
         return found
 
     # --- folders
@@ -227,7 +229,11 @@ class Objects:
     def _folder(self, name: str, path: str, node: Node, files: list[Item], embedding: str | None) -> Ref | None:
         if embedding is None:
             message = f"{path}: a folder needs an embedding model, and the agent has none"
-            self.reading.problems.add(message, node.place, "add `embedding` to the agent, or give `--embedding HANDLE`")
+            self.reading.problems.add(
+                message,
+                node.place,
+                "add `embedding` to the agent, or run `lettaform from-lettactl FILE -o DIR --embedding HANDLE`",
+            )
             return None
         address = self.take("folder", name, node)
         self.add("folder", name, address, {"embedding": embedding, **({"files": files} if files else {})}, path, node)

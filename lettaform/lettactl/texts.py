@@ -63,7 +63,8 @@ class Texts:
         if where.is_relative_to(root) and self.files.inside(where) is not None:
             return self.files.named(where.relative_to(root).as_posix(), place)
         message = f"{path}: `{written}` is outside the root, `{self.files.shown(root)}`"
-        hint = "move the file there, or name a folder that contains it: `root_path` in this file, or `--root DIR`"
+        root_option = "`lettaform from-lettactl FILE -o DIR --root ROOT`"
+        hint = f"move the file there, or name a folder that contains it: `root_path` in this file, or {root_option}"
         problems.add(message, place, hint)
         return None
 

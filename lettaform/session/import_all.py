@@ -6,6 +6,7 @@ named in the result.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -123,7 +124,13 @@ def _loaded(written: Written, declared: Declared, folder: Path) -> Manifest:
     """The manifest in these files. The secrets are given as values of the variables, and are not written."""
     with beside(folder) as made:
         write_texts(made, written.files)
-        return load(made, variables=declared.hidden.values, environ={})
+        try:
+            return load(made, variables=declared.hidden.values, environ={})
+        except ManifestError as error:  # the folder does not exist for long
+            named = re.compile(rf"\S*{re.escape(made.name)}/")
+            raise ManifestError(
+                [replace(each, message=named.sub("", each.message)) for each in error.problems]
+            ) from None
 
 
 async def _differences(reads: Recorded, manifest: Manifest) -> Iterator[Fault]:

@@ -63,7 +63,7 @@ def a_snapshot() -> Snapshot:
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
-_AGENT_FILES = ("from_agent_files", "import_agent_file", "export")
+_AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
 _OBJECTS = ("show", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS)
@@ -220,6 +220,12 @@ class Flow:
 
     def from_agent_files(self, paths: Any, folder: Path, options: Any, *, stack: str | None, fold: bool) -> Imported:
         self.calls.append(("from_agent_files", paths, folder, options, stack, fold))
+        if self.raises is not None:
+            raise self.raises
+        return self.imported
+
+    def from_lettactl(self, paths: Any, folder: Path, options: Any, *, stack: str | None, fold: bool) -> Imported:
+        self.calls.append(("from_lettactl", paths, folder, options, stack, fold))
         if self.raises is not None:
             raise self.raises
         return self.imported

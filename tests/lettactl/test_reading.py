@@ -59,11 +59,11 @@ def test_everything_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
         "14:5 providers.acme: `api_key` is missing → add `api_key: …`",
         "16:5 agents.clerk: `system_prompt` is missing → add `system_prompt: {value: …}`",
         "17:5 agents.clerk.system_promt: lettactl has no field `system_promt` → did you mean `system_prompt`?",
-        "18:25 agents.clerk.llm_config.model: expected `provider/model`, got `gpt` → `--model HANDLE` gives one to all "
-        "agents",
+        "18:25 agents.clerk.llm_config.model: expected `provider/model`, got `gpt` → `lettaform from-lettactl FILE -o "
+        "DIR --model HANDLE` gives one to all agents",
         "18:46 agents.clerk.llm_config.context_window: expected a whole number, got the text 'a lot'",
-        "19:16 agents.clerk.embedding: expected `provider/model`, got `free` → `--embedding HANDLE` gives one to all "
-        "agents",
+        "19:16 agents.clerk.embedding: expected `provider/model`, got `free` → `lettaform from-lettactl FILE -o DIR "
+        "--embedding HANDLE` gives one to all agents",
         "22:9 agents.clerk.memory_blocks.human: the agent has two blocks `human` → rename one of the two, or remove it",
         "23:21 agents.clerk.shared_blocks: no file declares a shared block `ruless` → did you mean `rules`?",
         "24:22 agents.clerk.shared_folders: no file declares a shared folder `doc` → did you mean `docs`?",

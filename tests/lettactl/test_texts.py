@@ -58,7 +58,8 @@ def test_a_path_that_leaves_the_root_is_refused_and_the_remedy_works(written: st
     (problem,) = refused(folder, content)
     assert f"`{written}` is outside the root" in problem
     assert problem.endswith(
-        "→ move the file there, or name a folder that contains it: `root_path` in this file, or `--root DIR`"
+        "→ move the file there, or name a folder that contains it: `root_path` in this "
+        "file, or `lettaform from-lettactl FILE -o DIR --root ROOT`"
     )
     if written == "../x.md":
         assert values(text(folder, content.replace("../x.md", "x.md"), options=Options(root=tmp_path)), "agents.a")

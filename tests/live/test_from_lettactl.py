@@ -109,7 +109,10 @@ class Shop:
         settings = {"context_window_limit": 16000, "reasoning": True, "include_base_tools": True}
         agent = self.post(
             "/v1/agents/",
-            **{"name": name, "model": self.letta.model, "embedding": self.letta.embedding, "block_ids": blocks},
+            name=name,
+            model=self.letta.model,
+            embedding=self.letta.embedding,
+            block_ids=blocks,
             **{"tool_ids": tools, "include_base_tool_rules": True, **settings, **body},
         )
         own = {"lettactl.model": self.letta.model, "lettactl.embedding": self.letta.embedding}

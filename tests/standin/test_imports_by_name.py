@@ -85,9 +85,15 @@ def adopted(plan: Plan) -> dict[str, str | None]:
 
 
 ADDRESSES = {
-    "team": "blocks.team", "shop": "tools.shop", "docs": "folders.docs", "facts": "archives.facts", "lead": "agents.lead",
-    "helper": "agents.helper", "talk": "conversations.talk", "human": "agents.lead.memory.human",
-}  # fmt: skip
+    "team": "blocks.team",
+    "shop": "tools.shop",
+    "docs": "folders.docs",
+    "facts": "archives.facts",
+    "lead": "agents.lead",
+    "helper": "agents.helper",
+    "talk": "conversations.talk",
+    "human": "agents.lead.memory.human",
+}
 
 
 def test_what_lives_is_adopted_with_what_it_learned(living: Living) -> None:
