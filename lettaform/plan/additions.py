@@ -30,8 +30,19 @@ def switched_off(lookup: Lookup, desired: Desired) -> dict[str, bool]:
 
 
 def creation_notes(lookup: Lookup, desired: Desired) -> tuple[str, ...]:
-    """What the server adds to the lists of a new object, a sentence each."""
-    return (*_defaults(lookup, desired), *_with_fields(lookup, desired), *_with_members(lookup, desired))
+    """What is not found of a new object, and what the server adds to its lists, a sentence each."""
+    return (
+        *_not_found(lookup, desired),
+        *_defaults(lookup, desired),
+        *_with_fields(lookup, desired),
+        *_with_members(lookup, desired),
+    )
+
+
+def _not_found(lookup: Lookup, desired: Desired) -> Iterator[str]:
+    name = lookup.tables.imported_names.get(desired.address)
+    if name and lookup.live(desired.address) is None:
+        yield f"`imports` looks for the {desired.kind} `{name}`: the server has none without an owner"
 
 
 def _defaults(lookup: Lookup, desired: Desired) -> Iterator[str]:

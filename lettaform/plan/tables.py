@@ -37,6 +37,11 @@ class Tables:
         return {**{lives[0].id: address for address, lives in self.observed.detached.items()}, **self.addresses}
 
     @cached_property
+    def imported_names(self) -> Mapping[Address, str]:
+        """Address to the name in `imports` by which an existing object is looked for."""
+        return {entry.address: entry.name for entry in self.manifest.imports if entry.name}
+
+    @cached_property
     def parts(self) -> Mapping[Address, list[Desired]]:
         """Address of an object to its declared parts."""
         return _grouped((d.address.parent, d) for d in self.manifest.objects.values() if d.address.parent)

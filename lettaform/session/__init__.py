@@ -205,6 +205,8 @@ class Session:
     async def differences(self, options: PlanOptions) -> tuple[Observed, Diff]:
         """What was observed and the Diff, computed again with the users and dependents of what it changes."""
         _check_overwritten(options, self.manifest)
+        if options.destroy:  # an object that the stack has not taken over yet is not its own to delete
+            self.manifest = replace(self.manifest, imports=())
         observed = await self.first_observed(whole=options.destroy)  # a destroy keeps all of it in a snapshot
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)

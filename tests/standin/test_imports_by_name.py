@@ -114,6 +114,8 @@ def test_what_lives_is_adopted_with_what_it_learned(living: Living) -> None:
 def test_what_does_not_live_is_created(living: Living) -> None:
     plan, _ = living.apply("s", FLEET)
     assert {each.action for each in plan.changes} == {"create"}
+    (lead,) = [each for each in plan.changes if str(each.address) == "agents.lead"]
+    assert lead.notes[0] == "`imports` looks for the agent `lead`: the server has none without an owner"
     assert living.plan("s", FLEET).steps == ()
 
 
@@ -123,6 +125,18 @@ def test_nothing_is_looked_for_once_it_is_owned(living: Living) -> None:
     living.server.agent("lead")
     plan = living.plan("s", FLEET)
     assert (plan.steps, [each for each in living.server.asked if "/states" in str(each)]) == ((), [])
+
+
+def test_a_destroy_deletes_what_was_adopted_and_nothing_else(living: Living) -> None:
+    built_in, gone = living.numbers()["tools"], {"destroy": True, "allow_destroy": ("*",)}
+    ids = living.deploy()
+    by_id = f"agents: {{lead: {{{AGENT}}}}}\nimports: [{{to: agents.lead, id: {ids['lead']}}}]"
+    for text in (FLEET, by_id):
+        assert living.plan("s", text, **gone).steps == ()
+    living.apply("s", FLEET)
+    living.apply("s", FLEET, **gone)
+    others = {"agents": 1, "blocks": 2, "tools": built_in, "folders": 0, "archives": 1, "conversations": 0}
+    assert living.numbers() == others
 
 
 @pytest.mark.parametrize("target", ["agents.lead", "blocks.team"])
