@@ -863,6 +863,24 @@ agents:
         "3:53 `x` is imported twice → remove one of the two; the other is at lettaform.yaml:3:30",
     ),
     broken(
+        "import of nothing, and of two",
+        "stack: s\nagents: {a: {}, b: {}}\nimports: [{to: agents.a}, {to: agents.b, id: x, name: y}]\n",
+        "3:11 `id` or `name` is required in imports.0 → add `id: …`",
+        "3:49 imports.1: only one of `id` or `name` can be given → remove one of the two",
+        shape=True,
+    ),
+    broken(
+        "import by an empty name",
+        "stack: s\nagents: {a: {}}\nimports: [{to: agents.a, name: ''}]\n",
+        "3:32 name: must not be empty",
+    ),
+    broken(
+        "import of a schedule by a name",
+        "stack: s\nagents: {a: {}}\nschedules: {t: {agent: a, cron: '* * * * *', messages: [{role: user, content: x}]}}\n"
+        "imports: [{to: schedules.t, name: x}]\n",
+        "4:35 `schedules.t`: an object of `schedules` has no name on the server → write its `id`",
+    ),
+    broken(
         "imported external",
         "stack: s\nagents: {a: {external: true, id: x}}\nimports: [{to: agents.a, id: x}]\n",
         "3:16 `agents.a` is external and cannot be imported → remove `external`, or remove this import",

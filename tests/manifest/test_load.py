@@ -495,7 +495,7 @@ def test_moved_imports_removed_outputs(project: Project) -> None:
           - {from: agents.worker, to: agents.w}
           - {from: agents.one, to: agents.two}
           - {from: agents.two, to: agents.a}
-        imports: [{to: "agents.w[x]", id: agent-1}]
+        imports: [{to: "agents.w[x]", id: agent-1}, {to: "agents.w[y]", name: "${stack} y"}]
         removed: [{from: agents.gone}, {from: "blocks.b[z]", destroy: true}]
         outputs: {id: "${agents.a.id}", list: ["${agents.w[y].name}", 1]}
         """
@@ -510,7 +510,10 @@ def test_moved_imports_removed_outputs(project: Project) -> None:
         ("agents.two", "agents.a"),
     ]
     assert manifest.moved[0] == Moved(at("agents.old"), at("agents.a"), Place("lettaform.yaml", 4, 5))
-    assert manifest.imports == (Import(at("agents.w[x]"), "agent-1", Place("lettaform.yaml", 9, 11)),)
+    assert manifest.imports == (
+        Import(at("agents.w[x]"), "agent-1", Place("lettaform.yaml", 9, 11)),
+        Import(at("agents.w[y]"), None, Place("lettaform.yaml", 9, 45), f"{manifest.stack} y"),
+    )
     assert manifest.removed == (
         Removed(at("agents.gone"), False, Place("lettaform.yaml", 10, 11)),
         Removed(at("blocks.b[z]"), True, Place("lettaform.yaml", 10, 32)),
