@@ -13,6 +13,7 @@ import pytest
 from lettaform import flow
 from lettaform.lettactl.fleet import Options
 from lettaform.lettactl.texts import prompt
+from lettaform.manifest import load
 from lettaform.model import Imported, Plan
 from tests.live.conftest import Letta
 
@@ -62,6 +63,7 @@ class Shop:
 
     def __init__(self, letta: Letta, folder: Path) -> None:
         self.letta, self.folder, self.word = letta, folder, uuid4().hex[:6]
+        self.posted: list[str] = []
         bearer = {"Authorization": f"Bearer {letta.password}"} if letta.password else {}
         self.client = httpx.Client(base_url=letta.url, headers=bearer, timeout=60)
         text = FLEET.replace("MODEL", letta.model).replace("EMBEDDING", letta.embedding).replace("WORD", self.word)
@@ -94,10 +96,18 @@ class Shop:
     # --- what lettactl does: one request after the other, without marks
 
     def post(self, path: str, **body: Any) -> Any:
-        return self.client.post(path, json=body).raise_for_status().json()
+        made = self.client.post(path, json=body).raise_for_status().json()
+        self.posted.append(f"{path}{made['id']}")
+        return made
 
     def get(self, path: str, **parameters: Any) -> Any:
         return self.client.get(path, params=parameters).raise_for_status().json()
+
+    def delete(self) -> None:
+        """Delete what was posted, as far as it exists."""
+        for path in reversed(self.posted):
+            self.client.delete(path)
+        self.client.close()
 
     def patch(self, path: str, **body: Any) -> Any:
         return self.client.patch(path, json=body).raise_for_status().json()
@@ -156,7 +166,7 @@ def shop(letta: Letta, tmp_path: Path) -> Iterator[Shop]:
     yield made
     if (tmp_path / "out").exists():
         made.apply(destroy=True, allow_destroy=("*",))
-    made.client.close()
+    made.delete()
 
 
 def test_a_living_fleet_is_adopted_with_what_it_learned(shop: Shop) -> None:
@@ -185,8 +195,12 @@ def test_a_living_fleet_is_adopted_with_what_it_learned(shop: Shop) -> None:
     assert len(shop.get("/v1/blocks/", label=f"shop-{shop.word}")) == 1
 
 
-def test_a_new_fleet_is_created(shop: Shop) -> None:
+def test_a_new_fleet_is_valid_and_is_created(shop: Shop) -> None:
+    file = shop.folder / "fleet.yaml"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.lstrip().startswith("folders:")))
     shop.convert()
+    assert load(shop.folder / "out", variables={"shop_key": "k"}, environ={}).warnings == ()
     shop.apply()
     assert shop.plan().steps == ()
     (clerk,) = shop.get("/v1/agents/", name=f"clerk-{shop.word}", include=["agent.blocks", "agent.tools"])
