@@ -39,6 +39,7 @@ class Agents:
         self.document, self.reading, self.objects = document, reading, objects
         self.model, self.embedding = model, embedding
         self.texts = Texts(document, reading)
+        self.sources = dict(_sources(document))
 
     def declare(self, name: str, path: str, node: Node) -> None:
         """Declare an agent, with what belongs to it."""
@@ -147,12 +148,12 @@ class Agents:
             names = self.texts.tools()
             if not names:
                 self.reading.leave(f"{path}: tools/*", node.place, "the folder `tools` has no Python files")
-            yield from ((name, None) for name in names)
+            yield from ((name, self.sources.get(name)) for name in names)
         elif isinstance(node.value, dict):
             if self.reading.map(node, path, TOOL) and (name := self.reading.required(node, "name", path)):
                 yield name, node
         elif text := self.reading.text(node, path, node.place):
-            yield text, None
+            yield text, self.sources.get(text)
 
     def _tool(self, name: str, path: str, node: Node, source: Node | None) -> Ref | str:
         """Declare a tool. One without a source must exist on the server."""
@@ -163,7 +164,7 @@ class Agents:
                     self.reading.leave(f"{path}.{key}", node.keys[key], reason, "give the tool another name")
             return name
         address = self.objects.take("tool", name, node)
-        text = self._source(name, path, source)
+        text = self._source(name, path, node, source)
         if text is None:
             self._existing("tool", name, address, path, node, f"there is no source of it, such as `tools/{name}.py`")
             return Ref(address)
@@ -172,7 +173,7 @@ class Agents:
         self.objects.texts.append((path, text, node.place))
         return Ref(address)
 
-    def _source(self, name: str, path: str, source: Node | None) -> str | None:
+    def _source(self, name: str, path: str, item: Node, source: Node | None) -> str | None:
         given = {key: source.map[key] for key in ("from_file", "source_code") if key in source.map} if source else {}
         for key, node in given.items():
             written = self.reading.text(node, f"{path}.{key}", node.place)
@@ -181,14 +182,14 @@ class Agents:
             return written if key == "source_code" else self.texts.text(written, f"{path}.{key}", node.place) or ""
         file = f"tools/{name}.py"
         if "\0" not in file and self.texts.exists(file):
-            return self.texts.text(file, path, source.place if source else _NOWHERE) or ""
+            return self.texts.text(file, path, item.place) or ""
         return None
 
     def _existing(self, kind: str, name: str, address: Address, path: str, node: Node, why: str) -> None:
         """Declare an object that the server must have."""
         if self.objects.address_of(kind, name) is None:
             self.reading.leave(path, node.place, f"{why}: it is declared with `external: true`, and must exist")
-        self.objects.add(kind, name, address, {}, path, node, {"external": True, "name": name})
+            self.objects.add(kind, name, address, {}, path, node, {"external": True, "name": name})
 
     def _mcp_tools(self, node: Node, path: str) -> Iterator[tuple[str, str, Node]]:
         """Name, path and selection of each tool of an MCP server that the agent gets."""
@@ -276,7 +277,13 @@ class Agents:
         return [(text, place) for text, place in found if text]
 
 
-_NOWHERE = Place("", 1, 1)
+def _sources(document: Document) -> Iterator[tuple[str, Node]]:
+    """Name of a tool to what a file says of it. Other agents of the file name the tool alone; the first one counts."""
+    agents = document.root.map["agents"].list if "agents" in document.root.map else []
+    tools = (each for agent in reversed(agents) if "tools" in agent.map for each in reversed(agent.map["tools"].list))
+    yield from ((str(each.map["name"].text), each) for each in tools if "name" in each.map)
+
+
 _FIELDS = {
     "system_prompt": "system",
     "llm_config": "model",

@@ -90,6 +90,9 @@ class Objects:
         if known[0] is declaration:
             self.declared.declarations.append(declaration)
             self.places[str(address), ""] = node.place
+        elif "external" in known[0].settings:  # another file has its source
+            self.by_name[kind, name] = declaration, node.place
+            self.declared.declarations[self.declared.declarations.index(known[0])] = declaration
         elif kind == "agent" or known[0] != declaration:
             message = f"{path}: another {kind} `{name}` is declared at {known[1]}"
             self.reading.problems.add(message, node.place, "rename one of the two, or remove it")

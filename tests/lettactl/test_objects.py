@@ -31,6 +31,14 @@ def test_equal_objects_of_several_files_are_declared_once(tmp_path: Path) -> Non
     ]
 
 
+def test_a_tool_is_declared_with_its_source_by_one_of_those_who_have_it(tmp_path: Path) -> None:
+    for one, other in (("t", TOOL), (TOOL, "t")):
+        both = agents("one", one) + AGENT % ("two", other, "")
+        for found in (text(tmp_path, both), text(tmp_path, agents("one", one), agents("two", other))):
+            assert values(found, "tools.t") == {"source": "def t(): pass"}
+            assert values(found, "agents.one")["tools"] == values(found, "agents.two")["tools"]
+
+
 def test_what_another_file_declares_can_be_used(tmp_path: Path) -> None:
     found = text(tmp_path, agents("one", more="shared_blocks: [b]"), BLOCK + agents("two"))
     assert len(values(found, "agents.one")["blocks"]) == 1

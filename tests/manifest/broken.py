@@ -876,7 +876,8 @@ agents:
     ),
     broken(
         "import of a schedule by a name",
-        "stack: s\nagents: {a: {}}\nschedules: {t: {agent: a, cron: '* * * * *', messages: [{role: user, content: x}]}}\n"
+        "stack: s\nagents: {a: {}}\n"
+        "schedules: {t: {agent: a, cron: '* * * * *', messages: [{role: user, content: x}]}}\n"
         "imports: [{to: schedules.t, name: x}]\n",
         "4:35 `schedules.t`: an object of `schedules` has no name on the server → write its `id`",
     ),

@@ -109,6 +109,7 @@ def test_what_lives_is_adopted_with_what_it_learned(living: Living) -> None:
     living.apply("s", FLEET)
     assert living.plan("s", FLEET).steps == ()
     assert (living.numbers(), living.texts()) == (numbers, texts)
+    assert living.plan("s", FLEET.partition("imports:")[0]).steps == ()
 
 
 def test_what_does_not_live_is_created(living: Living) -> None:
