@@ -82,6 +82,7 @@ def test_a_sleeper_that_its_agent_no_longer_has_makes_way_for_the_new_one(tmp_pa
 def test_an_agent_deleted_while_a_plan_is_made_is_not_in_it(tmp_path: Path) -> None:
     # a request of a run that was killed, carried out between the list of objects and that of their dependents
     fleet = Fleet(tmp_path)
+    (tmp_path / "lettaform.yaml").write_text("stack: s")
     send, asked = fleet.standin.handle_async_request, list[str]()
 
     async def deleting(request: httpx.Request) -> httpx.Response:
@@ -95,6 +96,6 @@ def test_an_agent_deleted_while_a_plan_is_made_is_not_in_it(tmp_path: Path) -> N
         mock.patch.object(fleet.standin, "handle_async_request", deleting),
         mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=fleet.standin)),
     ):
-        plan = flow.plan(fleet.source, flow.Connection(url="http://stand.in"), PlanOptions(destroy=True))
+        plan = flow.plan(fleet.source, flow.Connection(url="http://stand.in"), PlanOptions(prune=True))
     assert len(asked) == 3
     assert not [change for change in plan.changes if change.kind == "agent" and change.action != "forget"]
