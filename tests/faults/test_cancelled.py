@@ -127,7 +127,7 @@ def cases(scenario: Scenario, phase: str) -> list[tuple[str, int, str]]:
 @pytest.mark.thorough
 @pytest.mark.parametrize("phase", ["build", "change", "destroy"])
 def test_apply_after_cancelled_apply_completes_it(scenario: Scenario, phase: str) -> None:
-    check(scenario, random.Random(7).sample(cases(scenario, phase), 15))
+    check(scenario, random.Random(7).sample(cases(scenario, phase), 9))
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_apply_after_apply_cancelled_at_any_request_completes_it(scenario: Scena
 @pytest.mark.thorough
 @pytest.mark.parametrize("phase", ["build", "change", "destroy"])
 def test_apply_after_apply_cancelled_twice_completes_it(scenario: Scenario, phase: str) -> None:
-    drawn = random.Random(8).sample(cases(scenario, phase), 10)
+    drawn = random.Random(8).sample(cases(scenario, phase), 6)
     failed = {case: wrong for case in drawn if (wrong := problems_after_cancel(scenario, *case, times=2))}
     assert not failed, "\n".join(f"{case}: {why}" for case, why in failed.items())
 

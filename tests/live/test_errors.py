@@ -120,6 +120,7 @@ def test_plan_reports_tool_source_without_derivable_schema(fleet: Fleet) -> None
     assert fleet.tools() == []
 
 
+@pytest.mark.slow  # a server of its own
 def test_plan_reports_missing_password(folder: Path) -> None:
     data = Path(tempfile.mkdtemp()) / "data"
     server = local.up(0, data, password="open sesame")

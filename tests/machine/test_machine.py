@@ -86,7 +86,7 @@ def test_promises_hold_for_a_thousand_random_histories(start: Start, history: li
 
 
 @pytest.mark.live
-@cases(3, 5)
+@cases(2, 5)
 def test_promises_hold_on_real_server(letta: Letta, tmp_path: Path, start: Start, history: list[Call]) -> None:
     on_server(letta, tmp_path, start, history)
 
