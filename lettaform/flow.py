@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -22,7 +22,7 @@ from lettaform import manifest
 from lettaform.address import Address
 from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
-from lettaform.errors import Interrupted, Locked, PlanError, Problem, SnapshotError, Stale, nearest
+from lettaform.errors import Interrupted, LettaformError, Locked, PlanError, Problem, SnapshotError, Stale, nearest
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.model import (
@@ -38,6 +38,7 @@ from lettaform.model import (
     PlanOptions,
     Report,
     Server,
+    Verified,
 )
 from lettaform.ownership.state import last_run
 from lettaform.ownership.unowned import ImportOptions
@@ -51,7 +52,7 @@ from lettaform.session.commit import commit_of
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_state, read_whole
-from lettaform.session.server import Connection, target
+from lettaform.session.server import Connection, is_same_server, target
 
 if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.lettactl.fleet import Options as LettactlOptions
@@ -80,6 +81,7 @@ __all__ = [
     "import_all",
     "lock_release",
     "lock_show",
+    "migrate",
     "plan",
     "pull",
     "read",
@@ -255,6 +257,28 @@ class _Restore(_Apply):
     async def carry_out(self, session: Session, plan: Plan) -> Report:
         verb = "rollback" if self.kept else "restore"
         return await session.apply(plan, self.notify, self.parallel, verb=verb, undoes=self.kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Migrate(_Restore):
+    """The arguments of one migration. `moved`: what has changed on the first server since the snapshot."""
+
+    moved: Callable[[], Awaitable[tuple[Change, ...]]]
+
+    async def plan(self, session: Session) -> Plan:
+        from lettaform.session.migrate import plan_migration
+
+        return await plan_migration(session, self.path, self.snapshot, self.addresses)
+
+    async def carry_out(self, session: Session, plan: Plan) -> Report:
+        """Carry out the plan. Stale if the first server has changed meanwhile: a person looked at the plan, or the lock
+        was held.
+        """
+        if changes := await self.moved():
+            problems = [Problem(f"{each.address} has changed", address=str(each.address)) for each in changes]
+            message = f"{self.snapshot.header.url} has changed since its snapshot; nothing was written"
+            raise Stale(message, "run it again while its agents do not run", problems)
+        return await session.apply(plan, self.notify, self.parallel, verb="migrate")
 
 
 def save(plan: Plan, path: Path) -> None:
@@ -633,6 +657,61 @@ def rollback(
     return opened.apply(run, interactive, whole=True)
 
 
+def migrate(
+    source: Source,
+    first: Connection,
+    second: Connection,
+    addresses: tuple[str, ...] = (),
+    *,
+    consent: Consent = lambda plan: True,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Bring the objects of the stack from one server to another, with messages and marks, and compare both afterwards.
+
+    first      the server that has them. Nothing is written there
+    second     the server that gets them. Its lock is held
+    addresses  patterns; empty: everything that the stack owns and that has an address
+
+    `Report.verified` is what the comparison found. The same call completes a migration that was interrupted. PlanError
+    if both are one server, or if the second one cannot get something; Stale if the first one changes before anything is
+    written. The other arguments and errors are those of `restore`.
+    """
+    from lettaform.session.migrate import copy, moved, unlike
+
+    if not (first.url and second.url) or is_same_server(first.url, second.url):
+        raise PlanError(f"{first.url} and {second.url} are one server", "name two servers with --from and --to")
+    where = snapshots or Snapshots()
+    begun = _Opened(source, replace(first, key_option="--from-key-env"), parallel, snapshots=where)
+    opened = _Opened(
+        source, replace(second, key_option="--to-key-env"), parallel, snapshots=replace(where, changed=True)
+    )
+    path = begun.run(copy, whole=True)
+    snapshot = _whole(path)
+    since = partial(moved, folder=path, snapshot=snapshot, patterns=addresses)
+    run = _Migrate(
+        PlanOptions(),
+        consent,
+        notify,
+        parallel,
+        path=path,
+        snapshot=snapshot,
+        addresses=addresses,
+        moved=lambda: begun.within(since),
+    )
+    plan, report = opened.apply(run, interactive, whole=True)
+    if report is None or report.exit_code:
+        return plan, report
+    try:
+        different = opened.run(partial(unlike, folder=path, snapshot=snapshot, patterns=addresses), whole=True)
+        verified = Verified(different, begun.run(since, whole=True), names=snapshot.names)
+    except LettaformError as error:  # everything is there, and the report says so
+        verified = Verified(error=error.message)
+    return plan, replace(report, verified=verified)
+
+
 def _whole(path: Path) -> Snapshot:
     """A snapshot that lacks nothing. SnapshotError with every fault otherwise."""
     faulty = [each for each in snapshot_verify(path) if each.severity == "error"]
@@ -836,6 +915,10 @@ class _Opened:
 
         asyncio.run(main())
         return found[0]
+
+    async def within(self, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
+        """As `run`, inside of a run that is under way."""
+        return await self._loaded(run, whole=True)
 
     async def _loaded(self, run: Callable[[Session], Coroutine[Any, Any, _T]], whole: bool) -> _T:
         outline = self.draft.outline

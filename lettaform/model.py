@@ -840,12 +840,34 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Verified:
+    """What a migration found when it compared both servers with the snapshot of the first one.
+
+    differences  what the second server does not have, or has with other values
+    moved        what has changed on the first server since
+    error        why they could not be compared
+    names        id to what people call the object, for display
+    """
+
+    differences: tuple[Change, ...] = ()
+    moved: tuple[Change, ...] = ()
+    error: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def exit_code(self) -> int:
+        """0: both are as in the snapshot. 5: the second server is not, or that is not known. 6: the first is not."""
+        return 5 if self.differences or self.error else 6 if self.moved else 0
+
+
+@dataclass(frozen=True)
 class Report:
     """The result of an apply.
 
     requests  the number that was sent
     seconds   how long it took
     snapshot  the folder of the snapshot that was taken before it; None if it destroys nothing
+    verified  of a migration that did everything: whether it is as it was; None otherwise
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -854,6 +876,7 @@ class Report:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     snapshot: str | None = None
+    verified: Verified | None = None
 
     def of(self, status: str) -> Iterator[Outcome]:
         """The outcomes with this status."""
@@ -861,9 +884,14 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: everything was done. 1: nothing was done. 5: a part was done. 130: interrupted."""
+        """0: everything was done. 1: nothing was done. 5: a part was done. 130: interrupted.
+
+        Of a migration, 5 and 6, too: as of `Verified`.
+        """
         if self.interrupted:
             return 130
+        if self.verified is not None:
+            return self.verified.exit_code
         failed = any(outcome.status != "done" for outcome in self.outcomes)
         written = any(self.of("done")) or any(isinstance(each.error, NotStored) for each in self.outcomes)
         return 0 if not failed else 5 if written else 1

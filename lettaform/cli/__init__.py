@@ -46,12 +46,18 @@ class Globals:
 
         return Source(self.directory, self.files, self.environment, self.variables, self.variable_files)
 
-    def connection(self, patience: float | None = 60.0) -> Connection:
-        """How to reach the server. With -v or --debug, each request is printed on stderr."""
+    def connection(
+        self, patience: float | None = 60.0, *, url: str | None = None, token: str | None = None
+    ) -> Connection:
+        """How to reach the server. With -v or --debug, each request is printed on stderr.
+
+        url, token  of a server that is not that of --server
+        """
         from lettaform.flow import Connection
 
         return Connection(
-            url=self.server,
+            url=url or self.server,
+            token=token,
             patience=patience,
             trace=_trace if self.verbose or self.debug else None,
         )
@@ -212,6 +218,11 @@ VERBS: Mapping[str, Verb] = {
     "snapshot": Verb("snapshot:snapshot", "Write, list, show, verify and compare snapshots of the stack."),
     "restore": Verb("restore:restore", "Bring back the objects of a snapshot as they were."),
     "rollback": Verb("restore:rollback", "Restore the snapshot that the last apply took."),
+    "migrate": Verb(
+        "migrate:migrate",
+        "Bring the stack from one server to another.",
+        (*_MANIFEST, "json", "verbose", *_ALWAYS),
+    ),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),
     "dev": Verb("dev:dev", "Run a Letta server on this machine: up, down, status, logs.", ("json", *_ALWAYS)),
     "schema": Verb("schema:schema", "Print a JSON Schema, or the reference of all fields.", _ALWAYS),
@@ -566,8 +577,8 @@ def cli() -> None:
       1    error, also in the arguments or in the manifest
       2    with --detailed-exitcode: there are changes; with pull --check: there is something to pull
       4    the manifest and the server changed the same lines of a text, or with pull: the same value
-      5    partly applied: at least one step failed or was skipped
-      6    the saved plan is stale
+      5    partly applied: at least one step failed or was skipped, or what was migrated is not as it was
+      6    the saved plan is stale, or a server changed while it was migrated
       7    the plan would destroy a protected object
       8    the stack is locked
       130  interrupted

@@ -111,6 +111,16 @@ def summary(report: model.Report | None) -> dict[str, Any]:
         "exit_code": report.exit_code,
         **({"outputs": outputs} if outputs else {}),
         **({"snapshot": report.snapshot} if report.snapshot else {}),
+        **({"verified": _verified(report.verified)} if report.verified else {}),
+    }
+
+
+def _verified(found: model.Verified) -> dict[str, Any]:
+    """What a migration found when it compared both servers with its snapshot."""
+    return {
+        "differences": [change_data(change) for change in found.differences],
+        "moved": [change_data(change) for change in found.moved],
+        **({"error": found.error} if found.error else {}),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lettaform import model
@@ -298,10 +298,24 @@ def failures(report: model.Report, *, color: bool = False) -> str:
 
 
 def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> str:
-    """What was skipped, the outputs, and a summary."""
+    """What was skipped, the outputs, a summary, and what a migration found afterwards."""
     paint = Paint(color)
-    groups = [_skipped(plan, report, paint), _outputs(report, paint)]
-    return _paragraphs([*groups, [_applied(plan, report, paint)]])
+    groups = [_skipped(plan, report, paint), _outputs(report, paint), [_applied(plan, report, paint)]]
+    return _paragraphs([*groups, *(_verified(plan, report.verified, paint) if report.verified else ())])
+
+
+def _verified(plan: model.Plan, found: model.Verified, paint: Paint) -> Iterator[list[str]]:
+    """How both servers of a migration compare with its snapshot."""
+
+    def shown(changes: Sequence[model.Change]) -> list[str]:
+        return _changes([_with_names(change, found.names) for change in changes], paint, False)
+
+    yield _titled(f"Not on {plan.url} as in the snapshot", shown(found.differences), paint)
+    yield _titled("Changed since on the server that they come from", shown(found.moved), paint)
+    if found.error:
+        yield [paint("Not verified: ", "alarm") + clean_line(f"{found.error}. Run the same command again.")]
+    elif not found.differences and not found.moved:
+        yield [f"{paint('Verified:', 'strong')} both servers are as in the snapshot."]
 
 
 def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:

@@ -81,7 +81,7 @@ __all__ = [
 SNAPSHOTS = Path(".lettaform") / "snapshots"
 """The directory of snapshots, below the project."""
 
-RESTORING = frozenset({"restore", "rollback"})
+RESTORING = frozenset({"restore", "rollback", "migrate"})
 """The verbs that bring back a snapshot. What they overwrite is kept in another one."""
 
 Notify = Callable[[Event], None]
@@ -165,7 +165,7 @@ class Session:
         read = partial(self.differences, options)
         (observed, difference), holder = await self.beside_holder(read, whole=options.destroy)
         self.locked_by_others, self.observed = holder is not None, observed
-        problems = await self._probe(difference, observed)
+        problems = await self.probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, difference)
         return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
@@ -247,7 +247,7 @@ class Session:
         found = (others.disputed(live, address, known) for address, live in written)
         return [problem for problem in found if problem]
 
-    async def _probe(self, difference: Diff, observed: Observed) -> list[Problem]:
+    async def probe(self, difference: Diff, observed: Observed) -> list[Problem]:
         """What the server would refuse of the changes. Each object and field is checked once per run."""
         unchecked = [each for each in difference.resources if _needs_check(each)]
         written = [(each.desired, _written(each.change)) for each in unchecked if each.desired]

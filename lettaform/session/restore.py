@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lettaform.errors import PlanError, Problem
 from lettaform.model import Plan, PlanOptions
-from lettaform.plan import make
+from lettaform.plan import Diff, make
 from lettaform.session import Session, check_patterns
 from lettaform.session.last_apply import Kept
 from lettaform.snapshot import Snapshot
@@ -42,9 +42,21 @@ async def plan_restore(
         raise PlanError("the snapshot cannot be restored; nothing was changed", problems=found.problems)
     session.manifest = found.manifest
     observed, difference = await session.differences(PlanOptions())
-    session.observed = observed
-    plan = make(found.manifest, observed, PlanOptions(), restored(difference, found))
+    session.observed, difference = observed, restored(difference, found)
+    if problems := [_of_snapshot(each, difference) for each in await session.probe(difference, observed)]:
+        raise PlanError("the snapshot cannot be restored; nothing was changed", problems=problems)
+    plan = make(found.manifest, observed, PlanOptions(), difference)
     return replace(plan, declared={}, warnings=(*plan.warnings, *found.warnings))
+
+
+def _of_snapshot(problem: Problem, difference: Diff) -> Problem:
+    """A problem of a value of a snapshot, which has no place. The models of a provider exist once it does."""
+    new = [str(each.address) for each in difference.resources if each.change.action == "create"]
+    providers = [address for address in new if address.startswith("providers.")]
+    hint = (
+        f"if it is a model of {', '.join(providers)}, bring that first: name its address" if providers else problem.hint
+    )
+    return replace(problem, place=None, hint=hint if problem.field in ("model", "embedding") else problem.hint)
 
 
 async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot) -> Plan:

@@ -7,25 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from lettaform.errors import Stale
 from lettaform.model import Server
 
 DEFAULT_URL = "http://localhost:8283"
 URL, KEY, PROJECT = "LETTA_BASE_URL", "LETTA_API_KEY", "LETTA_PROJECT"
+_PORTS = {"http": 80, "https": 443}
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
 class Connection:
     """How to reach the server.
 
-    url       the server. Default: LETTA_BASE_URL, the one in the manifest, or port 8283 on this machine
-    token     sent as a bearer token, whatever the URL. Default: LETTA_API_KEY if `url` or LETTA_BASE_URL names the
-              server; otherwise the `api_key` of the manifest
-    project   the project on Letta Cloud. Default: LETTA_PROJECT, or the one in the manifest
-    timeout   seconds for one request
-    patience  seconds to wait for the lock of the stack; None: no lock is used
-    trace     called with one redacted line for each request
+    url         the server. Default: LETTA_BASE_URL, the one in the manifest, or port 8283 on this machine
+    token       sent as a bearer token, whatever the URL. Default: LETTA_API_KEY if `url` or LETTA_BASE_URL names the
+                server; otherwise the `api_key` of the manifest
+    project     the project on Letta Cloud. Default: LETTA_PROJECT, or the one in the manifest
+    timeout     seconds for one request
+    patience    seconds to wait for the lock of the stack; None: no lock is used
+    trace       called with one redacted line for each request
+    key_option  the option that names the key of this server, in a run that reaches two servers: LETTA_API_KEY then goes
+                to it only if LETTA_BASE_URL names it
     """
 
     url: str | None = None
@@ -34,10 +39,18 @@ class Connection:
     timeout: float = 60.0
     patience: float | None = 60.0
     trace: Callable[[str], None] | None = None
+    key_option: str | None = None
 
     def chosen(self, environ: Mapping[str, str]) -> str | None:
         """The URL that the user has chosen for this run: as an option, or in the environment."""
         return self.url or environ.get(URL) or None
+
+    def gets_key(self, environ: Mapping[str, str]) -> bool:
+        """Whether LETTA_API_KEY may be sent to the URL that the user has chosen."""
+        chosen = self.chosen(environ)
+        if self.key_option is None or chosen is None:
+            return chosen is not None
+        return _same(chosen, environ.get(URL, ""))
 
 
 @dataclass(frozen=True)
@@ -61,13 +74,34 @@ def target(connection: Connection, manifest: Server, environ: Mapping[str, str],
         hint = f"`lettaform plan -o FILE` plans for {chosen}; to apply this plan, give `--server {pinned}`"
         raise Stale(f"the plan was made for {pinned}, and {source} names {chosen}", hint)
     url = chosen or pinned or manifest.url or DEFAULT_URL
-    token = connection.token or (environ.get(KEY) if chosen else None)
+    token = connection.token or (environ.get(KEY) if connection.gets_key(environ) else None)
     if not token and manifest.api_key and manifest.url and _same(manifest.url, url):
         token = manifest.api_key.value
     project = connection.project or environ.get(PROJECT) or manifest.project
+    if connection.key_option:
+        advice = f"write `{connection.key_option} NAME`: NAME is the environment variable with the key of {url}"
+        return Target(url, token or None, project, advice)
     if token or chosen or not environ.get(KEY):
         return Target(url, token or None, project)
     return Target(url, None, project, _advice(url, manifest))
+
+
+def is_same_server(one: str, other: str) -> bool:
+    """Whether two URLs are spellings of one: other case, the default port, a slash at the end, a name of this machine.
+
+    A server can have several names: what lives on it tells that.
+    """
+    return _same(one, other) or _parts(one) == _parts(other)
+
+
+def _parts(url: str) -> tuple[str, int | None, str]:
+    """Host, port and path of a URL in one spelling."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme)
+    except ValueError:  # it is no URL: the first request says so
+        return url, None, ""
+    return "localhost" if host in _THIS_MACHINE else host, port, parts.path.rstrip("/")
 
 
 def _same(one: str, other: str) -> bool:

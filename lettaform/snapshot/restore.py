@@ -18,7 +18,7 @@ from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.leaves import spelled
 from lettaform.plan.selection import matches
 from lettaform.snapshot.format import Entry, Snapshot
-from lettaform.values import UNREAD, Digest, Item, Ref, Secret, canonical, has_refs
+from lettaform.values import UNREAD, Digest, Item, Ref, Secret, canonical, has_refs, settle
 
 Load = Callable[[str], Any]
 """The value of a file of a snapshot. Raises SnapshotError."""
@@ -58,6 +58,42 @@ def restoration(
     return _Builder(snapshot, load, observed, declared, patterns).build()
 
 
+def restorable(snapshot: Snapshot, patterns: tuple[str, ...] = ()) -> dict[Address, Entry]:
+    """What a restore brings back: the objects that have an address, without own blocks that agents had detached."""
+    orphaned = _orphaned(snapshot)
+    return {
+        entry.live.address: entry
+        for entry in snapshot.entries
+        if not entry.used and entry.live.address and (not patterns or matches(entry.live.address, patterns))
+        if entry.live.id not in orphaned
+    }
+
+
+def creators(entries: Mapping[Address, Entry]) -> dict[Address, Address]:
+    """Address of an object to the one along with which the server creates it."""
+    return {
+        created: owner
+        for owner, entry in entries.items()
+        for name, _, created in companions(owner)
+        if entry.live.values.get(name) is True
+    }
+
+
+def declared_external(declared: Manifest, entry: Entry) -> Desired | None:
+    """How the manifest of the project finds an object of others: by its name, its id, or its stack and key."""
+    live = entry.live
+    for desired in declared.objects.values():
+        found = desired.external
+        if found is None or desired.kind != live.kind or found.offered_by:
+            continue
+        if found.stack and found.address:
+            if (found.stack, found.address.key) == (live.stack, live.name):
+                return desired
+        elif live.id == found.id or (found.name is not None and found.name == live.name):
+            return desired
+    return None
+
+
 class _Builder:
     def __init__(
         self, snapshot: Snapshot, load: Load, observed: Observed, declared: Manifest, patterns: tuple[str, ...]
@@ -65,13 +101,7 @@ class _Builder:
         self.snapshot, self.load, self.observed, self.declared = snapshot, load, observed, declared
         self.patterns = patterns
         self.problems = list[Problem]()
-        orphaned = _orphaned(snapshot)
-        self.entries: dict[Address, Entry] = {
-            entry.live.address: entry
-            for entry in snapshot.entries
-            if not entry.used and entry.live.address and (not patterns or matches(entry.live.address, patterns))
-            if entry.live.id not in orphaned
-        }
+        self.entries = restorable(snapshot, patterns)
         self.kept: dict[Address, Entry] = {
             address: Entry(replace(live, address=address))
             for address, live in observed.objects.items()
@@ -79,13 +109,7 @@ class _Builder:
         }
         """What else the stack has, as it is now. The plan needs it, and changes nothing of it."""
         self.by_id = {**{each.live.id: each for each in self.kept.values()}, **snapshot.by_id}
-        self.creators = {
-            created: owner
-            for owner, entry in {**self.kept, **self.entries}.items()
-            for name, _, created in companions(owner)
-            if entry.live.values.get(name) is True
-        }
-        """Address of an object to the one along with which the server creates it."""
+        self.creators = creators({**self.kept, **self.entries})
         self.externals: dict[Address, Desired] = {}
         self.found: dict[str, Ref] = {}
         """Id of an object of others, or of one that is not restored, to the reference that finds it."""
@@ -222,9 +246,12 @@ class _Builder:
         if target and unique and self.snapshot.header.stack != self.declared.stack:
             return self.external(id, target, entry, External(name=entry.live.name))
         if target:
-            hint = f"name it, too: `lettaform restore SNAPSHOT '{address}' '{target}'`"
-            self.problem(address, f"needs {target}, which no longer exists", line.name, hint)
+            hint = f"name it, too: '{address}' '{target}'"
+            self.problem(address, f"needs {target}, which does not exist", line.name, hint)
             return None
+        if (desired := declared_external(self.declared, entry)) is not None:
+            self.externals.setdefault(desired.address, desired)
+            return self.found.setdefault(id, Ref(desired.address))
         section = kinds()[entry.live.kind].section
         key = entry.live.name or id
         other = Address.of(section, key)
@@ -305,8 +332,13 @@ class _Builder:
     def outside(self, entry: Entry) -> int:
         """The number of messages that the agent file does not have."""
         held = self.load(entry.messages or "")["messages"] if entry.messages else []
-        dates = {str(each.get("created_at"))[:19] for each in self.histories[entry.live.address]["messages"]}  # type: ignore[index]
-        return len({each["id"] for each in held if str(each.get("date"))[:19] not in dates})
+        seconds = {second(each.get("created_at")) for each in self.histories[entry.live.address]["messages"]}  # type: ignore[index]
+        return len({each["id"] for each in held if second(each.get("date")) not in seconds})
+
+
+def second(time: Any) -> str:
+    """The second of a message: an agent file of 0.16.8 has its whole time, and a list has no fractions."""
+    return str(time)[:19]
 
 
 def _orphaned(snapshot: Snapshot) -> frozenset[str]:
@@ -322,26 +354,26 @@ def _orphaned(snapshot: Snapshot) -> frozenset[str]:
 
 def _mark(builder: _Builder, address: Address, entry: Entry, parts: Mapping[str, Mapping[str, Any]]) -> Mark:
     """The mark that an object had, about the objects that exist now. `parts`: the bases of its own blocks."""
-    table, old, gone = kinds()[entry.live.kind], entry.live.mark, builder.live(address) is None
+    table, old = kinds()[entry.live.kind], entry.live.mark
     base: dict[str, Any] = dict(old.base)
     for name, line in table.attrs().items():
         value = entry.live.values.get(name)
         if line.to and name in base and isinstance(value, str | list) and base[name] == spelled(table, line, value):
-            now = [_now(builder, id, gone) for id in value] if isinstance(value, list) else _now(builder, value, gone)
+            now = [_now(builder, id) for id in value] if isinstance(value, list) else _now(builder, value)
             base[name] = Digest(now, line.unordered) if has_refs(now) else spelled(table, line, now)
-    members = {name: tuple(_now(builder, each, gone) for each in every) for name, every in old.members.items()}
+    members = {name: tuple(_now(builder, each) for each in every) for name, every in old.members.items()}
     return Mark(base, members, {**old.parts, **parts})
 
 
-def _now(builder: _Builder, member: Any, gone: bool) -> Any:
+def _now(builder: _Builder, member: Any) -> Any:
     """A member of the mark of an object: the id of what is at its address now, or will be.
 
-    gone  whether the object is created again: built-in tools can have other ids by then
+    Built-in tools and other objects of others can have other ids by now: what finds them says it.
     """
     entry = builder.by_id.get(member) if isinstance(member, str) else None
     address = entry.live.address if entry else None
     if address is None:
-        return builder.found.get(member, member) if gone and isinstance(member, str) else member
+        return builder.found.get(member, member) if isinstance(member, str) else member
     live = builder.live(address)
     return live.id if live else Ref(address) if address in builder.entries else member
 
@@ -385,7 +417,12 @@ def _known(mark: Mark, lives: Mapping[Address, Live]) -> Mark:
     def member(each: Any) -> Any:
         return lives[each.address].id if isinstance(each, Ref) and each.address in lives else each
 
-    return replace(mark, members={name: tuple(map(member, every)) for name, every in mark.members.items()})
+    def base(each: Any) -> Any:
+        known = settle(each.value, member) if isinstance(each, Digest) else None
+        return each if known is None or has_refs(known) else each.of(known)
+
+    members = {name: tuple(map(member, every)) for name, every in mark.members.items()}
+    return replace(mark, base={path: base(each) for path, each in mark.base.items()}, members=members)
 
 
 def _restored(resource: ResourceChange, found: Restoration) -> Iterator[ResourceChange]:

@@ -31,6 +31,7 @@ from lettaform.model import (
     Plan,
     PlanOptions,
     Report,
+    Verified,
 )
 from lettaform.plan.pull import LiveValue
 from lettaform.snapshot import Entry, Header, Snapshot
@@ -65,7 +66,7 @@ _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify"
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
 _OBJECTS = ("show", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
-_PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback")
+_PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS)
 """The functions of lettaform.flow that the command line calls."""
 
@@ -88,6 +89,7 @@ class Flow:
     destroys: bool = False
     problems: list[Problem] = field(default_factory=list)
     changes: tuple[Change, ...] = ()
+    verified: Verified = field(default_factory=Verified)
 
     def note(self, name: str, source: Any, connection: Any, *rest: Any) -> None:
         self.calls.append((name, source, connection, *rest))
@@ -160,6 +162,23 @@ class Flow:
     ) -> tuple[Plan, Report | None]:
         self.note("rollback", source, connection, parallel)
         return self.carry_out(consent, notify, snapshots)
+
+    def migrate(
+        self,
+        source: Any,
+        first: Any,
+        second: Any,
+        addresses: tuple[str, ...],
+        *,
+        consent: Any,
+        notify: Any,
+        interactive: bool = False,
+        parallel: int = 8,
+        snapshots: Snapshots | None = None,
+    ) -> tuple[Plan, Report | None]:
+        self.note("migrate", source, first, second, addresses, parallel)
+        plan, report = self.carry_out(consent, notify, snapshots)
+        return plan, replace(report, verified=self.verified) if report else None
 
     def carry_out(
         self, consent: Callable[[Plan], bool], notify: Callable[[Event], None], snapshots: Snapshots | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import LettaformError
-from lettaform.model import Plan
+from lettaform.model import Plan, Verified
+from tests.faults.harness import ID
 from tests.live.conftest import Letta
-from tests.live.fleet import TOOL, Fleet, changes
+from tests.live.fleet import TOOL, Fleet, RequestLog, changes
 from tests.live.organization import OrganizationTransport, new_organization
 from tests.live.test_import_all import api
 from tests.live.test_snapshots import DESTROY, create, diff, say
@@ -131,23 +133,53 @@ def test_an_empty_second_server_gets_the_same_fleet(
 ) -> None:
     names = ("ann", "bob", "eve")
     messages = {name: said(stack.raw, name, stack.stack) for name in names}
-    before = create(stack)
-    flow.apply(stack.source, stack.connection, DESTROY)
-    with new_organization(letta.url, letta.password, api()) as second, monkeypatch.context() as patch:
-        patch.setattr(
-            flow,
-            "connect",
-            lambda url, **more: connect(url, **more, transport=OrganizationTransport(second.user)),
-        )
-        restore(stack, before)
-        stack.assert_no_changes()
-        assert {name: said(second.http, name, stack.stack) for name in names} == messages
-        params = {"tags": f"lettaform:stack={stack.stack}", "limit": 100}
-        blocks = second.http.get("/v1/blocks/", params=params).json()
-        (team,) = [each for each in blocks if each["label"] == "team"]
-        users = second.http.get(f"/v1/blocks/{team['id']}/agents").json()
-        assert {"ann", "bob", "eve"} <= {each["name"] for each in users}
+    with new_organization(letta.url, letta.password, api()) as second:
+
+        def connect_by_name(url: str, **more: Any) -> Any:
+            if url == letta.url:
+                return connect(url, **more)
+            return connect(letta.url, **more, transport=OrganizationTransport(second.user))
+
+        monkeypatch.setattr(flow, "connect", connect_by_name)
+        first, other = stack.connection, replace(stack.connection, url="http://second.test")
+
+        def assert_same() -> None:
+            stack.assert_no_changes()
+            assert {name: said(second.http, name, stack.stack) for name in names} == messages
+            params = {"tags": f"lettaform:stack={stack.stack}", "limit": 100}
+            blocks = second.http.get("/v1/blocks/", params=params).json()
+            (team,) = [each for each in blocks if each["label"] == "team"]
+            users = second.http.get(f"/v1/blocks/{team['id']}/agents").json()
+            assert {"ann", "bob", "eve"} <= {each["name"] for each in users}
+            flow.apply(stack.source, stack.connection, DESTROY)
+
+        _assert_migrated(stack, first, other, monkeypatch)
+        stack.connection = other
+        assert_same()
+        stack.connection = first
+        before = create(stack)
         flow.apply(stack.source, stack.connection, DESTROY)
+        stack.connection = other
+        restore(stack, before)
+        assert_same()
+        stack.connection = first
+
+
+def _assert_migrated(
+    stack: Fleet, first: flow.Connection, other: flow.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Migrate, and assert that the second server has everything as it was, and that the first was only read."""
+    with monkeypatch.context() as patch:
+        log = RequestLog(patch)
+        plan, report = flow.migrate(stack.source, first, other)
+        sent = {id for _, path, _ in log.writes() for id in ID.findall(path)}
+    assert report is not None
+    assert report.verified == Verified(), report
+    assert sent.isdisjoint({each["id"] for each in (*stack.agents(), *stack.blocks())})
+    notes = {str(change.address): change.notes for change in plan.changes}
+    assert "its own copies of `notes` begin with the values of its agent" in notes["conversations.talk"]
+    plan, report = flow.migrate(stack.source, first, other)
+    assert (plan.steps, report) == ((), None)
 
 
 def test_another_stack_gets_a_copy(stack: Fleet) -> None:

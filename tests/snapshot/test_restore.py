@@ -101,8 +101,8 @@ def test_what_is_not_named_stays_as_it_is() -> None:
 
 def test_a_reference_to_what_is_gone_and_not_named_is_refused() -> None:
     refused = found(ANN, NOTES, FACTS, patterns=("agents.ann",))
-    assert messages(refused) == ["agents.ann: needs blocks.team, which no longer exists"]
-    assert refused.problems[0].hint == "name it, too: `lettaform restore SNAPSHOT 'agents.ann' 'blocks.team'`"
+    assert messages(refused) == ["agents.ann: needs blocks.team, which does not exist"]
+    assert refused.problems[0].hint == "name it, too: 'agents.ann' 'blocks.team'"
 
 
 def test_a_tool_of_the_first_stack_is_used_by_a_copy() -> None:

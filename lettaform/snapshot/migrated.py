@@ -1,0 +1,134 @@
+"""A snapshot and what a server has of its objects to what is not the same there. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lettaform.address import Address
+from lettaform.errors import Problem
+from lettaform.kinds import kinds
+from lettaform.model import Change, Manifest
+from lettaform.snapshot.compare import Counted, compare, held_by
+from lettaform.snapshot.format import Entry, Snapshot
+from lettaform.snapshot.restore import COMPUTED, creators, declared_external, restorable, second
+
+Load = Callable[[str], Any]
+"""The value of a file of a snapshot. Raises SnapshotError."""
+
+
+def differences(
+    snapshot: Snapshot, load: Load, now: Snapshot, held: Counted, patterns: tuple[str, ...] = ()
+) -> tuple[Change, ...]:
+    """What of a snapshot a server does not have, or has with other values. What a restore never brings is left out.
+
+    now, held  what the server has, as a snapshot, and what its files would hold
+    patterns   addresses; empty: everything that a restore brings
+    """
+    entries, there = restorable(snapshot, patterns), restorable(now, patterns)
+    pairs = [(address, entry, there[address]) for address, entry in entries.items() if address in there]
+    made = creators(restorable(snapshot))
+    expected, found = dict[str, Mapping[str, Any]](), dict[str, Mapping[str, Any]]()
+    for address, entry, other in pairs:
+        have = held.get(other.live.id, {})
+        both = dict(_contents(entry, load, have)) | (dict(_messages(entry, load, have)) if address not in made else {})
+        expected[entry.live.id] = {name: sides[0] for name, sides in both.items()}
+        found[other.live.id] = {name: sides[1] for name, sides in both.items()}
+    changes = compare(snapshot, now, expected, found)
+    missing = (Change(address, entry.live.kind, "update", None, "missing") for address, entry in entries.items())
+    different = (_chosen(change, entries[change.address]) for change in changes if change.address in entries)
+    every = [*(each for each in missing if each.address not in there), *different]
+    return tuple(sorted((each for each in every if each.fields_changed or each.reason == "missing"), key=_address))
+
+
+def strangers(snapshot: Snapshot, declared: Manifest, patterns: tuple[str, ...] = ()) -> Iterator[Problem]:
+    """Objects of others that can be found by their id alone, which is another one on another server."""
+    by_id, first = snapshot.by_id, snapshot.header.url
+    for address, entry in restorable(snapshot, patterns).items():
+        for name, line in kinds()[entry.live.kind].attrs().items():
+            for other in (by_id[id] for id in entry.live.ids(name) if line.to and id in by_id):
+                live, table = other.live, kinds()[other.live.kind]
+                if not other.used or table.unique or declared_external(declared, other):
+                    continue
+                message = f"{address} uses the {live.kind} `{live.name}` ({live.id}), which "
+                if live.stack:
+                    message += f"stack `{live.stack}` owns"
+                    hint = f"declare it below `{table.section}` as external, by its stack and address"
+                else:
+                    message += "no stack owns"
+                    command = f"`lettaform import {table.section}.KEY {live.id} --server {first}`"
+                    hint = f"let the stack own it: declare it, run {command}, and `lettaform apply --server {first}`"
+                yield Problem(message, hint=hint, address=str(address), field=name)
+
+
+def _address(change: Change) -> Address:
+    return change.address
+
+
+def _chosen(change: Change, entry: Entry) -> Change:
+    """A change without the fields that the server derives from others."""
+    derived = COMPUTED - entry.live.mark.base.keys()
+    return replace(change, fields_changed=tuple(each for each in change.fields_changed if each.path not in derived))
+
+
+def _contents(entry: Entry, load: Load, have: Mapping[str, Any]) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
+    """Field to the passages or files that a restore brings, and to those that the server has.
+
+    What has no content in the snapshot is not restored, and may have been uploaded since.
+    """
+    for name, items in (load(entry.contents) if entry.contents else {}).items():
+        if name in have:
+            whole = [item for item in items if item.get("body")]
+            (want,) = held_by({name: whole}, None).values()
+            there = list(have[name])
+            yield name, (want, there if len(whole) == len(items) else _only(there, want))
+
+
+def _only(texts: list[str], wanted: list[str]) -> list[str]:
+    return sorted((Counter(texts) & Counter(wanted)).elements())
+
+
+def _messages(entry: Entry, load: Load, have: Mapping[str, Any]) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
+    """The messages that a restore brings, and those that the server has, without prompts."""
+    if has_history(entry) and "messages" in have:
+        yield "messages", (expected_messages(entry, load, have["messages"]), without_prompts(have["messages"]))
+
+
+def has_history(entry: Entry) -> bool:
+    """Whether an object can have messages that a new one gets: those of a conversation stay where they are."""
+    table = kinds()[entry.live.kind]
+    return table.agent_file is not None and table.owner_line() is None
+
+
+def expected_messages(entry: Entry, load: Load, have: list[str]) -> list[str]:
+    """The messages that an agent has once it is restored: those in its agent file, or all if it has all.
+
+    have  those that it has
+
+    Lists of 0.16.8 show times without fractions. If a second has more messages than the file has of it, any of them
+    count as those of the file.
+    """
+    if entry.file is None or entry.messages is None:
+        return []
+    listed, agents = load(entry.messages)["messages"], load(entry.file)["agents"]
+    (agent,) = (each for each in agents if each["name"] == entry.live.name)
+    in_file = Counter(second(each.get("created_at")) for each in agent["messages"] if each.get("role") != "system")
+    ids = {(second(each.get("date")), each["id"]) for each in listed if each.get("message_type") != "system_message"}
+    in_list = Counter(at for at, _ in ids)
+    every, found = _said(listed), Counter(without_prompts(have))
+    possible = Counter(_said([each for each in listed if in_file[second(each.get("date"))]]))
+    certain = [each for each in listed if in_file[second(each.get("date"))] >= in_list[second(each.get("date"))]]
+    if found == Counter(every) or Counter(_said(certain)) <= found <= possible:
+        return without_prompts(have)
+    return sorted(possible.elements())
+
+
+def _said(held: list[Mapping[str, Any]]) -> list[str]:
+    return without_prompts(held_by(None, held)["messages"])
+
+
+def without_prompts(messages: list[str]) -> list[str]:
+    """Messages in order, without system prompts: there is one more for each conversation that has begun."""
+    return sorted(each for each in messages if each != "system prompt")
