@@ -681,7 +681,9 @@ def migrate(
     """
     from lettaform.session.migrate import copy, moved, unlike
 
-    if not (first.url and second.url) or is_same_server(first.url, second.url):
+    if not (first.url and second.url):
+        raise PlanError("a migration needs the URLs of two servers")
+    if is_same_server(first.url, second.url):
         raise PlanError(f"{first.url} and {second.url} are one server", "name two servers with --from and --to")
     where = snapshots or Snapshots()
     begun = _Opened(source, replace(first, key_option="--from-key-env"), parallel, snapshots=where)

@@ -113,7 +113,7 @@ def expected_messages(entry: Entry, load: Load, have: list[str]) -> list[str]:
     if entry.file is None or entry.messages is None:
         return []
     listed, agents = load(entry.messages)["messages"], load(entry.file)["agents"]
-    (agent,) = (each for each in agents if each["name"] == entry.live.name)
+    agent = next(each for each in agents if each["name"] == entry.live.name)
     in_file = Counter(second(each.get("created_at")) for each in agent["messages"] if each.get("role") != "system")
     ids = {(second(each.get("date")), each["id"]) for each in listed if each.get("message_type") != "system_message"}
     in_list = Counter(at for at, _ in ids)

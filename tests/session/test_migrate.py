@@ -200,6 +200,13 @@ def test_models_and_embeddings_that_the_other_server_lacks_are_named(move: Move)
     assert error.message == "the snapshot cannot be restored; nothing was changed"
     assert "agents.ann: the server has no model `letta/letta-free`" in [each.message for each in error.problems]
     assert {each.hint for each in error.problems} == {"did you mean `letta/letta-fre`?"}
+    move.old.apply(MANIFEST + "providers: {mine: {provider_type: openai, api_key: k, base_url: 'http://x/v1'}}\n")
+    with mock.patch.object(move.new.server.standin, "before", answering("/v1/models", [])):
+        error = refused(move)
+    assert {each.hint for each in error.problems} == {
+        "if it is a model of providers.mine, bring that first: name its address"
+    }
+    move.done("providers.mine")
 
 
 def answering(path: str, body: Any) -> Callable[[Any], None]:

@@ -16,7 +16,7 @@ from lettaform import flow
 from lettaform.cli import cli
 from lettaform.errors import ManifestError, Stale
 from lettaform.model import Server
-from lettaform.session.server import DEFAULT_URL, Connection, Target, target
+from lettaform.session.server import DEFAULT_URL, Connection, Target, is_same_server, target
 from lettaform.values import Secret
 from tests.standin import StandIn
 from tests.standin.server import serve
@@ -44,6 +44,11 @@ AT_A = {"LETTA_BASE_URL": A}
         (Connection(A), Server(B, Secret("${env.X}", "own")), {}, A, None, None),
         (Connection(f"{B}/"), Server(B, Secret("${env.X}", "own")), {}, f"{B}/", "own", None),
         (Connection(B), Server(B, Secret("${env.X}", "own")), KEY, B, "key", None),
+        # of two servers, the key of the environment goes to the one that LETTA_BASE_URL names
+        (Connection(B, key_option="--to-key-env"), Server(), KEY, B, None, None),
+        (Connection(B, key_option="--to-key-env"), Server(), KEY | AT_A, B, None, None),
+        (Connection(f"{A}/", key_option="--from-key-env"), Server(), KEY | AT_A, f"{A}/", "key", None),
+        (Connection(B, key_option="--to-key-env"), Server(B, Secret("${env.X}", "own")), KEY | AT_A, B, "own", None),
         # a key that a program passes goes where it says
         (Connection(token="given"), Server(B), KEY, B, "given", None),
     ],
@@ -201,3 +206,25 @@ def test_a_key_of_a_manifest_needs_a_url(folder: Path) -> None:
     refused = run(folder, "validate")
     assert "server.api_key: needs `url`" in refused.stderr
     assert "a-key" not in refused.output
+
+
+def test_a_key_that_one_of_two_servers_asks_for_is_named_by_an_option() -> None:
+    found = target(Connection(B, key_option="--to-key-env"), Server(), KEY)
+    assert found.advice == f"write `--to-key-env NAME`: NAME is the environment variable with the key of {B}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://a", "http://A:80/", True),
+        ("https://a.example", "https://a.example.:443", True),
+        ("http://localhost:8283", "http://127.0.0.1:8283/", True),
+        ("http://[::1]:8283", "http://localhost:8283", True),
+        ("http://a", "https://a", False),
+        ("http://a:8283", "http://a:8284", False),
+        ("http://a/letta", "http://a", False),
+        ("http://a:x", "http://a", False),
+    ],
+)
+def test_spellings_of_one_server(one: str, other: str, same: bool) -> None:
+    assert is_same_server(one, other) == same
