@@ -46,10 +46,12 @@ class Contents(Relation):
 class Companions(Relation):
     """The server creates other objects together with this one where the field is set.
 
-    kinds  kind of a companion to the fields that the value may set on it; none listed: all that can be updated
+    kinds   kind of a companion to the fields that the value may set on it; none listed: all that can be updated
+    shared  fields whose members the server also gives to a companion of the same kind
     """
 
     kinds: Mapping[str, tuple[str, ...]]
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

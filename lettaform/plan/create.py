@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
-from lettaform.kinds.traits import Contents, Parts, Policy
+from lettaform.kinds.traits import Companions, Contents, Parts, Policy
 from lettaform.model import APPLIED, AgentChange, Change, Desired, FieldChange, Live, Mark
 from lettaform.plan.additions import creation_notes, switched_off
 from lettaform.plan.changes import ResourceChange
@@ -205,7 +206,23 @@ def _discovered(lookup: Lookup, desired: Desired, change: Change, owner: Ref) ->
     parts: dict[str, Mapping[str, str]] = {p.address.child or "": {} for p in lookup.parts(desired.address)}
     mark = replace(initial_mark(lookup, desired), parts=parts)
     old, change = lookup.live(desired.address), replace(change, fields_changed=shown)
-    return ResourceChange(change, desired, old, fields, mark, attach, discover=("", owner))
+    wanted = {name: {member for each, member in attach if each == name} for name in linked}
+    detach = tuple(_given(lookup, desired, owner.address, wanted))
+    return ResourceChange(change, desired, old, fields, mark, attach, detach, discover=("", owner))
+
+
+def _given(
+    lookup: Lookup, desired: Desired, owner: Address, wanted: Mapping[str, Collection[Any]]
+) -> Iterator[tuple[str, Any]]:
+    """Members of the owner that the server also gives to a companion, and that its exact list does not have."""
+    creator = lookup.manifest.objects[owner]
+    shared = {name for _, made in kinds()[creator.kind].relations(Companions) for name in made.shared}
+    for name in shared & wanted.keys() if creator.kind == desired.kind else ():
+        if desired.policies.get(name) == "enforce":
+            parts = (Ref(part.address) for part in lookup.parts(owner))
+            members = map(lookup.member, (*parts, *_members(creator.values.get(name))))
+            attached = (block.id for block in lookup.attached_blocks(lookup.live(owner)))
+            yield from ((name, member) for member in dict.fromkeys((*members, *attached)) if member not in wanted[name])
 
 
 def _beside(lines: Mapping[str, Attr], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,13 +231,18 @@ def _beside(lines: Mapping[str, Attr], values: Mapping[str, Any]) -> dict[str, A
 
 
 def _discovered_part(lookup: Lookup, part: Desired, owner: Ref) -> ResourceChange:
-    """A block that the server creates in such an object: it gets the value of the block that it replaces, or else what
-    is wanted of it."""
+    """A block that the server creates in such an object gets what is wanted of it.
+
+    It keeps the value of the block that it replaces, unless its policy is `enforce`.
+    """
     old = lookup.live(part.address) or lookup.detached_block(part.address)
-    note = f"created along with {owner.address}" + (", with the value of the block that it replaces" if old else "")
     kind = kinds()[part.kind]
     wanted = {name: value for name, value in part.values.items() if value is not None and name != kind.name_field}
-    fields = {"value": old.values.get("value") or ""} if old else _beside(kind.attrs(), wanted)
+    fields = _beside(kind.attrs(), wanted)
+    if old and policies(part)["value"] != "enforce":
+        fields["value"] = old.values.get("value") or ""
+    kept = old is not None and fields.get("value") == (old.values.get("value") or "")
+    note = f"created along with {owner.address}" + (", with the value of the block that it replaces" if kept else "")
     shown = tuple(FieldChange(name, None, value) for name, value in fields.items())
     change = Change(part.address, part.kind, "replace" if old else "create", old.id if old else None)
     change = replace(change, fields_changed=shown, place=part.place, notes=(note,))

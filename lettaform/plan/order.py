@@ -270,9 +270,20 @@ def _discovered(resource: ResourceChange, capabilities: Capabilities) -> Iterato
         mark=resource.mark,
         after=after,
     )
-    if resource.attach or kinds()[kind].compiled & resource.fields.keys():
-        yield from _called(resource, (key, *(_attach_key(key, *each) for each in resource.attach)), capabilities)
+    detached = tuple(_detached(resource))
+    linked = (*(step.key for step in detached), *(_attach_key(key, *each) for each in resource.attach))
+    if linked or kinds()[kind].compiled & resource.fields.keys():
+        yield from _called(resource, (key, *linked), capabilities)
+    yield from detached
     yield from _attached(resource)
+
+
+def _detached(resource: ResourceChange) -> Iterator[Step]:
+    """What the server attached to an object that it created along with another one, and that is not declared."""
+    key, kind = str(resource.address), resource.change.kind
+    for name, member in resource.detach:
+        link = _detach_key(key, name, member)
+        yield Detach(link, resource.address, kind, id=None, field=name, member=member, after=(key,))
 
 
 def _attached(resource: ResourceChange) -> Iterator[Step]:

@@ -145,6 +145,30 @@ def test_what_the_server_creates_along_with_an_agent_gets_the_declared_values() 
     assert block.discover == ("memory_persona", Ref(second.address))
 
 
+def test_a_companion_loses_what_the_server_gives_it_if_its_list_is_exact() -> None:
+    human = wanted("agents.ann.memory.human", value="h")
+    team, notes = (wanted(f"blocks.{key}", value="x") for key in ("team", "notes"))
+    ann = wanted("agents.ann", **MODEL, blocks=[Ref(team.address), Ref(notes.address)])
+    second = replace(wanted("agents.ann-sleeptime", blocks=[Ref(team.address)]), created_with=ann.address)
+    known = observed(living("blocks.notes", "block-n", value="x"))
+    (additive,) = discover(lookup(manifest(ann, human, team, notes, second), known), second)
+    assert (additive.attach, additive.detach) == ((("blocks", Ref(team.address)),), ())
+    exact = replace(second, policies={"blocks": "enforce"})
+    (found,) = discover(lookup(manifest(ann, human, team, notes, exact), known), exact)
+    assert found.attach == (("blocks", Ref(team.address)),)
+    assert {*found.detach} == {("blocks", Ref(human.address)), ("blocks", "block-n")}
+
+
+def test_a_block_of_a_companion_gets_all_that_is_wanted_and_keeps_what_was_learnt() -> None:
+    second = replace(wanted("agents.ann-sleeptime"), created_with=at("agents.ann"))
+    part = wanted("agents.ann-sleeptime.memory.memory_persona", value="seed", limit=900)
+    before = living("agents.ann-sleeptime.memory.memory_persona", "block-2", value="learnt")
+    for policies, value in (({}, "learnt"), ({"value": "enforce"}, "seed")):
+        wants = manifest(wanted("agents.ann", **MODEL), second, replace(part, policies=policies))
+        _, block = discover(lookup(wants, observed(detached={part.address: (before,)})), second)
+        assert block.fields == {"value": value, "limit": 900}
+
+
 def test_the_mark_says_which_secrets_were_applied_and_holds_no_digest_of_them() -> None:
     secrets = {"K": Secret("${env.K}", "s3cret"), "NONE": None}
     ann, provider = (
