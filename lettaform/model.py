@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, assert_never
 
@@ -165,6 +165,22 @@ APPLIED = "applied"
 
 
 @dataclass(frozen=True)
+class Lent:
+    """Says that the context of an agent holds the messages of a conversation: a fork takes them from there.
+
+    own    ids of the messages of the agent's own context
+    count  number of messages of the conversation that are in the place of its own, after the prompt
+    """
+
+    own: tuple[str, ...]
+    count: int
+
+    def returned(self, now: Sequence[str]) -> list[str]:
+        """The agent's own context again, with the messages that it got meanwhile. `now`: ids in its context."""
+        return [*self.own, *now[1 + self.count :]]
+
+
+@dataclass(frozen=True)
 class Mark:
     """What lettaform stores with an object on the server.
 
@@ -172,11 +188,13 @@ class Mark:
              the policy `merge`, the text itself (`values.kept_text`)
     members  field to the ids that lettaform attached, or the tags that it added
     parts    key of an own block to its base at creation; the mark of the block replaces it once there is one
+    lent     what a restore that was interrupted has done to the context of an agent; whatever writes the mark undoes it
     """
 
     base: Mapping[str, str] = field(default_factory=dict)
     members: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lent: Lent | None = None
 
 
 @dataclass(frozen=True)
@@ -263,6 +281,7 @@ class Capabilities:
     recompiling   those of them whose users the server recompiles in the request that writes such a field
     inline_parts  whether own blocks are created in the request that creates their agent
     attach_parts  whether an own block that is created by itself must be attached; otherwise it is created in place
+    histories     kinds whose objects can be created with the messages of a snapshot
     """
 
     claims: frozenset[str] = frozenset()
@@ -275,6 +294,7 @@ class Capabilities:
     recompiling: frozenset[str] = frozenset()
     inline_parts: bool = True
     attach_parts: bool = True
+    histories: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -497,6 +517,20 @@ class FieldChange:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """What is written to a copy of a block that belongs to one object alone, such as a conversation.
+
+    id       the block; None if it is created with the object
+    fields   field to value
+    changes  the same, for people: with the label in the path
+    """
+
+    id: str | None
+    fields: Mapping[str, Any]
+    changes: tuple[FieldChange, ...] = ()
+
+
+@dataclass(frozen=True)
 class Change:
     """What the plan does to one object.
 
@@ -585,9 +619,10 @@ class Create(_Step):
 
     fields  field to value; may contain Refs, Templates and Secrets
     mark    the mark of the new object
-    parts   key of an own block to its fields
+    parts   key of an own block, or label of an own copy of a block, to its fields
     owner   the object in which it is created: a Ref or an id; None if it belongs to none, or is attached afterwards
-    history the agent of an agent file, whose messages the new agent gets; None: it begins without any
+    history the messages that it begins with; None: it begins without any. Of an agent: the agent of an agent file. Of a
+            conversation: the `keys` of messages of its agent
     """
 
     op: ClassVar[Operation] = "create"

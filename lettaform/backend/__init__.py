@@ -182,6 +182,10 @@ class AgentFiles(Protocol):
         """All messages of an agent or a conversation, oldest first, also those that left its context."""
         ...
 
+    async def context(self, live: Live) -> list[str]:
+        """The ids of the messages in the context of an agent or a conversation, in their order."""
+        ...
+
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         """All Items that an object contains, by field, each with all that the server has of it."""
         ...

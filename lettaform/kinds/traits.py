@@ -271,15 +271,17 @@ class Preview:
 class AgentFile:
     """An agent file can contain objects of the kind.
 
-    parameter  the query parameter that names it in the export of its agent; None: it is the agent
-    unused     the body of an answer to whether the object has no messages but those of its creation: its values are
-               all of its content
-    activity   the body of an answer to a value that is equal as long as no messages are added; None: it does not show
+    parameter      the query parameter that names it in the export of its agent; None: it is the agent
+    unused         the body of an answer to whether the object has no messages but those of its creation: its values are
+                   all of its content
+    activity       the body of an answer to a value that is equal as long as no messages are added; None: it does not show
+    history_since  the first self-hosted release that can create the object with messages; None: every supported one
     """
 
     parameter: str | None = None
     unused: Callable[[Mapping[str, Any]], bool] = lambda body: False
     activity: Callable[[Mapping[str, Any]], Any] = lambda body: None
+    history_since: str | None = None
 
 
 @dataclass(frozen=True)

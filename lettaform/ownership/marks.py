@@ -13,7 +13,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.kinds.base import Attr, Kind, path_get
-from lettaform.model import Mark
+from lettaform.model import Lent, Mark
 
 MARK = "lettaform"
 """The prefix of tags, and the key in metadata."""
@@ -78,7 +78,8 @@ def metadata(mark: Mark) -> dict[str, Any]:
     """A mark as JSON for `metadata.lettaform`, without empty parts."""
     parts = {key: dict(base) for key, base in mark.parts.items()}
     members = {key: list(value) for key, value in mark.members.items()}
-    every = {"base": dict(mark.base), "members": members, "parts": parts}
+    lent = {"own": list(mark.lent.own), "count": mark.lent.count} if mark.lent else {}
+    every = {"base": dict(mark.base), "members": members, "parts": parts, "lent": lent}
     return {"v": VERSION, **{key: value for key, value in every.items() if value}}
 
 
@@ -86,7 +87,13 @@ def from_metadata(own: Any) -> Mark:
     """The mark in `metadata.lettaform`. What cannot be read is left out: anybody can edit metadata."""
     members = {key: tuple(value) for key, value in _map(own, "members").items() if isinstance(value, list)}
     parts = {key: dict(base) for key, base in _map(own, "parts").items() if isinstance(base, Mapping)}
-    return Mark(dict(_map(own, "base")), members, parts)
+    return Mark(dict(_map(own, "base")), members, parts, _lent(_map(own, "lent")))
+
+
+def _lent(value: Mapping[str, Any]) -> Lent | None:
+    own, count = value.get("own"), value.get("count")
+    readable = isinstance(own, list) and own and all(isinstance(each, str) for each in own) and isinstance(count, int)
+    return Lent(tuple(own), count) if readable else None  # type: ignore[arg-type]
 
 
 def _map(value: Any, key: str) -> Mapping[str, Any]:
@@ -183,6 +190,11 @@ def keep(kind: type[Kind], body: dict[str, Any], now: Mapping[str, Any]) -> None
         body["tags"] = [*body["tags"], *(tag for tag in now.get("tags") or () if tag.startswith(_PREFIX))]
     if "metadata" in body and MARK in (now.get("metadata") or {}):
         body["metadata"] = {**body["metadata"], MARK: now["metadata"][MARK]}
+
+
+def metadata_with(now: Mapping[str, Any], mark: Mark) -> dict[str, Any]:
+    """The metadata of an object whose claim stands in its tags, with another mark."""
+    return {**(now.get("metadata") or {}), MARK: metadata(mark)}
 
 
 def _others(body: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

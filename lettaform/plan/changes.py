@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Problem
-from lettaform.model import AgentChange, Call, Change, Desired, Live, Mark, Observed, Unmanaged
+from lettaform.model import AgentChange, Call, Change, Copy, Desired, Live, Mark, Observed, Unmanaged
 from lettaform.values import Ref
 
 
@@ -27,7 +27,8 @@ class ResourceChange:
     waits     addresses of the changes that must be carried out before these calls, or before the object is created
     quiet     whether the call that otherwise follows a change of the object is left out
     replaces  field to the digest of the live text that a text with the policy `merge` replaces
-    history   the agent of an agent file, whose messages a new agent gets
+    history   the messages that a new agent or conversation begins with, as of `Create`
+    copies    label to what is written to the object's own copy of a block
     """
 
     change: Change
@@ -46,6 +47,7 @@ class ResourceChange:
     quiet: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
     history: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    copies: Mapping[str, Copy] = field(default_factory=dict)
 
     @property
     def address(self) -> Address:

@@ -242,10 +242,12 @@ def _created(
         after = (f"-{address}",) if resource.change.action == "replace" else ()
         owner = Ref(address.parent) if address.parent and not capabilities.attach_parts else None
         more: dict[str, Any] = {"owner": owner, "after": after, "history": resource.history}
+        parts = {**parts, **{label: each.fields for label, each in resource.copies.items()}}
         yield Create(key, address, kind, fields=fields, mark=resource.mark, parts=parts, **more)
         attached = tuple(_attached(resource))
         call = capabilities.calls.get(kind)
-        if call and (call.on_create or resource.history is not None):  # the file has the prompt of that time
+        # an agent file has the prompt of that time
+        if call and (call.on_create or (resource.history is not None and not call.of_prompt)):
             yield from _called(resource, (key, *(step.key for step in attached)), capabilities)
     yield from _attached(resource)
 
@@ -332,6 +334,9 @@ def _updated(resource: ResourceChange, capabilities: Capabilities) -> Iterator[S
             after=tuple(waits),
         )
         waits.append(key)
+    for label, each in resource.copies.items():
+        if each.id is not None:
+            yield Update(f"{key} isolated {label}", resource.address, "block", id=each.id, fields=each.fields)
     if (change.recompiles or resource.attach or resource.detach) and not resource.quiet:
         yield from _called(resource, tuple(waits), capabilities)
 

@@ -17,7 +17,6 @@ UNMANAGED_OPERATIONS: Mapping[str, tuple[str, ...]] = {
         "* /v1/conversations/{}/messages*",
         "POST /v1/conversations/{}/cancel",
         "POST /v1/conversations/{}/compact",
-        "POST /v1/conversations/{}/fork",
         "POST /v1/conversations/{}/stream",
         "PATCH /v1/groups/{}/messages/*",
         "PATCH /v1/groups/{}/reset-messages",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lettaform.backend import Backend
+from lettaform.backend.concurrency import together
 from lettaform.errors import PlanError, Problem
-from lettaform.model import Plan, PlanOptions
+from lettaform.model import Live, Plan, PlanOptions
 from lettaform.plan import Diff, make
 from lettaform.session import Session, check_patterns
 from lettaform.session.last_apply import Kept
 from lettaform.snapshot import Snapshot
+from lettaform.snapshot.conversations import Seen
 from lettaform.snapshot.folder import content
-from lettaform.snapshot.restore import restoration, restored
+from lettaform.snapshot.restore import restoration, restored, unseen
 
 
 async def plan_restore(
@@ -37,7 +42,8 @@ async def plan_restore(
             for each in (header, observed.state)
         ]
         raise PlanError(f"the snapshot is of {names[0]}, and the stack of {names[1]}", "choose another snapshot")
-    found = restoration(snapshot, partial(content, folder), observed, declared, patterns)
+    seen = await _seen(session.backend, *unseen(snapshot, observed, patterns))
+    found = restoration(snapshot, partial(content, folder), observed, declared, patterns, seen)
     if found.problems:
         raise PlanError("the snapshot cannot be restored; nothing was changed", problems=found.problems)
     session.manifest = found.manifest
@@ -57,6 +63,17 @@ def _of_snapshot(problem: Problem, difference: Diff) -> Problem:
         f"if it is a model of {', '.join(providers)}, bring that first: name its address" if providers else problem.hint
     )
     return replace(problem, place=None, hint=hint if problem.field in ("model", "embedding") else problem.hint)
+
+
+async def _seen(backend: Backend, agents: Sequence[Live], talks: Sequence[Live]) -> Seen:
+    """The messages of agents, and the own copies of blocks of conversations."""
+    messages = dict(zip((each.id for each in agents), await together(map(backend.messages, agents)), strict=True))
+    wanted = {id: talk.id for talk in talks for id in talk.discovered.get("block", ())}
+    fetched = await backend.fetch([("block", id) for id in wanted]) if wanted else None
+    found = defaultdict[str, list[Live]](list)
+    for block in fetched.objects.get("block", ()) if fetched else ():
+        found[wanted[block.id]].append(block)
+    return Seen(messages, {id: tuple(every) for id, every in found.items()})
 
 
 async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot) -> Plan:

@@ -93,8 +93,10 @@ def held_by(contents: Mapping[str, Any] | None, messages: Sequence[Mapping[str, 
     """What the files of an object hold, as texts: its messages, passages or files."""
     found: dict[str, Any] = {}
     if messages is not None:
-        # 0.16.8 shows a tool's answer by itself if a page of the list begins between it and its call
-        found["messages"] = [_message(each) for each in messages if each.get("message_type") != "tool_return_message"]
+        # 0.16.8 shows a tool's answer by itself if a page of the list begins between it and its call; a prompt is
+        # compiled again and again, and that of a conversation is new after a restore
+        left_out = ("tool_return_message", "system_message")
+        found["messages"] = [_message(each) for each in messages if each.get("message_type") not in left_out]
     for name, items in (contents or {}).items():
         found[name] = sorted(_text(item) for item in items)
     return found
@@ -104,8 +106,7 @@ def _message(body: Mapping[str, Any]) -> str:
     role = str(body.get("message_type") or "message").removesuffix("_message")
     content = body.get("content")
     text = content if isinstance(content, str) else ""
-    # the prompt is compiled again and again, and differs in its time alone
-    return "system prompt" if role == "system" else f"{body.get('date')} {role}: {text}"
+    return f"{body.get('date')} {role}: {text}"
 
 
 def _text(item: Mapping[str, Any]) -> str:

@@ -12,11 +12,12 @@ from lettaform.errors import Place, Problem, SnapshotError
 from lettaform.kinds import companions, kinds
 from lettaform.kinds.base import Attr, Never
 from lettaform.kinds.traits import Companions, Contents, DiscoveredBy, LabelsOf, Parts
-from lettaform.model import Change, Desired, External, Live, Manifest, Mark, Observed
+from lettaform.model import Change, Copy, Desired, External, Live, Manifest, Mark, Observed
 from lettaform.ownership import marks
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.leaves import spelled
 from lettaform.plan.selection import matches
+from lettaform.snapshot.conversations import Histories, Seen, copies, talks_of
 from lettaform.snapshot.format import Entry, Snapshot
 from lettaform.values import UNREAD, Digest, Item, Ref, Secret, canonical, has_refs, settle
 
@@ -33,7 +34,8 @@ class Restoration:
 
     manifest   the values of its objects, and what they use
     marks      address to the mark that the object had
-    histories  address of an agent that is gone to the agent of its agent file
+    histories  address of an agent or a conversation that is gone to the messages that it begins with
+    copies     address of a conversation to what is written to its own copies of blocks
     notes      address to what is not restored, for people
     problems   what cannot be restored
     warnings   what the snapshot has and no address of it
@@ -42,20 +44,45 @@ class Restoration:
     manifest: Manifest
     marks: Mapping[Address, Mark] = field(default_factory=dict)
     histories: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
+    copies: Mapping[Address, Mapping[str, Copy]] = field(default_factory=dict)
     notes: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
 def restoration(
-    snapshot: Snapshot, load: Load, observed: Observed, declared: Manifest, patterns: tuple[str, ...] = ()
+    snapshot: Snapshot,
+    load: Load,
+    observed: Observed,
+    declared: Manifest,
+    patterns: tuple[str, ...] = (),
+    seen: Seen | None = None,
 ) -> Restoration:
     """What restores these objects of a snapshot, or all that have an address.
 
     observed  with all fields; what exists keeps its id
     declared  the manifest of the project: the values of secrets, which no snapshot has
+    seen      what the server has of `unseen`
     """
-    return _Builder(snapshot, load, observed, declared, patterns).build()
+    return _Builder(snapshot, load, observed, declared, patterns, seen or Seen()).build()
+
+
+def unseen(snapshot: Snapshot, observed: Observed, patterns: tuple[str, ...] = ()) -> tuple[list[Live], list[Live]]:
+    """What the restore of conversations needs: agents whose messages to read, and conversations with own copies."""
+    agents, talks = dict[str, Live](), list[Live]()
+    by_id = snapshot.by_id
+    for owner, entries in talks_of(snapshot).items():
+        for entry in entries:
+            address = entry.live.address
+            if address is None or (patterns and not matches(address, patterns)):
+                continue
+            live = observed.objects.get(address)
+            agent = by_id[owner].live.address if owner in by_id else None
+            if live is not None and entry.live.discovered.get("block"):
+                talks.append(live)
+            elif live is None and agent is not None and agent in observed.objects:
+                agents[observed.objects[agent].id] = observed.objects[agent]
+    return list(agents.values()), talks
 
 
 def restorable(snapshot: Snapshot, patterns: tuple[str, ...] = ()) -> dict[Address, Entry]:
@@ -96,10 +123,16 @@ def declared_external(declared: Manifest, entry: Entry) -> Desired | None:
 
 class _Builder:
     def __init__(
-        self, snapshot: Snapshot, load: Load, observed: Observed, declared: Manifest, patterns: tuple[str, ...]
+        self,
+        snapshot: Snapshot,
+        load: Load,
+        observed: Observed,
+        declared: Manifest,
+        patterns: tuple[str, ...],
+        seen: Seen,
     ) -> None:
         self.snapshot, self.load, self.observed, self.declared = snapshot, load, observed, declared
-        self.patterns = patterns
+        self.patterns, self.seen = patterns, seen
         self.problems = list[Problem]()
         self.entries = restorable(snapshot, patterns)
         self.kept: dict[Address, Entry] = {
@@ -115,6 +148,8 @@ class _Builder:
         """Id of an object of others, or of one that is not restored, to the reference that finds it."""
         self.notes = defaultdict[Address, list[str]](list)
         self.histories: dict[Address, Mapping[str, Any]] = {}
+        self.copies: dict[Address, Mapping[str, Copy]] = {}
+        self.past = Histories(snapshot, load, observed, seen, self.entries.keys(), self.creators)
 
     def build(self) -> Restoration:
         every = {**self.kept, **self.entries}
@@ -132,7 +167,7 @@ class _Builder:
         found = {address: _mark(self, address, entry, parts[address]) for address, entry in self.entries.items()}
         notes = {address: tuple(every) for address, every in self.notes.items()}
         warnings = () if self.patterns else tuple(self.left_out())
-        return Restoration(manifest, found, self.histories, notes, tuple(self.problems), warnings)
+        return Restoration(manifest, found, self.histories, self.copies, notes, tuple(self.problems), warnings)
 
     def left_out(self) -> Iterator[Problem]:
         """What is in the snapshot and has no address, such as conversations that people began."""
@@ -162,7 +197,9 @@ class _Builder:
         if live is None:
             values |= self.secrets(address, entry)
             self.bring_back(address, entry, values)
-        self.note_copies(address, entry, live)
+        if kinds()[kind].owner_line():
+            self.copies[address], lost = copies(entry, self.by_id, live, self.seen)
+            self.notes[address] += lost
         protected = self.observed.state.protected | (self.snapshot.state.protected if self.snapshot.state else set())
         return Desired(
             address,
@@ -297,43 +334,19 @@ class _Builder:
         return found
 
     def bring_back(self, address: Address, entry: Entry, values: dict[str, Any]) -> None:
-        """Messages of an agent that is gone; notes on what is not restored."""
-        table = kinds()[entry.live.kind]
+        """Messages of an agent or a conversation that is gone; notes on what is not restored."""
         if entry.file is None:
             return
-        if table.owner_line() or address in self.creators:
-            held = self.load(entry.messages or "")["messages"] if entry.messages else []
-            if any(each.get("message_type") != "system_message" for each in held):
-                note = "its messages are not restored: a server imports messages only with a new agent"
-                self.notes[address].append(note)
-            return
-        values["include_base_tools"] = values["include_base_tool_rules"] = False
+        if not kinds()[entry.live.kind].owner_line() and address not in self.creators:
+            values["include_base_tools"] = values["include_base_tool_rules"] = False
         try:
-            agents = self.load(entry.file)["agents"]
-            self.histories[address] = next(each for each in agents if each["name"] == entry.live.name)
-        except (SnapshotError, StopIteration, KeyError, TypeError) as error:
+            found = self.past.of(address, entry)
+        except (SnapshotError, KeyError, TypeError, ValueError) as error:
             self.problem(address, f"its agent file cannot be used ({type(error).__name__})")
             return
-        if outside := self.outside(entry):
-            count = f"{outside} messages" if outside > 1 else "1 message"
-            self.notes[address].append(
-                f"{count} outside its context not restored: the snapshot's agent file lacks them"
-            )
-
-    def note_copies(self, address: Address, entry: Entry, live: Live | None) -> None:
-        """Note on the blocks that belong to a conversation alone: they have no address."""
-        if not kinds()[entry.live.kind].owner_line():
-            return
-        copies = [self.by_id[id].live for id in entry.live.discovered.get("block", ()) if id in self.by_id]
-        if labels := ", ".join(sorted(f"`{each.name}`" for each in copies)):
-            how = "begin with the values of its agent" if live is None else "stay as they are"
-            self.notes[address].append(f"its own copies of {labels} {how}")
-
-    def outside(self, entry: Entry) -> int:
-        """The number of messages that the agent file does not have."""
-        held = self.load(entry.messages or "")["messages"] if entry.messages else []
-        seconds = {second(each.get("created_at")) for each in self.histories[entry.live.address]["messages"]}  # type: ignore[index]
-        return len({each["id"] for each in held if second(each.get("date")) not in seconds})
+        self.notes[address] += found.notes
+        if found.history is not None:
+            self.histories[address] = found.history
 
 
 def second(time: Any) -> str:
@@ -394,7 +407,25 @@ def restored(difference: Diff, found: Restoration) -> Diff:
         if address not in seen and live is not None and not _same(live.mark, mark):
             change = Change(address, live.kind, "mark", live.id, "restore")
             resources.append(ResourceChange(change, found.manifest.objects[address], live, mark=mark))
+    resources = [_with_copies(each, found) for each in resources]
+    seen = {resource.address for resource in resources}
+    for address, written in found.copies.items():
+        live = lives.get(address)
+        if address not in seen and live is not None and written:
+            change = Change(address, live.kind, "update", live.id, "restore")
+            resources.append(_with_copies(ResourceChange(change, found.manifest.objects[address], live), found))
     return replace(difference, resources=tuple(resources), runtime=(), unmanaged=(), warnings=())
+
+
+def _with_copies(resource: ResourceChange, found: Restoration) -> ResourceChange:
+    """A change that also writes the object's own copies of blocks."""
+    written = found.copies.get(resource.address)
+    if not written:
+        return resource
+    change, shown = resource.change, tuple(each for copy in written.values() for each in copy.changes)
+    action = "update" if change.action == "mark" else change.action
+    change = replace(change, action=action, fields_changed=(*change.fields_changed, *shown))
+    return replace(resource, change=change, copies=written)
 
 
 def _with_own(resource: ResourceChange, own: Mapping[str, Address | None]) -> ResourceChange:
@@ -449,7 +480,16 @@ def _restored(resource: ResourceChange, found: Restoration) -> Iterator[Resource
     inline = resource.mark is None and live is None  # an own block that is created with its agent
     history = found.histories.get(resource.address) if live is None else None
     kept = live is not None and live.marked and _same(live.mark, mark) and change.action == "update"
+    if history is not None and (owner := _owner(resource)):  # it gets messages of its agent, and then its prompt
+        resource = replace(resource, waits=(*resource.waits, owner))
     yield _without_empty(replace(resource, change=change, mark=None if inline or kept else mark, history=history))
+
+
+def _owner(resource: ResourceChange) -> Address | None:
+    """The address of the object to which an object belongs, as a conversation to its agent."""
+    line = kinds()[resource.change.kind].owner_line()
+    value = resource.desired.values.get(line.name) if resource.desired and line else None
+    return value.address if isinstance(value, Ref) else None
 
 
 def _without_empty(resource: ResourceChange) -> ResourceChange:
@@ -480,4 +520,5 @@ def _same(one: Mark, other: Mark) -> bool:
 def _spelled(mark: Mark) -> str:
     body = marks.metadata(mark)
     members = {name: sorted(map(str, every)) for name, every in body.get("members", {}).items()}
-    return canonical({"base": {path: str(each) for path, each in body.get("base", {}).items()}, "members": members})
+    base = {path: str(each) for path, each in body.get("base", {}).items()}
+    return canonical({"base": base, "members": members, "lent": body.get("lent")})

@@ -161,20 +161,22 @@ class _Writer:
     ) -> Entry:
         """An entry with its agent file and its messages."""
         live, kind = entry.live, kinds()[entry.live.kind]
-        if entry.used or kind.agent_file is None or live.unused:
+        talks = live.unused and any(_owner(each.live) == live.id for each in every)  # its messages are theirs
+        if entry.used or kind.agent_file is None or (live.unused and not talks):
             return entry
         entry = replace(entry, evidence=self.evidence(entry, every))
         file, messages = f"{names[live.id]}.af", f"{names[live.id]}.messages.json"
         if not await in_thread(self.take_over, entry, file, messages):
             exported = await self.server.export(live)
-            history = await self.server.messages(live)
-            await in_thread(self.add, file, exported, messages, history)
+            context, history = await self.server.context(live), await self.server.messages(live)
+            held = {"context": context, "messages": history}
+            await in_thread(self.add, file, exported, messages, held)
         return replace(entry, file=file, messages=messages)
 
-    def add(self, file: str, exported: Mapping[str, Any], messages: str, history: list[Mapping[str, Any]]) -> None:
+    def add(self, file: str, exported: Mapping[str, Any], messages: str, held: Mapping[str, Any]) -> None:
         """Write an agent file and messages."""
         self.new.add(file, agent_file.normal(exported))
-        self.new.add(messages, {"messages": history})
+        self.new.add(messages, held)
 
     def take_over(self, entry: Entry, file: str, messages: str) -> bool:
         """Whether the previous snapshot proves to hold the files of this entry. They are linked then."""

@@ -11,6 +11,7 @@ from lettaform.kinds.traits import Contents
 from lettaform.model import Live
 from lettaform.snapshot import agent_file
 from lettaform.snapshot.format import Entry, Snapshot
+from lettaform.snapshot.messages import thread
 from lettaform.values import UNREAD, canonical
 
 Load = Callable[[str], Any]
@@ -64,6 +65,11 @@ def _history_faults(entry: Entry, by_id: Mapping[str, Entry], load: Load) -> Ite
     try:
         agent, blocks, tools = _expected(entry, by_id)
         lost = list(agent_file.lacking(file, agent.name, _known(agent, "system"), blocks, tools))
+        if not lost:
+            thread(file, history, agent.name)
+    except ValueError as error:
+        yield _problem(entry, f"{entry.file} and {entry.messages} do not fit each other: {error}")
+        return
     except (KeyError, TypeError, AttributeError) as error:
         yield _problem(entry, f"{entry.file} is no agent file ({type(error).__name__})")
         return

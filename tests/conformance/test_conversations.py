@@ -205,3 +205,68 @@ def test_agent_delete_removes_conversation_and_leaves_isolated_blocks(server: Se
     assert (
         server.ask("GET", f"/v1/blocks/{created['isolated_block_ids'][0]}").status_code == 200
     )  # attached to no agent
+
+
+def _context(server: Server, conversation: dict[str, Any]) -> list[str]:
+    return list(server.get(f"/v1/conversations/{conversation['id']}")["in_context_message_ids"])
+
+
+def _say(server: Server, path: str, text: str) -> None:
+    said = {"messages": [{"role": "user", "content": text}], "streaming": False}
+    assert server.ask("POST", f"{path}/messages", said).status_code == 200
+
+
+def _texts(server: Server, path: str) -> list[str]:
+    found = server.get(f"{path}/messages", order="asc")
+    return [each["content"] for each in found if each["message_type"] != "system_message"]
+
+
+def test_fork_of_an_agent_shares_the_messages_in_its_context(server: Server) -> None:
+    agent = server.agent(include_base_tools=False, memory_blocks=[{"label": "l", "value": "v"}])
+    path = f"/v1/agents/{agent['id']}"
+    for text in ("First.", "Second."):
+        _say(server, path, text)
+    prompt, *ids = server.get(path)["message_ids"]
+    # any ids are accepted as a context, and the fork leaves out the first one
+    server.patch(agent, message_ids=[prompt, *ids[2:]])
+    forked = server.call("POST", "/v1/conversations/default/fork", params={"agent_id": agent["id"]})
+    server.patch(agent, message_ids=[prompt, *ids[:2]])
+    assert (forked["summary"], forked["model"], forked["isolated_block_ids"]) == (None, None, [])
+    own, *shared = _context(server, forked)
+    assert own not in (prompt, *ids)
+    assert shared == ids[2:]
+    assert _texts(server, f"/v1/conversations/{forked['id']}") == ["Second."] * 2
+    assert _texts(server, path) == ["First."] * 2 + ["Second."] * 2
+    _say(server, f"/v1/conversations/{forked['id']}", "Third.")
+    assert _texts(server, f"/v1/conversations/{forked['id']}") == ["Second."] * 2 + ["Third."] * 2
+    server.call("DELETE", f"/v1/conversations/{forked['id']}")  # with its own messages, and not those of the agent
+    assert _texts(server, path) == ["First."] * 2 + ["Second."] * 2
+
+
+def test_fork_of_a_conversation_has_its_messages_and_no_isolated_blocks(server: Server) -> None:
+    agent = server.agent(include_base_tools=False, memory_blocks=[{"label": "l", "value": "v"}])
+    conversation = create(server, agent, summary="s", model="no/such", isolated_block_labels=["l"])
+    server.call("PATCH", f"/v1/conversations/{conversation['id']}", {"model": "openai-proxy/echo"})
+    _say(server, f"/v1/conversations/{conversation['id']}", "Hello.")
+    forked = server.call("POST", f"/v1/conversations/{conversation['id']}/fork")
+    assert (forked["summary"], forked["model"]) == (None, "openai-proxy/echo")
+    assert forked["isolated_block_ids"] == []
+    assert _context(server, forked)[1:] == _context(server, conversation)[1:]
+    server.call("DELETE", f"/v1/conversations/{conversation['id']}")
+    assert _texts(server, f"/v1/conversations/{forked['id']}") == ["Hello."] * 2
+    for id in conversation["isolated_block_ids"]:
+        assert server.ask("GET", f"/v1/blocks/{id}").status_code == 404
+
+
+def test_fork_is_refused_without_an_agent_and_of_messages_that_do_not_exist(server: Server) -> None:
+    agent = server.agent(include_base_tools=False)
+    path = "/v1/conversations/default/fork"
+    message = "Conversation not found with id='['default']', access level in ['read']"
+    assert refusal(server.ask("POST", path)) == (404, message)
+    assert server.ask("POST", path, params={"agent_id": unknown_id("agent")}).status_code == 404
+    server.patch(agent, message_ids=[*agent["message_ids"], unknown_id("message")])
+    status, detail = refusal(server.ask("POST", path, params={"agent_id": agent["id"]}))
+    assert (status, "conversation_messages_message_id_fkey" in detail) == (409, True)
+    assert server.get("/v1/conversations/", agent_id=agent["id"]) == []
+    answer = server.ask("PATCH", f"/v1/agents/{agent['id']}", {"message_ids": ["nonsense"]})
+    assert refusal(answer) == (422, [("string_too_short", "'body', 'message_ids', 0")])

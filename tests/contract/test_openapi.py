@@ -104,6 +104,7 @@ ALSO_CALLED = {
     ("GET", "/v1/health/"): "find.health",
     ("GET", "/v1/blocks/{}/agents"): "find.users",
     ("GET", "/v1/agents/{}/export"): "Server.export",
+    ("POST", "/v1/conversations/{}/fork"): "begin",
     ("POST", "/v1/passages/search"): "hold",
     ("POST", "/v1/archives/{}/passages"): "hold",
     ("DELETE", "/v1/archives/{}/passages/{}"): "hold",

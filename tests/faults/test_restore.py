@@ -31,7 +31,7 @@ agents:
   ann: {memory: {notes: none}, archive: facts, identities: [lead]}
   bob: {memory: {notes: none}, archive: facts}
   eve: {memory: {notes: none}, sleeptime: true}
-conversations: {talk: {agent: ann, isolated: [notes]}}
+conversations: {talk: {agent: ann, isolated: [notes]}, open: {agent: bob}, other: {agent: bob}}
 """
 KILLS = [fault for fault in Fault if fault.kills]
 
@@ -64,8 +64,18 @@ class RestoreRun(Run):
             ],
             "objects": {kind: len(found) for kind, found in all_objects(self.raw).items()},
             "messages": sorted((names[row["agent"]], row["date"], row["role"], row["text"]) for row in rows),
+            "contexts": self.contexts(),
+            "copies": [tables.blocks[id]["value"] for each in tables.conversations.values() for id in each["_blocks"]],
             "prompts": self.snapshot()["prompts"],
         }
+
+    def contexts(self) -> dict[str, list[str]]:
+        """The texts in the context of each agent and conversation, without the prompt."""
+        tables = self.standin.tables
+        texts = {id: row["text"] for id, row in tables.messages.items()}
+        ids = {each["name"]: each["message_ids"] for each in tables.agents.values()}
+        ids |= {str(each["summary"]): each["_messages"] for each in tables.conversations.values()}
+        return {name: [texts[id] for id in every[1:]] for name, every in ids.items()}
 
 
 @dataclass(frozen=True)
@@ -99,6 +109,12 @@ def _scenes(folder: Path) -> Iterator[Scene]:
         body = {"messages": [{"role": "user", "content": f"Hello, {name}."}]}
         first.raw.post(f"/v1/agents/{ids[name]}/messages", json=body).raise_for_status()
     first.raw.patch(f"/v1/agents/{ids['ann']}/core-memory/blocks/notes", json={"value": "learnt"})
+    talks = {str(each["summary"]).split("\n")[0]: id for id, each in standin.tables.conversations.items()}
+    for name in ("open", "other"):
+        body = {"messages": [{"role": "user", "content": f"In {name}."}], "streaming": False}
+        first.raw.post(f"/v1/conversations/{talks[name]}/messages", json=body).raise_for_status()
+    copied = standin.tables.conversations[talks["talk"]]["_blocks"][0]
+    first.raw.patch(f"/v1/blocks/{copied}", json={"value": "learnt there"}).raise_for_status()
     with first.here() as source:
         path = flow.snapshot_create(source, first.connection, folder / "kept")
     spoilt = StandIn()
@@ -107,6 +123,7 @@ def _scenes(folder: Path) -> Iterator[Scene]:
     raw.delete(f"/v1/agents/{ids['bob']}").raise_for_status()
     raw.patch(f"/v1/agents/{ids['ann']}", json={"system": "Be rude."}).raise_for_status()
     raw.patch(f"/v1/agents/{ids['ann']}/core-memory/blocks/notes", json={"value": "spoilt"}).raise_for_status()
+    raw.patch(f"/v1/blocks/{copied}", json={"value": "spoilt"}).raise_for_status()
     for tables in (StandIn().tables, spoilt.tables):
         undisturbed = run(manifest, path, tables)
         undisturbed.apply()
@@ -144,10 +161,18 @@ def check(scenes: list[Scene], chosen: list[tuple[int, Fault, int]]) -> None:
 
 def test_an_empty_server_gets_the_messages_and_one_shared_block(scenes: list[Scene]) -> None:
     texts = [text for *_, text in scenes[0].end["messages"]]
-    assert {"Hello, ann.", "Hello, bob."} <= set(texts)
+    assert {"Hello, ann.", "Hello, bob.", "In open.", "In other."} <= set(texts)
+    said = {name.split("\n")[0]: every for name, every in scenes[0].end["contexts"].items() if every}
+    assert said == {
+        "ann": ["Hello, ann."] * 2,
+        "bob": ["Hello, bob."] * 2,
+        "open": ["In open."] * 2,
+        "other": ["In other."] * 2,
+    }
+    assert scenes[0].end["copies"] == ["learnt there"]
     # one shared block, three own ones, that of the sleeptime agent, the copy of the conversation, and the state
     assert scenes[0].end["objects"]["blocks"] == 7
-    assert scenes[0].end["differences"] == [("agents.ann", ["messages"])]
+    assert scenes[0].end["differences"] == []
 
 
 def test_a_restored_prompt_has_all_blocks(scenes: list[Scene]) -> None:

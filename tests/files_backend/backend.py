@@ -227,6 +227,9 @@ class FilesBackend:
     async def messages(self, live: Live) -> list[Mapping[str, Any]]:
         return []
 
+    async def context(self, live: Live) -> list[str]:
+        return []
+
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         return {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -13,8 +14,10 @@ import pytest
 
 from lettaform import flow
 from lettaform.backend import connect
+from lettaform.backend.listed import grouped
 from lettaform.errors import LettaformError
 from lettaform.model import Plan, Verified
+from lettaform.snapshot.messages import rebuilt
 from tests.faults.harness import ID
 from tests.live.conftest import Letta
 from tests.live.fleet import TOOL, Fleet, RequestLog, changes
@@ -44,7 +47,7 @@ agents:
     compaction_settings: {clip_chars: 777}
   bob: {memory: {notes: none}, blocks: [team]}
   eve: {memory: {notes: none}, blocks: [team]}
-conversations: {talk: {agent: bob, isolated: [notes]}}
+conversations: {talk: {agent: bob, isolated: [notes]}, open: {agent: eve, model: MODEL}, other: {agent: eve}}
 """
 
 
@@ -52,7 +55,7 @@ conversations: {talk: {agent: bob, isolated: [notes]}}
 def stack(fleet: Fleet, letta: Letta) -> Iterator[Fleet]:
     """A stack with shared memory and messages, destroyed afterwards."""
     tool = TOOL.format(name=f"weather_{fleet.stack.replace('-', '_')}")
-    manifest = MANIFEST.replace("EMBEDDING", letta.embedding)
+    manifest = MANIFEST.replace("EMBEDDING", letta.embedding).replace("MODEL", letta.model)
     manifest = manifest.replace("name: Lead", f"name: Lead, identifier_key: {fleet.stack}")
     manifest = manifest.replace("papers: {", f"papers: {{name: papers-{fleet.stack}, ")
     fleet.write(manifest, weather_py=tool, **{"paper.txt": "A paper.\n"})
@@ -60,7 +63,11 @@ def stack(fleet: Fleet, letta: Letta) -> Iterator[Fleet]:
         fleet.apply()
         for name in ("ann", "bob", "eve"):
             say(fleet, f"/v1/agents/{fleet.agent(name)['id']}", f"Hello, {name}.")
+        for name in ("open", "other"):
+            say(fleet, f"/v1/conversations/{talk(fleet.raw, fleet.agent('eve')['id'], name)['id']}", f"In {name}.")
         fleet.patch(f"/v1/agents/{fleet.agent('ann')['id']}/core-memory/blocks/notes", value="learnt")
+        (copied,) = talk(fleet.raw, fleet.agent("bob")["id"], "talk")["isolated_block_ids"]
+        fleet.patch(f"/v1/blocks/{copied}", value="learnt there", limit=777)
         yield fleet
     finally:
         with suppress(LettaformError):
@@ -74,16 +81,39 @@ def restore(fleet: Fleet, path: Path, *addresses: str, **more: Any) -> Plan:
     return plan
 
 
-def said(raw: httpx.Client, name: str, stack: str) -> list[tuple[str, str, str]]:
-    """Type, date and text of the messages of an agent, without its prompt."""
-    params = {"tags": f"lettaform:stack={stack}", "limit": 1000, "show_hidden_agents": True}
-    (agent,) = [each for each in raw.get("/v1/agents/", params=params).json() if each["name"] == name]
-    every = raw.get(f"/v1/agents/{agent['id']}/messages", params={"limit": 100, "order": "asc"}).json()
+def talk(raw: httpx.Client, agent: str, name: str) -> dict[str, Any]:
+    """The conversation of an agent with this summary."""
+    every = raw.get("/v1/conversations/", params={"agent_id": agent, "limit": 100}).json()
+    (found,) = [each for each in every if (each["summary"] or "").split("\n")[0] == name]
+    return dict(found)
+
+
+def listed(raw: httpx.Client, path: str) -> list[tuple[str, str, str]]:
+    """Type, date and text of the messages of an agent or a conversation, without prompts."""
+    params = {"limit": 100, "order": "asc", "use_assistant_message": False}
+    every = raw.get(f"{path}/messages", params=params).json()
+    texts = ("content", "reasoning", "tool_calls", "tool_returns", "approvals")
     return [
-        (each["message_type"], each["date"], str(each.get("content") or each.get("reasoning")))
+        (each["message_type"], each["date"], str([each.get(name) for name in texts]))
         for each in every
         if each["message_type"] != "system_message"
     ]
+
+
+def agent_named(raw: httpx.Client, name: str, stack: str) -> str:
+    params = {"tags": f"lettaform:stack={stack}", "limit": 1000, "show_hidden_agents": True}
+    (agent,) = [each for each in raw.get("/v1/agents/", params=params).json() if each["name"] == name]
+    return str(agent["id"])
+
+
+def said(raw: httpx.Client, name: str, stack: str) -> list[Any]:
+    """The messages of an agent, of the contexts of its conversations, and of its own context."""
+    id = agent_named(raw, name, stack)
+    talks = raw.get("/v1/conversations/", params={"agent_id": id, "limit": 100, "order": "asc"}).json()
+    threads = {each["summary"].split("\n")[0]: listed(raw, f"/v1/conversations/{each['id']}") for each in talks}
+    own = raw.get(f"/v1/agents/{id}/export").raise_for_status().json()["agents"]
+    (context,) = [[part["created_at"] for part in each["messages"][1:]] for each in own if each["name"] == name]
+    return [listed(raw, f"/v1/agents/{id}"), sorted(threads.items()), context]
 
 
 def test_spoilt_memory_prompts_and_attachments_are_as_they_were(stack: Fleet) -> None:
@@ -118,14 +148,18 @@ def test_a_destroyed_fleet_comes_back_with_its_messages(stack: Fleet) -> None:
     assert all(team in [b["id"] for b in stack.agent(name)["blocks"]] for name in names)
     assert stack.block("notes", "ann")["value"] == "learnt"
     assert stack.raw.get(f"/v1/agents/{stack.agent('ann')['id']}").json()["secrets"][0]["value"] == "hunter22"
-    # messages of conversations, and of the sleeptime agent, are not restored; isolated blocks have no address
+    copied = talk(stack.raw, stack.agent("bob")["id"], "talk")["isolated_block_ids"]
+    block = stack.raw.get(f"/v1/blocks/{copied[0]}").json()
+    assert (block["value"], block["limit"]) == ("learnt there", 777)
+    assert talk(stack.raw, stack.agent("eve")["id"], "open")["model"] is not None
+    # messages of the sleeptime agent are not restored; own copies of blocks have no address
     found = {
         address: paths for address, paths in diff(stack, before).items() if not address.startswith("blocks.block-")
     }
-    assert found.keys() <= {"agents.ann-sleeptime", "agents.bob"}
+    assert found.keys() <= {"agents.ann-sleeptime"}
     assert all(paths == ["messages"] for paths in found.values())
     notes = {str(change.address): change.notes for change in plan.changes}
-    assert "its own copies of `notes` begin with the values of its agent" in notes["conversations.talk"]
+    assert [notes[each] for each in ("conversations.open", "conversations.other", "agents.eve")] == [()] * 3
 
 
 def test_an_empty_second_server_gets_the_same_fleet(
@@ -189,7 +223,7 @@ def test_another_stack_gets_a_copy(stack: Fleet) -> None:
     restore(stack, before, *parts, stack=copy)
     try:
         stack.assert_no_changes()
-        assert said(stack.raw, "bob", copy) == said(stack.raw, "bob", stack.stack)
+        assert said(stack.raw, "bob", copy)[0] == said(stack.raw, "bob", stack.stack)[0]
     finally:
         text = (stack.folder / "lettaform.yaml").read_text()
         (stack.folder / "lettaform.yaml").write_text(f"stack: {copy}\n")
@@ -213,3 +247,65 @@ def test_rollback_undoes_the_last_apply(stack: Fleet) -> None:
     }
     assert stack.block("notes", "ann")["value"] == "learnt"
     stack.assert_no_changes()
+
+
+def text(text: str) -> list[Any]:
+    return [{"type": "text", "text": text}]
+
+
+def call(number: int, name: str = "send_message") -> dict[str, Any]:
+    arguments = '{"message": "Hi."}'
+    return {"id": f"call-{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+ANSWERED = [
+    {"tool_call_id": "call-1", "status": "success", "func_response": '{"status": "OK", "message": "None"}'},
+    {"tool_call_id": "call-2", "status": "error", "func_response": '{"status": "Failed", "message": "bad"}'},
+]
+CONSENT = {"type": "approval", "tool_call_id": "call-3", "approve": False, "reason": "no"}
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+EVERY_FORM: list[dict[str, Any]] = [
+    {"role": "system", "content": text("Be kind.")},
+    {"role": "user", "content": text("Hello."), "name": "Bob"},
+    {
+        "role": "assistant",
+        "content": [{"type": "reasoning", "is_native": True, "reasoning": "Hm.", "signature": "s"}, *text("I call.")],
+        "tool_calls": [call(1), call(2, "other")],
+    },
+    {"role": "tool", "content": text("{}"), "tool_call_id": "call-1", "tool_returns": ANSWERED, "name": "send_message"},
+    {"role": "user", "content": [*text("See."), PICTURE]},
+    {"role": "assistant", "content": [{"type": "redacted_reasoning", "data": "x"}, {"type": "omitted_reasoning"}]},
+    {"role": "approval", "content": text("May I?"), "tool_calls": [call(3, "other")]},
+    {"role": "approval", "content": [], "approvals": [CONSENT], "approve": False, "approval_request_id": "call-3"},
+    {"role": "summary", "content": text('{"type": "system_alert", "message": "Before that, …"}')},
+    {"role": "user", "content": text('{"type": "user_message", "message": "Packed."}')},
+]
+
+
+def imported(fleet: Fleet, file: dict[str, Any], messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The list of the messages of an agent that is created with them, without what is new with each import."""
+    numbered = [{"id": f"message-{n}", "agent_id": "agent-0", **each} for n, each in enumerate(messages)]
+    file["agents"][0] |= {"messages": numbered, "in_context_message_ids": ["message-0"], "tags": []}
+    answer = fleet.raw.post("/v1/agents/import", files={"file": ("a.af", json.dumps(file))})
+    (id,) = answer.raise_for_status().json()["agent_ids"]
+    params = {"order": "asc", "use_assistant_message": False}
+    found = fleet.raw.get(f"/v1/agents/{id}/messages", params=params).raise_for_status().json()
+    fleet.raw.delete(f"/v1/agents/{id}")
+    numbers = {each: str(number) for number, each in enumerate(grouped(found))}
+    new = {"otid": None, "step_id": None, "run_id": None}
+    return [{**each, **new, "id": numbers[each["id"]]} for each in found]
+
+
+def test_messages_that_are_put_together_are_listed_as_before(fleet: Fleet) -> None:
+    fleet.write("agents: {ann: {}}\n")
+    fleet.apply()
+    try:
+        file = fleet.raw.get(f"/v1/agents/{fleet.agent('ann')['id']}/export").json()
+        dates = (f"2026-01-01T00:00:{number:02}.123456Z" for number in range(len(EVERY_FORM)))
+        whole = [{"created_at": date, **each} for each, date in zip(EVERY_FORM, dates, strict=True)]
+        before = imported(fleet, file, whole)
+        again = [rebuilt(entries) or {} for entries in grouped(before).values()]
+        assert len(again) == len(EVERY_FORM)
+        assert imported(fleet, file, again) == before
+    finally:
+        flow.apply(fleet.source, fleet.connection, DESTROY)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lettaform import flow
 from lettaform.errors import LettaformError
-from lettaform.model import FieldChange, Plan, PlanOptions
+from lettaform.model import Change, FieldChange, Plan, PlanOptions
 from tests.machine.environment import InMemory
 from tests.machine.fleet import Spec, initial, initial_with_all_kinds
 from tests.machine.machine import Machine, Picks
@@ -33,6 +33,8 @@ class World:
         self.environment = InMemory(folder, ("mch-a", "mch-b"))
         self.machine = Machine(self.environment, self.log.append, start)
         self.stack = "mch-a"
+        self.lost: set[str] = set()
+        """Addresses of which the plan of the restore says that messages do not come back."""
 
     def call(self, verb: Callable[[flow.Source, flow.Connection], Any]) -> Any:
         """Call a verb of `flow`; its result, or its LettaformError."""
@@ -55,6 +57,19 @@ class World:
         for numbers in edits:
             self.machine.edit_by_others(Picks(numbers))
 
+    def say(self) -> None:
+        """A message to each agent and conversation of the stack. The stand-in imports no agent with folders."""
+        tables, raw = self.environment.standin.tables, self.environment.raw
+        mine = [id for id, each in tables.agents.items() if self._is_ours(each) and not each["_folders"]]
+        talks = [id for id, each in tables.conversations.items() if each["agent_id"] in mine and not each["_deleted"]]
+        paths = [*(f"/v1/agents/{id}" for id in mine), *(f"/v1/conversations/{id}" for id in talks)]
+        for path in paths:
+            said = {"messages": [{"role": "user", "content": f"To {path}."}], "streaming": False}
+            raw.post(f"{path}/messages", json=said).raise_for_status()
+
+    def _is_ours(self, agent: Any) -> bool:
+        return f"lettaform:stack={self.stack}" in agent["_tags"]
+
     def lose(self, loss: str, edits: list[list[int]]) -> None:
         if loss == "spoil":
             self.edit(edits)
@@ -68,11 +83,12 @@ class World:
         found = self.call(lambda source, connection: flow.restore(source, connection, path))
         if isinstance(found, LettaformError):
             return found
-        _, report = found
+        plan, report = found
+        self.lost |= {str(each.address) for each in plan.changes if any("message" in note for note in each.notes)}
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         return None
 
-    def differences(self, path: Path) -> dict[str, list[str]]:
+    def differences(self, path: Path, loss: str) -> dict[str, list[str]]:
         """What the stack has and the snapshot has not, or otherwise, among what has an address."""
         found = self.call(lambda source, connection: flow.snapshot_diff(source, connection, path))
         assert isinstance(found, flow.SnapshotDiff), found
@@ -82,19 +98,25 @@ class World:
             if entry.live.address and entry.live.stack == self.stack and not entry.used
         }
         changed = {
-            str(change.address): [each.path for each in change.fields_changed if not _stays(each)]
+            str(change.address): [
+                each.path for each in change.fields_changed if not (_stays(each) or self._is_lost(change, each, loss))
+            ]
             for change in found.changes
         }
         return {address: paths for address, paths in changed.items() if paths and address in known}
 
+    def _is_lost(self, change: Change, changed: FieldChange, loss: str) -> bool:
+        """Whether a change is about messages that the plan names as lost, or that stay as they are."""
+        return changed.path == "messages" and (loss == "spoil" or str(change.address) in self.lost)
+
 
 def _stays(changed: FieldChange) -> bool:
-    """Messages; secrets, of which a snapshot has the names; keys that others have added to a map; a passage twice."""
+    """Secrets, of which a snapshot has the names; keys that others have added to a map; a passage twice."""
     if changed.path == "secrets":
         return {*(changed.old or ())} <= {*(changed.new or ())}
     if changed.path in ("passages", "files"):
         return {*changed.old} == {*changed.new}
-    return changed.path == "messages" or ("." in changed.path and changed.old is None)
+    return "." in changed.path and changed.old is None
 
 
 def holds(start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]]) -> None:
@@ -105,6 +127,7 @@ def holds(start: Callable[[], Spec], before: list[list[int]], loss: str, after: 
             world.machine.apply_and_check(world.stack, PlanOptions())
             world.edit(before)
             world.call(lambda source, connection: flow.apply(source, connection, PlanOptions()))
+            world.say()
             path, planned = world.call(flow.snapshot_create), world.changes()
             assert isinstance(path, Path), path
             world.lose(loss, after)
@@ -114,7 +137,7 @@ def holds(start: Callable[[], Spec], before: list[list[int]], loss: str, after: 
                 assert world.environment.all_objects() == lost, f"refused, and written: {error}"
                 return
             event(loss)
-            assert world.differences(path) == {}
+            assert world.differences(path, loss) == {}
             assert world.changes() == planned
             assert world.restore(path) is None
         except BaseException as error:

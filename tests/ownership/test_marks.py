@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lettaform.address import Address
 from lettaform.backend.v1.decode import decode
 from lettaform.kinds import kinds
-from lettaform.model import Live, Mark
+from lettaform.model import Lent, Live, Mark
 from lettaform.ownership import marks
 from lettaform.ownership.marks import Claim
 
@@ -334,3 +334,17 @@ def test_tags_of_others_stay_whatever_is_written_and_erased(theirs: list[str], k
 
 def claim_of(tags: list[str]) -> Claim | None:
     return marks.read(kinds()["agent"], {"tags": tags}, {})[0]
+
+
+def test_a_context_that_was_lent_is_read_back_and_comes_back_with_what_was_said_meanwhile() -> None:
+    mark = Mark({"system": "digest"}, lent=Lent(("prompt", "own"), 2))
+    body = {"metadata": {"a": 1}}
+    assert marks.metadata_with(body, mark)["a"] == 1
+    assert marks.from_metadata(marks.metadata_with(body, mark)[marks.MARK]) == mark
+    assert mark.lent is not None
+    assert mark.lent.returned(["prompt", "talk-1", "talk-2", "new"]) == ["prompt", "own", "new"]
+
+
+@pytest.mark.parametrize("lent", [{}, {"own": []}, {"own": [1], "count": 1}, {"own": ["a"], "count": "1"}, "nonsense"])
+def test_a_damaged_note_of_a_context_is_left_out(lent: Any) -> None:
+    assert marks.from_metadata({"lent": lent}).lent is None

@@ -233,22 +233,165 @@ def test_an_environment_is_not_taken_for_another(project: Project) -> None:
 # --- what is said before anything is done -----------------------------------------------------------------------------
 
 
-def test_what_is_not_restored_is_said_in_the_plan(project: Project) -> None:
+OPEN = MANIFEST.replace("conversations: {talk: ", "conversations: {open: {agent: bob, summary: Open}, talk: ")
+
+
+def said(project: Project, path: str) -> list[tuple[str, str, str]]:
+    """Type, time and text of the messages of an agent or a conversation, without prompts."""
+    found = raw(project, "GET", f"/v1/{path}/messages?order=asc&limit=100")
+    every = ((each["message_type"], each["date"], each["content"]) for each in found)
+    return [each for each in every if each[0] != "system_message"]
+
+
+def context(project: Project, id: str) -> list[str]:
+    """The texts of the messages in the context of an agent, without its prompt."""
+    texts = {row["id"]: row["text"] for row in project.server.standin.tables.messages.values()}
+    return [texts[each] for each in raw(project, "GET", f"/v1/agents/{id}")["message_ids"][1:]]
+
+
+def test_messages_outside_the_context_come_back(project: Project) -> None:
     say(project, "ann", "long ago")
     say(project, "ann", "just now")
     row = project.server.standin.tables.agents[agent(project, "ann")]
     row["message_ids"] = [row["message_ids"][0], *row["message_ids"][-2:]]
-    raw(project, "POST", f"/v1/conversations/?agent_id={agent(project, 'ann')}", summary="begun by a person")
-    raw(project, "POST", "/v1/conversations/" + conversation(project, "talk") + "/messages", **SAID)
-    before = create(project)
+    before, messages = create(project), said(project, f"agents/{agent(project, 'ann')}")
+    assert len(messages) == 4
+    destroy(project)
+    restore(project, before)
+    assert said(project, f"agents/{agent(project, 'ann')}") == messages
+    assert context(project, agent(project, "ann")) == ["just now", "just now"]
+    assert_unchanged(project, before)
+
+
+def test_conversations_come_back_with_their_messages(project: Project) -> None:
+    project.apply(OPEN)
+    say(project, "bob", "To Bob.")
+    for text in ("First.", "Second."):
+        talk = conversation(project, "Open")
+        body = {"messages": [{"role": "user", "content": text}], "streaming": False}
+        raw(project, "POST", f"/v1/conversations/{talk}/messages", **body)
+    row = project.server.standin.tables.conversations[talk]
+    row["_messages"] = [row["_messages"][0], *row["_messages"][-2:]]
+    before, messages = create(project), said(project, f"agents/{agent(project, 'bob')}")
+    in_talk = said(project, f"conversations/{talk}")[-2:]
     destroy(project)
     plan = restore(project, before)
     notes = {str(change.address): change.notes for change in plan.changes}
-    assert any("outside its context" in note for note in notes["agents.ann"])
+    assert notes["conversations.open"] == ("2 messages outside its context are in the history of agents.bob alone",)
+    assert said(project, f"agents/{agent(project, 'bob')}") == messages
+    assert said(project, f"conversations/{conversation(project, 'Open')}") == in_talk
+    assert context(project, agent(project, "bob")) == ["To Bob.", "To Bob."]
+    assert "lent" not in project.server.standin.tables.agents[agent(project, "bob")]["metadata"]["lettaform"]
+    assert len(project.server.standin.tables.conversations) == 2
+    assert_unchanged(project, before, but=("conversations.open",))
+
+
+def lent_context(project: Project) -> Path:
+    """A snapshot, and a restore of it that was killed while the context of bob held that of a conversation."""
+    project.apply(OPEN)
+    say(project, "bob", "To Bob.")
+    raw(project, "POST", f"/v1/conversations/{conversation(project, 'Open')}/messages", **SAID)
+    before = create(project)
+    destroy(project)
+
+    def kill(ask: Any) -> None:
+        if killed or ask.path.endswith("/fork"):
+            killed.append(ask.path)
+            raise Killed
+
+    killed: list[str] = []
+    project.server.standin.after = kill
+    with suppress(Killed, BaseExceptionGroup):
+        project.flow(lambda: flow.restore(project.source, project.connection, before))
+    assert killed
+    without_lock(project)
+    assert context(project, agent(project, "bob")) == ["Hello.", "Hello."]
+    say(project, "bob", "Who are you?")
+    return before
+
+
+def test_a_context_that_was_lent_is_given_back_by_the_same_command(project: Project) -> None:
+    before = lent_context(project)
+    restore(project, before)
+    assert context(project, agent(project, "bob")) == ["To Bob."] * 2 + ["Who are you?"] * 2
+    assert [text for *_, text in said(project, f"conversations/{conversation(project, 'Open')}")] == ["Hello."] * 2
+    assert len(project.server.standin.tables.conversations) == 2
+    assert_unchanged(project, before, but=("agents.bob",))
+
+
+def test_a_context_that_was_lent_is_given_back_by_an_apply(project: Project) -> None:
+    lent_context(project)
+    project.apply(OPEN)
+    assert context(project, agent(project, "bob")) == ["To Bob."] * 2 + ["Who are you?"] * 2
+    assert "lent" not in project.server.standin.tables.agents[agent(project, "bob")]["metadata"]["lettaform"]
+    assert not project.plan().steps
+
+
+def test_a_conversation_of_an_agent_that_never_ran_comes_back_with_its_messages(project: Project) -> None:
+    project.apply(OPEN)
+    talk = conversation(project, "Open")
+    raw(project, "POST", f"/v1/conversations/{talk}/messages", **SAID)
+    before, messages = create(project), said(project, f"conversations/{talk}")
+    destroy(project)
+    restore(project, before)
+    assert said(project, f"conversations/{conversation(project, 'Open')}") == messages
+    assert_unchanged(project, before)
+
+
+def test_a_deleted_conversation_says_that_its_messages_are_gone(project: Project) -> None:
+    project.apply(OPEN)
+    talk = conversation(project, "Open")
+    raw(project, "POST", f"/v1/conversations/{talk}/messages", **SAID)
+    before = create(project)
+    raw(project, "DELETE", f"/v1/conversations/{talk}")
+    notes = {str(change.address): change.notes for change in restore(project, before).changes}
+    assert notes["conversations.open"] == ("its 2 messages are not restored: agents.bob no longer has them",)
+    assert_unchanged(project, before, but=("agents.bob", "conversations.open"))
+
+
+def copy_of_notes(project: Project) -> dict[str, Any]:
+    (id,) = raw(project, "GET", f"/v1/conversations/{conversation(project, 'talk')}")["isolated_block_ids"]
+    return dict(raw(project, "GET", f"/v1/blocks/{id}"))
+
+
+def test_own_copies_of_blocks_get_their_values_back(project: Project) -> None:
+    learnt = {"value": "learnt", "description": "of the talk", "limit": 777, "tags": ["theirs"]}
+    raw(project, "PATCH", f"/v1/blocks/{copy_of_notes(project)['id']}", **learnt)
+    before = create(project)
+    raw(project, "PATCH", f"/v1/blocks/{copy_of_notes(project)['id']}", value="spoilt", limit=888)
+    plan = restore(project, before)
+    assert lines(plan) == {"conversations.talk": ("update", ["isolated.notes.value", "isolated.notes.limit"])}
+    assert {name: copy_of_notes(project)[name] for name in learnt} == learnt
+    assert_unchanged(project, before)
+    destroy(project)
+    restore(project, before)
+    assert {name: copy_of_notes(project)[name] for name in learnt} == learnt
+    assert_unchanged(project, before)
+
+
+def test_a_copy_that_no_longer_exists_is_said(project: Project) -> None:
+    before = create(project)
+    raw(project, "DELETE", f"/v1/blocks/{copy_of_notes(project)['id']}")
+    raw(project, "PATCH", f"/v1/blocks/{block(project, 'team')}", value="spoilt")
+    notes = {str(change.address): change.notes for change in restore(project, before).changes}
+    assert notes["conversations.talk"] == ("its own copy of `notes` no longer exists, and cannot be created again",)
+
+
+def test_what_is_not_restored_is_said_in_the_plan(project: Project) -> None:
+    ann = agent(project, "ann")
+    raw(project, "POST", f"/v1/conversations/?agent_id={ann}", summary="begun by a person")
+    for summary in ("talk", "begun"):
+        raw(project, "POST", f"/v1/conversations/{conversation(project, summary)}/messages", **SAID)
+    before, messages = create(project), said(project, f"agents/{ann}")
+    destroy(project)
+    plan = restore(project, before)
+    notes = {str(change.address): change.notes for change in plan.changes}
+    assert notes["agents.ann"] == ("2 messages of conversations that are not restored are in its history",)
     assert notes["conversations.talk"] == (
-        "its messages are not restored: a server imports messages only with a new agent",
-        "its own copies of `notes` begin with the values of its agent",
+        "its 2 messages are in the history of agents.ann alone: "
+        "a server gives messages to no conversation with its own copies of blocks",
     )
+    assert said(project, f"agents/{agent(project, 'ann')}") == messages
     assert "conversation begun by a person has no address in the stack, and is not restored" in [
         each.message for each in plan.warnings
     ]
@@ -351,6 +494,13 @@ def test_rollback_restores_what_the_last_apply_changed_and_can_be_undone(project
     assert notes_of_ann(project) == "spoilt"
 
 
+def without_lock(project: Project) -> None:
+    """The killed run holds no lock any more."""
+    project.server.standin.after = lambda ask: None
+    for id in [key for key, each in project.server.standin.tables.identities.items() if "lock" in str(each)]:
+        del project.server.standin.tables.identities[id]
+
+
 def killed_after_a_write(project: Project, run: Callable[[], Any]) -> None:
     """Run a verb that is killed once it has written one of the two spoilt blocks."""
     table = project.server.standin.tables.blocks
@@ -365,9 +515,7 @@ def killed_after_a_write(project: Project, run: Callable[[], Any]) -> None:
     project.server.standin.after = kill
     with suppress(Killed, BaseExceptionGroup):
         project.flow(run)
-    project.server.standin.after = lambda ask: None
-    for id in [key for key, each in project.server.standin.tables.identities.items() if "lock" in str(each)]:
-        del project.server.standin.tables.identities[id]
+    without_lock(project)
 
 
 def memory(project: Project) -> tuple[str, str]:

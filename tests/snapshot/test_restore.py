@@ -28,7 +28,9 @@ def snapshot(*lives: Live, stack: str = "s") -> Snapshot:
 
 
 def load(name: str) -> Any:
-    return {"ann.af": agent_file(), "ann.json": {"messages": []}, "facts.json": PASSAGES}[name]
+    return {"ann.af": agent_file(), "ann.json": {"messages": [], "context": ["message-1"]}, "facts.json": PASSAGES}[
+        name
+    ]
 
 
 def declared(**secrets: Any) -> Manifest:
@@ -147,7 +149,7 @@ def test_a_detached_own_block_and_what_has_no_address_are_named() -> None:
 def test_an_agent_file_without_its_agent_is_refused() -> None:
     renamed = replace(ANN, name="anna")
     assert messages(found(of=snapshot(renamed, TEAM, NOTES, FACTS))) == [
-        "agents.ann: its agent file cannot be used (StopIteration)"
+        "agents.ann: its agent file cannot be used (ValueError)"
     ]
 
 

@@ -497,7 +497,7 @@ def _write_memory(server: StandIn, ask: Ask) -> Body:
 
 @on("PATCH", "/v1/agents/{agent_id}")
 def _patch(server: StandIn, ask: Ask) -> Body:
-    body = check(ask.body, _BOTH)
+    body = check(ask.body, {**_BOTH, "message_ids": "ids:message?"})
     _refuse_what_is_not_modelled(body)
     if body.get("folder_ids"):
         raise Refusal(501, "the stand-in does not model folders that come by PATCH")
@@ -512,7 +512,8 @@ def _patch(server: StandIn, ask: Ask) -> Body:
     if body.get("enable_sleeptime") and groups.managed(server, have["id"]) is None:
         _add_sleeptime_agent(server, have)  # the tool set from before the rest of the body (0.16.8)
     agent["compaction_settings"] = _compacted(agent, body, old["provider_name"])
-    agent |= {key: body[key] for key in _SCALARS if body.get(key) is not None}  # null is no change
+    kept = (*_SCALARS, "message_ids")  # any ids: 0.16.8 does not look whether the agent has such messages
+    agent |= {key: body[key] for key in kept if body.get(key) is not None}  # null is no change
     if "\0" in agent["system"]:
         raise Refusal(500, DATABASE)
     if body.get("tool_rules") is not None:

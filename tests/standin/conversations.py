@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.standin import agents, blocks, maps
 from tests.standin.lists import choice, page
-from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, invalid, on
+from tests.standin.server import USER, Ask, Body, Refusal, StandIn, absent, dangling, invalid, on
 from tests.standin.validate import check, faults
 
 _UPDATE = {"summary": "str?", "model": "str?", "model_settings": "map:model_settings?", "last_message_at": "str?"}
@@ -68,7 +68,7 @@ def _create(server: StandIn, ask: Ask) -> Body:
     created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
     created |= {"id": server.id("conv"), "agent_id": agent["id"], "last_message_at": None}
     created |= {key: body.get(key) for key in ("summary", "model", "model_settings")}
-    created |= {"_blocks": [], "_messages": [], "_compiled": "", "_deleted": False}
+    created |= {"_blocks": [], "_messages": [], "_shared": [], "_compiled": "", "_deleted": False}
     server.tables.conversations[created["id"]] = created  # remains where a label is wrong (0.16.8)
     _isolate(server, created, agent, body.get("isolated_block_labels") or ())
     # with its own blocks, and those that the prompt of the agent lacks: 0.16.8 compiles it anew
@@ -135,11 +135,42 @@ def _patch(server: StandIn, ask: Ask) -> Body:
     return _show(server, conversation)
 
 
+@on("POST", "/v1/conversations/{conversation}/fork")
+def _fork(server: StandIn, ask: Ask) -> Body:
+    """A conversation with the messages in the context of another one, or of an agent, but the first: the same ones."""
+    if ask.names["conversation"] == "default" and "agent_id" not in ask.query:
+        raise absent("Conversation", "default")
+    if ask.names["conversation"] == "default":
+        agent = agents.find(server, ask.query["agent_id"])
+        shared, inherited = agent["message_ids"][1:], {"model": None, "model_settings": None}
+    else:
+        source = find(server, ask)
+        agent, shared = agents.find(server, source["agent_id"]), source["_messages"][1:]
+        inherited = {key: source[key] for key in ("model", "model_settings")}
+    for id in shared:
+        if id not in server.tables.messages:
+            raise dangling("conversation_messages", "message_id", id, "messages")
+    now = server.now()
+    created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
+    created |= {"id": server.id("conv"), "agent_id": agent["id"], "last_message_at": None, "summary": None}
+    created |= {"_blocks": [], "_shared": list(shared), "_deleted": False, **inherited}
+    created |= {"_messages": [server.id("message"), *shared], "_compiled": blocks.compiled(server, agent)}
+    server.tables.conversations[created["id"]] = created
+    return _show(server, created)
+
+
 @on("DELETE", "/v1/conversations/{conversation}")
 def _delete(server: StandIn, ask: Ask) -> None:
-    """With its isolated blocks. Deleting an agent deletes its conversations, but not those blocks (0.16.8)."""
+    """With its isolated blocks, and its messages but those that a fork of it has, too.
+
+    Deleting an agent deletes its conversations, but not those blocks (0.16.8).
+    """
     conversation = find(server, ask)
     conversation["_deleted"] = True
+    shared = {id for each in server.tables.conversations.values() if not each["_deleted"] for id in each["_shared"]}
+    for id in [id for id, each in server.tables.messages.items() if each["conversation"] == conversation["id"]]:
+        if id not in shared:
+            del server.tables.messages[id]
     for id in conversation["_blocks"]:
         for agent in blocks.users(server, id):
             del agent["_blocks"][id]

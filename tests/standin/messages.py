@@ -87,8 +87,11 @@ def _of_conversation(server: StandIn, ask: Ask) -> list[Body]:
     conversation = server.tables.conversations.get(ask.names["conversation"])
     if conversation is None or conversation["_deleted"] or conversation["agent_id"] not in server.tables.agents:
         return []
-    agent = server.tables.agents[conversation["agent_id"]]
-    rows = [row for row in _rows(server, agent) if row["conversation"] == conversation["id"]]
+    agent, shared = server.tables.agents[conversation["agent_id"]], conversation["_shared"]
+    every = {row["id"]: row for row in _rows(server, agent)}
+    own = [row for row in every.values() if row["conversation"] == conversation["id"]]
+    # the prompt, those that a fork shares with its source, and then its own
+    rows = [*own[:1], *(every[id] for id in shared if id in every), *own[1:]]
     return page(ask, map(_shown, rows), all_ids=[row["id"] for row in rows], order="desc", limit=100, zero_is_all=False)
 
 

@@ -13,7 +13,7 @@ from lettaform.backend.v1 import agent_file
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import SLOWEST_UPLOAD
-from lettaform.backend.v1.messages import history
+from lettaform.backend.v1.messages import context, history
 from lettaform.backend.v1.reads import V1Reads
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import ServerError
@@ -75,6 +75,9 @@ class V1(V1Reads):
 
     async def messages(self, live: Live) -> list[Mapping[str, Any]]:
         return await history(self.client, live)
+
+    async def context(self, live: Live) -> list[str]:
+        return await context(self.client, live)
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
         return locking.hold(self.client, stack, patience)

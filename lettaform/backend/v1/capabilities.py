@@ -26,6 +26,9 @@ def capabilities(url: str = "", version: str = "") -> Capabilities:
         recompiles=frozenset(name for name, kind in every if kind.compiled),
         # 0.16.8 recompiles every agent that has a block in the request that writes it; no other request does so
         recompiling=frozenset({"block"}),
+        histories=frozenset(
+            name for name, kind in every if (file := kind.agent_file) and _has(file.history_since, url, version)
+        ),
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lettaform.backend.v1.decode import decode
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Parts
-from lettaform.model import Answer, Create, Mark, Update
+from lettaform.model import Answer, Create, Lent, Mark, Update
 from lettaform.ownership import marks
 from lettaform.values import Patch, Ref, fill
 
@@ -87,9 +88,35 @@ def change(step: Update, stack: str, answer: Callable[[Ref], Any], now: Mapping[
     body = _to_body(kind, fields)
     if step.mark is not None:
         _write_mark(kind, step, stack, body, answer, now)
+        body |= returned(now, live.mark.lent)
     else:
         marks.keep(kind, body, now)
     return kind.encode(body, now)
+
+
+def lent(now: Mapping[str, Any], ids: Sequence[str]) -> dict[str, Any]:
+    """The body that puts messages of a conversation in the place of an agent's own context, and notes that one.
+
+    ids  of messages of the agent. The prompt stays the first: 0.16.8 leaves out the first one when it forks
+    """
+    live = decode("agent", now)
+    own = tuple(live.mark.lent.returned(now["message_ids"]) if live.mark.lent else now["message_ids"])
+    return _with_context(now, live.mark, [own[0], *ids], Lent(own, len(ids)))
+
+
+def returned(now: Mapping[str, Any], known: Lent | None) -> dict[str, Any]:
+    """The part of a body that gives an agent its own context back; empty if it has it."""
+    return {"message_ids": known.returned(now["message_ids"])} if known else {}
+
+
+def given_back(now: Mapping[str, Any]) -> dict[str, Any]:
+    """The body that gives an agent its own context back, and forgets that it was lent; empty if it was not."""
+    mark = decode("agent", now).mark
+    return _with_context(now, mark, mark.lent.returned(now["message_ids"]), None) if mark.lent else {}
+
+
+def _with_context(now: Mapping[str, Any], mark: Mark, ids: list[str], noted: Lent | None) -> dict[str, Any]:
+    return {"message_ids": ids, "metadata": marks.metadata_with(now, replace(mark, lent=noted))}
 
 
 def renames(kind: type[Kind], step: Update, now: Mapping[str, Any]) -> bool:

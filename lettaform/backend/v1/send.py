@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, assert_never, get_origin
 
 from lettaform.backend.concurrency import together
+from lettaform.backend.listed import Listed
 from lettaform.backend.v1 import encode, verify
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
+from lettaform.backend.v1.messages import begin, history
 from lettaform.backend.v1.objects import discovered, members, whole
 from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
 from lettaform.backend.v1.usages import BULK
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Kind
-from lettaform.kinds.traits import Contents, Owner
+from lettaform.kinds.traits import Contents, LabelsOf, Owner
 from lettaform.model import (
     Answer,
     Attach,
@@ -46,6 +50,10 @@ class Sender:
     def __init__(self, client: Client, stack: str, known: frozenset[str]) -> None:
         """`known`: ids that carry the stack's marks already, so that a new object can be recognized."""
         self.client, self.stack, self.known = client, stack, known
+        self.lending = defaultdict[str, asyncio.Lock](asyncio.Lock)
+        """Id of an agent to what lets one conversation at a time get messages of it."""
+        self.listed: dict[str, Listed] = {}
+        """Id of an agent to the messages that it had when its first conversation began."""
 
     async def send(self, step: Step, answer: Callable[[Ref], Any]) -> Answer:
         """Carry out one Step. `answer` returns the value of a Ref. Raises ServerError."""
@@ -79,7 +87,9 @@ class Sender:
         kind = kinds()[step.kind]
         body = encode.creation(step, self.stack, answer)
         # a PUT by name can be sent again; a POST cannot
-        if step.history is not None:
+        if step.history is not None and (line := kind.owner_line()):
+            result = await _begin(self, step.history["keys"], body.pop(line.write or line.name), body)
+        elif step.history is not None:
             result = await _import(self, step, kind, body, answer)
         elif kind.requests.verb == "PUT":
             result = await self.client.object("PUT", kind.path, body=body)
@@ -90,6 +100,8 @@ class Sender:
             result = await _completed(self.client, step, kind, body, created, answer)
         live = decode(step.kind, result)
         verify.check_created(step, result, answer)
+        if kind.relations(LabelsOf):
+            await _fill_copies(self, step, live.id, answer)
         return Answer(live.id, live.values, encode.created_parts(step, result))
 
     async def _post(self, step: Create, kind: type[Kind], body: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,6 +295,24 @@ def _check_unmoved(step: Update, now: Mapping[str, Any]) -> None:
         raise Conflict(
             f"{step.address}: {fields} was changed while this apply ran; it was not overwritten", "plan again"
         )
+
+
+async def _begin(sender: Sender, keys: Sequence[str], agent: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Begin a conversation with messages of its agent, one at a time."""
+    async with sender.lending[agent]:
+        if agent not in sender.listed:
+            sender.listed[agent] = await history(sender.client, Live("agent", agent, "", {}))
+        return await begin(sender.client, agent, sender.listed[agent], keys, body)
+
+
+async def _fill_copies(sender: Sender, step: Create, id: str, answer: Callable[[Ref], Any]) -> None:
+    """Write what is wanted of the copies of blocks that the server has made for a new object."""
+    found = await discovered(sender.client, step.kind, id, "block") if step.parts else []
+    for each in found:
+        label = decode("block", await whole(sender.client, "block", each["id"])).name
+        if fields := step.parts.get(label):
+            key = f"{step.key} {label}"
+            await sender.send(Update(key, step.address, "block", id=each["id"], fields=fields), answer)
 
 
 async def _import(

@@ -48,6 +48,7 @@ def test_what_a_kind_can_do(kind: str) -> None:
 def test_a_release_lacks_calls_that_came_later(url: str, version: str, called: bool) -> None:
     able = capabilities(url, version)
     assert ("conversation" in able.calls, "agent" in able.calls) == (called, True)
+    assert ("conversation" in able.histories, "agent" in able.histories) == (called, True)
 
 
 def test_own_blocks_are_created_inline_and_attached() -> None:

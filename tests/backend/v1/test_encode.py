@@ -117,3 +117,23 @@ def test_a_patch_of_a_list_compares_items_in_their_normal_form(patch: Patch, hav
 def test_a_created_object_is_searched_by_its_claim(kind: str) -> None:
     step = Create("b", BLOCK, kind, fields={})
     assert encode.search(step, "s")["tags"] == marks.tags("s", BLOCK)
+
+
+def test_an_agent_whose_context_was_lent_gets_it_back_with_its_mark() -> None:
+    live = {"id": "agent-1", "name": "a", "tags": [], "metadata": {"a": 1}, "message_ids": ["prompt", "own"]}
+    lent = encode.lent(live, ["talk"])
+    assert lent["message_ids"] == ["prompt", "talk"]
+    assert lent["metadata"]["lettaform"]["lent"] == {"own": ["prompt", "own"], "count": 1}
+    ran = {**live, **lent, "message_ids": ["prompt", "talk", "new"]}
+    again = encode.lent(ran, ["other"])["metadata"]["lettaform"]
+    assert again["lent"] == {"own": ["prompt", "own", "new"], "count": 1}
+    written = encode.change(Update("a", AGENT, "agent", id="agent-1", mark=Mark()), "s", answer, ran)
+    assert written["message_ids"] == ["prompt", "own", "new"]
+    assert "lent" not in written["metadata"]["lettaform"]
+    kept = encode.change(Update("a", AGENT, "agent", id="agent-1", fields={"description": "b"}), "s", answer, ran)
+    assert "message_ids" not in kept
+    assert encode.given_back(ran) == {
+        "message_ids": ["prompt", "own", "new"],
+        "metadata": {"a": 1, "lettaform": {"v": 1}},
+    }
+    assert encode.given_back(live) == {}
