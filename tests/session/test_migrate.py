@@ -294,10 +294,12 @@ def test_what_is_not_brought_and_what_stays_is_said(move: Move) -> None:
     move.old.write(MANIFEST)
     plan = move.done()
     notes = {str(change.address): change.notes for change in plan.changes}
-    assert any("outside its context" in note for note in notes["agents.ann"])
-    assert (
-        "its messages are not restored: a server imports messages only with a new agent" in notes["conversations.talk"]
+    assert notes["conversations.talk"] == (
+        "its 2 messages are in the history of agents.ann alone: "
+        "a server gives messages to no conversation with its own copies of blocks",
     )
+    brought = raw(move.new, "GET", f"/v1/agents/{agent(move.new, 'ann')}/messages")
+    assert {"long ago", "just now"} <= {each["content"] for each in brought}
     messages = [each.message for each in plan.warnings]
     assert "conversation begun by a person has no address in the stack, and is not restored" in messages
     assert f"blocks.extra exists on {TO} alone, and stays as it is" in messages
