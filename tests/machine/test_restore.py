@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,9 +14,11 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from lettaform import flow
-from lettaform.errors import LettaformError
+from lettaform.errors import LettaformError, PlanError
 from lettaform.model import Change, FieldChange, Plan, PlanOptions
-from tests.machine.environment import InMemory
+from lettaform.snapshot.restore import restorable
+from lettaform.values import Ref
+from tests.machine.environment import KINDS, Fault, InMemory
 from tests.machine.fleet import Spec, initial, initial_with_all_kinds
 from tests.machine.machine import Machine, Picks
 from tests.standin import StandIn
@@ -36,20 +39,22 @@ class World:
         self.lost: set[str] = set()
         """Addresses of which the plan of the restore says that messages do not come back."""
 
-    def call(self, verb: Callable[[flow.Source, flow.Connection], Any]) -> Any:
-        """Call a verb of `flow`; its result, or its LettaformError."""
+    def call(self, verb: Callable[[flow.Source, flow.Connection], Any], fault: Fault | None = None) -> Any:
+        """Call a verb of `flow`; its result, its LettaformError, or None if the fault ends the process."""
         found: list[Any] = []
 
         def run() -> None:
             found.append(verb(flow.Source(self.environment.folder), self.environment.connection()))
 
         with patch("lettaform.session.snapshots.commit_of", return_value=None):
-            result = self.machine.run(self.stack, run)
-        return result.error or found[0]
+            result = self.machine.run(self.stack, run, fault)
+        return result.error or next(iter(found), None)
 
-    def changes(self) -> list[tuple[str, str, list[str]]]:
-        """What the next apply would do."""
-        plan: Plan = self.call(lambda source, connection: flow.plan(source, connection, PlanOptions()))
+    def changes(self) -> list[tuple[str, str, list[str]]] | None:
+        """What the next apply would do; None if it would be refused."""
+        plan = self.call(lambda source, connection: flow.plan(source, connection, PlanOptions()))
+        if isinstance(plan, PlanError):
+            return None
         assert isinstance(plan, Plan), plan
         return [(c.action, str(c.address), [each.path for each in c.fields_changed]) for c in plan.changes]
 
@@ -84,19 +89,29 @@ class World:
         if isinstance(found, LettaformError):
             return found
         plan, report = found
-        self.lost |= {str(each.address) for each in plan.changes if any("message" in note for note in each.notes)}
+        self.lost |= _without_messages(plan)
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         return None
+
+    def restore_despite(self, path: Path, fault: Fault) -> LettaformError | None:
+        """A restore under a fault, and another one without: what that one finds counts."""
+        agreed: list[Plan] = []
+
+        def consent(plan: Plan) -> bool:
+            agreed.append(plan)
+            return True
+
+        found = self.call(lambda source, to: flow.restore(source, to, path, consent=consent), fault)
+        self.log.append(f"{fault}: {found if isinstance(found, LettaformError) else ''}")
+        for plan in agreed:
+            self.lost |= _without_messages(plan)
+        return self.restore(path)
 
     def differences(self, path: Path, loss: str) -> dict[str, list[str]]:
         """What the stack has and the snapshot has not, or otherwise, among what has an address."""
         found = self.call(lambda source, connection: flow.snapshot_diff(source, connection, path))
         assert isinstance(found, flow.SnapshotDiff), found
-        known = {
-            str(entry.live.address)
-            for entry in flow.snapshot_read(path).entries
-            if entry.live.address and entry.live.stack == self.stack and not entry.used
-        }
+        known = {str(address) for address in restorable(flow.snapshot_read(path))}
         changed = {
             str(change.address): [
                 each.path for each in change.fields_changed if not (_stays(each) or self._is_lost(change, each, loss))
@@ -110,17 +125,32 @@ class World:
         return changed.path == "messages" and (loss == "spoil" or str(change.address) in self.lost)
 
 
+def _without_messages(plan: Plan) -> set[str]:
+    return {str(each.address) for each in plan.changes if any("message" in note for note in each.notes)}
+
+
+def _addresses(members: Sequence[Any] | None) -> set[str]:
+    return {str(each) for each in members or () if isinstance(each, Ref)}
+
+
 def _stays(changed: FieldChange) -> bool:
-    """Secrets, of which a snapshot has the names; keys that others have added to a map; a passage twice."""
+    """Secrets, of which a snapshot has the names; keys that others have added to a map; a member twice."""
+    if changed.path == "blocks":  # what nobody owns is not restored, and has a name that may change
+        return _addresses(changed.old) == _addresses(changed.new)
     if changed.path == "secrets":
         return {*(changed.old or ())} <= {*(changed.new or ())}
-    if changed.path in ("passages", "files"):
+    if changed.path in ("passages", "files", "tags"):
         return {*changed.old} == {*changed.new}
     return "." in changed.path and changed.old is None
 
 
-def holds(start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]]) -> None:
-    """A world is what it was after a loss and a restore, and its plan is the same; or the restore is refused."""
+def holds(
+    start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]], fault: Fault | None = None
+) -> None:
+    """A world is what it was after a loss and a restore, and its plan is the same; or the restore is refused.
+
+    fault  what interrupts the restore, which then is repeated
+    """
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder), start)
         try:
@@ -129,14 +159,16 @@ def holds(start: Callable[[], Spec], before: list[list[int]], loss: str, after: 
             world.call(lambda source, connection: flow.apply(source, connection, PlanOptions()))
             world.say()
             path, planned = world.call(flow.snapshot_create), world.changes()
+            if planned is None:
+                return
             assert isinstance(path, Path), path
             world.lose(loss, after)
             lost = world.environment.all_objects()
-            if error := world.restore(path):
+            if error := world.restore_despite(path, replace(fault)) if fault else world.restore(path):
                 event(f"refused: {error.message}")
                 assert world.environment.all_objects() == lost, f"refused, and written: {error}"
                 return
-            event(loss)
+            event(f"{loss}, {fault.kind if fault else 'no fault'}")
             assert world.differences(path, loss) == {}
             assert world.changes() == planned
             assert world.restore(path) is None
@@ -152,19 +184,21 @@ def cases(number: int) -> Callable[[Any], Any]:
         max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True
     )
     starts = st.sampled_from((initial, initial_with_all_kinds))
-    return lambda test: configured(given(start=starts, before=_EDITS, loss=st.sampled_from(LOSSES), after=_EDITS)(test))
+    faults = st.none() | st.builds(Fault, st.sampled_from(KINDS), st.integers(1, 60))
+    drawn = given(start=starts, before=_EDITS, loss=st.sampled_from(LOSSES), after=_EDITS, fault=faults)
+    return lambda test: configured(drawn(test))
 
 
 @cases(6)
 def test_a_restored_world_is_the_world_of_the_snapshot(
-    start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]]
+    start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]], fault: Fault | None
 ) -> None:
-    holds(start, before, loss, after)
+    holds(start, before, loss, after, fault)
 
 
 @pytest.mark.slow
 @cases(1000)
 def test_a_thousand_restored_worlds_are_those_of_the_snapshot(
-    start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]]
+    start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]], fault: Fault | None
 ) -> None:
-    holds(start, before, loss, after)
+    holds(start, before, loss, after, fault)
