@@ -76,7 +76,7 @@ async def _other_histories(
     load, found = partial(content, folder), []
     for address, entry, live in asked:
         have = said.get(live.id, [])
-        if expected_messages(entry, load, have) != without_prompts(have):
+        if expected_messages(entry, load) != without_prompts(have):
             message = f"{address} has other messages, and messages come only with a new agent"
             found.append(Problem(message, address=str(address)))
     return found

@@ -13,7 +13,7 @@ from lettaform.kinds import kinds
 from lettaform.model import Change, Manifest
 from lettaform.snapshot.compare import Counted, compare, held_by
 from lettaform.snapshot.format import Entry, Snapshot
-from lettaform.snapshot.restore import COMPUTED, creators, declared_external, restorable, second
+from lettaform.snapshot.restore import COMPUTED, creators, declared_external, restorable
 
 Load = Callable[[str], Any]
 """The value of a file of a snapshot. Raises SnapshotError."""
@@ -93,7 +93,7 @@ def _only(texts: list[str], wanted: list[str]) -> list[str]:
 def _messages(entry: Entry, load: Load, have: Mapping[str, Any]) -> Iterator[tuple[str, tuple[list[str], list[str]]]]:
     """The messages that a restore brings, and those that the server has, without prompts."""
     if has_history(entry) and "messages" in have:
-        yield "messages", (expected_messages(entry, load, have["messages"]), without_prompts(have["messages"]))
+        yield "messages", (expected_messages(entry, load), without_prompts(have["messages"]))
 
 
 def has_history(entry: Entry) -> bool:
@@ -102,27 +102,9 @@ def has_history(entry: Entry) -> bool:
     return table.agent_file is not None and table.owner_line() is None
 
 
-def expected_messages(entry: Entry, load: Load, have: list[str]) -> list[str]:
-    """The messages that an agent has once it is restored: those in its agent file, or all if it has all.
-
-    have  those that it has
-
-    Lists of 0.16.8 show times without fractions. If a second has more messages than the file has of it, any of them
-    count as those of the file.
-    """
-    if entry.file is None or entry.messages is None:
-        return []
-    listed, agents = load(entry.messages)["messages"], load(entry.file)["agents"]
-    agent = next(each for each in agents if each["name"] == entry.live.name)
-    in_file = Counter(second(each.get("created_at")) for each in agent["messages"] if each.get("role") != "system")
-    ids = {(second(each.get("date")), each["id"]) for each in listed if each.get("message_type") != "system_message"}
-    in_list = Counter(at for at, _ in ids)
-    every, found = _said(listed), Counter(without_prompts(have))
-    possible = Counter(_said([each for each in listed if in_file[second(each.get("date"))]]))
-    certain = [each for each in listed if in_file[second(each.get("date"))] >= in_list[second(each.get("date"))]]
-    if found == Counter(every) or Counter(_said(certain)) <= found <= possible:
-        return without_prompts(have)
-    return sorted(possible.elements())
+def expected_messages(entry: Entry, load: Load) -> list[str]:
+    """The messages that an agent has once it is restored: all that it had."""
+    return _said(load(entry.messages)["messages"]) if entry.messages else []
 
 
 def _said(held: list[Mapping[str, Any]]) -> list[str]:

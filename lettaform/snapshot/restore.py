@@ -349,11 +349,6 @@ class _Builder:
             self.histories[address] = found.history
 
 
-def second(time: Any) -> str:
-    """The second of a message: an agent file of 0.16.8 has its whole time, and a list has no fractions."""
-    return str(time)[:19]
-
-
 def _orphaned(snapshot: Snapshot) -> frozenset[str]:
     """The ids of own blocks that their agents had detached."""
     agents = {entry.live.address: entry.live for entry in snapshot.entries if entry.live.address}

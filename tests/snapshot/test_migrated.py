@@ -29,10 +29,6 @@ def listed(*messages: tuple[str, str, str]) -> list[dict[str, Any]]:
 
 
 SAID = listed(("01", "system_message", "x"), ("02", "user_message", "a"), ("03", "user_message", "b"))
-FILE = [
-    {"created_at": "2026-01-01T00:00:01.5+00:00", "role": "system"},
-    {"created_at": "2026-01-01T00:00:03.7+00:00", "role": "user"},
-]
 A, B = "2026-01-01T00:00:02+00:00 user: a", "2026-01-01T00:00:03+00:00 user: b"
 
 
@@ -42,10 +38,8 @@ def snapshot(*lives: Live) -> Snapshot:
     return Snapshot(HEADER, None, tuple(replace(entry, **files.get(entry.live.id, {})) for entry in entries))
 
 
-def load(name: str, said: list[dict[str, Any]] = SAID, file: list[dict[str, str]] = FILE) -> Any:
-    whole = agent_file()
-    whole["agents"][0]["messages"] = file
-    return {"ann.af": whole, "ann.json": {"messages": said}, "facts.json": {"passages": [ONE, PDF]}}[name]
+def load(name: str) -> Any:
+    return {"ann.af": agent_file(), "ann.json": {"messages": SAID}, "facts.json": {"passages": [ONE, PDF]}}[name]
 
 
 def found(*lives: Live, held: Any = None, **more: Any) -> dict[str, list[str]]:
@@ -56,7 +50,7 @@ def found(*lives: Live, held: Any = None, **more: Any) -> dict[str, list[str]]:
 def test_a_copy_with_other_ids_is_equal() -> None:
     ann = replace(ANN, id="agent-9", values={**ANN.values, "blocks": ["block-9", "block-8"]})
     copy = (ann, replace(TEAM, id="block-9"), replace(NOTES, id="block-8"), replace(FACTS, id="archive-9"))
-    held = {"agent-9": {"messages": ["system prompt", "system prompt", B]}, "archive-9": {"passages": ["One."]}}
+    held = {"agent-9": {"messages": ["system prompt", "system prompt", A, B]}, "archive-9": {"passages": ["One."]}}
     assert found(*copy, held=held) == {}
 
 
@@ -79,24 +73,11 @@ def test_what_has_no_content_may_be_there_or_not(have: list[str], same: bool) ->
     assert (found(held={"archive-1": {"passages": have}}) == {}) == same
 
 
-@pytest.mark.parametrize(("have", "same"), [([B], True), ([A, B], True), ([A], False), ([], False), ([B, B], False)])
-def test_the_messages_of_the_agent_file_are_expected_or_all(have: list[str], same: bool) -> None:
+@pytest.mark.parametrize(("have", "same"), [([A, B], True), ([B], False), ([], False), ([A, B, B], False)])
+def test_all_messages_are_expected(have: list[str], same: bool) -> None:
     (entry,) = [each for each in snapshot().entries if each.live.id == "agent-1"]
-    assert (expected_messages(entry, load, have) == have) == same
+    assert (expected_messages(entry, load) == have) == same
     assert (found(held={"agent-1": {"messages": have}}) == {}) == same
-
-
-def test_messages_of_one_second_of_which_the_file_has_some_count_as_its_own() -> None:
-    said = listed(("03", "user_message", "a"), ("03", "user_message", "b"))
-    texts = [f"2026-01-01T00:00:03+00:00 user: {text}" for text in "ab"]
-    (entry,) = [each for each in snapshot().entries if each.live.id == "agent-1"]
-
-    def expected(have: list[str], file: list[dict[str, str]]) -> list[str]:
-        return expected_messages(entry, lambda name: load(name, said, file), have)
-
-    assert expected(texts[:1], FILE) == texts[:1]
-    assert expected(texts[:1], [FILE[1], FILE[1]]) == texts
-    assert expected(["2026-01-01T00:00:03+00:00 user: c"], FILE) == texts
 
 
 def test_values_that_the_server_derives_are_compared_only_if_they_were_set() -> None:
