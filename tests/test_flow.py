@@ -96,7 +96,7 @@ def people(*names: str) -> str:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_an_apply_killed_at_any_request_with_a_state_of_several_pages_is_completed_by_the_next(
     moment: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

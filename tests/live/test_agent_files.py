@@ -201,10 +201,10 @@ def test_an_agent_whose_messages_cannot_be_listed_is_exported_and_not_imported(s
 @pytest.mark.parametrize(
     ("shape", "fault"),
     [
-        ("POST /v1/agents/import", Fault.KILL_BEFORE),
+        pytest.param("POST /v1/agents/import", Fault.KILL_BEFORE, marks=pytest.mark.slow),
         ("POST /v1/agents/import", Fault.KILL_AFTER),
-        ("POST /v1/agents/import", Fault.CUT_AFTER),
-        ("PATCH /v1/agents/{agent}", Fault.KILL_AFTER),
+        pytest.param("POST /v1/agents/import", Fault.CUT_AFTER, marks=pytest.mark.slow),
+        pytest.param("PATCH /v1/agents/{agent}", Fault.KILL_AFTER, marks=pytest.mark.slow),
     ],
     ids=str,
 )

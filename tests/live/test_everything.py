@@ -354,6 +354,7 @@ def planned_fields(plan: Mapping[str, Any]) -> set[str]:
     return found | ({"agent.memory"} if any(".memory." in change["address"] for change in plan["changes"]) else set())
 
 
+@pytest.mark.slow  # a minute; tests/live/test_examples.py creates and destroys it, too
 def test_example_is_created_changed_and_destroyed_without_traces_or_leaks(project: Project) -> None:
     organization = project.organization
     create_foreign_objects(organization, project.letta.embedding)

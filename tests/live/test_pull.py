@@ -134,6 +134,7 @@ def test_every_style_takes_every_odd_text(fleet: Fleet) -> None:
     fleet.apply()
 
 
+@pytest.mark.slow
 def test_a_pull_killed_at_any_operation_on_files_is_completed_by_the_next(
     stack: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -515,6 +515,7 @@ def test_agent_files_are_exported_one_at_a_time(stack: Fleet, monkeypatch: pytes
     assert len(list(stack.folder.glob(".lettaform/snapshots/*/*.af"))) == 6
 
 
+@pytest.mark.slow
 def test_snapshot_is_complete_while_others_export(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     # 0.16.8 answers some simultaneous exports with 500; the others are complete, with arbitrary numbers
     monkeypatch.setattr(Agent, "agent_file", AgentFile())  # also of agents that never ran

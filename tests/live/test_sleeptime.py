@@ -160,7 +160,7 @@ def test_persona_changed_by_sleeptime_agent_is_kept(stack: SleeptimeStack) -> No
     assert stack.persona()["value"] == "I have learnt much."
 
 
-@pytest.mark.parametrize("sleeptime", ["false", None])
+@pytest.mark.parametrize("sleeptime", ["false", pytest.param(None, marks=pytest.mark.slow)])
 def test_disabled_sleeptime_stays_until_prune(stack: SleeptimeStack, sleeptime: str | None) -> None:
     stack.build()
     paths = [path for path in stack.all_paths() if stack.primary["id"] not in path]
@@ -231,7 +231,13 @@ def test_destroy_resumes_after_interrupted_delete(stack: SleeptimeStack, monkeyp
     assert stack.fleet.state() == []
 
 
-@pytest.mark.parametrize("then", ["destroyed", "dropped", "turned off", "no more spoken of"])
+@pytest.mark.parametrize(
+    "then",
+    [
+        "destroyed",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("dropped", "turned off", "no more spoken of")),
+    ],
+)
 def test_destroy_after_interrupted_create_leaves_no_orphans(
     stack: SleeptimeStack, then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> 
 
 
 @pytest.mark.thorough
-@cases(25, 8)
+@cases(15, 8)
 def test_promises_hold_for_random_histories(start: Start, history: list[Call]) -> None:
     in_memory(start, history)
 
@@ -86,7 +86,7 @@ def test_promises_hold_for_a_thousand_random_histories(start: Start, history: li
 
 
 @pytest.mark.live
-@cases(2, 5)
+@cases(1, 5)
 def test_promises_hold_on_real_server(letta: Letta, tmp_path: Path, start: Start, history: list[Call]) -> None:
     on_server(letta, tmp_path, start, history)
 

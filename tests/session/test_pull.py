@@ -500,7 +500,7 @@ def test_a_file_that_cannot_be_written_is_an_error_and_no_file_changes(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_pull_killed_at_any_operation_on_files_is_completed_by_the_next(
     after: bool, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
