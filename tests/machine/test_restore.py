@@ -191,6 +191,7 @@ def cases(number: int) -> Callable[[Any], Any]:
     return lambda test: configured(drawn(test))
 
 
+@pytest.mark.thorough
 @cases(6)
 def test_a_restored_world_is_the_world_of_the_snapshot(
     start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]], fault: Fault | None

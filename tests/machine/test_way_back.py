@@ -131,6 +131,7 @@ def cases(number: int) -> Callable[[Any], Any]:
     return lambda test: configured(given(start=starts, before=_EDITS, after=_EDITS)(test))
 
 
+@pytest.mark.thorough
 @cases(5)
 def test_a_stack_that_was_given_up_is_imported_and_what_agents_wrote_is_pulled(
     start: Callable[[], Spec], before: list[list[int]], after: list[list[int]]

@@ -310,6 +310,7 @@ def lent_context(project: Project) -> Path:
     return before
 
 
+@pytest.mark.thorough
 def test_a_context_that_was_lent_is_given_back_by_the_same_command(project: Project) -> None:
     before = lent_context(project)
     restore(project, before)
@@ -319,6 +320,7 @@ def test_a_context_that_was_lent_is_given_back_by_the_same_command(project: Proj
     assert_unchanged(project, before, but=("agents.bob",))
 
 
+@pytest.mark.thorough
 def test_a_context_that_was_lent_is_given_back_by_an_apply(project: Project) -> None:
     lent_context(project)
     project.apply(OPEN)
@@ -523,6 +525,7 @@ def memory(project: Project) -> tuple[str, str]:
     return notes_of_ann(project), team
 
 
+@pytest.mark.thorough
 def test_a_rollback_that_is_killed_is_continued_by_the_next(project: Project) -> None:
     raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
     project.apply(SPOILING)
@@ -533,6 +536,7 @@ def test_a_rollback_that_is_killed_is_continued_by_the_next(project: Project) ->
     assert memory(project) == ("learnt", "Ann")
 
 
+@pytest.mark.thorough
 def test_a_restore_of_the_latest_snapshot_that_is_killed_is_continued_by_the_same_command(project: Project) -> None:
     raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
     before = create(project)

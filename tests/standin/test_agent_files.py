@@ -380,7 +380,7 @@ class Interrupted:
 
 @pytest.mark.parametrize(
     "fault",
-    [each if each.kills else pytest.param(each, marks=pytest.mark.thorough) for each in FAULTS[1:]],
+    [each if each is Fault.KILL_AFTER else pytest.param(each, marks=pytest.mark.thorough) for each in FAULTS[1:]],
     ids=lambda each: each.name,
 )
 def test_an_import_interrupted_at_a_write_is_completed_by_the_next(fault: Fault, tmp_path: Path) -> None:
