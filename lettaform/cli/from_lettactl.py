@@ -7,33 +7,27 @@ from pathlib import Path
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.from_af import allow_secrets, files, model, no_fold, out, show, stack
 
 
 @click.command("from-lettactl")
-@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder to write the manifest to. It must not exist, or be empty.",
-)
-@click.option("--stack", metavar="NAME", help="Name of the new stack. Default: the name of the first FILE.")
+@files
+@out
+@stack
 @click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Folder to which paths in FILE are relative. Default: that of FILE. `root_path` in FILE takes precedence.",
 )
-@click.option("--model", metavar="HANDLE", help="Model of all agents, with its own settings, in place of that of FILE.")
+@model
 @click.option(
     "--embedding",
     metavar="HANDLE",
     help="Embedding model of all agents, folders and archives, in place of that of FILE.",
 )
-@click.option("--allow-secrets", is_flag=True, help="Also write texts that contain what looks like a key.")
-@click.option("--no-fold", is_flag=True, help="Write each agent by itself, without `for_each`.")
+@allow_secrets
+@no_fold
 @click.pass_obj
 def from_lettactl(
     asked: Globals,
@@ -55,12 +49,8 @@ def from_lettactl(
     """
     from lettaform import flow
     from lettaform.lettactl.fleet import Options
-    from lettaform.render import data, imported
 
     paths = [asked.directory / file for file in files]
     options = Options(model, embedding, asked.directory / root if root else None, allow_secrets)
     found = flow.from_lettactl(paths, asked.directory / out, options, stack=stack, fold=not no_fold)
-    if asked.json:
-        click.echo(data.dumps(data.imported(found), indent=2))
-    else:
-        click.echo(imported.imported(found, color=asked.color, verbose=asked.verbose), nl=False)
+    show(asked, found)

@@ -9,6 +9,7 @@ import click
 
 from lettaform.cli import Globals, refusal
 from lettaform.cli.apply import yes
+from lettaform.cli.from_af import no_fold, show
 from lettaform.cli.lock import locking
 
 
@@ -28,7 +29,7 @@ from lettaform.cli.lock import locking
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only objects with this tag. Repeatable.")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="Only the object with this ID. Repeatable.")
 @click.option("--stack", metavar="NAME", help="Name of the new stack. Default: the name of DIR.")
-@click.option("--no-fold", is_flag=True, help="Write each agent by itself, without `for_each`.")
+@no_fold
 @click.option("--no-conversations", is_flag=True, help="Leave conversations out.")
 @click.option(
     "--af",
@@ -94,17 +95,13 @@ def import_(
         return 0
     from lettaform import flow
     from lettaform.ownership.unowned import Filter
-    from lettaform.render import data, imported
 
     assert out is not None
     options = flow.ImportOptions(
         stack, Filter(names, tags, match, ids), not no_fold, ("conversation",) if no_conversations else ()
     )
     found = flow.import_all(asked.connection(patience), asked.directory / out, options)
-    if asked.json:
-        click.echo(data.dumps(data.imported(found), indent=2))
-    else:
-        click.echo(imported.imported(found, color=asked.color, verbose=asked.verbose), nl=False)
+    show(asked, found)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -27,6 +27,11 @@ def kinds() -> Mapping[str, type[Kind]]:
 def sections() -> Mapping[str, str]:
     """Section of the manifest to kind, as `agents` to `agent`."""
     return {kind.section: name for name, kind in kinds().items()}
+
+
+def every_field(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Some kinds, each with all of its fields."""
+    return {kind: tuple(kinds()[kind].attrs()) for kind in names}
 
 
 def companions(address: Address) -> Iterator[tuple[str, str, Address]]:

@@ -272,12 +272,10 @@ def _discovered(resource: ResourceChange, capabilities: Capabilities) -> Iterato
         mark=resource.mark,
         after=after,
     )
-    detached = tuple(_detached(resource))
-    linked = (*(step.key for step in detached), *(_attach_key(key, *each) for each in resource.attach))
+    linked = (*_detached(resource), *_attached(resource))
     if linked or kinds()[kind].compiled & resource.fields.keys():
-        yield from _called(resource, (key, *linked), capabilities)
-    yield from detached
-    yield from _attached(resource)
+        yield from _called(resource, (key, *(step.key for step in linked)), capabilities)
+    yield from linked
 
 
 def _detached(resource: ResourceChange) -> Iterator[Step]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.backend import Reads
-from lettaform.kinds import dependent_kinds, kinds
+from lettaform.kinds import dependent_kinds, every_field, kinds
 from lettaform.kinds.traits import Contents, ListedAt
 from lettaform.model import Live, Manifest, Observed
 from lettaform.snapshot import Objects
@@ -49,8 +49,7 @@ async def gather(
 
 async def again(reads: Reads, stack: str, objects: Objects) -> Objects:
     """The same objects as the server has them now. Those that no longer exist are left out."""
-    names = dict.fromkeys(live.kind for live in objects.lives)
-    listing = await reads.listing(stack, {kind: tuple(kinds()[kind].attrs()) for kind in names})
+    listing = await reads.listing(stack, every_field(live.kind for live in objects.lives))
     found = {live.id: live for every in listing.objects.values() for live in every}
     missing = [(live.kind, live.id) for live in objects.lives if live.id not in found]
     fetched = await reads.fetch([each for each in missing if each[0] not in reads.capabilities.nested])

@@ -17,7 +17,7 @@ from lettaform.session.snapshots import live_snapshot
 from lettaform.snapshot import Snapshot
 from lettaform.snapshot.compare import held_by
 from lettaform.snapshot.folder import content
-from lettaform.snapshot.migrated import differences, expected_messages, has_history, strangers, without_prompts
+from lettaform.snapshot.migrated import differences, expected_messages, has_history, known_by_id_alone, without_prompts
 from lettaform.snapshot.restore import creators, restorable
 
 
@@ -39,7 +39,7 @@ async def copy(session: Session) -> Path:
 
 async def plan_migration(session: Session, folder: Path, snapshot: Snapshot, patterns: tuple[str, ...] = ()) -> Plan:
     """The plan that brings a snapshot of the first server to the second. PlanError with all that is impossible."""
-    if problems := list(strangers(snapshot, session.manifest, patterns)):
+    if problems := list(known_by_id_alone(snapshot, session.manifest, patterns)):
         raise PlanError("the stack uses objects that it cannot take along; nothing was changed", problems=problems)
     plan = await plan_restore(session, folder, snapshot, patterns)
     _check_other_server(session, snapshot)

@@ -12,7 +12,7 @@ from lettaform.address import Address
 from lettaform.backend import Backend, Fields, Reads
 from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem
-from lettaform.kinds import kind_of, kinds
+from lettaform.kinds import every_field, kind_of, kinds
 from lettaform.kinds.traits import ListedAt
 from lettaform.model import Desired, Import, Listing, Live, Manifest, Observed, State
 from lettaform.ownership import claims, named, others, state
@@ -124,7 +124,7 @@ def declared_fields(manifest: Manifest) -> Fields:
 
 def whole_fields(fields: Fields) -> Fields:
     """All fields of these kinds that lists can hold."""
-    return {kind: tuple(kinds()[kind].attrs()) for kind in (*CORE, *fields)}
+    return every_field((*CORE, *fields))
 
 
 def is_whole(observed: Observed) -> bool:

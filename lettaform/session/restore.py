@@ -57,12 +57,12 @@ async def plan_restore(
 
 def _of_snapshot(problem: Problem, difference: Diff) -> Problem:
     """A problem of a value of a snapshot, which has no place. The models of a provider exist once it does."""
-    new = [str(each.address) for each in difference.resources if each.change.action == "create"]
-    providers = [address for address in new if address.startswith("providers.")]
-    hint = (
-        f"if it is a model of {', '.join(providers)}, bring that first: name its address" if providers else problem.hint
-    )
-    return replace(problem, place=None, hint=hint if problem.field in ("model", "embedding") else problem.hint)
+    new = [each.change for each in difference.resources if each.change.action == "create"]
+    providers = ", ".join(str(change.address) for change in new if change.kind == "provider")
+    hint = problem.hint
+    if providers and problem.field in ("model", "embedding"):
+        hint = f"if it is a model of {providers}, bring that first: name its address"
+    return replace(problem, place=None, hint=hint)
 
 
 async def _seen(backend: Backend, agents: Sequence[Live], talks: Sequence[Live]) -> Seen:

@@ -98,9 +98,7 @@ class Histories:
         talks = [(each, self._thread(each, entry)) for each in self.talks.get(entry.live.id, ())]
         if entry.live.unused and not any(talk.said for _, talk in talks):
             return Past()
-        agents = self.load(entry.file or "")["agents"]
-        agent = next(each for each in agents if each["name"] == entry.live.name)
-        found, lost = whole_history(agent, own, [talk for _, talk in talks])
+        found, lost = whole_history(own.agent, own, [talk for _, talk in talks])
         left = sum(len(talk.said) for each, talk in talks if each.live.address not in self.restored)
         unknown = f"{_its(lost)} not restored: of a type that is not known"
         others = f"{_messages(left)} of conversations that are not restored {_are(left)} in its history"

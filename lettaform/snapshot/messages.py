@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lettaform.backend.listed import ROLES, Listed, grouped, keys, role
@@ -21,11 +21,13 @@ class Thread:
     listed    all, as the server lists them; those of an agent are also those of its conversations
     context   ids of those in the context, the prompt first
     exported  those in the context, as the server exports them
+    agent     the agent of the agent file
     """
 
     listed: Listed
     context: Sequence[str] = ()
     exported: Sequence[Mapping[str, Any]] = ()
+    agent: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def by_id(self) -> dict[str, Mapping[str, Any]]:
@@ -55,7 +57,7 @@ def thread(file: Any, messages: Any, name: str) -> Thread:
     exported = [whole[id] for id in agent["in_context_message_ids"]]
     if len(exported) != len(messages["context"]):
         raise ValueError("the context has other messages")
-    return Thread(messages["messages"], messages["context"], exported)
+    return Thread(messages["messages"], messages["context"], exported, agent)
 
 
 def context_keys(talk: Thread, agent: Thread) -> list[str]:
@@ -153,8 +155,8 @@ def _tool_returns(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _tool_return(answer: Mapping[str, Any], date: Any) -> dict[str, Any]:
     value, status = answer.get("tool_return"), answer.get("status") or "success"
     if not isinstance(value, list):
-        told = {"status": "OK" if status == "success" else "Failed", "message": value, "time": date}
-        value = json.dumps(told, ensure_ascii=False)
+        stored = {"status": "OK" if status == "success" else "Failed", "message": value, "time": date}
+        value = json.dumps(stored, ensure_ascii=False)
     outputs = {name: answer.get(name) for name in ("tool_call_id", "stdout", "stderr")}
     return {**outputs, "status": status, "func_response": value}
 

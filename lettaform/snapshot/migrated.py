@@ -43,7 +43,7 @@ def differences(
     return tuple(sorted((each for each in every if each.fields_changed or each.reason == "missing"), key=_address))
 
 
-def strangers(snapshot: Snapshot, declared: Manifest, patterns: tuple[str, ...] = ()) -> Iterator[Problem]:
+def known_by_id_alone(snapshot: Snapshot, declared: Manifest, patterns: tuple[str, ...] = ()) -> Iterator[Problem]:
     """Objects of others that can be found by their id alone, which is another one on another server."""
     by_id, first = snapshot.by_id, snapshot.header.url
     for address, entry in restorable(snapshot, patterns).items():

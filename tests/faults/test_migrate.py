@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ import pytest
 
 from lettaform import flow
 from lettaform.manifest import load
-from lettaform.model import Event, Manifest, PlanOptions, Report
-from lettaform.render import data
+from lettaform.model import Manifest, PlanOptions, Report
 from tests.faults.harness import Fault, FaultyTransport, at
 from tests.faults.sweep import LATENCY, Run, Wrong
-from tests.faults.test_restore import FLEET, RestoreRun
+from tests.faults.test_restore import FLEET, RestoreRun, Scene
 from tests.live.fleet import READ_ONLY_POSTS
 from tests.standin import StandIn
 
@@ -40,31 +38,14 @@ class MigrateRun(RestoreRun):
 
     first: StandIn
 
-    def apply(self) -> Report | None:
-        def record_event(event: Event) -> None:
-            self.output.append(data.dumps(data.event(event)))
-
-        with self.here() as source:
-            first = flow.Connection(FIRST, trace=self.output.append)
-            _, report = flow.migrate(source, first, self.connection, notify=record_event)
-        self.sent = list(self.faulty.shapes)
-        return report
+    def carry_out(self, source: flow.Source, notify: flow.Notify) -> Report | None:
+        first = flow.Connection(FIRST, trace=self.output.append)
+        return flow.migrate(source, first, self.connection, notify=notify)[1]
 
     def everything(self) -> dict[str, Any]:
         """As that of a restore, and what was written to the first server."""
         written = [each for each in self.first.writes if not each[1].endswith(READ_ONLY_POSTS)]
         return {**super().everything(), "written": written}
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A fleet on the first server, and what the second has after a migration."""
-
-    manifest: Manifest
-    path: Path
-    tables: Any
-    requests: int
-    end: dict[str, Any]
 
 
 def run(manifest: Manifest, path: Path, tables: Any, fault: Fault | None = None, number: int = 0) -> MigrateRun:

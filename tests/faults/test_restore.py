@@ -46,9 +46,12 @@ class RestoreRun(Run):
             self.output.append(data.dumps(data.event(event)))
 
         with self.here() as source:
-            _, report = flow.restore(source, self.connection, self.path, notify=record_event)
+            report = self.carry_out(source, record_event)
         self.sent = list(self.faulty.shapes)
         return report
+
+    def carry_out(self, source: flow.Source, notify: flow.Notify) -> Report | None:
+        return flow.restore(source, self.connection, self.path, notify=notify)[1]
 
     def everything(self) -> dict[str, Any]:
         """What differs from the snapshot, how many objects there are, what was said to whom, and the prompts."""
@@ -80,7 +83,7 @@ class RestoreRun(Run):
 
 @dataclass(frozen=True)
 class Scene:
-    """A snapshot of a fleet, the server on which it is restored, and what it has afterwards."""
+    """A snapshot of a fleet, the server on which it is restored or from which it is migrated, and the end."""
 
     manifest: Manifest
     path: Path

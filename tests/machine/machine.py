@@ -547,7 +547,7 @@ class Machine:
         for id, body in before.items():
             if not _is_state(body):
                 _check(
-                    _without_mark(body) == _without_mark(after[id]),
+                    without_mark(body) == without_mark(after[id]),
                     f"more than the mark of {id} changed",
                     body,
                     after[id],
@@ -599,7 +599,7 @@ class Machine:
         for each, body in observed.items():
             if not _is_state(body):
                 _check(
-                    each in after and _without_mark(body) == _without_mark(after[each]),
+                    each in after and without_mark(body) == without_mark(after[each]),
                     "more than marks changed",
                     each,
                     body,
@@ -914,7 +914,7 @@ class _RunChecker:
                 mine = id in own or id in adopted
                 if not mine and body["kind"] == "block" and self.machine.carries_mark(body, self.stack):
                     # memory of an agent whose address another agent got: only our mark may be removed
-                    mine = _without_mark(body) == _without_mark(now)
+                    mine = without_mark(body) == without_mark(now)
                 _check(mine or self.lost_only_deleted(body, now), f"{id} is not of stack {self.stack}", body, now)
                 if mine:
                     self.check_changed(id, body, now)
@@ -1284,7 +1284,7 @@ def _foreign_metadata(metadata: Any) -> dict[str, Any]:
     return {key: value for key, value in (metadata or {}).items() if key != "lettaform"}
 
 
-def _without_mark(body: Mapping[str, Any]) -> dict[str, Any]:
+def without_mark(body: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(body) | {"tags": _plain_tags(body["tags"])}
     return result | ({"metadata": _foreign_metadata(body["metadata"])} if "metadata" in body else {})
 

@@ -12,12 +12,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests.live.conftest import Letta, letta
+from tests.machine.draw import NUMBERS, STARTS, examples
 from tests.machine.environment import InMemory, OnServer
-from tests.machine.fleet import Spec, initial, initial_with_all_kinds
+from tests.machine.fleet import Spec
 from tests.machine.machine import Call, Machine
 
 __all__ = ["letta"]  # the fixture
@@ -27,26 +28,17 @@ Start = Callable[[], Spec]
 _NAMES = ["change"] * 6 + ["edit"] * 6 + ["apply"] * 5 + ["fault"] * 3
 _NAMES += ["relocate"] * 4 + ["remove_lines"] * 3 + ["adopt"] * 2
 _NAMES += ["saved", "destroy", "move", "forget", "rebuild", "import"]
-_NUMBERS = st.lists(st.integers(0, 59), min_size=10, max_size=10)
 
 
 def calls(most: int) -> st.SearchStrategy[list[Call]]:
     """A history: step names, and the numbers that decide the details."""
-    return st.lists(st.tuples(st.sampled_from(_NAMES), _NUMBERS), min_size=most // 2, max_size=most)
+    return st.lists(st.tuples(st.sampled_from(_NAMES), NUMBERS), min_size=most // 2, max_size=most)
 
 
 def cases(number: int, most: int) -> Callable[[Any], Any]:
     """Run a test with that many histories of at most that many steps."""
-    phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-    quiet = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture)
-    configured = settings(
-        max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True
-    )
-
-    def decorate(test: Any) -> Any:
-        return configured(given(start=st.sampled_from((initial, initial_with_all_kinds)), history=calls(most))(test))
-
-    return decorate
+    configured = examples(number, HealthCheck.function_scoped_fixture)
+    return lambda test: configured(given(start=STARTS, history=calls(most))(test))
 
 
 def in_memory(start: Start, history: list[Call]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from lettaform import flow
@@ -18,13 +18,13 @@ from lettaform.errors import LettaformError, PlanError
 from lettaform.model import Change, FieldChange, Plan, PlanOptions
 from lettaform.snapshot.restore import restorable
 from lettaform.values import Ref
+from tests.machine.draw import NUMBERS, STARTS, examples
 from tests.machine.environment import KINDS, Fault, InMemory
-from tests.machine.fleet import Spec, initial, initial_with_all_kinds
+from tests.machine.fleet import Spec
 from tests.machine.machine import Machine, Picks
 from tests.standin import StandIn
 
-_NUMBERS = st.lists(st.integers(0, 59), min_size=10, max_size=10)
-_EDITS = st.lists(_NUMBERS, max_size=6)
+_EDITS = st.lists(NUMBERS, max_size=6)
 LOSSES = ("spoil", "destroy", "empty server")
 
 
@@ -180,15 +180,9 @@ def holds(
 
 
 def cases(number: int) -> Callable[[Any], Any]:
-    quiet = (HealthCheck.too_slow, HealthCheck.data_too_large)
-    phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-    configured = settings(
-        max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True
-    )
-    starts = st.sampled_from((initial, initial_with_all_kinds))
     faults = st.none() | st.builds(Fault, st.sampled_from(KINDS), st.integers(1, 60))
-    drawn = given(start=starts, before=_EDITS, loss=st.sampled_from(LOSSES), after=_EDITS, fault=faults)
-    return lambda test: configured(drawn(test))
+    drawn = given(start=STARTS, before=_EDITS, loss=st.sampled_from(LOSSES), after=_EDITS, fault=faults)
+    return lambda test: examples(number)(drawn(test))
 
 
 @pytest.mark.thorough

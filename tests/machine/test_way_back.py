@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from lettaform import flow
@@ -17,11 +17,12 @@ from lettaform.backend import connect
 from lettaform.errors import PlanError
 from lettaform.model import Imported, Plan, PlanOptions, Report
 from lettaform.plan.pull import Pull, PullOptions
-from tests.machine.fleet import Spec, initial, initial_with_all_kinds
+from tests.machine.draw import NUMBERS, STARTS, examples
+from tests.machine.fleet import Spec
+from tests.machine.machine import without_mark
 from tests.machine.test_restore import World
 
-_NUMBERS = st.lists(st.integers(0, 59), min_size=10, max_size=10)
-_EDITS = st.lists(_NUMBERS, max_size=5)
+_EDITS = st.lists(NUMBERS, max_size=5)
 SECRET = "sekret-one"
 
 
@@ -70,14 +71,7 @@ class Imports(World):
     def unmarked(self) -> dict[str, Any]:
         """All objects without marks and states."""
         objects = self.environment.all_objects()
-        return {id: _without_mark(body) for id, body in objects.items() if body.get("label") != "lettaform"}
-
-
-def _without_mark(body: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in body.items() if key not in ("tags", "metadata")}
-    tags = [each for each in body["tags"] if not each.startswith("lettaform:")]
-    metadata = {key: value for key, value in (body.get("metadata") or {}).items() if key != "lettaform"}
-    return {**kept, "tags": tags, "metadata": metadata}
+        return {id: without_mark(body) for id, body in objects.items() if body.get("label") != "lettaform"}
 
 
 def _shown(plan: Plan) -> dict[tuple[str, str], str]:
@@ -122,13 +116,7 @@ def holds(start: Callable[[], Spec], before: list[list[int]], after: list[list[i
 
 
 def cases(number: int) -> Callable[[Any], Any]:
-    quiet = (HealthCheck.too_slow, HealthCheck.data_too_large)
-    phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
-    configured = settings(
-        max_examples=number, deadline=None, phases=phases, suppress_health_check=quiet, print_blob=True
-    )
-    starts = st.sampled_from((initial, initial_with_all_kinds))
-    return lambda test: configured(given(start=starts, before=_EDITS, after=_EDITS)(test))
+    return lambda test: examples(number)(given(start=STARTS, before=_EDITS, after=_EDITS)(test))
 
 
 @pytest.mark.thorough

@@ -12,7 +12,7 @@ from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.model import Desired, External, Live, Manifest, Mark
 from lettaform.snapshot import Snapshot
-from lettaform.snapshot.migrated import differences, expected_messages, strangers
+from lettaform.snapshot.migrated import differences, expected_messages, known_by_id_alone
 from lettaform.snapshot.restore import COMPUTED
 from lettaform.snapshot.take import to_entries
 from tests.snapshot.samples import ANN, FACTS, HEADER, NOTES, OBJECTS, TEAM, agent_file, at
@@ -118,8 +118,9 @@ def test_objects_of_others_that_only_their_id_finds_are_named(
     entries = to_entries(replace(OBJECTS, lives=(ann, TEAM, NOTES, FACTS), used=(*OBJECTS.used, theirs)))
     of = Snapshot(HEADER, None, tuple(entries))
     problems = [
-        f"{each.message}; {each.hint}" for each in strangers(of, declared(external) if external else Manifest("s", {}))
+        f"{each.message}; {each.hint}"
+        for each in known_by_id_alone(of, declared(external) if external else Manifest("s", {}))
     ]
     assert [says in each for each in problems if says] == [True] * bool(says)
     assert len(problems) == bool(says)
-    assert list(strangers(of, Manifest("s", {}), ("blocks.team",))) == []
+    assert list(known_by_id_alone(of, Manifest("s", {}), ("blocks.team",))) == []

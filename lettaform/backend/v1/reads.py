@@ -19,7 +19,7 @@ from lettaform.backend.v1.objects import body_of, one
 from lettaform.backend.v1.probe import check
 from lettaform.backend.v1.usages import BULK, V1Usages
 from lettaform.errors import NotFound, Problem, ServerError, Unavailable
-from lettaform.kinds import kinds
+from lettaform.kinds import every_field, kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Contents, ListedAt, SourceFile
 from lettaform.model import Desired, External, Listing, Live, Manifest, Observed
@@ -132,9 +132,7 @@ class V1Reads(V1Usages):
         numbers = Counter(kind for kind, _ in wanted)
         many = [kind for kind, number in numbers.items() if number >= BULK and not kinds()[kind].requests.below]
         # what agents answer of their blocks lacks the marks
-        fields: Fields = {kind: tuple(kinds()[kind].attrs()) for kind in many} | (
-            {"block": ()} if "agent" in many else {}
-        )
+        fields: Fields = every_field(many) | ({"block": ()} if "agent" in many else {})
         found = await self.listing(None, fields) if many else Listing()
         known = {live.id: live for lives in found.objects.values() for live in lives}
         nested = {(kind, id.split("/")[0]) for kind, id in wanted if kinds()[kind].requests.below}
