@@ -155,13 +155,15 @@ MISSING: Final[Any] = object()
 def walk(value: Any) -> Iterator[Any]:
     """Every leaf of `value`: plain values, Refs, Secrets and Items, in order."""
     match value:
+        case str() | bool() | int() | None:  # most values
+            yield value
         case Template():
             yield from value.parts
         case Digest():
             yield from walk(value.value)
         case Patch():
             yield from walk([value.put, value.drop, dict(value.entries or ())])
-        case Mapping():
+        case dict() | Mapping():  # to ask an abstract class is slow
             for item in value.values():
                 yield from walk(item)
         case list() | tuple() | set() | frozenset():
@@ -177,7 +179,7 @@ def rebuild(value: Any, leaf: Callable[[Ref | Secret], Any]) -> Any:
     A Template without Refs becomes a text, and a Digest without Refs becomes the digest.
     """
     match value:
-        case str():  # most values
+        case str() | bool() | int() | None:  # most values
             return value
         case Ref() | Secret():
             return leaf(value)
@@ -190,7 +192,7 @@ def rebuild(value: Any, leaf: Callable[[Ref | Secret], Any]) -> Any:
         case Patch():
             entries = value.entries and tuple((key, rebuild(item, leaf)) for key, item in value.entries)
             return Patch(rebuild(value.put, leaf), rebuild(value.drop, leaf), entries)
-        case Mapping():
+        case dict() | Mapping():
             return {key: rebuild(item, leaf) for key, item in value.items()}
         case list() | tuple():
             return type(value)(rebuild(item, leaf) for item in value)
@@ -257,7 +259,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

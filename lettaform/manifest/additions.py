@@ -31,10 +31,9 @@ def check_additions(instance: Instance, objects: Mapping[Address, Desired], prob
 
 def _exact_lists(desired: Desired) -> Iterator[tuple[Attr, AddedByServer]]:
     """The declared lists to which nothing may be added, also after the creation."""
-    for name, line in kinds()[desired.kind].attrs().items():
-        added = line.related(AddedByServer)
-        compared = desired.policies.get(name, line.policy) == "enforce"
-        if added and name in desired.values and line.is_exact(desired.policies) and compared:
+    for line, added in kinds()[desired.kind].relations(AddedByServer):
+        compared = desired.policies.get(line.name, line.policy) == "enforce"
+        if line.name in desired.values and line.is_exact(desired.policies) and compared:
             yield line, added
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Any, get_origin
 
 from lettaform.errors import Place
@@ -91,13 +92,14 @@ class Checks:
 
     def warn(self, instance: Instance) -> None:
         """Warn of likely mistakes in what is written literally: a path in place of its text, and a secret in clear."""
-        for name, line in instance.table.attrs().items():
-            node = instance.body.map.get(name)
-            if node is None or (line.write is None and not line.related(Contents)):
+        lines = _written_literally(instance.table)
+        for name, node in instance.body.map.items():
+            line = lines.get(name)
+            if line is None:
                 continue
             if line.secret:
                 self._warn_of_secrets(instance, line, node)
-            elif _is_prose(instance.table, line):
+            else:
                 for path, each in [(name, node), *((f"{name}.{n}", item) for n, item in enumerate(node.list))]:
                     self._warn_of_path(instance, path, each)
 
@@ -153,9 +155,12 @@ _MIXED = ("headers", "env")
 def _with_nul(path: str, value: Any) -> Iterator[str]:
     """The paths of the texts that contain a NUL character, and of the maps with such a key."""
     match value:
+        case str():  # most values
+            if "\0" in value:
+                yield path
         case Item():
             yield from _with_nul(path, value.body)
-        case Mapping():
+        case dict() | Mapping():
             if any("\0" in key for key in value if isinstance(key, str)):
                 yield path
             for key, item in value.items():
@@ -172,6 +177,13 @@ def _is_with_nul(value: Any) -> bool:
     """Whether a single value, which may hold Secrets, contains a NUL character."""
     texts = (part.value if isinstance(part, Secret) else part for part in walk(value))
     return any(isinstance(text, str) and "\0" in text for text in texts)
+
+
+@cache
+def _written_literally(table: type[Kind]) -> Mapping[str, Attr]:
+    """The fields of secrets and of longer texts, in which something that is written literally may be a mistake."""
+    written = (line for line in table.attrs().values() if line.write is not None or line.related(Contents))
+    return {line.name: line for line in written if line.secret or _is_prose(table, line)}
 
 
 def _is_prose(table: type[Kind], line: Attr) -> bool:

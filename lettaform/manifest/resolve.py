@@ -75,8 +75,8 @@ class Objects:
         if instance.external:
             found = self.external(instance)
             return Desired(instance.address, instance.kind, {}, instance.place, where, external=found)
-        lines, body = instance.table.attrs(), instance.body.map
-        if line := next((line for name, line in lines.items() if line.related(DiscoveredBy) and name in body), None):
+        body = instance.body.map
+        if line := next((line for line, _ in instance.table.relations(DiscoveredBy) if line.name in body), None):
             offered = self.offered(instance, line)
             return Desired(instance.address, instance.kind, {}, instance.place, where, external=offered)
         values = self.values(instance)

@@ -35,33 +35,41 @@ def check_unique_names(objects: Mapping[Address, Desired], problems: Problems) -
 
 def check_names_of_members(instance: Instance, objects: Mapping[Address, Desired], problems: Problems) -> None:
     """Report members of an object with the same name, such as two blocks of an agent with the same label."""
-    first: dict[tuple[str, str], tuple[Address, Place]] = {}
-    for kind, member, where in _members(instance, objects):
+    first: dict[tuple[str, str], tuple[Desired, Path]] = {}
+    for kind, member, path in _members(instance, objects):
         name = name_of(member)
         if name is None:
             continue
-        address, other = first.setdefault((kind, name), (member.address, where))
-        if address != member.address:
+        other, there = first.setdefault((kind, name), (member, path))
+        if other.address != member.address:
             label = kinds()[kind].name_field
             message = f"two {kind}s of {instance.address} have the {label} `{name}`"
-            hint = f"rename or remove one of the two; the other is at {other}"
-            problems.add(message, where, hint, address=instance.address)
+            hint = f"rename or remove one of the two; the other is at {_place(instance, other, there)}"
+            problems.add(message, _place(instance, member, path), hint, address=instance.address)
 
 
-def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator[tuple[str, Desired, Place]]:
-    """The objects that belong to an object or that it refers to: kind, object, and the place of the reference."""
+Path = tuple[str | int, ...]
+"""Where a reference stands in the body of an object; empty for a part of it."""
+
+
+def _place(instance: Instance, member: Desired, path: Path) -> Place:
+    return find(instance.body, path)[1] if path else member.place
+
+
+def _members(instance: Instance, objects: Mapping[Address, Desired]) -> Iterator[tuple[str, Desired, Path]]:
+    """The objects that belong to an object or that it refers to: kind, object, and where the reference stands."""
     desired = objects[instance.address]
     if desired.external is not None:
         return
-    body = instance.body
+    body = instance.body.map
     for line in _lines_with_members(instance.kind):
-        if (own := line.related(Parts)) and line.name in body.map:
-            parts = (desired.address.part(line.name, key) for key in body.map[line.name].map)
-            yield from ((own.kind, objects[part], objects[part].place) for part in parts if part in objects)
+        if (own := line.related(Parts)) and line.name in body:
+            parts = (desired.address.part(line.name, key) for key in body[line.name].map)
+            yield from ((own.kind, objects[part], ()) for part in parts if part in objects)
         elif line.to and (value := desired.values.get(line.name)) is not None:
             for index, item in enumerate(value if isinstance(value, list) else [value]):
                 if isinstance(item, Ref) and item.address in objects:
-                    yield line.to, objects[item.address], find(body, [line.name, index])[1]
+                    yield line.to, objects[item.address], (line.name, index)
 
 
 @cache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from lettaform.errors import LettaformError
@@ -13,6 +15,9 @@ from lettaform.model import Manifest
 _T = TypeVar("_T")
 HEAD_START = 0.02
 """Seconds until the thread starts: it would hold up the first requests."""
+
+TURN = 0.0005
+"""Seconds for which the thread computes before the event loop goes on, if that is waiting. Python's default: 0.005."""
 
 GRACE = 2.0
 """Seconds for a run to end after its manifest turned out to be faulty: a lock that was just created is deleted."""
@@ -57,7 +62,19 @@ class Loading:
 
 async def _finished(draft: Draft) -> Manifest:
     await asyncio.sleep(HEAD_START)
-    return await asyncio.to_thread(draft.finish)
+    with _short_turns():
+        return await asyncio.to_thread(draft.finish)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let a thread that computes give way after TURN. The event loop gives way with each read and write of a socket."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _failed(manifest: asyncio.Future[Manifest]) -> bool:
