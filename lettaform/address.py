@@ -47,7 +47,7 @@ class Address:
     def __post_init__(self) -> None:
         # a plan looks up each address many times
         object.__setattr__(self, "_hash", hash(self.path))
-        object.__setattr__(self, "parent", _container(self.path[:-1]) if len(self.path) > 1 else None)
+        object.__setattr__(self, "parent", _shared(self.path[:-1]) if len(self.path) > 1 else None)
 
     def __hash__(self) -> int:
         return self._hash
@@ -61,7 +61,7 @@ class Address:
     @classmethod
     def of(cls, section: str, key: str, index: str | None = None) -> Address:
         """The address of an object in a section of the manifest."""
-        return cls((Segment(section, key, index),))
+        return _shared((Segment(section, key, index),))
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -141,7 +141,7 @@ class Address:
 
     def part(self, field: str, child: str) -> Address:
         """The address of a part of this object, for example `memory`, `human`."""
-        return Address((*self.path, Segment(field, child)))
+        return _shared((*self.path, Segment(field, child)))
 
     def sibling(self, section: str, key: str) -> Address:
         """The address with the same instance and container in another section, under another key."""
@@ -164,8 +164,8 @@ class Address:
         return self.path[: len(other.path)] == other.path
 
 
-_container = cache(Address)
-"""The address with a path: one for all of its parts."""
+_shared = cache(Address)
+"""The address with a path: one object, so that a table finds it without comparing paths."""
 
 
 @cache
@@ -211,7 +211,7 @@ def _matched(text: str, names: re.Pattern[str], keys: re.Pattern[str], indexes: 
         position = (index or key).end()
     if position < len(text) or not 1 <= len(path) <= 2 or not all(each.key for each in path):
         raise ValueError(f"not an address: {text!r}")
-    return Address(tuple(path))
+    return _shared(tuple(path))
 
 
 def _plain(word: str) -> str:

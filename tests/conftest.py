@@ -7,27 +7,53 @@ import random
 import shutil
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lettaform import session
-from lettaform.model import Manifest, Observed, PlanOptions
-from lettaform.plan import Diff, diff
+from lettaform.model import Listing, Manifest, Observed, PlanOptions
+from lettaform.plan import Diff, Settled, diff
+from lettaform.session.early import Early
+
+NOTHING: Settled = {}
 
 RUN = "LETTAFORM_TEST_RUN"
+
+
+PARTS = 4
+"""Into how many pages each list is divided for the comparison of pages."""
+
+
+class InPages(Early):
+    """Compares every list in several pages, and also those that arrive before the manifest is loaded."""
+
+    def arrived(self, kind: str, listing: Listing) -> None:
+        lives = listing.objects[kind]
+        size = max(1, len(lives) // PARTS)
+        for first in range(0, len(lives), size):
+            page = lives[first : first + size]
+            attached = {live.id: listing.attached[live.id] for live in page if live.id in listing.attached}
+            super().arrived(kind, replace(listing, objects={**listing.objects, kind: page}, attached=attached))
+
+    def settled(self, observed: Observed) -> Settled:
+        assert self.manifest is not None
+        self.compare(self.manifest)
+        return super().settled(observed)
 
 
 @pytest.fixture(autouse=True)
 def compared_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every comparison that leaves out what did not change finds the same as one of everything."""
 
-    def checked(manifest: Manifest, observed: Observed, options: PlanOptions, previous: Diff | None = None) -> Diff:
-        found = diff(manifest, observed, options, previous)
-        assert previous is None or found == diff(manifest, observed, options)
+    def checked(manifest: Manifest, observed: Observed, options: PlanOptions, known: Settled = NOTHING) -> Diff:
+        found = diff(manifest, observed, options, known)
+        assert not known or found == diff(manifest, observed, options)
         return found
 
     monkeypatch.setattr(session, "diff", checked)
+    monkeypatch.setattr(session, "Early", InPages)
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -26,6 +26,9 @@ from lettaform.values import Item, Ref
 Fields = Mapping[str, Collection[str]]
 """Kind to the fields that are needed."""
 
+Arrived = Callable[[str, Listing], None]
+"""Takes the kind of a list and a Listing that has one page of it, and all of the other kinds."""
+
 
 class Reads(Protocol):
     """Read live objects. Every method raises ServerError if the server does not answer or refuses."""
@@ -46,10 +49,12 @@ class Reads(Protocol):
         """Raise Unsupported if this server lacks what the manifest declares. `refused`: that of a Listing."""
         ...
 
-    async def listing(self, stack: str | None, fields: Fields) -> Listing:
+    async def listing(self, stack: str | None, fields: Fields, arrived: Arrived | None = None) -> Listing:
         """All objects of these kinds that may belong to a stack; None: all objects, whoever owns them.
 
         Fields that are not needed may be UNREAD.
+
+        arrived  called with each page of a list, once all other lists are whole. A backend without pages never calls it
         """
         ...
 

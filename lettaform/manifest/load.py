@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from lettaform.kinds.traits import Companions
 from lettaform.manifest.documents import documents
 from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
+from lettaform.manifest.garbage import without_garbage_collection
 from lettaform.manifest.language import language
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, empty
 from lettaform.manifest.overlay import overlay
@@ -169,30 +167,3 @@ def _companions(kind: str, body: Node) -> Iterator[tuple[str, Collection[str]]]:
         node = body.map.get(line.name)
         if node is not None and node.value not in (None, False):
             yield from ((other, node.map.keys()) for other in companions.kinds)
-
-
-_pauses = itertools.count(1)
-PAUSES = 24
-"""Pauses of the garbage collector after which it visits all objects once."""
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Pause the garbage collector: a load and a plan create millions of objects, which are no garbage, and each pass
-    visits them all. Afterwards they count as old, so that the next pass over young objects does not visit them.
-
-    Objects that are made old in this way never cause a pass over the old ones: a process that plans again and again
-    would keep all its garbage. So there is one such pass after some pauses.
-    """
-    enabled = gc.isenabled()
-    if next(_pauses) % PAUSES == 0 and enabled:
-        gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            if not gc.get_freeze_count():  # a program that froze objects of its own keeps them frozen
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()

@@ -26,12 +26,12 @@ from lettaform.model import (
 )
 from lettaform.ownership.state import ADDRESS
 from lettaform.plan.changes import Diff, ResourceChange
-from lettaform.plan.diff import diff
+from lettaform.plan.diff import Settled, diff, unchanged
 from lettaform.plan.guard import guard
 from lettaform.plan.order import order
 from lettaform.values import Ref, settle
 
-__all__ = ["Diff", "ResourceChange", "diff", "guard", "make"]
+__all__ = ["Diff", "ResourceChange", "Settled", "diff", "guard", "make", "unchanged"]
 
 
 def make(manifest: Manifest, observed: Observed, options: PlanOptions, difference: Diff | None = None) -> Plan:

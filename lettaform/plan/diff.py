@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from lettaform.address import Address
 from lettaform.kinds import kinds
-from lettaform.model import AgentChange, Desired, Manifest, Observed, PlanOptions, Unmanaged
+from lettaform.model import AgentChange, Desired, Live, Manifest, Observed, PlanOptions, Unmanaged
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.compare import differs
 from lettaform.plan.conflicts import conflicts, guards
@@ -17,19 +18,23 @@ from lettaform.plan.notes import without_effect
 from lettaform.plan.prompts import Prompts, recompile
 from lettaform.plan.remove import remove
 from lettaform.plan.update import move_undeclared_blocks, update, without_lost_blocks
+from lettaform.values import UNREAD
 
 Found = ResourceChange | AgentChange | Unmanaged
 """What a pass returns."""
 
 
-def diff(manifest: Manifest, observed: Observed, options: PlanOptions, previous: Diff | None = None) -> Diff:
+Settled = Mapping[Address, tuple[AgentChange, ...]]
+"""Declared objects that do not change, each with what agents changed of it and its parts."""
+
+
+def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Settled = MappingProxyType({})) -> Diff:
     """Compare the declared objects with the live ones. All decisions of a plan are made here.
 
-    previous  the Diff of the same objects, before their users, dependents and owned objects were read. These matter to
-              changes alone: what did not change is not compared again.
+    known  what does not change, by a Diff of the same objects before their users, dependents and owned objects were
+           read: these matter to changes alone. Or by `unchanged`. It is not compared again.
     """
     lookup = look_up(manifest, move(manifest, observed, options), options)
-    known = previous.settled if previous else {}
     found = [] if options.destroy else list(_declared(lookup, known))
     declared = [each for _, every in found for each in every]
     changes = _changes(declared)
@@ -47,8 +52,36 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, previous:
         owners={prompts.kind: owners} if prompts.kind and owners else {},
         observed=lookup.observed,
         warnings=() if options.destroy else tuple(without_effect(lookup)),
-        settled={a: agents for a, each in found if len(agents := _agent_changes(each)) == len(each)},
+        settled=_settled(found),
     )
+
+
+def unchanged(manifest: Manifest, observed: Observed, options: PlanOptions, addresses: Iterable[Address]) -> Settled:
+    """Those of these objects that are known not to change, although not all objects were read yet.
+
+    What refers to an object that was not read, has a part that was not read, or lacks a field that is read by a request
+    of its own is left out.
+    """
+    lookup = look_up(manifest, move(manifest, observed, options), options)
+    every = ((address, lookup.manifest.objects.get(address), lookup.live(address)) for address in addresses)
+    read = ((desired, live) for _, desired, live in every if desired and live and _is_read(lookup, desired, live))
+    return _settled([(desired.address, update(lookup, desired, live)) for desired, live in read])
+
+
+def _is_read(lookup: Lookup, desired: Desired, live: Live) -> bool:
+    """Whether everything was read that decides whether an object changes, but for what it refers to."""
+    needed = (*desired.values, *live.mark.members)
+    return (
+        desired.external is None
+        and desired.created_with is None
+        and lookup.is_selected(desired.address)
+        and not any(live.values.get(name) is UNREAD for name in needed)
+        and all(part.address in lookup.observed.objects for part in lookup.parts(desired.address))
+    )
+
+
+def _settled(found: Iterable[tuple[Address, Sequence[Found]]]) -> Settled:
+    return {address: agents for address, each in found if len(agents := _agent_changes(each)) == len(each)}
 
 
 def look_up(manifest: Manifest, moves: Moves, options: PlanOptions) -> Lookup:
@@ -77,13 +110,8 @@ def _must_be_replaced(lookup: Lookup, desired: Desired) -> bool:
     return bool(fixed) and differs(lookup, desired, lookup.observed.objects[desired.address], fixed)
 
 
-def _declared(
-    lookup: Lookup, known: Mapping[Address, Sequence[AgentChange]]
-) -> Iterator[tuple[Address, Sequence[Found]]]:
-    """What is found of each declared object and its parts: first what is created along with others.
-
-    known  objects that do not change, with what agents changed of them
-    """
+def _declared(lookup: Lookup, known: Settled) -> Iterator[tuple[Address, Sequence[Found]]]:
+    """What is found of each declared object and its parts: first what is created along with others."""
     objects = lookup.manifest.objects.values()
     selected = [each for each in objects if each.address.parent is None and lookup.is_selected(each.address)]
     for desired in selected:

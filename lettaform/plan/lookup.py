@@ -172,7 +172,7 @@ class Lookup:
         if isinstance(value, str):
             return value
         try:
-            return fill(value, answer)
+            return answer(value) if isinstance(value, Ref) else fill(value, answer)
         except LookupError:
             return UNKNOWN
 

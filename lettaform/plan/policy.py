@@ -60,7 +60,9 @@ def decide(policy: Policy, base: object, want: object, live: object, *, reseed: 
 def policies(desired: Desired) -> Mapping[str, Policy]:
     """The policy of every field: the kind's default, what follows from the values, and what the manifest says."""
     kind = kinds()[desired.kind]
-    return {**_defaults(kind), **kind.policies(desired.values, desired.policies), **desired.policies}
+    following = kind.policies(desired.values, desired.policies)
+    defaults = _defaults(kind)
+    return {**defaults, **following, **desired.policies} if following or desired.policies else defaults
 
 
 @cache

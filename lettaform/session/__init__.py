@@ -48,6 +48,7 @@ from lettaform.plan.saved import plan_digest
 from lettaform.plan.selection import matches
 from lettaform.session import last_apply
 from lettaform.session.commit import commit_of
+from lettaform.session.early import Early
 from lettaform.session.interrupt import interruptible
 from lettaform.session.last_apply import Kept
 from lettaform.session.loading import Loading
@@ -120,7 +121,8 @@ class Session:
         if isinstance(manifest, Manifest):
             self.manifest = manifest
         self.first: FirstReads | None = None
-        """The first reads, while the manifest is loading."""
+        """The first reads, while the manifest is loading; `early` compares their pages for the first plan."""
+        self.early: Early | None = None
         self.observed: Observed | None = None
         self.snapshots = Snapshots()
         self.commit: Callable[[], Commit | None] = partial(commit_of, directory)
@@ -163,6 +165,8 @@ class Session:
 
     async def _plan(self, options: PlanOptions) -> Plan:
         read = partial(self.differences, options)
+        if self.loading is not None and not options.destroy:
+            self.early = Early(self.backend, options)
         (observed, difference), holder = await self.beside_holder(read, whole=options.destroy)
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self.probe(difference, observed)
@@ -191,9 +195,11 @@ class Session:
         """Wait for the manifest, with the first reads under way."""
         if self.loading is not None:
             fields = whole_fields(self.loading.fields) if whole else self.loading.fields
-            self.first = FirstReads(self.backend, self.stack, fields)
+            self.first = FirstReads(self.backend, self.stack, fields, self.early.arrived if self.early else None)
             self.manifest = await self.loading.manifest
             self.loading = None
+            if self.early is not None:
+                self.early.manifest = self.manifest
 
     async def first_observed(self, *, whole: bool = False) -> Observed:
         """What the first reads found, if they are under way; otherwise what is read now. `whole`: as of `observe`."""
@@ -210,18 +216,18 @@ class Session:
         observed = await self.first_observed(whole=options.destroy)  # a destroy keeps all of it in a snapshot
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
-        difference = diff(self.manifest, observed, options)
+        difference = diff(self.manifest, observed, options, self.early.settled(observed) if self.early else {})
         if problems := await self._disputes(difference, observed):
             observed = replace(observed, problems=(*observed.problems, *problems))
             difference = replace(difference, problems=(*difference.problems, *problems))
         shared, deleted = _shared(difference, difference.observed or observed), _deleted(difference)
         if shared or deleted:
             observed = await self._with_users(observed, shared, deleted)
-            difference = diff(self.manifest, observed, options, difference)
+            difference = diff(self.manifest, observed, options, difference.settled)
         if difference.owners:
             lists = [await self.backend.owned(kind, ids) for kind, ids in difference.owners.items()]
             observed = replace(observed, owned={id: lives for owned in lists for id, lives in owned.items()})
-            difference = diff(self.manifest, observed, options, difference)
+            difference = diff(self.manifest, observed, options, difference.settled)
         return observed, difference
 
     async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.backend import Backend, Fields, Reads
+from lettaform.backend import Arrived, Backend, Fields, Reads
 from lettaform.backend.concurrency import cancelled, together
-from lettaform.errors import NotFound, Problem
+from lettaform.errors import NotFound, Problem, UnreadableState
 from lettaform.kinds import every_field, kind_of, kinds
 from lettaform.kinds.traits import ListedAt
 from lettaform.model import Desired, Import, Listing, Live, Manifest, Observed, State
@@ -41,11 +41,20 @@ class OtherStacks:
 class FirstReads:
     """The first reads of an observation, under way together: the release of the server, and its lists."""
 
-    def __init__(self, reads: Reads, stack: str, fields: Fields) -> None:
-        """`fields`: as of `Reads.listing`. The kinds that every plan reads are added."""
+    def __init__(self, reads: Reads, stack: str, fields: Fields, arrived: Arrived | None = None) -> None:
+        """`fields`, `arrived`: as of `Reads.listing`. The kinds that every plan reads are added."""
         self.fields: Fields = {**dict.fromkeys(CORE, ()), **fields}
         self.version = asyncio.create_task(reads.version())
-        self.listing = asyncio.create_task(reads.listing(stack, self.fields))
+        self.listing = asyncio.create_task(reads.listing(stack, self.fields, arrived and self._with_release(arrived)))
+
+    def _with_release(self, arrived: Arrived) -> Arrived:
+        """Leaves out pages that arrive before the release is known: it says what the server can hold."""
+
+        def known(kind: str, listing: Listing) -> None:
+            if self.version.done() and not self.version.cancelled() and self.version.exception() is None:
+                arrived(kind, listing)
+
+        return known
 
     async def cancel(self) -> None:
         """End what is still under way."""
@@ -112,6 +121,23 @@ async def observe(
     observed = await read_contents(reads, manifest, observed)
     unread = tuple(Problem(fault, address=str(state.ADDRESS)) for fault in faults)
     return replace(observed, problems=(*observed.problems, *unread))
+
+
+def observe_page(reads: Reads, manifest: Manifest, kind: str, listing: Listing) -> Observed | None:
+    """What one page of a list shows, and what it refers to of kinds that were read: see `Arrived`.
+
+    None if the state of the stack is not readable. Ownership may be unclear: an observation of everything tells.
+    """
+    try:
+        known = state.from_pages(listing.state)
+    except UnreadableState:
+        return None
+    if kind != "block":
+        attached = {block.id for live in listing.objects[kind] for block in listing.attached.get(live.id, ())}
+        every = listing.objects.get("block", ())
+        blocks = tuple(live for live in every if live.id in attached or not (live.address and live.address.parent))
+        listing |= Listing({"block": blocks})
+    return claims.observe(listing, known, manifest, reads.capabilities, reads.url, "")
 
 
 def declared_fields(manifest: Manifest) -> Fields:

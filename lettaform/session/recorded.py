@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from lettaform.backend import Fields, Reads
+from lettaform.backend import Arrived, Fields, Reads
 from lettaform.errors import NotFound
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import DiscoveredBy
@@ -36,7 +36,7 @@ class Recorded:
     def require(self, manifest: Manifest, version: str, refused: Mapping[str, str]) -> None:
         """The server has what was read from it."""
 
-    async def listing(self, stack: str | None, fields: Fields) -> Listing:
+    async def listing(self, stack: str | None, fields: Fields, arrived: Arrived | None = None) -> Listing:
         return Listing({kind: tuple(self.by_kind.get(kind, ())) for kind in fields}, self.server.attached)
 
     async def states(self) -> Mapping[str, Mapping[str, str]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, assert_never
 from uuid import uuid4
 
-from lettaform.backend import Fields
+from lettaform.backend import Arrived, Fields
 from lettaform.errors import Conflict, Locked, NotFound, Problem, Unsupported
 from lettaform.model import (
     Answer,
@@ -73,7 +73,7 @@ class FilesBackend:
         if problems:
             raise Unsupported("agents in files lack what the manifest declares", problems=problems)
 
-    async def listing(self, stack: str, fields: Fields) -> Listing:
+    async def listing(self, stack: str | None, fields: Fields, arrived: Arrived | None = None) -> Listing:
         agents = [self._live("agent", path) for path in sorted(self.root.glob("agents/*/agent.json"))]
         attached = {agent.id: self._memory(agent.id) for agent in agents}
         blocks = tuple(block for every in attached.values() for block in every)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from lettaform.address import Address
 from lettaform.errors import ManifestError, Place
 from lettaform.manifest import load
-from lettaform.manifest.load import PAUSES, without_garbage_collection
 from lettaform.model import Desired, External, Import, Manifest, Moved, Removed
 from lettaform.values import Ref, Secret, Template
 from tests.manifest.broken import TOOL
@@ -842,20 +840,3 @@ def test_a_field_next_to_external_says_to_remove_the_line(word: str, project: Pr
         assert not [text for text in messages if "cannot be null" in text]
     project.write(SHARED, {"shout.py": TOOL})
     project.load(environment="dev")
-
-
-def test_a_process_that_plans_again_and_again_does_not_keep_its_garbage() -> None:
-    class Garbage:
-        own: object = None
-
-    def leave() -> weakref.ref[Garbage]:
-        with without_garbage_collection():
-            found = Garbage()
-            found.own = found  # a cycle: only the collector can free it
-            return weakref.ref(found)
-
-    left = leave()
-    for _ in range(PAUSES):
-        with without_garbage_collection():
-            pass
-    assert left() is None

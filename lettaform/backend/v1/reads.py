@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import cache
 from typing import Any
 
-from lettaform.backend import Fields
+from lettaform.backend import Arrived, Fields
 from lettaform.backend.concurrency import together
 from lettaform.backend.v1 import capabilities, contents, lock, models, state
 from lettaform.backend.v1.client import Client
@@ -62,18 +62,31 @@ class V1Reads(V1Usages):
 
     # --- lists
 
-    async def listing(self, stack: str | None, fields: Fields) -> Listing:
+    async def listing(self, stack: str | None, fields: Fields, arrived: Arrived | None = None) -> Listing:
         names = [name for name in fields if not kinds()[name].requests.below]
-        answers = await asyncio.gather(*(self._list(stack, n, fields[n]) for n in names), return_exceptions=True)
         found: dict[str, _Decoded] = {name: [] for name in fields}
+        reading = set(names)
+
+        async def read(name: str) -> None:
+            try:
+                async with aclosing(self._pages(stack, name, fields[name])) as pages:
+                    async for page in pages:
+                        found[name] += page
+                        if arrived and page and reading == {name}:
+                            arrived(name, self._as_listing({**found, name: page}, {}))
+            finally:
+                reading.discard(name)
+
         refused: dict[str, str] = {}
+        answers = await asyncio.gather(*map(read, names), return_exceptions=True)
         for name, answer in zip(names, answers, strict=True):
             if isinstance(answer, ServerError) and answer.status in (400, 404, 405, 501) and name not in CORE:
                 refused[name] = answer.words
             elif isinstance(answer, BaseException):
                 raise answer
-            else:
-                found[name] = [(body, live) for body, live in answer if name != "identity" or not lock.is_lock(body)]
+        return self._as_listing(found, refused)
+
+    def _as_listing(self, found: Mapping[str, _Decoded], refused: Mapping[str, str]) -> Listing:
         objects = {name: tuple(live for _, live in every) for name, every in found.items() if name not in refused}
         pages = state.pages(body for body, _ in found.get("block", ()))
         objects |= {"block": tuple(live for live in objects["block"] if live.id not in pages)} if pages else {}
@@ -81,14 +94,16 @@ class V1Reads(V1Usages):
         attached = {body["id"]: self._attached(body, blocks) for body, _ in found.get("agent", ())}
         return Listing(objects, attached, pages, refused)
 
-    async def _list(self, stack: str | None, name: str, fields: Collection[str]) -> _Decoded:
+    async def _pages(self, stack: str | None, name: str, fields: Collection[str]) -> AsyncGenerator[_Decoded, None]:
         """The bodies of a list, decoded page by page, while the server builds the next page."""
         kind = kinds()[name]
         relations = kind.included(fields)
         include = {"include": relations} if relations else {}
         asked = self.client.each_page(kind.path, **_search(kind, stack), **include, **kind.requests.parameters)
         async with aclosing(asked) as pages:
-            return [(body, self._decoded(name, body, relations)) async for page in pages for body in page]
+            async for page in pages:
+                bodies = (body for body in page if name != "identity" or not lock.is_lock(body))
+                yield [(body, self._decoded(name, body, relations)) for body in bodies]
 
     def _decoded(self, kind: str, body: Mapping[str, Any], included: Collection[str] | None = None) -> Live:
         return self._hidden(decode(kind, body, included))
