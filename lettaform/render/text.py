@@ -5,68 +5,16 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lettaform import model
-from lettaform.address import Address
-from lettaform.errors import LettaformError, Place, ServerError
+from lettaform.errors import LettaformError, ServerError
+from lettaform.render.changes import ACTIONS, ActionText, lines, location
 from lettaform.render.clean import clean_line, redact
-from lettaform.render.data import is_secret, secrets
-from lettaform.render.field_changes import Row, Style, layout, row
+from lettaform.render.data import secrets
 from lettaform.render.inline import count, member_text, to_text, with_names
 from lettaform.render.paint import Meaning, Paint
 
-
-@dataclass(frozen=True)
-class ActionText:
-    """How an action is shown.
-
-    symbol   before the address, with this `meaning` as colour
-    phrase   after the address; empty if the symbol says enough
-    planned  after the number of changes, in the summary of a plan: singular and plural
-    applied  the same, in the summary of a report
-    """
-
-    symbol: str
-    meaning: Meaning
-    phrase: str = ""
-    planned: tuple[str, str] = ("", "")
-    applied: tuple[str, str] = ("", "")
-
-
-ACTIONS: Mapping[str, ActionText] = {
-    "create": ActionText("+", "added"),
-    "update": ActionText("~", "changed"),
-    "replace": ActionText("-/+", "removed", "will be replaced"),
-    "delete": ActionText("-", "removed", "will be destroyed"),
-    "adopt": ActionText(">", "adopted", "will be adopted", ("to adopt", "to adopt"), ("adopted", "adopted")),
-    "mark": ActionText(
-        "=",
-        "adopted",
-        "only lettaform's mark is written",
-        ("mark to write", "marks to write"),
-        ("mark written", "marks written"),
-    ),
-    "forget": ActionText(
-        "<",
-        "adopted",
-        "will no longer be managed; the object is kept",
-        ("to stop managing", "to stop managing"),
-        ("no longer managed", "no longer managed"),
-    ),
-}
-
-_FIELD_REASONS: dict[model.Reason, str] = {
-    "manifest": "",
-    "undeclared": "no longer declared",
-    "drift": "changed outside lettaform; the manifest's value is restored",
-    "conflict": "changed in the manifest and outside lettaform; the manifest's value is written",
-    "seed": "--reseed: the agent's value is overwritten",
-    "merge": "merged with what was changed outside lettaform",
-    "restore": "",
-}
-_EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
-"""Reasons of a change that its symbol, its phrase or its fields already show."""
 _STEP = "    "
 
 
@@ -76,9 +24,10 @@ def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str
     changes = [_with_names(change, plan.names) for change in plan.changes]
     drift = [change for change in changes if _is_drift(change)]
     others = [change for change in changes if not _is_drift(change)]
+    restored = lines(drift, paint, verbose=verbose, drifted=True)
     groups = [
-        _changes(others, paint, verbose),
-        _titled("Changed outside lettaform, will be restored", _changes(drift, paint, verbose, drifted=True), paint),
+        lines(others, paint, verbose=verbose),
+        _titled("Changed outside lettaform, will be restored", restored, paint),
         _titled("Changed by agents, kept", _agent_changes(plan, paint) if verbose else [], paint),
         _notices(plan, paint),
         _titled("Changed in the manifest and on the server, not merged", _conflicts(plan, paint), paint),
@@ -106,8 +55,10 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
         parts = [f"{created} to create", f"{updated} to change", f"{destroyed} to destroy"]
         parts += _other_actions(plan.changes, lambda action: action.planned)
         line = paint("Plan:", "strong") + f" {', '.join(parts)}."
-    kept = len(plan.runtime) - len(plan.conflicts)
+    kept = sum(each.live_moved and each.conflict is None for each in plan.runtime)
+    seeds = sum(_is_seed(each) for each in plan.runtime)
     line += f" {count(kept, 'value')} changed by agents, kept." if kept else ""
+    line += f" {count(seeds, 'changed seed')} not written." if seeds else ""
     line += f" {count(len(plan.conflicts), 'conflict')}." if plan.conflicts else ""
     return line
 
@@ -145,79 +96,8 @@ def changes(
     changes: Sequence[model.Change], names: Mapping[str, str], *, color: bool = False, verbose: bool = False
 ) -> str:
     """Changes without a plan, as those between two snapshots. `names`: id to what people call the object."""
-    paint = Paint(color)
-    lines = _changes([_with_names(change, names) for change in changes], paint, verbose)
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _changes(changes: Sequence[model.Change], paint: Paint, verbose: bool, *, drifted: bool = False) -> list[str]:
-    """The changes, one after the other. The memory blocks of an agent are indented below it."""
-    parts: dict[Address, list[model.Change]] = {}
-    heads = {change.address for change in changes}
-    for change in changes:
-        if change.address.parent in heads:
-            parts.setdefault(change.address.parent, []).append(change)
-    blocks: list[list[str]] = []
-    for change in changes:
-        if change.address.parent in heads:
-            continue
-        blocks.append(_indented(_change(change, paint, verbose, drifted), "  "))
-        blocks += [
-            _indented(_change(part, paint, verbose, drifted), "  " + _STEP) for part in parts.get(change.address, ())
-        ]
-    lines: list[str] = []
-    for before, block in zip([[], *blocks], blocks, strict=False):  # no empty line between two changes of one line
-        lines += [""] * (bool(before) and len(before) + len(block) > 2) + block
-    return lines
-
-
-def _change(change: model.Change, paint: Paint, verbose: bool, drifted: bool) -> list[str]:
-    action = ACTIONS[change.action]
-    reason = "" if change.reason in _EVIDENT_REASONS else clean_line(change.reason)
-    phrase = ": ".join(part for part in (action.phrase, reason) if part)
-    head = [
-        f"{paint(action.symbol, action.meaning)} {paint(clean_line(str(change.address)), 'strong')}",
-        _faint(change.id or "", paint),
-        paint(phrase, action.meaning),
-        paint(f"# {_location(change.place)}", "faint") if change.place else "",
-    ]
-    rows = [_field(field, change, paint, verbose, drifted) for field in change.fields_changed]
-    lines = layout(rows, paint, signs=change.action != "create")
-    several = [count(change.recompiles, "agent")] if change.recompiles > 1 else []
-    several += [count(change.conversations, "conversation")] if change.conversations else []
-    if several:
-        lines.append(paint(f"recompiles the system prompts of {' and '.join(several)}", "changed"))
-    lines += [paint(f"note: {clean_line(note)}", "faint") for note in change.notes]
-    return ["  ".join(part for part in head if part), *_indented(lines, _STEP)]
-
-
-def _field(field: model.FieldChange, change: model.Change, paint: Paint, verbose: bool, drifted: bool) -> Row:
-    creating = change.action == "create"
-    style = Style(paint, whole=verbose, creating=creating, limit=_limit(field, change))
-    # in an object to create, only the Secrets inside of a value are hidden
-    secret = field.secret if creating else is_secret(field, change.kind)
-    shown = row(field.path, field.old, field.new, style, secret=secret)
-    reason = "" if drifted else _FIELD_REASONS[field.reason]
-    if not reason:
-        return shown
-    value = "  ".join(part for part in (shown.value, paint(f"({reason})", "changed")) if part)
-    return Row(shown.sign, shown.name, value, shown.details)
-
-
-def _limit(field: model.FieldChange, change: model.Change) -> int | None:
-    """The maximum length of a block's value, if the same change sets it."""
-    before, _, name = field.path.rpartition(".")
-    if name != "value":
-        return None
-    path = f"{before}.limit" if before else "limit"
-    for other in change.fields_changed:
-        if other.path == path:
-            return next((side for side in (other.new, other.old) if isinstance(side, int)), None)
-    return None
-
-
-def _location(place: Place) -> str:
-    return clean_line(f"{place.file}:{place.line}")
+    found = lines([_with_names(change, names) for change in changes], Paint(color), verbose=verbose)
+    return "".join(f"{line}\n" for line in found)
 
 
 # --- what does not change --------------------------------------------------------------------------------------------
@@ -229,13 +109,28 @@ def _agent_changes(plan: model.Plan, paint: Paint) -> list[str]:
 
 def _notices(plan: model.Plan, paint: Paint) -> list[str]:
     """The values of the manifest that changed and are not written, because an agent changed them, too."""
-    lines = []
+    same: dict[tuple[str, bool], list[model.AgentChange]] = {}
     for kept in plan.runtime:
         if kept.seed_moved:
-            command = f"lettaform apply --reseed {shlex.quote(str(kept.address))}"
-            message = f"{kept.address}.{kept.path}: the manifest's value changed, but the agent's value is kept."
-            lines.append(paint("! ", "changed") + clean_line(f"{message} `{command}` overwrites it."))
-    return lines
+            field = f"{kept.address.declaration}.{kept.path}"
+            same.setdefault((field, _is_seed(kept)), []).append(kept)
+    return [paint("! ", "changed") + clean_line(_notice(every)) for every in same.values()]
+
+
+def _notice(every: Sequence[model.AgentChange]) -> str:
+    """Why the value of the manifest is not written, for one object or for instances of one declaration."""
+    first, more = every[0], f" and {len(every) - 1} more" if len(every) > 1 else ""
+    command = f"lettaform apply --reseed {shlex.quote(str(first.address))}"
+    if _is_seed(first):
+        why = "the manifest's value changed; it belongs to the agents once it is written, and stays as it is."
+    else:
+        why = "the manifest's value changed, but the agent's value is kept."
+    return f"{first.address}.{first.path}{more}: {why} `{command}` overwrites {'the first' if more else 'it'}."
+
+
+def _is_seed(kept: model.AgentChange) -> bool:
+    """Whether the manifest's value alone has changed, and is not written because agents own the value."""
+    return kept.seed_moved and not kept.live_moved and kept.conflict is None
 
 
 def _conflicts(plan: model.Plan, paint: Paint) -> list[str]:
@@ -244,7 +139,7 @@ def _conflicts(plan: model.Plan, paint: Paint) -> list[str]:
     for kept in plan.conflicts:
         assert kept.conflict is not None
         head, place = f"{kept.address}.{kept.path}: {kept.conflict.reason}", plan.place_of(kept.address, kept.path)
-        where = paint(f"  # {_location(place)}", "faint") if place else ""
+        where = paint(f"  # {location(place)}", "faint") if place else ""
         lines.append(f"  {paint('!', 'removed')} {clean_line(head)}{where}")
         lines += [f"  {_STEP}{clean_line(line)}" for line in kept.conflict.text.split("\n")]
     return lines
@@ -260,7 +155,7 @@ def _unmanaged(plan: model.Plan, paint: Paint) -> list[str]:
 def _warnings(plan: model.Plan, paint: Paint) -> list[str]:
     lines = []
     for warning in plan.warnings:
-        where = f"  # {_location(warning.place)}" if warning.place else ""
+        where = f"  # {location(warning.place)}" if warning.place else ""
         lines.append(paint("Warning: ", "changed") + clean_line(warning.message) + paint(where, "faint"))
         lines += [f"{_STEP}{clean_line(warning.hint)}"] if warning.hint else []
     return lines
@@ -308,7 +203,7 @@ def _verified(plan: model.Plan, found: model.Verified, paint: Paint) -> Iterator
     """How both servers of a migration compare with its snapshot."""
 
     def shown(changes: Sequence[model.Change]) -> list[str]:
-        return _changes([_with_names(change, found.names) for change in changes], paint, False)
+        return lines([_with_names(change, found.names) for change in changes], paint)
 
     yield _titled(f"Not on {plan.url} as in the snapshot", shown(found.differences), paint)
     yield _titled("Changed since on the server that they come from", shown(found.moved), paint)
@@ -374,7 +269,7 @@ def _values(outcome: model.Outcome, paint: Paint) -> list[str]:
     """The values that an error is about, with their places in the manifest."""
     hidden, lines = tuple(secrets(outcome.step)), []
     for each in outcome.error.problems if isinstance(outcome.error, ServerError) else ():
-        where = f"  # {_location(each.place)}" if each.place else ""
+        where = f"  # {location(each.place)}" if each.place else ""
         own = "" if each.address == str(outcome.step.address) else f"{each.address} "
         about = clean_line(redact(f"{own}{each.field or ''}".strip() + f": {each.message}", hidden))
         lines.append(f"{_STEP}{about}{paint(where, 'faint')}")

@@ -62,7 +62,7 @@ def test_diff_renders_changes_as_plans_do(run: Run, flow: Flow) -> None:
     flow.changes = (Change(at("blocks.team"), "block", "update", "block-1", fields_changed=fields),)
     result = run("snapshot", "diff", "one", "two")
     assert result.exit_code == 0
-    assert "~ blocks.team  block-1" in result.stdout
+    assert "~ blocks.team\n" in result.stdout
     assert "- Bob" in result.stdout
     assert flow.calls[1][3:] == (Path("default/one"), Path("default/two"))
     assert run("snapshot", "diff", "one", "two", "--detailed-exitcode").exit_code == 2

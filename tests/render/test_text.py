@@ -29,7 +29,7 @@ Stack support · http://localhost:8283 · Letta 0.16.8 · environment prod
           value  "I look after emea."
           limit  2000
 
-  ~ agents.supervisor  agent-1  # lettaform.yaml:41
+  ~ agents.supervisor  # lettaform.yaml:41
       ~ system          37 → 39 characters
           @@ -1,5 +1,5 @@
             First.
@@ -43,21 +43,21 @@ Stack support · http://localhost:8283 · Letta 0.16.8 · environment prod
       ~ secrets.KEY     ‹secret› → ‹secret›
       note: `model` is sent again as it is
 
-      ~ agents.supervisor.memory.human  agent-1
+      ~ agents.supervisor.memory.human
           ~ value  "Nobody yet." → "Alice"  11 → 5 characters of 2500  (--reseed: the agent's value is overwritten)
           ~ limit  2000 → 2500
 
-  - agents.old  agent-5  will be destroyed: no longer declared
+  - agents.old  will be destroyed: no longer declared
 
-  -/+ agents.new  agent-6  will be replaced
+  -/+ agents.new  will be replaced
       ~ agent_type  "memgpt_agent" → "letta_v1_agent"
 
   > agents.legacy  agent-8  will be adopted
-  = agents.boss  agent-9  only lettaform's mark is written: moved from agents.chief
-  < agents.gone  agent-10  will no longer be managed; the object is kept: removed: {destroy: false}
+  = agents.boss  only lettaform's mark is written: moved from agents.chief
+  < agents.gone  will no longer be managed; the object is kept: removed: {destroy: false}
 
 Changed outside lettaform, will be restored:
-  ~ blocks.organization  agent-1
+  ~ blocks.organization
       ~ description  "x" → "What everybody must know."
       recompiles the system prompts of 200 agents
 
@@ -109,6 +109,18 @@ def test_a_changed_seed_is_reported_even_if_nothing_changes() -> None:
     assert text.notices(of(runtime=(replace(moved, seed_moved=False),))) == ""
 
 
+def test_a_seed_that_nobody_changed_is_not_called_a_value_of_an_agent() -> None:
+    seeds = tuple(
+        AgentChange(at(f"agents.a[{key}].memory.human"), "value", f"block-{key}", seed_moved=True, live_moved=False)
+        for key in "xyz"
+    )
+    shown = text.plan(of(runtime=seeds))
+    assert shown.count("belongs to the agents once it is written") == 1
+    assert "! agents.a[x].memory.human.value and 2 more: the manifest's value changed" in shown
+    assert "`lettaform apply --reseed 'agents.a[x].memory.human'` overwrites the first." in shown
+    assert shown.endswith("No changes. 3 changed seeds not written.\n")
+
+
 def test_a_plan_that_only_saves_the_state_says_so() -> None:
     only = of(steps=(step("stack.state", "save_state", kind="stack"),))
     assert text.summary(only) == "Plan: no object changes; only the state of the stack is saved."
@@ -116,7 +128,7 @@ def test_a_plan_that_only_saves_the_state_says_so() -> None:
 
 def test_a_memory_block_is_not_indented_if_its_agent_does_not_change() -> None:
     lines = text.plan(of(update("agents.a.memory.human", FieldChange("limit", 1, 2), kind="block"))).splitlines()
-    assert lines[2:4] == ["  ~ agents.a.memory.human  agent-1", "      ~ limit  1 → 2"]
+    assert lines[2:4] == ["  ~ agents.a.memory.human", "      ~ limit  1 → 2"]
 
 
 def test_drift_next_to_a_change_of_the_manifest_is_explained_on_its_line() -> None:

@@ -1,0 +1,287 @@
+"""Changes to lines: each object once, and objects that change in the same way together."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from lettaform.address import Address
+from lettaform.errors import Place
+from lettaform.model import Change, FieldChange, Reason
+from lettaform.render.clean import clean_line
+from lettaform.render.data import is_secret
+from lettaform.render.field_changes import Row, Style, layout, row
+from lettaform.render.inline import count, to_text
+from lettaform.render.paint import Meaning, Paint
+
+DIFFERENT = 3
+"""The largest number of fields in which new objects may differ that are shown together."""
+WIDTH = 88
+"""The largest number of characters of a line of addresses."""
+LINES = 6
+"""The largest number of lines of addresses below the object with which they are shown."""
+DESTRUCTIVE = frozenset({"delete", "replace"})
+"""Actions of which every address is shown: nobody should agree to lose an object without seeing its name."""
+OBJECTS = 20
+"""The largest number of objects of which the differences are shown."""
+
+
+@dataclass(frozen=True)
+class ActionText:
+    """How an action is shown.
+
+    symbol   before the address, with this `meaning` as colour
+    phrase   after the address; empty if the symbol says enough
+    planned  after the number of changes, in the summary of a plan: singular and plural
+    applied  the same, in the summary of a report
+    """
+
+    symbol: str
+    meaning: Meaning
+    phrase: str = ""
+    planned: tuple[str, str] = ("", "")
+    applied: tuple[str, str] = ("", "")
+
+
+ACTIONS: Mapping[str, ActionText] = {
+    "create": ActionText("+", "added"),
+    "update": ActionText("~", "changed"),
+    "replace": ActionText("-/+", "removed", "will be replaced"),
+    "delete": ActionText("-", "removed", "will be destroyed"),
+    "adopt": ActionText(">", "adopted", "will be adopted", ("to adopt", "to adopt"), ("adopted", "adopted")),
+    "mark": ActionText(
+        "=",
+        "adopted",
+        "only lettaform's mark is written",
+        ("mark to write", "marks to write"),
+        ("mark written", "marks written"),
+    ),
+    "forget": ActionText(
+        "<",
+        "adopted",
+        "will no longer be managed; the object is kept",
+        ("to stop managing", "to stop managing"),
+        ("no longer managed", "no longer managed"),
+    ),
+}
+
+_FIELD_REASONS: dict[Reason, str] = {
+    "manifest": "",
+    "undeclared": "no longer declared",
+    "drift": "changed outside lettaform; the manifest's value is restored",
+    "conflict": "changed in the manifest and outside lettaform; the manifest's value is written",
+    "seed": "--reseed: the agent's value is overwritten",
+    "merge": "merged with what was changed outside lettaform",
+    "restore": "",
+}
+_EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
+"""Reasons of a change that its symbol, its phrase or its fields already show."""
+_STEP = "    "
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A change as it is shown. What is equal in two of them is shown once.
+
+    rows   its fields
+    below  what it recompiles, and notes
+    parts  the changes of its memory blocks, which are indented below it
+    """
+
+    change: Change
+    phrase: str
+    rows: tuple[Row, ...]
+    below: tuple[str, ...]
+    parts: tuple[_Shown, ...] = ()
+
+
+def lines(changes: Sequence[Change], paint: Paint, *, verbose: bool = False, drifted: bool = False) -> list[str]:
+    """The changes, one after the other.
+
+    verbose  with whole texts and ids, and every object by itself
+    drifted  below a title that says that they were changed outside lettaform
+    """
+    every = _shown(changes, paint, verbose=verbose, drifted=drifted)
+    groups = [[each] for each in every] if verbose else _groups(every, paint)
+    blocks = [block for group in groups for block in _blocks(group, paint, verbose=verbose)]
+    found: list[str] = []
+    for before, block in zip([[], *blocks], blocks, strict=False):  # no empty line between two changes of one line
+        found += [""] * (bool(before) and len(before) + len(block) > 2) + block
+    return found
+
+
+def location(place: Place) -> str:
+    """Where something is declared."""
+    return clean_line(f"{place.file}:{place.line}")
+
+
+# --- one object ------------------------------------------------------------------------------------------------------
+
+
+def _shown(changes: Sequence[Change], paint: Paint, *, verbose: bool, drifted: bool) -> list[_Shown]:
+    parts: dict[Address, list[Change]] = {}
+    heads = {change.address for change in changes}
+    for change in changes:
+        if change.address.parent in heads:
+            parts.setdefault(change.address.parent, []).append(change)
+
+    def of(change: Change) -> _Shown:
+        reason = "" if change.reason in _EVIDENT_REASONS else clean_line(change.reason)
+        phrase = ": ".join(part for part in (ACTIONS[change.action].phrase, reason) if part)
+        rows = tuple(_field(field, change, paint, verbose, drifted) for field in change.fields_changed)
+        below = parts.get(change.address, ())
+        return _Shown(change, phrase, rows, tuple(_below(change, paint)), tuple(map(of, below)))
+
+    return [of(change) for change in changes if change.address.parent not in heads]
+
+
+def _below(change: Change, paint: Paint) -> Iterator[str]:
+    several = [count(change.recompiles, "agent")] if change.recompiles > 1 else []
+    several += [count(change.conversations, "conversation")] if change.conversations else []
+    if several:
+        yield paint(f"recompiles the system prompts of {' and '.join(several)}", "changed")
+    yield from (paint(f"note: {clean_line(note)}", "faint") for note in change.notes)
+
+
+def _field(field: FieldChange, change: Change, paint: Paint, verbose: bool, drifted: bool) -> Row:
+    creating = change.action == "create"
+    style = Style(paint, whole=verbose, creating=creating, limit=_limit(field, change))
+    # in an object to create, only the Secrets inside of a value are hidden
+    secret = field.secret if creating else is_secret(field, change.kind)
+    shown = row(field.path, field.old, field.new, style, secret=secret)
+    reason = "" if drifted else _FIELD_REASONS[field.reason]
+    if not reason:
+        return shown
+    value = "  ".join(part for part in (shown.value, paint(f"({reason})", "changed")) if part)
+    return Row(shown.sign, shown.name, value, shown.details)
+
+
+def _limit(field: FieldChange, change: Change) -> int | None:
+    """The maximum length of a block's value, if the same change sets it."""
+    before, _, name = field.path.rpartition(".")
+    if name != "value":
+        return None
+    path = f"{before}.limit" if before else "limit"
+    for other in change.fields_changed:
+        if other.path == path:
+            return next((side for side in (other.new, other.old) if isinstance(side, int)), None)
+    return None
+
+
+def _blocks(group: Sequence[_Shown], paint: Paint, *, verbose: bool) -> Iterator[list[str]]:
+    """The lines of an object, of each of its parts, and of those that change in the same way."""
+    first, others = group[0], group[1:]
+    yield _indented(_lines(first, paint, verbose=verbose), "  ")
+    for part in first.parts:
+        yield _indented(_lines(part, paint, verbose=verbose), "  " + _STEP)
+    if others:
+        yield _indented(_others(first, others, paint), "  " + _STEP)
+
+
+def _lines(shown: _Shown, paint: Paint, *, verbose: bool) -> list[str]:
+    change, action = shown.change, ACTIONS[shown.change.action]
+    head = [
+        f"{paint(action.symbol, action.meaning)} {paint(clean_line(str(change.address)), 'strong')}",
+        # which object is adopted is for people to check; the others are known by their addresses
+        paint(clean_line(change.id or ""), "faint") if verbose or change.action == "adopt" else "",
+        paint(shown.phrase, action.meaning),
+        paint(f"# {location(change.place)}", "faint") if change.place else "",
+    ]
+    fields = layout(list(shown.rows), paint, signs=change.action != "create")
+    return ["  ".join(part for part in head if part), *_indented([*fields, *shown.below], _STEP)]
+
+
+def _indented(lines: Iterable[str], by: str) -> list[str]:
+    return [f"{by}{line}" if line else "" for line in lines]
+
+
+# --- objects that change in the same way -----------------------------------------------------------------------------
+
+
+def _groups(every: Sequence[_Shown], paint: Paint) -> list[list[_Shown]]:
+    """Objects that are shown together, each group where its first object stands."""
+    found: list[list[_Shown]] = []
+    last: dict[object, list[_Shown]] = {}
+    for each in every:
+        group = last.get(shape := _shape(each))
+        if group is None or len(_differences(group[0], each)) > DIFFERENT:
+            found.append(group := [])
+            last[shape] = group
+        group.append(each)
+    order = {each.change.address: number for number, each in enumerate(every)}
+    folded = [part for group in found for part in ([group] if _is_shorter(group, paint) else [[x] for x in group])]
+    return sorted(folded, key=lambda group: order[group[0].change.address])
+
+
+def _is_shorter(group: Sequence[_Shown], paint: Paint) -> bool:
+    """Whether showing these objects together takes fewer lines."""
+    size = sum(len(_lines(each, paint, verbose=False)) for each in (group[0], *group[0].parts))
+    return len(group) > 2 and len(_others(group[0], group[1:], paint)) < size * (len(group) - 1)
+
+
+def _shape(shown: _Shown) -> object:
+    """What is equal in objects that are shown together. Of new objects, values on one line may differ."""
+    change = shown.change
+    pairs = zip(shown.rows, change.fields_changed, strict=True)
+    rows = [(each.name, *(() if _may_differ(shown, each) else (each, _whole(change, field)))) for each, field in pairs]
+    parts = tuple((part.change.address.field, part.change.address.child, _shape(part)) for part in shown.parts)
+    return change.kind, change.action, shown.phrase, tuple(rows), shown.below, parts
+
+
+def _whole(change: Change, field: FieldChange) -> str:
+    """A value of a new object, of which only the beginning is shown. Of a change, all that differs is shown."""
+    return to_text(field.new) if change.action == "create" else ""
+
+
+def _may_differ(shown: _Shown, each: Row) -> bool:
+    return shown.change.action == "create" and not each.details
+
+
+def _single(shown: _Shown, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Name and value of the fields that may differ."""
+    yield from ((prefix + each.name, each.value) for each in shown.rows if _may_differ(shown, each))
+    for part in shown.parts:
+        address = part.change.address
+        yield from _single(part, f"{prefix}{clean_line(f'{address.field}.{address.child}')}.")
+
+
+def _differences(first: _Shown, other: _Shown) -> list[tuple[str, str]]:
+    """Name and value of the fields in which an object differs from another one of its shape."""
+    pairs = zip(_single(first), _single(other), strict=True)
+    return [mine for theirs, mine in pairs if mine != theirs]
+
+
+def _others(first: _Shown, others: Sequence[_Shown], paint: Paint) -> list[str]:
+    """The objects that change like the first one, with what differs."""
+    names = list(dict.fromkeys(name for each in others for name, _ in _differences(first, each)))
+    if not names:
+        head = paint(f"the same for {len(others)} more:", "strong")
+        every = first.change.action in DESTRUCTIVE
+        return [head, *_indented(_addresses([each.change.address for each in others], every=every), _STEP)]
+    head = paint(f"the same for {len(others)} more, except for {' and '.join(names)}:", "strong")
+    values = [(each.change.address, dict(_single(each))) for each in others[:OBJECTS]]
+    shown = ["  ".join([clean_line(str(address)), *(have[name] for name in names)]) for address, have in values]
+    return [head, *_indented([*shown, *_more(len(others) - len(shown))], _STEP)]
+
+
+def _addresses(addresses: Sequence[Address], *, every: bool) -> list[str]:
+    """Addresses, several on a line. Instances of one declaration follow each other by their keys.
+
+    every  whether all of them are shown, however many
+    """
+    words, before = list[str](), None
+    for address in addresses:
+        text, declared = clean_line(str(address)), clean_line(str(address.declaration))
+        words.append(text.removeprefix(declared) if address.declaration == before else text)
+        before = address.declaration
+    spaced = [word.replace(" ", "\0") for word in words]  # a line ends between two addresses alone
+    lines = textwrap.wrap(", ".join(spaced), WIDTH, break_long_words=False, break_on_hyphens=False)
+    lines = [line.replace("\0", " ") for line in lines]
+    shown = lines if every else lines[:LINES]
+    rest = sum(len(line.rstrip(",").split(", ")) for line in lines[len(shown) :])
+    return [*shown, *_more(rest)]
+
+
+def _more(number: int) -> list[str]:
+    return [f"… {number} more; -v shows each"] if number > 0 else []
