@@ -183,7 +183,7 @@ class Conflicting(PlanError):
 
 
 class Stale(PlanError):
-    """The saved plan no longer matches the server."""
+    """The saved or approved plan no longer matches the manifest and the server."""
 
     exit_code = 6
 

@@ -74,6 +74,7 @@ __all__ = [
     "adopt",
     "apply",
     "apply_saved",
+    "approval",
     "export",
     "from_agent_files",
     "from_lettactl",
@@ -176,6 +177,7 @@ def apply(
     notify: Notify = lambda event: None,
     parallel: int = 8,
     snapshots: Snapshots | None = None,
+    approved: str | None = None,
 ) -> tuple[Plan, Report | None]:
     """Plan, ask for consent, and carry out the plan. The Report is None if nothing changes or consent is refused.
 
@@ -186,11 +188,17 @@ def apply(
     notify       called with each Event
     parallel     maximum number of requests at the same time
     snapshots    where a snapshot is written, of what it is taken, and where it is announced
+    approved     what `approval` returned for the plan that somebody reviewed. Not together with `interactive`
 
+    Raises Stale if the plan does something else than the approved one.
     Raises SnapshotError, before anything is changed, if what is destroyed cannot be kept.
     Raises Locked if another run holds the lock for longer than `patience`. Errors of Steps are in the Report.
     """
-    run = _Apply(options or PlanOptions(), consent, notify, parallel)
+    if approved is not None and not saved.APPROVAL.fullmatch(approved):
+        raise PlanError(
+            f"`{approved}` is no digest of a plan", "`lettaform plan` prints it: 32 digits, a dot, 8 digits"
+        )
+    run = _Apply(options or PlanOptions(), consent, notify, parallel, approved=approved)
     return _Opened(source, connection, parallel, needs=_needs(run.options), snapshots=snapshots).apply(run, interactive)
 
 
@@ -204,6 +212,8 @@ class _Apply:
     parallel: int
     saved: Mapping[str, Any] | None = None
     """A saved plan that the plan must equal."""
+    approved: str | None = None
+    """What approves the plan, as of `apply`."""
 
     async def plan(self, session: Session) -> Plan:
         """The plan. Raises Stale if it differs from the saved plan."""
@@ -224,6 +234,8 @@ class _Apply:
         async with session.locked():
             plan = await self.plan(session)
             consented = saved.same(agreed, plan) if agreed is not None else plan and self.consent(plan)
+            if self.approved and consented:
+                saved.check_approved(plan, self.approved)
             return plan, await self.carry_out(session, plan) if plan and consented else None
 
     async def carry_out(self, session: Session, plan: Plan) -> Report:
@@ -292,6 +304,11 @@ def save(plan: Plan, path: Path) -> None:
         write_json(path, {**data.plan(plan), **saved.dump(plan, salt)})
     except OSError as error:
         raise PlanError(f"cannot write {path}: {error.strerror}") from error
+
+
+def approval(plan: Plan) -> str:
+    """What approves a plan: `apply` carries out a plan with these effects, and no other."""
+    return saved.approval(plan)
 
 
 def apply_saved(

@@ -56,7 +56,7 @@ def test_fields_page_is_current() -> None:
 TERMS = (
     *("additive list", "address", "adopt", "agent file", "apply", "attach", "backend", "barrier", "base", "block"),
     *("capability", "carried-over block", "cascade", "changed by agents", "conversation", "create", "delete"),
-    *("dependents", "destroy", "discovered object", "drift", "duplicate", "enforce", "environment"),
+    *("dependents", "destroy", "digest of a plan", "discovered object", "drift", "duplicate", "enforce", "environment"),
     *("external object", "field", "foreign object", "forget", "history", "ignore", "import", "intent", "kind", "lease"),
     *(
         "live object",

@@ -44,6 +44,12 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @prune
 @allow_destroy
 @click.option(
+    "--approve",
+    metavar="DIGEST",
+    help="Apply without asking, if the plan does what the plan did whose digest `lettaform plan` printed. Otherwise "
+    "nothing is applied, and the exit code is 6.",
+)
+@click.option(
     "--snapshot",
     is_flag=True,
     help="Take a snapshot of everything that the plan changes, and not only of what it deletes: `lettaform rollback` "
@@ -59,6 +65,7 @@ def apply(
     yes: bool,
     parallel: int,
     patience: float | None,
+    approve: str | None,
     snapshot: bool,
     snapshot_dir: Path | None,
     **options: Any,
@@ -72,6 +79,7 @@ def apply(
 
     source, connection = asked.source(), asked.connection(patience)
     if saved is None:
+        yes = yes or approve is not None
         return carry_out(
             asked,
             yes,
@@ -86,8 +94,10 @@ def apply(
                 notify=notify,
                 parallel=parallel,
                 snapshots=announced(asked, snapshot_dir, changed=snapshot),
+                approved=approve,
             ),
         )
+    options |= {"approve": approve}
     if given := [name for name, value in options.items() if value]:
         raise click.UsageError(
             f"--{given[0].replace('_', '-')} cannot be combined with a saved plan; give it to `lettaform plan -o FILE`"

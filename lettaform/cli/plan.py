@@ -89,8 +89,13 @@ def plan(
     form: str | None,
     **options: Any,
 ) -> int:
-    """Show the changes that `lettaform apply` would make. Nothing is written to the server."""
+    """Show the changes that `lettaform apply` would make. Nothing is written to the server.
+
+    The digest at the end stands for what the plan does: `lettaform apply --approve DIGEST`, with the same options,
+    plans again, and applies the plan only if it does the same.
+    """
     from lettaform import flow
+    from lettaform.plan.saved import approval
     from lettaform.render import data, text
 
     if asked.json and form == "text":
@@ -102,6 +107,8 @@ def plan(
         click.echo(text.notices(found), err=True, nl=False)
     else:
         click.echo(text.plan(found, color=asked.color, verbose=asked.verbose), nl=False)
+        if found:
+            click.echo(f"Digest: {approval(found)}")
     if out is not None:
         flow.save(found, out)
         command = f"lettaform apply {shlex.quote(str(out))}"

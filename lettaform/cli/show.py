@@ -36,6 +36,7 @@ def show(asked: Globals, /, address: str | None) -> None:
 def _show_plan(asked: Globals, path: Path) -> None:
     from lettaform import flow
     from lettaform.render import data, saved_plan, text
+    from lettaform.render.clean import clean_line
 
     found = flow.show_saved(path)
     try:
@@ -46,3 +47,5 @@ def _show_plan(asked: Globals, path: Path) -> None:
         click.echo(data.dumps(found, indent=2))
     else:
         click.echo(text.plan(plan, color=asked.color, verbose=asked.verbose), nl=False)
+        if digest := found.get("digest"):
+            click.echo(f"Digest: {clean_line(str(digest))}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from hashlib import sha256
 from typing import Any
 
 from lettaform.address import Address
+from lettaform.errors import Stale
 from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step
 from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, canonical, digest, keyed
 
@@ -44,13 +46,39 @@ def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
 
 
 def plan_digest(plan: Plan) -> str:
-    """The sha256 of what a plan does: plans with equal digests have equal effects. In hex.
+    """The sha256 of what a plan does, and of the values that it replaces: plans with equal digests do the same. In hex.
 
     Secrets are in it as digests with the key of the stack, and by name alone before the stack has a key.
     """
-    steps = [_step(step, plan.state.key) for step in plan.steps if not isinstance(step, SaveState)]
-    effects = {"url": plan.url, "stack": plan.stack, "environment": plan.environment, "steps": steps}
-    return sha256(canonical(effects).encode("utf-8", "surrogatepass")).hexdigest()
+    does = dump(plan)
+    steps = [step for step in does["steps"] if not _follows(step)]
+    where = {"url": plan.url, "stack": plan.stack, "environment": plan.environment}
+    return _sha256({**where, "steps": steps, "overwrites": does["overwrites"]})
+
+
+def approval(plan: Plan) -> str:
+    """What approves a plan: the beginning of its digest, a dot, and that of the digest of what it was made from."""
+    return f"{plan_digest(plan)[:32]}.{_sha256(dump(plan)['inputs'])[:8]}"
+
+
+def check_approved(plan: Plan, approved: str) -> None:
+    """Raise Stale if a plan does something else than the approved one, which `approval` named. It may do nothing."""
+    effects, _, inputs = approved.partition(".")
+    now = approval(plan)
+    if not plan or plan_digest(plan).startswith(effects):
+        return
+    moved = "the manifest or the server has changed"
+    if inputs:
+        moved = f"{'the server' if inputs == now.partition('.')[2] else 'the manifest'} has changed since"
+    raise Stale(f"this is not the approved plan: {moved}", f"review the plan; its digest is `{now}`")
+
+
+APPROVAL = re.compile(r"[0-9a-f]{12,64}(\.[0-9a-f]{8})?")
+"""What `approval` returns, or a shorter beginning of it."""
+
+
+def _sha256(value: Any) -> str:
+    return sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 KEYS = frozenset({"salt", "options", "steps", "barriers", "overwrites", "inputs"})

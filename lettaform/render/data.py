@@ -13,6 +13,7 @@ from lettaform import __version__, model, values
 from lettaform.errors import LettaformError, ManifestError, Place, Problem, ServerError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Policy
+from lettaform.plan.saved import approval
 from lettaform.render.clean import redact
 from lettaform.values import UNREAD, Item, Patch, Ref, Secret, Template, tainted, walk
 
@@ -33,6 +34,7 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         "stack": plan.stack,
         "server": {"url": plan.url, "version": plan.version},
         **({"environment": plan.environment} if plan.environment is not None else {}),
+        **({"digest": approval(plan)} if plan else {}),
         "summary": dict(plan.summary),
         "changes": [change_data(change) for change in plan.changes],
         "runtime": [
@@ -368,6 +370,8 @@ def plan_schema() -> dict[str, Any]:
                 "stack": _TEXT,
                 "server": _object({"url": _TEXT, "version": _TEXT}),
                 "environment": _TEXT | {"description": "Present if an environment was selected with -e."},
+                "digest": _TEXT
+                | {"description": "What `lettaform apply --approve DIGEST` takes. Present if the plan does anything."},
                 "summary": _object(dict.fromkeys([*actions, "runtime", "conflict", "requests"], _COUNT)),
                 "changes": _list(_ref("change"), "The objects that will change. Unchanged objects are not listed."),
                 "runtime": _list(_ref("runtime"), "Values that agents changed. They are kept."),
@@ -404,6 +408,7 @@ def plan_schema() -> dict[str, Any]:
                 },
             },
             optional={
+                "digest",
                 "environment",
                 "warnings",
                 "names",

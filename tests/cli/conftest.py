@@ -113,6 +113,7 @@ class Flow:
         interactive: bool = False,
         parallel: int = 8,
         snapshots: Snapshots | None = None,
+        approved: str | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("apply", source, connection, options, parallel)
         return self.carry_out(consent, notify, snapshots)

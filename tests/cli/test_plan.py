@@ -8,6 +8,7 @@ import pytest
 
 from lettaform.errors import Problem
 from lettaform.model import AgentChange
+from lettaform.plan.saved import approval
 from lettaform.render.data import plan_schema
 
 from .conftest import Flow, Run, a_plan, at
@@ -18,6 +19,7 @@ def test_a_plan_as_text(run: Run) -> None:
         "Stack support · http://here · Letta 0.16.8\n\n"
         '  + agents.a\n      name  "a"\n\n'
         "Plan: 1 to create, 0 to change, 0 to destroy.\n"
+        f"Digest: {approval(a_plan())}\n"
     )
 
 

@@ -12,6 +12,7 @@ from lettaform import __version__
 from lettaform.errors import Guarded, ManifestError, Place, Problem, ServerError, Stale
 from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, Plan, Report
 from lettaform.plan import saved
+from lettaform.plan.saved import approval
 from lettaform.render import data
 from lettaform.values import UNREAD, Patch, Ref, Template
 
@@ -65,11 +66,13 @@ def test_the_json_of_a_plan() -> None:
         place=Place("lettaform.yaml", 41, 5),
         recompiles=1,
     )
-    assert data.plan(of(change, outputs={"id": Ref(at("agents.supervisor"))})) == {
+    plan = of(change, outputs={"id": Ref(at("agents.supervisor"))})
+    assert data.plan(plan) == {
         "format_version": "1.0",
         "lettaform_version": __version__,
         "stack": "support",
         "server": {"url": "http://localhost:8283", "version": "0.16.8"},
+        "digest": approval(plan),
         "summary": {
             "create": 0,
             "update": 1,
