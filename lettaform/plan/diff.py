@@ -17,6 +17,7 @@ from lettaform.plan.moves import Moves, move
 from lettaform.plan.notes import without_effect
 from lettaform.plan.prompts import Prompts, recompile
 from lettaform.plan.remove import remove
+from lettaform.plan.renames import renamed
 from lettaform.plan.update import move_undeclared_blocks, update, without_lost_blocks
 from lettaform.values import UNREAD
 
@@ -43,15 +44,16 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Se
     prompts = Prompts(lookup, without_lost_blocks(lookup, [*changes, *_changes(removed)]))
     changes = recompile(prompts)
     owners = prompts.owners()
+    unmanaged = [each for each in removed if isinstance(each, Unmanaged)]
     return Diff(
         resources=tuple(changes),
         runtime=_agent_changes(declared),
-        unmanaged=tuple(each for each in removed if isinstance(each, Unmanaged)),
+        unmanaged=tuple(unmanaged),
         problems=conflicts(lookup, changes),
         guards=guards(lookup, changes),
         owners={prompts.kind: owners} if prompts.kind and owners else {},
         observed=lookup.observed,
-        warnings=() if options.destroy else tuple(without_effect(lookup)),
+        warnings=() if options.destroy else (*without_effect(lookup), *renamed(lookup, changes, unmanaged)),
         settled=_settled(found),
     )
 
