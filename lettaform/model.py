@@ -764,6 +764,7 @@ class Plan:
     """The changes, and the steps that carry them out. `apply` runs exactly these steps.
 
     changes    one for each object that changes
+    unchanged  number of declared objects that exist and do not change
     runtime    values that were changed by agents, and are kept; the name is part of the JSON format
     unmanaged  objects of the stack that are not declared, and are left as they are
     steps      in an order in which they could run one by one
@@ -781,6 +782,7 @@ class Plan:
     environment: str | None = None
     options: PlanOptions = field(default_factory=PlanOptions)
     changes: tuple[Change, ...] = ()
+    unchanged: int = field(default=0, compare=False)
     runtime: tuple[AgentChange, ...] = ()
     unmanaged: tuple[Unmanaged, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -816,13 +818,15 @@ class Plan:
 
     @property
     def summary(self) -> dict[str, int]:
-        """Numbers: of changes by action, of values changed by agents and kept (`runtime`), of steps (`requests`).
+        """Numbers: of changes by action, of unchanged objects, of values that agents changed (`runtime`), of steps
+        (`requests`).
 
         A text that cannot be merged (`conflict`) is also counted as kept.
         """
         actions: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "mark", "forget")
         counts: dict[str, int] = {action: self.count(action) for action in actions}
-        return counts | {"runtime": len(self.runtime), "conflict": len(self.conflicts), "requests": len(self.steps)}
+        kept = {"runtime": len(self.runtime), "conflict": len(self.conflicts)}
+        return counts | {"unchanged": self.unchanged} | kept | {"requests": len(self.steps)}
 
 
 # --- result ----------------------------------------------------------------------------------------------------------

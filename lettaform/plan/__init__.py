@@ -12,6 +12,7 @@ from lettaform.model import (
     Change,
     Create,
     Delete,
+    Desired,
     Detach,
     Discover,
     Manifest,
@@ -53,6 +54,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
     names = observed.names
     changes = tuple(resource.change for resource in difference.resources)
     steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)
+    changed = {change.address for change in changes}
     if steps and not changes:
         changes = (Change(ADDRESS, "stack", "mark", reason="the state of the stack"),)
     return Plan(
@@ -62,6 +64,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         environment=manifest.environment,
         options=options,
         changes=changes,
+        unchanged=sum(_is_unchanged(each, observed) for a, each in manifest.objects.items() if a not in changed),
         runtime=difference.runtime,
         unmanaged=difference.unmanaged,
         steps=tuple(_settled(step, known, names) for step in steps),
@@ -73,6 +76,11 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         declared=manifest.objects,
         names=names,
     )
+
+
+def _is_unchanged(desired: Desired, observed: Observed) -> bool:
+    """Whether a declared object that no change is about is one of the stack, and exists."""
+    return desired.external is None and desired.address in observed.objects
 
 
 def _settled(step: Step, known: Callable[[Ref], Any], names: Mapping[str, str]) -> Step:

@@ -40,6 +40,7 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         "runtime": [
             {"address": str(kept.address), "path": kept.path}
             | ({"seed_moved": True} if kept.seed_moved else {})
+            | ({} if kept.live_moved else {"live_moved": False})
             | ({"conflict": vars(kept.conflict)} if kept.conflict else {})
             for kept in plan.runtime
         ],
@@ -372,7 +373,7 @@ def plan_schema() -> dict[str, Any]:
                 "environment": _TEXT | {"description": "Present if an environment was selected with -e."},
                 "digest": _TEXT
                 | {"description": "What `lettaform apply --approve DIGEST` takes. Present if the plan does anything."},
-                "summary": _object(dict.fromkeys([*actions, "runtime", "conflict", "requests"], _COUNT)),
+                "summary": _object(dict.fromkeys([*actions, "unchanged", "runtime", "conflict", "requests"], _COUNT)),
                 "changes": _list(_ref("change"), "The objects that will change. Unchanged objects are not listed."),
                 "runtime": _list(_ref("runtime"), "Values that agents changed. They are kept."),
                 "unmanaged": _list(
@@ -478,10 +479,14 @@ def plan_schema() -> dict[str, Any]:
                         "const": True,
                         "description": "The manifest's value changed, too; `--reseed` writes it.",
                     },
+                    "live_moved": {
+                        "const": False,
+                        "description": "Present if the manifest's value alone has changed.",
+                    },
                     "conflict": _object({"reason": _TEXT, "text": _TEXT})
                     | {"description": "Why the text cannot be merged, with its versions. The plan is not applied."},
                 },
-                optional={"seed_moved", "conflict"},
+                optional={"seed_moved", "live_moved", "conflict"},
             ),
             "unmanaged": _object({"kind": _TEXT, "id": _TEXT, "address": _TEXT, "reason": _TEXT}),
         },

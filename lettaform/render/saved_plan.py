@@ -20,10 +20,8 @@ def to_plan(value: Mapping[str, Any]) -> model.Plan:
             version=value["server"]["version"],
             environment=value.get("environment"),
             changes=tuple(map(_saved_change, value["changes"])),
-            runtime=tuple(
-                model.AgentChange(Address.parse(each["address"]), each["path"], "", seed_moved="seed_moved" in each)
-                for each in value["runtime"]
-            ),
+            unchanged=value["summary"].get("unchanged", 0),
+            runtime=tuple(map(_saved_runtime, value["runtime"])),
             unmanaged=tuple(
                 model.Unmanaged(each["kind"], each["id"], Address.parse(each["address"]), each["reason"])
                 for each in value["unmanaged"]
@@ -44,6 +42,11 @@ def _saved_change(value: Mapping[str, Any]) -> model.Change:
         notes=tuple(value.get("notes", ())),
         **rest,
     )
+
+
+def _saved_runtime(value: Mapping[str, Any]) -> model.AgentChange:
+    address, live_moved = Address.parse(value["address"]), value.get("live_moved", True)
+    return model.AgentChange(address, value["path"], "", seed_moved="seed_moved" in value, live_moved=live_moved)
 
 
 def _saved_field(value: Mapping[str, Any]) -> model.FieldChange:

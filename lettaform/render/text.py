@@ -43,7 +43,7 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
     """The last line of a plan: how many objects will change, and how."""
     paint = paint or Paint()
     if not plan and not plan.changes:
-        line = paint("No changes.", "strong")
+        line = paint("No changes.", "strong") + _unchanged(plan)
     elif not plan.changes:
         line = paint("Plan:", "strong") + " no object changes; only the state of the stack is saved."
     else:
@@ -54,6 +54,7 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
         )
         parts = [f"{created} to create", f"{updated} to change", f"{destroyed} to destroy"]
         parts += _other_actions(plan.changes, lambda action: action.planned)
+        parts += [f"{plan.unchanged} unchanged"] if plan.unchanged else []
         line = paint("Plan:", "strong") + f" {', '.join(parts)}."
     kept = sum(each.live_moved and each.conflict is None for each in plan.runtime)
     seeds = sum(_is_seed(each) for each in plan.runtime)
@@ -61,6 +62,15 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
     line += f" {count(seeds, 'changed seed')} not written." if seeds else ""
     line += f" {count(len(plan.conflicts), 'conflict')}." if plan.conflicts else ""
     return line
+
+
+def _unchanged(plan: model.Plan) -> str:
+    """How many objects of which stack were compared, and where."""
+    environment = f", environment {plan.environment}" if plan.environment else ""
+    where = clean_line(f" of stack {plan.stack} on {plan.url}{environment}")
+    return f" {count(plan.unchanged, 'object')}{where} {'is' if plan.unchanged == 1 else 'are'} as declared." * (
+        plan.unchanged > 0
+    )
 
 
 def _other_actions(changes: Sequence[model.Change], words: Callable[[ActionText], tuple[str, str]]) -> list[str]:

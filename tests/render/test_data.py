@@ -81,6 +81,7 @@ def test_the_json_of_a_plan() -> None:
             "adopt": 0,
             "mark": 0,
             "forget": 0,
+            "unchanged": 0,
             "runtime": 0,
             "conflict": 0,
             "requests": 1,

@@ -102,6 +102,16 @@ def test_a_plan_without_changes_is_one_line() -> None:
     assert text.plan(of(runtime=runtime[:1])) == "No changes. 1 value changed by agents, kept.\n"
 
 
+def test_the_summary_says_how_many_objects_do_not_change() -> None:
+    plan = of(update("agents.a", FieldChange("a", 1, 2)), unchanged=196)
+    assert text.plan(plan).endswith("Plan: 0 to create, 1 to change, 0 to destroy, 196 unchanged.\n")
+    where = "of stack support on http://localhost:8283"
+    assert text.plan(of(unchanged=103)) == f"No changes. 103 objects {where} are as declared.\n"
+    assert text.plan(of(unchanged=1, environment="prod")).endswith(
+        f"1 object {where}, environment prod is as declared.\n"
+    )
+
+
 def test_a_changed_seed_is_reported_even_if_nothing_changes() -> None:
     moved = AgentChange(at("agents.a.memory.human"), "value", "block-1", seed_moved=True)
     assert "`lettaform apply --reseed agents.a.memory.human` overwrites it" in text.plan(of(runtime=(moved,)))
