@@ -47,7 +47,17 @@ from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
 from lettaform.plan.pull import Pull, PullOptions
 from lettaform.render import data
-from lettaform.session import SNAPSHOTS, Notify, Session, Snapshots, check_patterns, select, take_snapshot, unknown
+from lettaform.session import (
+    SNAPSHOTS,
+    Notify,
+    Session,
+    Snapshots,
+    check_patterns,
+    check_talkers,
+    select,
+    take_snapshot,
+    unknown,
+)
 from lettaform.session.commit import commit_of
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
@@ -263,8 +273,10 @@ class _Restore(_Apply):
         from lettaform.session.restore import plan_restore, plan_rollback
 
         if self.kept is not None:
-            return await plan_rollback(session, self.kept, self.snapshot)
-        return await plan_restore(session, self.path, self.snapshot, self.addresses, renamed=self.renamed)
+            return await plan_rollback(session, self.kept, self.snapshot, self.options)
+        return await plan_restore(
+            session, self.path, self.snapshot, self.addresses, renamed=self.renamed, options=self.options
+        )
 
     async def carry_out(self, session: Session, plan: Plan) -> Report:
         verb = "rollback" if self.kept else "restore"
@@ -280,7 +292,7 @@ class _Migrate(_Restore):
     async def plan(self, session: Session) -> Plan:
         from lettaform.session.migrate import plan_migration
 
-        return await plan_migration(session, self.path, self.snapshot, self.addresses)
+        return await plan_migration(session, self.path, self.snapshot, self.addresses, self.options)
 
     async def carry_out(self, session: Session, plan: Plan) -> Report:
         """Carry out the plan. Stale if the first server has changed meanwhile: a person looked at the plan, or the lock
@@ -602,13 +614,27 @@ def history(source: Source, connection: Connection) -> tuple[Applied, ...]:
 # --- snapshots -------------------------------------------------------------------------------------------------------
 
 
-def snapshot_create(source: Source, connection: Connection, directory: Path | None = None) -> Path:
+def snapshot_create(
+    source: Source,
+    connection: Connection,
+    directory: Path | None = None,
+    *,
+    without_messages: tuple[str, ...] = (),
+    warn: Callable[[Problem], None] = lambda problem: None,
+) -> Path:
     """Write a snapshot of everything that the stack owns, and prove it. Returns its folder. Raises SnapshotError.
 
-    directory  where the folder is created. Default: that of `snapshot_directory`
+    directory         where the folder is created. Default: that of `snapshot_directory`
+    without_messages  patterns: agents and conversations whose messages it may lack if the server cannot list them
+    warn              called with what it lacks
     """
-    opened = _Opened(source, connection, snapshots=Snapshots(directory))
-    return opened.run(take_snapshot, whole=True)
+
+    async def run(session: Session) -> Path:
+        if without_messages:
+            check_talkers(without_messages, (*session.manifest.objects, *(await session.observe(whole=True)).objects))
+        return (await take_snapshot(session, without=without_messages)).folder
+
+    return _Opened(source, connection, snapshots=Snapshots(directory, warn=warn)).run(run, whole=True)
 
 
 def restore(
@@ -618,6 +644,7 @@ def restore(
     addresses: tuple[str, ...] = (),
     *,
     stack: str | None = None,
+    without_messages: tuple[str, ...] = (),
     consent: Consent = lambda plan: True,
     interactive: bool = False,
     notify: Notify = lambda event: None,
@@ -630,13 +657,15 @@ def restore(
     addresses  patterns; empty: everything in the snapshot that has an address
     stack      the stack that owns what is restored. Default: that of the manifest, which must be the snapshot's
 
+    without_messages  patterns: as of `snapshot_create`, about the snapshot of what is overwritten
+
     What exists and is overwritten is kept in a snapshot of its own first. The other arguments and errors are those of
     `apply`. Raises SnapshotError if the snapshot is not whole.
     """
     if stack is not None and not re.fullmatch("[a-z0-9-]+", stack):
         raise PlanError(f"`{stack}` cannot be the name of a stack", "use letters a-z, digits and `-`")
     run = _Restore(
-        PlanOptions(),
+        PlanOptions(without_messages=without_messages),
         consent,
         notify,
         parallel,
@@ -653,6 +682,7 @@ def rollback(
     source: Source,
     connection: Connection,
     *,
+    without_messages: tuple[str, ...] = (),
     consent: Consent = lambda plan: True,
     interactive: bool = False,
     notify: Notify = lambda event: None,
@@ -670,7 +700,8 @@ def rollback(
     opened.manifest = opened.draft.finish()
     last = last_apply.read(source.directory, opened.manifest.stack)
     snapshot = _whole(last.folder)
-    run = _Restore(PlanOptions(), consent, notify, parallel, path=last.folder, snapshot=snapshot, kept=last)
+    options = PlanOptions(without_messages=without_messages)
+    run = _Restore(options, consent, notify, parallel, path=last.folder, snapshot=snapshot, kept=last)
     return opened.apply(run, interactive, whole=True)
 
 
@@ -680,6 +711,7 @@ def migrate(
     second: Connection,
     addresses: tuple[str, ...] = (),
     *,
+    without_messages: tuple[str, ...] = (),
     consent: Consent = lambda plan: True,
     interactive: bool = False,
     notify: Notify = lambda event: None,
@@ -691,6 +723,8 @@ def migrate(
     first      the server that has them. Nothing is written there
     second     the server that gets them. Its lock is held
     addresses  patterns; empty: everything that the stack owns and that has an address
+
+    without_messages  patterns: as of `snapshot_create`, about the snapshots of both servers
 
     `Report.verified` is what the comparison found. The same call completes a migration that was interrupted. PlanError
     if both are one server, or if the second one cannot get something; Stale if the first one changes before anything is
@@ -707,11 +741,11 @@ def migrate(
     opened = _Opened(
         source, replace(second, key_option="--to-key-env"), parallel, snapshots=replace(where, changed=True)
     )
-    path = begun.run(copy, whole=True)
+    path = begun.run(partial(copy, without=without_messages), whole=True)
     snapshot = _whole(path)
     since = partial(moved, folder=path, snapshot=snapshot, patterns=addresses)
     run = _Migrate(
-        PlanOptions(),
+        PlanOptions(without_messages=without_messages),
         consent,
         notify,
         parallel,
@@ -807,15 +841,21 @@ def snapshot_diff(source: Source, connection: Connection, old: Path, new: Path |
 
         after, now = _run(source, connection, live)
     changes = compare(before, after, folder.held(old, before), now)
-    return SnapshotDiff(changes, {**before.names, **after.names})
+    lacking = dict.fromkeys(entry.shown for each in (before, after) for entry in each.without_messages)
+    return SnapshotDiff(changes, {**before.names, **after.names}, tuple(lacking))
 
 
 @dataclass(frozen=True)
 class SnapshotDiff:
-    """What changed between two snapshots. `names`: id to what people call the object."""
+    """What changed between two snapshots.
+
+    names             id to what people call the object
+    without_messages  the agents and conversations whose messages a snapshot lacks: they are not compared
+    """
 
     changes: tuple[Change, ...]
     names: Mapping[str, str]
+    without_messages: tuple[str, ...] = ()
 
 
 # --- state and lock --------------------------------------------------------------------------------------------------

@@ -486,6 +486,9 @@ class PlanOptions:
     ours           patterns: where a merge of these objects conflicts, take the manifest's lines
     theirs         patterns: where a merge of these objects conflicts, take the lines of the server
     allow_destroy  patterns: consent to delete or replace these objects, even if they are protected
+
+    without_messages  patterns: agents and conversations whose messages a snapshot may lack, if the server cannot list
+                      them
     """
 
     prune: bool = False
@@ -496,6 +499,7 @@ class PlanOptions:
     ours: tuple[str, ...] = ()
     theirs: tuple[str, ...] = ()
     allow_destroy: tuple[str, ...] = ()
+    without_messages: tuple[str, ...] = ()
 
 
 # --- difference ------------------------------------------------------------------------------------------------------
@@ -906,6 +910,7 @@ class Report:
     requests  the number that was sent
     seconds   how long it took
     snapshot  the folder of the snapshot that was taken before it; None if it destroys nothing
+    warnings  about that snapshot: which messages it lacks
     verified  of a migration that did everything: whether it is as it was; None otherwise
     """
 
@@ -915,6 +920,7 @@ class Report:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     snapshot: str | None = None
+    warnings: tuple[Problem, ...] = ()
     verified: Verified | None = None
 
     def of(self, status: str) -> Iterator[Outcome]:

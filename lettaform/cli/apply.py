@@ -13,10 +13,11 @@ import click
 
 from lettaform.cli import Globals, refusal, until_closed
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, merging, narrowing, prune
+from lettaform.cli.plan import allow_destroy, merging, narrowing, prune, without_messages
 from lettaform.cli.snapshot import snapshot_dir
 
 if TYPE_CHECKING:
+    from lettaform.errors import Problem
     from lettaform.flow import Snapshots
     from lettaform.model import Plan, Report
     from lettaform.render.progress import Notify
@@ -56,6 +57,7 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
     "restores it.",
 )
 @snapshot_dir
+@without_messages
 @locking
 @click.pass_obj
 def apply(
@@ -123,14 +125,18 @@ def apply(
 def announced(asked: Globals, directory: Path | None, *, changed: bool = False) -> Snapshots:
     """Where a snapshot is written, and of what. Its path is printed as soon as it is proven."""
     from lettaform.flow import Snapshots
-    from lettaform.render import data
+    from lettaform.render import data, snapshots
 
     write = until_closed(click.echo)
 
     def announce(folder: Path) -> None:
         write(data.dumps({"event": "snapshot", "path": str(folder)}) if asked.json else f"Snapshot: {folder}")
 
-    return Snapshots(directory, announce, changed)
+    def warn(problem: Problem) -> None:
+        shown = data.dumps({"event": "warning", **data.problem(problem)}) if asked.json else snapshots.warning(problem)
+        write(shown)
+
+    return Snapshots(directory, announce, changed, warn)
 
 
 def repeated(verb: str, options: Mapping[str, Any], *arguments: str) -> str:

@@ -10,7 +10,7 @@ import click
 from lettaform.cli import Globals
 from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, narrowing
+from lettaform.cli.plan import allow_destroy, narrowing, without_messages
 from lettaform.cli.snapshot import snapshot_dir
 
 
@@ -20,6 +20,7 @@ from lettaform.cli.snapshot import snapshot_dir
 @narrowing
 @allow_destroy
 @snapshot_dir
+@without_messages
 @locking
 @click.pass_obj
 def destroy(

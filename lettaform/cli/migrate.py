@@ -12,6 +12,7 @@ import click
 from lettaform.cli import Globals
 from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
 from lettaform.cli.lock import locking
+from lettaform.cli.plan import without_messages
 from lettaform.cli.snapshot import snapshot_dir
 
 
@@ -47,6 +48,7 @@ class KeyVariable(click.ParamType):  # type: ignore[type-arg]  # generic since c
 @yes
 @parallel
 @snapshot_dir
+@without_messages
 @locking
 @click.pass_obj
 def migrate(
@@ -60,6 +62,7 @@ def migrate(
     yes: bool,
     parallel: int,
     snapshot_dir: Path | None,
+    without_messages: tuple[str, ...],
     patience: float | None,
 ) -> int:
     """Bring the stack from one server to another, and compare both afterwards. Shows the plan and asks.
@@ -78,7 +81,8 @@ def migrate(
     tokens = _key("--from-key-env", first_key), _key("--to-key-env", second_key)
     urls = {"from": (first,), "to": (second,)}
     keys = {"from_key_env": (first_key,) if first_key else (), "to_key_env": (second_key,) if second_key else ()}
-    words = repeated("migrate", {**urls, **keys, "snapshot_dir": snapshot_dir}, *addresses)
+    options = {**urls, **keys, "snapshot_dir": snapshot_dir, "without_messages": without_messages}
+    words = repeated("migrate", options, *addresses)
     return carry_out(
         asked,
         yes,
@@ -89,6 +93,7 @@ def migrate(
             asked.connection(patience, url=first, token=tokens[0]),
             asked.connection(patience, url=second, token=tokens[1]),
             addresses,
+            without_messages=without_messages,
             consent=consent,
             interactive=not yes,
             notify=notify,

@@ -23,7 +23,13 @@ allow_destroy = click.option(
     multiple=True,
     help="Allow protected objects at these addresses to be deleted or replaced; * stands for any text. Repeatable.",
 )
-
+without_messages = click.option(
+    "--without-messages",
+    metavar="PATTERN",
+    multiple=True,
+    help="If the server cannot list the messages of an agent or a conversation at these addresses, take the snapshot "
+    "without them: they are lost with what is deleted. * stands for any text. Repeatable.",
+)
 
 reseed = click.option(
     "--reseed",
@@ -80,6 +86,7 @@ def narrowing(command: F) -> F:
 @merging
 @prune
 @allow_destroy
+@without_messages
 @click.pass_obj
 def plan(
     asked: Globals,

@@ -9,6 +9,7 @@ import click
 from lettaform.cli import Globals
 from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
 from lettaform.cli.lock import locking
+from lettaform.cli.plan import without_messages
 from lettaform.cli.snapshot import complete, folder_of, snapshot_dir
 
 
@@ -19,6 +20,7 @@ from lettaform.cli.snapshot import complete, folder_of, snapshot_dir
 @yes
 @parallel
 @snapshot_dir
+@without_messages
 @locking
 @click.pass_obj
 def restore(
@@ -30,6 +32,7 @@ def restore(
     yes: bool,
     parallel: int,
     snapshot_dir: Path | None,
+    without_messages: tuple[str, ...],
     patience: float | None,
 ) -> int:
     """Bring back the objects of a snapshot as they were. Shows the plan and asks for confirmation.
@@ -45,7 +48,8 @@ def restore(
     from lettaform import flow
 
     found = folder_of(asked, name, snapshot_dir)
-    words = repeated("restore", {"as": (stack,) if stack else (), "snapshot_dir": snapshot_dir}, name, *addresses)
+    options = {"as": (stack,) if stack else (), "snapshot_dir": snapshot_dir, "without_messages": without_messages}
+    words = repeated("restore", options, name, *addresses)
     return carry_out(
         asked,
         yes,
@@ -57,6 +61,7 @@ def restore(
             found,
             addresses,
             stack=stack,
+            without_messages=without_messages,
             consent=consent,
             interactive=not yes,
             notify=notify,
@@ -70,9 +75,18 @@ def restore(
 @yes
 @parallel
 @snapshot_dir
+@without_messages
 @locking
 @click.pass_obj
-def rollback(asked: Globals, /, yes: bool, parallel: int, snapshot_dir: Path | None, patience: float | None) -> int:
+def rollback(
+    asked: Globals,
+    /,
+    yes: bool,
+    parallel: int,
+    snapshot_dir: Path | None,
+    without_messages: tuple[str, ...],
+    patience: float | None,
+) -> int:
     """Restore the snapshot that the last apply from this folder took. Shows the plan and asks for confirmation.
 
     An apply takes one of what it deletes. With --snapshot, or with `snapshots: {before: apply}` in the manifest, it
@@ -84,10 +98,11 @@ def rollback(asked: Globals, /, yes: bool, parallel: int, snapshot_dir: Path | N
         asked,
         yes,
         "Roll back",
-        repeated("rollback", {"snapshot_dir": snapshot_dir}),
+        repeated("rollback", {"snapshot_dir": snapshot_dir, "without_messages": without_messages}),
         lambda consent, notify: flow.rollback(
             asked.source(),
             asked.connection(patience),
+            without_messages=without_messages,
             consent=consent,
             interactive=not yes,
             notify=notify,

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from lettaform.cli import Globals, Verbs
+from lettaform.cli.plan import without_messages
 
 if TYPE_CHECKING:
     from lettaform.snapshot import Snapshot
@@ -64,21 +65,30 @@ def snapshot() -> None:
 
 @snapshot.command()
 @directory
+@without_messages
 @click.pass_obj
-def create(asked: Globals, /, directory: Path | None) -> None:
+def create(asked: Globals, /, directory: Path | None, without_messages: tuple[str, ...]) -> None:
     """Write a snapshot of everything that the stack owns. Nothing is written to the server.
 
     The files are read back and compared with the server. Files of agents that have not changed since the last snapshot
     in the folder are linked.
     """
     from lettaform import flow
+    from lettaform.errors import Problem
     from lettaform.render import data, snapshots
 
-    folder = flow.snapshot_create(asked.source(), asked.connection(), directory)
+    warnings = list[Problem]()
+    folder = flow.snapshot_create(
+        asked.source(), asked.connection(), directory, without_messages=without_messages, warn=warnings.append
+    )
     body = _body(flow.snapshot_read(folder))
     if asked.json:
-        click.echo(data.dumps({"path": str(folder), "digest": body["digest"], "objects": len(body["objects"])}))
+        shown = {"path": str(folder), "digest": body["digest"], "objects": len(body["objects"])}
+        lacking = [data.problem(each) for each in warnings]
+        click.echo(data.dumps(shown | ({"warnings": lacking} if lacking else {})))
     else:
+        for each in warnings:
+            click.echo(snapshots.warning(each))
         click.echo(snapshots.head(body, str(folder), color=asked.color), nl=False)
 
 
@@ -166,15 +176,19 @@ def diff(asked: Globals, /, old: str, new: str, detailed_exitcode: bool, directo
     Objects are compared by address, and values by field. Objects that other stacks own are left out.
     """
     from lettaform import flow
-    from lettaform.render import data, text
+    from lettaform.render import data, snapshots, text
 
     first = folder_of(asked, old, directory)
     second = None if new == "live" else folder_of(asked, new, directory)
     found = flow.snapshot_diff(asked.source(), asked.connection(), first, second)
     if asked.json:
         changes = [data.change_data(change) for change in found.changes]
-        click.echo(data.dumps({"changes": changes, "names": dict(found.names)}, indent=2))
-    elif found.changes:
+        lacking = {"without_messages": list(found.without_messages)} if found.without_messages else {}
+        click.echo(data.dumps({"changes": changes, "names": dict(found.names), **lacking}, indent=2))
+        return 2 if detailed_exitcode and found.changes else 0
+    for each in found.without_messages:
+        click.echo(snapshots.not_compared(each))
+    if found.changes:
         click.echo(text.changes(found.changes, found.names, color=asked.color, verbose=asked.verbose), nl=False)
     else:
         click.echo("No differences.")
@@ -205,4 +219,11 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
         return {"name": row["name"], "error": row["error"]}
     body = row["snapshot"]
     kept = {key: body[key] for key in ("created_at", "stack", "environment", "scope", "server", "git", "digest")}
-    return {"name": row["name"], **kept, "objects": len(body["objects"]), "bytes": row["bytes"]}
+    lacking = [each["address"] or each["id"] for each in body["objects"] if each.get("without_messages")]
+    return {
+        "name": row["name"],
+        **kept,
+        "objects": len(body["objects"]),
+        "bytes": row["bytes"],
+        **({"without_messages": lacking} if lacking else {}),
+    }

@@ -29,6 +29,7 @@ from lettaform.ownership.state import ADDRESS
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.diff import Settled, diff, unchanged
 from lettaform.plan.guard import guard
+from lettaform.plan.notes import losing_messages
 from lettaform.plan.order import order
 from lettaform.values import Ref, settle
 
@@ -52,7 +53,8 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         return value_of(ref, live)
 
     names = observed.names
-    changes = tuple(resource.change for resource in difference.resources)
+    planned = (resource.change for resource in difference.resources)
+    changes = tuple(losing_messages(planned, observed, options.without_messages))
     steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)
     changed = {change.address for change in changes}
     if steps and not changes:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from lettaform.errors import Problem
 from lettaform.kinds import kinds, spreading_fields
-from lettaform.model import Change, Desired, Live
+from lettaform.model import Change, Desired, Live, Observed
 from lettaform.plan.leaves import spelled
 from lettaform.plan.lookup import UNKNOWN, Lookup
+from lettaform.plan.selection import without_messages
 
 EXAMPLES = 3
 """The largest number of dependents that a note names one by one."""
+LOST = "its messages are lost if the server cannot list them (--without-messages)"
 SHOWN = 60
 """The largest number of characters of a value that a note shows."""
 
@@ -25,6 +28,15 @@ def cascades(lookup: Lookup, id: str) -> Iterator[str]:
         names = sorted(f"{each.name} ({each.id})" if each.name else each.id for each in lost if each.kind == kind)
         number = f"{len(names)} {kinds()[kind].section.replace('_', ' ')}"
         yield f"also deletes {', '.join(names) if len(names) <= EXAMPLES else number}, not declared in this manifest"
+
+
+def losing_messages(changes: Iterable[Change], observed: Observed, patterns: tuple[str, ...]) -> Iterator[Change]:
+    """The changes, with a note on what is deleted although a snapshot may lack its messages. `patterns` name it."""
+    lives = (replace(live, address=address) for address, live in observed.objects.items())
+    named = without_messages(lives, patterns)
+    for change in changes:
+        lost = change.id in named and change.action in ("delete", "replace")
+        yield replace(change, notes=(*change.notes, LOST)) if lost else change
 
 
 def replacement_note(lookup: Lookup, desired: Desired, change: Change) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from fnmatch import translate
 from functools import cache
 
 from lettaform.address import Address
-from lettaform.model import Manifest, PlanOptions
+from lettaform.kinds import kinds
+from lettaform.model import Live, Manifest, PlanOptions
 
 _QUOTED = re.compile(r'\[("(?:[^"\\]|\\.)*")\]')
 _FIRST_KEY = re.compile(r"^([a-z_]+)\[([^\[\]]*)\]")
@@ -31,6 +33,32 @@ def is_selected(address: Address, manifest: Manifest, options: PlanOptions, owne
     if options.target and not any(matches(each, options.target) for each in names):
         return False
     return not any(matches(each, options.exclude) for each in names)
+
+
+def talkers(lives: Iterable[Live]) -> dict[str, tuple[Address, ...]]:
+    """Id of every agent and conversation to the addresses that name it: its own, and that of its agent.
+
+    An agent without an address has that of the agent along with which it was created.
+    """
+    every = {live.id: live for live in lives if kinds()[live.kind].agent_file}
+    creators = {id: live.address for live in every.values() for id in live.discovered.get(live.kind, ())}
+
+    def own(live: Live) -> tuple[Address, ...]:
+        address = live.address or creators.get(live.id)
+        return (address,) if address else ()
+
+    found = {}
+    for live in every.values():
+        owner = kinds()[live.kind].owner_line()
+        agent = every.get(live.values.get(owner.name, "")) if owner else None
+        found[live.id] = (*own(live), *(own(agent) if agent else ()))
+    return found
+
+
+def without_messages(lives: Iterable[Live], patterns: tuple[str, ...]) -> frozenset[str]:
+    """The ids of the agents and conversations of which a snapshot may lack the messages."""
+    named = talkers(lives).items() if patterns else ()
+    return frozenset(id for id, addresses in named if any(matches(address, patterns) for address in addresses))
 
 
 @cache

@@ -114,6 +114,7 @@ def summary(report: model.Report | None) -> dict[str, Any]:
         "exit_code": report.exit_code,
         **({"outputs": outputs} if outputs else {}),
         **({"snapshot": report.snapshot} if report.snapshot else {}),
+        **({"warnings": [problem(each) for each in report.warnings]} if report.warnings else {}),
         **({"verified": _verified(report.verified)} if report.verified else {}),
     }
 

@@ -47,7 +47,8 @@ def _cells(body: Mapping[str, Any], size: int) -> list[str]:
     scope, _ = _SCOPES[body["scope"]]
     parts = [clean_line(body["created_at"][:19].replace("T", " ")), f"{count(objects, 'object')}"]
     parts += [f"{count(histories, 'agent file')}", _size(size), scope, f"content {body['digest'][:SHORT]}"]
-    return parts
+    lacking = sum(bool(each.get("without_messages")) for each in body["objects"])
+    return parts + ([f"{lacking} without messages"] if lacking else [])
 
 
 def _counts(body: Mapping[str, Any]) -> tuple[int, int]:
@@ -85,6 +86,11 @@ def head(body: Mapping[str, Any], path: str, *, color: bool = False) -> str:
         lines.insert(2, f"  commit   {clean_line(git['commit'])[:SHORT]}" + (", with changes" if git["dirty"] else ""))
     if body["state"]:
         lines.insert(-1, f"  state    serial {body['state']['serial']}")
+    for each in body["objects"]:
+        if each.get("without_messages"):
+            name = each["address"] or f"{each['kind']} {each['name'] or each['id']}"
+            reason = f"  without the messages of {name}: {each['without_messages']}"
+            lines.append(paint(clean_line(reason), "changed"))
     return "\n".join(lines) + "\n"
 
 
@@ -94,12 +100,22 @@ def verdict(problems: Sequence[Problem], path: str, *, color: bool = False) -> s
     faults = [each for each in problems if each.severity == "error"]
     warnings = [each for each in problems if each.severity != "error"]
     lines = [paint(f"Fault: {_line(each)}", "alarm") for each in faults]
-    lines += [f"Warning: {_line(each)}" for each in warnings]
+    lines += map(warning, warnings)
     if faults:
         lines.append(f"{clean_line(path)} is not whole: {count(len(faults), 'fault')}.")
     else:
         lines.append(f"{clean_line(path)} is whole and can be restored.")
     return "\n".join(lines) + "\n"
+
+
+def warning(problem: Problem) -> str:
+    """What a snapshot lacks, on a line."""
+    return f"Warning: {_line(problem)}"
+
+
+def not_compared(name: str) -> str:
+    """That the messages of an agent are not compared, because a snapshot lacks them."""
+    return clean_line(f"Warning: {name}: its messages are not compared, because a snapshot lacks them")
 
 
 def _line(problem: Problem) -> str:

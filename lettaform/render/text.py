@@ -205,7 +205,8 @@ def failures(report: model.Report, *, color: bool = False) -> str:
 def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> str:
     """What was skipped, the outputs, a summary, and what a migration found afterwards."""
     paint = Paint(color)
-    groups = [_skipped(plan, report, paint), _outputs(report, paint), [_applied(plan, report, paint)]]
+    lacking = [paint("Warning: ", "changed") + clean_line(each.message) for each in report.warnings]
+    groups = [_skipped(plan, report, paint), _outputs(report, paint), lacking, [_applied(plan, report, paint)]]
     return _paragraphs([*groups, *(_verified(plan, report.verified, paint) if report.verified else ())])
 
 

@@ -65,6 +65,7 @@ from lettaform.session.observe import (
 from lettaform.values import Item
 
 if TYPE_CHECKING:  # a plan needs none of it
+    from lettaform.session.snapshots import Saved
     from lettaform.snapshot.format import Scope
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "Snapshots",
     "check_comparable",
     "check_patterns",
+    "check_talkers",
     "select",
     "take_snapshot",
     "unknown",
@@ -95,12 +97,14 @@ class Snapshots:
 
     directory  where it is written. Default: `snapshots.to` of the manifest, or `.lettaform/snapshots` of the project
     announce   called with the folder once it is proven, before anything is written to the server
+    warn       called before it with what the snapshot lacks
     changed    whether what is updated is kept, too, and not only what is destroyed
     """
 
     directory: Path | None = None
     announce: Callable[[Path], None] = lambda folder: None
     changed: bool = False
+    warn: Callable[[Problem], None] = lambda problem: None
 
 
 class Session:
@@ -280,9 +284,9 @@ class Session:
         undoes  what a rollback restores
         """
         assert self.observed is not None, "a plan comes first"
-        snapshot = await _keep(self, plan, self.observed, "restore" if verb in RESTORING else "plan")
-        if snapshot is not None:  # an apply that is killed can be rolled back, too
-            last_apply.write(self.directory, plan, Report((), 0, snapshot=str(snapshot)), undoes, finished=False)
+        kept = await _keep(self, plan, self.observed, "restore" if verb in RESTORING else "plan")
+        if kept.snapshot is not None:  # an apply that is killed can be rolled back, too
+            last_apply.write(self.directory, plan, kept, undoes, finished=False)
         run = _applied(plan, verb, self.commit() or Commit("", False))
         with interruptible() as stop:
             watch = asyncio.create_task(_watch(self.lost, stop))
@@ -293,7 +297,7 @@ class Session:
                 )
             finally:
                 watch.cancel()
-        report = replace(report, snapshot=str(snapshot) if snapshot else None)
+        report = replace(report, snapshot=kept.snapshot, warnings=kept.warnings)
         last_apply.write(self.directory, plan, report, undoes, finished=report.exit_code == 0)
         return report
 
@@ -396,6 +400,18 @@ def check_patterns(patterns: Iterable[str], known: Collection[Address], *, guess
             raise unknown(pattern, list(map(str, known)), guess=guess)
 
 
+def check_talkers(patterns: Iterable[str], known: Collection[Address]) -> None:
+    """Raise PlanError for a pattern that matches no agent and no conversation: nothing else has messages."""
+    talking = [address for address in {*known} if (kind := kind_of(address)) and kinds()[kind].agent_file]
+    for pattern in patterns:
+        if any(matches(address, (pattern,)) for address in talking):
+            continue
+        if any(matches(address, (pattern,)) for address in known):
+            hint = f"there are {', '.join(sorted(map(str, talking))[:8])}" if talking else None
+            raise PlanError(f"`{pattern}` names no agent and no conversation, and nothing else has messages", hint)
+        raise unknown(pattern, list(map(str, talking)))
+
+
 def select(lives: Iterable[Live], pattern: str | None) -> list[Live]:
     """The objects whose address matches a pattern; all of them for None. Raises PlanError if none matches."""
     every = list(lives)
@@ -490,6 +506,7 @@ def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed
     moved = {entry.old for entry in manifest.moved}
     live = {address for address, each in _all(observed) if each.stack == manifest.stack} - moved
     check_patterns((*options.target, *options.exclude), (*manifest.objects, *live))
+    check_talkers(options.without_messages, (*manifest.objects, *live))
 
 
 def check_comparable(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
@@ -531,27 +548,36 @@ async def take_snapshot(
     wanted: Collection[str] | None = None,
     updated: Collection[str] = frozenset(),
     scope: Scope = "stack",
-) -> Path:
+    without: tuple[str, ...] = (),
+) -> Saved:
     """Write and prove a snapshot, and announce it. Raises SnapshotError.
 
-    `wanted`, `updated`, `scope`: as of `snapshots.save`.
+    `wanted`, `updated`, `scope`, `without`: as of `snapshots.save`.
     """
     from lettaform.session.snapshots import save
 
     directory = session.snapshots.directory or session.directory / (session.manifest.snapshots or SNAPSHOTS)
     known = session.observed if session.observed and is_whole(session.observed) else None
     whole = partial(session._observe, whole=True)
-    asked = (wanted, updated, scope)
-    folder = await save(session.backend, session.manifest, whole, session.directory, directory, *asked, known=known)
-    session.snapshots.announce(folder)
-    return folder
+    asked = (wanted, updated, scope, known, without)
+    saved = await save(session.backend, session.manifest, whole, session.directory, directory, *asked)
+    for warning in saved.warnings:
+        session.snapshots.warn(warning)
+    session.snapshots.announce(saved.folder)
+    return saved
 
 
-async def _keep(session: Session, plan: Plan, observed: Observed, scope: Scope) -> Path | None:
-    """A snapshot of what a plan destroys, and of what it updates if that is asked for. None without any of it."""
+async def _keep(session: Session, plan: Plan, observed: Observed, scope: Scope) -> Report:
+    """The report of an apply before its first step: the snapshot of what it destroys, and updates if that is asked for.
+
+    No snapshot is taken if there is none of it.
+    """
     wanted, keeps_changes = _destroyed(plan), session.snapshots.changed or session.manifest.keeps_changes
     updated = _overwritten(plan, observed) if keeps_changes else frozenset[str]()
-    return await take_snapshot(session, wanted, updated, scope) if wanted or updated else None
+    if not (wanted or updated):
+        return Report()
+    saved = await take_snapshot(session, wanted, updated, scope, plan.options.without_messages)
+    return Report(snapshot=str(saved.folder), warnings=saved.warnings)
 
 
 def _destroyed(plan: Plan) -> frozenset[str]:

@@ -11,7 +11,7 @@ from lettaform.backend.concurrency import together
 from lettaform.errors import Locked, PlanError, Problem
 from lettaform.model import Change, FieldChange, Plan, PlanOptions
 from lettaform.ownership.state import ADDRESS
-from lettaform.session import Session, check_comparable, take_snapshot
+from lettaform.session import Session, check_comparable, check_talkers, take_snapshot
 from lettaform.session.restore import plan_restore
 from lettaform.session.snapshots import live_snapshot
 from lettaform.snapshot import Snapshot
@@ -21,10 +21,11 @@ from lettaform.snapshot.migrated import differences, expected_messages, has_hist
 from lettaform.snapshot.restore import creators, restorable
 
 
-async def copy(session: Session) -> Path:
+async def copy(session: Session, without: tuple[str, ...] = ()) -> Path:
     """The folder of a new snapshot of the first server. Writes nothing there, and so takes no lock.
 
-    Locked if another run holds the lock; PlanError if the stack has nothing, or was applied with another environment.
+    `without`: as of `snapshots.save`. Locked if another run holds the lock; PlanError if the stack has nothing, or was
+    applied with another environment.
     """
     url, stack = session.backend.url, session.stack
     if session.patience is not None and (holder := await session.backend.holder(stack)):
@@ -34,14 +35,21 @@ async def copy(session: Session) -> Path:
     check_comparable(PlanOptions(), session.manifest, observed)
     if not any(live.stack == stack for live in observed.objects.values()):
         raise PlanError(f"stack `{stack}` has no objects on {url}", "look at --from, -C and -e")
-    return await take_snapshot(session)
+    check_talkers(without, observed.objects)
+    return (await take_snapshot(session, without=without)).folder
 
 
-async def plan_migration(session: Session, folder: Path, snapshot: Snapshot, patterns: tuple[str, ...] = ()) -> Plan:
+async def plan_migration(
+    session: Session,
+    folder: Path,
+    snapshot: Snapshot,
+    patterns: tuple[str, ...] = (),
+    options: PlanOptions | None = None,
+) -> Plan:
     """The plan that brings a snapshot of the first server to the second. PlanError with all that is impossible."""
     if problems := list(known_by_id_alone(snapshot, session.manifest, patterns)):
         raise PlanError("the stack uses objects that it cannot take along; nothing was changed", problems=problems)
-    plan = await plan_restore(session, folder, snapshot, patterns)
+    plan = await plan_restore(session, folder, snapshot, patterns, options=options)
     _check_other_server(session, snapshot)
     if problems := await _other_histories(session, folder, snapshot, patterns):
         hint = "bring them to a server that does not have them, or name the addresses of the others"

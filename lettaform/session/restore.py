@@ -13,7 +13,8 @@ from lettaform.backend.concurrency import together
 from lettaform.errors import PlanError, Problem
 from lettaform.model import Live, Plan, PlanOptions
 from lettaform.plan import Diff, make
-from lettaform.session import Session, check_patterns
+from lettaform.plan.selection import without_messages
+from lettaform.session import Session, check_patterns, check_talkers
 from lettaform.session.last_apply import Kept
 from lettaform.snapshot import Snapshot
 from lettaform.snapshot.conversations import Seen
@@ -22,13 +23,21 @@ from lettaform.snapshot.restore import restoration, restored, unseen
 
 
 async def plan_restore(
-    session: Session, folder: Path, snapshot: Snapshot, patterns: tuple[str, ...] = (), *, renamed: bool = False
+    session: Session,
+    folder: Path,
+    snapshot: Snapshot,
+    patterns: tuple[str, ...] = (),
+    *,
+    renamed: bool = False,
+    options: PlanOptions | None = None,
 ) -> Plan:
     """The plan that brings back the objects of a snapshot as they were, with their marks. Raises PlanError.
 
     patterns  addresses; empty: everything in the snapshot that has an address
     renamed   whether the snapshot may be of another stack
+    options   of the plan: `without_messages` alone
     """
+    options = options or PlanOptions()
     declared, header = session.manifest, snapshot.header
     if header.stack != session.stack and not renamed:
         hint = f"choose the manifest of `{header.stack}`, or restore it as this stack with `--as`"
@@ -42,7 +51,10 @@ async def plan_restore(
             for each in (header, observed.state)
         ]
         raise PlanError(f"the snapshot is of {names[0]}, and the stack of {names[1]}", "choose another snapshot")
-    seen = await _seen(session.backend, *unseen(snapshot, observed, patterns))
+    check_talkers(options.without_messages, (*known, *observed.objects))
+    agents, talks = unseen(snapshot, observed, patterns)
+    unread = without_messages(observed.objects.values(), options.without_messages)
+    seen = await _seen(session.backend, [live for live in agents if live.id not in unread], talks)
     found = restoration(snapshot, partial(content, folder), observed, declared, patterns, seen)
     if found.problems:
         raise PlanError("the snapshot cannot be restored; nothing was changed", problems=found.problems)
@@ -51,7 +63,7 @@ async def plan_restore(
     session.observed, difference = observed, restored(difference, found)
     if problems := [_of_snapshot(each, difference) for each in await session.probe(difference, observed)]:
         raise PlanError("the snapshot cannot be restored; nothing was changed", problems=problems)
-    plan = make(found.manifest, observed, PlanOptions(), difference)
+    plan = make(found.manifest, observed, options, difference)
     return replace(plan, declared={}, warnings=(*plan.warnings, *found.warnings))
 
 
@@ -76,12 +88,12 @@ async def _seen(backend: Backend, agents: Sequence[Live], talks: Sequence[Live])
     return Seen(messages, {id: tuple(every) for id, every in found.items()})
 
 
-async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot) -> Plan:
+async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot, options: PlanOptions | None = None) -> Plan:
     """The plan that restores what the last apply from a project changed. PlanError if it was to another server."""
     if kept.url != session.backend.url:
         message = f"the last apply from this folder was to {kept.url}, and this is {session.backend.url}"
         raise PlanError(message, "choose the same server")
-    plan = await plan_restore(session, kept.folder, snapshot)
+    plan = await plan_restore(session, kept.folder, snapshot, options=options)
     last = plan.state.history[-1:]
     for run in last:
         if run.digest not in kept.digests and run.at > snapshot.header.created_at:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from lettaform.errors import Problem, SnapshotError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Commit, Manifest, Observed
+from lettaform.plan.selection import matches, talkers, without_messages
 from lettaform.session.commit import commit_of
 from lettaform.session.gather import again, gather
 from lettaform.snapshot import Entry, Header, Objects, Snapshot, take
@@ -22,10 +24,20 @@ from lettaform.snapshot.compare import Counted, held_by
 from lettaform.snapshot.folder import content, file_faults, in_thread, read
 from lettaform.snapshot.format import Scope
 from lettaform.snapshot.take import to_entries, to_item
-from lettaform.snapshot.verify import faults, unproven
+from lettaform.snapshot.verify import faults, lacking_messages, unproven
 
 ATTEMPTS = 3
 """How often a snapshot is taken if agents run meanwhile."""
+SHOWN = 5
+"""How many agents a warning names."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A proven snapshot. `warnings`: which messages it lacks, and where none were lacking."""
+
+    folder: Path
+    warnings: tuple[Problem, ...] = ()
 
 
 async def save(
@@ -38,14 +50,16 @@ async def save(
     updated: Collection[str] = frozenset(),
     scope: Scope = "stack",
     known: Observed | None = None,
-) -> Path:
-    """Write a snapshot below `directory`, read it back, and prove that it holds what the server has. Its folder.
+    without: tuple[str, ...] = (),
+) -> Saved:
+    """Write a snapshot below `directory`, read it back, and prove that it holds what the server has.
 
     observe  reads the server, with all fields that lists can hold
     wanted   ids of the objects to be destroyed; None: all that the stack owns
     updated  ids of the objects to be changed
     scope    of what the snapshot is: it stands in its header
     known    what `observe` would read, if that was read already; what changed since then is found, and read again
+    without  patterns: agents and conversations whose messages it may lack if the server does not give them
 
     SnapshotError if it cannot be written, or if something changes at every attempt. Nothing is left then.
     """
@@ -54,10 +68,11 @@ async def save(
         observed, known = known or await observe(), None
         header = _header(manifest, observed, commit, scope)
         objects = await gather(backend, manifest, observed, wanted, updated)
+        objects = replace(objects, optional=without_messages(objects.lives, without))
         folder = await take(backend, header, objects, directory)
-        problems = await _unproven(backend, manifest.stack, folder, objects)
+        snapshot, problems = await _read_back(backend, manifest.stack, folder, objects)
         if not problems:
-            return folder
+            return Saved(folder, tuple(_warnings(snapshot, objects, without)))
         await in_thread(partial(shutil.rmtree, folder, ignore_errors=True))
     message = "the snapshot does not hold everything; nothing was changed on the server"
     raise SnapshotError(message, "run it again while the agents do not run", problems)
@@ -76,13 +91,26 @@ def _header(manifest: Manifest, observed: Observed, commit: Commit | None, scope
     )
 
 
-async def _unproven(backend: Backend, stack: str, folder: Path, objects: Objects) -> list[Problem]:
-    """What the snapshot on the disk lacks of itself, and of what the server has now."""
+def _warnings(snapshot: Snapshot, objects: Objects, without: tuple[str, ...]) -> Iterator[Problem]:
+    """Which messages a snapshot lacks, and for which agents it was allowed to lack them without need."""
+    yield from map(lacking_messages, snapshot.without_messages)
+    names, lacking = talkers(objects.lives), {entry.live.id for entry in snapshot.without_messages}
+    needed = {address for id in lacking for address in names[id]}
+    named = {addresses[0] for addresses in names.values() if addresses and matches(addresses[0], without)}
+    whole = sorted(named - needed)
+    if whole:
+        shown = ", ".join(map(str, whole[:SHOWN])) + (f" and {len(whole) - SHOWN} more" if len(whole) > SHOWN else "")
+        message = f"--without-messages was not needed: the snapshot has the messages of {shown}"
+        yield Problem(message, severity="warning")
+
+
+async def _read_back(backend: Backend, stack: str, folder: Path, objects: Objects) -> tuple[Snapshot, list[Problem]]:
+    """The snapshot on the disk, and what it lacks of itself, and of what the server has now."""
     snapshot = await in_thread(partial(read, folder, ours=True))
     problems = await in_thread(lambda: list(file_faults(folder, snapshot)))
     own = await in_thread(lambda: list(faults(snapshot, partial(content, folder))))
     problems += [problem for problem in own if problem.severity == "error"]
-    return problems + list(unproven(snapshot, to_entries(await again(backend, stack, objects))))
+    return snapshot, problems + list(unproven(snapshot, to_entries(await again(backend, stack, objects))))
 
 
 async def live_snapshot(
@@ -108,6 +136,6 @@ async def _held(backend: Backend, entry: Entry, old: Entry | None) -> Mapping[st
     table, live = kinds()[entry.live.kind], entry.live
     items = await backend.all_items(live) if table.relations(Contents) else {}
     contents = {name: [to_item(item) for item in every] for name, every in items.items()}
-    silent = live.activity and old is not None and old.live.activity == live.activity
+    silent = old is not None and (old.without_messages or (live.activity and old.live.activity == live.activity))
     history = await backend.messages(live) if table.agent_file and not live.unused and not silent else None
     return held_by(contents, history)

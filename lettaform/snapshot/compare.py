@@ -72,7 +72,8 @@ def _fields(
     if old.secrets != new.secrets:
         yield FieldChange("secrets", list(old.secrets), list(new.secrets))
     # of what was not read, nothing is said
-    for name in sorted(held.keys() & now.keys() if held else now):
+    unread = {"messages"} if old.without_messages or new.without_messages else set[str]()
+    for name in sorted((held.keys() & now.keys() if held else now.keys()) - unread):
         if held.get(name) != now.get(name):
             yield FieldChange(name, held.get(name, []), now.get(name, []))
 

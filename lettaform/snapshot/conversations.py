@@ -38,7 +38,8 @@ def talks_of(snapshot: Snapshot) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = defaultdict(list)
     for entry in snapshot.entries:
         owner = kinds()[entry.live.kind].owner_line()
-        if owner and kinds()[entry.live.kind].agent_file and entry.messages and not entry.used:
+        whole = entry.messages and not entry.without_messages
+        if owner and kinds()[entry.live.kind].agent_file and whole and not entry.used:
             found[str(entry.live.values.get(owner.name))].append(entry)
     return found
 
@@ -78,6 +79,8 @@ class Histories:
 
     def of(self, address: Address, entry: Entry) -> Past:
         """What an object with an agent file begins with. SnapshotError, or another error, if files are not whole."""
+        if entry.without_messages:
+            return Past(notes=("its messages are not restored: the snapshot was taken without them",))
         if owner := kinds()[entry.live.kind].owner_line():
             return self._of_talk(entry, self.by_id[entry.live.values[owner.name]])
         if creator := self.creators.get(address):
@@ -113,8 +116,10 @@ class Histories:
         if agent.used or address is None:
             return Past(notes=(f"{_its(number)} not restored: its agent does not belong to the stack",))
         live = self.observed.objects.get(address)
-        if live is None and (agent.file is None or address in self.creators):
+        if agent.without_messages or (live is None and (agent.file is None or address in self.creators)):
             return Past(notes=(f"{_its(number)} not restored: those of {address} are not",))
+        if live is not None and agent.file and live.id not in self.seen.messages:
+            return Past(notes=(f"{_its(number)} not restored: the server cannot list those of {address}",))
         keys = context_keys(talk, self._thread(agent, agent)) if agent.file else None
         if live is not None and (keys is None or ids_of(keys, self.seen.messages.get(live.id, ())) is None):
             return Past(notes=(f"{_its(number)} not restored: {address} no longer has them",))

@@ -40,6 +40,8 @@ class Entry:
     contents  the file with the passages or files that it contains; None if it contains none
     evidence  digest of all that its agent file depends on; empty if that is not known
     used      whether objects of the snapshot only use it: it has no files, and is not restored
+
+    without_messages  what the server answered in place of its messages, which are not restored; empty if it gave them
     """
 
     live: Live
@@ -49,6 +51,7 @@ class Entry:
     contents: str | None = None
     evidence: str = ""
     used: bool = False
+    without_messages: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -103,6 +106,11 @@ class Snapshot:
         """sha256 of its content: of everything but the time and the place."""
         return _digest(to_json(self))
 
+    @property
+    def without_messages(self) -> tuple[Entry, ...]:
+        """The agents and conversations of which it does not have the messages."""
+        return tuple(entry for entry in self.entries if entry.without_messages)
+
 
 # --- write -----------------------------------------------------------------------------------------------------------
 
@@ -148,7 +156,7 @@ def _state(state: State) -> dict[str, Any]:
 
 def _entry(entry: Entry) -> dict[str, Any]:
     live, mark = entry.live, entry.live.mark
-    return {
+    body = {
         "address": str(live.address) if live.address else None,
         "kind": live.kind,
         "id": live.id,
@@ -171,6 +179,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "evidence": entry.evidence,
         "used": entry.used,
     }
+    return body | ({"without_messages": entry.without_messages} if entry.without_messages else {})
 
 
 # --- read ------------------------------------------------------------------------------------------------------------
@@ -252,7 +261,9 @@ def _read_entry(body: Mapping[str, Any]) -> Entry:
         activity=body["activity"],
     )
     named = (body["file"], body["messages"], body["contents"])
-    return Entry(live, tuple(body["secrets"]), *named, evidence=body["evidence"], used=body["used"])
+    known = {"evidence": body["evidence"], "used": body["used"]}
+    without = body.get("without_messages") or ""  # a key of format 1.1
+    return Entry(live, tuple(body["secrets"]), *named, **known, without_messages=without)
 
 
 def _address(text: str | None) -> Address | None:

@@ -97,9 +97,12 @@ def _messages(entry: Entry, load: Load, have: Mapping[str, Any]) -> Iterator[tup
 
 
 def has_history(entry: Entry) -> bool:
-    """Whether an object can have messages that a new one gets: those of a conversation stay where they are."""
+    """Whether an object can have messages that a new one gets: those of a conversation stay where they are.
+
+    What the snapshot does not have is not compared.
+    """
     table = kinds()[entry.live.kind]
-    return table.agent_file is not None and table.owner_line() is None
+    return not entry.without_messages and table.agent_file is not None and table.owner_line() is None
 
 
 def expected_messages(entry: Entry, load: Load) -> list[str]:

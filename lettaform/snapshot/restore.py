@@ -80,7 +80,7 @@ def unseen(snapshot: Snapshot, observed: Observed, patterns: tuple[str, ...] = (
             agent = by_id[owner].live.address if owner in by_id else None
             if live is not None and entry.live.discovered.get("block"):
                 talks.append(live)
-            elif live is None and agent is not None and agent in observed.objects:
+            elif live is None and agent and agent in observed.objects and not by_id[owner].without_messages:
                 agents[observed.objects[agent].id] = observed.objects[agent]
     return list(agents.values()), talks
 
@@ -335,7 +335,7 @@ class _Builder:
 
     def bring_back(self, address: Address, entry: Entry, values: dict[str, Any]) -> None:
         """Messages of an agent or a conversation that is gone; notes on what is not restored."""
-        if entry.file is None:
+        if entry.file is None and not entry.without_messages:
             return
         if not kinds()[entry.live.kind].owner_line() and address not in self.creators:
             values["include_base_tools"] = values["include_base_tool_rules"] = False

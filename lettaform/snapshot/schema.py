@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from lettaform.kinds import kinds
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 """Version of the format. The second number grows with a new key, the first with an incompatible change."""
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -101,9 +102,16 @@ def _entry() -> dict[str, Any]:
             "contents": file | {"description": "The passages or files that it contains."},
             "evidence": _TEXT | {"description": "Digest of all that its agent file depends on; empty if unknown."},
             "used": {"type": "boolean", "description": "Others own it: the snapshot says what it was, no more."},
-        }
+            "without_messages": _TEXT
+            | {
+                "description": "Present if its messages are not restored, as `--without-messages` allowed: what the "
+                "server answered when they were read. A file that is named nevertheless is for people."
+            },
+        },
+        optional={"without_messages"},
     )
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _object(properties: dict[str, Any], optional: Collection[str] = ()) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lettaform.address import Address
 from lettaform.backend import AgentFiles
-from lettaform.errors import NotFound, SnapshotError
+from lettaform.errors import NotFound, Problem, ServerError, SnapshotError, Unauthorized
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Live, State
 from lettaform.ownership import marks
 from lettaform.plan.leaves import shown_live
+from lettaform.plan.selection import talkers
 from lettaform.snapshot import agent_file
 from lettaform.snapshot.folder import NewFolder, complete_or_removed, folders, in_thread, read
-from lettaform.snapshot.format import Entry, Header, Snapshot
+from lettaform.snapshot.format import Entry, Header, Scope, Snapshot
 from lettaform.values import UNREAD, Item, Secret, digest, tainted
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ class Objects:
     lives     objects whose messages and contents are stored, with all fields
     used      objects of others to which they refer
     filled    ids of used objects whose contents are stored, too: archives that agents fill by themselves
+    optional  ids of agents and conversations that are stored without messages if the server does not give them
     declared  address to the values that the manifest gives the object, which say what may be shown of it
     """
 
     lives: tuple[Live, ...]
     used: tuple[Live, ...] = ()
     filled: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
     state: State | None = None
     declared: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -45,6 +51,8 @@ async def take(server: AgentFiles, header: Header, objects: Objects, directory: 
 
     An agent that never ran has no agent file: its values and blocks are all of it. Files are read and written one after
     the other, so that the memory it takes does not grow with their number. What is not complete is removed.
+
+    SnapshotError, with a problem for each, if the server does not give the messages of agents that are not `optional`.
     """
     folder = directory / folder_name(header)
     with complete_or_removed(folder):
@@ -52,6 +60,8 @@ async def take(server: AgentFiles, header: Header, objects: Objects, directory: 
         await in_thread(new.begin)
         writer = _Writer(server, new, await in_thread(_previous, directory, header), header.server_version)
         entries = [each async for each in writer.entries(objects)]
+        if writer.refused:
+            raise _unreadable(objects, writer.refused, header.scope)
         await in_thread(new.end, Snapshot(header, objects.state, tuple(entries), new.files))
     return folder
 
@@ -128,6 +138,8 @@ class _Writer:
         self.server, self.new, self.previous, self.version = server, new, previous, version
         self.contents: dict[str, str] = {}
         """Id of an object to the sha256 of the file with its contents."""
+        self.refused: list[tuple[Entry, str]] = []
+        """The agents and conversations whose messages the server did not give, and what it answered."""
 
     async def entries(self, objects: Objects) -> AsyncIterator[Entry]:
         """The entries with the names of their files, one after the other. What was deleted meanwhile is left out."""
@@ -139,7 +151,10 @@ class _Writer:
         for entry in sorted(every, key=lambda each: kinds()[each.live.kind].agent_file is not None):
             with suppress(NotFound):
                 whole = await self.with_contents(entry, names, filled)
-                found[entry.live.id] = await self.with_history(whole, names, found, every)
+                taken = await self.with_history(whole, names, found, every)
+                if taken.without_messages and entry.live.id not in objects.optional:
+                    self.refused.append((entry, taken.without_messages))
+                found[entry.live.id] = taken
         for entry in every:
             if entry.live.id in found:
                 yield found[entry.live.id]
@@ -166,17 +181,31 @@ class _Writer:
             return entry
         entry = replace(entry, evidence=self.evidence(entry, every))
         file, messages = f"{names[live.id]}.af", f"{names[live.id]}.messages.json"
-        if not await in_thread(self.take_over, entry, file, messages):
-            exported = await self.server.export(live)
-            context, history = await self.server.context(live), await self.server.messages(live)
-            held = {"context": context, "messages": history}
-            await in_thread(self.add, file, exported, messages, held)
-        return replace(entry, file=file, messages=messages)
+        if await in_thread(self.take_over, entry, file, messages):
+            return replace(entry, file=file, messages=messages)
+        exported, history, refusal = await self.history(live)
+        if exported is not None:
+            await in_thread(self.new.add, file, agent_file.normal(exported))
+        if history is not None:
+            await in_thread(self.new.add, messages, history)
+        return replace(
+            entry,
+            file=None if exported is None else file,
+            messages=None if history is None else messages,
+            evidence="" if refusal else entry.evidence,
+            without_messages=refusal,
+        )
 
-    def add(self, file: str, exported: Mapping[str, Any], messages: str, held: Mapping[str, Any]) -> None:
-        """Write an agent file and messages."""
-        self.new.add(file, agent_file.normal(exported))
-        self.new.add(messages, held)
+    async def history(self, live: Live) -> tuple[Any, dict[str, Any] | None, str]:
+        """The agent file, the messages, and what the server answers instead of one of them; None for that one.
+
+        The server must answer other requests about the object: otherwise the error is not about its messages.
+        """
+        exported, refusal = await _given(self.server.export(live))
+        context = await self.server.context(live)
+        listed, second = await _given(self.server.messages(live))
+        history = None if listed is None else {"context": context, "messages": listed}
+        return exported, history, refusal or second
 
     def take_over(self, entry: Entry, file: str, messages: str) -> bool:
         """Whether the previous snapshot proves to hold the files of this entry. They are linked then."""
@@ -212,6 +241,34 @@ class _Writer:
             mark = marks.metadata(related.mark)
             parts.append([id, related.name, related.values, related.activity, mark, self.contents.get(id)])
         return digest(parts)
+
+
+async def _given(request: Awaitable[_T]) -> tuple[_T | None, str]:
+    """What the server gives, or what it answers instead."""
+    try:
+        return await request, ""
+    except (NotFound, Unauthorized):
+        raise
+    except ServerError as error:
+        return None, error.message
+
+
+def _unreadable(objects: Objects, refused: Sequence[tuple[Entry, str]], scope: Scope) -> SnapshotError:
+    """The error that the server does not give the messages of agents. What keeps them comes first."""
+    names, problems = talkers(objects.lives), list[Problem]()
+    for entry, answer in refused:
+        addresses = [shlex.quote(str(address)) for address in names[entry.live.id]]
+        remedies = ["repair it on the server: its log names what it cannot read"]
+        if addresses and scope == "plan":  # the other verbs have no option that leaves an agent out
+            excluded = " ".join(f"--exclude {address}" for address in addresses)
+            remedies.append(f"or keep it: leave it out with `{excluded}`")
+        if addresses:
+            lost = "its messages are lost with it when it is deleted"
+            remedies.append(f"or go on without a copy of its messages with `--without-messages {addresses[0]}`: {lost}")
+        message = f"{entry.shown}: {answer}"
+        address = str(names[entry.live.id][0]) if addresses else None
+        problems.append(Problem(message, hint="; ".join(remedies), address=address))
+    return SnapshotError("the server does not give all messages; nothing was changed", problems=problems)
 
 
 def _closure(live: Live, by_id: Mapping[str, Live]) -> list[tuple[str, Live | None]]:

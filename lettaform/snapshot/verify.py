@@ -51,6 +51,9 @@ def _history_faults(entry: Entry, by_id: Mapping[str, Entry], load: Load) -> Ite
     live, kind = entry.live, kinds()[entry.live.kind]
     if kind.agent_file is None or live.unused:
         return
+    if entry.without_messages:
+        yield lacking_messages(entry)
+        return
     if entry.file is None or entry.messages is None:
         yield _problem(entry, "has no agent file" if entry.file is None else "has no file with its messages")
         return
@@ -75,6 +78,14 @@ def _history_faults(entry: Entry, by_id: Mapping[str, Entry], load: Load) -> Ite
         return
     for what in lost:
         yield _problem(entry, f"{entry.file} does not hold {what}")
+
+
+def lacking_messages(entry: Entry) -> Problem:
+    """The warning that a snapshot does not have the messages of an agent or a conversation, and why."""
+    message = f"a restore brings it back without its messages: {entry.without_messages}"
+    kept = f"; {entry.messages} has them as the server lists them" if entry.messages else ""
+    kept += f"; {entry.file} has those in its context" if entry.file else ""
+    return _problem(entry, message + kept, warning=True)
 
 
 def _expected(entry: Entry, by_id: Mapping[str, Entry]) -> tuple[Live, dict[str, Any], dict[str, Any]]:

@@ -53,12 +53,12 @@ def a_pull(**words: Any) -> Pull:
     return Pull("support", "http://here", "0.16.8", pulled=(value,), files={"a.yaml": ("a: x\n", "a: y\n")}, **words)
 
 
-def a_snapshot() -> Snapshot:
+def a_snapshot(without_messages: str = "") -> Snapshot:
     live = Live(
         "block", "block-1", "team", {"label": "team", "value": "Ann"}, address=at("blocks.team"), stack="support"
     )
     header = Header("support", "2026-11-27T08:00:00.000000Z", "http://here", "0.16.8", "0.1.0")
-    return Snapshot(header, None, (Entry(live),))
+    return Snapshot(header, None, (Entry(live, without_messages=without_messages),))
 
 
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
@@ -88,6 +88,8 @@ class Flow:
     created: AgentImport = field(default_factory=lambda: AgentImport(at("agents.clerk"), "clerk", "clerk.af"))
     destroys: bool = False
     problems: list[Problem] = field(default_factory=list)
+    lacking: list[Problem] = field(default_factory=list)
+    without_messages: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     verified: Verified = field(default_factory=Verified)
 
@@ -141,6 +143,7 @@ class Flow:
         addresses: tuple[str, ...],
         *,
         stack: str | None,
+        without_messages: tuple[str, ...],
         consent: Any,
         notify: Any,
         interactive: bool = False,
@@ -148,6 +151,7 @@ class Flow:
         snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("restore", source, connection, path, addresses, stack, parallel)
+        self.without_messages = without_messages
         return self.carry_out(consent, notify, snapshots)
 
     def rollback(
@@ -155,6 +159,7 @@ class Flow:
         source: Any,
         connection: Any,
         *,
+        without_messages: tuple[str, ...],
         consent: Any,
         notify: Any,
         interactive: bool = False,
@@ -162,6 +167,7 @@ class Flow:
         snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("rollback", source, connection, parallel)
+        self.without_messages = without_messages
         return self.carry_out(consent, notify, snapshots)
 
     def migrate(
@@ -171,6 +177,7 @@ class Flow:
         second: Any,
         addresses: tuple[str, ...],
         *,
+        without_messages: tuple[str, ...],
         consent: Any,
         notify: Any,
         interactive: bool = False,
@@ -178,6 +185,7 @@ class Flow:
         snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("migrate", source, first, second, addresses, parallel)
+        self.without_messages = without_messages
         plan, report = self.carry_out(consent, notify, snapshots)
         return plan, replace(report, verified=self.verified) if report else None
 
@@ -190,13 +198,15 @@ class Flow:
         if not self.consents[-1]:
             return self.planned, None
         if snapshots and self.destroys:
+            for each in self.lacking:
+                snapshots.warn(each)
             snapshots.announce((snapshots.directory or Path("default")) / "support-1")
         (step,) = self.planned.steps
         answer = Answer("agent-1") if self.status == "done" else None
         outcome = Outcome(step, self.status, answer, self.error, seconds=0.3)
         notify(Event("start", step, 0, 1))
         notify(Event(self.status, step, 1, 1, 0.3, outcome))
-        return self.planned, Report((outcome,), 3, 1.4, {"id": "agent-1"})
+        return self.planned, Report((outcome,), 3, 1.4, {"id": "agent-1"}, warnings=tuple(self.lacking))
 
     def save(self, plan: Plan, path: Path) -> None:
         path.write_text("saved")
@@ -268,8 +278,19 @@ class Flow:
         self.note("export", source, connection, what)
         return Exported("clerk", {"agents": [{"name": "clerk"}], "n": "é"}, ("its `hidden`\x1b",))
 
-    def snapshot_create(self, source: Any, connection: Any, directory: Path | None) -> Path:
+    def snapshot_create(
+        self,
+        source: Any,
+        connection: Any,
+        directory: Path | None,
+        *,
+        without_messages: tuple[str, ...],
+        warn: Callable[[Problem], None],
+    ) -> Path:
         self.note("snapshot_create", source, connection, directory)
+        self.without_messages = without_messages
+        for each in self.lacking:
+            warn(each)
         return (directory or Path("default")) / "support-1"
 
     def snapshot_directory(self, source: Any) -> Path:
@@ -280,10 +301,10 @@ class Flow:
 
     def snapshot_list(self, directory: Path) -> list[tuple[Path, Any]]:
         broken = SnapshotError(f"{directory / 'broken'} is no snapshot: it has no snapshot.json")
-        return [(directory / "broken", broken), (directory / "support-1", a_snapshot())]
+        return [(directory / "broken", broken), (directory / "support-1", self.snapshot_read(directory))]
 
     def snapshot_read(self, path: Path) -> Snapshot:
-        return a_snapshot()
+        return a_snapshot(" ".join(each.message for each in self.lacking))
 
     def snapshot_objects(self, snapshot: Snapshot, address: str | None) -> list[Live]:
         return [entry.live for entry in snapshot.entries]
@@ -293,7 +314,7 @@ class Flow:
 
     def snapshot_diff(self, source: Any, connection: Any, old: Path, new: Path | None) -> SnapshotDiff:
         self.note("snapshot_diff", source, connection, old, new)
-        return SnapshotDiff(self.changes, {})
+        return SnapshotDiff(self.changes, {}, tuple(each.address or "" for each in self.lacking))
 
 
 @pytest.fixture

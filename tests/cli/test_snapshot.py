@@ -91,3 +91,59 @@ def test_faults_of_a_snapshot_are_listed(run: Run, flow: Flow) -> None:
     result = run("snapshot", "create")
     assert result.exit_code == 1
     assert "blocks.team: changed" in result.stderr
+
+
+# --- messages that the server cannot list -----------------------------------------------------------------------------
+
+LACKING = Problem(
+    "blocks.team: a restore brings it back without its messages: 500\x1b", severity="warning", address="x"
+)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("destroy",),
+        ("apply",),
+        ("snapshot", "create"),
+        ("restore", "support-1"),
+        ("rollback",),
+        ("migrate", "--from", "http://a", "--to", "http://b"),
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_every_verb_that_takes_a_snapshot_takes_the_option_and_says_what_it_lacks(
+    run: Run, flow: Flow, verb: tuple[str, ...]
+) -> None:
+    flow.destroys, flow.lacking = True, [LACKING]
+    asked = [*verb, *(["-y"] * (verb[0] != "snapshot")), "--without-messages", "agents.a", "--without-messages", "b.*"]
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    options = flow.calls[0][3].without_messages if verb[0] in ("apply", "destroy") else flow.without_messages
+    assert options == ("agents.a", "b.*")
+    assert "Warning: blocks.team: a restore brings it back without its messages: 500" in result.stdout
+    assert "\x1b" not in result.stdout
+    shown = [json.loads(line) for line in run(*asked, "--json").stdout.splitlines()]
+    assert shown[-1]["warnings"][0]["message"].startswith("blocks.team: a restore")
+    if verb[0] != "snapshot":
+        assert [each["event"] for each in shown if each["event"] in ("warning", "snapshot")] == ["warning", "snapshot"]
+        assert "--without-messages agents.a --without-messages 'b.*'" in run(*(w for w in asked if w != "-y")).stderr
+
+
+def test_the_option_is_given_to_plan_and_not_to_a_saved_plan(run: Run, flow: Flow, tmp_path: Path) -> None:
+    assert run("plan", "--without-messages", "agents.a").exit_code == 0
+    assert flow.calls[0][3].without_messages == ("agents.a",)
+    (tmp_path / "plan.json").write_text("{}")
+    refused = run("apply", str(tmp_path / "plan.json"), "--without-messages", "agents.a")
+    assert "--without-messages cannot be combined with a saved plan; give it to `lettaform plan -o" in refused.stderr
+
+
+def test_what_shows_a_snapshot_says_that_messages_are_lacking(run: Run, flow: Flow) -> None:
+    flow.lacking = [LACKING]
+    assert "1 without messages" in run("snapshot", "list").stdout
+    assert json.loads(run("snapshot", "list", "--json").stdout)["snapshots"][1]["without_messages"] == ["blocks.team"]
+    assert "without the messages of blocks.team: " in run("snapshot", "show", "support-1").stdout
+    assert "without_messages" in json.loads(run("snapshot", "show", "support-1", "--json").stdout)["objects"][0]
+    text = run("snapshot", "diff", "one", "two").stdout
+    assert text == "Warning: x: its messages are not compared, because a snapshot lacks them\nNo differences.\n"
+    assert json.loads(run("snapshot", "diff", "one", "two", "--json").stdout)["without_messages"] == ["x"]

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from lettaform import flow
-from lettaform.errors import LettaformError
+from lettaform.backend import connect
+from lettaform.errors import LettaformError, SnapshotError
 from lettaform.model import PlanOptions
 from tests.live.fleet import TOOL, Fleet
 
@@ -91,3 +93,77 @@ def test_destroy_proves_its_snapshot_first(stack: Fleet) -> None:
     assert (alive, stack.agents()) == (3, [])
     assert flow.snapshot_verify(folder) == []
     assert "Hello." in "".join(each.read_text() for each in folder.glob("*.messages.json"))
+
+
+# --- messages that the server cannot list -----------------------------------------------------------------------------
+
+
+class Broken(httpx.AsyncHTTPTransport):
+    """The server, which answers 500 to every request about the messages of one agent, as after a broken row."""
+
+    def __init__(self, agent: str) -> None:
+        super().__init__()
+        self.paths = {f"/v1/agents/{agent}/{each}" for each in ("export", "messages")}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path in self.paths:
+            return httpx.Response(500, json={"detail": "An unknown error occurred"})
+        return await super().handle_async_request(request)
+
+
+def without(*patterns: str) -> PlanOptions:
+    return PlanOptions(destroy=True, allow_destroy=("*",), without_messages=patterns)
+
+
+def test_an_agent_whose_messages_cannot_be_listed_is_deleted_and_comes_back_without_them(
+    stack: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lettaform.backend.v1.client._pause", lambda state: 0.0)
+    ann, bob = stack.agent("ann")["id"], stack.agent("bob")["id"]
+    for each in (ann, bob):
+        say(stack, f"/v1/agents/{each}", "Hello.")
+    with monkeypatch.context() as patch:
+        patch.setattr(flow, "connect", lambda url, **more: connect(url, **more, transport=Broken(bob)))
+        with pytest.raises(SnapshotError) as refused:
+            flow.apply(stack.source, stack.connection, DESTROY)
+        (problem,) = refused.value.problems
+        assert problem.address == "agents.bob"
+        assert f"GET /v1/agents/{bob}/export: 500" in problem.message
+        assert len(stack.agents()) == 3
+        _, report = flow.apply(stack.source, stack.connection, without("agents.bob"))
+    assert report is not None
+    assert (report.exit_code, [each.severity for each in report.warnings], stack.agents()) == (0, ["warning"], [])
+    folder = Path(str(report.snapshot))
+    plan, report = flow.restore(stack.source, stack.connection, folder)
+    assert report is not None
+    assert report.exit_code == 0
+    notes = {str(change.address): change.notes for change in plan.changes}
+    assert notes["agents.bob"] == ("its messages are not restored: the snapshot was taken without them",)
+    said = {
+        name: [
+            each.get("content")
+            for each in stack.raw.get(f"/v1/agents/{stack.agent(name)['id']}/messages").json()
+            if each["message_type"] == "user_message"
+        ]
+        for name in ("ann", "bob")
+    }
+    assert said == {"ann": ["Hello."], "bob": []}
+    stack.assert_no_changes()
+
+
+def test_an_agent_that_the_server_cannot_export_is_deleted_and_what_can_be_read_is_kept(
+    stack: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lettaform.backend.v1.client._pause", lambda state: 0.0)
+    bob = stack.agent("bob")["id"]
+    say(stack, f"/v1/agents/{bob}", "Hello.")
+    # 0.16.8 takes such a name when an agent is changed, and answers 500 to each export of it
+    stack.patch(f"/v1/agents/{bob}", name="bad/name")
+    with pytest.raises(SnapshotError, match="does not give all messages"):
+        flow.apply(stack.source, stack.connection, DESTROY)
+    _, report = flow.apply(stack.source, stack.connection, without("agents.bob"))
+    assert report is not None
+    assert (report.exit_code, stack.agents()) == (0, [])
+    (entry,) = flow.snapshot_read(Path(str(report.snapshot))).without_messages
+    assert (str(entry.live.address), entry.file) == ("agents.bob", None)
+    assert "Hello." in (Path(str(report.snapshot)) / str(entry.messages)).read_text()

@@ -138,3 +138,13 @@ def test_the_mark_of_a_new_object_stores_what_only_creation_uses() -> None:
     (create,) = [step for step in made.steps if isinstance(step, Create)]
     assert create.mark is not None
     assert create.mark.base.keys() >= CREATED_WITH.keys()
+
+
+def test_what_is_deleted_although_its_messages_may_be_lost_has_a_note() -> None:
+    has = observed(living("agents.a", "agent-1"), living("agents.b", "agent-2"), living("blocks.x", "block-1"))
+    found = plan(manifest(), has, destroy=True, without_messages=("agents.a", "blocks.*")).changes
+    assert {str(each.address): each.notes for each in found} == {
+        "agents.a": (notes.LOST,),
+        "agents.b": (),
+        "blocks.x": (),
+    }

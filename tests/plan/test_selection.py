@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from lettaform.model import PlanOptions
-from lettaform.plan.selection import is_selected, matches
-from tests.plan.samples import at, manifest
+from lettaform.model import Live, PlanOptions
+from lettaform.plan.selection import is_selected, matches, talkers, without_messages
+from tests.plan.samples import at, living, manifest
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,35 @@ def test_an_object_follows_the_one_along_with_which_it_was_created(
 ) -> None:
     options, second = PlanOptions(target=target, exclude=exclude), at("agents.boss-sleeptime")
     assert is_selected(second, manifest(), options, at("agents.boss")) is selected
+
+
+ANN = replace(living("agents.ann", "agent-1"), discovered={"agent": ("agent-2", "agent-3")})
+SECOND = replace(living("agents.ann-sleeptime", "agent-2"), discovered={})
+UNNAMED = Live("agent", "agent-3", "ann-sleeptime", {})
+TALK, BEGUN = (living(f"conversations.{key}", f"conv-{key}", agent="agent-1") for key in ("talk", "begun"))
+TALKERS = (ANN, SECOND, UNNAMED, TALK, replace(BEGUN, address=None), living("blocks.ann", "block-1"))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "found"),
+    [
+        ((), set()),
+        (("agents.ann",), {"agent-1", "agent-3", "conv-talk", "conv-begun"}),
+        (("conversations.talk",), {"conv-talk"}),
+        (("agents.ann-*", "blocks.*"), {"agent-2"}),
+    ],
+)
+def test_an_agent_is_named_with_its_conversations_and_what_has_no_address(
+    patterns: tuple[str, ...], found: set[str]
+) -> None:
+    assert without_messages(TALKERS, patterns) == found
+
+
+def test_a_conversation_is_named_by_its_own_address_first() -> None:
+    names = {id: [str(each) for each in addresses] for id, addresses in talkers(TALKERS).items()}
+    assert names["conv-talk"] == ["conversations.talk", "agents.ann"]
+    assert (names["conv-begun"], names["agent-3"], names["agent-2"]) == (
+        ["agents.ann"],
+        ["agents.ann"],
+        ["agents.ann-sleeptime"],
+    )

@@ -12,14 +12,14 @@ import pytest
 
 from lettaform import flow
 from lettaform.backend import connect
-from lettaform.errors import Locked, PlanError, Stale, Unsupported
+from lettaform.errors import Locked, PlanError, Problem, SnapshotError, Stale, Unsupported
 from lettaform.model import Plan, Report
 from tests.backend.v1.served import URL, Served
 from tests.live.fleet import READ_ONLY_POSTS
 from tests.session.test_gather import MANIFEST
 from tests.session.test_observe import Project
 from tests.session.test_restore import SAID, conversation, raw
-from tests.session.test_snapshots import agent, say
+from tests.session.test_snapshots import agent, say, spoil
 from tests.standin import Refusal, StandIn
 
 TO = "http://other.in"
@@ -116,6 +116,23 @@ def test_the_other_server_gets_everything_and_the_first_is_only_read(move: Move)
     assert flow.snapshot_read(kept).header.url == URL
     runs = move.new.flow(lambda: flow.history(move.new.source, move.new.connection))
     assert [each.verb for each in runs] == ["migrate"]
+
+
+def test_an_agent_whose_messages_cannot_be_listed_comes_without_them(
+    move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lettaform.backend.v1.client._pause", lambda state: 0.0)
+    spoil(move.old, "bob")
+    with pytest.raises(SnapshotError, match="nothing was changed"):
+        move()
+    warnings = list[Problem]()
+    plan = move.done(without_messages=("agents.bob",), snapshots=flow.Snapshots(warn=warnings.append))
+    assert [each.message.split(":")[0] for each in warnings] == ["agents.bob"]
+    (bob,) = [change for change in plan.changes if str(change.address) == "agents.bob"]
+    assert "its messages are not restored: the snapshot was taken without them" in bob.notes
+    assert (said(move.new, "bob"), notes_of_ann(move.new)) == ([], "learnt")
+    assert not move.new.plan().steps
+    assert move(without_messages=("agents.bob",))[1] is None
 
 
 def test_a_second_time_there_is_nothing_to_do(move: Move) -> None:

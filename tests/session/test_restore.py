@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from lettaform import flow
-from lettaform.errors import PlanError, SnapshotError
+from lettaform.errors import PlanError, SnapshotError, Unavailable
 from lettaform.model import Plan
 from tests.backend.v1.served import URL
 from tests.session.test_gather import MANIFEST
 from tests.session.test_observe import MODELS, Project
-from tests.session.test_snapshots import Killed, agent, create, destroy, diff, say
+from tests.session.test_snapshots import Killed, agent, create, destroy, diff, say, spoil
 from tests.standin import StandIn
 
 
@@ -406,6 +406,37 @@ def test_what_is_overwritten_is_kept_first(project: Project) -> None:
     restore(project, before, snapshots=flow.Snapshots(announce=kept.append))
     restore(project, kept[0])
     assert raw(project, "GET", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes")["value"] == "learnt"
+
+
+def test_what_is_overwritten_is_kept_without_messages_that_cannot_be_listed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lettaform.backend.v1.client._pause", lambda state: 0.0)
+    talk = conversation(project, "talk")
+    raw(project, "POST", f"/v1/conversations/{talk}/messages", **SAID)
+    say(project, "ann")
+    before = create(project)
+    ann = agent(project, "ann")
+    raw(project, "PATCH", f"/v1/agents/{ann}/core-memory/blocks/notes", value="spoilt")
+    raw(project, "DELETE", f"/v1/conversations/{talk}")
+    say(project, "ann")
+    spoil(project, "ann", -1)
+    # the messages of the conversation would be those of its agent
+    with pytest.raises(Unavailable):
+        restore(project, before)
+    warnings, options = list[Any](), {"without_messages": ("agents.ann",)}
+    restore(project, before, **options, snapshots=flow.Snapshots(warn=warnings.append))
+    assert [each.message.split(":")[0] for each in warnings] == ["agents.ann"]
+    assert notes(project)["notes"] == "none"
+    undone = project.flow(lambda: flow.rollback(project.source, project.connection, **options))[1]
+    assert (undone.exit_code, notes(project)["notes"]) == (0, "spoilt")
+    assert len(project.rows("messages", agent=ann)) >= 4
+
+
+def notes(project: Project) -> dict[str, str]:
+    """Label to value of the blocks of ann."""
+    found = raw(project, "GET", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks")
+    return {each["label"]: each["value"] for each in found}
 
 
 def test_a_broken_snapshot_is_refused(project: Project) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lettaform import flow
-from lettaform.errors import SnapshotError
+from lettaform.errors import PlanError, SnapshotError
 from lettaform.model import PlanOptions
+from lettaform.plan import notes as notes_of_plans
 from lettaform.session import snapshots
 from tests.session.test_gather import MANIFEST
 from tests.session.test_observe import MODELS, Project
@@ -201,6 +203,182 @@ def test_a_full_disk_is_an_error_before_the_first_delete(project: Project, monke
     with pytest.raises(SnapshotError, match="No space left"):
         destroy(project)
     assert project.server.standin.tables.agents
+
+
+# --- messages that the server cannot list -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unreadable(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Bob has a message that the server cannot read."""
+    monkeypatch.setattr("lettaform.backend.v1.client._pause", lambda state: 0.0)
+    say(project, "ann", "Ann remembers.")
+    say(project, "bob", "Bob remembers.")
+    spoil(project, "bob")
+    return project
+
+
+def spoil(project: Project, name: str, number: int = 0) -> None:
+    """Break a row of the messages of an agent: what shows it answers 500."""
+    project.rows("messages", agent=agent(project, name))[number]["_broken"] = True
+
+
+def leave_out(project: Project, *patterns: str, **more: Any) -> Any:
+    """The plan and the report of a destroy with --without-messages."""
+    options = PlanOptions(**{"destroy": True, "allow_destroy": ("*",), "without_messages": patterns} | more)
+    return project.flow(lambda: flow.apply(project.source, project.connection, options))
+
+
+def test_an_error_names_each_agent_whose_messages_cannot_be_listed_and_first_what_keeps_them(
+    unreadable: Project,
+) -> None:
+    spoil(unreadable, "ann")
+    with pytest.raises(SnapshotError, match="nothing was changed") as refused:
+        destroy(unreadable)
+    ann, bob = refused.value.problems
+    assert (ann.address, bob.address) == ("agents.ann", "agents.bob")
+    assert f"{agent(unreadable, 'bob')}/export: 500 An unknown error occurred" in bob.message
+    parts = ("repair it", "`--exclude agents.bob`", "`--without-messages agents.bob`", "are lost")
+    places = [str(bob.hint).index(part) for part in parts]
+    assert places == sorted(places)
+    with pytest.raises(SnapshotError) as refused:
+        create(unreadable)
+    assert "--exclude" not in str(refused.value.problems[0].hint)
+    assert len(unreadable.server.standin.tables.agents) == 2
+    assert list((unreadable.folder / ".lettaform" / "snapshots").iterdir()) == []
+
+
+def test_an_agent_that_is_excluded_stays_with_its_messages(unreadable: Project) -> None:
+    _, report = leave_out(unreadable, exclude=("agents.bob",), allow_destroy=())
+    assert report.exit_code == 0
+    assert [each["name"] for each in unreadable.rows("agents")] == ["bob"]
+    assert unreadable.rows("blocks", label="team")
+    assert len(unreadable.rows("messages", agent=agent(unreadable, "bob"))) == 2
+
+
+def test_the_named_agent_is_deleted_without_a_copy_of_its_messages_and_the_others_with_one(
+    unreadable: Project,
+) -> None:
+    plan, report = leave_out(unreadable, "agents.bob")
+    notes = {str(each.address): each.notes for each in plan.changes}
+    assert notes["agents.bob"] == (notes_of_plans.LOST,)
+    assert notes["agents.ann"] == ()
+    assert report.exit_code == 0
+    (warning,) = report.warnings
+    assert warning.message.startswith("agents.bob: a restore brings it back without its messages: GET /v1/agents/")
+    folder = Path(report.snapshot)
+    assert flow.snapshot_verify(folder) == [warning]
+    entries = {entry.shown: entry for entry in flow.snapshot_read(folder).entries}
+    assert entries["agents.ann"].without_messages == ""
+    assert "Ann remembers." in (folder / str(entries["agents.ann"].messages)).read_text()
+    assert (entries["agents.bob"].file, entries["agents.bob"].messages) == (None, None)
+
+
+def test_an_agent_comes_back_without_its_messages_and_the_plan_says_so(unreadable: Project) -> None:
+    before = create(unreadable, without_messages=("agents.bob",))
+    leave_out(unreadable, "agents.bob")
+    plan, report = unreadable.flow(lambda: flow.restore(unreadable.source, unreadable.connection, before))
+    assert report.exit_code == 0
+    (bob,) = [change for change in plan.changes if str(change.address) == "agents.bob"]
+    assert bob.notes == ("its messages are not restored: the snapshot was taken without them",)
+    assert unreadable.rows("messages", agent=agent(unreadable, "bob")) == []
+    assert not unreadable.plan().steps
+    say(unreadable, "bob", "Again.")
+    found = unreadable.flow(lambda: flow.snapshot_diff(unreadable.source, unreadable.connection, before))
+    assert found.without_messages == ("agents.bob",)
+    assert [str(each.address) for each in found.changes if each.fields_changed] == []
+
+
+def test_what_is_named_and_can_be_listed_is_kept_with_a_warning(unreadable: Project) -> None:
+    warnings = list[Any]()
+    folder = create(unreadable, without_messages=("agents.*",), warn=warnings.append)
+    assert [each.message for each in warnings][1:] == [
+        "--without-messages was not needed: the snapshot has the messages of agents.ann"
+    ]
+    assert "Ann remembers." in "".join(each.read_text() for each in folder.glob("*.messages.json"))
+
+
+def test_the_address_of_an_agent_names_its_conversations(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lettaform.backend.v1.client._pause", lambda state: 0.0)
+    (talk,) = project.server.standin.tables.conversations
+    body = [{"role": "user", "content": "In the thread."}]
+    project.server.post(f"/v1/conversations/{talk}/messages", messages=body, streaming=False)
+    spoil(project, "ann")
+    with pytest.raises(SnapshotError) as refused:
+        destroy(project)
+    # the list of an agent also has the messages of its conversations
+    ann, thread = sorted(refused.value.problems, key=lambda problem: str(problem.address))
+    assert "`--without-messages agents.ann`" in str(ann.hint)
+    assert "`--exclude conversations.talk --exclude agents.ann`" in str(thread.hint)
+    assert "`--without-messages conversations.talk`" in str(thread.hint)
+    with pytest.raises(SnapshotError) as refused:
+        leave_out(project, "conversations.talk")
+    assert [problem.address for problem in refused.value.problems] == ["agents.ann"]
+    _, report = leave_out(project, "agents.ann")
+    assert (report.exit_code, len(report.warnings)) == (0, 2)
+
+
+def test_the_remedy_for_a_conversation_leaves_it_and_its_agent(project: Project) -> None:
+    _, report = leave_out(project, exclude=("conversations.talk", "agents.ann"), allow_destroy=())
+    assert report.exit_code == 0
+    assert [each["name"] for each in project.rows("agents")] == ["ann"]
+    assert len(project.rows("conversations")) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "error"),
+    [
+        ("agents.bop", ("no object has the address `agents.bop`", "did you mean `agents.bob`?")),
+        (
+            "blocks.team",
+            ("`blocks.team` names no agent and no conversation, and nothing else has messages", "there are"),
+        ),
+    ],
+)
+def test_a_pattern_that_names_nothing_with_messages_is_refused(
+    project: Project, pattern: str, error: tuple[str, str]
+) -> None:
+    for verb in (
+        lambda: leave_out(project, pattern),
+        lambda: create(project, without_messages=(pattern,)),
+    ):
+        with pytest.raises(PlanError) as refused:
+            verb()
+        assert refused.value.message == error[0]
+        assert str(refused.value.hint).startswith(error[1])
+    assert len(project.rows("agents")) == 2
+
+
+def test_a_pruned_and_a_replaced_agent_need_the_option_too(unreadable: Project) -> None:
+    bob = f"  bob: {{{MODELS}, memory: {{notes: none}}, blocks: [team]}}\n"
+    assert bob in MANIFEST
+    replaced = bob.replace("memory:", "agent_type: memgpt_v2_agent, memory:")
+    pruned = MANIFEST.replace(bob, "")
+    for action, text, more in (("replace", MANIFEST.replace(bob, replaced), {}), ("delete", pruned, {"prune": True})):
+        unreadable.write(text)
+        with pytest.raises(SnapshotError):
+            leave_out(unreadable, destroy=False, **more)
+        plan, report = leave_out(unreadable, "agents.bob", destroy=False, **more)
+        assert [each.action for each in plan.changes if str(each.address) == "agents.bob"] == [action]
+        assert (report.exit_code, [each.severity for each in report.warnings]) == (0, ["warning"])
+        if not more:  # the new one
+            say(unreadable, "bob")
+            spoil(unreadable, "bob")
+
+
+def test_a_saved_plan_carries_the_option_to_whoever_applies_it(unreadable: Project, tmp_path: Path) -> None:
+    file = tmp_path / "destroy.json"
+    for patterns in ((), ("agents.bob",)):
+        options = PlanOptions(destroy=True, allow_destroy=("*",), without_messages=patterns)
+        flow.save(unreadable.flow(partial(flow.plan, unreadable.source, unreadable.connection, options)), file)
+        notes = [note for change in flow.show_saved(file)["changes"] for note in change.get("notes", ())]
+        assert notes == [notes_of_plans.LOST] * len(patterns)
+        saved = partial(flow.apply_saved, file, unreadable.source, unreadable.connection)
+        if patterns:
+            assert unreadable.flow(saved)[1].exit_code == 0
+        else:
+            with pytest.raises(SnapshotError):
+                unreadable.flow(saved)
 
 
 # --- differences -----------------------------------------------------------------------------------------------------

@@ -61,6 +61,14 @@ def test_what_was_not_read_is_not_compared() -> None:
     assert changes(snapshot(), snapshot(), {"agent-1": {"messages": ["1 user: a"]}}, {}) == {}
 
 
+def test_messages_that_a_snapshot_lacks_are_not_compared() -> None:
+    whole = snapshot()
+    lacking = replace(whole, entries=tuple(replace(each, without_messages="500") for each in whole.entries))
+    for old, new in ((lacking, whole), (whole, lacking)):
+        assert changes(old, new, {}, {"agent-1": {"messages": ["1 user: a"]}}) == {}
+        assert "agents.ann" in changes(whole, whole, {}, {"agent-1": {"messages": ["1 user: a"]}})
+
+
 def test_a_snapshot_before_an_apply_is_compared_by_its_own_objects() -> None:
     assert changes(snapshot(TEAM, scope="plan"), snapshot()) == {}
 

@@ -35,9 +35,11 @@ def load(name: str) -> Any:
     return file if name.endswith(".af") else {"messages": SAID, "context": context}
 
 
-def snapshot(talk: Live = TALK, file: str | None = "ann.af") -> Snapshot:
+def snapshot(talk: Live = TALK, file: str | None = "ann.af", *, without: str = "") -> Snapshot:
+    """`without`: the name of what has no messages."""
     ann = Entry(ANN, file=file, messages="ann.json" if file else None)
-    return Snapshot(HEADER, None, (ann, Entry(talk, file="talk.af", messages="talk.json"), Entry(COPY)))
+    every = (ann, Entry(talk, file="talk.af", messages="talk.json"), Entry(COPY))
+    return Snapshot(HEADER, None, tuple(replace(e, without_messages="500" * (e.live.name == without)) for e in every))
 
 
 def begun(
@@ -77,6 +79,12 @@ def test_a_conversation_begins_with_the_messages_of_its_context() -> None:
     [
         (with_ann(SAID[1]), "its 2 messages are not restored: agents.ann no longer has them"),
         ({"creators": {at("agents.ann"): at("agents.bob")}}, "its 2 messages are not restored: those of agents.ann"),
+        ({"of": snapshot(without="ann")}, "its 2 messages are not restored: those of agents.ann are not"),
+        ({"of": snapshot(without="talk")}, "its messages are not restored: the snapshot was taken without them"),
+        (
+            {**with_ann(), "seen": Seen()},
+            "its 2 messages are not restored: the server cannot list those of agents.ann",
+        ),
         ({"of": snapshot(file=None)}, "its 2 messages are not restored: those of agents.ann are not"),
         (
             {"of": snapshot(replace(TALK, discovered={"block": ("block-9",)}))},
@@ -106,7 +114,15 @@ def test_an_agent_gets_the_messages_of_its_conversations_restored_or_not() -> No
     )
 
 
+def test_an_agent_without_messages_begins_without_any() -> None:
+    note = "its messages are not restored: the snapshot was taken without them"
+    assert begun(snapshot(without="ann"), address="agents.ann") == (None, (note,))
+    history, notes = begun(snapshot(without="talk"), address="agents.ann")
+    assert ([each["role"] for each in history["messages"]].count("user"), notes) == (2, ())
+
+
 def test_conversations_are_found_by_their_agent() -> None:
+    assert talks_of(snapshot(without="talk")) == {}
     assert {id: [each.live.id for each in every] for id, every in talks_of(snapshot()).items()} == {
         "agent-1": ["conv-1"]
     }

@@ -38,6 +38,15 @@ def test_what_is_written_is_read() -> None:
         assert (one.live.activity, one.live.unused) == (other.live.activity, other.live.unused)
 
 
+def test_messages_that_were_left_out_are_read_and_a_snapshot_of_format_1_0_has_all() -> None:
+    ann, *others = SNAPSHOT.entries
+    lacking = replace(SNAPSHOT, entries=(replace(ann, without_messages="500"), *others))
+    assert [each.without_messages for each in read(lacking).without_messages] == ["500"]
+    assert lacking.digest != SNAPSHOT.digest
+    older = {**to_json(SNAPSHOT), "format_version": "1.0"}
+    assert from_text(json.dumps(older)).without_messages == ()
+
+
 def test_a_field_that_is_not_in_it_counts_as_not_read() -> None:
     assert read(SNAPSHOT).by_id[ANN.id].live.values["description"] is UNREAD
 

@@ -155,6 +155,96 @@ def test_a_spoilt_snapshot_is_not_taken_over(tmp_path: Path, spoil: str) -> None
     assert json.loads((second / "001-ann.af").read_text())["agents"]
 
 
+# --- messages that the server does not give --------------------------------------------------------------------------
+
+
+class Unreadable(Server):
+    """Answers 500 to these requests about messages. `alive`: whether it answers others."""
+
+    def __init__(self, *requests: str, alive: bool = True) -> None:
+        super().__init__()
+        self.requests, self.alive = requests, alive
+
+    async def export(self, live: Live) -> Any:
+        self.refuse("export")
+        return await super().export(live)
+
+    async def messages(self, live: Live) -> list[Mapping[str, Any]]:
+        self.refuse("messages")
+        return await super().messages(live)
+
+    async def context(self, live: Live) -> list[str]:
+        if not self.alive:
+            raise Unavailable("GET /v1/agents/agent-1: 500 down")
+        return await super().context(live)
+
+    def refuse(self, request: str) -> None:
+        if request in self.requests:
+            raise Unavailable(f"GET /{request}: 500 An unknown error occurred")
+
+
+OPTIONAL = replace(OBJECTS, optional=frozenset({"agent-1"}))
+TALK = Live("conversation", "conv-1", "", {"summary": "talk", "agent": "agent-1"}, None)
+
+
+@pytest.mark.parametrize(
+    ("requests", "file", "messages"),
+    [
+        (("export", "messages"), None, None),
+        (("export",), None, "001-ann.messages.json"),
+        (("messages",), "001-ann.af", None),
+    ],
+    ids=["neither", "no agent file", "no list"],
+)
+def test_what_the_server_gives_of_the_messages_is_kept(
+    tmp_path: Path, requests: tuple[str, ...], file: str | None, messages: str | None
+) -> None:
+    folder = taken(tmp_path, OPTIONAL, Unreadable(*requests))
+    ann = entries(folder)["agent-1"]
+    assert (ann["file"], ann["messages"], ann["evidence"]) == (file, messages, "")
+    assert ann["without_messages"] == f"GET /{requests[0]}: 500 An unknown error occurred"
+    assert sorted(each.name for each in folder.glob("001-ann*")) == [each for each in (file, messages) if each]
+    assert "without_messages" not in entries(folder)["block-1"]
+
+
+def test_an_error_names_what_has_no_address_by_its_agent(tmp_path: Path) -> None:
+    objects = replace(OBJECTS, lives=(*OBJECTS.lives, TALK))
+    with pytest.raises(SnapshotError) as refused:
+        taken(tmp_path, objects, Unreadable("export"), replace(HEADER, scope="plan"))
+    ann, talk = refused.value.problems
+    assert ann.message == "agents.ann: GET /export: 500 An unknown error occurred"
+    assert (talk.message, talk.address) == (
+        "conversation conv-1: GET /export: 500 An unknown error occurred",
+        "agents.ann",
+    )
+    assert "`--without-messages agents.ann`" in str(talk.hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_answers_nothing_at_all_is_no_fault_of_an_agent(tmp_path: Path) -> None:
+    for objects in (OBJECTS, OPTIONAL):
+        with pytest.raises(Unavailable, match="down"):
+            taken(tmp_path, objects, Unreadable("export", "messages", alive=False))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_older_messages_are_not_linked_as_those_of_today(tmp_path: Path) -> None:
+    first = taken(tmp_path, OPTIONAL)
+    said_more = replace(OPTIONAL, lives=(replace(ANN, activity="messages-2"), *OBJECTS.lives[1:]))
+    second = taken(tmp_path, said_more, Unreadable("export", "messages"), later(1))
+    assert (entries(second)["agent-1"]["file"], list(second.glob("*.af"))) == (None, [])
+    # what proves to be the same is linked, also if the server no longer gives it
+    whole = taken(tmp_path / "again", OPTIONAL)
+    linked = taken(tmp_path / "again", OPTIONAL, Unreadable("export", "messages"), later(2))
+    assert "without_messages" not in entries(linked)["agent-1"]
+    assert (linked / "001-ann.af").samefile(whole / "001-ann.af")
+    # and nothing is linked from one without messages
+    server = Server()
+    third = taken(tmp_path, said_more, server, later(3))
+    assert ("export agent-1" in server.asked, "without_messages" in entries(third)["agent-1"]) == (True, False)
+    assert (first / "001-ann.af").exists()
+
+
 # --- large, and interrupted ------------------------------------------------------------------------------------------
 
 MEGABYTE = 1_000_000

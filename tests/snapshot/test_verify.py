@@ -47,6 +47,16 @@ def with_entry(id: str, **fields: Any) -> Callable[[Snapshot], Snapshot]:
     return change
 
 
+def test_messages_that_were_left_out_are_a_warning_that_names_what_is_there(folder: Path) -> None:
+    change = with_entry("agent-1", messages=None, without_messages="GET /messages: 500")
+    (problem,) = found(folder, change(read(folder)))
+    assert problem.severity == "warning"
+    assert problem.message == (
+        "agents.ann: a restore brings it back without its messages: GET /messages: 500; "
+        "001-ann.af has those in its context"
+    )
+
+
 INDEXES: dict[str, Callable[[Snapshot], Snapshot]] = {
     "agents.ann: refers to the tool tool-1, which is not in the snapshot": without("tool-1"),
     "agents.ann: has no agent file": with_entry("agent-1", file=None),

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.standin import agents, conversations
 from tests.standin.lists import page
-from tests.standin.server import Ask, Body, Refusal, StandIn, on
+from tests.standin.server import UNKNOWN, Ask, Body, Refusal, StandIn, on
 
 _EMPTY = dict.fromkeys(("name", "otid", "sender_id", "step_id", "is_err", "seq_id", "run_id"))
 
@@ -56,6 +56,8 @@ def _say(server: StandIn, agent: Body, ask: Ask, conversation: Body | None = Non
 
 
 def _shown(row: Body) -> Body:
+    if row.get("_broken"):  # 0.16.8: a row that its code cannot read
+        raise Refusal(500, UNKNOWN)
     kind = f"{row['role']}_message"
     return {**_EMPTY, "id": row["id"], "date": row["date"], "message_type": kind, "content": row["text"]}
 
@@ -102,6 +104,8 @@ def exported(server: StandIn, agent: Body, ids: list[str]) -> list[Body]:
         if id not in rows:  # 0.16.8: a message of the context that does not exist
             raise Refusal(500, f"Export failed: Unexpected new message ID '{id}' encountered during conversion")
         row = rows[id]
+        if row.get("_broken"):
+            raise Refusal(500, UNKNOWN)
         text: Any = [{"type": "text", "text": row["text"], "signature": None}]
         body = {"type": "message", "otid": server.id("otid"), "role": row["role"], "content": text}
         body |= {"id": f"message-{number}", "agent_id": "agent-0", "created_at": row["date"], "tool_returns": []}
