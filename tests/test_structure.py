@@ -29,6 +29,20 @@ def sources() -> Mapping[str, ast.Module]:
     return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """Half a million nodes that live on would slow the garbage collector down for all tests that follow."""
+    yield
+    sources.cache_clear()
+    walk.cache_clear()
+
+
+@cache
+def walk(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """All nodes of a tree, found once for all tests."""
+    return tuple(ast.walk(tree))
+
+
 def _without_docstrings(tree: ast.Module) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -49,14 +63,14 @@ def modules(*below: str) -> Iterator[tuple[str, ast.Module]]:
 
 def texts(tree: ast.AST) -> Iterator[str]:
     """Every text in the code, also those between the values of an f-string."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
 
 
 def names(tree: ast.AST) -> Iterator[str]:
     """Every name that the code uses, defines or imports."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
                 yield name
@@ -65,12 +79,12 @@ def names(tree: ast.AST) -> Iterator[str]:
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def attributes(tree: ast.AST, name: str) -> Iterator[str]:
     """The code left of `.name`, wherever it stands."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == name:
             yield ast.unparse(node.value)
 
@@ -166,7 +180,7 @@ def test_one_module_walks_and_rebuilds_values() -> None:
 
 def test_a_backend_decides_nothing_about_ownership() -> None:
     for name, tree in modules("backend"):
-        compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
+        compared = [node for node in walk(tree) if isinstance(node, ast.Compare)]
         assert not [ast.unparse(each) for each in compared if any(attributes(each, "stack"))], name
         assert "state" not in {left.split(".")[-1] for left in attributes(tree, "ids")}, name
 
@@ -178,7 +192,7 @@ def test_plan_and_ownership_know_nothing_of_a_backend() -> None:
         assert not [each for each in spelled if each in ("GET", "POST", "PATCH", "PUT", "DELETE")], name
         imported = {
             node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name
-            for node in ast.walk(tree)
+            for node in walk(tree)
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
         assert not [each for each in imported if each.startswith("lettaform.backend")], name
@@ -198,7 +212,7 @@ def _is_kind(code: str) -> bool:
 def test_one_module_builds_addresses_and_takes_them_apart() -> None:
     found: Found = set()
     for name, tree in modules():
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if name != "address" and (_takes_apart(node) or _builds(node)):
                 found.add((name, ast.unparse(node)))
     assert found == set()
@@ -241,7 +255,7 @@ def sizes() -> tuple[list[tuple[int, str, str]], list[tuple[int, str, str]]]:
     """Classes and functions with their number of lines, the largest first."""
     classes, every = [], []
     for name, tree in modules():
-        classes += [(lines(node), name, node.name) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+        classes += [(lines(node), name, node.name) for node in walk(tree) if isinstance(node, ast.ClassDef)]
         every += [(lines(node), name, node.name) for node in functions(tree)]
     return sorted(classes, reverse=True), sorted(every, reverse=True)
 

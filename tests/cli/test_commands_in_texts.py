@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -24,26 +25,32 @@ PLACEHOLDER = "agents.a"
 FILES = ("FILE", "PLAN")
 
 
-def written_text(node: ast.AST, sample: str = PLACEHOLDER) -> str | None:
-    """A string of the source, with a sample value for each part that is computed."""
+def parts_of(node: ast.AST) -> tuple[str | None, ...]:
+    """The parts of a string of the source, None for each that is computed; empty for other code."""
     match node:
         case ast.Constant(value=str()):
-            return str(node.value)
+            return (str(node.value),)
         case ast.JoinedStr():
-            return "".join(
-                sample if isinstance(part, ast.FormattedValue) else str(written_text(part)) for part in node.values
-            )
-    return None
+            return tuple(None if isinstance(part, ast.FormattedValue) else parts_of(part)[0] for part in node.values)
+    return ()
+
+
+@cache
+def written() -> tuple[tuple[tuple[str | None, ...], str], ...]:
+    """The parts of every string of lettaform's sources, with its file. Read once: parsing takes seconds."""
+    found = []
+    for file in sorted(SOURCES.rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        texts = (parts_of(node) for node in nodes if id(node) not in inner)
+        found += [(parts, str(file.relative_to(SOURCES))) for parts in texts if any(part != "" for part in parts)]
+    return tuple(found)
 
 
 def written_texts(sample: str = PLACEHOLDER) -> Iterator[tuple[str, str]]:
-    """Every string of lettaform's sources, with its file."""
-    for file in sorted(SOURCES.rglob("*.py")):
-        tree = ast.parse(file.read_text())
-        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(tree):
-            if id(node) not in parts and (text := written_text(node, sample)):
-                yield text, str(file.relative_to(SOURCES))
+    """Every string of lettaform's sources, with a sample value for each part that is computed, and its file."""
+    for parts, file in written():
+        yield "".join(sample if part is None else part for part in parts), file
 
 
 def commands_in(text: str) -> Iterator[str]:

@@ -109,6 +109,7 @@ def test_the_second_server_has_everything_once_and_the_first_was_read_alone(scen
     assert (scene.end["written"], scene.end["differences"]) == ([], [])
 
 
+@pytest.mark.thorough
 def test_sample_of_kills_and_faults(scene: Scene) -> None:
     check(scene, random.Random(7).sample(cases(scene), 6))
 

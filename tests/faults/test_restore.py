@@ -184,6 +184,7 @@ def test_a_restored_prompt_has_all_blocks(scenes: list[Scene]) -> None:
         assert all("<team>" in prompts[name] and "<notes>" in prompts[name] for name in ("ann", "bob", "eve"))
 
 
+@pytest.mark.thorough
 def test_sample_of_kills_and_faults(scenes: list[Scene]) -> None:
     check(scenes, random.Random(7).sample(cases(scenes), 8))
 

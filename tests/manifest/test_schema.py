@@ -48,14 +48,16 @@ def test_is_current() -> None:
 
 
 def test_is_a_schema() -> None:
-    Draft202012Validator.check_schema(schema())
+    whole = schema()
+    Draft202012Validator.check_schema(whole)
     references = [word for word in text().split('"') if word.startswith("#/$defs/")]
-    assert {reference.removeprefix("#/$defs/") for reference in references} == set(schema()["$defs"])
+    assert {reference.removeprefix("#/$defs/") for reference in references} == set(whole["$defs"])
 
 
 def test_describes_every_field_of_every_kind() -> None:
+    definitions = schema()["$defs"]
     for name, kind in kinds().items():
-        properties = schema()["$defs"][name]["properties"]
+        properties = definitions[name]["properties"]
         for field, line in kind.attrs().items():
             assert properties[field]["description"] == line.doc
 

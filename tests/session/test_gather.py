@@ -30,9 +30,7 @@ conversations: {{talk: {{agent: ann, isolated: [notes]}}}}
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path)
-    made.apply(MANIFEST)
-    return made
+    return Project.applied(tmp_path, MANIFEST)
 
 
 def gathered(project: Project, wanted: Collection[str] | None = None) -> Objects:

@@ -29,7 +29,7 @@ class Move:
     """A stack on one server, and another server."""
 
     def __init__(self, folder: Path) -> None:
-        self.old, self.new = Project(folder), Project(folder)
+        self.old, self.new = Project.applied(folder, MANIFEST), Project(folder)
         self.new.server, self.new.connection = Served(StandIn(seed=9)), flow.Connection(url=TO)
         self.kept: list[Path] = []
         self.sent: list[tuple[str, str, str | None]] = []
@@ -74,7 +74,6 @@ class _Noting(httpx.AsyncBaseTransport):
 @pytest.fixture
 def move(tmp_path: Path) -> Move:
     made = Move(tmp_path)
-    made.old.apply(MANIFEST)
     say(made.old, "bob", "Hello.")
     raw(made.old, "PATCH", f"/v1/agents/{agent(made.old, 'ann')}/core-memory/blocks/notes", value="learnt")
     return made

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -19,6 +21,7 @@ from lettaform.model import Observed, Plan
 from lettaform.session.observe import observe
 from lettaform.values import UNREAD
 from tests.backend.v1.served import URL, Served
+from tests.standin import StandIn
 
 at = Address.parse
 MODELS = "model: letta/letta-free, embedding: letta/letta-free, include_base_tools: false"
@@ -32,6 +35,17 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder, self.server = folder, Served()
         self.source, self.connection = flow.Source(folder), flow.Connection(url=URL)
+
+    @classmethod
+    def applied(cls, folder: Path, text: str) -> Project:
+        """A project to which a manifest was applied. That is done once, and copied for each test."""
+        standin, files = _applied(text)
+        made = cls(folder)
+        made.server = Served(standin.copy())
+        for name, content in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+        return made
 
     def write(self, text: str) -> None:
         (self.folder / "lettaform.yaml").write_text(f"stack: s\n{text}")
@@ -76,6 +90,16 @@ class Project:
         for address in addresses:
             state["ids"].pop(address, None)
         row["value"] = json.dumps(state)
+
+
+@cache
+def _applied(text: str) -> tuple[StandIn, dict[Path, bytes]]:
+    with TemporaryDirectory() as directory:
+        folder = Path(directory)
+        made = Project(folder)
+        made.apply(text)
+        files = {each.relative_to(folder): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+        return made.server.standin, files
 
 
 @pytest.fixture

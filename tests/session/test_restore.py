@@ -22,9 +22,7 @@ from tests.standin import StandIn
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path)
-    made.apply(MANIFEST)
-    return made
+    return Project.applied(tmp_path, MANIFEST)
 
 
 def restore(project: Project, path: Path, *addresses: str, **more: Any) -> Plan:

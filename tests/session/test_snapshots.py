@@ -24,9 +24,7 @@ DESTROY = PlanOptions(destroy=True, allow_destroy=("*",))
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path)
-    made.apply(MANIFEST)
-    return made
+    return Project.applied(tmp_path, MANIFEST)
 
 
 def agent(project: Project, name: str) -> str:

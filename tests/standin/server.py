@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -180,6 +181,13 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
         """The requests of the log that are no GET: method, path, status."""
         return [entry for entry in self.log if entry[0] != "GET"]
 
+    def copy(self) -> StandIn:
+        """Another server with the same objects. It answers the next requests as this one would."""
+        other = StandIn()
+        shared = ("_lock", "before", "after")
+        other.__dict__ |= deepcopy({name: value for name, value in self.__dict__.items() if name not in shared})
+        return other
+
     def id(self, kind: str) -> str:
         """A new id."""
         return f"{kind}-{uuid.UUID(int=self._random.getrandbits(128), version=4)}"
@@ -219,10 +227,11 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
         return httpx.Response(status, content=json.dumps(body).encode(), headers=more)
 
     def _route(self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes) -> Any:
-        matches = [(verb, found, handler) for verb, pattern, handler in _routes if (found := pattern.match(url.path))]
+        path = url.path
+        matches = [(verb, found, handler) for verb, pattern, handler in _routes if (found := pattern.match(path))]
         for verb, found, handler in matches:
             if verb == method:
-                ask = Ask(method, url.path, found.groupdict(), url.params, headers, content)
+                ask = Ask(method, path, found.groupdict(), url.params, headers, content)
                 self.before(ask)
                 try:
                     _check_ids(ask.names)
@@ -231,7 +240,7 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
                     self.after(ask)
         if matches:
             raise Refusal(405, "Method Not Allowed")
-        if any(pattern.match(f"{url.path}/") for _, pattern, _ in _routes):
+        if any(pattern.match(f"{path}/") for _, pattern, _ in _routes):
             raise Refusal(307, "", location=str(url.copy_with(path=f"{url.path}/")))
         raise Refusal(404, "Not Found")
 
