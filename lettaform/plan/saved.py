@@ -11,6 +11,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.errors import Stale
 from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step
+from lettaform.plan.notes import LOST
 from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, canonical, digest, keyed
 
 FORMAT = "1.0"
@@ -48,12 +49,15 @@ def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
 def plan_digest(plan: Plan) -> str:
     """The sha256 of what a plan does, and of the values that it replaces: plans with equal digests do the same. In hex.
 
+    What it deletes although a snapshot may lack its messages is a part of that.
     Secrets are in it as digests with the key of the stack, and by name alone before the stack has a key.
     """
     does = dump(plan)
     steps = [step for step in does["steps"] if not _follows(step)]
     where = {"url": plan.url, "stack": plan.stack, "environment": plan.environment}
-    return _sha256({**where, "steps": steps, "overwrites": does["overwrites"]})
+    lost = [str(change.address) for change in plan.changes if LOST in change.notes]
+    losing = {"without_messages": sorted(lost)} if lost else {}
+    return _sha256({**where, "steps": steps, "overwrites": does["overwrites"], **losing})
 
 
 def approval(plan: Plan) -> str:

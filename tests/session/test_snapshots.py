@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lettaform import flow
-from lettaform.errors import PlanError, SnapshotError
+from lettaform.errors import PlanError, SnapshotError, Stale
 from lettaform.model import PlanOptions
 from lettaform.plan import notes as notes_of_plans
 from lettaform.session import snapshots
@@ -377,6 +377,19 @@ def test_a_saved_plan_carries_the_option_to_whoever_applies_it(unreadable: Proje
         else:
             with pytest.raises(SnapshotError):
                 unreadable.flow(saved)
+
+
+def test_who_approves_a_plan_approves_the_loss_of_messages(unreadable: Project) -> None:
+    plans = [
+        unreadable.flow(partial(flow.plan, unreadable.source, unreadable.connection, options))
+        for options in (PlanOptions(destroy=True, without_messages=each) for each in ((), ("agents.bob",), ("*.bob",)))
+    ]
+    without, by_name, by_pattern = map(flow.approval, plans)
+    assert without != by_name == by_pattern
+    options = PlanOptions(destroy=True, without_messages=("agents.bob",))
+    with pytest.raises(Stale):
+        unreadable.flow(partial(flow.apply, unreadable.source, unreadable.connection, options, approved=without))
+    assert len(unreadable.rows("agents")) == 2
 
 
 # --- differences -----------------------------------------------------------------------------------------------------
