@@ -659,7 +659,7 @@ class Discover(_Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Update(_Step):
-    """Write fields of an object, and its mark in the same request.
+    """Write fields of an object, and its mark in the same request. `id`: None if this plan creates it.
 
     mark      its mark afterwards; None: it is not written
     users     number of agents that the server recompiles inside this request; its time grows with them
@@ -669,7 +669,7 @@ class Update(_Step):
     """
 
     op: ClassVar[Operation] = "update"
-    id: str
+    id: str | None
     fields: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
     users: int = 0

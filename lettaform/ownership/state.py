@@ -520,7 +520,9 @@ def after(
     kept = {
         each: previous.ids[each] for each in (step.address for step in undone if _removes(step)) if each in previous.ids
     }
+    forgotten = {each.answer.id for each in done if _forgets(each.step) and each.answer}
     ids = {**kept, **planned.ids, **_new_ids(done, created)}
+    ids = {address: id for address, id in ids.items() if id not in forgotten}
     stale = {step.address for step in undone if _changes_mark(step)}
     new = {a: previous.marks.get(a) if a in stale else settled(mark, answers) for a, mark in planned.marks.items()}
     new = {**{a: previous.marks.get(a) for a in kept}, **new}
@@ -568,7 +570,11 @@ def _finds(step: Step) -> bool:
 
 
 def _removes(step: Step) -> bool:
-    return isinstance(step, Delete) or (isinstance(step, Update) and step.forget)
+    return isinstance(step, Delete) or _forgets(step)
+
+
+def _forgets(step: Step) -> bool:
+    return isinstance(step, Update) and step.forget
 
 
 def _changes_mark(step: Step) -> bool:

@@ -6,18 +6,32 @@ of blocks that a conversation has, and what an MCP server offers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
 
-from lettaform.kinds import kinds
+from lettaform.address import Address
+from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.traits import Companions, DiscoveredBy, Owner
 from lettaform.model import Listing, Live
 from lettaform.ownership.others import Others
 
 MADE_BY_AGENTS = ("block", "archive")
 """Kinds of objects that agents and their server create at run time: one that a stack's agents have belongs to these."""
+_ID = re.compile("([a-z]+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def temporary_address(live: Live) -> Address:
+    """The address of an object that nobody owns while a restore brings it back: by it, a killed restore finds it."""
+    return Address.of(kinds()[live.kind].section, live.id)
+
+
+def is_temporary(address: Address) -> bool:
+    """Whether an address is that of an object which a restore brings back, and lets go of at its end."""
+    found = _ID.fullmatch(address.key)
+    return found is not None and found[1] in MADE_BY_AGENTS and found[1] == kind_of(address) and not address.parent
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class ResourceChange:
     replaces  field to the digest of the live text that a text with the policy `merge` replaces
     history   the messages that a new agent or conversation begins with, as of `Create`
     copies    label to what is written to the object's own copy of a block
+    lets_go   whether the stack forgets the object once everything else has succeeded
     """
 
     change: Change
@@ -48,6 +49,7 @@ class ResourceChange:
     replaces: Mapping[str, str] = field(default_factory=dict)
     history: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     copies: Mapping[str, Copy] = field(default_factory=dict)
+    lets_go: bool = False
 
     @property
     def address(self) -> Address:

@@ -44,6 +44,8 @@ BEFORE = "state-before"
 """Key of the step that writes the state before anything else."""
 LAST = "state"
 """Key of the step that writes the state after everything else."""
+RESTORED = "everything restored"
+"""Key of the barrier after which the stack lets go of objects."""
 
 Barriers = Mapping[str, tuple[str, ...]]
 """Key of a barrier to the keys of the steps that it waits for."""
@@ -76,6 +78,9 @@ def order(
         steps |= {step.key: step for step in _after_prompts(resource, by_address)}
     before = state.before(manifest, observed, effects)
     barriers = {key: waited for key, waited in lookups.barriers.items() if waited}
+    if let_go := [_let_go(resource) for resource in resources if resource.lets_go]:
+        barriers |= {RESTORED: tuple(steps)} if steps else {}
+        steps |= {step.key: step for step in let_go}
     known = {*steps, *barriers} | ({BEFORE} if before else set())
     linked = [_linked(step, steps, lookups, effects, known, observed) for step in steps.values()]
     used = {key for step in linked for key in step.after}
@@ -227,8 +232,10 @@ def _steps(
         return
     if _creates(resource):
         yield from _discovered(resource, capabilities) if resource.discover else _created(resource, parts, capabilities)
+    elif resource.live is not None and action == "forget":
+        yield from () if resource.lets_go else _forgotten(resource, capabilities)
     elif resource.live is not None:
-        yield from _forgotten(resource, capabilities) if action == "forget" else _updated(resource, capabilities)
+        yield from _updated(resource, capabilities)
 
 
 def _created(
@@ -301,6 +308,12 @@ def _forgotten(resource: ResourceChange, capabilities: Capabilities) -> Iterator
     if resource.change.kind in capabilities.claims:
         key, id, kind = _key(resource), resource.live.id, resource.change.kind
         yield Update(key, resource.address, kind, id=id, mark=resource.mark, forget=True)
+
+
+def _let_go(resource: ResourceChange) -> Step:
+    """The step that forgets an object after everything else, so that a run that is killed finds it by its claim."""
+    id, key = resource.live.id if resource.live else None, f"{resource.address} forgotten"
+    return Update(key, resource.address, resource.change.kind, id=id, mark=Mark(), forget=True, after=(RESTORED,))
 
 
 def _updated(resource: ResourceChange, capabilities: Capabilities) -> Iterator[Step]:
@@ -550,7 +563,7 @@ def _after_moves(step: Update, steps: Mapping[str, Step], lookups: _Lookups) -> 
 
     A block that moves gets its new label once it is detached: its old agent may have another block with that label.
     """
-    if step.id in lookups.moved:
+    if step.id is not None and step.id in lookups.moved:
         yield from lookups.detaches.get(step.id, ())
         yield f"-{lookups.moved[step.id]}"
     elif step.address.parent and kinds()[step.kind].name_field in step.fields:

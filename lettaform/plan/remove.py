@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from lettaform.address import Address
 from lettaform.kinds import companions, kind_of, kinds
 from lettaform.model import Change, Live, Mark, Removed, Unmanaged
+from lettaform.ownership.unowned import is_temporary
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.notes import cascades, used_by
 
 Found = ResourceChange | Unmanaged
 """What this pass returns."""
+UNFINISHED = "kept: a restore that was interrupted lets go of it; the same command completes it"
+"""Why an object that nobody owned is in the stack."""
 
 
 def remove(lookup: Lookup, declared: Iterable[ResourceChange] = ()) -> list[Found]:
@@ -92,6 +95,10 @@ def _removal(lookup: Lookup, released: _Released, address: Address, live: Live) 
     entry = lookup.removed(address)
     if _is_forgotten(lookup, entry):
         return _forget(address, live, "removed: {destroy: false}", entry)
+    if entry is None and is_temporary(address) and address not in lookup.manifest.objects:
+        # an agent made it: who deletes the stack does not delete what no stack owned
+        unmanaged = Unmanaged(live.kind, live.id, address, UNFINISHED)
+        return _forget(address, live, "no stack owned it: kept") if lookup.options.destroy else unmanaged
     if _is_deleted(lookup, entry):
         return _delete(lookup, released, address, live)
     # who uses a shared object is read only for what is deleted

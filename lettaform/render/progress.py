@@ -84,6 +84,8 @@ def _what(step: Step) -> str:
             return f"system prompts of {count(len(step.users), 'agent') if step.users else 'conversations'} recompiled"
         case Call():
             return _CALLED.get(step.name, f"{clean_line(step.name)} done")
+        case Update() if step.forget:
+            return "no longer managed"
         case Create() | Discover() | Update() | Delete() | SaveState():
             return _DONE[step.op]
         case _:

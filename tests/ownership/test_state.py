@@ -430,6 +430,12 @@ ROWS: dict[str, tuple[State, list[Outcome], State]] = {
         [failed(update(A, mark=Mark(), forget=True))],
         State(ids={A: "agent-1"}),
     ),
+    "created and forgotten": (KEPT, [done(create(I), "i1"), done(update(I, mark=Mark(), forget=True), "i1")], KEPT),
+    "created and not forgotten": (
+        KEPT,
+        [done(create(I), "i1"), failed(update(I, mark=Mark(), forget=True))],
+        State(ids={A: "agent-1", I: "i1"}),
+    ),
     "replaced": (State(), [done(delete(A, "agent-1")), done(create(A), "agent-2")], State(ids={A: "agent-2"})),
     "replaced, and not deleted": (
         State(),

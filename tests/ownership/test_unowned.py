@@ -10,7 +10,7 @@ import pytest
 from lettaform.address import Address
 from lettaform.model import Listing, Live
 from lettaform.ownership.others import Others
-from lettaform.ownership.unowned import Filter, Server
+from lettaform.ownership.unowned import Filter, Server, is_temporary, temporary_address
 
 at = Address.parse
 
@@ -118,3 +118,24 @@ def test_a_filter_says_why_an_object_is_left_out() -> None:
         "theirs": "it belongs to stack `s`",
         "x": "every server has it",
     }
+
+
+UUID = "3f2c0f6e-8a43-4b3e-9c5c-0d6d4f1a2b3c"
+
+
+@pytest.mark.parametrize("kind", ["block", "archive"])
+def test_a_restore_finds_what_it_brings_back_by_the_address_of_its_old_id(kind: str) -> None:
+    address = temporary_address(live(kind, f"{kind}-{UUID}"))
+    assert str(address) == f"{kind}s.{kind}-{UUID}"
+    assert is_temporary(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("blocks.team", f"blocks.archive-{UUID}", f"agents.agent-{UUID}", f"blocks.block-{UUID}-2"),
+        *(f"agents.ann.memory.block-{UUID}", "blocks.block-1"),
+    ],
+)
+def test_other_addresses_are_those_of_objects_that_the_stack_keeps(address: str) -> None:
+    assert not is_temporary(at(address))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from graphlib import CycleError
 
 import pytest
 
 from lettaform.errors import PlanError
-from lettaform.model import Observed, Plan
+from lettaform.model import Change, Mark, Observed, Plan, PlanOptions
+from lettaform.plan import Diff, ResourceChange, make
+from lettaform.plan.order import RESTORED
 from lettaform.values import Item, Ref, Template
-from tests.plan.samples import at, keys, living, manifest, observed, plan, wanted
+from tests.plan.samples import at, difference, keys, living, manifest, observed, plan, wanted
 
 MODEL = {"model": "m/m"}
 
@@ -185,3 +188,18 @@ def test_ordering_four_times_the_agents_takes_no_sixteen_times_the_time() -> Non
         order(resources, manifest(), has, destroy=True)
         spent.append(time.process_time() - began)
     assert spent[1] < 10 * spent[0]
+
+
+def test_the_stack_lets_go_of_objects_after_everything_else() -> None:
+    wants = manifest(agent("a", blocks=[of("blocks.x"), of("blocks.y")]), wanted("blocks.x", value="x"))
+    seen = observed(living("blocks.y", "block-2", value="y"))
+    changes = difference(wants, seen).resources
+    forgotten = ResourceChange(Change(at("blocks.y"), "block", "forget", "block-2"), None, seen.objects[at("blocks.y")])
+    changes = tuple(replace(each, lets_go=each.address == at("blocks.x")) for each in changes)
+    found = make(wants, seen, PlanOptions(), Diff((*changes, replace(forgotten, mark=Mark(), lets_go=True))))
+    assert [(step.key, step.id) for step in found.steps if RESTORED in step.after] == [
+        ("blocks.x forgotten", None),
+        ("blocks.y forgotten", "block-2"),
+    ]
+    assert set(found.barriers[RESTORED]) == {"agents.a", "blocks.x"}
+    assert [step.op for step in found.steps if step.address == at("blocks.y")] == ["update"]

@@ -40,6 +40,33 @@ def test_what_becomes_of_an_undeclared_object(
     assert [getattr(getattr(each, "change", None), "action", "unmanaged") for each in found] == [action] * bool(action)
 
 
+BROUGHT = "blocks.block-3f2c0f6e-8a43-4b3e-9c5c-0d6d4f1a2b3c"
+
+
+@pytest.mark.parametrize(
+    ("options", "removed", "action"),
+    [
+        pytest.param({}, None, "unmanaged", id="listed"),
+        pytest.param({"prune": True, "allow_destroy": ("*",)}, None, "unmanaged", id="prune"),
+        pytest.param({"destroy": True, "allow_destroy": ("*",)}, None, "forget", id="destroy"),
+        pytest.param({}, True, "delete", id="removed"),
+        pytest.param({}, False, "forget", id="removed: {destroy: false}"),
+    ],
+)
+def test_what_a_restore_brings_back_for_agents_is_not_deleted_unless_it_is_named(
+    options: dict[str, object], removed: bool | None, action: str
+) -> None:
+    entries = () if removed is None else (Removed(at(BROUGHT), removed, HERE),)
+    found = remove(lookup(manifest(removed=entries), observed(living(BROUGHT, "block-1")), **options))
+    assert [getattr(getattr(each, "change", None), "action", "unmanaged") for each in found] == [action]
+
+
+def test_what_is_declared_under_such_an_address_is_as_any_other() -> None:
+    seen = observed(living(BROUGHT, "block-1", {"value": "x"}, value="x"))
+    found = difference(manifest(wanted(BROUGHT, value="x")), seen, destroy=True)
+    assert [each.change.action for each in found.resources] == ["delete"]
+
+
 @pytest.mark.parametrize(
     ("users", "reason"),
     [

@@ -30,6 +30,10 @@ recompile = step("agents.a", "call", name="recompile")
     [
         (event("done", create, answer=Answer("agent-9")), "agents.supervisor: created (agent-9) in 0.3 s"),
         (event("done", step("agents.a", "update", id="agent-1")), "agents.a: changed (agent-1) in 0.3 s"),
+        (
+            event("done", step("agents.a", "update", id="agent-1", forget=True)),
+            "agents.a: no longer managed (agent-1) in 0.3 s",
+        ),
         (event("done", step("agents.a", "delete", id="agent-1")), "agents.a: destroyed (agent-1) in 0.3 s"),
         (event("done", attach), "agents.a: tools tools.t attached in 0.3 s"),
         (event("done", detach), "agents.a: blocks block-1 detached in 0.3 s"),

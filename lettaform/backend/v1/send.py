@@ -167,8 +167,8 @@ class Sender:
 
     async def _update(self, step: Update, answer: Callable[[Ref], Any]) -> Answer:
         """Read the object again, merge the change into it, and write: what others added in the meantime is kept."""
-        kind = kinds()[step.kind]
-        now = await whole(self.client, step.kind, step.id)
+        kind, id = kinds()[step.kind], step.id or answer(Ref(step.address))
+        now = await whole(self.client, step.kind, id)
         _check_unmoved(step, now)
         body = await self._change(step, kind, now, answer)
         # 0.16.8 recompiles every agent that has a block inside the request: 60 to 70 ms each
@@ -176,21 +176,22 @@ class Sender:
         if kind.requests.verb == "PUT" and step.forget:
             # an upsert without tags keeps them, and a PATCH resets what it does not name (0.16.8)
             body = {"tags": body["tags"], "enable_parallel_execution": now.get("enable_parallel_execution")}
-            changed = await self.client.object("PATCH", f"{kind.path}{step.id}", body=body, within=within)
+            changed = await self.client.object("PATCH", f"{kind.path}{id}", body=body, within=within)
         elif kind.requests.verb == "PUT" and not encode.renames(kind, step, now):
             changed = await self.client.object("PUT", kind.path, body=body, within=within)
             lost = verify.not_stored(step.kind, step.fields, changed, answer)
             verify.raise_not_stored((step.address, path) for path in lost)
         else:
-            changed = await self._patch(step, kind, body, within, answer)
+            changed = await self._patch(step, f"{kind.path}{id}", body, within, answer)
         live = decode(step.kind, changed)
         return Answer(live.id, live.values)
 
     async def _patch(
-        self, step: Update, kind: type[Kind], body: dict[str, Any], within: float, answer: Callable[[Ref], Any]
+        self, step: Update, path: str, body: dict[str, Any], within: float, answer: Callable[[Ref], Any]
     ) -> dict[str, Any]:
         """PATCH; once more for what the server answered 200 to and did not store. NotStored if it still does not."""
-        path, included = f"{kind.path}{step.id}", kind.included(kind.attrs())
+        kind = kinds()[step.kind]
+        included = kind.included(kind.attrs())
         # the server answers 409 to all but one of several writers of a block
         options: dict[str, Any] = {"within": within, "overtaken": step.kind == "block"}
         options |= {"params": {"include": included}} if included else {}
