@@ -7,10 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lettaform.address import Address
 from lettaform.backend import Reads
+from lettaform.errors import NotFound
 from lettaform.kinds import dependent_kinds, every_field, kinds
 from lettaform.kinds.traits import Contents, ListedAt
-from lettaform.model import Live, Manifest, Observed
+from lettaform.model import Live, Manifest, Mark, Observed
+from lettaform.ownership.unowned import is_temporary
 from lettaform.snapshot import Objects
 from lettaform.values import UNREAD
 
@@ -36,8 +39,8 @@ async def gather(
         **lives,
     }
     lives |= await _copies(reads, list(lives.values()))
-    lives = {live.id: live for live in await _with_members(reads, manifest.stack, list(lives.values()), observed)}
-    used = await _used(reads, manifest.stack, lives, observed)
+    lives = {live.id: live for live in await with_listed(reads, manifest.stack, list(lives.values()), observed)}
+    used = await _used(reads, manifest, lives, observed)
     return Objects(
         lives=tuple(lives.values()),
         used=tuple(used.values()),
@@ -70,8 +73,13 @@ def _as_known(now: Live, known: Live) -> Live:
 def _owned(manifest: Manifest, observed: Observed) -> Iterator[Live]:
     """Everything that the stack owns, orphaned blocks included."""
     for address, live in (*observed.objects.items(), *observed.orphaned_blocks):
-        if live.stack == manifest.stack:
+        if live.stack == manifest.stack and not _is_brought_back(manifest, address):
             yield replace(live, address=address)
+
+
+def _is_brought_back(manifest: Manifest, address: Address | None) -> bool:
+    """Whether a restore that was interrupted has created the object, which nobody owns once it is completed."""
+    return address is not None and is_temporary(address) and address not in manifest.objects
 
 
 async def _cascades(reads: Reads, lives: Sequence[Live]) -> dict[str, Live]:
@@ -93,7 +101,7 @@ async def _copies(reads: Reads, lives: Sequence[Live]) -> dict[str, Live]:
     return _by_id((await reads.fetch(wanted)).objects.values()) if wanted else {}
 
 
-async def _with_members(reads: Reads, stack: str, lives: Sequence[Live], observed: Observed) -> list[Live]:
+async def with_listed(reads: Reads, stack: str, lives: Sequence[Live], observed: Observed) -> list[Live]:
     """The objects with what is attached to them and stands in a list of its own: archives.
 
     Two ways lead there: a list for each object, or one for each archive of the server. The shorter one is taken.
@@ -115,23 +123,32 @@ async def _with_members(reads: Reads, stack: str, lives: Sequence[Live], observe
     return [replace(live, values={**live.values, **found[live.id]}) if live.id in found else live for live in lives]
 
 
-async def _used(reads: Reads, stack: str, lives: Mapping[str, Live], observed: Observed) -> dict[str, Live]:
+async def _used(reads: Reads, manifest: Manifest, lives: Mapping[str, Live], observed: Observed) -> dict[str, Live]:
     """The objects to which these refer, and which are not among them: also the MCP servers of tools."""
     found: dict[str, Live] = {}
-    known = {live.id: replace(live, address=live.address if live.stack == stack else None) for live in _known(observed)}
+    known = {live.id: _as_used(live, manifest) for live in _known(observed)}
     waiting = list(lives.values())
     while waiting:
         wanted = {id: kind for live in waiting for id, kind in _references(live) if id not in lives and id not in found}
         missing = {id: kind for id, kind in wanted.items() if id not in known}
-        known |= await _read(reads, stack, missing) if missing else {}
+        more = await read(reads, manifest.stack, missing) if missing else {}
+        known |= {id: _as_used(live, manifest) for id, live in more.items()}
         new = [known[id] for id in wanted if id in known]
         found |= {live.id: live for live in new}
         waiting = [live for live in new if kinds()[live.kind].agent_file is None]  # what other agents have is theirs
     return found
 
 
+def _as_used(live: Live, manifest: Manifest) -> Live:
+    """An object with its address, if the stack owns it."""
+    if _is_brought_back(manifest, live.address):
+        return replace(live, address=None, stack=None, mark=Mark(), marked=False)
+    return replace(live, address=live.address if live.stack == manifest.stack else None)
+
+
 def _known(observed: Observed) -> Iterator[Live]:
-    yield from (block for blocks in observed.attached.values() for block in blocks)
+    # 0.16.8 leaves out the tags of blocks where it answers with an agent: those of others are read by themselves
+    yield from (block for blocks in observed.attached.values() for block in blocks if block.stack is not None)
     yield from observed.foreign.values()
     yield from observed.objects.values()
 
@@ -142,13 +159,14 @@ def _references(live: Live) -> Iterator[tuple[str, str]]:
         yield from ((id, line.to) for id in live.ids(name) if line.to)
 
 
-async def _read(reads: Reads, stack: str, missing: Mapping[str, str]) -> dict[str, Live]:
-    """Objects by id: of a kind that one list shows completely from that list, others one by one."""
+async def read(reads: Reads, stack: str, missing: Mapping[str, str]) -> dict[str, Live]:
+    """Those of these objects that exist, by id: of a kind that one list shows completely, from that list."""
     listed = [kind for kind in dict.fromkeys(missing.values()) if kind in reads.capabilities.listed]
     listing = await reads.listing(stack, dict.fromkeys(listed, ())) if listed else None
     found = {id: live for id, live in _by_id(listing.objects.values()).items() if id in missing} if listing else {}
     rest = [(kind, id) for id, kind in missing.items() if id not in found and kind not in listed]
-    return found | (_by_id((await reads.fetch(rest)).objects.values()) if rest else {})
+    answers = await reads.several(rest) if rest else []
+    return found | {answer[0].id: answer[0] for answer in answers if not isinstance(answer, NotFound)}
 
 
 def _by_id(lists: Iterable[Sequence[Live]]) -> dict[str, Live]:

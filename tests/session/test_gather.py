@@ -76,6 +76,18 @@ def test_conversations_that_people_began_are_there_with_their_copies(project: Pr
     assert sum(live.kind == "block" and live.address is None for live in found.lives) == 2
 
 
+def test_blocks_of_others_have_their_tags_and_owners_which_agents_do_not_show(project: Project) -> None:
+    ann = next(live.id for live in gathered(project).lives if live.name == "ann")
+    ours = project.server.block("ours", tags=["lettaform:stack=other", "theirs"])["id"]
+    for id in (ours, project.server.block("diary", tags=["theirs"])["id"]):
+        project.server.attach(ann, "core-memory/blocks", id)
+    used = {live.name: live for live in gathered(project).used if live.kind == "block"}
+    assert {name: (live.stack, live.address, live.values["tags"]) for name, live in used.items()} == {
+        "ours": ("other", None, ["theirs"]),
+        "diary": (None, None, ["theirs"]),
+    }
+
+
 def test_the_archive_that_an_agent_filled_by_itself_is_stored_with_its_contents(project: Project) -> None:
     bob = next(live.id for live in gathered(project).lives if live.name == "bob")
     archive = project.server.post("/v1/archives/", name="bob's", embedding="letta/letta-free")["id"]

@@ -22,7 +22,11 @@ def find(server: StandIn, id: str) -> Body:
 
 @on("POST", "/v1/archives/")
 def _create(server: StandIn, ask: Ask) -> Body:
-    body, now = check(ask.body, _FIELDS), server.now()
+    return _new(server, check(ask.body, _FIELDS))
+
+
+def _new(server: StandIn, body: Body) -> Body:
+    now = server.now()
     config = models.embedding(body["embedding"]) if body.get("embedding") else None
     created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
     created |= {"name": body["name"], "description": body.get("description"), "organization_id": ORGANIZATION}
@@ -99,9 +103,23 @@ def _detach(server: StandIn, ask: Ask) -> None:
 # --- passages --------------------------------------------------------------------------------------------------------
 
 
+@on("POST", "/v1/agents/{agent_id}/archival-memory")
+def _remember(server: StandIn, ask: Ask) -> list[Body]:
+    """What an agent remembers: 0.16.8 creates an archive for one that has none."""
+    agent = agents.find(server, ask.names["agent_id"])
+    if agent["_archive"] is None:
+        about = {"name": f"{agent['name']}'s Archive", "description": "Default archive created automatically"}
+        config = agent["embedding_config"] or {}
+        agent["_archive"] = _new(server, {**about, "embedding": config.get("handle")})["id"]
+    return [_new_passage(server, find(server, agent["_archive"]), ask)]
+
+
 @on("POST", "/v1/archives/{archive_id}/passages")
 def _create_passage(server: StandIn, ask: Ask) -> Body:
-    archive = find(server, ask.names["archive_id"])
+    return _new_passage(server, find(server, ask.names["archive_id"]), ask)
+
+
+def _new_passage(server: StandIn, archive: Body, ask: Ask) -> Body:
     body = check(ask.body, {"text": "str!", "metadata": "dict?", "tags": "strs?", "created_at": "str?"})
     now = server.now()
     created: Body = {"created_by_id": USER, "last_updated_by_id": USER, "created_at": now, "updated_at": now}
