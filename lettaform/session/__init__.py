@@ -41,6 +41,7 @@ from lettaform.model import (
     Step,
 )
 from lettaform.ownership import claims, others
+from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, ResourceChange, diff, make
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
@@ -595,7 +596,7 @@ def _overwritten(plan: Plan, observed: Observed) -> frozenset[str]:
     return frozenset(
         live.id
         for address, live in observed.objects.items()
-        if live.stack == plan.stack and not owners.isdisjoint((address, address.parent))
+        if live.stack == plan.stack and not (owners.isdisjoint((address, address.parent)) or is_temporary(address))
     )
 
 

@@ -127,5 +127,6 @@ async def _compared(
     session: Session, folder: Path, snapshot: Snapshot, patterns: tuple[str, ...]
 ) -> tuple[tuple[Change, ...], Snapshot]:
     observed = await session.observe(whole=True)
-    now, held = await live_snapshot(session.backend, session.manifest, observed, session.directory, snapshot)
+    server = (session.backend, session.manifest, observed, session.directory)
+    now, held = await live_snapshot(*server, snapshot, contents=True)
     return differences(snapshot, partial(content, folder), now, held, patterns), now

@@ -11,15 +11,20 @@ from pathlib import Path
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import together
 from lettaform.errors import PlanError, Problem
-from lettaform.model import Live, Plan, PlanOptions
+from lettaform.kinds import kinds
+from lettaform.kinds.traits import Contents
+from lettaform.model import Live, Observed, Plan, PlanOptions
+from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, make
 from lettaform.plan.selection import without_messages
 from lettaform.session import Session, check_patterns, check_talkers
+from lettaform.session.gather import read, with_listed
 from lettaform.session.last_apply import Kept
 from lettaform.snapshot import Snapshot
 from lettaform.snapshot.conversations import Seen
 from lettaform.snapshot.folder import content
 from lettaform.snapshot.restore import restoration, restored, unseen
+from lettaform.snapshot.unowned import Present, made_by_agents, users_of
 
 
 async def plan_restore(
@@ -55,7 +60,8 @@ async def plan_restore(
     agents, talks = unseen(snapshot, observed, patterns)
     unread = without_messages(observed.objects.values(), options.without_messages)
     seen = await _seen(session.backend, [live for live in agents if live.id not in unread], talks)
-    found = restoration(snapshot, partial(content, folder), observed, declared, patterns, seen)
+    present = await _present(session, snapshot, observed)
+    found = restoration(snapshot, partial(content, folder), observed, declared, patterns, seen, present)
     if found.problems:
         raise PlanError("the snapshot cannot be restored; nothing was changed", problems=found.problems)
     session.manifest = found.manifest
@@ -64,6 +70,9 @@ async def plan_restore(
     if problems := [_of_snapshot(each, difference) for each in await session.probe(difference, observed)]:
         raise PlanError("the snapshot cannot be restored; nothing was changed", problems=problems)
     plan = make(found.manifest, observed, options, difference)
+    # a snapshot of what is overwritten has what the stack lets go of as nobody's
+    objects = {address: each for address, each in found.manifest.objects.items() if address not in found.brought}
+    session.manifest = replace(found.manifest, objects=objects)
     return replace(plan, declared={}, warnings=(*plan.warnings, *found.warnings))
 
 
@@ -86,6 +95,28 @@ async def _seen(backend: Backend, agents: Sequence[Live], talks: Sequence[Live])
     for block in fetched.objects.get("block", ()) if fetched else ():
         found[wanted[block.id]].append(block)
     return Seen(messages, {id: tuple(every) for id, every in found.items()})
+
+
+async def _present(session: Session, snapshot: Snapshot, observed: Observed) -> Present:
+    """What the server has of what agents made themselves, and of what its agents have in its place."""
+    backend, stack = session.backend, session.stack
+    made = made_by_agents(snapshot, session.manifest, observed.capabilities)
+    wanted = {id: entry.live.kind for id, entry in made.items()}
+    lives = await read(backend, stack, wanted) if snapshot.header.stack == stack and wanted else {}
+    archives = {id for id, kind in wanted.items() if kinds()[kind].relations(Contents)}
+    if not archives:
+        return Present(lives)
+    listed = {live.id: live for live in (await backend.listing(stack, {"archive": ()})).objects.get("archive", ())}
+    begun = {each.address: each for each in listed.values() if each.stack == stack and each.address}
+    addresses = {address for every in users_of(snapshot, archives).values() for address in every}
+    users = [observed.objects[address] for address in addresses if address in observed.objects]
+    having = {user.id: user.ids("archive") for user in await with_listed(backend, stack, users, observed)}
+    held = {user: listed[id] for user, ids in having.items() for id in ids if id in listed}
+    asked = {live.id: live for live in (*held.values(), *(lives[id] for id in archives if id in lives))}
+    answers = await together(backend.all_items(live) for live in asked.values())
+    keys = [{item.key for items in answer.values() for item in items} for answer in answers]
+    begun = {address: live for address, live in begun.items() if is_temporary(address)}
+    return Present(lives, held, begun, dict(zip(asked, keys, strict=True)))
 
 
 async def plan_rollback(session: Session, kept: Kept, snapshot: Snapshot, options: PlanOptions | None = None) -> Plan:

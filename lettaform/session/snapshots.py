@@ -114,12 +114,19 @@ async def _read_back(backend: Backend, stack: str, folder: Path, objects: Object
 
 
 async def live_snapshot(
-    backend: Backend, manifest: Manifest, observed: Observed, project: Path, known: Snapshot
+    backend: Backend,
+    manifest: Manifest,
+    observed: Observed,
+    project: Path,
+    known: Snapshot,
+    *,
+    contents: bool = False,
 ) -> tuple[Snapshot, Counted]:
     """What the server has now, as a snapshot without files, and what its files would hold.
 
-    known  the snapshot with which it is compared: messages are read of agents that may have got some since, and the
-           messages of the others are left out
+    known     the snapshot with which it is compared: messages are read of agents that may have got some since, and the
+              messages of the others are left out
+    contents  whether also those of used objects are read: of archives that agents fill by themselves
     """
     objects = await gather(backend, manifest, observed)
     header = _header(manifest, observed, await in_thread(commit_of, project), "stack")
@@ -127,7 +134,8 @@ async def live_snapshot(
     held = {}
     for entry in entries:
         old = before.get(entry.live.id)
-        if not entry.used and (old is None or old.file or old.contents):
+        stored = not entry.used or (contents and entry.live.id in objects.filled)
+        if stored and (old is None or old.file or old.contents):
             held[entry.live.id] = await _held(backend, entry, old)
     return Snapshot(header, objects.state, entries), held
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,11 @@ from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
 from lettaform.model import Change, Manifest
+from lettaform.ownership.unowned import temporary_address
 from lettaform.snapshot.compare import Counted, compare, held_by
 from lettaform.snapshot.format import Entry, Snapshot
-from lettaform.snapshot.restore import COMPUTED, creators, declared_external, restorable
+from lettaform.snapshot.restore import COMPUTED, creators, restorable
+from lettaform.snapshot.unowned import declared_external, is_made_by_agent
 
 Load = Callable[[str], Any]
 """The value of a file of a snapshot. Raises SnapshotError."""
@@ -36,11 +38,46 @@ def differences(
         both = dict(_contents(entry, load, have)) | (dict(_messages(entry, load, have)) if address not in made else {})
         expected[entry.live.id] = {name: sides[0] for name, sides in both.items()}
         found[other.live.id] = {name: sides[1] for name, sides in both.items()}
-    changes = compare(snapshot, now, expected, found)
-    missing = (Change(address, entry.live.kind, "update", None, "missing") for address, entry in entries.items())
-    different = (_chosen(change, entries[change.address]) for change in changes if change.address in entries)
-    every = [*(each for each in missing if each.address not in there), *different]
+    changes = (*compare(snapshot, now, expected, found), *_of_agents(snapshot, load, now, held, pairs))
+    missing = [Change(a, each.live.kind, "update", None, "missing") for a, each in entries.items() if a not in there]
+    known = {**entries, **{temporary_address(each.live): each for each in snapshot.entries if is_made_by_agent(each)}}
+    different = (_chosen(change, known[change.address]) for change in changes if change.address in known)
+    every = [*missing, *different]
     return tuple(sorted((each for each in every if each.fields_changed or each.reason == "missing"), key=_address))
+
+
+def _of_agents(
+    snapshot: Snapshot, load: Load, now: Snapshot, held: Counted, pairs: Iterable[tuple[Address, Entry, Entry]]
+) -> Iterator[Change]:
+    """What differs of the objects that agents made themselves, each under the address that a restore gives it.
+
+    One that an agent has with neither the label nor an archive of its own is a difference of the agent.
+    """
+    old, new = snapshot.by_id, now.by_id
+    for id, other in dict(_counterparts(old, new, pairs)).items():
+        both, address = dict(_contents(old[id], load, held.get(other, {}))), temporary_address(old[id].live)
+        one, two = _alone(snapshot, old[id], address), _alone(now, new[other], address)
+        expected, found = ({name: sides[place] for name, sides in both.items()} for place in (0, 1))
+        yield from compare(one, two, {id: expected}, {other: found})
+
+
+def _alone(snapshot: Snapshot, entry: Entry, address: Address) -> Snapshot:
+    """A snapshot with one object alone, as if it had an address."""
+    return replace(snapshot, entries=(replace(entry, used=False, live=replace(entry.live, address=address)),))
+
+
+def _counterparts(
+    old: Mapping[str, Entry], new: Mapping[str, Entry], pairs: Iterable[tuple[Address, Entry, Entry]]
+) -> Iterator[tuple[str, str]]:
+    """Id of what an agent made itself to the id of what it has in its place on the other server."""
+    for _, entry, other in pairs:
+        for name in kinds()[entry.live.kind].attrs():
+            made = [id for id in entry.live.ids(name) if id in old and is_made_by_agent(old[id])]
+            there = [new[id].live for id in other.live.ids(name) if id in new]
+            for id in made:
+                live = old[id].live
+                found = [each for each in there if (each.kind, each.name) == (live.kind, live.name)]
+                yield from ((id, each.id) for each in found[:1])
 
 
 def known_by_id_alone(snapshot: Snapshot, declared: Manifest, patterns: tuple[str, ...] = ()) -> Iterator[Problem]:
@@ -50,7 +87,7 @@ def known_by_id_alone(snapshot: Snapshot, declared: Manifest, patterns: tuple[st
         for name, line in kinds()[entry.live.kind].attrs().items():
             for other in (by_id[id] for id in entry.live.ids(name) if line.to and id in by_id):
                 live, table = other.live, kinds()[other.live.kind]
-                if not other.used or table.unique or declared_external(declared, other):
+                if not other.used or table.unique or declared_external(declared, other) or is_made_by_agent(other):
                     continue
                 message = f"{address} uses the {live.kind} `{live.name}` ({live.id}), which "
                 if live.stack:

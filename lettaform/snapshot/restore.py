@@ -19,6 +19,7 @@ from lettaform.plan.leaves import spelled
 from lettaform.plan.selection import matches
 from lettaform.snapshot.conversations import Histories, Seen, copies, talks_of
 from lettaform.snapshot.format import Entry, Snapshot
+from lettaform.snapshot.unowned import Present, Unowned, declared_external, letting_go
 from lettaform.values import UNREAD, Digest, Item, Ref, Secret, canonical, has_refs, settle
 
 Load = Callable[[str], Any]
@@ -37,6 +38,7 @@ class Restoration:
     histories  address of an agent or a conversation that is gone to the messages that it begins with
     copies     address of a conversation to what is written to its own copies of blocks
     notes      address to what is not restored, for people
+    brought    addresses of objects that nobody owned: the stack lets go of them at the end
     problems   what cannot be restored
     warnings   what the snapshot has and no address of it
     """
@@ -46,6 +48,7 @@ class Restoration:
     histories: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
     copies: Mapping[Address, Mapping[str, Copy]] = field(default_factory=dict)
     notes: Mapping[Address, tuple[str, ...]] = field(default_factory=dict)
+    brought: frozenset[Address] = frozenset()
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -57,14 +60,16 @@ def restoration(
     declared: Manifest,
     patterns: tuple[str, ...] = (),
     seen: Seen | None = None,
+    present: Present | None = None,
 ) -> Restoration:
     """What restores these objects of a snapshot, or all that have an address.
 
     observed  with all fields; what exists keeps its id
     declared  the manifest of the project: the values of secrets, which no snapshot has
     seen      what the server has of `unseen`
+    present   what the server has of what agents made themselves
     """
-    return _Builder(snapshot, load, observed, declared, patterns, seen or Seen()).build()
+    return _Builder(snapshot, load, observed, declared, patterns, seen or Seen(), present or Present()).build()
 
 
 def unseen(snapshot: Snapshot, observed: Observed, patterns: tuple[str, ...] = ()) -> tuple[list[Live], list[Live]]:
@@ -106,21 +111,6 @@ def creators(entries: Mapping[Address, Entry]) -> dict[Address, Address]:
     }
 
 
-def declared_external(declared: Manifest, entry: Entry) -> Desired | None:
-    """How the manifest of the project finds an object of others: by its name, its id, or its stack and key."""
-    live = entry.live
-    for desired in declared.objects.values():
-        found = desired.external
-        if found is None or desired.kind != live.kind or found.offered_by:
-            continue
-        if found.stack and found.address:
-            if (found.stack, found.address.key) == (live.stack, live.name):
-                return desired
-        elif live.id == found.id or (found.name is not None and found.name == live.name):
-            return desired
-    return None
-
-
 class _Builder:
     def __init__(
         self,
@@ -130,17 +120,21 @@ class _Builder:
         declared: Manifest,
         patterns: tuple[str, ...],
         seen: Seen,
+        present: Present,
     ) -> None:
         self.snapshot, self.load, self.observed, self.declared = snapshot, load, observed, declared
         self.patterns, self.seen = patterns, seen
         self.problems = list[Problem]()
-        self.entries = restorable(snapshot, patterns)
+        restored = restorable(snapshot, patterns)
+        self.unowned = Unowned(snapshot, restored, observed, declared, present)
+        self.entries = {**restored, **self.unowned.brought}
         self.kept: dict[Address, Entry] = {
             address: Entry(replace(live, address=address))
             for address, live in observed.objects.items()
             if live.stack == declared.stack and address not in self.entries
         }
         """What else the stack has, as it is now. The plan needs it, and changes nothing of it."""
+        self.owned = {live.id: a for a, live in observed.objects.items() if live.stack == declared.stack}
         self.by_id = {**{each.live.id: each for each in self.kept.values()}, **snapshot.by_id}
         self.creators = creators({**self.kept, **self.entries})
         self.externals: dict[Address, Desired] = {}
@@ -166,8 +160,9 @@ class _Builder:
             parts[address.parent][address.child or ""] = dict(entry.live.mark.base)
         found = {address: _mark(self, address, entry, parts[address]) for address, entry in self.entries.items()}
         notes = {address: tuple(every) for address, every in self.notes.items()}
-        warnings = () if self.patterns else tuple(self.left_out())
-        return Restoration(manifest, found, self.histories, self.copies, notes, tuple(self.problems), warnings)
+        warnings = (*(() if self.patterns else self.left_out()), *self.unowned.changed(self.load))
+        more = (frozenset(self.unowned.brought), tuple(self.problems), warnings)
+        return Restoration(manifest, found, self.histories, self.copies, notes, *more)
 
     def left_out(self) -> Iterator[Problem]:
         """What is in the snapshot and has no address, such as conversations that people began."""
@@ -182,7 +177,7 @@ class _Builder:
                 yield Problem(message, severity="warning")
 
     def live(self, address: Address) -> Live | None:
-        return self.observed.objects.get(address)
+        return self.unowned.live(address)
 
     def problem(self, address: Address, message: str, field: str | None = None, hint: str | None = None) -> None:
         self.problems.append(Problem(f"{address}: {message}", hint=hint, address=str(address), field=field))
@@ -201,12 +196,13 @@ class _Builder:
             self.copies[address], lost = copies(entry, self.by_id, live, self.seen)
             self.notes[address] += lost
         protected = self.observed.state.protected | (self.snapshot.state.protected if self.snapshot.state else set())
+        brought = address in self.unowned.brought
         return Desired(
             address,
             kind,
-            values,
+            self.unowned.unfinished(address, values) if brought else values,
             PLACE,
-            policies=dict.fromkeys(kinds()[kind].attrs(), "enforce"),
+            policies={} if brought else dict.fromkeys(kinds()[kind].attrs(), "enforce"),
             prevent_destroy=address in protected,
             created_with=self.creators.get(address),
         )
@@ -270,6 +266,8 @@ class _Builder:
 
     def reference(self, address: Address, line: Attr, id: str) -> Ref | None:
         """A reference to an object: of the snapshot, of the stack, or of others by what finds it."""
+        if (unowned := self.unowned.targets.get((address, id))) is not None:
+            return self.unowned_reference(address, id, unowned)
         entry = self.by_id.get(id)
         target = entry.live.address if entry else None
         if target in self.entries or target in self.kept:
@@ -289,13 +287,28 @@ class _Builder:
         if (desired := declared_external(self.declared, entry)) is not None:
             self.externals.setdefault(desired.address, desired)
             return self.found.setdefault(id, Ref(desired.address))
-        section = kinds()[entry.live.kind].section
-        key = entry.live.name or id
-        other = Address.of(section, key)
-        if other in self.entries or other in self.observed.objects:
-            other = Address.of(section, id)
         found = External(name=entry.live.name, offered_by=self.offering(entry)) if unique else External(id=id)
-        return self.external(id, other, entry, found)
+        return self.external(id, self.other(entry.live, found), entry, found)
+
+    def unowned_reference(self, user: Address, id: str, target: Live | Address) -> Ref | None:
+        """A reference to what is meant by one that nobody owned. None: the user has it already, as its own block."""
+        if isinstance(target, Live):
+            at = self.owned.get(target.id)
+            if at is None:
+                found = External(id=target.id)
+                return self.external(target.id, self.other(target, found), Entry(target), found)
+            if at.parent == user:
+                return None
+            target = at
+        return self.found.setdefault(id, Ref(target))
+
+    def other(self, live: Live, found: External) -> Address:
+        """An address for an object of others: by its name, or by its id if that address is taken."""
+        section = kinds()[live.kind].section
+        address = Address.of(section, live.name or live.id)
+        taken = address in self.entries or address in self.observed.objects
+        taken = taken or (address in self.externals and self.externals[address].external != found)
+        return Address.of(section, live.id) if taken else address
 
     def offering(self, entry: Entry) -> Address | None:
         """The address of the object that offers this one, such as the MCP server of a tool."""
@@ -403,6 +416,8 @@ def restored(difference: Diff, found: Restoration) -> Diff:
             change = Change(address, live.kind, "mark", live.id, "restore")
             resources.append(ResourceChange(change, found.manifest.objects[address], live, mark=mark))
     resources = [_with_copies(each, found) for each in resources]
+    if observed is not None:
+        letting_go(resources, found.brought, observed)
     seen = {resource.address for resource in resources}
     for address, written in found.copies.items():
         live = lives.get(address)

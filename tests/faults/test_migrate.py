@@ -15,7 +15,7 @@ from lettaform.manifest import load
 from lettaform.model import Manifest, PlanOptions, Report
 from tests.faults.harness import Fault, FaultyTransport, at
 from tests.faults.sweep import LATENCY, Run, Wrong
-from tests.faults.test_restore import FLEET, RestoreRun, Scene
+from tests.faults.test_restore import FLEET, RestoreRun, Scene, learn
 from tests.live.fleet import READ_ONLY_POSTS
 from tests.standin import StandIn
 
@@ -69,6 +69,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
         body = {"messages": [{"role": "user", "content": f"Hello, {name}."}]}
         begun.raw.post(f"/v1/agents/{ids[name]}/messages", json=body).raise_for_status()
     begun.raw.patch(f"/v1/agents/{ids['ann']}/core-memory/blocks/notes", json={"value": "learnt"})
+    learn(begun, ids)
     with begun.here() as source:
         path = flow.snapshot_create(source, begun.connection, folder / "kept")
     undisturbed = run(manifest, path, standin.tables)
@@ -104,8 +105,9 @@ def check(scene: Scene, chosen: list[tuple[Fault, int]]) -> None:
 def test_the_second_server_has_everything_once_and_the_first_was_read_alone(scene: Scene) -> None:
     texts = [text for *_, text in scene.end["messages"]]
     assert {"Hello, ann.", "Hello, bob."} <= set(texts)
-    # one shared block, three own ones, that of the sleeptime agent, the copy of the conversation, and the state
-    assert scene.end["objects"]["blocks"] == 7
+    # one shared block, three own ones, that of the sleeptime agent, the diary, the copy of the conversation, the state
+    assert scene.end["objects"]["blocks"] == 8
+    assert len(scene.end["made by agents"]) == 3
     assert (scene.end["written"], scene.end["differences"]) == ([], [])
 
 

@@ -29,8 +29,8 @@ defaults:
   agents: {model: openai-proxy/echo, embedding: letta/letta-free, blocks: [team], tools: [send_message]}
 agents:
   ann: {memory: {notes: none}, archive: facts, identities: [lead]}
-  bob: {memory: {notes: none}, archive: facts}
-  eve: {memory: {notes: none}, sleeptime: true}
+  bob: {memory: {notes: none}}
+  eve: {memory: {notes: none}, archive: facts, sleeptime: true}
 conversations: {talk: {agent: ann, isolated: [notes]}, open: {agent: bob}, other: {agent: bob}}
 """
 KILLS = [fault for fault in Fault if fault.kills]
@@ -70,7 +70,19 @@ class RestoreRun(Run):
             "contexts": self.contexts(),
             "copies": [tables.blocks[id]["value"] for each in tables.conversations.values() for id in each["_blocks"]],
             "prompts": self.snapshot()["prompts"],
+            "made by agents": self.made_by_agents(),
         }
+
+    def made_by_agents(self) -> list[Any]:
+        """The block and the archive that agents made themselves: their values, users and passages."""
+        tables, shown = self.standin.tables, ("value", "tags", "metadata", "read_only", "limit")
+        users = {id: sorted(a["name"] for a in tables.agents.values() if id in a["_blocks"]) for id in tables.blocks}
+        blocks = ((id, each) for id, each in tables.blocks.items() if each["label"] == "diary")
+        archives = ((id, each) for id, each in tables.archives.items() if each["name"] != "facts")
+        texts = {id: sorted(p["text"] for p in tables.passages.values() if p["archive_id"] == id) for id, _ in archives}
+        about = ((each["name"], each["description"], texts[id]) for id, each in tables.archives.items() if id in texts)
+        having = sorted(a["name"] for a in tables.agents.values() if a["_archive"] in texts)
+        return [*(([each[name] for name in shown], users[id]) for id, each in blocks), *about, having]
 
     def contexts(self) -> dict[str, list[str]]:
         """The texts in the context of each agent and conversation, without the prompt."""
@@ -101,6 +113,16 @@ def run(manifest: Manifest, path: Path, tables: Any, fault: Fault | None = None,
     return made
 
 
+def learn(run: Run, ids: dict[str, str]) -> None:
+    """What agents make themselves: a block that two of them have, and the archive that the server creates for one."""
+    body = {"label": "diary", "value": "Dear diary.", "tags": ["theirs"], "metadata": {"mood": "good"}, "limit": 777}
+    diary = run.raw.post("/v1/blocks/", json={**body, "read_only": True}).raise_for_status().json()["id"]
+    for name in ("ann", "bob"):
+        run.raw.patch(f"/v1/agents/{ids[name]}/core-memory/blocks/attach/{diary}").raise_for_status()
+    for text in ("Bob knows this.", "And that."):
+        run.raw.post(f"/v1/agents/{ids['bob']}/archival-memory", json={"text": text}).raise_for_status()
+
+
 def _scenes(folder: Path) -> Iterator[Scene]:
     """On an empty server, and over a fleet of which a half is gone and the other half is spoilt."""
     (folder / "lettaform.yaml").write_text(FLEET)
@@ -112,6 +134,7 @@ def _scenes(folder: Path) -> Iterator[Scene]:
         body = {"messages": [{"role": "user", "content": f"Hello, {name}."}]}
         first.raw.post(f"/v1/agents/{ids[name]}/messages", json=body).raise_for_status()
     first.raw.patch(f"/v1/agents/{ids['ann']}/core-memory/blocks/notes", json={"value": "learnt"})
+    learn(first, ids)
     talks = {str(each["summary"]).split("\n")[0]: id for id, each in standin.tables.conversations.items()}
     for name in ("open", "other"):
         body = {"messages": [{"role": "user", "content": f"In {name}."}], "streaming": False}
@@ -123,6 +146,8 @@ def _scenes(folder: Path) -> Iterator[Scene]:
     spoilt = StandIn()
     spoilt.tables = copy.deepcopy(standin.tables)
     raw = Run(spoilt, manifest, PlanOptions(), FaultyTransport(spoilt)).raw
+    for row in [each for each in spoilt.tables.archives.values() if each["name"] != "facts"]:
+        raw.delete(f"/v1/archives/{row['id']}").raise_for_status()
     raw.delete(f"/v1/agents/{ids['bob']}").raise_for_status()
     raw.patch(f"/v1/agents/{ids['ann']}", json={"system": "Be rude."}).raise_for_status()
     raw.patch(f"/v1/agents/{ids['ann']}/core-memory/blocks/notes", json={"value": "spoilt"}).raise_for_status()
@@ -173,9 +198,15 @@ def test_an_empty_server_gets_the_messages_and_one_shared_block(scenes: list[Sce
         "other": ["In other."] * 2,
     }
     assert scenes[0].end["copies"] == ["learnt there"]
-    # one shared block, three own ones, that of the sleeptime agent, the copy of the conversation, and the state
-    assert scenes[0].end["objects"]["blocks"] == 7
+    # one shared block, three own ones, that of the sleeptime agent, the diary, the copy of the conversation, the state
+    assert scenes[0].end["objects"]["blocks"] == 8
     assert scenes[0].end["differences"] == []
+
+
+def test_what_agents_made_themselves_is_there_once_and_nobody_owns_it(scenes: list[Scene]) -> None:
+    diary = (["Dear diary.", ["theirs"], {"mood": "good"}, True, 777], ["ann", "bob"])
+    archive = ("bob's Archive", "Default archive created automatically", ["And that.", "Bob knows this."])
+    assert [scene.end["made by agents"] for scene in scenes] == [[diary, archive, ["bob"]]] * 2
 
 
 def test_a_restored_prompt_has_all_blocks(scenes: list[Scene]) -> None:

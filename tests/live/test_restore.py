@@ -215,6 +215,60 @@ def _assert_migrated(
     assert (plan.steps, report) == ((), None)
 
 
+DIARY = {"label": "diary", "value": "Dear diary.", "description": "What happened.", "limit": 777, "read_only": True}
+DIARY_MORE = {"tags": ["theirs"], "metadata": {"mood": "good"}}
+
+
+def test_what_agents_made_themselves_comes_back_and_nobody_owns_it(fleet: Fleet) -> None:
+    fleet.write("agents: {ann: {memory: {notes: none}}, bob: {}}\n")
+    fleet.apply()
+    made = set[str]()
+
+    def remembered() -> list[Any]:
+        """The block and the archive that agents made themselves: their values, users and passages."""
+        ann, bob = (fleet.agent(name)["id"] for name in ("ann", "bob"))
+        (archive,) = fleet.raw.get("/v1/archives/", params={"agent_id": ann}).json()
+        memory = f"/v1/agents/{ann}/archival-memory"
+        ids = {fleet.raw.get(f"/v1/agents/{id}/core-memory/blocks/diary").json()["id"] for id in (ann, bob)}
+        (block,) = [fleet.raw.get(f"/v1/blocks/{id}").json() for id in ids]
+        made.update((f"/v1/blocks/{block['id']}", f"/v1/archives/{archive['id']}"))
+        return [
+            {name: block[name] for name in (*DIARY, *DIARY_MORE)},
+            (archive["name"], archive["description"]),
+            sorted((each["text"], each["tags"]) for each in fleet.raw.get(memory, params={"limit": 10}).json()),
+        ]
+
+    try:
+        ann = fleet.agent("ann")["id"]
+        say(fleet, f"/v1/agents/{ann}", "Hello, ann.")
+        for text in ("Ann knows this.", "And that."):
+            body = {"text": text, "tags": ["x"]}
+            fleet.raw.post(f"/v1/agents/{ann}/archival-memory", json=body).raise_for_status()
+        diary = fleet.raw.post("/v1/blocks/", json={**DIARY, **DIARY_MORE}).raise_for_status().json()["id"]
+        for name in ("ann", "bob"):
+            path = f"/v1/agents/{fleet.agent(name)['id']}/core-memory/blocks/attach/{diary}"
+            fleet.raw.patch(path).raise_for_status()
+        before, had = create(fleet), remembered()
+        assert had[0] == {**DIARY, **DIARY_MORE}
+        assert len(had[2]) == 2
+        flow.apply(fleet.source, fleet.connection, DESTROY)
+        for path in made:
+            fleet.raw.delete(path).raise_for_status()
+        made.clear()
+        plan = restore(fleet, before)
+        assert remembered() == had
+        owned = flow.state_list(fleet.source, fleet.connection)
+        assert {str(each.address) for each in owned} == {"agents.ann", "agents.ann.memory.notes", "agents.bob"}
+        assert "lettaform" not in str([fleet.raw.get(path).json() for path in made])
+        fleet.assert_no_changes()
+        assert flow.restore(fleet.source, fleet.connection, before)[1] is None
+        assert len([each for each in plan.changes if each.notes]) == 2
+    finally:
+        flow.apply(fleet.source, fleet.connection, DESTROY)
+        for path in made:
+            fleet.raw.delete(path)
+
+
 def test_another_stack_gets_a_copy(stack: Fleet) -> None:
     before = create(stack)
     copy = f"{stack.stack}-copy"

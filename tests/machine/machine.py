@@ -691,6 +691,7 @@ class Machine:
             "attach tool": None,
             "detach tool": None,
             "attach archive": None,
+            "remember": None,
             "detach rest": None,
             "talk": None,
             "lead": None,
@@ -714,6 +715,8 @@ class Machine:
         elif edit == "attach archive" and not agent["archives"]:
             made = ask("POST", "/v1/archives/", {"name": "theirs", "embedding": self.environment.embedding})
             ask("PATCH", f"{path}/archives/attach/{made['id']}")
+        elif edit == "remember":  # the server creates the archive of an agent that has none
+            ask("POST", f"{path}/archival-memory", {"text": pick((f"Learnt {self.number}.", "Learnt again."))})
         elif edit == "talk":
             ask("POST", "/v1/conversations/", {"summary": "theirs"}, params={"agent_id": agent["id"]})
         elif edit == "lead":

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from lettaform import flow
 from lettaform.errors import LettaformError, PlanError
 from lettaform.model import Change, FieldChange, Plan, PlanOptions
+from lettaform.snapshot.folder import content
+from lettaform.snapshot.format import Entry
 from lettaform.snapshot.restore import restorable
-from lettaform.values import Ref
+from lettaform.snapshot.unowned import is_made_by_agent
+from lettaform.values import UNREAD, Ref, canonical
 from tests.machine.draw import NUMBERS, STARTS, examples
 from tests.machine.environment import KINDS, Fault, InMemory
 from tests.machine.fleet import Spec
@@ -72,6 +75,17 @@ class World:
             said = {"messages": [{"role": "user", "content": f"To {path}."}], "streaming": False}
             raw.post(f"{path}/messages", json=said).raise_for_status()
 
+    def learn(self) -> None:
+        """What agents make themselves: a block that two of them share, and an archive with a passage."""
+        tables, raw = self.environment.standin.tables, self.environment.raw
+        mine = [id for id, each in tables.agents.items() if self._is_ours(each)]
+        about = {"label": "diary", "value": "Dear diary.", "read_only": True, "tags": ["theirs"], "metadata": {"a": 1}}
+        diary = raw.post("/v1/blocks/", json=about).raise_for_status().json()["id"] if mine else None
+        for id in mine[:2]:
+            raw.patch(f"/v1/agents/{id}/core-memory/blocks/attach/{diary}").raise_for_status()
+        for id in mine[-2:]:
+            raw.post(f"/v1/agents/{id}/archival-memory", json={"text": f"{id} knows this."}).raise_for_status()
+
     def _is_ours(self, agent: Any) -> bool:
         return f"lettaform:stack={self.stack}" in agent["_tags"]
 
@@ -114,11 +128,40 @@ class World:
         known = {str(address) for address in restorable(flow.snapshot_read(path))}
         changed = {
             str(change.address): [
-                each.path for each in change.fields_changed if not (_stays(each) or self._is_lost(change, each, loss))
+                each.path
+                for each in change.fields_changed
+                if not (_stays(each, loss) or self._is_lost(change, each, loss))
             ]
             for change in found.changes
         }
         return {address: paths for address, paths in changed.items() if paths and address in known}
+
+    def made_by_agents(self, path: Path) -> dict[str, list[Any]]:
+        """Address to what an agent has made itself: kind, name, values, and the texts of its passages."""
+        snapshot = flow.snapshot_read(path)
+
+        def shown(entry: Entry) -> tuple[Any, ...]:
+            held = content(path, entry.contents)["passages"] if entry.contents else []
+            values = {name: value for name, value in entry.live.values.items() if value is not UNREAD and value}
+            return entry.live.kind, entry.live.name, canonical(values), sorted({each["body"]["text"] for each in held})
+
+        return {
+            str(address): sorted(
+                shown(snapshot.by_id[id])
+                for name in ("blocks", "archive")
+                for id in entry.live.ids(name)
+                if id in snapshot.by_id and is_made_by_agent(snapshot.by_id[id])
+            )
+            for address, entry in restorable(snapshot).items()
+        }
+
+    def left_over(self) -> list[str]:
+        """What nobody owns and no agent has: a restore on an empty server leaves none of it."""
+        tables, agents = self.environment.standin.tables, self.environment.standin.tables.agents.values()
+        held = {id for each in (*agents, *tables.conversations.values()) for id in each["_blocks"]}
+        held |= {each["_archive"] for each in agents}
+        every = {**tables.blocks, **tables.archives}
+        return [id for id, each in every.items() if id not in held and "lettaform" not in str(each)]
 
     def _is_lost(self, change: Change, changed: FieldChange, loss: str) -> bool:
         """Whether a change is about messages that the plan names as lost, or that stay as they are."""
@@ -133,9 +176,9 @@ def _addresses(members: Sequence[Any] | None) -> set[str]:
     return {str(each) for each in members or () if isinstance(each, Ref)}
 
 
-def _stays(changed: FieldChange) -> bool:
+def _stays(changed: FieldChange, loss: str) -> bool:
     """Secrets, of which a snapshot has the names; keys that others have added to a map; a member twice."""
-    if changed.path == "blocks":  # what nobody owns is not restored, and has a name that may change
+    if changed.path == "blocks" and loss == "spoil":  # what exists and nobody owns stays, and has another name by now
         return _addresses(changed.old) == _addresses(changed.new)
     if changed.path == "secrets":
         return {*(changed.old or ())} <= {*(changed.new or ())}
@@ -157,6 +200,7 @@ def holds(
             world.machine.apply_and_check(world.stack, PlanOptions())
             world.edit(before)
             world.call(lambda source, connection: flow.apply(source, connection, PlanOptions()))
+            world.learn()
             world.say()
             path, planned = world.call(flow.snapshot_create), world.changes()
             if planned is None:
@@ -170,6 +214,10 @@ def holds(
                 return
             event(f"{loss}, {fault.kind if fault else 'no fault'}")
             assert world.differences(path, loss) == {}
+            if loss != "spoil":
+                assert world.made_by_agents(world.call(flow.snapshot_create)) == world.made_by_agents(path)
+            if loss == "empty server":
+                assert world.left_over() == []
             # a second agent is created with a block of its own, also where its agent had detached that one
             after_it, planned = ([c for c in every or () if c[0] != "adopt"] for every in (world.changes(), planned))
             assert after_it == planned

@@ -18,7 +18,7 @@ from tests.backend.v1.served import URL, Served
 from tests.live.fleet import READ_ONLY_POSTS
 from tests.session.test_gather import MANIFEST
 from tests.session.test_observe import Project
-from tests.session.test_restore import SAID, conversation, raw
+from tests.session.test_restore import SAID, assert_nobody_owns, block, conversation, learn, made, raw
 from tests.session.test_snapshots import agent, say, spoil
 from tests.standin import Refusal, StandIn
 
@@ -244,23 +244,48 @@ def test_what_an_older_server_lacks_is_named(move: Move) -> None:
     assert move.writes == []
 
 
-def test_an_archive_that_an_agent_made_itself_is_refused_with_a_remedy_that_works(move: Move) -> None:
-    server, bob = move.old.server, agent(move.old, "bob")
-    archive = server.archive("own")
-    server.post(f"/v1/archives/{archive['id']}/passages", text="Learnt.")
-    server.attach(bob, "archives", archive["id"])
-    (problem,) = refused(move).problems
-    assert problem.message == f"agents.bob uses the archive `own` ({archive['id']}), which no stack owns"
-    assert f"run `lettaform import archives.KEY {archive['id']} --server {URL}`" in str(problem.hint)
-    text = MANIFEST.replace("archives: {", "archives: {own: {embedding: letta/letta-free}, ").replace(
-        "memory: {notes: none}, blocks: [team]}\n", "memory: {notes: none}, blocks: [team], archive: own}\n"
-    )
-    move.old.write(text)
-    move.old.flow(lambda: flow.adopt(move.old.source, move.old.connection, "archives.own", archive["id"]))
-    move.old.apply(text)
+def test_what_agents_made_themselves_is_brought_and_compared(move: Move) -> None:
+    learn(move.old)
+    before, old = made(move.old), move.old.server.standin.tables
     move.done()
-    assert "Learnt." in [each["text"] for each in move.new.server.standin.tables.passages.values()]
-    assert not move.new.plan().steps
+    assert (move.writes, made(move.new)) == ([], before)
+    assert_nobody_owns(move.new)
+    plan, report = move()
+    assert (plan.steps, report) == ((), None)
+    (archive,) = (id for id, each in old.archives.items() if each["name"] != "facts")
+    raw(move.old, "POST", f"/v1/archives/{archive}/passages", text="More.")
+    raw(move.old, "PATCH", f"/v1/blocks/{block(move.old, 'team')}", value="Eve")
+    raw(move.new, "PATCH", f"/v1/blocks/{block(move.new, 'diary')}", value="Spoilt.")
+    plan, report = move()
+    assert {address.split("-")[0]: paths for address, paths in differing(report).items()} == {
+        "blocks.block": ["value"],
+        "archives.archive": ["passages"],
+    }
+    said = [each.message for each in plan.warnings]
+    assert [each.split(" ")[1] for each in said] == ["block", "archive"]
+
+
+def test_what_agents_made_themselves_and_changed_meanwhile_is_found(move: Move) -> None:
+    learn(move.old)
+
+    def act() -> None:
+        raw(move.old, "PATCH", f"/v1/blocks/{block(move.old, 'diary')}", value="Later.")
+
+    _, report = at_the_end(move, act)
+    assert report is not None
+    assert report.verified is not None
+    assert [str(each.address).split("-")[0] for each in report.verified.moved] == ["blocks.block"]
+
+
+def test_an_agent_that_nobody_owns_is_refused_with_a_remedy_that_works(move: Move) -> None:
+    group = "groups: {crew: {type: round_robin, agents: [ann, bob]}}\n"
+    move.old.apply(MANIFEST + group)
+    cat = move.old.server.agent("cat")["id"]
+    (crew,) = move.old.rows("groups")
+    crew["agent_ids"] = [*crew["agent_ids"], cat]
+    (problem,) = refused(move).problems
+    assert problem.message == f"groups.crew uses the agent `cat` ({cat}), which no stack owns"
+    assert f"run `lettaform import agents.KEY {cat} --server {URL}`" in str(problem.hint)
 
 
 def test_an_external_block_is_found_by_what_the_manifest_says_of_it(move: Move) -> None:

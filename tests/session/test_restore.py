@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,242 @@ def test_an_empty_server_gets_everything(project: Project) -> None:
     restore(project, before)
     assert not project.plan().steps
     assert sorted(a["name"] for a in project.server.standin.tables.agents.values()) == ["ann", "bob"]
+
+
+# --- what agents made themselves --------------------------------------------------------------------------------------
+
+DIARY = {"value": "Dear diary.", "description": "What happened.", "limit": 777, "read_only": True, "tags": ["theirs"]}
+
+
+def learn(project: Project) -> Path:
+    """A snapshot with a block that both agents have, and with the archive that the server created for bob."""
+    diary = project.server.block("diary", **DIARY, metadata={"mood": "good"})["id"]
+    for name in ("ann", "bob"):
+        project.server.attach(agent(project, name), "core-memory/blocks", diary)
+    say(project, "bob", "Hello.")
+    for text in ("Bob knows this.", "And that."):
+        raw(project, "POST", f"/v1/agents/{agent(project, 'bob')}/archival-memory", text=text, tags=["x"])
+    return create(project)
+
+
+def made(project: Project) -> dict[str, Any]:
+    """What agents made themselves, without ids: blocks with their agents, archives with theirs and their passages."""
+    tables = project.server.standin.tables
+    names = {id: each["name"] for id, each in tables.agents.items()}
+    blocks = [
+        ({name: each[name] for name in (*DIARY, "metadata")}, sorted(_having(project, each["id"], names)))
+        for each in tables.blocks.values()
+        if each["label"] == "diary"
+    ]
+    archives = [
+        (
+            *(each["name"], each["description"], sorted(names[id] for id, a in tables.agents.items() if _has(a, each))),
+            sorted((p["text"], *(p["tags"] or ())) for p in tables.passages.values() if p["archive_id"] == each["id"]),
+        )
+        for each in tables.archives.values()
+        if each["name"] == "bob's Archive"
+    ]
+    return {"blocks": blocks, "archives": archives}
+
+
+def _having(project: Project, block: str, names: dict[str, str]) -> list[str]:
+    return [names[each["id"]] for each in raw(project, "GET", f"/v1/blocks/{block}/agents")]
+
+
+def _has(agent: Any, archive: Any) -> bool:
+    return bool(agent["_archive"] == archive["id"])
+
+
+def assert_nobody_owns(project: Project) -> None:
+    owned = project.flow(lambda: flow.state_list(project.source, project.connection))
+    assert not [str(each.address) for each in owned if each.name in ("diary", "bob's Archive")]
+    plan = project.plan()
+    assert (plan.steps, plan.unmanaged) == ((), ())
+
+
+def test_what_agents_made_themselves_comes_back_and_nobody_owns_it(project: Project) -> None:
+    before = learn(project)
+    had = made(project)
+    assert had["archives"][0][1:] == (
+        "Default archive created automatically",
+        ["bob"],
+        [("And that.", "x"), ("Bob knows this.", "x")],
+    )
+    project.server.standin = StandIn(seed=9)
+    plan = restore(project, before)
+    assert made(project) == had
+    assert_nobody_owns(project)
+    assert_unchanged(project, before)
+    notes = {str(each.address).split("-")[0]: each.notes for each in plan.changes if "-" in str(each.address)}
+    assert notes == dict.fromkeys(
+        ("blocks.block", "archives.archive"), ("no stack owned it: this one lets go of it once everything is restored",)
+    )
+
+
+def test_what_agents_made_themselves_outlives_a_destroy_and_is_attached_again(project: Project) -> None:
+    before = learn(project)
+    had = made(project)
+    destroy(project)
+    restore(project, before)
+    assert made(project) == had
+    assert_nobody_owns(project)
+
+
+def test_what_agents_share_is_one_object_although_they_are_restored_one_by_one(project: Project) -> None:
+    project.apply(MANIFEST.replace(", archive: facts", ""))
+    learn(project)
+    (shared,) = (id for id, each in project.server.standin.tables.archives.items() if each["name"] != "facts")
+    project.server.attach(agent(project, "ann"), "archives", shared)
+    before, had = create(project), made(project)
+    assert (had["blocks"][0][1], had["archives"][0][2]) == (["ann", "bob"], ["ann", "bob"])
+    project.server.standin = StandIn(seed=9)
+    for name in ("bob", "ann"):
+        restore(project, before, "blocks.team", "archives.facts", f"agents.{name}*")
+    restore(project, before)
+    assert made(project) == had
+    assert_nobody_owns(project)
+
+
+def test_blocks_of_one_label_that_two_agents_made_are_not_confused(project: Project) -> None:
+    for name in ("ann", "bob"):
+        todo = project.server.block("todo", value=f"To do for {name}.")["id"]
+        project.server.attach(agent(project, name), "core-memory/blocks", todo)
+    before = create(project)
+
+    def todos() -> list[str]:
+        paths = [f"/v1/agents/{agent(project, name)}/core-memory/blocks/todo" for name in ("ann", "bob")]
+        return [raw(project, "GET", path)["value"] for path in paths]
+
+    assert not restore(project, before).steps
+    destroy(project)
+    restore(project, before)
+    assert todos() == ["To do for ann.", "To do for bob."]
+    project.server.standin = StandIn(seed=9)
+    restore(project, before)
+    assert todos() == ["To do for ann.", "To do for bob."]
+
+
+def test_what_agents_have_gone_on_with_stays_and_is_said(project: Project) -> None:
+    before = learn(project)
+    project.server.standin = StandIn(seed=9)
+    restore(project, before)
+    bob = agent(project, "bob")
+    raw(project, "PATCH", f"/v1/blocks/{block(project, 'diary')}", value="Spoilt.")
+    raw(project, "POST", f"/v1/agents/{bob}/archival-memory", text="More.")
+    plan = restore(project, before)
+    assert not plan.steps
+    (warning,) = [each for each in plan.warnings if "changed" in each.message]  # the archive lacks nothing
+    stays = "has changed since the snapshot: the stack does not own it, and it stays as it is"
+    assert warning.message == f"the block `diary` ({block(project, 'diary')}) of agents.ann {stays}"
+    assert warning.hint == (
+        "detach it from agents.ann and agents.bob, and restore again: the block of the snapshot takes its place"
+    )
+    for name in ("ann", "bob"):
+        path = f"/v1/agents/{agent(project, name)}/core-memory/blocks/detach/{block(project, 'diary')}"
+        raw(project, "PATCH", path)
+    restore(project, before)
+    assert sorted((each["value"], agents) for each, agents in made(project)["blocks"]) == [
+        ("Dear diary.", ["ann", "bob"]),
+        ("Spoilt.", []),
+    ]
+
+
+def unfinished(project: Project) -> Path:
+    """A snapshot, and a restore of it on an empty server that was killed before the stack let go of the archive."""
+    before = learn(project)
+    project.server.standin = StandIn(seed=9)
+
+    def kill(ask: Any) -> None:
+        if killed or (ask.method == "PATCH" and ask.path.startswith("/v1/archives/archive-")):
+            killed.append(ask.path)
+            raise Killed
+
+    killed: list[str] = []
+    project.server.standin.before = kill
+    with suppress(Killed, BaseExceptionGroup):
+        project.flow(lambda: flow.restore(project.source, project.connection, before))
+    project.server.standin.before = lambda ask: None
+    assert killed
+    without_lock(project)
+    return before
+
+
+def test_what_an_interrupted_restore_brings_back_is_neither_pruned_nor_destroyed(project: Project) -> None:
+    before = unfinished(project)
+    prune = flow.PlanOptions(prune=True, allow_destroy=("*",))
+    plan = project.flow(lambda: flow.plan(project.source, project.connection, prune))
+    reasons = {str(each.address).split("-")[0]: each.reason for each in plan.unmanaged}
+    assert set(reasons) <= {"archives.archive", "blocks.block"}
+    assert reasons["archives.archive"] == (
+        "kept: a restore that was interrupted lets go of it; the same command completes it"
+    )
+    assert not [each for each in plan.changes if each.action == "delete"]
+    project.flow(lambda: flow.apply(project.source, project.connection, prune))
+    raw(project, "POST", f"/v1/agents/{agent(project, 'bob')}/archival-memory", text="Meanwhile.")
+    while_open = create(project)
+    plan = restore(project, before)
+    assert {each.action for each in plan.changes if "-" in str(each.address)} == {"forget"}
+    assert [text for text, *_ in made(project)["archives"][0][3]] == ["And that.", "Bob knows this.", "Meanwhile."]
+    assert [agents for _, agents in made(project)["blocks"]] == [["ann", "bob"]]
+    assert_nobody_owns(project)
+    project.server.standin = StandIn(seed=10)
+    restore(project, while_open)
+    assert [text for text, *_ in made(project)["archives"][0][3]] == ["And that.", "Bob knows this.", "Meanwhile."]
+    assert_nobody_owns(project)
+
+
+@pytest.mark.thorough
+def test_what_the_completing_restore_overwrites_is_rolled_back_with_what_agents_made(project: Project) -> None:
+    before = unfinished(project)
+    raw(project, "PATCH", f"/v1/agents/{agent(project, 'bob')}", system="Be rude.")
+    restore(project, before)
+    had = made(project)
+    assert lines(rollback(project))["agents.bob"] == ("update", ["system"])
+    assert made(project) == had
+    assert_nobody_owns(project)
+
+
+def test_a_destroy_lets_go_of_what_an_interrupted_restore_brings_back(project: Project) -> None:
+    unfinished(project)
+    destroy(project)
+    tables = project.server.standin.tables
+    assert [each["name"] for each in tables.archives.values()] == ["bob's Archive"]
+    assert [each["label"] for each in tables.blocks.values()] == ["diary"]
+    assert "lettaform" not in str([*tables.archives.values(), *tables.blocks.values()])
+
+
+def test_state_rm_lets_go_of_what_an_interrupted_restore_brings_back(project: Project) -> None:
+    unfinished(project)
+    for each in [str(each.address) for each in project.plan().unmanaged]:
+        project.flow(partial(flow.state_remove, project.source, project.connection, each))
+    project.apply(MANIFEST)
+    assert_nobody_owns(project)
+
+
+def test_what_has_an_owner_by_now_stays_its_own(project: Project) -> None:
+    before = learn(project)
+    archive = next(id for id, each in project.server.standin.tables.archives.items() if each["name"] != "facts")
+    text = MANIFEST.replace("archives: {", "archives: {learnt: {name: bob's Archive}, ")
+    text = text.replace("notes: none}, blocks: [team]}\n", "notes: none}, blocks: [team], archive: learnt}\n")
+    project.write(text)
+    project.flow(lambda: flow.adopt(project.source, project.connection, "archives.learnt", archive))
+    project.apply(text)
+    restore(project, before)
+    assert [each["name"] for each in project.rows("archives")] == ["facts", "bob's Archive"]
+    assert [each.action for each in project.plan().changes] == ["mark"]  # the snapshot is of the time before
+
+
+def test_another_stack_gets_its_own_copies_of_what_agents_made(project: Project) -> None:
+    before = learn(project)
+    restore(project, before, stack="copy")
+    restore(project, before, stack="copy")
+    every = made(project)
+    assert sorted(agents for _, agents in every["blocks"]) == [["ann", "bob"], ["ann", "bob"]]
+    assert [agents for _, _, agents, _ in every["archives"]] == [["bob"], ["bob"]]
+    assert len(project.rows("archives", name="bob's Archive")) == 2
+    assert not project.plan().steps
+    (project.folder / "lettaform.yaml").write_text(f"stack: copy\n{MANIFEST}")
+    assert_nobody_owns(project)
 
 
 # --- another server, another stack ------------------------------------------------------------------------------------

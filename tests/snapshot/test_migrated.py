@@ -101,13 +101,13 @@ def declared(external: External) -> Manifest:
 @pytest.mark.parametrize(
     ("owner", "external", "says"),
     [
-        (None, None, "`lettaform import blocks.KEY block-9 --server http://here`"),
+        (None, None, None),  # an agent made it: it is brought
         ("other", None, "declare it below `blocks` as external, by its stack and address"),
         (None, External(name="policy"), None),
         (None, External(id="block-9"), None),
         ("other", External(stack="other", address=at("blocks.policy")), None),
         ("other", External(stack="more", address=at("blocks.policy")), "as external, by its stack and address"),
-        (None, External(name="other"), "which no stack owns"),
+        ("other", External(name="other"), "which stack `other` owns"),
     ],
 )
 def test_objects_of_others_that_only_their_id_finds_are_named(
@@ -124,3 +124,38 @@ def test_objects_of_others_that_only_their_id_finds_are_named(
     assert [says in each for each in problems if says] == [True] * bool(says)
     assert len(problems) == bool(says)
     assert list(known_by_id_alone(of, Manifest("s", {}), ("blocks.team",))) == []
+
+
+def test_an_agent_of_nobody_is_named_with_how_to_own_it() -> None:
+    crew = Live("group", "group-1", "crew", {"agents": ["agent-1", "agent-9"]}, at("groups.crew"), "s")
+    cat = Live("agent", "agent-9", "cat", {"name": "cat"})
+    entries = to_entries(replace(OBJECTS, lives=(*OBJECTS.lives, crew), used=(*OBJECTS.used, cat)))
+    (problem,) = known_by_id_alone(Snapshot(HEADER, None, tuple(entries)), Manifest("s", {}))
+    assert problem.message == "groups.crew uses the agent `cat` (agent-9), which no stack owns"
+    assert "`lettaform import agents.KEY agent-9 --server http://here`" in str(problem.hint)
+
+
+# --- what agents made themselves --------------------------------------------------------------------------------------
+
+OLD, NEW = ("block-00000000-0000-4000-8000-00000000000" + number for number in "12")
+
+
+def diary(id: str, value: str, label: str = "diary") -> Live:
+    return Live("block", id, label, {"label": label, "value": value})
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (diary(NEW, "Dear diary."), {}),
+        (diary(NEW, "Spoilt."), {f"blocks.{OLD}": ["value"]}),
+        (diary(NEW, "Dear diary.", "other"), {"agents.ann": ["blocks"]}),
+    ],
+)
+def test_what_agents_made_is_compared_by_who_has_it_and_its_label(there: Live, expected: dict[str, list[str]]) -> None:
+    def of(block: Live) -> Snapshot:
+        ann = replace(ANN, values={**ANN.values, "blocks": [*ANN.values["blocks"], block.id]})
+        return Snapshot(HEADER, None, tuple(to_entries(replace(OBJECTS, lives=(ann, TEAM, NOTES), used=(block,)))))
+
+    changes = differences(of(diary(OLD, "Dear diary.")), load, of(there), {})
+    assert {str(each.address): [field.path for field in each.fields_changed] for each in changes} == expected
