@@ -325,6 +325,7 @@ def unfinished(project: Project) -> Path:
     return before
 
 
+@pytest.mark.thorough
 def test_what_an_interrupted_restore_brings_back_is_neither_pruned_nor_destroyed(project: Project) -> None:
     before = unfinished(project)
     prune = flow.PlanOptions(prune=True, allow_destroy=("*",))
@@ -369,6 +370,7 @@ def test_a_destroy_lets_go_of_what_an_interrupted_restore_brings_back(project: P
     assert "lettaform" not in str([*tables.archives.values(), *tables.blocks.values()])
 
 
+@pytest.mark.thorough
 def test_state_rm_lets_go_of_what_an_interrupted_restore_brings_back(project: Project) -> None:
     unfinished(project)
     for each in [str(each.address) for each in project.plan().unmanaged]:
