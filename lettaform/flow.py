@@ -387,7 +387,8 @@ def pull(
     consent  called with what was found, if there is something to write; returns whether to write the files
 
     Values that both sides changed, that contain a secret, or that cannot be put back are in the Pull, and are not
-    written. Raises Stale if a file changes meanwhile, and PlanError if a file cannot be written: then no file changes.
+    written. With `options.record`, a pull that was interrupted before it wrote all marks is completed by the next one.
+    Raises Stale if a file changes meanwhile, and PlanError if a file cannot be written: then no file changes.
     """
     from lettaform.session.pull import compare, locked, prepare
 
@@ -402,23 +403,27 @@ def pull(
         found = prepare(opened.manifest, difference, options, source.directory, partial(_read_again, source), keys)
         if holder is not None:
             found = replace(found, pull=replace(found.pull, warnings=(*found.pull.warnings, locked(holder))))
+        if not found.pull and options.record:  # an earlier pull has written the files, and was interrupted
+            return replace(found.pull, recorded=_record(source, connection, options.addresses))
         if not found.pull or not consent(found.pull):
             return found.pull
         replace_contents(found.contents, [source.directory / name for name in opened.manifest.inputs.files])
     written = replace(found.pull, written=True)
-    return replace(written, recorded=_record(source, connection, written)) if options.record else written
+    if not options.record:
+        return written
+    pulled = frozenset(each.address for each in written.pulled)
+    return replace(written, recorded=_record(source, connection, [str(each) for each in pulled]) & pulled)
 
 
-def _record(source: Source, connection: Connection, pull: Pull) -> frozenset[Address]:
-    """Write the marks of the objects with pulled values, as far as nothing else of them changes. Returns these."""
+def _record(source: Source, connection: Connection, patterns: Sequence[str]) -> frozenset[Address]:
+    """Write the marks of objects of which nothing else changes. Returns these. No pattern: of all."""
     from lettaform.session.pull import marks_of
 
-    pulled = frozenset(each.address for each in pull.pulled)
-
     async def run(session: Session) -> frozenset[Address]:
-        plan = await marks_of(session, pulled)
-        _raise(await session.apply(plan, parallel=4, verb="pull"))
-        return frozenset(change.address for change in plan.changes) & pulled
+        plan = await marks_of(session, patterns)
+        if plan.steps:
+            _raise(await session.apply(plan, parallel=4, verb="pull"))
+        return frozenset(change.address for change in plan.changes)
 
     return _run(source, connection, run, lock=True, needs="plain")
 

@@ -591,13 +591,12 @@ def _destroyed(plan: Plan) -> frozenset[str]:
 def _overwritten(plan: Plan, observed: Observed) -> frozenset[str]:
     """The ids of the objects that a plan updates, each with its own blocks, or with the agent whose block it is."""
     changed = [change for change in plan.changes if change.id and change.action == "update"]
-    updated = {change.address for change in changed if change.fields_changed}  # others are compiled again, no more
-    owners = {address.parent or address for address in updated}
-    return frozenset(
-        live.id
-        for address, live in observed.objects.items()
-        if live.stack == plan.stack and not (owners.isdisjoint((address, address.parent)) or is_temporary(address))
-    )
+    updated = {change.id for change in changed if change.fields_changed}  # others are compiled again, no more
+    mine = {address: live for address, live in observed.objects.items() if live.stack == plan.stack}
+    lives = {address: live for address, live in mine.items() if not is_temporary(address)}
+    # by id: what moves has its old address here
+    owners = {address.parent or address for address, live in lives.items() if live.id in updated}
+    return frozenset(live.id for address, live in lives.items() if not owners.isdisjoint((address, address.parent)))
 
 
 def _all(observed: Observed) -> list[tuple[Address, Live]]:

@@ -12,7 +12,7 @@ from lettaform.backend import Reads
 from lettaform.errors import NotFound
 from lettaform.kinds import dependent_kinds, every_field, kinds
 from lettaform.kinds.traits import Contents, ListedAt
-from lettaform.model import Live, Manifest, Mark, Observed
+from lettaform.model import Live, Manifest, Mark, Observed, State
 from lettaform.ownership.unowned import is_temporary
 from lettaform.snapshot import Objects
 from lettaform.values import UNREAD
@@ -41,13 +41,22 @@ async def gather(
     lives |= await _copies(reads, list(lives.values()))
     lives = {live.id: live for live in await with_listed(reads, manifest.stack, list(lives.values()), observed)}
     used = await _used(reads, manifest, lives, observed)
+    gone = frozenset(id for live in lives.values() for id, _ in _references(live)) - lives.keys() - used.keys()
     return Objects(
-        lives=tuple(lives.values()),
+        lives=tuple(_without(live, gone) for live in lives.values()),
         used=tuple(used.values()),
         filled=frozenset(_filled(manifest.stack, lives.values(), used)),
-        state=observed.state if observed.state.exists else None,
+        gone=gone,
+        state=_state(observed),
         declared={address: desired.values for address, desired in manifest.objects.items()},
     )
+
+
+def _state(observed: Observed) -> State | None:
+    """The state of the stack, without objects that somebody has deleted: no snapshot can hold them."""
+    known = {live.id for live in observed.objects.values()}
+    ids = {address: id for address, id in observed.state.ids.items() if id in known}
+    return replace(observed.state, ids=ids) if observed.state.exists else None
 
 
 async def again(reads: Reads, stack: str, objects: Objects) -> Objects:
@@ -57,7 +66,7 @@ async def again(reads: Reads, stack: str, objects: Objects) -> Objects:
     missing = [(live.kind, live.id) for live in objects.lives if live.id not in found]
     fetched = await reads.fetch([each for each in missing if each[0] not in reads.capabilities.nested])
     found |= {live.id: live for every in fetched.objects.values() for live in every}
-    lives = [_as_known(found[live.id], live) for live in objects.lives if live.id in found]
+    lives = [_without(_as_known(found[live.id], live), objects.gone) for live in objects.lives if live.id in found]
     return replace(objects, lives=tuple(lives), used=())
 
 
@@ -68,6 +77,17 @@ def _as_known(now: Live, known: Live) -> Live:
     }
     values = {**now.values, **{name: value for name, value in apart.items() if name in known.values}}
     return replace(now, values=values, address=known.address, stack=known.stack, mark=known.mark, marked=known.marked)
+
+
+def _without(live: Live, gone: Collection[str]) -> Live:
+    """An object without references to what no longer exists: a group of 0.16.8 keeps the ids of deleted agents."""
+    values = dict(live.values)
+    for name, line in kinds()[live.kind].attrs().items() if gone else ():
+        if line.to and isinstance(value := values.get(name), list):
+            values[name] = [id for id in value if id not in gone]
+        elif line.to and value in gone:
+            values[name] = None
+    return replace(live, values=values) if gone else live
 
 
 def _owned(manifest: Manifest, observed: Observed) -> Iterator[Live]:

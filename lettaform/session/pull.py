@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
 from lettaform.manifest import without_garbage_collection
@@ -16,6 +15,7 @@ from lettaform.manifest.write import NewValue, Reload, write_values
 from lettaform.model import Lock, Manifest, Observed, Plan, PlanOptions
 from lettaform.plan import Diff, diff, make
 from lettaform.plan.pull import LiveValue, Pull, PullOptions, live_values, present
+from lettaform.plan.selection import matches
 from lettaform.session import Session, check_comparable
 from lettaform.values import Secret, secrets
 
@@ -162,11 +162,16 @@ def locked(holder: Lock) -> Problem:
     return Problem(message, severity="warning")
 
 
-async def marks_of(session: Session, addresses: Collection[Address]) -> Plan:
-    """The plan that writes the marks of some objects and nothing else. Leaves out objects that change otherwise."""
+async def marks_of(session: Session, patterns: Sequence[str]) -> Plan:
+    """The plan that writes the marks of some objects and nothing else. Leaves out objects that change otherwise.
+
+    patterns  of addresses, which select the agent of an own block, too; empty: all objects
+    """
     difference, _ = await compare(session, PlanOptions())
-    chosen = {each for address in addresses for each in (address, address.parent)}
-    marks = (each for each in difference.resources if each.change.action == "mark" and each.address in chosen)
+    bare = [each for each in difference.resources if each.change.action == "mark"]
+    named = {address for address in session.manifest.objects if not patterns or matches(address, tuple(patterns))}
+    chosen = named | {address.parent for address in named}
+    marks = (each for each in bare if each.address in chosen)
     difference = replace(difference, resources=tuple(marks), problems=(), guards=())
     session.observed = difference.observed
     assert session.observed is not None

@@ -8,23 +8,28 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from lettaform.address import Address
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import together
-from lettaform.errors import PlanError, Problem
+from lettaform.errors import NotFound, PlanError, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Live, Observed, Plan, PlanOptions
 from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, make
-from lettaform.plan.selection import without_messages
+from lettaform.plan.selection import matches, without_messages
 from lettaform.session import Session, check_patterns, check_talkers
 from lettaform.session.gather import read, with_listed
 from lettaform.session.last_apply import Kept
+from lettaform.session.server import is_same_server
 from lettaform.snapshot import Snapshot
 from lettaform.snapshot.conversations import Seen
 from lettaform.snapshot.folder import content
-from lettaform.snapshot.restore import restoration, restored, unseen
+from lettaform.snapshot.moved import at_present
+from lettaform.snapshot.restore import creators, restorable, restoration, restored, unseen
 from lettaform.snapshot.unowned import Present, made_by_agents, users_of
+
+REFUSED = "the snapshot cannot be restored; nothing was changed"
 
 
 async def plan_restore(
@@ -47,9 +52,13 @@ async def plan_restore(
     if header.stack != session.stack and not renamed:
         hint = f"choose the manifest of `{header.stack}`, or restore it as this stack with `--as`"
         raise PlanError(f"the snapshot is of the stack `{header.stack}`, and the manifest of `{session.stack}`", hint)
+    observed = await session.observe(whole=True)
+    present = at_present(snapshot, observed, session.stack)
+    snapshot = present.snapshot
     known = [entry.live.address for entry in snapshot.entries if entry.live.address and not entry.used]
     check_patterns(patterns, known)
-    observed = await session.observe(whole=True)
+    if problems := [each for at, each in present.problems.items() if not patterns or matches(at, patterns)]:
+        raise PlanError(REFUSED, problems=problems)
     if observed.state.serial and observed.state.environment != header.environment and not renamed:
         names = [
             f"environment `{each.environment}`" if each.environment else "no environment"
@@ -60,20 +69,51 @@ async def plan_restore(
     agents, talks = unseen(snapshot, observed, patterns)
     unread = without_messages(observed.objects.values(), options.without_messages)
     seen = await _seen(session.backend, [live for live in agents if live.id not in unread], talks)
-    present = await _present(session, snapshot, observed)
-    found = restoration(snapshot, partial(content, folder), observed, declared, patterns, seen, present)
-    if found.problems:
-        raise PlanError("the snapshot cannot be restored; nothing was changed", problems=found.problems)
+    made = await _present(session, snapshot, observed)
+    found = restoration(snapshot, partial(content, folder), observed, declared, patterns, seen, made)
+    problems = list(found.problems)
+    if not renamed and is_same_server(header.url, session.backend.url):
+        problems += await _not_owned(session, snapshot, observed, patterns)
+    if problems:
+        raise PlanError(REFUSED, problems=problems)
     session.manifest = found.manifest
     observed, difference = await session.differences(PlanOptions())
     session.observed, difference = observed, restored(difference, found)
     if problems := [_of_snapshot(each, difference) for each in await session.probe(difference, observed)]:
-        raise PlanError("the snapshot cannot be restored; nothing was changed", problems=problems)
+        raise PlanError(REFUSED, problems=problems)
     plan = make(found.manifest, observed, options, difference)
     # a snapshot of what is overwritten has what the stack lets go of as nobody's
     objects = {address: each for address, each in found.manifest.objects.items() if address not in found.brought}
     session.manifest = replace(found.manifest, objects=objects)
-    return replace(plan, declared={}, warnings=(*plan.warnings, *found.warnings))
+    moved = (_moved(now, old) for now, old in present.moved.items() if not patterns or matches(now, patterns))
+    return replace(plan, declared={}, warnings=(*plan.warnings, *moved, *found.warnings))
+
+
+def _moved(now: Address, old: Address) -> Problem:
+    return Problem(f"{now} is {old} in the snapshot, and keeps its address", severity="warning", address=str(now))
+
+
+async def _not_owned(
+    session: Session, snapshot: Snapshot, observed: Observed, patterns: tuple[str, ...]
+) -> list[Problem]:
+    """The objects that the stack no longer owns and the server still has: another one of each would be created."""
+    entries = restorable(snapshot, patterns)
+    made = creators(entries)
+    gone = [
+        (address, entry.live)
+        for address, entry in entries.items()
+        if not (address in observed.objects or address.parent or address in made or kinds()[entry.live.kind].unique)
+    ]
+    answers = await session.backend.several([(live.kind, live.id) for _, live in gone]) if gone else []
+    found = []
+    for (address, live), answer in zip(gone, answers, strict=True):
+        if not isinstance(answer, NotFound):
+            stack = answer[0].stack
+            owner = f"stack `{stack}`" if stack else "no stack"
+            message = f"{address}: {live.id} still exists, and {owner} owns it"
+            hint = None if stack else f"`lettaform import '{address}' {live.id}` adopts it as it is"
+            found.append(Problem(message, hint=hint, address=str(address)))
+    return found
 
 
 def _of_snapshot(problem: Problem, difference: Diff) -> Problem:

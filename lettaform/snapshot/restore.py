@@ -11,7 +11,7 @@ from lettaform.address import Address
 from lettaform.errors import Place, Problem, SnapshotError
 from lettaform.kinds import companions, kinds
 from lettaform.kinds.base import Attr, Never
-from lettaform.kinds.traits import Companions, Contents, DiscoveredBy, LabelsOf, Parts
+from lettaform.kinds.traits import Companions, Contents, DiscoveredBy, LabelsOf, Parts, Policy
 from lettaform.model import Change, Copy, Desired, External, Live, Manifest, Mark, Observed
 from lettaform.ownership import marks
 from lettaform.plan.changes import Diff, ResourceChange
@@ -172,9 +172,17 @@ class _Builder:
             if entry.live.id in orphaned:
                 message = f"{entry.shown} ({entry.live.id}) was not attached to its agent, and is not restored"
                 yield Problem(message, severity="warning", address=str(entry.live.address))
+            elif entry.live.address in self.entries and not self.has_owner(entry.live.address):
+                message = f"{entry.shown} belongs to an agent that the snapshot does not have, and is not restored"
+                yield Problem(message, severity="warning", address=str(entry.live.address))
             elif entry.live.address is None and not entry.used and entry.live.id not in copies:
                 message = f"{entry.shown} has no address in the stack, and is not restored"
                 yield Problem(message, severity="warning")
+
+    def has_owner(self, address: Address | None) -> bool:
+        """Whether an object is no part of another one, or its owner is restored or exists."""
+        parent = address.parent if address else None
+        return parent is None or parent in self.entries or parent in self.kept
 
     def live(self, address: Address) -> Live | None:
         return self.unowned.live(address)
@@ -202,10 +210,19 @@ class _Builder:
             kind,
             self.unowned.unfinished(address, values) if brought else values,
             PLACE,
-            policies={} if brought else dict.fromkeys(kinds()[kind].attrs(), "enforce"),
+            policies={} if brought else dict(self.policies(address, kind, live, values)),
             prevent_destroy=address in protected,
             created_with=self.creators.get(address),
         )
+
+    def policies(
+        self, address: Address, kind: str, live: Live | None, values: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Policy]]:
+        """What the snapshot has is written; what it has not stays: secrets, and members of what is not restored."""
+        for name, line in kinds()[kind].attrs().items():
+            is_unknown = address not in self.entries and (name not in values or bool(line.to))
+            stays = is_unknown or (live is not None and (line.secret or line.embeds))
+            yield name, "ignore" if stays else "enforce"
 
     def values(self, address: Address, entry: Entry, live: Live | None) -> Iterator[tuple[str, Any]]:
         table = kinds()[entry.live.kind]
@@ -236,8 +253,8 @@ class _Builder:
     def emptied(self, address: Address, line: Attr, live: Live | None) -> Iterator[tuple[str, Any]]:
         """A field that had no value and has one now."""
         have = live.values.get(line.name) if live else None
-        if have is UNREAD or have in (None, "", [], {}):
-            return
+        if have is UNREAD or have in (None, "", [], {}) or (isinstance(have, str) and not have.strip()):
+            return  # 0.16.8 cannot empty the description of a group: a space remains of a mark
         if line.clear is Never or line.immutable:
             self.problem(address, f"had no `{line.name}`, and the server cannot remove it", line.name)
         else:
@@ -471,6 +488,12 @@ def _restored(resource: ResourceChange, found: Restoration) -> Iterator[Resource
     if mark is None:
         if resource.desired is not None and resource.desired.external:
             yield resource
+        elif own := _own_blocks(resource, found):  # an agent that is not restored itself gets own blocks back
+            shown = tuple(
+                replace(each, reason="restore") for each in resource.change.fields_changed if each.path == "memory"
+            )
+            change = replace(resource.change, action="update", fields_changed=shown, notes=(), place=None)
+            yield replace(resource, change=change, fields={}, attach=own, detach=(), mark=None)
         elif resource.calls and resource.live is not None:  # it is compiled again, and stays what it is
             change = replace(resource.change, action="update", fields_changed=(), notes=(), place=None)
             yield replace(resource, change=change, fields={}, attach=(), detach=(), mark=None)
@@ -493,6 +516,12 @@ def _restored(resource: ResourceChange, found: Restoration) -> Iterator[Resource
     if history is not None and (owner := _owner(resource)):  # it gets messages of its agent, and then its prompt
         resource = replace(resource, waits=(*resource.waits, owner))
     yield _without_empty(replace(resource, change=change, mark=None if inline or kept else mark, history=history))
+
+
+def _own_blocks(resource: ResourceChange, found: Restoration) -> tuple[tuple[str, Any], ...]:
+    """The own blocks among the members that are attached, as far as they are restored."""
+    pairs = ((name, each) for name, each in resource.attach if isinstance(each, Ref) and each.address in found.marks)
+    return tuple((name, each) for name, each in pairs if each.address.parent == resource.address)
 
 
 def _owner(resource: ResourceChange) -> Address | None:

@@ -35,6 +35,7 @@ class Objects:
     used      objects of others to which they refer
     filled    ids of used objects whose contents are stored, too: archives that agents fill by themselves
     optional  ids of agents and conversations that are stored without messages if the server does not give them
+    gone      ids that objects still name and that no longer exist, such as of a deleted agent of a group
     declared  address to the values that the manifest gives the object, which say what may be shown of it
     """
 
@@ -42,6 +43,7 @@ class Objects:
     used: tuple[Live, ...] = ()
     filled: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
     state: State | None = None
     declared: Mapping[Address, Mapping[str, Any]] = field(default_factory=dict)
 
