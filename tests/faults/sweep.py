@@ -1,5 +1,8 @@
 """Every request of a scenario × every fault: apply, apply again, and the end state is as without the fault.
 
+The phases are applies, the restore of a snapshot over a spoilt fleet and after its destruction, a pull, and the import
+of an agent file; what is done again is the same verb.
+
 The same where people give up after the fault: they destroy, or prune what they no longer declare, and nothing
 remains.
 
@@ -28,8 +31,8 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -37,32 +40,28 @@ from unittest import mock
 import httpx
 
 from lettaform import flow
-from lettaform.backend import connect
 from lettaform.errors import LettaformError
-from lettaform.manifest import Draft
-from lettaform.model import Event, Manifest, Plan, PlanOptions, Report
+from lettaform.model import Manifest, PlanOptions
 from lettaform.ownership.state import PAGE
-from lettaform.render import data, text
-from lettaform.session import snapshots
-from tests.faults.clock import Clock
-from tests.faults.fleet import SECRET, Phase, all_objects, comparable, differences, phases, write
+from tests.faults.fleet import SECRET, differences, phases, write
 from tests.faults.harness import (
     Chain,
     Fault,
     FaultyTransport,
-    Killed,
     Trigger,
     at,
     chains,
     once_each,
     repeat_until_exhausted,
 )
-from tests.live.fleet import READ_ONLY_POSTS
+from tests.faults.run import LATENCY, Run, Wrong
+from tests.faults.ways_back import CLERK_KEY, AgentFileRun, PullRun, RestoreRun, agent_file_manifest, say, spoil
 from tests.standin import StandIn
 
 STACK = "sweep"
 GIVEN_UP = ("destroy", "prune")
-LATENCY = 0.05
+WITHOUT_END = ("destroy", "pull", "import")
+"""Phases that are not given up: they leave nothing of the fleet, or write nothing of it."""
 Note = Callable[[str], None]
 
 
@@ -99,49 +98,83 @@ _STORM_FAULTS = [*Fault, *(fault for fault in Fault if fault.kills for _ in rang
 """Mostly kills, because they leave most behind."""
 
 
+New = Callable[[StandIn, Manifest, PlanOptions, FaultyTransport], Run]
+
+
 @dataclass(frozen=True)
 class Start:
-    """A server at the start of a phase, and its objects after the undisturbed phase."""
+    """A server at the start of a phase, and what has to be there after the undisturbed phase.
 
-    phase: Phase
+    new  makes a run of the phase
+    """
+
     manifest: Manifest
+    options: PlanOptions
     tables: Any
     shapes: list[str]
     end: dict[str, Any]
+    new: New = Run
 
 
 class Scenario:
     """The undisturbed run on the stand-in, and a restorable start of each phase."""
 
-    def __init__(self, seed: int = 0, small: bool = False) -> None:
+    def __init__(self, seed: int = 0, small: bool = False, *, back: bool = True) -> None:
+        """`back`: with the phases that bring something back, and not the applies alone."""
         self.seed, self.starts = seed, dict[str, Start]()
-        self.folder = tempfile.mkdtemp()  # files are read when they are uploaded
+        self.folder = Path(tempfile.mkdtemp())  # files are read when they are uploaded
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         standin = StandIn()
         for phase in phases(STACK, small):
-            folder = Path(self.folder) / phase.name
+            folder = self.folder / phase.name
             folder.mkdir()
             write(phase, folder)
             manifest = flow.read(flow.Source(folder))
-            before = copy.deepcopy(standin.tables)
-            run = Run(standin, manifest, phase.options, FaultyTransport(standin, latency=LATENCY, seed=seed))
-            report = run.apply()
-            assert report is not None
-            assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
-            run.assert_no_changes()
-            shapes = run.sent
-            self.starts[phase.name] = Start(phase, manifest, before, shapes, run.snapshot())
+            run = self.add(phase.name, standin, manifest, phase.options)
             run.write(phase)
+            if back and phase.name == "change":
+                self.add_pull_and_restore(run, folder)
+        if back:
+            made = partial(RestoreRun, path=self.kept)
+            self.add("revive", standin, self.starts["change"].manifest, PlanOptions(), made)
+            self.add_import()
         nothing = replace(manifest, objects={}, outputs={})
         self.ends = {
             "destroy": (manifest, phase.options),
             "prune": (nothing, PlanOptions(prune=True, allow_destroy=("*",))),
         }
 
+    def add(self, name: str, standin: StandIn, manifest: Manifest, options: PlanOptions, new: New = Run) -> Run:
+        """Add a phase, and carry it out undisturbed. `new`: makes its run."""
+        before = copy.deepcopy(standin.tables)
+        run = new(standin, manifest, options, FaultyTransport(standin, latency=LATENCY, seed=self.seed))
+        report = run.apply()
+        assert report is None or report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
+        shapes = run.sent
+        run.assert_no_changes()
+        self.starts[name] = Start(manifest, options, before, shapes, run.everything(), new)
+        return run
+
+    def add_pull_and_restore(self, changed: Run, project: Path) -> None:
+        """Add the phases that begin with the changed fleet: a pull, and a restore after values were spoilt."""
+        self.add("pull", copied(changed).standin, changed.manifest, PlanOptions(), partial(PullRun, project=project))
+        run = copied(changed)
+        say(run)
+        with run.here() as source:
+            self.kept = flow.snapshot_create(source, run.connection, self.folder / "kept")
+        spoil(run)
+        self.add("restore", run.standin, run.manifest, PlanOptions(), partial(RestoreRun, path=self.kept))
+
+    def add_import(self) -> None:
+        """Add the phase that imports an agent file into a stack that has everything but the agent."""
+        standin, manifest = StandIn(), agent_file_manifest(self.folder)
+        Run(standin, manifest, PlanOptions(exclude=(CLERK_KEY,)), FaultyTransport(standin)).apply()
+        self.add("import", standin, manifest, PlanOptions(), AgentFileRun)
+
     def request_faults(self) -> Iterator[RequestFault]:
         """Every request × every fault × continuing and giving up."""
         for name, start in self.starts.items():
-            for then in ("",) if name == "destroy" else ("", *GIVEN_UP):
+            for then in ("",) if name in WITHOUT_END else ("", *GIVEN_UP):
                 for number in range(1, len(start.shapes) + 1):
                     for fault in Fault:
                         yield RequestFault(name, number, fault, self.seed, then)
@@ -155,14 +188,15 @@ class Scenario:
 
         def interrupted() -> None:
             run.apply_with_fault()
-            if pair.then:
-                run.manifest, run.options = self.ends[pair.then]
 
+        if not pair.then:
+            return self.problems_after(pair.phase, run, interrupted)
+        end = run.given_up(*self.ends[pair.then])
         if pair.then == "prune":  # the empty state of the stack remains
-            run.is_ignored = lambda block: bool(
+            end.is_ignored = lambda block: bool(
                 block["label"] == "lettaform" and not json.loads(block["value"]).get("ids")
             )
-        return self.problems_after("destroy" if pair.then else pair.phase, run, interrupted)
+        return self.problems_after("destroy", end, interrupted)
 
     def check_chain(self, chain: Chain) -> list[str]:
         """What is wrong after each shape has met the fault and one apply ran undisturbed; empty if nothing is."""
@@ -195,7 +229,7 @@ class Scenario:
         start, standin = self.starts[phase], StandIn(seed=1)
         standin.tables = copy.deepcopy(start.tables)
         faulty = FaultyTransport(standin, fault, trigger, latency=LATENCY, seed=seed, often=often)
-        return Run(standin, start.manifest, start.phase.options, faulty)
+        return start.new(standin, start.manifest, start.options, faulty)
 
     def problems_after(self, phase: str, run: Run, interrupted: Callable[[], object]) -> list[str]:
         """What is wrong after the fault and one more undisturbed apply."""
@@ -206,132 +240,17 @@ class Scenario:
             run.assert_no_changes()
         except Wrong as error:
             return [str(error)]
-        lines = [*differences(run.snapshot(), start.end)]
+        lines = [*differences(run.everything(), start.end)]
         lines += [f"asyncio: {line}" for line in run.clock.stray if "Killed" not in line]
         lines += [f"the secret is shown: {line}" for line in run.output if SECRET in line]
         return lines
 
 
-class Wrong(Exception):
-    """A promise that is not kept."""
-
-
-class Run:
-    """lettaform, a stand-in and a clock."""
-
-    def __init__(self, standin: StandIn, manifest: Manifest, options: PlanOptions, faulty: FaultyTransport) -> None:
-        self.standin, self.manifest, self.options, self.faulty = standin, manifest, options, faulty
-        self.clock = Clock()
-        self.output: list[str] = []
-        self.sent: list[str] = []
-        self.is_ignored: Callable[[dict[str, Any]], bool] = lambda block: False
-        """Which blocks the comparison ignores."""
-
-    @contextmanager
-    def here(self) -> Iterator[flow.Source]:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            self.clock.running(),
-            mock.patch.object(flow, "begin", return_value=Draft(None, lambda: self.manifest)),
-            mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.faulty)),
-            mock.patch("lettaform.ownership.state.token_hex", lambda size: "00" * size),
-            # the clock would move on, and the lock be renewed, while a thread writes a file
-            mock.patch.object(sys.modules["lettaform.snapshot.take"], "in_thread", _at_once),
-            mock.patch.object(snapshots, "in_thread", _at_once),
-            mock.patch.object(snapshots, "commit_of", return_value=None),
-            mock.patch("lettaform.snapshot.folder.os.fsync"),
-        ):
-            yield flow.Source(Path(folder))
-
-    @property
-    def connection(self) -> flow.Connection:
-        return flow.Connection("http://stand.in", trace=self.output.append)
-
-    def apply(self) -> Report | None:
-        def record_event(event: Event) -> None:
-            self.output.append(data.dumps(data.event(event)))
-
-        with self.here() as source:
-            plan, report = flow.apply(source, self.connection, self.options, notify=record_event)
-        self.sent = list(self.faulty.shapes)
-        self.output += [repr(data.plan_event(plan)), text.plan(plan, verbose=True)]
-        if report:
-            self.output += [data.dumps(data.summary(report)), text.report(plan, report)]
-        return report
-
-    def plan(self) -> Plan:
-        with self.here() as source:
-            return flow.plan(source, self.connection, self.options)
-
-    def apply_with_fault(self, *, must: bool = True) -> None:
-        """Apply with the fault: a report, a LettaformError, or a kill. `must`: the fault has to occur."""
-        try:
-            self.apply()
-        except LettaformError as error:
-            self.output.append(f"{error!r} {error} {error.hint}")
-        except (Killed, BaseExceptionGroup) as error:
-            if not (self.faulty.killed and _only_killed(error)):
-                raise Wrong(f"the first apply broke: {error!r}") from error
-        except Exception as error:
-            raise Wrong(f"the first apply broke: {error!r}") from error
-        if must and self.faulty.triggered is None:
-            raise Wrong(f"only {len(self.faulty.shapes)} requests were sent")
-        self.faulty.revive()
-
-    def apply_again(self) -> None:
-        """Apply again without faults: nothing fails."""
-        try:
-            report = self.apply()
-        except Exception as error:
-            raise Wrong(f"the second apply: {error!r} {getattr(error, 'problems', '')}") from error
-        if report is not None and report.exit_code != 0:
-            raise Wrong(f"the second apply: {[(o.step.key, str(o.error)) for o in report.of('failed')]}")
-        self.clock.run(self.faulty.settle())
-        if any(
-            "lettaform:lock" in each["identifier_key"] for each in self.standin.tables.identities.values()
-        ):  # the lock of a killed run, sent after everything else; the next apply removes it
-            self.apply()
-
-    def assert_no_changes(self) -> None:
-        """Assert that the plan is empty and that planning wrote nothing."""
-        before = len(self.standin.writes)
-        plan = self.plan()
-        if plan:
-            changes = [(c.action, str(c.address), c.reason, [d.path for d in c.fields_changed]) for c in plan.changes]
-            raise Wrong(f"the plan is not empty: {changes} {[step.key for step in plan.steps]}")
-        if [entry for entry in self.standin.writes[before:] if not entry[1].endswith(READ_ONLY_POSTS)]:
-            raise Wrong("planning wrote")
-
-    @property
-    def raw(self) -> httpx.Client:
-        return httpx.Client(
-            transport=self.standin, base_url="http://stand.in", headers={"User-Agent": "other-client/1"}
-        )
-
-    def snapshot(self) -> dict[str, Any]:
-        """All objects on the server, and the prompts that models see."""
-        there = all_objects(self.raw)
-        found = comparable({**there, "blocks": [block for block in there["blocks"] if not self.is_ignored(block)]})
-        prompts = {
-            (a["name"], "\n".join(sorted(a["_compiled"].splitlines()))) for a in self.standin.tables.agents.values()
-        }
-        return found | {"prompts": sorted(prompts)}
-
-    def write(self, phase: Phase) -> None:
-        """Write what agents write while they run."""
-        for address, value in phase.agent_writes:
-            (block,) = [b for b in self.standin.tables.blocks.values() if f"lettaform:addr={address}" in b["tags"]]
-            self.raw.patch(f"/v1/blocks/{block['id']}", json={"value": value}).raise_for_status()
-
-
-async def _at_once(work: Callable[..., Any], *arguments: Any) -> Any:
-    return work(*arguments)
-
-
-def _only_killed(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_only_killed, error.exceptions))
-    return isinstance(error, Killed)
+def copied(run: Run) -> Run:
+    """A run against a copy of the server."""
+    standin = StandIn(seed=2)
+    standin.tables = copy.deepcopy(run.standin.tables)
+    return Run(standin, run.manifest, run.options, FaultyTransport(standin, latency=LATENCY))
 
 
 # --- command line ----------------------------------------------------------------------------------------------------

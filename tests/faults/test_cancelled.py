@@ -24,7 +24,8 @@ from lettaform.backend import connect
 from lettaform.errors import PlanError
 from tests.faults.clock import Clock
 from tests.faults.harness import Fault, FaultyTransport
-from tests.faults.sweep import LATENCY, Run, Scenario, Wrong
+from tests.faults.run import LATENCY, Run, Wrong
+from tests.faults.sweep import Scenario
 from tests.standin import Ask, StandIn, serve
 
 pytestmark = pytest.mark.thorough
@@ -58,7 +59,7 @@ class CancellableClock(Clock):
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
-    return Scenario()
+    return Scenario(back=False)
 
 
 def cancelling(scenario: Scenario, phase: str, number: int, moment: str, times: int = 1) -> Run:

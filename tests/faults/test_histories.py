@@ -22,7 +22,7 @@ from lettaform import flow
 from lettaform.model import Manifest
 from tests.faults.fleet import CONSENT, differences
 from tests.faults.harness import Fault, FaultyTransport, at
-from tests.faults.sweep import LATENCY, Run, Wrong
+from tests.faults.run import LATENCY, Run, Wrong
 from tests.standin import StandIn
 
 pytestmark = pytest.mark.thorough

@@ -12,10 +12,11 @@ import pytest
 
 from lettaform import flow
 from lettaform.manifest import load
-from lettaform.model import Manifest, PlanOptions, Report
+from lettaform.model import Manifest, Plan, PlanOptions, Report
 from tests.faults.harness import Fault, FaultyTransport, at
-from tests.faults.sweep import LATENCY, Run, Wrong
-from tests.faults.test_restore import FLEET, RestoreRun, Scene, learn
+from tests.faults.run import LATENCY, Run, Wrong
+from tests.faults.test_restore import FLEET, Scene, learn
+from tests.faults.ways_back import RestoreRun
 from tests.live.fleet import READ_ONLY_POSTS
 from tests.standin import StandIn
 
@@ -38,9 +39,9 @@ class MigrateRun(RestoreRun):
 
     first: StandIn
 
-    def carry_out(self, source: flow.Source, notify: flow.Notify) -> Report | None:
+    def carry_out(self, source: flow.Source, notify: flow.Notify) -> tuple[Plan | None, Report | None]:
         first = flow.Connection(FIRST, trace=self.output.append)
-        return flow.migrate(source, first, self.connection, notify=notify)[1]
+        return flow.migrate(source, first, self.connection, notify=notify)
 
     def everything(self) -> dict[str, Any]:
         """As that of a restore, and what was written to the first server."""
@@ -52,8 +53,8 @@ def run(manifest: Manifest, path: Path, tables: Any, fault: Fault | None = None,
     first, second = StandIn(seed=2), StandIn(seed=1)
     first.tables = copy.deepcopy(tables)
     faulty = FaultyTransport(Both(first, second), fault or Fault.REFUSE, at(number), latency=LATENCY, seed=0)
-    made = MigrateRun(second, manifest, PlanOptions(), faulty)
-    made.first, made.path = first, path
+    made = MigrateRun(second, manifest, PlanOptions(), faulty, path)
+    made.first = first
     return made
 
 

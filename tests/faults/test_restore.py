@@ -13,11 +13,10 @@ import pytest
 
 from lettaform import flow
 from lettaform.manifest import load
-from lettaform.model import Event, Manifest, PlanOptions, Report
-from lettaform.render import data
-from tests.faults.fleet import all_objects
+from lettaform.model import Manifest, PlanOptions
 from tests.faults.harness import Fault, FaultyTransport, at
-from tests.faults.sweep import LATENCY, Run, Wrong
+from tests.faults.run import LATENCY, Run, Wrong
+from tests.faults.ways_back import RestoreRun
 from tests.standin import StandIn
 
 FLEET = """
@@ -36,63 +35,6 @@ conversations: {talk: {agent: ann, isolated: [notes]}, open: {agent: bob}, other
 KILLS = [fault for fault in Fault if fault.kills]
 
 
-class RestoreRun(Run):
-    """A run that restores a snapshot instead of applying a manifest."""
-
-    path: Path
-
-    def apply(self) -> Report | None:
-        def record_event(event: Event) -> None:
-            self.output.append(data.dumps(data.event(event)))
-
-        with self.here() as source:
-            report = self.carry_out(source, record_event)
-        self.sent = list(self.faulty.shapes)
-        return report
-
-    def carry_out(self, source: flow.Source, notify: flow.Notify) -> Report | None:
-        return flow.restore(source, self.connection, self.path, notify=notify)[1]
-
-    def everything(self) -> dict[str, Any]:
-        """What differs from the snapshot, how many objects there are, what was said to whom, and the prompts."""
-        tables = self.standin.tables
-        names = {id: agent["name"] for id, agent in tables.agents.items()}
-        rows = [row for row in tables.messages.values() if row["agent"] in names and row["role"] != "system"]
-        with self.here() as source:
-            changes = flow.snapshot_diff(source, self.connection, self.path).changes
-        with_address = (each for each in changes if not str(each.address).startswith("blocks.block-"))
-        return {
-            "differences": [
-                (str(each.address), [field.path for field in each.fields_changed]) for each in with_address
-            ],
-            "objects": {kind: len(found) for kind, found in all_objects(self.raw).items()},
-            "messages": sorted((names[row["agent"]], row["date"], row["role"], row["text"]) for row in rows),
-            "contexts": self.contexts(),
-            "copies": [tables.blocks[id]["value"] for each in tables.conversations.values() for id in each["_blocks"]],
-            "prompts": self.snapshot()["prompts"],
-            "made by agents": self.made_by_agents(),
-        }
-
-    def made_by_agents(self) -> list[Any]:
-        """The block and the archive that agents made themselves: their values, users and passages."""
-        tables, shown = self.standin.tables, ("value", "tags", "metadata", "read_only", "limit")
-        users = {id: sorted(a["name"] for a in tables.agents.values() if id in a["_blocks"]) for id in tables.blocks}
-        blocks = ((id, each) for id, each in tables.blocks.items() if each["label"] == "diary")
-        archives = ((id, each) for id, each in tables.archives.items() if each["name"] != "facts")
-        texts = {id: sorted(p["text"] for p in tables.passages.values() if p["archive_id"] == id) for id, _ in archives}
-        about = ((each["name"], each["description"], texts[id]) for id, each in tables.archives.items() if id in texts)
-        having = sorted(a["name"] for a in tables.agents.values() if a["_archive"] in texts)
-        return [*(([each[name] for name in shown], users[id]) for id, each in blocks), *about, having]
-
-    def contexts(self) -> dict[str, list[str]]:
-        """The texts in the context of each agent and conversation, without the prompt."""
-        tables = self.standin.tables
-        texts = {id: row["text"] for id, row in tables.messages.items()}
-        ids = {each["name"]: each["message_ids"] for each in tables.agents.values()}
-        ids |= {str(each["summary"]): each["_messages"] for each in tables.conversations.values()}
-        return {name: [texts[id] for id in every[1:]] for name, every in ids.items()}
-
-
 @dataclass(frozen=True)
 class Scene:
     """A snapshot of a fleet, the server on which it is restored or from which it is migrated, and the end."""
@@ -108,9 +50,7 @@ def run(manifest: Manifest, path: Path, tables: Any, fault: Fault | None = None,
     standin = StandIn(seed=1)
     standin.tables = copy.deepcopy(tables)
     faulty = FaultyTransport(standin, fault or Fault.REFUSE, at(number), latency=LATENCY, seed=0)
-    made = RestoreRun(standin, manifest, PlanOptions(), faulty)
-    made.path = path
-    return made
+    return RestoreRun(standin, manifest, PlanOptions(), faulty, path)
 
 
 def learn(run: Run, ids: dict[str, str]) -> None:

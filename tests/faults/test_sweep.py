@@ -32,7 +32,9 @@ def test_scenario_sends_every_kind_of_request(scenario: Scenario) -> None:
         *("DELETE /v1/agents/{agent}", "DELETE /v1/blocks/{block}", "DELETE /v1/tools/{tool}"),
         *("POST /v1/identities/", "DELETE /v1/identities/{identity}"),
         *("GET /v1/agents/{agent}/export", "POST /v1/tools/generate-schema"),
+        *("POST /v1/agents/import", "POST /v1/conversations/", "PATCH /v1/agents/{agent}"),
     }
+    assert scenario.starts.keys() == {"build", "change", "pull", "restore", "destroy", "revive", "import"}
 
 
 def _check(scenario: Scenario, cases: list[RequestFault]) -> None:
@@ -48,7 +50,7 @@ def test_sample_of_request_faults(scenario: Scenario) -> None:
 @pytest.mark.thorough
 def test_sample_of_request_faults_with_state_of_many_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lettaform.ownership.state.PAGE", 1000)
-    scenario = Scenario()
+    scenario = Scenario(back=False)
     blocks = ("POST /v1/blocks/", "PATCH /v1/blocks/{block}", "DELETE /v1/blocks/{block}")  # pages are blocks
     cases = [case for case in scenario.request_faults() if scenario.shape(case) in blocks]
     assert len(cases) > 3000

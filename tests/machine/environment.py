@@ -63,6 +63,8 @@ _VOLATILE = {
     *("sources", "identity_ids", "multi_agent_group", "in_context_message_ids", "last_processed_message_id"),
     "turns_counter",
 }
+BEGIN = flow.begin
+"""The real reader, of manifests in files."""
 
 
 class Killed(BaseException):
@@ -232,7 +234,14 @@ class Environment:
 
     @contextmanager
     def redirected(self) -> Iterator[None]:
-        """Make lettaform read `manifest` and send through `recorder`, and skip its waiting times."""
+        """Make lettaform read `manifest` and send through `recorder`, and skip its waiting times.
+
+        The manifest of another folder is read from its files.
+        """
+
+        def begin(source: flow.Source, *needs: Any, **more: Any) -> Draft:
+            is_ours = source.directory == self.folder
+            return Draft(None, lambda: self.manifest) if is_ours else BEGIN(source, *needs, **more)
 
         def connect(url: str, **options: Any) -> server.Server:
             return server.connect(url, **options, transport=self.recorder)
@@ -250,10 +259,12 @@ class Environment:
                 return runner.run(tracked())
 
         with (
-            patch.object(flow, "begin", lambda source, *needs, **more: Draft(None, lambda: self.manifest)),
+            patch.object(flow, "begin", begin),
             patch.object(flow, "connect", connect),
             patch.object(flow.asyncio, "run", run),
             patch.object(client, "SETTLE", 0.0 if self.skips_waiting else 0.3),
+            patch("lettaform.session.snapshots.commit_of", return_value=None),
+            patch("lettaform.snapshot.folder.os.fsync"),
         ):
             yield
 
@@ -324,8 +335,10 @@ class InMemory(Environment):
         return self.standin
 
     def duplicate(self) -> InMemory:
-        """Another server with the same objects."""
-        return InMemory(self.folder, self.stacks, self.standin.tables)
+        """Another server with the same objects, and with a folder of its own."""
+        folder = self.folder / "duplicate"
+        folder.mkdir(exist_ok=True)
+        return InMemory(folder, self.stacks, self.standin.tables)
 
     def prompts(self) -> dict[str, tuple[str, str, str]]:
         agents, conversations = self.standin.tables.agents, self.standin.tables.conversations

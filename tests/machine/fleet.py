@@ -512,6 +512,11 @@ def is_valid(spec: Spec) -> bool:
 
 def build(stack: str, spec: Spec, model: str, embedding: str) -> Manifest:
     """The parsed Manifest."""
+    return _read(json.dumps(document(stack, spec, model, embedding)), stack, spec["edition"])
+
+
+def document(stack: str, spec: Spec, model: str, embedding: str) -> Spec:
+    """The manifest as the text of `lettaform.yaml` says it."""
     whole: Spec = {"stack": stack, "variables": {f"v{n}": _secret(text) for n, text in enumerate(SECRETS)}}
     whole["defaults"] = {"agents": {"model": model, "embedding": embedding, "include_base_tools": False}}
     whole["defaults"]["folders"] = {"embedding": embedding}
@@ -520,12 +525,12 @@ def build(stack: str, spec: Spec, model: str, embedding: str) -> Manifest:
     whole["removed"] = [{"from": old, "destroy": destroy} for old, destroy in spec["removed"]]
     for section in FIELDS:
         whole[section] = {key: _as_manifest(stack, section, key, body) for key, body in spec[section].items()}
-    return _read(json.dumps(whole), stack, spec["edition"])
+    return whole
 
 
 @lru_cache(4096)
 def _read(text: str, stack: str, edition: int) -> Manifest:
-    folder = _folder(stack, edition)
+    folder = project(stack, edition)
     (folder / "lettaform.yaml").write_text(text)
     return READ(flow.Source(folder))
 
@@ -535,7 +540,7 @@ READ = flow.read
 
 
 @cache
-def _folder(stack: str, edition: int) -> Path:
+def project(stack: str, edition: int) -> Path:
     """A project folder per edition: documents are read when they are uploaded, and programs when they run."""
     folder = Path(_HOME.name) / stack / str(edition)
     (folder / "docs").mkdir(parents=True)

@@ -76,18 +76,27 @@ SLEEPTIME_SUFFIX = "-sleeptime"
 
 @dataclass
 class RunResult:
-    """One run of lettaform: its result, and its writes."""
+    """One run of lettaform: its result, and its writes.
+
+    value  what the function of `flow` returned
+    """
 
     plan: Plan | None
     report: Report | None
     error: LettaformError | None
     writes: list[tuple[str, str, Any]]
     killed: bool = False
+    value: Any = None
 
     @property
     def done(self) -> bool:
         """Whether it succeeded, or had nothing to do."""
-        return self.plan is not None and (self.report is None or self.report.exit_code == 0)
+        return self.plan is not None and self.returned
+
+    @property
+    def returned(self) -> bool:
+        """Whether it came to its end, and no step failed. Not every verb has a plan."""
+        return not (self.killed or self.error or (self.report is not None and self.report.exit_code))
 
 
 class BrokenPromise(AssertionError):
@@ -147,11 +156,12 @@ class Machine:
         plan: Plan | None = None
         report: Report | None = None
         error: LettaformError | None = None
+        value: Any = None
         killed = False
         with environment.redirected():
             try:
-                result_parts = call()
-                parts = result_parts if isinstance(result_parts, tuple) else (result_parts,)
+                value = call()
+                parts = value if isinstance(value, tuple) else (value,)
                 plan = next((part for part in parts if isinstance(part, Plan)), None)
                 report = next((part for part in parts if isinstance(part, Report)), None)
             except LettaformError as caught:
@@ -162,7 +172,7 @@ class Machine:
                 if not (stopped or (recorder.killed and _only(caught, Killed))):
                     raise
                 killed = True
-        result = RunResult(plan, report, error, list(environment.recorder.writes), killed)
+        result = RunResult(plan, report, error, list(environment.recorder.writes), killed, value)
         self.check_no_secrets(result)
         if killed or (fault and fault.happened):  # the lock of a killed holder; here its process is still alive
             self.release(stack, environment)
@@ -174,11 +184,25 @@ class Machine:
         for identity in environment.ask("GET", "/v1/identities/", params={"identifier_key": f"lettaform:lock:{stack}"}):
             environment.ask("DELETE", f"/v1/identities/{identity['id']}")
 
+    def run_despite(self, stack: str, call: Callable[[], Any], fault: Fault | None) -> list[RunResult]:
+        """Call lettaform, and once more if a fault keeps it from its end."""
+        runs = [self.run(stack, call, fault)]
+        self.faults += bool(fault and fault.happened)
+        if fault and fault.happened and not runs[0].returned:
+            self.log(f"broken: {runs[0].error} {failures(runs[0])} killed={runs[0].killed}; again")
+            runs.append(self.run(stack, call))
+        return runs
+
+    def drawn_fault(self, pick: Picks) -> Fault | None:
+        """A fault at one of the first requests; None as often as not."""
+        kind, at = pick((*[None] * len(KINDS), *KINDS)), pick(range(1, 50))
+        return Fault(kind, at) if kind else None
+
     def plan(self, stack: str, options: PlanOptions, environment: Environment | None = None) -> RunResult:
         """A plan; it never writes."""
         at = environment or self.environment
         result = self.run(stack, lambda: flow.plan(flow.Source(at.folder), at.connection(), options), environment=at)
-        _check(not result.writes, "a plan wrote", result.writes)
+        check(not result.writes, "a plan wrote", result.writes)
         return result
 
     def apply(
@@ -197,7 +221,7 @@ class Machine:
         for method, path, body in result.writes:
             rest = {key: value for key, value in (body or {}).items() if key not in ("secrets", "config", "api_key")}
             texts.append(f"{method} {path} {json.dumps(rest)}")
-        _check(not any(secret in text for secret in SECRETS for text in texts), "a secret is shown")
+        check(not any(secret in text for secret in SECRETS for text in texts), "a secret is shown")
 
     # --- one step
 
@@ -217,7 +241,7 @@ class Machine:
         before, prompts = self.environment.all_objects(), self.environment.prompts()
         yield
         after = self.environment.all_objects()
-        checker = _RunChecker(self, stack, before, after, result, options or PlanOptions())
+        checker = RunChecker(self, stack, before, after, result, options or PlanOptions())
         checker.check()
         if result[-1].done:
             checker.check_prompts(prompts, self.environment.prompts())
@@ -248,7 +272,7 @@ class Machine:
                 runs.append(self.apply(stack, options))
                 self.release(stack, self.environment)
         if not runs[-1].error:
-            _check(runs[-1].done, f"not done after {tries} tries", runs[-1].error, _failures(runs[-1]))
+            check(runs[-1].done, f"not done after {tries} tries", runs[-1].error, failures(runs[-1]))
         return len(runs)
 
     def is_over(self, result: RunResult) -> bool:
@@ -279,7 +303,7 @@ class Machine:
             self.check_refusal(stack, result)
             return
         self.refused[stack] = 0
-        _check(result.done, "an apply failed", _failures(result))
+        check(result.done, "an apply failed", failures(result))
         self.assert_no_changes(stack, options)
 
     def check_refusal(self, stack: str, result: RunResult) -> None:
@@ -287,8 +311,8 @@ class Machine:
         error = result.error
         problems = getattr(error, "problems", ()) or (error,)
         self.log(f"refused: {[str(each) for each in problems]}")
-        _check(isinstance(error, PlanError), "refused with another error than PlanError", error)
-        _check(not result.writes, "refused after writing", result.writes)
+        check(isinstance(error, PlanError), "refused with another error than PlanError", error)
+        check(not result.writes, "refused after writing", result.writes)
         self.messages.update(_without_specifics(str(each)) for each in problems)
         self.refused[stack] += 1
         if self.refused[stack] > 2:
@@ -298,8 +322,8 @@ class Machine:
         """Two plans after an apply are empty."""
         for asked in (replace(options, reseed=(), ours=(), theirs=()),) * (1 if self.quick else 2):
             result = self.plan(stack, asked)
-            _check(result.plan is not None, "no plan after an apply", result.error)
-            _check(not result.plan, "the plan after an apply is not empty", _describe(result.plan))
+            check(result.plan is not None, "no plan after an apply", result.error)
+            check(not result.plan, "the plan after an apply is not empty", _describe(result.plan))
 
     def do_fault(self, pick: Picks) -> None:
         """A run under a fault, and the same again: the same end as without the fault, except for ids."""
@@ -325,7 +349,7 @@ class Machine:
             self.faults += bool(fault and fault.happened)
             refused = isinstance(runs[0].error, PlanError) and not runs[0].writes
             if fault and fault.happened and not (runs[0].done or refused):
-                self.log(f"broken: {runs[0].error} {_failures(runs[0])} killed={runs[0].killed}; again")
+                self.log(f"broken: {runs[0].error} {failures(runs[0])} killed={runs[0].killed}; again")
                 runs.append(self.apply(stack, options))
         return runs[-1]
 
@@ -338,7 +362,7 @@ class Machine:
             return
         at, file = self.environment, self.environment.folder / f"plan-{self.number}.json"
         flow.save(planned.plan, file)
-        _check(not any(secret in file.read_text() for secret in SECRETS), "a saved plan contains a secret")
+        check(not any(secret in file.read_text() for secret in SECRETS), "a saved plan contains a secret")
         self.log(f"saved {stack} {options} moves={moves}")
         if moves:
             self.edit_by_others(pick)
@@ -348,9 +372,9 @@ class Machine:
             runs.append(self.run(stack, lambda: flow.apply_saved(file, source, at.connection())))
         (result,) = runs
         if moves and isinstance(result.error, PlanError):
-            _check(not result.writes, "stale after writing", result.writes)
+            check(not result.writes, "stale after writing", result.writes)
             return
-        _check(
+        check(
             not isinstance(result.error, Stale), "stale on an unchanged server", getattr(result.error, "problems", None)
         )
         self.check_result(stack, result, options)
@@ -371,8 +395,8 @@ class Machine:
             self.specs[stack], before = fleet.tidied(new), self.environment.all_objects()
             self.apply_and_check(stack, PlanOptions())  # the state forgets the moves
             after = self.environment.all_objects()
-            _check(
-                all(after[id] == body for id, body in before.items() if not _is_state(body)),
+            check(
+                all(after[id] == body for id, body in before.items() if not is_state(body)),
                 "entries about the past are removed, and something changed",
             )
             return True
@@ -395,10 +419,10 @@ class Machine:
         if self.apply_changed(stack, new, pick):
             self.done["relocate"] += 1
             after = self.environment.all_objects()
-            _check(_without_states(before) == _without_states(after), "a move created or deleted objects")
+            check(_without_states(before) == _without_states(after), "a move created or deleted objects")
             for id, address in owners.items():
                 new_address = moved_once(address, addresses)
-                _check(self.ours[stack].get(id) == new_address, f"{address} ({id}) is not {new_address}", after[id])
+                check(self.ours[stack].get(id) == new_address, f"{address} ({id}) is not {new_address}", after[id])
             self.check_attached(stack, owners, addresses, after)
         self.relocating = False
 
@@ -411,11 +435,11 @@ class Machine:
             block = ids[old]
             if ".memory." in new:
                 agent = after[now[new.partition(".memory.")[0]]]
-                _check(block in agent["blocks"], f"{new} ({block}) is not attached to its agent", agent)
+                check(block in agent["blocks"], f"{new} ({block}) is not attached to its agent", agent)
             if ".memory." in old:
                 left, is_shared = ids[old.partition(".memory.")[0]], ".memory." not in new
                 is_same = is_shared or now[new.partition(".memory.")[0]] == left
-                _check((block in after[left]["blocks"]) is is_same, f"{old} ({block}) is still attached", after[left])
+                check((block in after[left]["blocks"]) is is_same, f"{old} ({block}) is still attached", after[left])
 
     def do_remove_lines(self, pick: Picks) -> None:
         """Lines that are removed: the result is that of a manifest that never had them."""
@@ -447,7 +471,7 @@ class Machine:
         (one, _), (other, prompts) = ends
         _check_same_end(before, one, other)
         stale = [id for id, (_, have, fresh) in prompts.items() if have != fresh]
-        _check(not stale, f"prompts are not compiled again after {lines} were removed", stale)
+        check(not stale, f"prompts are not compiled again after {lines} were removed", stale)
 
     def add_theirs(self, observed: Objects) -> None:
         """Others add a tag, metadata, a secret and a tool to every agent, and a tag to every block."""
@@ -460,7 +484,7 @@ class Machine:
                 secrets = {"secrets": {**body["secrets"], "THEIRS": "kept22"}}
                 self.environment.ask("PATCH", f"/v1/agents/{id}", more | secrets)
                 self.environment.ask("PATCH", f"/v1/agents/{id}/tools/attach/{tool['id']}")
-            elif body["kind"] == "block" and not _is_state(body):
+            elif body["kind"] == "block" and not is_state(body):
                 self.environment.ask("PATCH", f"/v1/blocks/{id}", {"tags": [*body["tags"], "theirs"]})
 
     def do_adopt(self, pick: Picks) -> None:
@@ -481,16 +505,16 @@ class Machine:
         if self.apply_changed(stack, new, pick):
             self.done["imports"] += 1
             after = self.environment.all_objects()
-            _check(self.ours[stack].get(id) == address, f"{id} is not {address}", after.get(id))
+            check(self.ours[stack].get(id) == address, f"{id} is not {address}", after.get(id))
             created = [each for each in after if each not in before and _claim(after[each], stack) == address]
-            _check(not created, f"{address} was imported and created", created)
+            check(not created, f"{address} was imported and created", created)
 
     def foreign(self, kind: str) -> list[str]:
         """Ids of objects of a kind that belong to no stack."""
         observed = self.environment.all_objects()
         copies = {id for each in observed.values() for id in each.get("isolated_block_ids", ())}
         found = (id for id, body in observed.items() if body["kind"] == kind and not self.owner(id))
-        fit = (id for id in found if not _is_state(observed[id]) and id not in copies)
+        fit = (id for id in found if not is_state(observed[id]) and id not in copies)
         return [id for id in fit if observed[id].get("tool_type") != EXTERNAL_TOOL]
 
     def do_destroy(self, pick: Picks) -> None:
@@ -538,15 +562,15 @@ class Machine:
         after = at.all_objects()
         if result.error:
             self.log(f"refused: {result.error}")
-            _check(not result.writes, "refused after writing", result.writes)
-            _check(isinstance(result.error, PlanError), "refused with another error than PlanError", result.error)
-        _check(
-            {k for k in before if not _is_state(before[k])} == {k for k in after if not _is_state(after[k])},
+            check(not result.writes, "refused after writing", result.writes)
+            check(isinstance(result.error, PlanError), "refused with another error than PlanError", result.error)
+        check(
+            {k for k in before if not is_state(before[k])} == {k for k in after if not is_state(after[k])},
             "objects changed",
         )
         for id, body in before.items():
-            if not _is_state(body):
-                _check(
+            if not is_state(body):
+                check(
                     without_mark(body) == without_mark(after[id]),
                     f"more than the mark of {id} changed",
                     body,
@@ -557,7 +581,7 @@ class Machine:
                     claim and primary_of(claim) in self.ours[stack].values()
                 ):  # what the server created along with an agent of ours is ours
                     self.ours[stack][id] = claim
-                _check(id in self.ours[stack] or body == after[id], f"{id} is not ours", body, after[id])
+                check(id in self.ours[stack] or body == after[id], f"{id} is not ours", body, after[id])
         if not result.error:
             for id, address in list(self.ours[stack].items()):
                 top, _, part = address.partition(".memory.")
@@ -568,7 +592,7 @@ class Machine:
                         f"{top.partition('.')[0]}.{new.partition('.')[2]}{SLEEPTIME_SUFFIX}" if new and primary else new
                     )
                     left = new is None and id in after and _claim(after[id], stack)
-                    _check(not left, f"{address} ({id}) was forgotten but is still marked")
+                    check(not left, f"{address} ({id}) was forgotten but is still marked")
                     self.ours[stack].pop(id)
                     if new is not None:
                         self.ours[stack][id] = f"{new}.memory.{part}" if part else new
@@ -584,7 +608,7 @@ class Machine:
         address = pick(addresses)
         candidates = [id for id in observed if SECTIONS[observed[id]["kind"]] == address.section and not self.owner(id)]
         copies = {id for each in observed.values() for id in each.get("isolated_block_ids", ())}
-        candidates = [id for id in candidates if not _is_state(observed[id]) and id not in copies]
+        candidates = [id for id in candidates if not is_state(observed[id]) and id not in copies]
         candidates = [id for id in candidates if observed[id].get("tool_type") != EXTERNAL_TOOL]
         if not candidates:
             return
@@ -594,11 +618,11 @@ class Machine:
         after = at.all_objects()
         if result.error:
             self.log(f"refused: {result.error}")
-            _check(isinstance(result.error, PlanError), "refused with another error than PlanError", result.error)
-            _check(not result.writes, "refused after writing", result.writes)
+            check(isinstance(result.error, PlanError), "refused with another error than PlanError", result.error)
+            check(not result.writes, "refused after writing", result.writes)
         for each, body in observed.items():
-            if not _is_state(body):
-                _check(
+            if not is_state(body):
+                check(
                     each in after and without_mark(body) == without_mark(after[each]),
                     "more than marks changed",
                     each,
@@ -848,7 +872,7 @@ class Machine:
 
     def delete_state(self, stack: str) -> None:
         for id, body in self.environment.all_objects().items():
-            if _is_state(body) and f"lettaform:stack={stack}" in body["tags"]:
+            if is_state(body) and f"lettaform:stack={stack}" in body["tags"]:
                 self.environment.ask("DELETE", f"/v1/blocks/{id}")
 
     def reset(self, stack: str) -> None:
@@ -865,7 +889,7 @@ class Machine:
     def tidy(self) -> None:
         """Delete everything that belongs to no stack."""
         for id, body in sorted(self.environment.all_objects().items(), key=_delete_order):
-            if not self.owner(id) and not _is_state(body):
+            if not self.owner(id) and not is_state(body):
                 self.environment.ask("DELETE", f"/v1/{PATHS[body['kind']]}/{id}")
 
     def clear(self) -> None:
@@ -882,10 +906,10 @@ class Machine:
         return next((stack for stack in self.stacks if id in self.ours[stack]), None)
 
     def carries_mark(self, body: Mapping[str, Any], stack: str) -> bool:
-        return f"lettaform:stack={stack}" in body["tags"] and not _is_state(body)
+        return f"lettaform:stack={stack}" in body["tags"] and not is_state(body)
 
 
-class _RunChecker:
+class RunChecker:
     """What one run of lettaform on one stack did, compared with what it may do."""
 
     def __init__(
@@ -906,7 +930,7 @@ class _RunChecker:
     def check(self) -> None:
         own, adopted = set(self.ours), self.adopted
         for id, body in self.before.items():
-            if _is_state(body) or body.get("tool_type") == EXTERNAL_TOOL:
+            if is_state(body) or body.get("tool_type") == EXTERNAL_TOOL:
                 continue
             now = self.after.get(id)
             if now is None:
@@ -918,7 +942,7 @@ class _RunChecker:
                 if not mine and body["kind"] == "block" and self.machine.carries_mark(body, self.stack):
                     # memory of an agent whose address another agent got: only our mark may be removed
                     mine = without_mark(body) == without_mark(now)
-                _check(mine or self.lost_only_deleted(body, now), f"{id} is not of stack {self.stack}", body, now)
+                check(mine or self.lost_only_deleted(body, now), f"{id} is not of stack {self.stack}", body, now)
                 if mine:
                     self.check_changed(id, body, now)
         for result in self.runs:
@@ -993,7 +1017,7 @@ class _RunChecker:
         held = {id for each in self.after.values() for id in each.get("blocks", ()) if each["kind"] == "agent"}
         named = persona_block.get("label") == "memory_persona" and _claim(persona_block, self.stack) is None
         orphan = named and persona not in held | self.machine.undeclared_sleeptime_blocks
-        _check(not orphan, f"{persona} of {body['name']} is left, attached to no agent", persona_block)
+        check(not orphan, f"{persona} of {body['name']} is left, attached to no agent", persona_block)
 
     def check_deleted(self, id: str, body: Mapping[str, Any]) -> None:
         shown_deletes = {
@@ -1007,11 +1031,11 @@ class _RunChecker:
             return  # what others let our agent create along is deleted with it, conversations too; the plan notes it
         if address is None and body.get("agent_id") in self.ours.keys() - self.after.keys():
             counted = any(" conversations, " in note for change in self.changes for note in change.notes)
-            _check(self.plan_unknown or counted, f"the delete of a conversation ({id}) was not shown", body)
+            check(self.plan_unknown or counted, f"the delete of a conversation ({id}) was not shown", body)
             return
         if body.get("manager_type") == "sleeptime" and body["manager_agent_id"] in self.ours.keys() - self.after.keys():
             return  # and so is the group that connects them
-        _check(address is not None, f"{id} is not of stack {self.stack} and was deleted", body)
+        check(address is not None, f"{id} is not of stack {self.stack} and was deleted", body)
         assert address is not None
         removed = dict(self.spec["removed"])
         here = self.moved_to(address)
@@ -1025,8 +1049,8 @@ class _RunChecker:
             "replace": body["kind"] not in ("block", "tool") and any(map(self.is_destroy_allowed, addresses)),
             "keeps no data": body["kind"] == "group" and (id, "replace") in {(c.id, c.action) for c in self.changes},
         }
-        _check(any(consents.values()), f"{address} ({id}) was deleted without consent", body)
-        _check(self.plan_unknown or id in shown_deletes, f"the delete of {address} was not shown")
+        check(any(consents.values()), f"{address} ({id}) was deleted without consent", body)
+        check(self.plan_unknown or id in shown_deletes, f"the delete of {address} was not shown")
 
     def was_carried_over(self, address: str, body: Mapping[str, Any]) -> bool:
         """Whether a new block has the value of the deleted one."""
@@ -1067,7 +1091,7 @@ class _RunChecker:
                 given = set(self.before.get(primary, {}).get("blocks", ())) ^ set(self.after[primary]["blocks"])
                 if set(was or ()) ^ set(now or ()) <= given:
                     continue
-            _check(
+            check(
                 self.plan_unknown or paths & causes or creates_blocks,
                 f"{address}: {name} was written and not shown",
                 was,
@@ -1082,7 +1106,7 @@ class _RunChecker:
             parts = map(_foreign_metadata, (now, was)) if name == "metadata" else (now, was)
             if is_line and _is_less(*parts):
                 continue  # the line that added it is removed
-            _check(declared & causes or {"name", "about"} & causes, f"{address}: {name} is not declared", was, now)
+            check(declared & causes or {"name", "about"} & causes, f"{address}: {name} is not declared", was, now)
         self.check_foreign_kept(address, declared_body or {}, old, new)
         if kind == "block" and old["value"] != new["value"]:
             self.check_block_value(id, address, declared_body or {}, old["value"], new["value"])
@@ -1091,17 +1115,17 @@ class _RunChecker:
         """Values that other users wrote are kept."""
         policy = declared.get("policy", {})
         if "theirs" in old["tags"] and policy.get("tags") != "enforce":
-            _check("theirs" in new["tags"], f"{address}: a foreign tag is missing", old["tags"], new["tags"])
+            check("theirs" in new["tags"], f"{address}: a foreign tag is missing", old["tags"], new["tags"])
         for name in ("metadata", "secrets"):
             theirs = {k: v for k, v in (old.get(name) or {}).items() if k.lower() == "theirs"}
             if theirs and not (name in declared and declared[name] is None):
                 now = {k: v for k, v in (new.get(name) or {}).items() if k.lower() == "theirs"}
-                _check(theirs == now, f"{address}: foreign {name} are missing", old[name], new.get(name))
+                check(theirs == now, f"{address}: foreign {name} are missing", old[name], new.get(name))
         given = self.machine.given if policy.get("tools") != "enforce" else ()
         for name in RELATIONS:
             lost = set(old.get(name, ())) - set(new.get(name, ())) if policy.get(name) != "enforce" else set()
             strange = [id for id in lost if (id in self.after and not self.was_ours(id)) or (old["id"], id) in given]
-            _check(not strange, f"{address}: foreign {name} were detached", strange)
+            check(not strange, f"{address}: foreign {name} were detached", strange)
 
     def was_ours(self, id: str) -> bool:
         """Whether lettaform may have attached it: it belonged to a stack once."""
@@ -1115,15 +1139,13 @@ class _RunChecker:
         if policy == "merge" and not asked:
             base = self.machine.bases.get((id, "value"))
             learned = {*old.split("\n")} - {*(old if base is None else base).split("\n")}
-            _check(
-                learned <= {*new.split("\n")} or self.options.ours, f"{address}: what agents wrote is lost", old, new
-            )
+            check(learned <= {*new.split("\n")} or self.options.ours, f"{address}: what agents wrote is lost", old, new)
             return
-        _check(new == (declared.get("value") or ""), f"{address}: an undeclared value was written", old, new)
+        check(new == (declared.get("value") or ""), f"{address}: an undeclared value was written", old, new)
         may_write = policy == "enforce" or (asked and policy in ("seed", "yield", "merge"))
         if policy == "yield" and not may_write:
             may_write = self.machine.bases.get((id, "value")) == old
-        _check(may_write, f"{address}: a value under policy {policy} was written", old, new)
+        check(may_write, f"{address}: a value under policy {policy} was written", old, new)
 
     # --- requests
 
@@ -1135,10 +1157,10 @@ class _RunChecker:
             if "/detach/" in path and self.options.allow_destroy and set(ids[1:]) <= own - self.after.keys():
                 continue  # objects deleted with consent are detached from all agents
             for id in ids[:1]:
-                fine = id in own or id in created or id not in self.before or _is_state(self.before[id])
+                fine = id in own or id in created or id not in self.before or is_state(self.before[id])
                 # conversations that others began with an agent of ours are compiled again with it
                 fine = fine or (path.endswith("/recompile") and self.before[id].get("agent_id") in own | created)
-                _check(fine, f"{method} {path} targets a foreign object", self.before.get(id))
+                check(fine, f"{method} {path} targets a foreign object", self.before.get(id))
 
     def check_prompts(
         self, before: Mapping[str, tuple[str, str, str]], after: Mapping[str, tuple[str, str, str]]
@@ -1147,7 +1169,7 @@ class _RunChecker:
         for id, (agent, prompt, fresh) in after.items():
             if prompt != fresh and (id not in before or before[id][2] != fresh):
                 ours = agent in self.ours and self.declared(self.ours[agent]) is not None
-                _check(not ours, f"the prompt of {self.ours.get(agent)} ({id}) is not compiled again", prompt, fresh)
+                check(not ours, f"the prompt of {self.ours.get(agent)} ({id}) is not compiled again", prompt, fresh)
 
     def lost_only_deleted(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         """Whether a foreign agent only lost objects that were deleted with consent."""
@@ -1174,10 +1196,10 @@ class _RunChecker:
             known = id in self.ours or id in adopted or id not in self.before
             if id in forgotten and not claim:
                 self.ours.pop(id, None)
-            elif claim and known and not _is_state(body):
+            elif claim and known and not is_state(body):
                 self.ours[id] = claim
         for body in self.after.values():  # a copy of the object at its address belongs to no stack
-            if _is_state(body) and f"lettaform:stack={self.stack}" in body["tags"]:
+            if is_state(body) and f"lettaform:stack={self.stack}" in body["tags"]:
                 for copy in json.loads(body["value"]).get("duplicates", ()):
                     self.ours.pop(copy, None)
         self.machine.ever_ours |= self.ours.keys()
@@ -1195,14 +1217,14 @@ class _RunChecker:
             if ".memory." not in address or (id in held and own.get(address, id) == id):
                 by_address.setdefault(address, []).append(id)
         duplicates = {a: ids for a, ids in by_address.items() if len(ids) > 1 and self.declared(a) is not None}
-        _check(not duplicates, "duplicates", duplicates)
+        check(not duplicates, "duplicates", duplicates)
         for id, address in self.ours.items():
             fresh = id not in self.before and ".memory." in address and id not in held
-            _check(not fresh, f"{address} ({id}) was created but is attached to no agent")
+            check(not fresh, f"{address} ({id}) was created but is attached to no agent")
         if self.options == PlanOptions() or self.options == PlanOptions(prune=True):
             for section in fleet.FIELDS:
                 for key in (key for key, body in self.spec[section].items() if "mcp" not in body):
-                    _check(f"{section}.{key}" in by_address, f"{section}.{key} is missing")
+                    check(f"{section}.{key}" in by_address, f"{section}.{key} is missing")
         for id, address in self.ours.items():
             body, declared = self.after[id], self.declared(address)
             if body["kind"] != "block":
@@ -1219,7 +1241,7 @@ class _RunChecker:
 # --- functions -------------------------------------------------------------------------------------------------------
 
 
-def _check(fine: object, message: str, *details: Any) -> None:
+def check(fine: object, message: str, *details: Any) -> None:
     if not fine:
         raise BrokenPromise("\n  ".join([message, *map(repr, details)]))
 
@@ -1250,7 +1272,7 @@ def _is_less(now: Any, was: Any) -> bool:
 
 
 def _without_states(objects: Objects) -> set[str]:
-    return {id for id, body in objects.items() if not _is_state(body)}
+    return {id for id, body in objects.items() if not is_state(body)}
 
 
 def primary_of(address: str) -> str | None:
@@ -1269,7 +1291,7 @@ def _delete_order(item: tuple[str, Mapping[str, Any]]) -> tuple[int, str]:
     return {"group": 0, "conversation": 1, "agent": 2}.get(kind, 3), item[0]
 
 
-def _is_state(body: Mapping[str, Any]) -> bool:
+def is_state(body: Mapping[str, Any]) -> bool:
     return any(tag.startswith("lettaform:state") for tag in body["tags"])
 
 
@@ -1296,7 +1318,7 @@ def _age(body: Mapping[str, Any]) -> tuple[str, str]:
     return str(body.get("created_at") or ""), str(body["id"])
 
 
-def _failures(result: RunResult) -> list[str]:
+def failures(result: RunResult) -> list[str]:
     failed = result.report.outcomes if result.report else ()
     return [f"{o.step.key}: {o.status} {o.error or o.because}" for o in failed if o.status != "done"]
 
@@ -1337,7 +1359,7 @@ def _with_names_for_ids(before: Objects, state: Objects) -> dict[str, list[dict[
     found: dict[str, list[dict[str, Any]]] = {}
     for id, body in state.items():
         fields = {key: value for key, value in body.items() if key not in ("created_at", "labels")}
-        if _is_state(body):
+        if is_state(body):
             state_body = json.loads(body["value"])
             fields["value"] = {
                 key: state_body.get(key) for key in ("ids", "marks", "protected", "duplicates", "environment")

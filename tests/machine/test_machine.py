@@ -19,7 +19,8 @@ from tests.live.conftest import Letta, letta
 from tests.machine.draw import NUMBERS, STARTS, examples
 from tests.machine.environment import InMemory, OnServer
 from tests.machine.fleet import Spec
-from tests.machine.machine import Call, Machine
+from tests.machine.machine import Call
+from tests.machine.way_back import WayBack
 
 __all__ = ["letta"]  # the fixture
 
@@ -28,6 +29,7 @@ Start = Callable[[], Spec]
 _NAMES = ["change"] * 6 + ["edit"] * 6 + ["apply"] * 5 + ["fault"] * 3
 _NAMES += ["relocate"] * 4 + ["remove_lines"] * 3 + ["adopt"] * 2
 _NAMES += ["saved", "destroy", "move", "forget", "rebuild", "import"]
+_NAMES += ["restore"] * 4 + ["rollback"] * 3 + ["pull"] * 3 + ["merge"] * 2 + ["import_all"] * 2 + ["snapshot"]
 
 
 def calls(most: int) -> st.SearchStrategy[list[Call]]:
@@ -44,7 +46,7 @@ def cases(number: int, most: int) -> Callable[[Any], Any]:
 def in_memory(start: Start, history: list[Call]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         log: list[str] = []
-        machine = Machine(InMemory(Path(folder), ("mch-a", "mch-b")), log.append, start)
+        machine = WayBack(InMemory(Path(folder), ("mch-a", "mch-b")), log.append, start)
         try:
             machine.play(history)
         except BaseException as error:
@@ -55,7 +57,7 @@ def in_memory(start: Start, history: list[Call]) -> None:
 def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> None:
     name = f"mch-{uuid4().hex[:6]}"
     log: list[str] = []
-    machine = Machine(OnServer(folder, letta, (f"{name}a", f"{name}b")), log.append, start)
+    machine = WayBack(OnServer(folder, letta, (f"{name}a", f"{name}b")), log.append, start)
     try:
         machine.play(history)
     except BaseException as error:
@@ -66,7 +68,7 @@ def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> 
 
 
 @pytest.mark.thorough
-@cases(15, 8)
+@cases(15, 5)
 def test_promises_hold_for_random_histories(start: Start, history: list[Call]) -> None:
     in_memory(start, history)
 

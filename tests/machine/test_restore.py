@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from hypothesis import event, given
@@ -44,14 +43,9 @@ class World:
 
     def call(self, verb: Callable[[flow.Source, flow.Connection], Any], fault: Fault | None = None) -> Any:
         """Call a verb of `flow`; its result, its LettaformError, or None if the fault ends the process."""
-        found: list[Any] = []
-
-        def run() -> None:
-            found.append(verb(flow.Source(self.environment.folder), self.environment.connection()))
-
-        with patch("lettaform.session.snapshots.commit_of", return_value=None):
-            result = self.machine.run(self.stack, run, fault)
-        return result.error or next(iter(found), None)
+        at = self.environment
+        result = self.machine.run(self.stack, lambda: verb(flow.Source(at.folder), at.connection()), fault)
+        return result.error or result.value
 
     def changes(self) -> list[tuple[str, str, list[str]]] | None:
         """What the next apply would do; None if it would be refused."""
