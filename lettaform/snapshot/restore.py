@@ -160,29 +160,9 @@ class _Builder:
             parts[address.parent][address.child or ""] = dict(entry.live.mark.base)
         found = {address: _mark(self, address, entry, parts[address]) for address, entry in self.entries.items()}
         notes = {address: tuple(every) for address, every in self.notes.items()}
-        warnings = (*(() if self.patterns else self.left_out()), *self.unowned.changed(self.load))
+        warnings = (*(() if self.patterns else _left_out(self)), *self.unowned.changed(self.load))
         more = (frozenset(self.unowned.brought), tuple(self.problems), warnings)
         return Restoration(manifest, found, self.histories, self.copies, notes, *more)
-
-    def left_out(self) -> Iterator[Problem]:
-        """What is in the snapshot and has no address, such as conversations that people began."""
-        orphaned = _orphaned(self.snapshot)
-        copies = {id for entry in self.entries.values() for ids in entry.live.discovered.values() for id in ids}
-        for entry in self.snapshot.entries:
-            if entry.live.id in orphaned:
-                message = f"{entry.shown} ({entry.live.id}) was not attached to its agent, and is not restored"
-                yield Problem(message, severity="warning", address=str(entry.live.address))
-            elif entry.live.address in self.entries and not self.has_owner(entry.live.address):
-                message = f"{entry.shown} belongs to an agent that the snapshot does not have, and is not restored"
-                yield Problem(message, severity="warning", address=str(entry.live.address))
-            elif entry.live.address is None and not entry.used and entry.live.id not in copies:
-                message = f"{entry.shown} has no address in the stack, and is not restored"
-                yield Problem(message, severity="warning")
-
-    def has_owner(self, address: Address | None) -> bool:
-        """Whether an object is no part of another one, or its owner is restored or exists."""
-        parent = address.parent if address else None
-        return parent is None or parent in self.entries or parent in self.kept
 
     def live(self, address: Address) -> Live | None:
         return self.unowned.live(address)
@@ -210,19 +190,10 @@ class _Builder:
             kind,
             self.unowned.unfinished(address, values) if brought else values,
             PLACE,
-            policies={} if brought else dict(self.policies(address, kind, live, values)),
+            policies={} if brought else dict(_policies(kind, live, values, restored=address in self.entries)),
             prevent_destroy=address in protected,
             created_with=self.creators.get(address),
         )
-
-    def policies(
-        self, address: Address, kind: str, live: Live | None, values: Mapping[str, Any]
-    ) -> Iterator[tuple[str, Policy]]:
-        """What the snapshot has is written; what it has not stays: secrets, and members of what is not restored."""
-        for name, line in kinds()[kind].attrs().items():
-            is_unknown = address not in self.entries and (name not in values or bool(line.to))
-            stays = is_unknown or (live is not None and (line.secret or line.embeds))
-            yield name, "ignore" if stays else "enforce"
 
     def values(self, address: Address, entry: Entry, live: Live | None) -> Iterator[tuple[str, Any]]:
         table = kinds()[entry.live.kind]
@@ -377,6 +348,38 @@ class _Builder:
         self.notes[address] += found.notes
         if found.history is not None:
             self.histories[address] = found.history
+
+
+def _left_out(builder: _Builder) -> Iterator[Problem]:
+    """What is in the snapshot and has no address, such as conversations that people began."""
+    orphaned = _orphaned(builder.snapshot)
+    copies = {id for entry in builder.entries.values() for ids in entry.live.discovered.values() for id in ids}
+    for entry in builder.snapshot.entries:
+        if entry.live.id in orphaned:
+            message = f"{entry.shown} ({entry.live.id}) was not attached to its agent, and is not restored"
+            yield Problem(message, severity="warning", address=str(entry.live.address))
+        elif entry.live.address in builder.entries and not _has_owner(builder, entry.live.address):
+            message = f"{entry.shown} belongs to an agent that the snapshot does not have, and is not restored"
+            yield Problem(message, severity="warning", address=str(entry.live.address))
+        elif entry.live.address is None and not entry.used and entry.live.id not in copies:
+            message = f"{entry.shown} has no address in the stack, and is not restored"
+            yield Problem(message, severity="warning")
+
+
+def _has_owner(builder: _Builder, address: Address | None) -> bool:
+    """Whether an object is no part of another one, or its owner is restored or exists."""
+    parent = address.parent if address else None
+    return parent is None or parent in builder.entries or parent in builder.kept
+
+
+def _policies(
+    kind: str, live: Live | None, values: Mapping[str, Any], *, restored: bool
+) -> Iterator[tuple[str, Policy]]:
+    """What the snapshot has is written; what it has not stays: secrets, and members of what is not restored."""
+    for name, line in kinds()[kind].attrs().items():
+        is_unknown = not restored and (name not in values or bool(line.to))
+        stays = is_unknown or (live is not None and (line.secret or line.embeds))
+        yield name, "ignore" if stays else "enforce"
 
 
 def _orphaned(snapshot: Snapshot) -> frozenset[str]:
