@@ -26,8 +26,8 @@ from lettaform.model import (
     value_of,
 )
 from lettaform.ownership.state import ADDRESS
-from lettaform.plan.changes import Diff, ResourceChange
-from lettaform.plan.diff import Settled, diff, unchanged
+from lettaform.plan.changes import Diff, ResourceChange, Settled
+from lettaform.plan.diff import diff, unchanged
 from lettaform.plan.guard import guard
 from lettaform.plan.notes import losing_messages
 from lettaform.plan.order import order

@@ -56,6 +56,10 @@ class ResourceChange:
         return self.change.address
 
 
+Settled = Mapping[Address, tuple[AgentChange, ...]]
+"""Declared objects that do not change, each with what agents changed of it and its parts."""
+
+
 @dataclass(frozen=True)
 class Diff:
     """The differences between a Manifest and an Observed.
@@ -68,7 +72,7 @@ class Diff:
     warnings   what the manifest says and no change does
     owners     ids of the agents whose conversations are recompiled, by the kind of these
     observed   the Observed with every `moved` applied
-    settled    declared objects that do not change, each with what agents changed of it and its parts
+    settled    what does not change
     """
 
     resources: tuple[ResourceChange, ...] = ()
@@ -79,4 +83,4 @@ class Diff:
     warnings: tuple[Problem, ...] = ()
     owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: Observed | None = None
-    settled: Mapping[Address, tuple[AgentChange, ...]] = field(default_factory=dict)
+    settled: Settled = field(default_factory=dict)

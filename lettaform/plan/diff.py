@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
 from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.model import AgentChange, Desired, Live, Manifest, Observed, PlanOptions, Unmanaged
-from lettaform.plan.changes import Diff, ResourceChange
+from lettaform.plan.changes import Diff, ResourceChange, Settled
 from lettaform.plan.compare import differs
 from lettaform.plan.conflicts import conflicts, guards
 from lettaform.plan.create import create, discover
@@ -23,10 +23,6 @@ from lettaform.values import UNREAD
 
 Found = ResourceChange | AgentChange | Unmanaged
 """What a pass returns."""
-
-
-Settled = Mapping[Address, tuple[AgentChange, ...]]
-"""Declared objects that do not change, each with what agents changed of it and its parts."""
 
 
 def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Settled = MappingProxyType({})) -> Diff:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
+from lettaform.kinds.base import Attr, Kind
 from lettaform.model import Desired, Live, Unmanaged
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.leaves import kept_digest, leaves, spelled
@@ -70,7 +71,7 @@ def _declared(lookup: Lookup, desired: Desired) -> Iterator[Hashable]:
     table, found = kinds()[desired.kind], dict[str, str]()
     for name, value in desired.values.items():
         line = table.attrs()[name]
-        if line.write is None or line.additive or line.secret or line.create_only or name == table.name_field:
+        if line.write is None or line.additive or not _is_compared(table, line):
             continue
         known = lookup.known(value)
         if known is UNKNOWN:
@@ -83,12 +84,15 @@ def _applied(live: Live) -> Iterator[Hashable]:
     """The same of an object as it was last applied."""
     table, found = kinds()[live.kind], dict[str, str]()
     for path, kept in live.mark.base.items():
-        name = path.split(".")[0]
-        line = table.attrs().get(name)
-        if line is None or line.secret or line.create_only or name == table.name_field:
-            continue
-        found[path] = str(kept_digest(table, line, kept))
+        line = table.attrs().get(path.split(".")[0])
+        if line is not None and _is_compared(table, line):
+            found[path] = str(kept_digest(table, line, kept))
     yield from _signs(live.kind, live.name, found)
+
+
+def _is_compared(table: type[Kind], line: Attr) -> bool:
+    """Whether the value of a field tells which object it is, and a mark has its digest."""
+    return not (line.secret or line.create_only or line.name == table.name_field)
 
 
 def _signs(kind: str, name: object, values: dict[str, str]) -> Iterator[Hashable]:

@@ -52,7 +52,10 @@ def plan_digest(plan: Plan) -> str:
     What it deletes although a snapshot may lack its messages is a part of that.
     Secrets are in it as digests with the key of the stack, and by name alone before the stack has a key.
     """
-    does = dump(plan)
+    return _effects(plan, dump(plan))
+
+
+def _effects(plan: Plan, does: Mapping[str, Any]) -> str:
     steps = [step for step in does["steps"] if not _follows(step)]
     where = {"url": plan.url, "stack": plan.stack, "environment": plan.environment}
     lost = [str(change.address) for change in plan.changes if LOST in change.notes]
@@ -62,15 +65,16 @@ def plan_digest(plan: Plan) -> str:
 
 def approval(plan: Plan) -> str:
     """What approves a plan: the beginning of its digest, a dot, and that of the digest of what it was made from."""
-    return f"{plan_digest(plan)[:32]}.{_sha256(dump(plan)['inputs'])[:8]}"
+    does = dump(plan)
+    return f"{_effects(plan, does)[:32]}.{_sha256(does['inputs'])[:8]}"
 
 
 def check_approved(plan: Plan, approved: str) -> None:
     """Raise Stale if a plan does something else than the approved one, which `approval` named. It may do nothing."""
     effects, _, inputs = approved.partition(".")
-    now = approval(plan)
     if not plan or plan_digest(plan).startswith(effects):
         return
+    now = approval(plan)
     moved = "the manifest or the server has changed"
     if inputs:
         moved = f"{'the server' if inputs == now.partition('.')[2] else 'the manifest'} has changed since"

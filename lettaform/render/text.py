@@ -66,11 +66,11 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
 
 def _unchanged(plan: model.Plan) -> str:
     """How many objects of which stack were compared, and where."""
+    if not plan.unchanged:
+        return ""
     environment = f", environment {plan.environment}" if plan.environment else ""
-    where = clean_line(f" of stack {plan.stack} on {plan.url}{environment}")
-    return f" {count(plan.unchanged, 'object')}{where} {'is' if plan.unchanged == 1 else 'are'} as declared." * (
-        plan.unchanged > 0
-    )
+    where = clean_line(f"of stack {plan.stack} on {plan.url}{environment}")
+    return f" {count(plan.unchanged, 'object')} {where} {'is' if plan.unchanged == 1 else 'are'} as declared."
 
 
 def _other_actions(changes: Sequence[model.Change], words: Callable[[ActionText], tuple[str, str]]) -> list[str]:

@@ -81,13 +81,15 @@ def _as_known(now: Live, known: Live) -> Live:
 
 def _without(live: Live, gone: Collection[str]) -> Live:
     """An object without references to what no longer exists: a group of 0.16.8 keeps the ids of deleted agents."""
+    if not gone:
+        return live
     values = dict(live.values)
-    for name, line in kinds()[live.kind].attrs().items() if gone else ():
+    for name, line in kinds()[live.kind].attrs().items():
         if line.to and isinstance(value := values.get(name), list):
             values[name] = [id for id in value if id not in gone]
         elif line.to and value in gone:
             values[name] = None
-    return replace(live, values=values) if gone else live
+    return replace(live, values=values)
 
 
 def _owned(manifest: Manifest, observed: Observed) -> Iterator[Live]:

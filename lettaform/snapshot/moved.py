@@ -18,7 +18,7 @@ class AtPresent:
     """A snapshot with the addresses that its objects have now.
 
     moved     address of today to the one in the snapshot, without own blocks
-    problems  the objects that no address of today can be told of
+    problems  the objects whose address of today is not certain
     """
 
     snapshot: Snapshot
