@@ -3,8 +3,9 @@
     python bench/reads.py [--agents 1000] [--destroy 200] [--rounds 5] [--server URL]
 
 Without --server it starts a real Letta server and stops it again. Each round times a plan without changes, an apply of
-one changed field, and, before and after, the same requests sent by a plain loop: the same order, pages one after the
-other, lists at the same time. The destroy of a smaller fleet is timed against the bare deletes. Medians are printed.
+one changed field, and, before, between and after them, the requests of the plan sent by a plain loop: the same order,
+pages one after the other, lists at the same time. A floor is the mean of the loops before and after. The destroy of a
+smaller fleet is timed against the bare deletes. Medians are printed.
 """
 
 from __future__ import annotations
@@ -145,13 +146,17 @@ def measure(fleet: Bench, rounds: int) -> None:
     plans, changes = [], []
     first = fleet.folder / "lettaform.yaml"
     text = first.read_text()
+    _, requests = fleet.taped(lambda: flow.plan(fleet.source, fleet.connection))
+    before = asyncio.run(bare(fleet.url, requests))
     for number in range(rounds):
-        seconds, requests = fleet.taped(lambda: flow.plan(fleet.source, fleet.connection))
-        floor = asyncio.run(bare(fleet.url, requests))
-        plans.append((seconds, floor))
+        planned, _ = fleet.taped(lambda: flow.plan(fleet.source, fleet.connection))
+        between = asyncio.run(bare(fleet.url, requests))
         first.write_text(text.replace("You are one of many.", f"You are one of many, {number}.", 1))
-        seconds, _ = fleet.taped(fleet.apply)
-        changes.append((seconds, floor))
+        changed, _ = fleet.taped(fleet.apply)
+        after = asyncio.run(bare(fleet.url, requests))
+        plans.append((planned, (before + between) / 2))
+        changes.append((changed, (between + after) / 2))
+        before = after
     show("plan without changes", plans, requests)
     show("apply of one changed field", changes, requests)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import Any
 
 from lettaform import __version__
 from lettaform.backend import Backend
+from lettaform.backend.concurrency import cancelled
 from lettaform.errors import Problem, SnapshotError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
@@ -105,12 +107,23 @@ def _warnings(snapshot: Snapshot, objects: Objects, without: tuple[str, ...]) ->
 
 
 async def _read_back(backend: Backend, stack: str, folder: Path, objects: Objects) -> tuple[Snapshot, list[Problem]]:
-    """The snapshot on the disk, and what it lacks of itself, and of what the server has now."""
-    snapshot = await in_thread(partial(read, folder, ours=True))
-    problems = await in_thread(lambda: list(file_faults(folder, snapshot)))
-    own = await in_thread(lambda: list(faults(snapshot, partial(content, folder))))
-    problems += [problem for problem in own if problem.severity == "error"]
-    return snapshot, problems + list(unproven(snapshot, to_entries(await again(backend, stack, objects))))
+    """The snapshot on the disk, and what it lacks of itself, and of what the server has now.
+
+    The server is read while the disk is.
+    """
+    now = asyncio.create_task(again(backend, stack, objects))
+    try:
+        snapshot, problems = await in_thread(_on_disk, folder)
+        return snapshot, problems + list(unproven(snapshot, to_entries(await now)))
+    finally:
+        await cancelled(now)
+
+
+def _on_disk(folder: Path) -> tuple[Snapshot, list[Problem]]:
+    """The snapshot on the disk, and what it lacks of itself."""
+    snapshot = read(folder, ours=True)
+    own = [problem for problem in faults(snapshot, partial(content, folder)) if problem.severity == "error"]
+    return snapshot, [*file_faults(folder, snapshot), *own]
 
 
 async def live_snapshot(

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,7 +61,7 @@ async def take(server: AgentFiles, header: Header, objects: Objects, directory: 
     with complete_or_removed(folder):
         new = NewFolder(folder)
         await in_thread(new.begin)
-        writer = _Writer(server, new, await in_thread(_previous, directory, header), header.server_version)
+        writer = _Writer(server, new, header)
         entries = [each async for each in writer.entries(objects)]
         if writer.refused:
             raise _unreadable(objects, writer.refused, header.scope)
@@ -136,12 +137,17 @@ def _previous(directory: Path, header: Header) -> _Previous | None:
 class _Writer:
     """Writes the files of the entries."""
 
-    def __init__(self, server: AgentFiles, new: NewFolder, previous: _Previous | None, version: str) -> None:
-        self.server, self.new, self.previous, self.version = server, new, previous, version
+    def __init__(self, server: AgentFiles, new: NewFolder, header: Header) -> None:
+        self.server, self.new, self.header = server, new, header
         self.contents: dict[str, str] = {}
         """Id of an object to the sha256 of the file with its contents."""
         self.refused: list[tuple[Entry, str]] = []
         """The agents and conversations whose messages the server did not give, and what it answered."""
+
+    @cached_property
+    def previous(self) -> _Previous | None:
+        """The last snapshot beside this one. It is read when an agent has an agent file: none that never ran has."""
+        return _previous(self.new.path.parent, self.header)
 
     async def entries(self, objects: Objects) -> AsyncIterator[Entry]:
         """The entries with the names of their files, one after the other. What was deleted meanwhile is left out."""
@@ -211,8 +217,8 @@ class _Writer:
 
     def take_over(self, entry: Entry, file: str, messages: str) -> bool:
         """Whether the previous snapshot proves to hold the files of this entry. They are linked then."""
-        before = self.previous.entries.get(entry.live.id) if self.previous else None
-        if self.previous is None or before is None or not entry.evidence or before.evidence != entry.evidence:
+        before = self.previous.entries.get(entry.live.id) if entry.evidence and self.previous else None
+        if self.previous is None or before is None or before.evidence != entry.evidence:
             return False
         found = [self.previous.folder / old for old in (before.file, before.messages) if old]
         if len(found) < 2 or not all(path.is_file() for path in found):
@@ -234,7 +240,7 @@ class _Writer:
         """
         if not entry.live.activity or any(_owner(each.live) == entry.live.id for each in every):
             return ""
-        parts: list[Any] = [self.version, entry.secrets]
+        parts: list[Any] = [self.header.server_version, entry.secrets]
         for id, related in _closure(entry.live, {each.live.id: each.live for each in every}):
             if related is None or (related.kind == "folder" and id not in self.contents):
                 return ""
