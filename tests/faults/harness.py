@@ -18,6 +18,9 @@ import httpx
 
 ACTS_LATER = (0.13, 0.7, 3.9)
 """Seconds after the client's timeout at which a slow server acts anyway; less than lettaform's settle time."""
+PATIENCE = 400
+"""Seconds that a process may take. An apply may wait for a lease of a minute; on a busy machine it takes longer."""
+
 ID = re.compile(r"[a-z][a-z-]*-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

@@ -26,7 +26,17 @@ from lettaform.backend import connect
 from lettaform.errors import LettaformError
 from lettaform.model import Report
 from tests.faults.fleet import PATHS, SECRET, UNTAGGED, Phase, all_objects, comparable, differences, phases, write
-from tests.faults.harness import Chain, Fault, FaultyTransport, Proxy, Trigger, on, once_each, repeat_until_exhausted
+from tests.faults.harness import (
+    PATIENCE,
+    Chain,
+    Fault,
+    FaultyTransport,
+    Proxy,
+    Trigger,
+    on,
+    once_each,
+    repeat_until_exhausted,
+)
 from tests.live.fleet import Fleet
 
 
@@ -187,7 +197,7 @@ class Stack(Fleet):
         )
         with Proxy(faulty, self.url) as proxy:
             running.append(self.process(proxy.url, phase))
-            out, err = running[0].communicate(timeout=120)
+            out, err = running[0].communicate(timeout=PATIENCE)
             died = running[0].returncode == -signal.SIGKILL
             if must and not faulty.triggered:
                 raise NotTriggered

@@ -23,7 +23,7 @@ from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import PlanError
 from tests.faults.clock import Clock
-from tests.faults.harness import Fault, FaultyTransport
+from tests.faults.harness import PATIENCE, Fault, FaultyTransport
 from tests.faults.run import LATENCY, Run, Wrong
 from tests.faults.sweep import Scenario
 from tests.standin import Ask, StandIn, serve
@@ -259,7 +259,7 @@ class Process:
         with serve(self.standin) as url:
             command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, *verb.split()]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            output, _ = process.communicate(timeout=120)
+            output, _ = process.communicate(timeout=PATIENCE)
         self.standin.after = lambda ask: None
         assert signalled == times, output
         assert "Traceback" not in output
@@ -268,7 +268,7 @@ class Process:
     def run(self, verb: str) -> int:
         with serve(self.standin) as url:
             command = [sys.executable, "-m", "lettaform", "-C", str(self.folder), "--server", url, *verb.split()]
-            return subprocess.run(command, capture_output=True, timeout=120, check=False).returncode
+            return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode
 
 
 PLACES = {
