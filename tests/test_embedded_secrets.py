@@ -18,6 +18,8 @@ from lettaform.values import HIDDEN
 from tests.standin import StandIn
 from tests.standin.server import serve
 
+pytestmark = pytest.mark.thorough
+
 OLD, NEW = "old-hunter/2", "new-hunter/2"
 MANIFEST = """
 stack: s

@@ -101,6 +101,7 @@ USERS_OF_THE_MARK = {
 }
 
 
+@pytest.mark.thorough
 def test_one_module_spells_marks() -> None:
     spelled = {
         name

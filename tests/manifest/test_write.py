@@ -300,6 +300,7 @@ def sides(text: str) -> tuple[str, str]:
     return MARKED.sub(r"\1", text), MARKED.sub(r"\2", text)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ending", ["\n", "\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_bytes_outside_of_the_values_stay(name: str, ending: str, tmp_path: Path) -> None:

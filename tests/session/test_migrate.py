@@ -22,6 +22,8 @@ from tests.session.test_restore import SAID, assert_nobody_owns, block, conversa
 from tests.session.test_snapshots import agent, say, spoil
 from tests.standin import Refusal, StandIn
 
+pytestmark = pytest.mark.thorough
+
 TO = "http://other.in"
 
 

@@ -19,6 +19,8 @@ from lettaform.session import pull as module
 from tests.session.test_files import Counted, Killed
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.thorough
+
 MODELS = "model: letta/letta-free, embedding: letta/letta-free, include_base_tools: false"
 MANIFEST = f"""stack: s  # ours
 variables: {{key: {{secret: true}}}}
@@ -499,7 +501,6 @@ def test_a_file_that_cannot_be_written_is_an_error_and_no_file_changes(
     assert (stack.text(), stack.text("system.md")) == (MANIFEST, "You lead.\r\nBe kind.\r\n")
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_pull_killed_at_any_operation_on_files_is_completed_by_the_next(
     after: bool, stack: Stack, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,8 @@ from tests.session.test_observe import MODELS, Project
 from tests.session.test_snapshots import Killed, agent, create, destroy, diff, say, spoil
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
@@ -325,7 +327,6 @@ def unfinished(project: Project) -> Path:
     return before
 
 
-@pytest.mark.thorough
 def test_what_an_interrupted_restore_brings_back_is_neither_pruned_nor_destroyed(project: Project) -> None:
     before = unfinished(project)
     prune = flow.PlanOptions(prune=True, allow_destroy=("*",))
@@ -350,7 +351,6 @@ def test_what_an_interrupted_restore_brings_back_is_neither_pruned_nor_destroyed
     assert_nobody_owns(project)
 
 
-@pytest.mark.thorough
 def test_what_the_completing_restore_overwrites_is_rolled_back_with_what_agents_made(project: Project) -> None:
     before = unfinished(project)
     raw(project, "PATCH", f"/v1/agents/{agent(project, 'bob')}", system="Be rude.")
@@ -370,7 +370,6 @@ def test_a_destroy_lets_go_of_what_an_interrupted_restore_brings_back(project: P
     assert "lettaform" not in str([*tables.archives.values(), *tables.blocks.values()])
 
 
-@pytest.mark.thorough
 def test_state_rm_lets_go_of_what_an_interrupted_restore_brings_back(project: Project) -> None:
     unfinished(project)
     for each in [str(each.address) for each in project.plan().unmanaged]:
@@ -547,7 +546,6 @@ def lent_context(project: Project) -> Path:
     return before
 
 
-@pytest.mark.thorough
 def test_a_context_that_was_lent_is_given_back_by_the_same_command(project: Project) -> None:
     before = lent_context(project)
     restore(project, before)
@@ -557,7 +555,6 @@ def test_a_context_that_was_lent_is_given_back_by_the_same_command(project: Proj
     assert_unchanged(project, before, but=("agents.bob",))
 
 
-@pytest.mark.thorough
 def test_a_context_that_was_lent_is_given_back_by_an_apply(project: Project) -> None:
     lent_context(project)
     project.apply(OPEN)
@@ -793,7 +790,6 @@ def memory(project: Project) -> tuple[str, str]:
     return notes_of_ann(project), team
 
 
-@pytest.mark.thorough
 def test_a_rollback_that_is_killed_is_continued_by_the_next(project: Project) -> None:
     raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
     project.apply(SPOILING)
@@ -804,7 +800,6 @@ def test_a_rollback_that_is_killed_is_continued_by_the_next(project: Project) ->
     assert memory(project) == ("learnt", "Ann")
 
 
-@pytest.mark.thorough
 def test_a_restore_of_the_latest_snapshot_that_is_killed_is_continued_by_the_same_command(project: Project) -> None:
     raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
     before = create(project)

@@ -19,6 +19,8 @@ from lettaform.session import snapshots
 from tests.session.test_gather import MANIFEST
 from tests.session.test_observe import MODELS, Project
 
+pytestmark = pytest.mark.thorough
+
 DESTROY = PlanOptions(destroy=True, allow_destroy=("*",))
 
 
@@ -430,7 +432,6 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-@pytest.mark.thorough
 def test_a_kill_at_any_request_leaves_no_half_snapshot_and_writes_nothing(project: Project) -> None:
     say(project, "ann")
     directory, written = project.folder / ".lettaform" / "snapshots", len(project.server.standin.writes)

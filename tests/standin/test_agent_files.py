@@ -378,11 +378,8 @@ class Interrupted:
         return f"steps {steps}" if (steps := world.steps()) else ""
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [each if each is Fault.KILL_AFTER else pytest.param(each, marks=pytest.mark.thorough) for each in FAULTS[1:]],
-    ids=lambda each: each.name,
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("fault", FAULTS[1:], ids=lambda each: each.name)
 def test_an_import_interrupted_at_a_write_is_completed_by_the_next(fault: Fault, tmp_path: Path) -> None:
     interrupted, triggered, found = Interrupted(tmp_path, fault), set[str](), dict[str, str]()
     for number in range(1, 20):

@@ -23,6 +23,8 @@ from lettaform.session import import_all as module
 from lettaform.values import digest
 from tests.standin.test_other_stacks import AGENT, Stacks
 
+pytestmark = pytest.mark.thorough
+
 MODELS = {"model": "letta/letta-free", "embedding": "letta/letta-free"}
 KEY = "sk-4f9a8c7d6e5b4a3f2e1d"
 
@@ -466,7 +468,6 @@ def test_an_empty_folder_is_used(world: World) -> None:
     assert "lettaform.yaml" in world.files()
 
 
-@pytest.mark.thorough
 def test_a_kill_at_any_file_operation_leaves_all_or_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.server.agent("boss", system="You lead.\n" * 20)
     world.server.tool("shop")

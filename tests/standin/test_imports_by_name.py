@@ -181,7 +181,8 @@ def test_what_another_stack_owns_is_not_adopted(living: Living) -> None:
     assert {str(each.address): each.action for each in plan.changes}["agents.lead"] == "create"
 
 
-@pytest.mark.parametrize("fault", [pytest.param(Fault.KILL_BEFORE, marks=pytest.mark.thorough), Fault.KILL_AFTER])
+@pytest.mark.thorough
+@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, Fault.KILL_AFTER])
 def test_a_kill_at_any_write_leaves_no_second_object(fault: Fault, living: Living) -> None:
     living.deploy()
     numbers, texts, served, clock = living.numbers(), living.texts(), living.server, Clock()

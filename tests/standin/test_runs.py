@@ -15,6 +15,8 @@ from tests.live.fleet import Fleet
 from tests.standin import StandIn
 from tests.standin.server import serve
 
+pytestmark = pytest.mark.thorough
+
 ONE = "agents: {a: {memory: {m: x}}}\nblocks: {b: {value: v}}\n"
 TWO = ONE.replace("value: v", "value: w, policy: {value: enforce}")
 

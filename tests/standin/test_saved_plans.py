@@ -96,6 +96,7 @@ MOVED: dict[str, tuple[Callable[[Project], dict[str, str]], str]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("before", ["first", "applied"])
 @pytest.mark.parametrize("what", MOVED)
 def test_what_moved_is_named_and_nothing_is_written(what: str, before: str, project: Project) -> None:
