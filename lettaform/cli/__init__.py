@@ -224,6 +224,7 @@ VERBS: Mapping[str, Verb] = {
         (*_MANIFEST, "json", "verbose", *_ALWAYS),
     ),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),
+    "ci": Verb("ci:ci", "In a CI job: the comment of a pull request, the digest reviewed there, issues about drift."),
     "dev": Verb("dev:dev", "Run a Letta server on this machine: up, down, status, logs.", ("json", *_ALWAYS)),
     "schema": Verb("schema:schema", "Print a JSON Schema, or the reference of all fields.", _ALWAYS),
     "completion": Verb("completion:completion", "Print the completion script of a shell.", _ALWAYS),

@@ -1,10 +1,12 @@
-"""`lettaform init`: write an example manifest."""
+"""`lettaform init`: write an example manifest, and what a repository of a fleet needs beside it."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,89 +16,16 @@ from lettaform import __version__, local
 from lettaform.cli import Globals
 from lettaform.errors import LettaformError
 
-MANIFEST = """\
-# yaml-language-server: $schema=./lettaform.schema.json
-stack: {stack}
+SCHEMA = "lettaform.schema.json"
+PIPELINES: Mapping[str, Mapping[str, str]] = {
+    "github": {".github/workflows/lettaform.yml": "github.yml"},
+    "gitlab": {".gitlab-ci.yml": "gitlab-ci.yml", ".gitlab/lettaform.yml": "gitlab.yml"},
+}
+"""CI to the files that it needs, each with the text from which it is made."""
 
-variables:
-  # {origin}; `lettaform plan` names those of another server
-  model:     {{default: {model}, description: Model of all agents.}}
-  embedding: {{default: {embedding}, description: Embedding model of all agents.}}
-
-defaults:
-  agents:
-    model: "${{var.model}}"
-    embedding: "${{var.embedding}}"
-
-blocks:
-  organization:                      # one block, shared by both agents
-    value: We answer questions about our product.
-    description: What the whole team must know.
-
-agents:
-  supervisor:
-    system: !file prompts/supervisor.md
-    memory:                          # its own blocks; the agent changes them at run time
-      persona: I plan and assign the work.
-      human: {{value: Nobody yet., limit: 2000}}
-    blocks: [organization]
-    tools: [conversation_search, memory_insert, memory_replace]
-
-  worker:
-    system: !file prompts/worker.md
-    memory: {{persona: I do one thing at a time.}}
-    blocks: [organization]
-    tools: [conversation_search, memory_insert, memory_replace]
-"""
-
-SUPERVISOR = """\
-You are the supervisor of a small team.
-
-Write what you learn about the person you talk to into the memory block `human`.
-Write what the whole team must know into the block `organization`.
-"""
-
-WORKER = """\
-You are a worker in a small team.
-
-Read the memory block `organization` before you answer. If you do not know something, say so.
-"""
-
-WORKFLOW = """\
-# Runs plan on every pull request and apply on main. Needs the repository secrets LETTA_BASE_URL and LETTA_API_KEY.
-name: lettaform
-on:
-  pull_request:
-  push:
-    branches: [main]
-permissions:
-  contents: read
-concurrency:
-  group: lettaform-${{{{ github.ref }}}}
-jobs:
-  fleet:
-    runs-on: ubuntu-latest
-    defaults:
-      run:
-        shell: bash
-    env:
-      LETTA_BASE_URL: ${{{{ secrets.LETTA_BASE_URL }}}}
-      LETTA_API_KEY: ${{{{ secrets.LETTA_API_KEY }}}}
-    steps:
-      - uses: actions/checkout@v4
-      - uses: actions/setup-python@v5
-        with:
-          python-version: "3.12"
-      - run: pip install "lettaform=={version}"
-      - run: lettaform validate --format github
-      - name: Plan
-        if: github.event_name == 'pull_request'
-        run: |
-          {{ echo '```'; lettaform plan --no-color; echo '```'; }} | tee -a "$GITHUB_STEP_SUMMARY"
-      - name: Apply
-        if: github.event_name == 'push'
-        run: lettaform apply -y
-"""
+HOOKS = {".pre-commit-config.yaml": "pre-commit.yaml"}
+SHARED = (".gitlab-ci.yml", ".pre-commit-config.yaml")
+"""Files that projects have for other purposes, too: if one exists, what to add to it is printed."""
 
 IGNORED = ".lettaform/"
 
@@ -114,41 +43,90 @@ lettaform.yaml, or run `lettaform dev down` and `lettaform dev up --echo-model`,
 
 
 @click.command()
-@click.option("--ci", type=click.Choice(["github"]), help="Also write a CI workflow that runs plan and apply.")
+@click.option("--ci", type=click.Choice([*PIPELINES]), help="Write the pipeline of a CI: plan, apply, drift.")
+@click.option("--pre-commit", is_flag=True, help="Write hooks of pre-commit: fmt and validate.")
+@click.option("--schema", is_flag=True, help="Write the JSON Schema of the manifest, for editors, or write it again.")
 @click.pass_obj
-def init(asked: Globals, /, ci: str | None) -> None:
-    """Write an example manifest: two agents with a shared memory block. Existing files are not overwritten."""
-    from lettaform.manifest.schema import text
+def init(asked: Globals, /, ci: str | None, pre_commit: bool, schema: bool) -> None:
+    """Write an example manifest: two agents with a shared memory block. Existing files are not overwritten.
 
-    folder, server = asked.directory, _server()
-    model, embedding = (server.model, server.embedding) if server else local.MODELS[True]
-    origin = f"models of the server at {server.url}" if server else "models of `lettaform dev up --echo-model`"
-    files = {
-        "lettaform.yaml": MANIFEST.format(stack=_stack(folder), model=model, embedding=embedding, origin=origin),
-        "lettaform.schema.json": text(),
-        "prompts/supervisor.md": SUPERVISOR,
-        "prompts/worker.md": WORKER,
-    }
-    if ci == "github":
-        files[".github/workflows/lettaform.yml"] = WORKFLOW.format(version=__version__)
-    existing = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
-    if existing:
-        message = f"these files exist already: {', '.join(existing)}; nothing was written"
-        raise LettaformError(message, "choose another folder with -C")
+    In a folder with a manifest, only what the options name is written.
+    """
+    folder = asked.directory
+    more = _made({**(PIPELINES[ci] if ci else {}), **(HOOKS if pre_commit else {})}, VERSION=__version__)
+    manifest = _manifest(folder)
+    if manifest and not (more or schema):
+        hint = "`lettaform init` with --ci, --pre-commit or --schema adds to it; -C chooses another folder"
+        raise LettaformError(f"there is a manifest already: {manifest}; nothing was written", hint)
+    server = None if manifest else _server()
+    texts = {**({} if manifest else _example(folder, server)), **more}
+    added = {name: texts.pop(name) for name in SHARED if name in texts and (folder / name).exists()}
+    _check_new(folder, texts)
+    if schema or not manifest:
+        texts[SCHEMA] = _schema()
     try:
-        for name, content in files.items():
+        for name, content in texts.items():
             _write(folder / name, content)
         ignoring = _ignore(folder / ".gitignore")
     except OSError as error:
         message = f"cannot write {error.filename}: {error.strerror}"
         raise LettaformError(message, "make the folder writable, or choose another folder with -C") from error
-    written = [*files, *([".gitignore"] if ignoring else [])]
+    written = [*texts, *([".gitignore"] if ignoring else [])]
     if asked.json:
-        click.echo(json.dumps({"written": written}))
+        click.echo(json.dumps({"written": written, "add": added}))
         return
-    click.echo("".join(f"wrote {name}\n" for name in written) + NEXT, nl=False)
-    if server and model == local.MODELS[False][0]:
+    click.echo("".join(f"wrote {name}\n" for name in written), nl=False)
+    click.echo("".join(f"\n{name} exists. Add this to it:\n\n{text}" for name, text in added.items()), nl=False)
+    click.echo("" if manifest else NEXT, nl=False)
+    if server and server.model == local.MODELS[False][0]:
         click.echo(SILENT.format(url=server.url, model=local.MODELS[True][0]), nl=False)
+
+
+def _example(folder: Path, server: local.Known | None) -> dict[str, str]:
+    """The files of the example, by name."""
+    model, embedding = (server.model, server.embedding) if server else local.MODELS[True]
+    origin = f"models of the server at {server.url}" if server else "models of `lettaform dev up --echo-model`"
+    names = ("lettaform.yaml", "prompts/supervisor.md", "prompts/worker.md")
+    return _made({name: name for name in names}, STACK=_stack(folder), ORIGIN=origin, MODEL=model, EMBEDDING=embedding)
+
+
+def _made(sources: Mapping[str, str], **words: str) -> dict[str, str]:
+    """Name of a file to its content: a text of `starters`, with its @WORDS@ replaced."""
+    made = {}
+    for name, source in sources.items():
+        text = files("lettaform.cli").joinpath("starters", source).read_text("utf-8")
+        for word, value in words.items():
+            text = text.replace(f"@{word}@", value)
+        made[name] = text
+    return made
+
+
+def _schema() -> str:
+    from lettaform.manifest.schema import text
+
+    return text()
+
+
+def _manifest(folder: Path) -> str:
+    """The name of a manifest file in a folder; empty if there is none. Other YAML files are left alone."""
+    for path in sorted(folder.glob("*.y*ml")):
+        if path.stem == "lettaform":
+            return path.name
+        try:
+            text = path.read_text("utf-8", errors="replace")
+        except OSError:
+            continue
+        if re.search(r"^stack:", text, re.MULTILINE):
+            return path.name
+    return ""
+
+
+def _check_new(folder: Path, texts: Mapping[str, str]) -> None:
+    """Raise LettaformError if one of the files exists."""
+    existing = [name for name in texts if (folder / name).exists() or (folder / name).is_symlink()]
+    if existing:
+        message = f"these files exist already: {', '.join(existing)}; nothing was written"
+        raise LettaformError(message, "choose another folder with -C, or move them away")
 
 
 def _server() -> local.Known | None:
@@ -170,8 +148,9 @@ def _stack(folder: Path) -> str:
 
 
 def _write(path: Path, content: str) -> None:
+    """Write a file. A schema is written again; everything else must be new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8", newline="\n") as stream:
+    with path.open("w" if path.name == SCHEMA else "x", encoding="utf-8", newline="\n") as stream:
         stream.write(content)
 
 

@@ -13,9 +13,8 @@ import click
 import pytest
 
 import lettaform
-from lettaform import __version__
 from lettaform.cli import VERBS, Globals, cli
-from lettaform.cli.init import NEXT, WORKFLOW
+from lettaform.cli.init import HOOKS, NEXT, PIPELINES, _made
 from lettaform.render import text
 from tests.render.samples import everything
 
@@ -171,10 +170,18 @@ def test_a_command_that_init_recommends_parses(line: str, file: Path) -> None:
     parse(line, file)
 
 
-@pytest.mark.parametrize("line", re.findall(r"lettaform [^|;\n]*", WORKFLOW.format(version=__version__))[1:])
-def test_a_command_of_the_generated_workflow_parses(line: str, file: Path) -> None:
-    if not line.startswith("lettaform-") and "==" not in line:
-        parse(line.strip(), file)
+def commands_in_starters() -> Iterator[str]:
+    """The commands of what `init` writes, without the options that are given to a pipeline."""
+    sources = [*HOOKS.values(), *(source for files in PIPELINES.values() for source in files.values())]
+    for starter in _made({source: source for source in sources}).values():
+        lines = [line for line in starter.splitlines() if not line.lstrip().startswith("#") and "name:" not in line]
+        for command in re.findall(r"(?<![\w/.\"-])lettaform (?!\$\{)[^|;>)\n]*", "\n".join(lines)):
+            yield command.replace(" $OPTIONS", "").strip()
+
+
+@pytest.mark.parametrize("command", sorted({*commands_in_starters()}))
+def test_a_command_that_init_writes_parses(command: str, file: Path) -> None:
+    parse(re.sub(r"\w+\.(md|txt)$", str(file), command), file)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,6 @@ SCRIPT = """
 import asyncio, sys, time, types
 import lettaform
 from conftest import Connection, Flow, Snapshots, Source, VERBS, PlanOptions, a_plan
-
-pytestmark = pytest.mark.thorough
 fake, module = Flow(), types.ModuleType("lettaform.flow")
 for name in VERBS: setattr(module, name, getattr(fake, name))
 for each in (Source, Connection, PlanOptions, Snapshots): setattr(module, each.__name__, each)

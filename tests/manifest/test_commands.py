@@ -135,22 +135,68 @@ def test_init_does_not_overwrite_files(project: Project) -> None:
     assert [name for _, _, names in os.walk(project.folder) for name in names] == ["worker.md"]
 
 
-def test_init_writes_the_workflow(tmp_path: Path) -> None:
-    import yaml
-
+def test_init_in_a_folder_with_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "My Fleet!"
     folder.mkdir()
     (folder / ".gitignore").write_text("*.pyc")
-    done = run("init", "--ci", "github", "--json", folder=folder)
-    assert ".github/workflows/lettaform.yml" in json.loads(done.stdout)["written"]
-    workflow = yaml.safe_load((folder / ".github/workflows/lettaform.yml").read_text())
-    steps = {step.get("name"): step for step in workflow["jobs"]["fleet"]["steps"]}
-    assert "lettaform plan" in steps["Plan"]["run"]
-    assert steps["Plan"]["if"] == "github.event_name == 'pull_request'"
-    assert "lettaform apply -y" in steps["Apply"]["run"]
-    assert steps["Apply"]["if"] == "github.event_name == 'push'"
+    done = run("init", "--json", folder=folder)
+    assert "lettaform.yaml" in json.loads(done.stdout)["written"]
     assert (folder / ".gitignore").read_text() == "*.pyc\n.lettaform/\n"
     assert load(folder, environ={}).stack == "my-fleet"
+
+
+ADDED = {
+    ("--ci", "github"): [".github/workflows/lettaform.yml"],
+    ("--ci", "gitlab"): [".gitlab-ci.yml", ".gitlab/lettaform.yml"],
+    ("--pre-commit",): [".pre-commit-config.yaml"],
+    ("--schema",): ["lettaform.schema.json"],
+    ("--ci", "github", "--pre-commit", "--schema"): [
+        ".github/workflows/lettaform.yml",
+        ".pre-commit-config.yaml",
+        "lettaform.schema.json",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ["lettaform.yaml", "lettaform.yml", "fleet.yaml"])
+@pytest.mark.parametrize("options", ADDED, ids=" ".join)
+def test_init_adds_only_what_is_asked_for_to_a_project(options: tuple[str, ...], name: str, project: Project) -> None:
+    (project.folder / name).write_text("# ours\nstack: ours\n")
+    (project.folder / ".gitignore").write_text(".lettaform/\n")
+    done = run("init", *options, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"written": ADDED[options], "add": {}}
+    files = {str(path.relative_to(project.folder)) for path in project.folder.rglob("*") if path.is_file()}
+    assert files == {name, ".gitignore", *ADDED[options]}
+    assert (project.folder / name).read_text() == "# ours\nstack: ours\n"
+    again = run("init", *options)
+    assert again.exit_code == (0 if options in (("--schema",), ("--pre-commit",)) else 1)
+
+
+def test_init_in_a_project_says_what_it_could_add(project: Project) -> None:
+    project.write("stack: ours\n")
+    done = run("init")
+    assert done.exit_code == 1
+    assert "there is a manifest already: lettaform.yaml" in done.stderr
+    assert "--ci, --pre-commit or --schema" in done.stderr
+
+
+def test_init_takes_no_other_yaml_for_a_manifest(project: Project) -> None:
+    (project.folder / "compose.yaml").write_text("services:\n  stack: {image: x}\n")
+    assert run("init").exit_code == 0
+    assert (project.folder / "lettaform.yaml").exists()
+
+
+def test_init_prints_what_to_add_to_a_shared_file(project: Project) -> None:
+    project.write("stack: ours\n")
+    (project.folder / ".gitlab-ci.yml").write_text("stages: [test]\n")
+    (project.folder / ".pre-commit-config.yaml").write_text("repos: []\n")
+    done = run("init", "--ci", "gitlab", "--pre-commit")
+    assert done.exit_code == 0
+    assert ".gitlab-ci.yml exists. Add this to it:\n\ninclude:\n  - local: .gitlab/lettaform.yml\n" in done.stdout
+    assert "      - id: lettaform-validate\n" in done.stdout
+    assert (project.folder / ".gitlab-ci.yml").read_text() == "stages: [test]\n"
+    assert (project.folder / ".gitlab/lettaform.yml").exists()
 
 
 def test_init_takes_the_models_of_the_server_at_hand(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
