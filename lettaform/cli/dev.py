@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
 
@@ -80,7 +81,10 @@ def up(
     click.echo(f"  model      {server.model}")
     click.echo(f"  embedding  {server.embedding}")
     click.echo(f"  log        {server.log}")
-    click.echo(f"  stop       lettaform dev down --port {server.url.rpartition(':')[2]}")
+    chosen = urlsplit(server.url).port
+    if chosen != local.DEFAULT_PORT:
+        click.echo(f"  use        export LETTA_BASE_URL={server.url}")
+    click.echo(f"  stop       lettaform dev down --port {chosen}")
 
 
 @dev.command()

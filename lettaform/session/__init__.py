@@ -50,6 +50,7 @@ from lettaform.plan.selection import matches
 from lettaform.session import last_apply
 from lettaform.session.commit import commit_of
 from lettaform.session.early import Early
+from lettaform.session.files import WORKING, make_working_folder
 from lettaform.session.interrupt import interruptible
 from lettaform.session.last_apply import Kept
 from lettaform.session.loading import Loading
@@ -82,7 +83,7 @@ __all__ = [
     "unknown",
 ]
 
-SNAPSHOTS = Path(".lettaform") / "snapshots"
+SNAPSHOTS = WORKING / "snapshots"
 """The directory of snapshots, below the project."""
 
 RESTORING = frozenset({"restore", "rollback", "migrate"})
@@ -558,6 +559,9 @@ async def take_snapshot(
     from lettaform.session.snapshots import save
 
     directory = session.snapshots.directory or session.directory / (session.manifest.snapshots or SNAPSHOTS)
+    if directory.is_relative_to(session.directory / WORKING):
+        with suppress(OSError):  # the folder of the snapshot cannot be made either, and that error says why
+            make_working_folder(session.directory)
     known = session.observed if session.observed and is_whole(session.observed) else None
     whole = partial(session._observe, whole=True)
     asked = (wanted, updated, scope, known, without)

@@ -13,6 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+WORKING = Path(".lettaform")
+"""lettaform's own files, below the project: snapshots hold conversations, and belong in no repository."""
+
+
+def make_working_folder(project: Path) -> None:
+    """Create the folder of lettaform's own files, which git ignores. Raises OSError."""
+    ignore = project / WORKING / ".gitignore"
+    if not ignore.exists():
+        ignore.parent.mkdir(parents=True, exist_ok=True)
+        ignore.write_text("*\n", encoding="utf-8")
+
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a file, complete or not at all, with mode 0600. Creates its folder. Raises OSError."""

@@ -11,9 +11,9 @@ from lettaform.errors import PlanError
 from lettaform.model import Plan, Report
 from lettaform.plan.saved import plan_digest
 from lettaform.render import data
-from lettaform.session.files import write_json
+from lettaform.session.files import WORKING, make_working_folder, write_json
 
-FILE = Path(".lettaform") / "last-apply.json"
+FILE = WORKING / "last-apply.json"
 """Below the project."""
 
 
@@ -48,6 +48,7 @@ def write(project: Path, plan: Plan, report: Report, undoes: Kept | None = None,
         "steps": data.outcomes(report),
     }
     with suppress(OSError):
+        make_working_folder(project)
         write_json(project / FILE, body)
 
 

@@ -47,7 +47,8 @@ def test_up_with_json_prints_only_json_on_stdout(started: list[object]) -> None:
 def test_up_prints_the_url_the_log_and_the_command_that_stops_it(started: list[object]) -> None:
     result = CliRunner().invoke(cli, ["dev", "up"], catch_exceptions=False)
     assert started == [(8283, None, {"letta": None, "echo_model": False, "password": None, "timeout": 120})]
-    for words in ("http://127.0.0.1:9000", "/data/letta.log", "lettaform dev down --port 9000"):
+    use = "export LETTA_BASE_URL=http://127.0.0.1:9000"  # not the port where verbs look by default
+    for words in ("http://127.0.0.1:9000", "/data/letta.log", "lettaform dev down --port 9000", use):
         assert words in result.stdout
     assert "secret" not in result.output
 

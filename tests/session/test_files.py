@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
+from lettaform.session.files import WORKING, ChangedMeanwhile, make_working_folder, replace_contents, write_json
 
 
 def test_a_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
@@ -28,6 +30,24 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [each.name for each in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_ignores_the_working_folder(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    for _ in range(2):
+        make_working_folder(tmp_path)
+        write_json(tmp_path / WORKING / "snapshots" / "s" / "snapshot.json", {})
+    (tmp_path / "lettaform.yaml").touch()
+    status = subprocess.run(["git", "-C", str(tmp_path), "status", "-s"], check=True, capture_output=True, text=True)
+    assert status.stdout == "?? lettaform.yaml\n"
+
+
+def test_what_a_person_wrote_into_the_working_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / WORKING).mkdir()
+    (tmp_path / WORKING / ".gitignore").write_text("!snapshots\n")
+    make_working_folder(tmp_path)
+    assert (tmp_path / WORKING / ".gitignore").read_text() == "!snapshots\n"
 
 
 # --- several files: all or none --------------------------------------------------------------------------------------

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
 
 from lettaform import flow
+from lettaform.backend.v1.client import _trusted
 from lettaform.cli import cli
 from lettaform.errors import ManifestError, Stale
 from lettaform.model import Server
@@ -228,3 +236,70 @@ def test_a_key_that_one_of_two_servers_asks_for_is_named_by_an_option() -> None:
 )
 def test_spellings_of_one_server(one: str, other: str, same: bool) -> None:
     assert is_same_server(one, other) == same
+
+
+def test_a_url_with_the_path_of_the_api_says_what_to_write(folder: Path) -> None:
+    (folder / "lettaform.yaml").write_text("stack: s\nblocks: {b: {value: x}}\n")
+    with serve(StandIn()) as url:
+        said = run(folder, "--server", f"{url}/v1", "plan")
+        assert (said.exit_code, f"write it without `/v1`: {url}\n" in said.stderr) == (1, True)
+        assert run(folder, "--server", f"{url}/", "plan").exit_code == 0
+
+
+def test_https_on_a_server_that_has_none_says_what_to_write(folder: Path) -> None:
+    (folder / "lettaform.yaml").write_text("stack: s\nblocks: {b: {value: x}}\n")
+    with serve(StandIn()) as url:
+        said = run(folder, "--server", url.replace("http:", "https:"), "plan")
+    assert said.exit_code == 1
+    assert "does not answer with https" in said.stderr
+    assert f"if it has none, write {url}\n" in said.stderr
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_that_is_not_trusted_can_be(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "lettaform.yaml").write_text("stack: s\nblocks: {b: {value: x}}\n")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {key} -out {certificate}"
+    more = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run([*made.split(), *more.split()], check=True, capture_output=True)
+    with serve(StandIn()) as plain, encrypted(plain, key, certificate) as url:
+        said = run(folder, "--server", url, "plan")
+        assert f"the certificate of {url} is not trusted: self-signed certificate" in said.stderr
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        _trusted.cache_clear()  # a process reads it once
+        trusted = run(folder, "--server", url, "plan")
+        assert trusted.exit_code == 0, trusted.stderr
+    _trusted.cache_clear()
+
+
+@contextmanager
+def encrypted(plain: str, key: Path, certificate: Path) -> Iterator[str]:
+    """A URL with https that leads to a server without."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError), context.wrap_socket(self.request, server_side=True) as client:
+                address = urlsplit(plain)
+                with socket.create_connection((address.hostname or "", address.port or 0)) as server:
+                    answers = threading.Thread(target=copy, args=(server, client), daemon=True)
+                    answers.start()
+                    copy(client, server)
+                    answers.join()
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while some := source.recv(65536):
+                target.sendall(some)
+            target.shutdown(socket.SHUT_WR)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("localhost", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"https://localhost:{server.server_address[1]}"
+        server.shutdown()

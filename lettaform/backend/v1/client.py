@@ -422,6 +422,8 @@ class Client:
     def _no_answer(self, ask: _Request, error: Exception) -> Unavailable:
         where: dict[str, Any] = {"method": ask.method, "path": ask.path}
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            if refused := self._no_https(error):
+                return Unavailable(*refused, **where)
             hint = "is it running? `lettaform dev up` starts one here; --server or LETTA_BASE_URL name another"
             return Unavailable(f"no server answers at {self.url}", hint, **where)
         if isinstance(error, httpx.PoolTimeout):
@@ -431,6 +433,17 @@ class Client:
         lost = Unavailable(f"{ask.method} {self.url}{ask.path}: {what}", **where)
         lost.ambiguous, lost.silent = True, late
         return lost
+
+    def _no_https(self, error: BaseException | None) -> tuple[str, str] | None:
+        """Message and hint if a connection could not be encrypted."""
+        while error is not None and not isinstance(error, ssl.SSLError):
+            error = error.__cause__ or error.__context__
+        if error is None:
+            return None
+        if isinstance(error, ssl.SSLCertVerificationError):
+            message = f"the certificate of {self.url} is not trusted: {error.verify_message}"
+            return message, "name a file with the certificate of its authority in SSL_CERT_FILE"
+        return f"{self.url} does not answer with https", f"if it has none, write {self.url.replace('https', 'http', 1)}"
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,9 @@ class V1Reads(V1Usages):
         except NotFound:
             answer = None
         if not isinstance(answer, Mapping) or "version" not in answer:
-            hint = "name another server with --server or LETTA_BASE_URL"
+            base = self.url.removesuffix("/v1")
+            other = "name another server with --server or LETTA_BASE_URL"
+            hint = f"write it without `/v1`: {base}" if base != self.url else other
             raise ServerError(f"{self.url} answers, but is not a Letta server", hint)
         version = str(answer["version"])
         self.capabilities = capabilities.capabilities(self.url, version)
