@@ -209,6 +209,7 @@ class _Builder:
                 yield from self.emptied(address, line, live)
             elif live is not None or value not in ("", [], {}) or name == "value":
                 self.check_changeable(address, line, value, live)
+                self.note_merged(address, line, value, live)
                 yield name, value
 
     def is_restored(self, line: Attr, entry: Entry, live: Live | None) -> bool:
@@ -237,6 +238,15 @@ class _Builder:
             return
         if spelled(table, line, live.values.get(line.name)) != spelled(table, line, value):
             self.problem(address, f"`{line.name}` cannot be changed back in place", line.name)
+
+    def note_merged(self, address: Address, line: Attr, value: Any, live: Live | None) -> None:
+        """Note the entries of a map that stay, because an update only adds to it."""
+        have = live.values.get(line.name) if live else None
+        if line.merges and isinstance(have, Mapping) and isinstance(value, Mapping):
+            stay = sorted(key for key in have if key not in value and have[key] is not None)
+            if stay:
+                named = ", ".join(f"`{line.name}.{key}`" for key in stay)
+                self.notes[address].append(f"keeps {named}: an update only adds entries to this map")
 
     def items(self, entry: Entry, name: str) -> list[Item]:
         """The passages or files of an object; what has no content is left as it is on the server."""

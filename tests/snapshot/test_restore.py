@@ -187,3 +187,24 @@ def test_what_is_not_restored_is_only_compiled_again() -> None:
     resource = change(TEAM, fields={"value": "b"})
     nothing = Restoration(Manifest("s", {}))
     assert restored(Diff(resources=(resource,), observed=observed), nothing).resources == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "notes"),
+    [
+        ({"desk": "1"}, ()),
+        ({"desk": "2", "empty": None}, ()),
+        (
+            {"desk": "1", "floor": "3", "wing": "b"},
+            ("keeps `properties.floor`, `properties.wing`: an update only adds entries to this map",),
+        ),
+    ],
+)
+def test_entries_that_a_restore_cannot_remove_are_noted(now: dict[str, Any], notes: tuple[str, ...]) -> None:
+    def customer(properties: dict[str, Any]) -> Live:
+        known = {"identifier_key": "cus-1", "name": "Ann", "identity_type": "user", "properties": properties}
+        return Live("identity", "identity-1", "Ann", known, address=at("identities.ann"), stack="s", marked=True)
+
+    restored = found(customer(now), of=snapshot(customer({"desk": "1"})))
+    assert restored.notes.get(at("identities.ann"), ()) == notes
+    assert not restored.problems
