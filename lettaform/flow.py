@@ -842,7 +842,8 @@ def snapshot_diff(source: Source, connection: Connection, old: Path, new: Path |
 
         async def live(session: Session) -> tuple[Snapshot, Counted]:
             observed = await session.observe(whole=True)
-            return await live_snapshot(session.backend, session.manifest, observed, source.directory, before)
+            server = (session.backend, session.manifest, observed, source.directory)
+            return await live_snapshot(*server, before, lenient=True)
 
         after, now = _run(source, connection, live)
     changes = compare(before, after, folder.held(old, before), now)

@@ -14,7 +14,7 @@ from typing import Any
 from lettaform import __version__
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import cancelled
-from lettaform.errors import Problem, SnapshotError
+from lettaform.errors import Problem, ServerError, SnapshotError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Commit, Manifest, Observed
@@ -25,7 +25,7 @@ from lettaform.snapshot import Entry, Header, Objects, Snapshot, take
 from lettaform.snapshot.compare import Counted, held_by
 from lettaform.snapshot.folder import content, file_faults, in_thread, read
 from lettaform.snapshot.format import Scope
-from lettaform.snapshot.take import to_entries, to_item
+from lettaform.snapshot.take import given, to_entries, to_item
 from lettaform.snapshot.verify import faults, lacking_messages, unproven
 
 ATTEMPTS = 3
@@ -134,29 +134,36 @@ async def live_snapshot(
     known: Snapshot,
     *,
     contents: bool = False,
+    lenient: bool = False,
 ) -> tuple[Snapshot, Counted]:
     """What the server has now, as a snapshot without files, and what its files would hold.
 
     known     the snapshot with which it is compared: messages are read of agents that may have got some since, and the
               messages of the others are left out
     contents  whether also those of used objects are read: of archives that agents fill by themselves
+    lenient   whether the snapshot may lack messages that the server does not list; otherwise that is a ServerError
     """
     objects = await gather(backend, manifest, observed)
     header = _header(manifest, observed, await in_thread(commit_of, project), "stack")
-    entries, before = tuple(to_entries(objects)), known.by_id
+    entries, before = [], known.by_id
     held = {}
-    for entry in entries:
-        old = before.get(entry.live.id)
-        stored = not entry.used or (contents and entry.live.id in objects.filled)
+    for entry in to_entries(objects):
+        id, old, refusal = entry.live.id, before.get(entry.live.id), ""
+        stored = not entry.used or (contents and id in objects.filled)
         if stored and (old is None or old.file or old.contents):
-            held[entry.live.id] = await _held(backend, entry, old)
-    return Snapshot(header, objects.state, entries), held
+            held[id], refusal = await _held(backend, entry, old)
+            if refusal and not lenient:
+                raise ServerError(f"{entry.shown}: {refusal}")
+        entries.append(replace(entry, without_messages=refusal))
+    return Snapshot(header, objects.state, tuple(entries)), held
 
 
-async def _held(backend: Backend, entry: Entry, old: Entry | None) -> Mapping[str, Any]:
+async def _held(backend: Backend, entry: Entry, old: Entry | None) -> tuple[Mapping[str, Any], str]:
+    """What the files of an entry would hold, and what the server answers instead of its messages."""
     table, live = kinds()[entry.live.kind], entry.live
     items = await backend.all_items(live) if table.relations(Contents) else {}
     contents = {name: [to_item(item) for item in every] for name, every in items.items()}
     silent = old is not None and (old.without_messages or (live.activity and old.live.activity == live.activity))
-    history = await backend.messages(live) if table.agent_file and not live.unused and not silent else None
-    return held_by(contents, history)
+    talks = table.agent_file and not live.unused and not silent
+    history, refusal = await given(backend.messages(live)) if talks else (None, "")
+    return held_by(contents, history), refusal

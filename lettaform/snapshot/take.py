@@ -209,9 +209,9 @@ class _Writer:
 
         The server must answer other requests about the object: otherwise the error is not about its messages.
         """
-        exported, refusal = await _given(self.server.export(live))
+        exported, refusal = await given(self.server.export(live))
         context = await self.server.context(live)
-        listed, second = await _given(self.server.messages(live))
+        listed, second = await given(self.server.messages(live))
         history = None if listed is None else {"context": context, "messages": listed}
         return exported, history, refusal or second
 
@@ -251,7 +251,7 @@ class _Writer:
         return digest(parts)
 
 
-async def _given(request: Awaitable[_T]) -> tuple[_T | None, str]:
+async def given(request: Awaitable[_T]) -> tuple[_T | None, str]:
     """What the server gives, or what it answers instead."""
     try:
         return await request, ""

@@ -415,6 +415,21 @@ def test_diff_with_the_server_and_with_another_snapshot(project: Project) -> Non
     assert diff(project, before, create(project)) == expected
 
 
+def test_diff_with_a_server_that_does_not_list_messages_compares_everything_else(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lettaform.backend.v1.client._pause", lambda state: 0.0)
+    for name in ("ann", "bob"):
+        say(project, name)
+    before = create(project)
+    for name in ("ann", "bob"):
+        say(project, name)
+    spoil(project, "bob")
+    assert diff(project, before) == {"agents.ann": ["messages"]}
+    found = project.flow(lambda: flow.snapshot_diff(project.source, project.connection, before))
+    assert found.without_messages == ("agents.bob",)
+
+
 def test_diff_shows_passages_and_objects_of_one_side(project: Project) -> None:
     before = create(project)
     archive = next(iter(project.server.standin.tables.archives))
