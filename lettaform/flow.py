@@ -6,7 +6,6 @@ Connection raises ServerError if the server cannot be reached or refuses, and Pl
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -58,6 +57,7 @@ from lettaform.session import (
     take_snapshot,
     unknown,
 )
+from lettaform.session.blocking import blocking
 from lettaform.session.commit import commit_of
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
@@ -457,7 +457,7 @@ def import_all(connection: Connection, folder: Path, options: ImportOptions | No
         async with _connected(connection, Server()) as backend:
             return await everything(backend, folder, options or ImportOptions())
 
-    return asyncio.run(run())
+    return blocking(run())
 
 
 # --- agent files -----------------------------------------------------------------------------------------------------
@@ -481,7 +481,7 @@ def from_agent_files(
     from lettaform.session.from_agent_files import from_agent_files as write
     from lettaform.snapshot.agent_files import Options
 
-    return asyncio.run(write(paths, folder, options or Options(), stack=stack, fold=fold))
+    return blocking(write(paths, folder, options or Options(), stack=stack, fold=fold))
 
 
 def from_lettactl(
@@ -503,7 +503,7 @@ def from_lettactl(
     from lettaform.session.from_lettactl import Options
     from lettaform.session.from_lettactl import from_lettactl as write
 
-    return asyncio.run(write(paths, folder, options or Options(), stack=stack, fold=fold))
+    return blocking(write(paths, folder, options or Options(), stack=stack, fold=fold))
 
 
 def import_agent_file(
@@ -567,7 +567,7 @@ def export(source: Source, connection: Connection, what: str) -> Exported:
         async with _connected(connection, _server(source)) as backend:
             return await read(backend, _kind_of_id(what), what)
 
-    return asyncio.run(of_id())
+    return blocking(of_id())
 
 
 def _kind_of_id(id: str) -> str:
@@ -972,14 +972,7 @@ class _Opened:
 
     def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]], *, whole: bool = False) -> _T:
         """Run with a session. `whole`: not before the manifest is resolved; otherwise a plan waits for it."""
-        found: list[_T] = []
-
-        async def main() -> None:
-            # `asyncio.run` formats its result to look at the signal handler, and a plan is large
-            found.append(await self._loaded(run, whole))
-
-        asyncio.run(main())
-        return found[0]
+        return blocking(self._loaded(run, whole))
 
     async def within(self, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
         """As `run`, inside of a run that is under way."""

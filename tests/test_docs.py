@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from lettaform.cli import VERBS
 from lettaform.manifest import load
 from lettaform.render.fields import page
+from tests.standin import StandIn
+from tests.standin.server import serve
 
 ROOT = Path(__file__).parents[1]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -122,3 +126,18 @@ def test_readme_names_every_command(verb: str) -> None:
 def test_links_of_docs_resolve(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+def test_the_program_in_the_page_about_python_runs(tmp_path: Path) -> None:
+    program = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    assert program is not None
+    (tmp_path / "fleet").mkdir()
+    manifest = "stack: s\nvariables: {token: {secret: true}}\nenvironments: {prod: {}}\nblocks: {b: {value: x}}\n"
+    (tmp_path / "fleet" / "lettaform.yaml").write_text(manifest)
+    with serve(StandIn()) as url:
+        text = program[1].replace("http://localhost:8283", url)
+        for said in ("create blocks.b\n0\n", "nothing to do\n"):
+            done = subprocess.run(
+                [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, check=True
+            )
+            assert done.stdout == said
