@@ -45,6 +45,7 @@ from lettaform.plan import saved
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
 from lettaform.plan.pull import Pull, PullOptions
+from lettaform.plan.status import StackStatus, StatusOptions
 from lettaform.render import data
 from lettaform.session import (
     SNAPSHOTS,
@@ -81,6 +82,8 @@ __all__ = [
     "PullOptions",
     "Snapshots",
     "Source",
+    "StackStatus",
+    "StatusOptions",
     "adopt",
     "apply",
     "apply_saved",
@@ -113,6 +116,7 @@ __all__ = [
     "state_move",
     "state_rebuild",
     "state_remove",
+    "status",
 ]
 
 _T = TypeVar("_T")
@@ -605,6 +609,18 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
         return await read_whole(session.backend, select(lives, address), observed.names)
 
     return _run(source, connection, run)
+
+
+def status(source: Source, connection: Connection, options: StatusOptions | None = None) -> StackStatus:
+    """How the live objects of the stack differ from the manifest, and how full their memory is.
+
+    Takes no lock, and writes nothing. Secrets need no value; those that have none are not compared. PlanError if a
+    pattern matches no object.
+    """
+    from lettaform.session.status import read_status
+
+    chosen = options or StatusOptions()
+    return _Opened(source, connection, needs="plain").run(lambda session: read_status(session, chosen))
 
 
 def history(source: Source, connection: Connection) -> tuple[Applied, ...]:

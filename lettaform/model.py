@@ -198,6 +198,18 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class LastRun:
+    """The last run of an object.
+
+    at      when it ended, in ISO 8601; empty if answers do not say so
+    reason  why it ended, in a word of the server, such as `end_turn`; empty if answers do not say so
+    """
+
+    at: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Live:
     """An object as the server has it.
 
@@ -212,6 +224,8 @@ class Live:
     activity    digest that is equal as long as no messages are added; empty if answers do not show that
     names       id to name of objects to which it refers, whoever owns them; not all are known
     applied     the last run that wrote it, if the state still keeps it and somebody asked for it
+    created     when the server created it, in ISO 8601; empty if answers do not say so
+    last_run    what answers say about the last run of an agent, or about the last message of a conversation
     """
 
     kind: str
@@ -227,6 +241,8 @@ class Live:
     activity: str = field(default="", repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     applied: Applied | None = field(default=None, repr=False, compare=False)
+    created: str = field(default="", repr=False, compare=False)
+    last_run: LastRun | None = field(default=None, repr=False, compare=False)
 
     def ids(self, name: str) -> list[str]:
         """The ids in a field that refers to one object or to several; none if it was not read."""

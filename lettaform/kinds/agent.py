@@ -21,6 +21,7 @@ from lettaform.kinds.traits import (
     Parts,
     PerMember,
     Requests,
+    Runs,
 )
 from lettaform.values import canonical, digest
 
@@ -239,6 +240,8 @@ class Agent(Kind, section="agents", path="/v1/agents/", mark="metadata", preciou
     }
     discovers: ClassVar[Mapping[str, str]] = {"group": "managed_group.id", "agent": "managed_group.agent_ids", "block": "blocks"}
     agent_file: ClassVar[AgentFile | None] = AgentFile(unused=_never_ran, activity=_activity)
+    # 0.16.8 leaves the time null, and sets the reason
+    runs: ClassVar[Runs | None] = Runs("last_run_completion", "last_stop_reason")
     # 0.16.8 answers relations that are not asked for as empty lists; those that are asked for come for every client
     requests: ClassVar[Requests] = Requests(
         include=("agent.blocks", "agent.tools", "agent.tags", "agent.secrets"), parameters={"show_hidden_agents": True}

@@ -44,7 +44,7 @@ discovers     kinds of the objects that the server creates together with one, an
 initial       field to the value that the server gives a new object for which the field is not set (0.16.8).
 
 What is particular about one or two kinds stands in a small value of `traits`: `availability`, `requests`, `naming`,
-`part`, `call`, `preview`, `mentions`, `signature`, `agent_file`.
+`part`, `call`, `preview`, `mentions`, `signature`, `agent_file`, `runs`.
 
 Hooks of a kind, for what a table cannot say: `encode`, `decode`, `normal`, `check`, `without_initial`.
 
@@ -84,6 +84,7 @@ from lettaform.kinds.traits import (
     Preview,
     Relation,
     Requests,
+    Runs,
     Signature,
     SourceFile,
 )
@@ -200,6 +201,7 @@ class Kind(BaseModel):
     mentions: ClassVar[Mentions | None] = None
     signature: ClassVar[Signature | None] = None
     agent_file: ClassVar[AgentFile | None] = None
+    runs: ClassVar[Runs | None] = None
 
     def __init_subclass__(
         cls,

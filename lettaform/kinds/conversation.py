@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from lettaform.kinds.base import Kind, attr
 from lettaform.kinds.maps import ModelSettings
-from lettaform.kinds.traits import AgentFile, Availability, FollowUp, LabelsOf, Owner, Requests
+from lettaform.kinds.traits import AgentFile, Availability, FollowUp, LabelsOf, Owner, Requests, Runs
 
 
 # fmt: off
@@ -24,6 +24,7 @@ class Conversation(Kind, section="conversations", path="/v1/conversations/", nam
     availability: ClassVar[Availability] = Availability(since="0.16.5")  # older releases create them, and cannot delete them
     requests: ClassVar[Requests] = Requests(search="summary_search")
     agent_file: ClassVar[AgentFile | None] = AgentFile("conversation_id", history_since="0.16.7")
+    runs: ClassVar[Runs | None] = Runs("last_message_at")
     # 0.16.8 compiles a prompt for each conversation when it begins, always from the blocks of its agent
     call: ClassVar[FollowUp | None] = FollowUp("recompile", "POST", str, "its prompt was recompiled", of_prompt=True, since="0.16.7")
     discovers: ClassVar[Mapping[str, str]] = {"block": "isolated_block_ids"}

@@ -285,6 +285,18 @@ class AgentFile:
 
 
 @dataclass(frozen=True)
+class Runs:
+    """Where answers say when the last run of an object ended, and why.
+
+    at      the property with the time
+    reason  the property with the reason; None: there is none
+    """
+
+    at: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class Mention:
     """A name of another object in a value.
 

@@ -78,6 +78,7 @@ __all__ = [
     "check_comparable",
     "check_patterns",
     "check_talkers",
+    "held_by",
     "select",
     "take_snapshot",
     "unknown",
@@ -178,7 +179,8 @@ class Session:
         problems = await self.probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, difference)
-        return plan if holder is None else replace(plan, warnings=(*plan.warnings, _locked(plan, holder)))
+        held = () if holder is None else (held_by(self.stack, holder, "this plan may soon be stale"),)
+        return replace(plan, warnings=(*plan.warnings, *held)) if held else plan
 
     async def beside_holder(
         self, read: Callable[[], Coroutine[Any, Any, _T]], *, whole: bool = False
@@ -534,9 +536,9 @@ def _named(environment: str | None) -> str:
     return f"environment `{environment}`" if environment else "no environment"
 
 
-def _locked(plan: Plan, holder: Lock) -> Problem:
-    message = f"stack `{plan.stack}` is locked by {holder.holder} since {holder.since}: this plan may soon be stale"
-    return Problem(message, severity="warning")
+def held_by(stack: str, holder: Lock, effect: str) -> Problem:
+    """The warning that another run holds the lock of a stack. `effect`: what that means for what is shown."""
+    return Problem(f"stack `{stack}` is locked by {holder.holder} since {holder.since}: {effect}", severity="warning")
 
 
 async def _watch(lost: asyncio.Event, stop: Stop) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind, path_get
 from lettaform.kinds.traits import Companions
-from lettaform.model import Live
+from lettaform.model import LastRun, Live
 from lettaform.ownership import marks
 from lettaform.values import UNREAD, digest
 
@@ -39,7 +39,17 @@ def decode(kind: str, body: Mapping[str, Any], included: Collection[str] | None 
         unused=unused,
         activity="" if activity is None else digest(activity),
         names=_names(table, body),
+        created=str(body.get("created_at") or ""),
+        last_run=_last_run(table, body),
     )
+
+
+def _last_run(table: type[Kind], body: Mapping[str, Any]) -> LastRun | None:
+    """What an answer says about the last run of an object; None if it says nothing."""
+    if table.runs is None:
+        return None
+    at, reason = (str(name and body.get(name) or "") for name in (table.runs.at, table.runs.reason))
+    return LastRun(at, reason) if at or reason else None
 
 
 def _names(table: type[Kind], body: Mapping[str, Any]) -> Mapping[str, str]:
