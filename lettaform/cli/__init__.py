@@ -199,6 +199,7 @@ VERBS: Mapping[str, Verb] = {
     "init": Verb("init:init", "Write an example manifest.", ("directory", "json", *_ALWAYS)),
     "validate": Verb("validate:validate", "Check the manifest without a server.", (*_MANIFEST, "json", *_ALWAYS)),
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
+    "status": Verb("status:status", "Show the objects of the stack, and how they differ from the manifest."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
@@ -441,7 +442,8 @@ def _instead(option: str, command: click.Command) -> str | None:
 
     accepted = {spelling for each in command.params if isinstance(each, click.Option) for spelling in each.opts}
     if verbs := _verbs_with(option):
-        return f"accepted by {verbs}"
+        here = option_hint(option, ())
+        return f"accepted by {verbs}" + (f"; here, {here}" if here else "")
     hint = option_hint(option, accepted)
     named = re.findall(r"`(--?\w[\w-]*)", hint or "")
     missing = [verbs for each in named if each not in accepted and (verbs := _verbs_with(each))]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 
+WHAT = ("manifest", "plan", "status", "snapshot", "agent-file", "fields")
+
 
 @click.command()
-@click.argument("what", type=click.Choice(["manifest", "plan", "snapshot", "agent-file", "fields"]), default="manifest")
+@click.argument("what", type=click.Choice(WHAT), default="manifest")
 def schema(what: str) -> None:
-    """Print the JSON Schema of manifests, plans, snapshots or agent files, or all fields in Markdown."""
+    """Print the JSON Schema of manifests, plans, `status`, snapshots or agent files, or all fields in Markdown."""
     if what == "fields":
         from lettaform.render.fields import page
 
@@ -22,8 +24,10 @@ def schema(what: str) -> None:
     import json
 
     from lettaform.render.data import plan_schema
+    from lettaform.render.status_schema import status_schema
     from lettaform.snapshot.agent_file_schema import agent_file_schema
     from lettaform.snapshot.schema import snapshot_schema
 
-    shown = {"plan": plan_schema, "snapshot": snapshot_schema, "agent-file": agent_file_schema}[what]()
+    schemas = {"plan": plan_schema, "status": status_schema, "snapshot": snapshot_schema}
+    shown = {**schemas, "agent-file": agent_file_schema}[what]()
     click.echo(json.dumps(shown, indent=2, ensure_ascii=False))

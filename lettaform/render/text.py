@@ -58,10 +58,15 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
         line = paint("Plan:", "strong") + f" {', '.join(parts)}."
     kept = sum(each.live_moved and each.conflict is None for each in plan.runtime)
     seeds = sum(_is_seed(each) for each in plan.runtime)
-    line += f" {count(kept, 'value')} changed by agents, kept." if kept else ""
-    line += f" {count(seeds, 'changed seed')} not written." if seeds else ""
+    line += kept_values(kept, seeds)
     line += f" {count(len(plan.conflicts), 'conflict')}." if plan.conflicts else ""
     return line
+
+
+def kept_values(kept: int, seeds: int) -> str:
+    """Sentences that count the values that agents changed, and those that the manifest alone changed; or nothing."""
+    line = f" {count(kept, 'value')} changed by agents, kept." if kept else ""
+    return line + (f" {count(seeds, 'changed seed')} not written." if seeds else "")
 
 
 def _unchanged(plan: model.Plan) -> str:

@@ -48,7 +48,7 @@ def _last_run(table: type[Kind], body: Mapping[str, Any]) -> LastRun | None:
     """What an answer says about the last run of an object; None if it says nothing."""
     if table.runs is None:
         return None
-    at, reason = (str(name and body.get(name) or "") for name in (table.runs.at, table.runs.reason))
+    at, reason = (str(body.get(name) or "") if name else "" for name in (table.runs.at, table.runs.reason))
     return LastRun(at, reason) if at or reason else None
 
 
