@@ -265,21 +265,21 @@ class _Found:
         """The status of a declared object; None if it is external and not there."""
         address, live = desired.address, self.observed.objects.get(desired.address)
         change, of_agents = self.changes.get(address), self.agents.get(address, ())
-        if change is not None:
-            status = status_of(change)
-        elif desired.external:
-            status = "external"
-        else:
-            status = "conflict" if any(each.conflict for each in of_agents) else "ok"
-        if live is None and (change is None or change.action != "create"):
+        if live is None and change is None:
             return None
+        if any(each.conflict for each in of_agents):
+            status: Status = "conflict"
+        elif change is not None:
+            status = status_of(change)
+        else:
+            status = "external" if desired.external else "ok"
         shown = self.of_live(live, address) if live else _missing(desired)
         return replace(
             shown,
             status=status,
             action=change.action if change else None,
-            drifted=drifted(change) if change and change.action != "create" else (),
-            changed=_changed(change) if change and change.action != "create" else (),
+            drifted=drifted(change) if change and live else (),
+            changed=_changed(change) if change and live else (),
             kept=tuple(each.path for each in of_agents if each.live_moved and each.conflict is None),
             seeds=tuple(each.path for each in of_agents if each.seed_moved and not each.live_moved),
             place=desired.place,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +25,9 @@ FORMAT_VERSION = "1.0"
 
 DELETED = "deleted"
 """What a watch shows as the status of an object that is no longer there."""
+
+Key = tuple[Address, str | None]
+"""Address and id of an object: duplicates have the address of another one."""
 
 _MEANINGS: dict[Status, Meaning] = {
     "drifted": "changed",
@@ -88,7 +91,8 @@ def screen(found: StackStatus, look: Look, height: int, notes: Sequence[str] = (
     body = [line for group in tables(found, look) for line in (*group, "")]
     room = max(height - len(foot) - 1, 1)
     if len(body) > room:
-        body = [*body[: room - 1], look.paint(f"… {count(len(body) - room + 1, 'more line')}", "faint")]
+        more = sum(bool(line) for line in body[room - 1 :])
+        body = [*body[: room - 1], look.paint(f"… {count(more, 'more line')}", "faint")]
     return "\n".join([*body, *foot])
 
 
@@ -136,17 +140,18 @@ def changed_rows(before: StackStatus, now: StackStatus, look: Look) -> list[str]
     present = _by_object(now)
     lost = tuple(each for key, each in _by_object(before).items() if key not in present)
     every = replace(now, objects=(*now.objects, *lost))
-    shown = {(each.address, each.id) for each in (*changed(before, now).objects, *lost)}
-    rows = (pair for lines, objects in _tables(every, look, lost) for pair in zip(lines[1:], objects, strict=True))
-    return [line for line, each in rows if (each.address, each.id) in shown]
+    shown = {_key(each) for each in (*changed(before, now).objects, *lost)}
+    tables = _tables(every, look, {_key(each) for each in lost})
+    rows = (pair for lines, objects in tables for pair in zip(lines[1:], objects, strict=True))
+    return [line for line, each in rows if _key(each) in shown]
 
 
 def changed(before: StackStatus, now: StackStatus) -> StackStatus:
     """A status with the objects alone that differ from an earlier one. An agent differs if an own block does."""
     known = _by_object(before)
-    found = {key[0] for key, each in _by_object(now).items() if known.get(key) != each}
-    found |= {address.parent for address in found if address.parent}
-    return replace(now, objects=tuple(each for each in now.objects if each.address in found))
+    found = {key for key, each in _by_object(now).items() if known.get(key) != each}
+    owners = {address.parent for address, _ in found if address.parent}
+    return replace(now, objects=tuple(each for each in now.objects if _key(each) in found or each.address in owners))
 
 
 def differs(before: StackStatus, now: StackStatus) -> bool:
@@ -155,15 +160,19 @@ def differs(before: StackStatus, now: StackStatus) -> bool:
     return not same or _by_object(before) != _by_object(now)
 
 
-def _by_object(found: StackStatus) -> dict[tuple[Address, str | None], ObjectStatus]:
+def _by_object(found: StackStatus) -> dict[Key, ObjectStatus]:
     """The objects by address and id. What `place` says about the files is left out."""
-    return {(each.address, each.id): replace(each, place=None) for each in found.objects}
+    return {_key(each): replace(each, place=None) for each in found.objects}
+
+
+def _key(each: ObjectStatus) -> Key:
+    return each.address, each.id
 
 
 def _tables(
-    found: StackStatus, look: Look, lost: Sequence[ObjectStatus] = ()
+    found: StackStatus, look: Look, lost: Collection[Key] = ()
 ) -> Iterator[tuple[list[str], list[ObjectStatus]]]:
-    """For each kind, the lines of its table, and the objects of the lines below the titles."""
+    """For each kind, the lines of its table, and the objects of the lines below the titles. `lost`: what is deleted."""
     rows = list(_visible(found, look))
     hidden = _hidden_kept(found, rows)
     for kind in dict.fromkeys(each.kind for each in rows):
@@ -171,7 +180,7 @@ def _tables(
         columns = list(_columns(kind, objects, look, hidden))
         cells = [[make(each) for _, make in columns] for each in objects]
         for each, row in zip(objects, cells, strict=True):
-            if each in lost:
+            if _key(each) in lost:
                 row[1] = Cell(DELETED, "removed")
         yield table.lines([column for column, _ in columns], cells, look.paint, look.width), objects
 

@@ -10,6 +10,7 @@ from lettaform.plan.status import STATUSES
 _TEXT: dict[str, Any] = {"type": "string"}
 _MAYBE: dict[str, Any] = {"type": ["string", "null"]}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+_MAYBE_COUNT: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 _TIME: dict[str, Any] = {"type": ["string", "null"], "description": "As the server writes it, in ISO 8601."}
 
@@ -65,11 +66,8 @@ def _status_of_object() -> dict[str, Any]:
                 "additionalProperties": _COUNT,
                 "description": "Field to the number of objects, passages or files in it, as far as it was read.",
             },
-            "agents": {
-                "type": ["integer", "null"],
-                "minimum": 0,
-                "description": "Number of agents of the stack that use it; null if agents cannot, or if it is not known.",
-            },
+            "agents": _MAYBE_COUNT
+            | {"description": "Number of agents of the stack that use it; null if they cannot, or it is not known."},
             "memory": _or_null(
                 {"$ref": "#/$defs/memory"}, "Of a block, and of an agent with all blocks that are attached to it."
             ),
@@ -90,8 +88,8 @@ def _memory() -> dict[str, Any]:
 
 
 def _problem() -> dict[str, Any]:
-    texts = {name: _MAYBE for name in ("file", "address", "field", "hint")}
-    numbers = {name: {"type": ["integer", "null"]} for name in ("line", "column")}
+    texts = dict.fromkeys(("file", "address", "field", "hint"), _MAYBE)
+    numbers = dict.fromkeys(("line", "column"), _MAYBE_COUNT)
     return _object({**texts, **numbers, "message": _TEXT, "severity": {"enum": ["error", "warning"]}})
 
 

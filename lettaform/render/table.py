@@ -89,7 +89,7 @@ def _fitted(columns: Sequence[Column], natural: Sequence[int], width: int | None
     flexible = [number for number in shown if columns[number].least is not None]
     while flexible and _sum(shown.values()) > width:
         widest = max(flexible, key=lambda number: (shown[number] - least(number), shown[number]))
-        if shown[widest] <= LEAST:
+        if shown[widest] <= min(LEAST, least(widest)):
             break
         shown[widest] -= 1
     return shown

@@ -18,7 +18,18 @@ KEYWORDS = {
     if each.kind is inspect.Parameter.KEYWORD_ONLY
 }
 VARIABLES = ("unmanaged", "compiled", "replacement", "discovers", "initial")
-VALUES = ("availability", "requests", "naming", "part", "call", "preview", "mentions", "signature", "agent_file", "runs")
+VALUES = (
+    "availability",
+    "requests",
+    "naming",
+    "part",
+    "call",
+    "preview",
+    "mentions",
+    "signature",
+    "agent_file",
+    "runs",
+)
 HOOKS = ("encode", "decode", "normal", "check", "without_initial")
 RELATIONS = sorted(traits.Relation.__subclasses__(), key=lambda each: each.__name__)
 

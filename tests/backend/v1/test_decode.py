@@ -10,7 +10,7 @@ from lettaform.address import Address
 from lettaform.backend.v1.decode import decode
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents, ListedAt
-from lettaform.model import Mark
+from lettaform.model import LastRun, Mark
 from lettaform.values import UNREAD
 
 BASE = ("agent.blocks", "agent.tools", "agent.tags", "agent.secrets")
@@ -139,6 +139,26 @@ def test_an_agent_that_ran_or_may_have_run_is_not_unused(field: str) -> None:
 
 def test_a_conversation_is_never_unused() -> None:
     assert not decode("conversation", {"id": "1", "summary": "c", "message_ids": []}).unused
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        ("agent", {}, None),
+        ("agent", {"last_run_completion": None, "last_stop_reason": None}, None),
+        ("agent", {"last_run_completion": None, "last_stop_reason": "end_turn"}, LastRun("", "end_turn")),
+        ("agent", {"last_run_completion": "2026-11-27T08:00:00Z"}, LastRun("2026-11-27T08:00:00Z")),
+        ("conversation", {"last_message_at": "2026-11-27T08:00:00Z"}, LastRun("2026-11-27T08:00:00Z")),
+        ("block", {"last_stop_reason": "end_turn"}, None),
+    ],
+)
+def test_the_last_run(kind: str, body: Any, expected: LastRun | None) -> None:
+    assert decode(kind, {**AGENT, **body} if kind == "agent" else {"id": "1", **body}).last_run == expected
+
+
+def test_when_it_was_created() -> None:
+    assert decode("agent", {**AGENT, "created_at": "2026-11-27T08:00:00Z"}).created == "2026-11-27T08:00:00Z"
+    assert decode("block", {"id": "1", "label": "b"}).created == ""
 
 
 def test_a_mark_is_taken_out_of_the_values() -> None:
