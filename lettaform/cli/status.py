@@ -117,7 +117,7 @@ class _Shown:
 
     def first(self, found: StackStatus) -> None:
         """Print all of a status."""
-        from lettaform.render import data
+        from lettaform.render import data, text
         from lettaform.render import status as render
         from lettaform.render.paint import Paint
 
@@ -129,7 +129,7 @@ class _Shown:
         else:
             click.echo(render.text(found, self.look()), nl=False)
             return
-        for line in render.warnings(found, Paint()):
+        for line in text.warnings(found.warnings, Paint()):
             click.echo(line, err=True)
 
     def again(self, found: StackStatus) -> None:

@@ -18,7 +18,7 @@ from lettaform.render.clean import clean_line
 from lettaform.render.inline import count
 from lettaform.render.paint import Meaning, Paint
 from lettaform.render.table import Cell, Column
-from lettaform.render.text import kept_values
+from lettaform.render.text import kept_values, warnings
 
 FORMAT_VERSION = "1.0"
 """Version of the JSON object. The second number grows with a new key, the first with an incompatible change."""
@@ -78,7 +78,7 @@ class Look:
 
 def text(found: StackStatus, look: Look) -> str:
     """A table for each kind, the warnings, and a summary."""
-    groups = [*tables(found, look), warnings(found, look.paint), [summary(found, look.paint)]]
+    groups = [*tables(found, look), warnings(found.warnings, look.paint), [summary(found, look.paint)]]
     return "\n\n".join("\n".join(group) for group in groups if group) + "\n"
 
 
@@ -86,7 +86,7 @@ def screen(found: StackStatus, look: Look, height: int, notes: Sequence[str] = (
     """As `text`, in at most this number of lines: rows that do not fit are counted. `notes`: what stands below it."""
     width = look.width or 80
     plain = replace(look, color=False)
-    rest = [*warnings(found, plain.paint), summary(found), *notes]
+    rest = [*warnings(found.warnings, plain.paint), summary(found), *notes]
     foot = [line for each in rest for line in textwrap.wrap(each, max(width - 1, 20)) or [""]]
     body = [line for group in tables(found, look) for line in (*group, "")]
     room = max(height - len(foot) - 1, 1)
@@ -116,12 +116,6 @@ def summary(found: StackStatus, paint: Paint | None = None) -> str:
         parts = [f"{n} as declared" if status == "ok" else f"{n} {status}" for status, n in counts.items()]
         line = f"{paint(number, 'strong')} of {where}: {', '.join(parts)}."
     return line + kept_values(found.kept, found.seeds)
-
-
-def warnings(found: StackStatus, paint: Paint) -> list[str]:
-    """That another run holds the lock, and what was not compared."""
-    every = ((paint("Warning: ", "changed") + clean_line(each.message), each.hint) for each in found.warnings)
-    return [f"{line} ({clean_line(hint)})" if hint else line for line, hint in every]
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -225,7 +219,7 @@ def _columns(
     yield _number("DRIFT", 1), lambda each: Cell(str(len(each.drifted)), "changed" if each.drifted else None)
     yield _number("KEPT", 2), lambda each: _count(len(each.kept) + hidden.get(each.address, 0))
     if kinds()[kind].runs:
-        yield Column("LAST RUN", 4), lambda each: _last_run(each, look.now)
+        yield Column("LAST RUN", 4, most=30), lambda each: _last_run(each, look.now)
     if any(each.created for each in rows):
         yield _number("AGE", 10), lambda each: Cell(_age(each.created, look.now))
     if look.wide:
@@ -239,7 +233,7 @@ def _memory_columns(rows: Sequence[ObjectStatus], look: Look) -> Iterator[tuple[
         yield _number("MEMORY", 7), lambda each: Cell(_memory(each.memory, amount))
         yield _number("USED", 1), lambda each: _share(each.memory)
     if look.wide and any(each.fullest for each in rows):
-        yield Column("FULLEST", 7), lambda each: _fullest(each)
+        yield Column("FULLEST", 7, most=30), lambda each: _fullest(each)
 
 
 def _number(title: str, rank: int) -> Column:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from lettaform import model
-from lettaform.errors import LettaformError, ServerError
+from lettaform.errors import LettaformError, Problem, ServerError
 from lettaform.render.changes import ACTIONS, ActionText, lines, location
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.data import secrets
@@ -32,7 +32,7 @@ def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str
         _notices(plan, paint),
         _titled("Changed in the manifest and on the server, not merged", _conflicts(plan, paint), paint),
         _titled("Not managed by this manifest", _unmanaged(plan, paint), paint),
-        _warnings(plan, paint),
+        warnings(plan.warnings, paint),
     ]
     filled = [group for group in groups if group]
     head = [_head(plan, paint)] if filled else []
@@ -167,9 +167,10 @@ def _unmanaged(plan: model.Plan, paint: Paint) -> list[str]:
     ]
 
 
-def _warnings(plan: model.Plan, paint: Paint) -> list[str]:
+def warnings(problems: Iterable[Problem], paint: Paint) -> list[str]:
+    """Each warning on a line, and what to do about it on the next."""
     lines = []
-    for warning in plan.warnings:
+    for warning in problems:
         where = f"  # {location(warning.place)}" if warning.place else ""
         lines.append(paint("Warning: ", "changed") + clean_line(warning.message) + paint(where, "faint"))
         lines += [f"{_STEP}{clean_line(warning.hint)}"] if warning.hint else []
@@ -178,7 +179,7 @@ def _warnings(plan: model.Plan, paint: Paint) -> list[str]:
 
 def notices(plan: model.Plan, *, color: bool = False) -> str:
     """Changed manifest values that are not written, and warnings. Printed on stderr beside JSON output."""
-    lines = _notices(plan, Paint(color)) + _warnings(plan, Paint(color))
+    lines = _notices(plan, Paint(color)) + warnings(plan.warnings, Paint(color))
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -16,7 +16,17 @@ import lettaform
 from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.errors import Problem, SnapshotError
-from lettaform.flow import Connection, ImportOptions, Pull, PullOptions, SnapshotDiff, Snapshots, Source
+from lettaform.flow import (
+    Connection,
+    ImportOptions,
+    Pull,
+    PullOptions,
+    SnapshotDiff,
+    Snapshots,
+    Source,
+    StackStatus,
+    StatusOptions,
+)
 from lettaform.model import (
     AgentImport,
     Answer,
@@ -34,6 +44,7 @@ from lettaform.model import (
     Verified,
 )
 from lettaform.plan.pull import LiveValue
+from lettaform.plan.status import Memory, ObjectStatus
 from lettaform.snapshot import Entry, Header, Snapshot
 from lettaform.snapshot.agent_file_export import Exported
 
@@ -61,11 +72,18 @@ def a_snapshot(without_messages: str = "") -> Snapshot:
     return Snapshot(header, None, (Entry(live, without_messages=without_messages),))
 
 
+def a_status(*keys: str, **words: Any) -> StackStatus:
+    objects = tuple(
+        ObjectStatus(at(f"agents.{key}"), "agent", f"agent-{key}", key, "ok", memory=Memory(7, 100)) for key in keys
+    )
+    return StackStatus("support", "http://here", "0.16.8", objects=objects, total=len(objects), **words)
+
+
 _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
-_OBJECTS = ("show", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
+_OBJECTS = ("show", "status", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS)
 """The functions of lettaform.flow that the command line calls."""
@@ -73,15 +91,17 @@ VERBS = (*_PLANS, *_OBJECTS, *_OTHERS)
 
 @dataclass
 class Flow:
-    """Raises `raises`, or returns `planned` and a report with one step of the given `status`."""
+    """Raises `raises`, or returns `planned` and a report with one step of the status `ended`."""
 
     planned: Plan = field(default_factory=a_plan)
     pulled: Pull = field(default_factory=a_pull)
     raises: BaseException | None = None
-    status: Any = "done"
+    ended: Any = "done"
     error: Exception | None = None
     lives: list[Live] = field(default_factory=list)
     runs: tuple[Applied, ...] = ()
+    statuses: list[StackStatus | BaseException] = field(default_factory=lambda: [a_status("a")])
+    """What one read after the other returns or raises; the last one is repeated."""
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     consents: list[bool] = field(default_factory=list)
     imported: Imported = field(default_factory=lambda: Imported("s", "ops", (), {}, {}, {}, (), {}, {}))
@@ -202,10 +222,10 @@ class Flow:
                 snapshots.warn(each)
             snapshots.announce((snapshots.directory or Path("default")) / "support-1")
         (step,) = self.planned.steps
-        answer = Answer("agent-1") if self.status == "done" else None
-        outcome = Outcome(step, self.status, answer, self.error, seconds=0.3)
+        answer = Answer("agent-1") if self.ended == "done" else None
+        outcome = Outcome(step, self.ended, answer, self.error, seconds=0.3)
         notify(Event("start", step, 0, 1))
-        notify(Event(self.status, step, 1, 1, 0.3, outcome))
+        notify(Event(self.ended, step, 1, 1, 0.3, outcome))
         return self.planned, Report((outcome,), 3, 1.4, {"id": "agent-1"}, warnings=tuple(self.lacking))
 
     def save(self, plan: Plan, path: Path) -> None:
@@ -221,6 +241,13 @@ class Flow:
     def show(self, source: Any, connection: Any, address: str | None) -> list[Live]:
         self.note("show", source, connection, address)
         return self.lives
+
+    def status(self, source: Any, connection: Any, options: Any) -> StackStatus:
+        self.note("status", source, connection, options)
+        found = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
     def history(self, source: Any, connection: Any) -> tuple[Applied, ...]:
         self.note("history", source, connection)
@@ -323,7 +350,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     module = types.ModuleType("lettaform.flow")
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
-    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots):
+    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots, StatusOptions):
         setattr(module, each.__name__, each)
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)

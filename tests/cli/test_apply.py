@@ -103,7 +103,7 @@ def test_json_needs_yes(run: Run, flow: Flow) -> None:
 
 @pytest.mark.parametrize("json_", [False, True])
 def test_a_failed_step_fails_the_run(json_: bool, run: Run, flow: Flow) -> None:
-    flow.status, flow.error = "failed", ServerError("refused", "mend it")
+    flow.ended, flow.error = "failed", ServerError("refused", "mend it")
     result = run("apply", "-y", *(["--json"] if json_ else []))
     assert result.exit_code == 1
     if json_:

@@ -16,7 +16,6 @@ from lettaform.model import LastRun, Lock
 from lettaform.plan.status import STATUSES, Memory, ObjectStatus, StackStatus
 from lettaform.render import data
 from lettaform.render import status as render
-from lettaform.render.paint import Paint
 from lettaform.render.status import Look
 from lettaform.render.status_schema import status_schema
 from lettaform.render.table import cells_of
@@ -230,7 +229,7 @@ def test_the_summary(found: StackStatus, line: str) -> None:
 def test_warnings_come_before_the_summary() -> None:
     lines = text(everything()).splitlines()
     assert lines[-3:-1] == ["Warning: stack `shop` is locked", ""]
-    assert render.warnings(of(warnings=(Problem("m", hint="h"),)), Paint()) == ["Warning: m (h)"]
+    assert text(of(warnings=(Problem("m", hint="h"),))).startswith("Warning: m\n    h\n\nNo objects")
 
 
 # --- terminals -------------------------------------------------------------------------------------------------------
