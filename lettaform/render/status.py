@@ -106,11 +106,12 @@ def summary(found: StackStatus, paint: Paint | None = None) -> str:
     paint = paint or Paint()
     environment = f", environment {found.environment}" if found.environment else ""
     where = clean_line(f"stack {found.stack} on {found.url}{environment}")
-    if not found.count:
-        return f"No objects{f' of {found.total}' if found.total else ''} of {where}."
-    number = count(found.count, "object") if found.count == found.total else f"{found.count} of {found.total} objects"
+    number = count(found.total, "object")
+    number = number if found.count == found.total else f"{found.count} of {number}"
     counts = {status: n for status, n in found.counts.items() if n and status != "external"}
-    if counts == {"ok": found.count}:
+    if not counts:
+        line = f"{paint(number, 'strong')} of {where}."
+    elif counts == {"ok": found.count}:
         line = f"{paint(number, 'strong')} of {where} {'is' if found.count == 1 else 'are'} as declared."
     else:
         parts = [f"{n} as declared" if status == "ok" else f"{n} {status}" for status, n in counts.items()]

@@ -179,8 +179,7 @@ class Session:
         problems = await self.probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, difference)
-        held = () if holder is None else (held_by(self.stack, holder, "this plan may soon be stale"),)
-        return replace(plan, warnings=(*plan.warnings, *held)) if held else plan
+        return plan if holder is None else _beside(plan, holder)
 
     async def beside_holder(
         self, read: Callable[[], Coroutine[Any, Any, _T]], *, whole: bool = False
@@ -534,6 +533,11 @@ def _check_environment(manifest: Manifest, observed: Observed) -> None:
 
 def _named(environment: str | None) -> str:
     return f"environment `{environment}`" if environment else "no environment"
+
+
+def _beside(plan: Plan, holder: Lock) -> Plan:
+    """The plan, with the warning that another run holds the lock."""
+    return replace(plan, warnings=(*plan.warnings, held_by(plan.stack, holder, "this plan may soon be stale")))
 
 
 def held_by(stack: str, holder: Lock, effect: str) -> Problem:

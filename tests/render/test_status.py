@@ -208,8 +208,8 @@ def test_a_memory_without_a_limit_has_no_share() -> None:
     [
         (of(agent()), "1 object of stack shop on http://here is as declared."),
         (of(agent(), agent("b")), "2 objects of stack shop on http://here are as declared."),
-        (of(), "No objects of stack shop on http://here."),
-        (of(total=52), "No objects of 52 of stack shop on http://here."),
+        (of(), "0 objects of stack shop on http://here."),
+        (of(total=52), "0 of 52 objects of stack shop on http://here."),
         (of(agent(), total=52), "1 of 52 objects of stack shop on http://here is as declared."),
         (
             of(agent(), block("blocks.a", status="external")),
@@ -229,7 +229,7 @@ def test_the_summary(found: StackStatus, line: str) -> None:
 def test_warnings_come_before_the_summary() -> None:
     lines = text(everything()).splitlines()
     assert lines[-3:-1] == ["Warning: stack `shop` is locked", ""]
-    assert text(of(warnings=(Problem("m", hint="h"),))).startswith("Warning: m\n    h\n\nNo objects")
+    assert text(of(warnings=(Problem("m", hint="h"),))).startswith("Warning: m\n    h\n\n0 objects")
 
 
 # --- terminals -------------------------------------------------------------------------------------------------------
