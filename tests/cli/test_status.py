@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -17,6 +21,8 @@ from lettaform.cli import cli, status
 from lettaform.errors import LettaformError, Place, Problem, Unavailable
 from lettaform.flow import StackStatus, StatusOptions
 from lettaform.render.status_schema import status_schema
+from tests.standin import StandIn
+from tests.standin.server import serve
 
 from .conftest import Flow, Run, a_status
 
@@ -219,3 +225,22 @@ def test_only_a_terminal_that_can_move_its_cursor_is_drawn_again(
     assert status._can_redraw() == redraws
     monkeypatch.setattr(status.sys.stdout, "isatty", lambda: False, raising=False)
     assert not status._can_redraw()
+
+
+@pytest.mark.thorough
+def test_ctrl_c_ends_the_process_of_a_watch(tmp_path: Path) -> None:
+    (tmp_path / "lettaform.yaml").write_text("stack: s\nblocks: {b: {value: x}}\n")
+    with serve(StandIn()) as url:
+        line = [sys.executable, "-m", "lettaform", "-C", str(tmp_path), "--server", url, "status", "-w"]
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(4)]
+            process.send_signal(signal.SIGINT)
+            rest, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.wait()
+    assert (process.returncode, rest, said) == (130, "", "")
+    assert lines[1].split()[:2] == ["blocks.b", "missing"]
+    assert lines[3] == f"1 object of stack s on {url}: 1 missing.\n"
