@@ -128,6 +128,7 @@ def test_links_of_docs_resolve(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+@pytest.mark.thorough
 def test_the_program_in_the_page_about_python_runs(tmp_path: Path) -> None:
     program = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
     assert program is not None
