@@ -222,6 +222,8 @@ class Environment:
 
     def __init__(self, folder: Path, url: str, stacks: tuple[str, ...]) -> None:
         self.folder, self.url, self.stacks = folder, url, stacks
+        self.taken = f"{stacks[0]}-taken"
+        """The stack that takes over what nobody owns, and gives it up again."""
         self.manifest: Manifest | None = None
         self.recorder = RecordingTransport(self.transport)
 
@@ -261,7 +263,7 @@ class Environment:
         with (
             patch.object(flow, "begin", begin),
             patch.object(flow, "connect", connect),
-            patch.object(flow.asyncio, "run", run),
+            patch.object(asyncio, "run", run),
             patch.object(client, "SETTLE", 0.0 if self.skips_waiting else 0.3),
             patch("lettaform.session.snapshots.commit_of", return_value=None),
             patch("lettaform.snapshot.folder.os.fsync"),
@@ -387,7 +389,7 @@ class OnServer(Environment):
             if kind == "group":
                 self.known["agent"] |= {id for body in bodies for id in body["agent_ids"]}
             return bodies
-        for stack in self.stacks:
+        for stack in (*self.stacks, self.taken):
             tags = {"tags": f"lettaform:stack={stack}", "limit": 1000, **hidden}
             found |= {body["id"]: body for body in self.ask("GET", path, params=tags)}
         if kind == "block":

@@ -54,7 +54,7 @@ class Imports(Machine):
         self, number: int, ids: list[str], faults: tuple[Fault | None, Fault | None], *, fold: bool
     ) -> None:
         """Adopt objects of others as a third stack: no value changes. Forgotten again, they are what they were."""
-        stack, out = f"{self.stacks[0]}-taken", self.environment.folder / f"taken-{self.number}"
+        stack, out = self.environment.taken, self.environment.folder / f"taken-{self.number}"
         before, options = (
             self.environment.all_objects(),
             flow.ImportOptions(stack, Filter(ids=tuple(ids[:number])), fold),
