@@ -601,6 +601,13 @@ class AgentChange:
     conflict: MergeConflict | None = None
     live_moved: bool = True
 
+    @property
+    def field_change(self) -> FieldChange:
+        """The same as a change from the manifest's value to the live one, for display."""
+        moved: Reason = "manifest" if not self.live_moved else "drift"
+        reason: Reason = "conflict" if self.conflict or (self.seed_moved and self.live_moved) else moved
+        return FieldChange(self.path, self.want, self.live, "seed", reason)
+
 
 @dataclass(frozen=True)
 class Unmanaged:

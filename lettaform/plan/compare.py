@@ -135,6 +135,20 @@ def differs(lookup: Lookup, desired: Desired, live: Live, fields: Collection[str
     return any(_compare_field(pair, name, desired.values[name]).fields_changed for name in fields)
 
 
+def ignored(lookup: Lookup, desired: Desired, live: Live) -> Iterator[AgentChange]:
+    """The values with the policy `ignore` that are no longer as last applied. A plan compares none of them."""
+    pair = _Pair.of(lookup, desired, live)
+    asked = replace(pair, owners={**pair.owners, **dict.fromkeys(desired.values, "yield")}, reseed=False)
+    for name, value in desired.values.items():
+        line = pair.kind.attrs()[name]
+        if pair.owners[name] != "ignore" or line.additive or line.write is None or line.read is None:
+            continue
+        for leaf in leaves(line, line.clear if value is None else value, live.values.get(name)):
+            decision = judge(asked, line, leaf)
+            if decision.runtime and _base_of(pair, line, leaf) is not None:
+                yield _kept(pair, line, leaf, decision)
+
+
 @dataclass(frozen=True)
 class _Pair:
     """A declared object and the live object.

@@ -515,6 +515,7 @@ def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed
 def check_comparable(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
     """Raise PlanError if a manifest cannot be compared with the live objects. What only an apply needs is left out."""
     _check_overwritten(options, manifest)
+    _check_patterns(options, manifest, observed)
     _check_certain(observed)
     _check_environment(manifest, observed)
 

@@ -54,7 +54,7 @@ def prepare(
     """
     observed = difference.observed
     assert observed is not None
-    known, unset = {**_known(manifest, observed), **keys}, _unset(manifest)
+    known, unset = {**known_secrets(manifest, observed), **keys}, _unset(manifest)
     found = live_values(manifest, difference, options)
     refused = [problem for each in found if (problem := _secret(each, known))]
     secret = {(problem.address, problem.field) for problem in refused}
@@ -106,7 +106,7 @@ def _secret(value: LiveValue, known: Mapping[str, str]) -> Problem | None:
     return Problem(message, value.place, hint, str(value.address), value.path)
 
 
-def _known(manifest: Manifest, observed: Observed) -> Mapping[str, str]:
+def known_secrets(manifest: Manifest, observed: Observed) -> Mapping[str, str]:
     """The values of all secrets of a stack, declared and live, each with its name."""
     declared = {text: name for name, each in _declared(manifest) if not each.unset for text in each.texts}
     return {text: name for text, name in {**_live(observed), **declared}.items() if len(text) >= SHORTEST}
