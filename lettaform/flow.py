@@ -42,6 +42,8 @@ from lettaform.model import (
 from lettaform.ownership.state import last_run
 from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import saved
+from lettaform.plan.drift import Drift
+from lettaform.plan.drift import drift as drift_of
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
 from lettaform.plan.pull import Pull, PullOptions
@@ -75,6 +77,7 @@ if TYPE_CHECKING:  # a plan needs none of it
 
 __all__ = [
     "Connection",
+    "Drift",
     "ImportOptions",
     "Imported",
     "PlanOptions",
@@ -88,6 +91,7 @@ __all__ = [
     "apply",
     "apply_saved",
     "approval",
+    "drift",
     "export",
     "from_agent_files",
     "from_lettactl",
@@ -377,6 +381,25 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
 
     # the mark holds digests of the declared values, and none of a secret
     return _run(source, connection, run, lock=True, needs="plain")
+
+
+def drift(source: Source, connection: Connection, options: PlanOptions | None = None) -> Drift:
+    """What changed outside of lettaform since the last apply. Writes nothing on the server, and takes no lock.
+
+    options  `target` and `exclude` are used: compare these objects alone
+
+    What the manifest changes and no apply has written yet is no drift. Secret variables need no values.
+    """
+    from lettaform.session.pull import compare, known_secrets, locked
+
+    options = options or PlanOptions()
+    opened = _Opened(source, connection, needs="plain")
+    difference, holder = opened.run(lambda session: compare(session, options))
+    assert opened.manifest is not None
+    assert difference.observed is not None
+    found = drift_of(opened.manifest, difference, options)
+    hidden = tuple(known_secrets(opened.manifest, difference.observed))
+    return replace(found, hidden=hidden, warnings=() if holder is None else (locked(holder),))
 
 
 def pull(

@@ -200,6 +200,7 @@ VERBS: Mapping[str, Verb] = {
     "validate": Verb("validate:validate", "Check the manifest without a server.", (*_MANIFEST, "json", *_ALWAYS)),
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "status": Verb("status:status", "Show the objects of the stack, and how they differ from the manifest."),
+    "drift": Verb("drift:drift", "Show what changed on the server since the last apply."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lettaform.cli import Globals, remember
+
+if TYPE_CHECKING:
+    from lettaform.plan.drift import Drift
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,15 +65,38 @@ def narrowing(command: F) -> F:
         "--target",
         metavar="PATTERN",
         multiple=True,
-        help="Change only these addresses; * stands for any text. Repeatable.",
+        help="Only these addresses; * stands for any text. Repeatable.",
     )
     exclude = click.option(
         "--exclude",
         metavar="PATTERN",
         multiple=True,
-        help="Do not change these addresses; * stands for any text. Repeatable.",
+        help="Leave these addresses out; * stands for any text. Repeatable.",
     )
     return target(exclude(command))
+
+
+def show_drift(asked: Globals, **options: Any) -> Drift:
+    """Print what changed outside of lettaform. `options`: target and exclude."""
+    from lettaform import flow
+    from lettaform.render import data
+    from lettaform.render import drift as render
+
+    found = flow.drift(asked.source(), asked.connection(), flow.PlanOptions(**options))
+    if asked.json:
+        click.echo(data.dumps(render.to_data(found), indent=2))
+    else:
+        click.echo(render.text(found, color=asked.color, verbose=asked.verbose), nl=False)
+    return found
+
+
+def _comparing(out: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a plan with --refresh-only. Those of changes have no effect there."""
+    narrow = {name: options[name] for name in ("target", "exclude")}
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value and name not in narrow]
+    if given or out is not None:
+        raise click.UsageError(f"--refresh-only plans no change; it cannot be combined with {(*given, '-o')[0]}")
+    return narrow
 
 
 @click.command()
@@ -81,6 +107,11 @@ def narrowing(command: F) -> F:
     help="Save the plan to a file, for `lettaform apply FILE`.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there are changes.")
+@click.option(
+    "--refresh-only",
+    is_flag=True,
+    help="Show what changed outside of lettaform, as `lettaform drift` does, and not what apply would change.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), help="Output format. Default: text.")
 @narrowing
 @merging
@@ -93,6 +124,7 @@ def plan(
     /,
     out: Path | None,
     detailed_exitcode: bool,
+    refresh_only: bool,
     form: str | None,
     **options: Any,
 ) -> int:
@@ -108,6 +140,9 @@ def plan(
     if asked.json and form == "text":
         raise click.UsageError("--json cannot be combined with --format text")
     asked = remember(replace(asked, json=asked.json or form == "json"))
+    if refresh_only:
+        drift = show_drift(asked, **_comparing(out, options))
+        return drift.exit_code if detailed_exitcode else 0
     found = flow.plan(asked.source(), asked.connection(), flow.PlanOptions(**options))
     if asked.json:
         click.echo(data.dumps(data.plan(found), indent=2))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-WHAT = ("manifest", "plan", "status", "snapshot", "agent-file", "fields")
+WHAT = ("manifest", "plan", "status", "drift", "snapshot", "agent-file", "fields")
 
 
 @click.command()
 @click.argument("what", type=click.Choice(WHAT), default="manifest")
 def schema(what: str) -> None:
-    """Print the JSON Schema of manifests, plans, `status`, snapshots or agent files, or all fields in Markdown."""
+    """Print the JSON Schema of manifests, plans, `status`, `drift`, snapshots or agent files, or the fields as a page."""
     if what == "fields":
         from lettaform.render.fields import page
 
@@ -24,10 +24,11 @@ def schema(what: str) -> None:
     import json
 
     from lettaform.render.data import plan_schema
+    from lettaform.render.drift_schema import drift_schema
     from lettaform.render.status_schema import status_schema
     from lettaform.snapshot.agent_file_schema import agent_file_schema
     from lettaform.snapshot.schema import snapshot_schema
 
-    schemas = {"plan": plan_schema, "status": status_schema, "snapshot": snapshot_schema}
+    schemas = {"plan": plan_schema, "status": status_schema, "drift": drift_schema, "snapshot": snapshot_schema}
     shown = {**schemas, "agent-file": agent_file_schema}[what]()
     click.echo(json.dumps(shown, indent=2, ensure_ascii=False))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.model import Change, FieldChange, Reason
+from lettaform.plan.drift import ATTACHED, MARKED
 from lettaform.render.clean import clean_line
-from lettaform.render.data import is_secret
+from lettaform.render.data import is_secret, without
 from lettaform.render.field_changes import Row, Style, layout, row
-from lettaform.render.inline import count, to_text
+from lettaform.render.inline import count, to_text, with_names
 from lettaform.render.paint import Meaning, Paint
+from lettaform.render.texts import Bound, bounded
+from lettaform.values import Patch
 
 DIFFERENT = 3
 """The largest number of fields in which new objects may differ that are shown together."""
@@ -66,7 +70,7 @@ ACTIONS: Mapping[str, ActionText] = {
     ),
 }
 
-_FIELD_REASONS: dict[Reason, str] = {
+_FIELD_REASONS: Mapping[Reason, str] = {
     "manifest": "",
     "undeclared": "no longer declared",
     "drift": "changed outside lettaform; the manifest's value is restored",
@@ -78,31 +82,93 @@ _FIELD_REASONS: dict[Reason, str] = {
 _EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
 """Reasons of a change that its symbol, its phrase or its fields already show."""
 _STEP = "    "
+_MEMBER = re.compile(r"(\w+)\[(.+)\]")
+"""The path of a member of a list that an agent removed."""
+
+_SAID = {ATTACHED: "detached from its agent, or deleted", MARKED: "lettaform's mark was removed"}
+"""The path of what an object no longer is to the words for it."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What changes are about, and how they are worded.
+
+    actions  action to symbol and phrase
+    reasons  reason of a field to what stands after it
+    bound    how much is shown below a field; None: all of it
+    """
+
+    actions: Mapping[str, ActionText] = field(default_factory=lambda: ACTIONS)
+    reasons: Mapping[Reason, str] = field(default_factory=lambda: _FIELD_REASONS)
+    bound: Bound | None = None
+
+
+PLANNED = Wording()
+RESTORED = Wording(reasons={})
+"""Below a title that says that the changes were made outside of lettaform."""
+SIDES = "- the manifest's value, + the value on the server"
+"""What the signs mean where a change goes from the manifest to the server."""
+KEPT = Wording(
+    reasons={
+        "conflict": "the manifest's value has changed, too",
+        "merge": "the next apply merges it with what the manifest changes",
+    },
+    bound=Bound(),
+)
+"""Values that are kept, from the manifest's value to the live one."""
+
+
+def named(change: Change, names: Mapping[str, str]) -> Change:
+    """The change with the names of the objects to which its fields refer. `names`: id to what people call an object."""
+    fields = (
+        each if each.secret else replace(each, old=with_names(each.old, names), new=with_names(each.new, names))
+        for each in change.fields_changed
+    )
+    return replace(change, fields_changed=tuple(fields))
+
+
+def redacted(change: FieldChange, hidden: Collection[str]) -> FieldChange:
+    """The change without the texts that must not be shown: agents write down what people tell them."""
+    return replace(change, old=without(change.old, hidden), new=without(change.new, hidden))
+
+
+def readable(change: Change) -> Change:
+    """A change from the manifest's value to the live one, with words for what was detached, or lost its mark."""
+    said = [_SAID[each.path] for each in change.fields_changed if each.path in _SAID and each.new is False]
+    fields = [detached(each) for each in change.fields_changed if not (each.path in _SAID and each.new is False)]
+    reason = ", ".join(said) or change.reason
+    return replace(change, fields_changed=tuple(fields), reason=reason)
+
+
+def detached(field: FieldChange) -> FieldChange:
+    """A member that an agent removed from a list, as a change of the list."""
+    member = _MEMBER.fullmatch(field.path)
+    if member is None or field.new is not False:
+        return field
+    return replace(field, path=member[1], old=None, new=Patch(drop=(member[2],)))
 
 
 @dataclass(frozen=True)
 class _Shown:
     """A change as it is shown. What is equal in two of them is shown once.
 
-    rows   its fields
-    below  what it recompiles, and notes
-    parts  the changes of its memory blocks, which are indented below it
+    action  its symbol
+    rows    its fields
+    below   what it recompiles, and notes
+    parts   the changes of its memory blocks, which are indented below it
     """
 
     change: Change
+    action: ActionText
     phrase: str
     rows: tuple[Row, ...]
     below: tuple[str, ...]
     parts: tuple[_Shown, ...] = ()
 
 
-def lines(changes: Sequence[Change], paint: Paint, *, verbose: bool = False, drifted: bool = False) -> list[str]:
-    """The changes, one after the other.
-
-    verbose  with whole texts and ids, and every object by itself
-    drifted  below a title that says that they were changed outside lettaform
-    """
-    every = _shown(changes, paint, verbose=verbose, drifted=drifted)
+def lines(changes: Sequence[Change], paint: Paint, *, verbose: bool = False, wording: Wording = PLANNED) -> list[str]:
+    """The changes, one after the other. `verbose`: with whole texts and ids, and every object by itself."""
+    every = _shown(changes, paint, wording, verbose=verbose)
     groups = [[each] for each in every] if verbose else _groups(every, paint)
     blocks = [block for group in groups for block in _blocks(group, paint, verbose=verbose)]
     found: list[str] = []
@@ -119,7 +185,7 @@ def location(place: Place) -> str:
 # --- one object ------------------------------------------------------------------------------------------------------
 
 
-def _shown(changes: Sequence[Change], paint: Paint, *, verbose: bool, drifted: bool) -> list[_Shown]:
+def _shown(changes: Sequence[Change], paint: Paint, wording: Wording, *, verbose: bool) -> list[_Shown]:
     parts: dict[Address, list[Change]] = {}
     heads = {change.address for change in changes}
     for change in changes:
@@ -128,10 +194,11 @@ def _shown(changes: Sequence[Change], paint: Paint, *, verbose: bool, drifted: b
 
     def of(change: Change) -> _Shown:
         reason = "" if change.reason in _EVIDENT_REASONS else clean_line(change.reason)
-        phrase = ": ".join(part for part in (ACTIONS[change.action].phrase, reason) if part)
-        rows = tuple(_field(field, change, paint, verbose, drifted) for field in change.fields_changed)
+        action = wording.actions[change.action]
+        phrase = ": ".join(part for part in (action.phrase, reason) if part)
+        rows = tuple(_field(field, change, paint, wording, verbose=verbose) for field in change.fields_changed)
         below = parts.get(change.address, ())
-        return _Shown(change, phrase, rows, tuple(_below(change, paint)), tuple(map(of, below)))
+        return _Shown(change, action, phrase, rows, tuple(_below(change, paint)), tuple(map(of, below)))
 
     return [of(change) for change in changes if change.address.parent not in heads]
 
@@ -144,17 +211,15 @@ def _below(change: Change, paint: Paint) -> Iterator[str]:
     yield from (paint(f"note: {clean_line(note)}", "faint") for note in change.notes)
 
 
-def _field(field: FieldChange, change: Change, paint: Paint, verbose: bool, drifted: bool) -> Row:
+def _field(field: FieldChange, change: Change, paint: Paint, wording: Wording, *, verbose: bool) -> Row:
     creating = change.action == "create"
     style = Style(paint, whole=verbose, creating=creating, limit=_limit(field, change))
     # in an object to create, only the Secrets inside of a value are hidden
     secret = field.secret if creating else is_secret(field, change.kind)
     shown = row(field.path, field.old, field.new, style, secret=secret)
-    reason = "" if drifted else _FIELD_REASONS[field.reason]
-    if not reason:
-        return shown
-    value = "  ".join(part for part in (shown.value, paint(f"({reason})", "changed")) if part)
-    return Row(shown.sign, shown.name, value, shown.details)
+    reason = wording.reasons.get(field.reason, "")
+    value = "  ".join(part for part in (shown.value, reason and paint(f"({reason})", "changed")) if part)
+    return Row(shown.sign, shown.name, value, bounded(shown.details, wording.bound, paint))
 
 
 def _limit(field: FieldChange, change: Change) -> int | None:
@@ -180,7 +245,7 @@ def _blocks(group: Sequence[_Shown], paint: Paint, *, verbose: bool) -> Iterator
 
 
 def _lines(shown: _Shown, paint: Paint, *, verbose: bool) -> list[str]:
-    change, action = shown.change, ACTIONS[shown.change.action]
+    change, action = shown.change, shown.action
     head = [
         f"{paint(action.symbol, action.meaning)} {paint(clean_line(str(change.address)), 'strong')}",
         # which object is adopted is for people to check; the others are known by their addresses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
@@ -44,10 +44,7 @@ def plan(plan: model.Plan) -> dict[str, Any]:
             | ({"conflict": vars(kept.conflict)} if kept.conflict else {})
             for kept in plan.runtime
         ],
-        "unmanaged": [
-            {"kind": item.kind, "id": item.id, "address": str(item.address), "reason": item.reason}
-            for item in plan.unmanaged
-        ],
+        "unmanaged": [unmanaged(item) for item in plan.unmanaged],
         "outputs": {name: to_json(value) for name, value in plan.outputs.items()},
         **({"warnings": [problem(warning) for warning in plan.warnings]} if plan.warnings else {}),
         **({"names": names} if (names := _names(plan)) else {}),
@@ -278,6 +275,21 @@ def to_json(value: Any, *, secret: bool = False) -> Any:
             return str(value)
 
 
+def without(value: Any, hidden: Collection[str]) -> Any:
+    """A live value without texts that must not be shown: agents and people write secrets down."""
+    match value:
+        case str():
+            return redact(value, hidden)
+        case Mapping():
+            return {key: without(item, hidden) for key, item in value.items()}
+        case list():
+            return [without(item, hidden) for item in value]
+        case Item():
+            return replace(value, name=redact(value.name, hidden))
+        case _:
+            return value
+
+
 def ref_expression(ref: Ref) -> str:
     """A Ref as it is written in a manifest."""
     return f"${{{ref.address}.{ref.path}}}"
@@ -319,21 +331,22 @@ def change_data(change: model.Change) -> dict[str, Any]:
         "fields": [_field_change(field, change.kind) for field in change.fields_changed],
         "recompiles": change.recompiles,
         **({"conversations": change.conversations} if change.conversations else {}),
-        "place": _place(change.place) if change.place else None,
+        "place": place(change.place),
         **({"notes": list(change.notes)} if change.notes else {}),
     }
 
 
 def _field_change(field: model.FieldChange, kind: str) -> dict[str, Any]:
-    secret = is_secret(field, kind)
-    return {
-        "path": field.path,
-        "policy": field.policy,
-        "reason": field.reason,
-        "old": None if secret else to_json(_with_visible_literals(field.old)),
-        "new": None if secret else to_json(_with_visible_literals(field.new)),
-        "secret": secret,
-    }
+    old, new = sides(field, kind)
+    shown = {"path": field.path, "policy": field.policy, "reason": field.reason}
+    return {**shown, "old": old, "new": new, "secret": is_secret(field, kind)}
+
+
+def sides(field: model.FieldChange, kind: str) -> tuple[Any, Any]:
+    """The old and the new value of a field, without secrets."""
+    if is_secret(field, kind):
+        return None, None
+    return to_json(_with_visible_literals(field.old)), to_json(_with_visible_literals(field.new))
 
 
 def _with_visible_literals(value: Any) -> Any:
@@ -341,8 +354,14 @@ def _with_visible_literals(value: Any) -> Any:
     return values.rebuild(value, lambda each: str(each) if isinstance(each, Secret) else each)
 
 
-def _place(place: Place) -> dict[str, Any]:
-    return {"file": place.file, "line": place.line, "column": place.column}
+def place(place: Place | None) -> dict[str, Any] | None:
+    """Where something is declared."""
+    return {"file": place.file, "line": place.line, "column": place.column} if place else None
+
+
+def unmanaged(item: model.Unmanaged) -> dict[str, Any]:
+    """An object of the stack that the manifest does not declare."""
+    return {"kind": item.kind, "id": item.id, "address": str(item.address), "reason": item.reason}
 
 
 def _patch(patch: Patch) -> dict[str, Any]:

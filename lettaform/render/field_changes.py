@@ -16,8 +16,8 @@ from lettaform.values import Patch, Secret, Template, tainted
 
 SHORT = 60
 """Maximum number of characters of a value that is shown on the line of its name."""
-FIRST_LINES = 3
-"""Number of lines that are shown of a long text in an object to create."""
+FIRST = (3, 100)
+"""Number of lines that are shown of a long text in an object to create, and of characters of a line."""
 
 
 class Absent:
@@ -39,21 +39,26 @@ class Style:
     """How a value is shown.
 
     whole     whether long texts are shown in full
-    creating  whether the object does not exist yet, so that there is no old value
+    creating  whether there is no old value, as of an object that does not exist yet
     limit     maximum number of characters of the text; None if there is no limit
+    first     of a text that is not shown in full: a number of lines, and of characters of a line
+    around    whether all that did not change is shown around what did
     """
 
     paint: Paint
     whole: bool = False
     creating: bool = False
     limit: int | None = None
+    first: tuple[int, int] = FIRST
+    around: bool = False
 
 
 def row(name: str, old: Any, new: Any, style: Style, *, secret: bool = False) -> Row:
     """The change from `old` to `new`, reduced to what differs: words, lines, members or keys."""
     old, new = (template_text(side) if isinstance(side, Template) else side for side in (old, new))
     sign: Literal["+", "-", "~"] = "~"
-    if _is_nothing(old) is not _is_nothing(new):
+    members = isinstance(new, Patch) and new.entries is None
+    if not members and _is_nothing(old) is not _is_nothing(new):
         sign = "+" if _is_nothing(old) else "-"
     value, details = _secret(old, new, style) if secret else _change(old, new, style)
     return Row(sign, clean_line(name), value, tuple(details))
@@ -66,6 +71,8 @@ def _is_nothing(value: Any) -> bool:
 def _change(old: Any, new: Any, style: Style) -> tuple[str, list[str]]:
     if isinstance(new, Patch):
         return _members(old, new, style)
+    if old is None and new is None:
+        return "", []
     if old is Absent or style.creating:
         return _single(new, style)
     if new is Absent:
@@ -121,7 +128,8 @@ def _beginning(text: str, style: Style) -> list[str]:
     lines = [clean(line).replace("\t", "    ") for line in text.removesuffix("\n").split("\n")]
     if style.whole:
         return [f"| {line}".rstrip() for line in lines]
-    first = [line if len(line) <= 100 else f"{line[:99]}…" for line in lines[:FIRST_LINES]]
+    most, width = style.first
+    first = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines[:most]]
     rest = len(lines) - len(first)
     more = [style.paint(f"… {count(rest, 'more line')}", "faint")] if rest else []
     return [f"| {line}".rstrip() for line in first] + more
@@ -198,6 +206,8 @@ def _path(parts: list[Any]) -> str:
 
 def _texts(old: str | None, new: str | None, style: Style) -> tuple[str, list[str]]:
     before, after = old or "", new or ""
+    if style.around and len(before) + len(after) > SHORT:
+        return _size(old, new, style), unified(before, after, style.paint, before.count("\n") + after.count("\n"))
     if "\n" in before or "\n" in after:
         return _size(old, new, style), unified(before, after, style.paint)
     if len(before) > SHORT or len(after) > SHORT:

@@ -37,11 +37,13 @@ def to_text(value: Any) -> str:
             return clean_line(str(value))
 
 
-def with_names(value: Any, names: Mapping[str, str]) -> Any:
-    """A value, or the members of a list, with `name (id)` in place of each id that has a name."""
+def with_names(value: Any, names: Mapping[str, str], *, ids: bool = True) -> Any:
+    """A value, or the members of a list, with `name (id)` in place of each id that has a name. `ids`: else `name`."""
 
     def named(item: Any) -> Any:
-        return f"{names[item]} ({item})" if isinstance(item, str) and item in names else item
+        if not isinstance(item, str) or item not in names:
+            return item
+        return f"{names[item]} ({item})" if ids else names[item]
 
     match value:
         case list():

@@ -7,13 +7,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from lettaform import model
+from lettaform import model, values
+from lettaform.address import Address
 from lettaform.errors import LettaformError, Problem, ServerError
-from lettaform.render.changes import ACTIONS, ActionText, lines, location
+from lettaform.kinds import kind_of
+from lettaform.plan.drift import Drift, Shown
+from lettaform.render.changes import (
+    ACTIONS,
+    KEPT,
+    RESTORED,
+    SIDES,
+    ActionText,
+    lines,
+    location,
+    named,
+    readable,
+    redacted,
+)
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.data import secrets
-from lettaform.render.inline import count, member_text, to_text, with_names
+from lettaform.render.inline import count, member_text, to_text
 from lettaform.render.paint import Meaning, Paint
+from lettaform.render.texts import Bound
 
 _STEP = "    "
 
@@ -21,22 +36,24 @@ _STEP = "    "
 def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str:
     """What will change, and a summary. `verbose`: with whole texts and the values that agents changed."""
     paint = Paint(color)
-    changes = [_with_names(change, plan.names) for change in plan.changes]
+    changes = [named(change, plan.names) for change in plan.changes]
     drift = [change for change in changes if _is_drift(change)]
     others = [change for change in changes if not _is_drift(change)]
-    restored = lines(drift, paint, verbose=verbose, drifted=True)
+    restored = lines(drift, paint, verbose=verbose, wording=RESTORED)
+    kept, seeds = _agent_changes(plan, paint) if verbose else ([], [])
     groups = [
         lines(others, paint, verbose=verbose),
-        _titled("Changed outside lettaform, will be restored", restored, paint),
-        _titled("Changed by agents, kept", _agent_changes(plan, paint) if verbose else [], paint),
+        titled("Changed outside lettaform, will be restored", restored, paint),
+        titled(f"Changed by agents, kept ({SIDES})", kept, paint),
+        titled(f"Seeds that changed in the manifest, not written ({SIDES})", seeds, paint),
         _notices(plan, paint),
-        _titled("Changed in the manifest and on the server, not merged", _conflicts(plan, paint), paint),
-        _titled("Not managed by this manifest", _unmanaged(plan, paint), paint),
+        titled("Changed in the manifest and on the server, not merged", _conflicts(plan, paint), paint),
+        titled("Not managed by this manifest", _unmanaged(plan, paint), paint),
         warnings(plan.warnings, paint),
     ]
     filled = [group for group in groups if group]
-    head = [_head(plan, paint)] if filled else []
-    return _paragraphs([head, *filled, [summary(plan, paint)]])
+    first = [head(plan, paint)] if filled else []
+    return paragraphs([first, *filled, [summary(plan, paint)]])
 
 
 def summary(plan: model.Plan, paint: Paint | None = None) -> str:
@@ -87,19 +104,11 @@ def _other_actions(changes: Sequence[model.Change], words: Callable[[ActionText]
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
-def _head(plan: model.Plan, paint: Paint) -> str:
+def head(plan: model.Plan | Drift | Shown, paint: Paint) -> str:
+    """Which stack was read, and where."""
     parts = [f"Stack {plan.stack}", f"{plan.url}", f"Letta {plan.version}"]
     parts += [f"environment {plan.environment}"] if plan.environment else []
     return paint(clean_line(" · ".join(parts)), "faint")
-
-
-def _with_names(change: model.Change, names: Mapping[str, str]) -> model.Change:
-    """The change with the names of the objects to which its fields refer."""
-    fields = (
-        field if field.secret else replace(field, old=with_names(field.old, names), new=with_names(field.new, names))
-        for field in change.fields_changed
-    )
-    return replace(change, fields_changed=tuple(fields))
 
 
 def _is_drift(change: model.Change) -> bool:
@@ -111,15 +120,39 @@ def changes(
     changes: Sequence[model.Change], names: Mapping[str, str], *, color: bool = False, verbose: bool = False
 ) -> str:
     """Changes without a plan, as those between two snapshots. `names`: id to what people call the object."""
-    found = lines([_with_names(change, names) for change in changes], Paint(color), verbose=verbose)
+    found = lines([named(change, names) for change in changes], Paint(color), verbose=verbose)
     return "".join(f"{line}\n" for line in found)
 
 
 # --- what does not change --------------------------------------------------------------------------------------------
 
 
-def _agent_changes(plan: model.Plan, paint: Paint) -> list[str]:
-    return [f"  {clean_line(f'{kept.address}.{kept.path}')}  {_faint(kept.id, paint)}" for kept in plan.runtime]
+def _agent_changes(plan: model.Plan, paint: Paint) -> tuple[list[str], list[str]]:
+    """The values that are kept: those that agents changed, and seeds that changed in the manifest alone."""
+    hidden = tuple(_hidden(plan)) if plan.runtime else ()
+    kept, seeds = dict[Address, model.Change](), dict[Address, model.Change]()
+    for each in plan.runtime:
+        if each.conflict is None:
+            found = kept if each.live_moved else seeds
+            change = found.get(each.address) or _unchanged_object(plan, each)
+            fields = (*change.fields_changed, redacted(each.field_change, hidden))
+            found[each.address] = replace(change, fields_changed=fields)
+    shown = ([named(readable(change), plan.names) for change in found.values()] for found in (kept, seeds))
+    wording = replace(KEPT, bound=Bound(more="`lettaform drift -v` shows all"))
+    first, second = (lines(changes, paint, verbose=True, wording=wording) for changes in shown)
+    return first, second
+
+
+def _unchanged_object(plan: model.Plan, kept: model.AgentChange) -> model.Change:
+    place = plan.place_of(kept.address, kept.path)
+    return model.Change(kept.address, kind_of(kept.address) or kept.address.section, "update", kept.id, place=place)
+
+
+def _hidden(plan: model.Plan) -> Iterator[str]:
+    """The values of the secrets of a plan: an agent may have written one down."""
+    declared = [dict(desired.values) for desired in plan.declared.values()]
+    for each in values.secrets([declared, [*plan.inputs.variables.values()]]):
+        yield from () if each.unset else each.texts
 
 
 def _notices(plan: model.Plan, paint: Paint) -> list[str]:
@@ -183,7 +216,8 @@ def notices(plan: model.Plan, *, color: bool = False) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _titled(title: str, lines: list[str], paint: Paint) -> list[str]:
+def titled(title: str, lines: list[str], paint: Paint) -> list[str]:
+    """Lines below a title; none if there are none."""
     return [paint(f"{title}:", "title"), *lines] if lines else []
 
 
@@ -191,7 +225,8 @@ def _faint(text: str, paint: Paint) -> str:
     return paint(clean_line(text), "faint")
 
 
-def _paragraphs(groups: Iterable[list[str]]) -> str:
+def paragraphs(groups: Iterable[list[str]]) -> str:
+    """Groups of lines, with an empty line between two of them."""
     return "\n\n".join("\n".join(group) for group in groups if group) + "\n"
 
 
@@ -205,7 +240,7 @@ def _indented(lines: Iterable[str], by: str) -> list[str]:
 def failures(report: model.Report, *, color: bool = False) -> str:
     """What failed, and why; empty if nothing did. Printed on stderr, as errors are."""
     lines = _failures(report, Paint(color))
-    return _paragraphs([lines]) if lines else ""
+    return paragraphs([lines]) if lines else ""
 
 
 def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> str:
@@ -213,17 +248,17 @@ def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> st
     paint = Paint(color)
     lacking = [paint("Warning: ", "changed") + clean_line(each.message) for each in report.warnings]
     groups = [_skipped(plan, report, paint), _outputs(report, paint), lacking, [_applied(plan, report, paint)]]
-    return _paragraphs([*groups, *(_verified(plan, report.verified, paint) if report.verified else ())])
+    return paragraphs([*groups, *(_verified(plan, report.verified, paint) if report.verified else ())])
 
 
 def _verified(plan: model.Plan, found: model.Verified, paint: Paint) -> Iterator[list[str]]:
     """How both servers of a migration compare with its snapshot."""
 
     def shown(changes: Sequence[model.Change]) -> list[str]:
-        return lines([_with_names(change, found.names) for change in changes], paint)
+        return lines([named(change, found.names) for change in changes], paint)
 
-    yield _titled(f"Not on {plan.url} as in the snapshot", shown(found.differences), paint)
-    yield _titled("Changed since on the server that they come from", shown(found.moved), paint)
+    yield titled(f"Not on {plan.url} as in the snapshot", shown(found.differences), paint)
+    yield titled("Changed since on the server that they come from", shown(found.moved), paint)
     if found.error:
         yield [paint("Not verified: ", "alarm") + clean_line(f"{found.error}. Run the same command again.")]
     elif not found.differences and not found.moved:
@@ -311,7 +346,7 @@ def skip_reason(because: str | None, addresses: Mapping[str, str]) -> str:
 
 
 def _outputs(report: model.Report, paint: Paint) -> list[str]:
-    return _titled(
+    return titled(
         "Outputs", [f"  {clean_line(name)} = {to_text(value)}" for name, value in report.outputs.items()], paint
     )
 

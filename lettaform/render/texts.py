@@ -18,6 +18,7 @@ _NEAR = 40
 """Number of characters that are shown around a change inside a long line."""
 _END = "\\ No newline at end"
 _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_COLOURS = re.compile("(\x1b\\[[0-9;]*m)?([^\x1b]*)")
 _MOST_PAIRS = 4_000_000
 """Number of word pairs above which words are not compared, because it would take seconds."""
 
@@ -39,13 +40,13 @@ class Piece:
     new: str
 
 
-def unified(old: str, new: str, paint: Paint) -> list[str]:
-    """A unified diff with three lines of context. Changed tabs, trailing spaces and final newlines are visible."""
+def unified(old: str, new: str, paint: Paint, context: int = CONTEXT) -> list[str]:
+    """A unified diff. Changed tabs, trailing spaces and final newlines are visible. `context`: a number of lines."""
     ends = bool(old) and bool(new) and old.endswith("\n") is not new.endswith("\n")
     before, after = _lines(old, ends), _lines(new, ends)
     matcher = SequenceMatcher(None, before, after, autojunk=max(len(before), len(after)) > 2000)
     shown: list[str] = []
-    for group in matcher.get_grouped_opcodes(CONTEXT):
+    for group in matcher.get_grouped_opcodes(context):
         (_, i, _, j, _), (_, _, i_end, _, j_end) = group[0], group[-1]
         shown.append(paint(f"@@ -{_range(i, i_end)} +{_range(j, j_end)} @@", "faint"))
         for tag, a, a_end, b, b_end in group:
@@ -55,6 +56,41 @@ def unified(old: str, new: str, paint: Paint) -> list[str]:
             else:
                 shown += _hunk(before[a:a_end], after[b:b_end], paint, ends)
     return shown
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How much is shown of what differs.
+
+    lines  maximum number of lines
+    width  maximum number of characters of a line
+    more   what shows the rest
+    """
+
+    lines: int = 40
+    width: int = 240
+    more: str = "-v shows all"
+
+
+def bounded(lines: Sequence[str], bound: Bound | None, paint: Paint) -> tuple[str, ...]:
+    """The first lines, each with its first characters. `bound`: None shows all."""
+    if bound is None:
+        return tuple(lines)
+    shown = [_cut(line, bound.width, paint) for line in lines[: bound.lines]]
+    rest = len(lines) - len(shown)
+    more = paint(f"… {rest} more line{'s' * (rest > 1)}; {bound.more}", "faint")
+    return (*shown, more) if rest else tuple(shown)
+
+
+def _cut(line: str, most: int, paint: Paint) -> str:
+    """The first characters of a line. Colours have no width, and end with it."""
+    if len(line) <= most:
+        return line
+    kept, width = list[str](), 0
+    for colour, text in _COLOURS.findall(line):
+        kept += [colour, text[: most - width]]
+        width += len(text)
+    return line if width <= most else "".join(kept) + paint(f"… {width - most} more characters", "faint")
 
 
 def words(old: str, new: str, paint: Paint) -> list[str]:

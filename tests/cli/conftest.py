@@ -43,6 +43,7 @@ from lettaform.model import (
     Report,
     Verified,
 )
+from lettaform.plan.drift import Drift, ObjectDrift
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
 from lettaform.snapshot import Entry, Header, Snapshot
@@ -64,6 +65,12 @@ def a_pull(**words: Any) -> Pull:
     return Pull("support", "http://here", "0.16.8", pulled=(value,), files={"a.yaml": ("a: x\n", "a: y\n")}, **words)
 
 
+def a_drift(*, empty: bool = False, **words: Any) -> Drift:
+    change = FieldChange("description", "x", "y", reason="drift")
+    each = ObjectDrift(at("blocks.a"), "block", "block-1", written_back=(change,))
+    return Drift("support", "http://here", "0.16.8", compared=3, objects=() if empty else (each,), **words)
+
+
 def a_snapshot(without_messages: str = "") -> Snapshot:
     live = Live(
         "block", "block-1", "team", {"label": "team", "value": "Ann"}, address=at("blocks.team"), stack="support"
@@ -83,7 +90,7 @@ _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
-_OBJECTS = ("show", "status", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
+_OBJECTS = ("show", "status", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS)
 """The functions of lettaform.flow that the command line calls."""
@@ -95,6 +102,7 @@ class Flow:
 
     planned: Plan = field(default_factory=a_plan)
     pulled: Pull = field(default_factory=a_pull)
+    drifted: Drift = field(default_factory=a_drift)
     raises: BaseException | None = None
     ended: Any = "done"
     error: Exception | None = None
@@ -248,6 +256,10 @@ class Flow:
         if isinstance(found, BaseException):
             raise found
         return found
+
+    def drift(self, source: Any, connection: Any, options: Any) -> Drift:
+        self.note("drift", source, connection, options)
+        return self.drifted
 
     def history(self, source: Any, connection: Any) -> tuple[Applied, ...]:
         self.note("history", source, connection)

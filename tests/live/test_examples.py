@@ -43,6 +43,8 @@ def test_example_converges_and_destroy_removes_all(
         assert run("apply", "-y").exit_code == 0
         assert requests.writes() == []
         assert run("show").exit_code == 0
+        compared = run("drift")
+        assert (compared.exit_code, compared.stdout.count("\n"), compared.stdout[:9]) == (0, 1, "No drift:")
     finally:
         assert run("destroy", "-y", "--allow-destroy", "*").exit_code == 0
     connection = flow.Connection(url=letta.url, token=letta.password)

@@ -3,8 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lettaform.model import Change, FieldChange
-from lettaform.render.changes import LINES, OBJECTS, lines
+from lettaform.render.changes import LINES, OBJECTS, lines, readable, redacted
 from lettaform.render.paint import Paint
+from lettaform.values import Patch
 
 from .samples import at, update
 
@@ -112,3 +113,19 @@ def test_a_group_stands_where_its_first_object_stands() -> None:
 def test_what_would_take_more_lines_together_is_shown_one_by_one() -> None:
     marks = [Change(at(f"agents.w[{key}]"), "agent", "mark", f"agent-{key}", "marks only") for key in KEYS[:2]]
     assert len(shown(*marks)) == 2
+
+
+def test_what_an_agent_detached_is_said_in_words() -> None:
+    gone = readable(update("agents.a.memory.b", FieldChange("attached", True, False), FieldChange("limit", 1, 2)))
+    assert gone.reason == "detached from its agent, or deleted"
+    assert [each.path for each in gone.fields_changed] == ["limit"]
+    assert readable(update("agents.a", FieldChange("marked", True, False))).reason == "lettaform's mark was removed"
+    member = readable(update("agents.a", FieldChange("blocks[org]", True, False))).fields_changed[0]
+    assert (member.path, member.new) == ("blocks", Patch(drop=("org",)))
+    same = update("agents.a", FieldChange("metadata[x]", 1, 2))
+    assert readable(same) == same
+
+
+def test_hidden_texts_are_replaced_on_both_sides() -> None:
+    shown = redacted(FieldChange("value", "a hunter22", "hunter22 b"), ("hunter22",))
+    assert (shown.old, shown.new) == ("a ‹secret›", "‹secret› b")

@@ -14,7 +14,7 @@ from lettaform.model import Answer, Change, Event, FieldChange, Live, Outcome, P
 from lettaform.plan import saved
 from lettaform.plan.saved import approval
 from lettaform.render import data
-from lettaform.values import UNREAD, Patch, Ref, Template
+from lettaform.values import UNREAD, Item, Patch, Ref, Template
 
 from .samples import HOSTILE, SECRET, SENTINEL, at, everything, hidden, of, step, update
 
@@ -253,3 +253,10 @@ def test_an_object_to_create_has_no_id() -> None:
     shown = data.plan(of(Change(at("agents.a"), "agent", "create")))["changes"][0]
     assert shown["id"] is None
     assert shown["place"] is None
+
+
+def test_hidden_texts_are_replaced_wherever_they_are_in_a_live_value() -> None:
+    value = {"a": ["x hunter22", 1, None, UNREAD], "b": {"c": Item("1", "hunter22", id="2")}}
+    shown = data.without(value, ("hunter22",))
+    assert (shown["a"][:3], shown["a"][3] is UNREAD) == (["x ‹secret›", 1, None], True)
+    assert (shown["b"]["c"].name, shown["b"]["c"].id) == ("‹secret›", "2")

@@ -6,7 +6,8 @@ import pytest
 
 from lettaform.errors import Conflict, NotStored, Place, Problem, ServerError, Unauthorized, Unavailable
 from lettaform.model import AgentChange, Answer, Change, FieldChange, Live, Mark, Outcome, Plan, Report
-from lettaform.render import objects, text
+from lettaform.render import data, objects, text
+from lettaform.render.saved_plan import to_plan
 from lettaform.values import UNREAD, Item, Patch, Ref, kept_text
 
 from .samples import HOSTILE, SENTINEL, at, everything, of, step, update
@@ -88,9 +89,16 @@ def test_colours_do_not_change_the_text() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == bare
 
 
+def test_a_saved_plan_names_the_values_that_agents_changed_and_holds_none_of_them() -> None:
+    shown = text.plan(to_plan(data.plan(everything())), verbose=True)
+    assert "  ~ agents.boss.memory.human\n      ~ value\n" in shown
+    assert "null" not in shown.split("Changed by agents, kept")[1].split("\n\n!")[0]
+
+
 def test_verbose_output_lists_kept_values_and_shows_whole_texts() -> None:
     shown = text.plan(everything(), verbose=True)
-    assert "Changed by agents, kept:\n  agents.supervisor.memory.persona.value  block-1\n" in shown
+    title = "Changed by agents, kept (- the manifest's value, + the value on the server):\n"
+    assert f'{title}  ~ agents.supervisor.memory.persona  block-1\n      ~ value  "want" → "live"' in shown
     assert "          | Fifth.\n" in shown
     assert "more lines" not in shown
 

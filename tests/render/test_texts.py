@@ -5,7 +5,7 @@ import time
 import pytest
 
 from lettaform.render.paint import Paint
-from lettaform.render.texts import unified, words
+from lettaform.render.texts import Bound, bounded, unified, words
 
 plain, colored = Paint(), Paint(True)
 
@@ -88,3 +88,18 @@ def test_large_texts_do_not_take_long() -> None:
     assert "- line 7" in unified(old, old.replace("line 7\n", "line seven\n", 1), plain)
     assert words(paragraph, paragraph + "more", plain)[0].startswith("- word")
     assert time.monotonic() - started < 5
+
+
+def test_a_bound_cuts_lines_and_their_ends_and_colours_have_no_width() -> None:
+    lines = ["x" * 10, Paint(True)("y" * 10, "added"), "z", "z", "z"]
+    assert bounded(lines, None, Paint()) == tuple(lines)
+    assert bounded(lines[:3], Bound(3, 10), Paint()) == tuple(lines[:3])
+    first, second, more = bounded(lines, Bound(2, 4, "look there"), Paint())
+    assert (first, more) == ("xxxx… 6 more characters", "… 3 more lines; look there")
+    assert second == Paint(True)("yyyy", "added") + "… 6 more characters"
+
+
+def test_the_context_of_a_difference_can_be_all_of_it() -> None:
+    old = "\n".join(f"Line {number}." for number in range(20))
+    shown = unified(old, old.replace("Line 9.", "Line nine."), Paint(), context=20)
+    assert len(shown) == 22
