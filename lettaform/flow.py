@@ -42,7 +42,7 @@ from lettaform.model import (
 from lettaform.ownership.state import last_run
 from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import saved
-from lettaform.plan.drift import Drift
+from lettaform.plan.drift import Drift, Shown, classify
 from lettaform.plan.drift import drift as drift_of
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
@@ -83,6 +83,7 @@ __all__ = [
     "PlanOptions",
     "Pull",
     "PullOptions",
+    "Shown",
     "Snapshots",
     "Source",
     "StackStatus",
@@ -614,14 +615,20 @@ def _server(source: Source) -> Server:
     return Server()
 
 
-def show(source: Source, connection: Connection, address: str | None = None) -> list[Live]:
-    """The live objects of the stack and the external objects that it uses, sorted by address, with all their fields.
+def show(source: Source, connection: Connection, address: str | None = None) -> Shown:
+    """The live objects of the stack and the external objects that it uses, with all their fields, beside what the
+    manifest says about them.
 
     address  a pattern with `*`: show these objects alone. PlanError if it matches none
-    """
 
-    async def run(session: Session) -> list[Live]:
-        observed, declared = await session.observe(whole=True), session.manifest.objects
+    A value of the manifest that depends on a variable without a value is left out, and not compared.
+    """
+    from lettaform.plan import diff
+    from lettaform.session.pull import known_secrets
+
+    async def run(session: Session) -> Shown:
+        observed, manifest = await session.observe(whole=True), session.manifest
+        declared = manifest.objects
         lives = [
             shown_live(
                 replace(live, address=a, applied=last_run(observed.state, a)),
@@ -629,7 +636,16 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
             )
             for a, live in sorted(observed.objects.items(), key=lambda item: item[0])
         ]
-        return await read_whole(session.backend, select(lives, address), observed.names)
+        return Shown(
+            manifest.stack,
+            observed.url,
+            observed.version,
+            manifest.environment,
+            objects=tuple(await read_whole(session.backend, select(lives, address), observed.names)),
+            declared=declared,
+            changed=classify(manifest, diff(manifest, observed, PlanOptions())),
+            hidden=tuple(known_secrets(manifest, observed)),
+        )
 
     return _run(source, connection, run)
 

@@ -493,7 +493,7 @@ def test_show_reads_what_is_not_declared_and_names_what_is_referred_to(stack: St
     raw.post(f"/v1/folders/{folder}/upload", files=files).raise_for_status()
     theirs = raw.post("/v1/blocks/", json={"label": "theirs", "value": "x"}).json()["id"]
     raw.patch(f"/v1/agents/{agent}/core-memory/blocks/attach/{theirs}").raise_for_status()
-    shown = {str(live.address): live for live in flow.show(stack.source, stack.connection)}
+    shown = {str(live.address): live for live in flow.show(stack.source, stack.connection).objects}
     assert [item.name for item in shown["archives.kb"].values["passages"]] == ["A fact."]
     assert [item.name for item in shown["folders.docs"].values["files"]] == ["a.md"]
     text = objects.objects([shown["agents.clerk"]])

@@ -10,7 +10,7 @@ WHAT = ("manifest", "plan", "status", "drift", "snapshot", "agent-file", "fields
 @click.command()
 @click.argument("what", type=click.Choice(WHAT), default="manifest")
 def schema(what: str) -> None:
-    """Print the JSON Schema of manifests, plans, `status`, `drift`, snapshots or agent files, or the fields as a page."""
+    """Print the JSON Schema of manifests, plans, `status`, `drift`, snapshots or agent files, or a page of fields."""
     if what == "fields":
         from lettaform.render.fields import page
 

@@ -14,23 +14,28 @@ from lettaform.errors import LettaformError
 @click.argument("address", metavar="[ADDRESS|PLAN]", required=False)
 @click.pass_obj
 def show(asked: Globals, /, address: str | None) -> None:
-    """Show the live objects of the stack with their current values.
+    """List the live objects of the stack. With ADDRESS, show the values of an object, or of all instances of a
+    `for_each`; * stands for any text.
 
-    With ADDRESS, only that object, or all instances of that `for_each`; * stands for any text.
+    A value that differs from the manifest is shown as a difference, such as what an agent has made of a seed. Fields
+    that nobody declared are named; -v shows them, whole texts, and the ids of what the object refers to.
 
     With PLAN, a file written by `lettaform plan -o FILE`, show that plan. It needs no server, manifest or variable.
     """
     from lettaform import flow
-    from lettaform.render import data, objects
+    from lettaform.render import data
+    from lettaform.render import show as render
 
     if address and Path(address).is_file():
         _show_plan(asked, Path(address))
         return
     found = flow.show(asked.source(), asked.connection(), address)
     if asked.json:
-        click.echo(data.dumps({"objects": [data.live(item) for item in found]}, indent=2))
+        click.echo(data.dumps(render.to_data(found), indent=2))
+    elif address:
+        click.echo(render.text(found, color=asked.color, verbose=asked.verbose), nl=False)
     else:
-        click.echo(objects.objects(found, color=asked.color, verbose=asked.verbose), nl=False)
+        click.echo(render.listing(found, color=asked.color, verbose=asked.verbose), nl=False)
 
 
 def _show_plan(asked: Globals, path: Path) -> None:

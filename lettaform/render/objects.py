@@ -36,15 +36,15 @@ def _object(item: model.Live, paint: Paint, verbose: bool) -> list[str]:
         if value is UNREAD:
             continue
         if name in lines and lines[name].related(Contents):
-            rows.append(_contents(name, value, verbose))
+            rows.append(contents(name, value, verbose))
         elif value not in (None, [], {}):
             named = value if name in secret else with_names(value, item.names)
             rows.append(row(name, None, named, style, secret=name in secret))
-    last = [paint(f"    last written by {_run(item.applied)}", "faint")] if item.applied else []
+    last = [paint(f"    last written by {last_run(item.applied)}", "faint")] if item.applied else []
     return [_title(item, paint), *last, *_indented(layout(rows, paint, signs=False), "    ")]
 
 
-def _run(run: model.Applied) -> str:
+def last_run(run: model.Applied) -> str:
     """A run in a line: number, time, user, and commit."""
     commit = f", commit {_commit(run)}" if run.commit else ""
     return clean_line(f"run {run.serial}, {run.verb}, {run.at}, {run.by}{commit}")
@@ -87,7 +87,7 @@ _DONE = {
 }
 
 
-def _contents(name: str, items: Sequence[Item], verbose: bool) -> Row:
+def contents(name: str, items: Sequence[Item], verbose: bool) -> Row:
     """The number of passages or files, and the first ones."""
     first = items if verbose else items[:SHOWN]
     rest = len(items) - len(first)

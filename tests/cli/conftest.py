@@ -43,7 +43,7 @@ from lettaform.model import (
     Report,
     Verified,
 )
-from lettaform.plan.drift import Drift, ObjectDrift
+from lettaform.plan.drift import Drift, ObjectDrift, Shown
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
 from lettaform.snapshot import Entry, Header, Snapshot
@@ -246,9 +246,9 @@ class Flow:
         self.consents.append(consent(self.pulled))
         return replace(self.pulled, written=self.consents[-1])
 
-    def show(self, source: Any, connection: Any, address: str | None) -> list[Live]:
+    def show(self, source: Any, connection: Any, address: str | None) -> Shown:
         self.note("show", source, connection, address)
-        return self.lives
+        return Shown("support", "http://here", "0.16.8", objects=tuple(self.lives))
 
     def status(self, source: Any, connection: Any, options: Any) -> StackStatus:
         self.note("status", source, connection, options)

@@ -18,10 +18,10 @@ BOSS = Live(
 def test_show(run: Run, flow: Flow) -> None:
     flow.lives = [BOSS]
     assert run("show", "agents.boss").stdout == (
-        'agents.boss  agent agent-1\n    name     "boss"\n    secrets  KEY=‹secret›\n'
+        'agents.boss  agent  agent-1  not declared\n    name     "boss"\n    secrets  KEY=‹secret›\n'
     )
     assert flow.calls[0][3] == "agents.boss"
-    run("show")
+    assert "agents.boss  not declared\n" in run("show").stdout
     assert flow.calls[1][3] is None
     shown = json.loads(run("show", "--json").stdout)
     assert shown["objects"][0]["values"] == {"name": "boss", "secrets": {"KEY": None}}

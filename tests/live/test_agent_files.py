@@ -168,7 +168,7 @@ def test_an_equal_shared_block_is_the_one_of_the_stack(stack: Converted) -> None
     stack.apply(exclude=(address,))
     found = flow.import_agent_file(stack.source, stack.connection, path, address)
     assert (found.own, [*found.bound]) == (("persona",), ["human"])
-    lives = {str(live.address): live for live in flow.show(stack.source, stack.connection)}
+    lives = {str(live.address): live for live in flow.show(stack.source, stack.connection).objects}
     assert lives[address].ids("blocks") == sorted([lives["blocks.human"].id, lives[f"{address}.memory.persona"].id])
     stack.apply()
     assert stack.steps() == []

@@ -678,7 +678,7 @@ class Run:
 
     def live(self) -> dict[Address, Live]:
         """The live objects, by address."""
-        return {live.address: live for live in flow.show(self.tool_source, self.connection) if live.address}
+        return {live.address: live for live in flow.show(self.tool_source, self.connection).objects if live.address}
 
     def block_ids(self, live_objects: Mapping[Address, Live], live: Live | None) -> frozenset[str]:
         """The ids of the blocks that are attached to an agent."""

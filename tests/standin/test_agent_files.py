@@ -115,7 +115,7 @@ def test_a_file_is_declared_applied_and_exported(file: Path, world: World) -> No
 
 
 def self_addresses(world: World) -> list[Any]:
-    return [live.address for live in world.run(lambda at: flow.show(world.source, at, "agents.*"))]
+    return [live.address for live in world.run(lambda at: flow.show(world.source, at, "agents.*")).objects]
 
 
 def test_an_export_names_what_it_lacks(world: World) -> None:

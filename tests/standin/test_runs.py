@@ -42,7 +42,7 @@ def check(fleet: Fleet) -> None:
     assert first.serial < second.serial
     assert len(first.digest) == 64
     assert first.digest != second.digest
-    lives = {str(live.address): live for live in flow.show(fleet.source, fleet.connection)}
+    lives = {str(live.address): live for live in flow.show(fleet.source, fleet.connection).objects}
     assert lives["blocks.b"].applied == second
     assert lives["agents.a"].applied == lives["agents.a.memory.m"].applied == first
     assert f"last written by run {second.serial}, apply, " in run(fleet, "show", "blocks.b").stdout
