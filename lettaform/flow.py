@@ -24,6 +24,7 @@ from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, LettaformError, Locked, PlanError, Problem, SnapshotError, Stale, nearest
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
+from lettaform.manifest.formatted import Formatted, format_files, format_text
 from lettaform.model import (
     AgentImport,
     Applied,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:  # a plan needs none of it
 __all__ = [
     "Connection",
     "Drift",
+    "Formatted",
     "ImportOptions",
     "Imported",
     "PlanOptions",
@@ -94,6 +96,8 @@ __all__ = [
     "approval",
     "drift",
     "export",
+    "fmt",
+    "fmt_text",
     "from_agent_files",
     "from_lettactl",
     "import_agent_file",
@@ -154,6 +158,28 @@ def read(source: Source, needs: Needs = "everything") -> Manifest:
     needs  which variables must have a value; what depends on others is left out
     """
     return begin(source, needs, connects=False).finish()
+
+
+def fmt(source: Source, paths: Sequence[Path] = (), *, write: bool = True) -> Formatted:
+    """Write the manifest files in canonical layout: only blanks, line breaks and spellings of null and booleans change.
+
+    paths  format these files alone, relative to the project; empty: the manifest and all files that it includes
+    write  False: only find out what would change
+
+    Files with problems stay as they are; the problems are in the result. All other files are written, or none: Stale if
+    one changes meanwhile, PlanError if one cannot be written.
+    """
+    found = format_files(source.directory, source.files, paths)
+    if not write or not found.changed:
+        return found
+    with _unchanged_files():
+        replace_contents(found.contents)
+    return replace(found, written=True)
+
+
+def fmt_text(data: bytes) -> Formatted:
+    """A text in canonical layout, as the only file of the result. Its problems have the file name `<stdin>`."""
+    return format_text(data)
 
 
 def begin(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lettaform.errors import Place
@@ -25,9 +25,17 @@ _Source = tuple[Path, Place | None]
 
 def documents(named: Sequence[Path], files: Files, problems: Problems) -> Node:
     """The content of the named files, or of the manifest files of the folder, and of the files that they include."""
+    whole: Node | None = None
+    for _, node in sources(named, files, problems):
+        if node is not None:
+            whole = node if whole is None else _combined(whole, node, problems)
+    return whole or empty(Place(files.shown(files.directory / NAMES[0]), 1, 1))
+
+
+def sources(named: Sequence[Path], files: Files, problems: Problems) -> Iterator[tuple[Path, Node | None]]:
+    """Each of these files once, and its content; None, and a problem, if that cannot be used."""
     waiting: deque[_Source] = deque((files.directory / file, None) for file in named)
     waiting = waiting or deque(_manifest_files(files, problems))
-    whole: Node | None = None
     known: set[Path] = set()
     while waiting:
         path, place = waiting.popleft()
@@ -40,11 +48,10 @@ def documents(named: Sequence[Path], files: Files, problems: Problems) -> Node:
         if real in known:
             continue
         known.add(real)
-        node = _read(path, place, files, problems)
+        node = read(path, place, files, problems)
         if node is not None:
             waiting += _included(node, files, problems)
-            whole = node if whole is None else _combined(whole, node, problems)
-    return whole or empty(Place(files.shown(files.directory / NAMES[0]), 1, 1))
+        yield path, node
 
 
 def _manifest_files(files: Files, problems: Problems) -> list[_Source]:
@@ -74,16 +81,22 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _read(path: Path, place: Place | None, files: Files, problems: Problems) -> Node | None:
+def read(path: Path, place: Place | None, files: Files, problems: Problems) -> Node | None:
+    """The sections of one file; None, and a problem, if it cannot be used. `place`: where the manifest names it."""
     text = files.text(path, place)
     node = None if text is None else parse(text, files.shown(path), problems)
     if node is None:
         problems.incomplete = True
-    elif not isinstance(node.value, dict):
-        hint = "a manifest starts with `stack: NAME`"
-        problems.add(f"expected a map of sections, got {described(node.value)}", node.place, hint)
-        return None
-    return node
+    return None if node is None or not is_map(node, problems) else node
+
+
+def is_map(node: Node, problems: Problems) -> bool:
+    """Whether a file is a map of sections; a problem if it is not."""
+    if isinstance(node.value, dict):
+        return True
+    hint = "a manifest starts with `stack: NAME`"
+    problems.add(f"expected a map of sections, got {described(node.value)}", node.place, hint)
+    return False
 
 
 def _included(node: Node, files: Files, problems: Problems) -> list[_Source]:

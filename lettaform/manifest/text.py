@@ -127,6 +127,20 @@ def events(text: str) -> Iterator[Any]:
         loader.dispose()
 
 
+def tokens(text: str) -> Iterator[Any]:
+    """What the events are made of: also the indicators between the values, such as `-`, `:` and `,`."""
+    loader = _LOADER(text)
+    try:
+        yield from iter(loader.get_token, None)
+    finally:
+        loader.dispose()
+
+
+def word(text: str) -> bool | str | None:
+    """A plain scalar that stands for null, true or false; itself if it is none of their spellings."""
+    return _WORDS.get(text, text)
+
+
 def _end(before: str, file: str) -> Place:
     """The place that follows the text `before`."""
     return Place(file, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)

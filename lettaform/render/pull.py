@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from difflib import unified_diff
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lettaform.errors import Place, Problem
 from lettaform.plan.pull import LiveValue, Outcome, Pull
 from lettaform.render import data
 from lettaform.render.clean import clean_line, redact
+from lettaform.render.file_diffs import patch, shown
 from lettaform.render.inline import count, to_text
 from lettaform.render.paint import Paint
 from lettaform.render.problems import MOST
@@ -27,7 +27,7 @@ def text(pull: Pull, *, color: bool = False, verbose: bool = False) -> str:
     """The changes of the files, what is not pulled and why, and a summary. `verbose`: with what is left on purpose."""
     paint = Paint(color)
     groups = [
-        [line for name, texts in pull.files.items() for line in _file(name, *_redacted(pull, texts), paint)],
+        [line for name, texts in pull.files.items() for line in shown(name, *_redacted(pull, texts), paint)],
         _titled("Changed on both sides, not pulled", _conflicts(pull, paint), paint),
         _titled("Contains a secret, not pulled", _reasons(pull.refused, paint), paint),
         _titled("Kept on the server, not pulled", _reasons(pull.kept, paint), paint),
@@ -75,30 +75,18 @@ def _redacted(pull: Pull, texts: Iterable[str]) -> tuple[str, str]:
     return old, new
 
 
-def _file(name: str, old: str, new: str, paint: Paint) -> Iterator[str]:
-    yield paint(clean_line(name), "title")
-    lines = unified(_with_plain_breaks(old), _with_plain_breaks(new), paint)
-    yield from (f"  {line}".rstrip() for line in lines or [paint("only line breaks change", "faint")])
-
-
-def _with_plain_breaks(text: str) -> str:
-    """A text whose line breaks are not shown: they are the same before and after."""
-    return text.replace("\r\n", "\n")
-
-
 def _conflicts(pull: Pull, paint: Paint) -> list[str]:
     lines: list[str] = []
     for each in pull.conflicts:
         why = f": {each.conflict.reason}" if each.conflict else ""
         lines.append(f"  {clean_line(f'{each.address}  {each.path}{why}')}  {_place(each.place, paint)}")
         if each.conflict:
-            shown = redact(each.conflict.text, pull.hidden).split("\n")
-            lines += [f"      {clean_line(line)}" for line in shown]
+            texts = redact(each.conflict.text, pull.hidden).split("\n")
+            lines += [f"      {clean_line(line)}" for line in texts]
             continue
         lines += [f"      {paint('-', 'removed')} the manifest's, {paint('+', 'added')} the server's"]
         if isinstance(each.want, str) and isinstance(each.live, str):
-            texts = _redacted(pull, (each.want, each.live))
-            lines += [f"      {line}" for line in unified(*texts, paint)]
+            lines += [f"      {line}" for line in unified(*_redacted(pull, (each.want, each.live)), paint)]
         else:
             lines += [f"      {paint('-', 'removed')} {redact(to_text(each.want), pull.hidden)}"]
             lines += [f"      {paint('+', 'added')} {redact(to_text(each.live), pull.hidden)}"]
@@ -153,7 +141,7 @@ def to_data(pull: Pull, *, check: bool = False) -> dict[str, Any]:
         "refused": [data.problem(each) for each in pull.refused],
         "kept": [data.problem(each) for each in pull.kept],
         "left": [{"address": str(each.address), "path": each.path, "reason": each.outcome} for each in pull.others],
-        "files": [{"file": name, "diff": _diff(name, *_redacted(pull, each))} for name, each in pull.files.items()],
+        "files": [{"file": name, "diff": patch(name, *_redacted(pull, each))} for name, each in pull.files.items()],
         "warnings": [data.problem(each) for each in pull.warnings],
         "exit_code": pull.exit_code(check=check),
     }
@@ -176,9 +164,3 @@ def _value(pull: Pull, value: LiveValue) -> dict[str, Any]:
 
 def _hidden(pull: Pull, value: Any) -> Any:
     return redact(value, pull.hidden) if isinstance(value, str) else value
-
-
-def _diff(name: str, old: str, new: str) -> str:
-    """A unified diff, as `patch` reads it."""
-    lines = unified_diff(old.splitlines(True), new.splitlines(True), f"a/{name}", f"b/{name}")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -27,6 +27,7 @@ from lettaform.flow import (
     StackStatus,
     StatusOptions,
 )
+from lettaform.manifest.formatted import Formatted, format_text
 from lettaform.model import (
     AgentImport,
     Answer,
@@ -90,9 +91,10 @@ _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
+_FILES = ("fmt", "fmt_text")
 _OBJECTS = ("show", "status", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
-VERBS = (*_PLANS, *_OBJECTS, *_OTHERS)
+VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -103,6 +105,7 @@ class Flow:
     planned: Plan = field(default_factory=a_plan)
     pulled: Pull = field(default_factory=a_pull)
     drifted: Drift = field(default_factory=a_drift)
+    formatted: Formatted = field(default_factory=Formatted)
     raises: BaseException | None = None
     ended: Any = "done"
     error: Exception | None = None
@@ -245,6 +248,15 @@ class Flow:
             return self.pulled
         self.consents.append(consent(self.pulled))
         return replace(self.pulled, written=self.consents[-1])
+
+    def fmt(self, source: Any, paths: tuple[Path, ...], *, write: bool) -> Formatted:
+        self.calls.append(("fmt", source, paths, write))
+        if self.raises is not None:
+            raise self.raises
+        return replace(self.formatted, written=write)
+
+    def fmt_text(self, data: bytes) -> Formatted:
+        return format_text(data)
 
     def show(self, source: Any, connection: Any, address: str | None) -> Shown:
         self.note("show", source, connection, address)
