@@ -70,6 +70,7 @@ from lettaform.session.server import Connection, is_same_server, target
 
 if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.lettactl.fleet import Options as LettactlOptions
+    from lettaform.manifest.graph import Graph
     from lettaform.session.last_apply import Kept
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
@@ -100,6 +101,7 @@ __all__ = [
     "fmt_text",
     "from_agent_files",
     "from_lettactl",
+    "graph",
     "import_agent_file",
     "import_all",
     "lock_release",
@@ -175,6 +177,21 @@ def fmt(source: Source, paths: Sequence[Path] = (), *, write: bool = True) -> Fo
     with _unchanged_files():
         replace_contents(found.contents)
     return replace(found, written=True)
+
+
+def graph(source: Source, patterns: Sequence[str] = ()) -> Graph:
+    """What refers to what in the manifest. Reads no server, and needs no variable: what depends on one is left out.
+
+    patterns  objects to show together with all to which they are linked; empty: everything
+
+    PlanError for a pattern that matches no object.
+    """
+    from lettaform.manifest.graph import graph as whole
+    from lettaform.plan.selection import matches
+
+    found = read(source, "nothing")
+    check_patterns(patterns, found.objects)
+    return whole(found, lambda address: not patterns or matches(address, tuple(patterns)))
 
 
 def fmt_text(data: bytes) -> Formatted:

@@ -201,6 +201,7 @@ VERBS: Mapping[str, Verb] = {
     "fmt": Verb(
         "fmt:fmt", "Write the files of the manifest in canonical layout.", ("directory", "files", "json", *_ALWAYS)
     ),
+    "graph": Verb("graph:graph", "Print who shares what, as Mermaid or DOT.", (*_MANIFEST, "json", *_ALWAYS)),
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "status": Verb("status:status", "Show the objects of the stack, and how they differ from the manifest."),
     "drift": Verb("drift:drift", "Show what changed on the server since the last apply."),

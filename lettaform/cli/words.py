@@ -78,7 +78,6 @@ VERBS: Mapping[str, str] = {
     "format": "run `lettaform fmt`",
     "generate": "`lettaform init` writes an example manifest",
     "get": "run `lettaform status`, or `lettaform show ADDRESS` for all values of an object",
-    "graph": "there is none; `lettaform plan` shows what depends on what",
     "health": "`lettaform dev status` lists the servers on this machine",
     "help": "run `lettaform --help`",
     "kill": "`lettaform dev down` stops the server on this machine",

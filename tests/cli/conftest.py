@@ -28,6 +28,7 @@ from lettaform.flow import (
     StatusOptions,
 )
 from lettaform.manifest.formatted import Formatted, format_text
+from lettaform.manifest.graph import Graph, Node
 from lettaform.model import (
     AgentImport,
     Answer,
@@ -91,7 +92,7 @@ _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
-_FILES = ("fmt", "fmt_text")
+_FILES = ("fmt", "fmt_text", "graph")
 _OBJECTS = ("show", "status", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
@@ -105,6 +106,7 @@ class Flow:
     planned: Plan = field(default_factory=a_plan)
     pulled: Pull = field(default_factory=a_pull)
     drifted: Drift = field(default_factory=a_drift)
+    drawn: Graph = field(default_factory=lambda: Graph("support", (Node("agent", (at("agents.a"),)),)))
     formatted: Formatted = field(default_factory=Formatted)
     raises: BaseException | None = None
     ended: Any = "done"
@@ -254,6 +256,12 @@ class Flow:
         if self.raises is not None:
             raise self.raises
         return replace(self.formatted, written=write)
+
+    def graph(self, source: Any, patterns: tuple[str, ...]) -> Graph:
+        self.calls.append(("graph", source, patterns))
+        if self.raises is not None:
+            raise self.raises
+        return self.drawn
 
     def fmt_text(self, data: bytes) -> Formatted:
         return format_text(data)

@@ -1,0 +1,47 @@
+"""`lettaform graph`: who shares what, as a drawing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from lettaform.cli import Globals
+
+if TYPE_CHECKING:
+    from lettaform.render.graph import Form
+
+FORMATS = ("mermaid", "dot")
+
+
+@click.command()
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Language of the drawing; dot is for Graphviz. Default: mermaid.",
+)
+@click.pass_obj
+def graph(asked: Globals, /, patterns: tuple[str, ...], form: str | None) -> None:
+    """Print which agents share which blocks, tools, folders and other objects, as Mermaid or DOT.
+
+    PATTERN is an address, in which * stands for any text: show these objects and all to which they are linked.
+    External objects are dashed. Instances of a `for_each` with equal edges are one node with their number.
+
+    No server is contacted. `lettaform graph --format dot | dot -Tsvg` draws with Graphviz.
+    """
+    from lettaform import flow
+    from lettaform.render import data
+    from lettaform.render import graph as render
+
+    if asked.json and form is not None:
+        raise click.UsageError(f"--json cannot be combined with --format {form}")
+    found = flow.graph(asked.source(), patterns)
+    if asked.json:
+        click.echo(data.dumps(render.to_data(found), indent=2))
+        return
+    form = form or "mermaid"
+    click.echo(render.text(found, cast("Form", form)), nl=False)
+    if form == "mermaid" and (why := render.too_large(found)):
+        click.echo(f"Warning: {why}\n  → name a PATTERN, or write `--format dot`", err=True)
