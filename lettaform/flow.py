@@ -71,6 +71,7 @@ from lettaform.session.server import Connection, is_same_server, target
 if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.lettactl.fleet import Options as LettactlOptions
     from lettaform.manifest.graph import Graph
+    from lettaform.ownership.audit import Audit
     from lettaform.session.last_apply import Kept
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
@@ -95,6 +96,7 @@ __all__ = [
     "apply",
     "apply_saved",
     "approval",
+    "audit",
     "drift",
     "export",
     "fmt",
@@ -531,6 +533,23 @@ def import_all(connection: Connection, folder: Path, options: ImportOptions | No
     return blocking(run())
 
 
+def audit(source: Source, connection: Connection) -> Audit:
+    """What lives on the server and nobody owns, has equal content, is used by nothing, or is missing. Writes nothing.
+
+    Objects of other stacks than that of the manifest are counted, and are no findings. Without a manifest, no stack is
+    left out of what is missing. PlanError if the state of a stack cannot be read.
+    """
+    from lettaform.session.audit import audit as read
+
+    found = _manifest(source)
+
+    async def run() -> Audit:
+        async with _connected(connection, found.server if found else Server()) as backend:
+            return await read(backend, found.stack if found else None)
+
+    return asyncio.run(run())
+
+
 # --- agent files -----------------------------------------------------------------------------------------------------
 
 
@@ -653,9 +672,15 @@ def _kind_of_id(id: str) -> str:
 
 def _server(source: Source) -> Server:
     """What the manifest says about its server, if there is a manifest."""
+    found = _manifest(source)
+    return found.server if found else Server()
+
+
+def _manifest(source: Source) -> Manifest | None:
+    """The manifest, as far as it can be read without values of variables; None if there is none."""
     if source.files or any(source.directory.glob("*.y*ml")):
-        return begin(source, "nothing", connects=True).finish().server
-    return Server()
+        return begin(source, "nothing", connects=True).finish()
+    return None
 
 
 def show(source: Source, connection: Connection, address: str | None = None) -> Shown:

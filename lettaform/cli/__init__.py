@@ -209,6 +209,7 @@ VERBS: Mapping[str, Verb] = {
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
+    "audit": Verb("audit:audit", "Find what nobody owns, duplicates, and what nothing uses on the server."),
     "history": Verb("history:history", "Show who changed the stack, when, and from which commit."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
@@ -582,7 +583,8 @@ def cli() -> None:
     \b
     Exit codes:
       0    success; with --detailed-exitcode: no changes
-      1    error, also in the arguments or in the manifest
+      1    error, also in the arguments or in the manifest; with fmt --check: a file is not in canonical layout; with
+           audit --strict: there is a finding
       2    with --detailed-exitcode: there are changes; with pull --check: there is something to pull
       4    the manifest and the server changed the same lines of a text, or with pull: the same value
       5    partly applied: at least one step failed or was skipped, or what was migrated is not as it was

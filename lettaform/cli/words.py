@@ -54,6 +54,7 @@ OPTIONS: Mapping[str, str] = {
     "--values": "write `--var-file FILE`",
     "--watch": "run `lettaform status --watch`, which shows what differs again and again",
     "--workspace": "write `-e ENV`; an environment can set another `stack:`",
+    "--write": "leave it out; `--check` writes nothing",
     "--yaml": "write `--json`",
 }
 """What to do in place of an option of another tool. A verb that has the option itself is not asked."""

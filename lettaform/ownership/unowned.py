@@ -7,6 +7,7 @@ of blocks that a conversation has, and what an MCP server offers.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -159,6 +160,15 @@ class Server:
         """The ids of the objects to which an object refers, without blocks of its companions."""
         for line in kinds()[live.kind].attrs().values():
             yield from (each for each in live.ids(line.name) if line.to and each in self.lives)
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Mapping[str, int]]:
+        """Kind to stack to the number of its objects; "" for no stack. Without what every server has."""
+        found: dict[str, Counter[str]] = {}
+        for live in self.lives.values():
+            if not self.is_built_in(live):
+                found.setdefault(live.kind, Counter())[live.stack or ""] += 1
+        return {kind: dict(sorted(found[kind].items())) for kind in sorted(found)}
 
     # --- what nobody owns
 

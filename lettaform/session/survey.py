@@ -15,7 +15,7 @@ from lettaform.kinds.traits import Contents, Owner, SourceFile
 from lettaform.manifest.declare import Facts
 from lettaform.model import Live
 from lettaform.ownership import others
-from lettaform.ownership.others import repair
+from lettaform.ownership.others import Others, repair
 from lettaform.ownership.unowned import Filter, Left, Server
 from lettaform.session.observe import with_members
 
@@ -39,11 +39,24 @@ class Survey:
     version: str
 
 
-async def survey(reads: Reads, only: Filter, *, without: Sequence[str] = ()) -> Survey:
-    """Read everything that a manifest can declare, and that no stack owns. PlanError if an owner is not certain.
+@dataclass(frozen=True)
+class Lists:
+    """All objects of a server, without contents, and what the states of its stacks say.
 
-    without  kinds that are left out
+    listed  the kinds of which the server lists all objects
+    others  what the states of all stacks say
+    stacks  those that have a state
     """
+
+    server: Server
+    listed: frozenset[str]
+    others: Others
+    stacks: frozenset[str]
+    version: str
+
+
+async def read_lists(reads: Reads) -> Lists:
+    """Read the lists of all kinds. PlanError if an owner is not certain."""
     version = await reads.version()
     pages = await reads.states()
     known = others.read(pages, "")
@@ -53,6 +66,16 @@ async def survey(reads: Reads, only: Filter, *, without: Sequence[str] = ()) -> 
     fields = {name: tuple(kind.attrs()) for name, kind in kinds().items() if not kind.requests.below}
     listing = await reads.listing(None, fields)
     server = await with_members(reads, Server.of(listing, known), listing.objects)
+    return Lists(server, frozenset(listing.objects), known, frozenset(pages), version)
+
+
+async def survey(reads: Reads, only: Filter, *, without: Sequence[str] = ()) -> Survey:
+    """Read everything that a manifest can declare, and that no stack owns. PlanError if an owner is not certain.
+
+    without  kinds that are left out
+    """
+    lists = await read_lists(reads)
+    server = lists.server
     chosen, left = server.select(only)
     chosen = tuple(live for live in chosen if live.kind not in without)
     nested = await _nested(reads, chosen)
@@ -61,7 +84,13 @@ async def survey(reads: Reads, only: Filter, *, without: Sequence[str] = ()) -> 
     owned = Counter(live.stack for live in server.lives.values() if live.stack is not None)
     facts = Facts(await reads.models(), await _schemas(reads, chosen))
     return Survey(
-        server, tuple(whole.values()), left, facts, dict(owned), frozenset({*pages, *map(str, owned)}), version
+        server,
+        tuple(whole.values()),
+        left,
+        facts,
+        dict(owned),
+        frozenset({*lists.stacks, *map(str, owned)}),
+        lists.version,
     )
 
 

@@ -45,6 +45,7 @@ from lettaform.model import (
     Report,
     Verified,
 )
+from lettaform.ownership.audit import Audit
 from lettaform.plan.drift import Drift, ObjectDrift, Shown
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
@@ -93,7 +94,7 @@ _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify"
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
 _FILES = ("fmt", "fmt_text", "graph")
-_OBJECTS = ("show", "status", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
+_OBJECTS = ("audit", "show", "status", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
 """The functions of lettaform.flow that the command line calls."""
@@ -107,6 +108,7 @@ class Flow:
     pulled: Pull = field(default_factory=a_pull)
     drifted: Drift = field(default_factory=a_drift)
     drawn: Graph = field(default_factory=lambda: Graph("support", (Node("agent", (at("agents.a"),)),)))
+    audited: Audit = field(default_factory=lambda: Audit("support", "http://here", "0.16.8"))
     formatted: Formatted = field(default_factory=Formatted)
     raises: BaseException | None = None
     ended: Any = "done"
@@ -280,6 +282,10 @@ class Flow:
     def drift(self, source: Any, connection: Any, options: Any) -> Drift:
         self.note("drift", source, connection, options)
         return self.drifted
+
+    def audit(self, source: Any, connection: Any) -> Audit:
+        self.note("audit", source, connection)
+        return self.audited
 
     def history(self, source: Any, connection: Any) -> tuple[Applied, ...]:
         self.note("history", source, connection)
