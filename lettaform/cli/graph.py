@@ -29,7 +29,7 @@ def graph(asked: Globals, /, patterns: tuple[str, ...], form: str | None) -> Non
     PATTERN is an address, in which * stands for any text: show these objects and all to which they are linked.
     External objects are dashed. Instances of a `for_each` with equal edges are one node with their number.
 
-    No server is contacted. `lettaform graph --format dot | dot -Tsvg` draws with Graphviz.
+    No server is contacted. Graphviz draws what `lettaform graph --format dot` prints: pipe it to dot -Tsvg.
     """
     from lettaform import flow
     from lettaform.render import data
@@ -44,4 +44,4 @@ def graph(asked: Globals, /, patterns: tuple[str, ...], form: str | None) -> Non
     form = form or "mermaid"
     click.echo(render.text(found, cast("Form", form)), nl=False)
     if form == "mermaid" and (why := render.too_large(found)):
-        click.echo(f"Warning: {why}\n  → name a PATTERN, or write `--format dot`", err=True)
+        click.echo(f"Warning: {why}\n  → name a PATTERN, or run `lettaform graph --format dot`", err=True)

@@ -7,7 +7,7 @@ texts, anchors, tags and comments stay as a person wrote them: each of them can 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, zip_longest
 from typing import Any
@@ -38,17 +38,22 @@ class Unlike(Exception):
 
 def layout(source: str) -> str:
     """The canonical layout of the text of a map that `parse` reads without problems. Raises Unlike."""
-    new = _Page(source).text()
+    atoms = list(_atoms(source))
+    new = _Page(source, atoms).text()
     if any(one != other for one, other in zip_longest(_meaning(source), _meaning(new))):
         raise Unlike("its values would change")
-    if list(comments(source)) != list(comments(new)):
+    if list(_comments(source, atoms)) != list(comments(new)):
         raise Unlike("its comments would change")
     return new
 
 
 def comments(source: str) -> Iterator[str]:
     """The comments of a text, in order, with a space after `#`."""
-    for atom, gap in _atoms(source):
+    return _comments(source, _atoms(source))
+
+
+def _comments(source: str, atoms: Iterable[tuple[_Atom | None, str]]) -> Iterator[str]:
+    for atom, gap in atoms:
         if atom is not None and atom.style in ("|", ">"):
             header = _HEADER.match(source, atom.start)
             yield from [_comment(header[4])] if header and header[4] else ()
@@ -59,14 +64,24 @@ def _comment(text: str) -> str:
     return _COMMENT.sub(r"\1 ", text, count=1).rstrip(" \t\ufeff")
 
 
+_NAMES = ("anchor", "tag", "implicit", "style", "explicit", "version", "tags")
+
+
 def _meaning(source: str) -> Iterator[tuple[Any, ...]]:
-    """What a reader finds, apart from places."""
+    """What a reader finds, apart from places. A key is its text: `True` and `true` are two keys."""
+    is_key: list[bool | None] = []
+    """Of each list or map that is open, whether a key comes next; None in lists."""
     for event in events(source):
-        value = getattr(event, "value", None)
-        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and not event.style:
+        kind, value = type(event), getattr(event, "value", None)
+        if kind in (yaml.MappingEndEvent, yaml.SequenceEndEvent):
+            is_key.pop()
+        elif kind is yaml.ScalarEvent and event.implicit[0] and not event.style and not (is_key and is_key[-1]):
             value = word(event.value)
-        names = ("anchor", "tag", "implicit", "style", "flow_style", "explicit", "version", "tags")
-        yield type(event), value, *(getattr(event, name, None) for name in names)
+        if kind in (yaml.MappingStartEvent, yaml.SequenceStartEvent):
+            is_key.append(True if kind is yaml.MappingStartEvent else None)
+        elif is_key and is_key[-1] is not None:
+            is_key[-1] = not is_key[-1]
+        yield kind, value, bool(getattr(event, "flow_style", None)), *(getattr(event, name, None) for name in _NAMES)
 
 
 # --- the parts of a text ---------------------------------------------------------------------------------------------
@@ -300,13 +315,13 @@ class _Page:
     """The lines of the new text."""
 
     source: str
+    atoms: list[tuple[_Atom | None, str]]
     lines: list[_Line] = field(default_factory=lambda: [_Line()])
 
     def text(self) -> str:
         """The whole text."""
-        atoms = list(_atoms(self.source))
-        following = [atom for atom, _ in atoms[1:]]
-        for (before, gap), after in zip_longest(atoms, following):
+        following = [atom for atom, _ in self.atoms[1:]]
+        for (before, gap), after in zip_longest(self.atoms, following):
             if before is not None:
                 self.write(before)
             self.between(before, gap, after)

@@ -31,7 +31,7 @@ def test_a_graph_that_mermaid_does_not_show_is_printed_with_a_warning(run: Run, 
     flow.drawn = Graph("s", agents, tuple(Edge(agents[0].first, each.first, ("x",)) for each in agents[1:]))
     result = run("graph")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1004)
-    assert "at most 500 by default\n  → name a PATTERN, or write `--format dot`" in result.stderr
+    assert "at most 500 by default\n  → name a PATTERN, or run `lettaform graph --format dot`" in result.stderr
     assert run("graph", "--format", "dot").stderr == ""
 
 

@@ -104,6 +104,25 @@ def test_a_text_that_would_be_read_otherwise_is_refused(monkeypatch: pytest.Monk
         layout("a:\n  b:\n    c: 1\nd: 2\n")
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ("a: True", "a:   true  # x", True),
+        ("True: 1", "true: 1", False),
+        ("a: {b: [~], True: 1}", "a: {b: [null], True: 1}", True),
+        ("a: {b: [~], True: 1}", "a: {b: [~], true: 1}", False),
+        ("a: {b: {c: {}}, True: 1}", "a: {b: {c: {}}, true: 1}", False),
+        ("a: 'True'", "a: true", False),
+        ("a: !!str True", "a: !!str true", False),
+        ("a: 1", "a: true", False),
+        ("a: &x 1", "a: &y 1", False),
+        ("a: [1]", "a:\n- 1", False),
+    ],
+)
+def test_what_is_compared(one: str, other: str, equal: bool) -> None:
+    assert (list(module._meaning(one)) == list(module._meaning(other))) is equal
+
+
 def test_a_text_that_would_lose_a_comment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module._Line, "comment", property(lambda self: "", lambda self, text: None), raising=False)
     with pytest.raises(Unlike, match="comments"):
