@@ -11,8 +11,7 @@ from lettaform.cli import Globals
 @click.option("--strict", is_flag=True, help="Exit with code 1 if anything is found.")
 @click.pass_obj
 def audit(asked: Globals, /, strict: bool) -> int:
-    """Find what no stack owns, blocks and tools with equal content, blocks that no agent has, archives and folders that
-    no agent has, and entries of the state whose objects are gone.
+    """Find what no stack owns, duplicates, equal contents, what no agent has, and what is missing on the server.
 
     Only reads, takes no lock, and needs no manifest. With one, the objects of other stacks are counted, and are no
     findings.

@@ -14,10 +14,11 @@ from lettaform.model import Live
 from lettaform.ownership.others import Others
 from lettaform.ownership.unowned import Server
 
-Sort = Literal["unowned", "duplicates", "unattached", "unused", "missing"]
+Sort = Literal["unowned", "duplicate", "equal", "unattached", "unused", "missing"]
 SORTS: Mapping[Sort, str] = {
     "unowned": "no stack owns the object",
-    "duplicates": "several objects have equal content",
+    "duplicate": "the object carries the mark of an address that the state gives to another object",
+    "equal": "several objects have equal content",
     "unattached": "a block that no agent has",
     "unused": "an archive or folder that no agent has",
     "missing": "the state of a stack lists an object that the server does not have",
@@ -38,7 +39,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding. Duplicates are several objects, by name, stack and id; others are one."""
+    """A finding. Equal objects are several, by name, stack and id; others are one."""
 
     sort: Sort
     objects: tuple[Found, ...]
@@ -67,14 +68,15 @@ class Audit:
 
 
 def findings(server: Server, states: Others, listed: Collection[str], stack: str | None) -> tuple[Finding, ...]:
-    """Everything that is found. Objects of other stacks than `stack` are named as duplicates alone.
+    """Everything that is found. Of other stacks than `stack`, objects are named as equal alone.
 
     states  what the states of all stacks say
     listed  the kinds of which all objects are in `server`: of others, it is not known what is missing
     stack   the stack that is audited; None: no stack in particular
     """
     found = [Finding("unowned", (_found(live),)) for live in server.free]
-    found += _duplicates(server, stack)
+    found += [Finding("duplicate", (_found(live),)) for live in _duplicates(server, states, stack)]
+    found += _equal(server, stack)
     found += [
         Finding("unattached" if kind == "block" else "unused", (_found(live),))
         for kind in ("block", *_containers())
@@ -98,7 +100,16 @@ def _is_ours(live: Live, stack: str | None) -> bool:
     return live.stack is None or live.stack == stack
 
 
-def _duplicates(server: Server, stack: str | None) -> Iterator[Finding]:
+def _duplicates(server: Server, states: Others, stack: str | None) -> Iterator[Live]:
+    """The objects that claim an address which belongs to another object, such as copies from agent files."""
+    for live in server.lives.values():
+        if live.stack is not None and live.address is not None and stack in (None, live.stack):
+            known = states.addresses.get((live.stack, live.address))
+            if known != live.id and known in server.lives and not live.address.parent:
+                yield live
+
+
+def _equal(server: Server, stack: str | None) -> Iterator[Finding]:
     """Blocks and tools with equal content; blocks only with equal labels, too: a label says what the text is for.
 
     Own blocks that stacks declare are left out: agents that begin with one text have a block each.
@@ -112,7 +123,7 @@ def _duplicates(server: Server, stack: str | None) -> Iterator[Finding]:
             groups[live.kind, "" if kinds()[live.kind].unique else live.name, content].append(live)
     for group in groups.values():
         if len(group) > 1 and any(_is_ours(live, stack) for live in group):
-            yield Finding("duplicates", tuple(sorted(map(_found, group), key=_order)))
+            yield Finding("equal", tuple(sorted(map(_found, group), key=_order)))
 
 
 def _content_field(kind: str) -> str | None:

@@ -21,7 +21,11 @@ _TITLES: Mapping[Sort, tuple[str, str]] = {
         "No stack owns",
         "`lettaform import --all -o DIR` writes a manifest for these; `lettaform import ADDRESS ID` adopts one",
     ),
-    "duplicates": ("Equal content", "declare one of them, and refer to it in place of the others"),
+    "duplicate": (
+        "Duplicates: the state gives their address to another object",
+        "lettaform writes and deletes none of them; `lettaform import ADDRESS ID` gives one its address",
+    ),
+    "equal": ("Equal content", "declare one of them, and refer to it in place of the others"),
     "unattached": (
         "Blocks that no agent has",
         "`blocks: [KEY]` of an agent attaches a block that the manifest declares",

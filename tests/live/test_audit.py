@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import httpx
-
 from lettaform import flow
+from lettaform.model import PlanOptions
 from tests.live.conftest import Letta
 from tests.live.fleet import Fleet
 
@@ -16,19 +15,18 @@ def test_what_nobody_owns_and_nothing_uses(fleet: Fleet, letta: Letta) -> None:
         "agents: {a: {memory: {human: x}, blocks: [org], archive: facts}}"
     )
     fleet.apply()
-    headers = {"Authorization": f"Bearer {letta.password}"} if letta.password else {}
-    with httpx.Client(base_url=letta.url, headers=headers, timeout=60) as http:
-        made = http.post("/v1/blocks/", json={"label": "org", "value": f"{fleet.stack} org"}).raise_for_status().json()
-        try:
-            found = flow.audit(fleet.source, fleet.connection)
-        finally:
-            http.delete(f"/v1/blocks/{made['id']}").raise_for_status()
-    ids = {str(live.address): live.id for live in fleet.state()}
+    made = fleet.raw.post("/v1/blocks/", json={"label": "org", "value": f"{fleet.stack} org"}).json()
+    try:
+        found = flow.audit(fleet.source, fleet.connection)
+        ids = {str(live.address): live.id for live in fleet.state()}
+    finally:
+        fleet.raw.delete(f"/v1/blocks/{made['id']}")
+        flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True))
     ours = {*ids.values(), made["id"]}
     shown = [(each.sort, {one.id for one in each.objects}) for each in found.findings]
     assert [(sort, objects) for sort, objects in shown if objects & ours] == [
         ("unowned", {made["id"]}),
-        ("duplicates", {made["id"], ids["blocks.org"]}),
+        ("equal", {made["id"], ids["blocks.org"]}),
         ("unattached", {made["id"]}),
         ("unused", {ids["archives.alone"]}),
     ]

@@ -67,8 +67,29 @@ def test_what_nobody_owns() -> None:
         ([tool("x", "def f", name="send_message"), tool("y", "def f", name="send_message")], []),
     ],
 )
-def test_duplicates(lives: list[Live], groups: list[str]) -> None:
-    assert found(server(*lives)).get("duplicates", []) == groups
+def test_equal_content(lives: list[Live], groups: list[str]) -> None:
+    assert found(server(*lives)).get("equal", []) == groups
+
+
+@pytest.mark.parametrize(("stack", "ids"), [("s", ["copy"]), (None, ["copy", "other-copy"]), ("third", [])])
+def test_duplicates(stack: str | None, ids: list[str]) -> None:
+    address, own = at("agents.a"), at("agents.a.memory.b")
+    every = server(
+        live("agent", "genuine", stack="s", address=address),
+        live("agent", "copy", stack="s", address=address),
+        live("agent", "other-copy", stack="other", address=address),
+        live("agent", "other", stack="other", address=address),
+        live("agent", "alone", stack="s", address=at("agents.b")),
+        live("block", "part", stack="s", address=own),
+        live("block", "old part", stack="s", address=own),
+    )
+    addresses = {
+        ("s", address): "genuine",
+        ("other", address): "other",
+        ("s", at("agents.b")): "gone",
+        ("s", own): "part",
+    }
+    assert found(every, Others(addresses=addresses), stack).get("duplicate", []) == ids
 
 
 def test_what_no_agent_has() -> None:
@@ -101,7 +122,7 @@ def test_findings_are_sorted_and_name_their_objects() -> None:
     assert findings(every, states, {"agent"}, "s") == (
         Finding("unowned", (Found("agent", "a", "a"),)),
         Finding("unowned", (Found("block", "y", "b"),)),
-        Finding("duplicates", (Found("block", "y", "b"), Found("block", "x", "b", "s", at("blocks.b")))),
+        Finding("equal", (Found("block", "y", "b"), Found("block", "x", "b", "s", at("blocks.b")))),
         Finding("unattached", (Found("block", "y", "b"),)),
         Finding("unattached", (Found("block", "x", "b", "s", at("blocks.b")),)),
         Finding("missing", (Found("agent", "agent-1", None, "s", at("agents.z")),)),

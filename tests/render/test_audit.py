@@ -15,7 +15,7 @@ AUDIT = Audit(
     "0.16.8",
     (
         Finding("unowned", (BLOCK,)),
-        Finding("duplicates", (BLOCK, SHARED)),
+        Finding("equal", (BLOCK, SHARED)),
         Finding("unattached", (SHARED,)),
         Finding("missing", (Found("agent", "agent-1", None, "support", at("agents.a")),)),
     ),
@@ -72,7 +72,7 @@ def test_every_sort_has_a_title_and_a_remedy_that_deletes_nothing() -> None:
 def test_json() -> None:
     found = render.to_data(AUDIT, strict=True)
     assert (found["format_version"], found["exit_code"], found["requests"]) == ("1.0", 1, 7)
-    assert [each["finding"] for each in found["findings"]] == ["unowned", "duplicates", "unattached", "missing"]
+    assert [each["finding"] for each in found["findings"]] == ["unowned", "equal", "unattached", "missing"]
     assert found["findings"][3]["objects"] == [
         {"kind": "agent", "id": "agent-1", "name": None, "stack": "support", "address": "agents.a"}
     ]

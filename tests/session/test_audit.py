@@ -40,7 +40,7 @@ def test_findings(server: Served) -> None:
     audited = found(server)
     assert sorts(audited) == {
         "unowned": ["ann", "alone", "notes", "human", "human", "talk", "docs"],
-        "duplicates": ["human", "human"],
+        "equal": ["human", "human"],
         "unattached": ["human"],
         "unused": ["alone", "docs"],
     }
