@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from lettaform.cli.init import MANIFEST as EXAMPLE
 from lettaform.manifest import layout as module
+from lettaform.manifest.emit_text import yaml_text
 from lettaform.manifest.layout import Unlike, comments, layout
 from lettaform.manifest.node import Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import parse
+
+from .test_emit_text import KEYS, TREES
 
 # --- examples --------------------------------------------------------------------------------------------------------
 
@@ -93,7 +96,7 @@ def test_layout(name: str) -> None:
     assert value(before) == value(after)
 
 
-def test_what_lettaform_writes_is_canonical() -> None:
+def test_what_init_writes_is_canonical() -> None:
     example = EXAMPLE.format(stack="s", model="m", embedding="e", origin="")
     assert layout(example) == example
 
@@ -132,7 +135,7 @@ def test_a_text_that_would_lose_a_comment_is_refused(monkeypatch: pytest.MonkeyP
 # --- properties ------------------------------------------------------------------------------------------------------
 
 everyday = settings(
-    max_examples=int(os.environ.get("LETTAFORM_FUZZ", "150")),
+    max_examples=int(os.environ.get("LETTAFORM_FUZZ", "60")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
@@ -286,3 +289,10 @@ def test_careless_texts_are_usable() -> None:
 @example("a: |\n  x\n\x85b: 1")
 def test_any_text_that_can_be_read(text: str) -> None:
     holds(text)
+
+
+@everyday
+@given(st.dictionaries(KEYS, TREES, min_size=1, max_size=4))
+def test_what_an_import_writes_is_canonical(tree: dict[str, Any]) -> None:
+    text = yaml_text(tree)
+    assert layout(text) == text
