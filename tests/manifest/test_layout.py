@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,3 +298,17 @@ def test_any_text_that_can_be_read(text: str) -> None:
 def test_what_an_import_writes_is_canonical(tree: dict[str, Any]) -> None:
     text = yaml_text(tree)
     assert layout(text) == text
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/*.yaml")), ids=lambda path: str(path.parent.name))
+def test_examples_are_canonical(path: Path) -> None:
+    assert layout(path.read_text()) == path.read_text()
+
+
+def test_the_manifest_in_the_readme_is_canonical() -> None:
+    found = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert found is not None
+    assert layout(found[1]) == found[1]
