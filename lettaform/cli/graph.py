@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from lettaform.cli import Globals
 
@@ -14,8 +16,20 @@ if TYPE_CHECKING:
 FORMATS = ("mermaid", "dot")
 
 
+def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The addresses of the manifest that begin like this."""
+    from lettaform import flow
+    from lettaform.errors import LettaformError
+
+    with suppress(LettaformError, OSError):
+        asked = context.obj if isinstance(context.obj, Globals) else Globals()
+        addresses = sorted(map(str, flow.read(asked.source(), "nothing").objects))
+        return [CompletionItem(each) for each in addresses if each.startswith(incomplete)]
+    return []
+
+
 @click.command()
-@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1, shell_complete=complete)
 @click.option(
     "--format",
     "form",
@@ -29,7 +43,8 @@ def graph(asked: Globals, /, patterns: tuple[str, ...], form: str | None) -> Non
     PATTERN is an address, in which * stands for any text: show these objects and all to which they are linked.
     External objects are dashed. Instances of a `for_each` with equal edges are one node with their number.
 
-    No server is contacted. Graphviz draws what `lettaform graph --format dot` prints: pipe it to dot -Tsvg.
+    No server is contacted. What depends on a variable without a value is left out. Graphviz draws what
+    `lettaform graph --format dot` prints: pipe it to dot -Tsvg.
     """
     from lettaform import flow
     from lettaform.render import data

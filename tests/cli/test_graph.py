@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from lettaform.address import Address
+from lettaform.cli import cli
 from lettaform.errors import ManifestError, Place, Problem
 from lettaform.manifest.graph import Edge, Graph, Node
 
@@ -41,3 +44,15 @@ def test_problems(arguments: list[str], run: Run, flow: Flow) -> None:
     result = run("graph", *arguments)
     assert result.exit_code == 1
     assert "no such block" in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize(
+    ("begun", "found"),
+    [("agents.a.", "plain,agents.a.memory.human"), ("b", "plain,blocks.b"), ("x", "")],
+)
+def test_the_shell_completes_addresses(begun: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = {"_LETTAFORM_COMPLETE": "bash_complete", "COMP_WORDS": f"lettaform graph {begun}", "COMP_CWORD": "2"}
+    assert CliRunner().invoke(cli, [], prog_name="lettaform", env=asked).stdout.strip() == ""
+    (tmp_path / "lettaform.yaml").write_text("stack: s\nagents: {a: {memory: {human: x}}}\nblocks: {b: {value: x}}\n")
+    assert CliRunner().invoke(cli, [], prog_name="lettaform", env=asked).stdout.strip() == found

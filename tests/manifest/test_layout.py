@@ -293,7 +293,7 @@ def test_any_text_that_can_be_read(text: str) -> None:
     holds(text)
 
 
-@everyday
+@settings(max_examples=int(os.environ.get("LETTAFORM_FUZZ", "20")), deadline=None)
 @given(st.dictionaries(KEYS, TREES, min_size=1, max_size=4))
 def test_what_an_import_writes_is_canonical(tree: dict[str, Any]) -> None:
     text = yaml_text(tree)
