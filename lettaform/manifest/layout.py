@@ -412,21 +412,23 @@ class _Page:
 
 
 def _comment_column(before: _Atom | None, old: int, after: _Atom | None) -> int:
-    """The new column of a comment on a line of its own, which began in column `old`."""
+    """The new column of a comment on a line of its own, which began in column `old`.
+
+    It belongs to what follows, unless it is indented like a list or map that ends above it.
+    """
     if after is not None and after.levels and after.levels[-1].bracket is not None:
         return after.levels[-1].new
     column = after.column if after is not None else 0
-    begins = after is None or after.is_key or after.is_a(*_INDICATOR, *_OUTSIDE)
-    if before is None or not begins or (after is not None and after.opens):
+    begins_entry = after is None or after.is_key or after.is_a(*_INDICATOR, *_OUTSIDE)
+    if before is None or not begins_entry or (after is not None and after.opens):
         return column
-    outer = [level for level in before.levels if level.new >= column and level.bracket is None]
-    deepest = [level.new for level in outer if level.old <= old and level.new > column]
-    if after is not None and any(level.old >= old and level.new == column for level in outer):
-        return column
+    open_above = [level for level in before.levels if level.new >= column and level.bracket is None]
+    if after is not None and any(level.old >= old and level.new == column for level in open_above):
+        return column  # not deeper than what follows, also where a list stands in the column of its key
     last = before.levels[-1] if before.levels else None
     if last is not None and before.is_a(yaml.ValueToken, yaml.BlockEntryToken) and old > last.old:
-        return last.new + STEP  # what would be the value is a comment
-    return max([column, *deepest])
+        return last.new + STEP  # it stands where the value would
+    return max([column, *(level.new for level in open_above if level.old <= old)])
 
 
 def _has_space(before: _Atom, spaced: bool, after: _Atom) -> bool:
