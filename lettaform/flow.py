@@ -547,7 +547,7 @@ def audit(source: Source, connection: Connection) -> Audit:
         async with _connected(connection, found.server if found else Server()) as backend:
             return await read(backend, found.stack if found else None)
 
-    return asyncio.run(run())
+    return blocking(run())
 
 
 # --- agent files -----------------------------------------------------------------------------------------------------

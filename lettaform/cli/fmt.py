@@ -29,7 +29,8 @@ def fmt(asked: Globals, /, files: tuple[Path, ...], check: bool, diff: bool) -> 
     """Write the files of the manifest in canonical layout. Prints the name of each file that changes.
 
     Without FILE, these are the manifest and all files that it includes. FILE is relative to DIR of -C; `-` reads
-    standard input and writes standard output. No server is contacted, and no variable is needed.
+    standard input and writes standard output. No server is contacted. The environment and variables are
+    accepted, as by `validate`, and do not matter: all files are formatted.
 
     Blanks, line breaks and indentation change, and the spellings of null, true and false. Values, comments, their
     order, quotes, anchors, tags and line endings stay. A file that would be read otherwise afterwards is not written.

@@ -73,7 +73,6 @@ def test_standard_input(flow: Flow) -> None:
         ("fmt - a.yaml", "cannot be combined"),
         ("fmt - --json", "add --check"),
         ("fmt -f a.yaml b.yaml", "leave FILE out"),
-        ("fmt -e prod", "-e"),
         ("fmt --server http://x", "--server"),
     ],
 )
@@ -87,3 +86,7 @@ def test_arguments_that_contradict(line: str, words: str, run: Run, flow: Flow) 
 def test_a_file_that_changed_meanwhile_is_stale(run: Run, flow: Flow) -> None:
     flow.raises = Stale("a.yaml has changed since it was read; no file was written", "run it again")
     assert run("fmt").exit_code == 6
+
+
+def test_pipelines_pass_the_same_options_to_all_verbs(run: Run, flow: Flow, tmp_path: Path) -> None:
+    assert run("-C", str(tmp_path), "-e", "prod", "--var", "a=b", "fmt", "--check").exit_code == 0
