@@ -86,7 +86,7 @@ def approved(server: Host, subject: Subject) -> str:
     """
     number = server.merged()
     if number is None:
-        hint = "give `lettaform apply --approve` the digest of a plan that you have reviewed"
+        hint = "review a plan, and run `lettaform apply --approve DIGEST`"
         raise LettaformError("no pull request was merged with this commit", hint)
     found = _own(server, server.comments(number), subject)
     digest = (subject_of(found.body) or (subject, ""))[1] if found else ""
