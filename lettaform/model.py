@@ -801,6 +801,7 @@ class Plan:
     declared   the objects of the manifest, for the places of problems; a saved plan does not contain them
     inputs     what the manifest was read from
     names      id to what people call the object, for display
+    shared     address of a declared block, folder or archive to the objects to which the manifest attaches it
     """
 
     stack: str
@@ -820,6 +821,7 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
     declared: Mapping[Address, Desired] = field(default_factory=dict, repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    shared: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)

@@ -6,12 +6,14 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lettaform.cli import Globals, refusal, until_closed
+from lettaform.cli.formats import TEXT, Formats, document, formatted
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, merging, narrowing, prune, without_messages
 from lettaform.cli.snapshot import snapshot_dir
@@ -60,6 +62,7 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @without_messages
 @locking
 @click.pass_obj
+@formatted
 def apply(
     asked: Globals,
     /,
@@ -70,37 +73,40 @@ def apply(
     approve: str | None,
     snapshot: bool,
     snapshot_dir: Path | None,
+    chosen: Formats,
     **options: Any,
 ) -> int:
     """Create, update and replace objects to match the manifest. Shows the plan and asks for confirmation.
 
     With PLAN, a file written by `lettaform plan -o FILE`, exactly that plan is applied. If the server or the manifest
     has changed since, nothing is applied and the exit code is 6.
+
+    With --format markdown or html, stdout holds the plan alone, and everything else is printed on stderr.
     """
     from lettaform import flow
 
+    yes = yes or approve is not None
     source, connection = asked.source(), asked.connection(patience)
+    snapshots = announced(asked, snapshot_dir, changed=snapshot, err=chosen.is_document)
+    how: dict[str, Any] = {"interactive": not yes, "parallel": parallel, "snapshots": snapshots}
     if saved is None:
-        yes = yes or approve is not None
         return carry_out(
             asked,
             yes,
             "Apply",
-            repeated("apply", options | {"snapshot": snapshot, "snapshot_dir": snapshot_dir}),
+            repeated("apply", options | {"snapshot": snapshot, "snapshot_dir": snapshot_dir, **chosen.given}),
             lambda consent, notify: flow.apply(
                 source,
                 connection,
                 flow.PlanOptions(**options),
                 consent=consent,
-                interactive=not yes,
                 notify=notify,
-                parallel=parallel,
-                snapshots=announced(asked, snapshot_dir, changed=snapshot),
                 approved=approve,
+                **how,
             ),
+            chosen,
         )
-    options |= {"approve": approve}
-    if given := [name for name, value in options.items() if value]:
+    if given := [name for name, value in {**options, "approve": approve}.items() if value]:
         raise click.UsageError(
             f"--{given[0].replace('_', '-')} cannot be combined with a saved plan; give it to `lettaform plan -o FILE`"
         )
@@ -108,26 +114,18 @@ def apply(
         asked,
         yes,
         "Apply",
-        f"lettaform apply -y {shlex.quote(str(saved))}",
-        lambda consent, notify: flow.apply_saved(
-            saved,
-            source,
-            connection,
-            consent=consent,
-            interactive=not yes,
-            notify=notify,
-            parallel=parallel,
-            snapshots=announced(asked, snapshot_dir, changed=snapshot),
-        ),
+        repeated("apply", chosen.given, str(saved)),
+        lambda consent, notify: flow.apply_saved(saved, source, connection, consent=consent, notify=notify, **how),
+        chosen,
     )
 
 
-def announced(asked: Globals, directory: Path | None, *, changed: bool = False) -> Snapshots:
-    """Where a snapshot is written, and of what. Its path is printed as soon as it is proven."""
+def announced(asked: Globals, directory: Path | None, *, changed: bool = False, err: bool = False) -> Snapshots:
+    """Where a snapshot is written, and of what. Its path is printed as soon as it is proven. `err`: on stderr."""
     from lettaform.flow import Snapshots
     from lettaform.render import data, snapshots
 
-    write = until_closed(click.echo)
+    write = until_closed(partial(click.echo, err=err))
 
     def announce(folder: Path) -> None:
         write(data.dumps({"event": "snapshot", "path": str(folder)}) if asked.json else f"Snapshot: {folder}")
@@ -151,18 +149,23 @@ def repeated(verb: str, options: Mapping[str, Any], *arguments: str) -> str:
     return shlex.join(words)
 
 
-def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run) -> int:
-    """Show the plan, ask, run, print the report. Returns the exit code. Also used by `destroy`."""
+def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chosen: Formats = TEXT) -> int:
+    """Show the plan, ask, run, print the report. Returns the exit code. Also used by `destroy`.
+
+    chosen  the formats of the plan; a document is printed once, when it is known what was carried out
+    """
     from lettaform.render import data, text
 
     if asked.json and not yes:
         raise click.UsageError("--json cannot ask for confirmation; add -y")
-    write = until_closed(click.echo)
-    confirmation = _Confirmation(asked, yes, verb, command, write)
+    write = until_closed(partial(click.echo, err=chosen.is_document))
+    confirmation = _Confirmation(asked, yes, verb, command, write, chosen)
     with _watch(asked, write) as notify:
         plan, report = run(confirmation.consent, notify)
     if confirmation.shown is None:
         confirmation.show(plan)
+    if chosen.is_document:
+        until_closed(partial(click.echo, nl=False))(document(plan, chosen.shown))
     if asked.json:
         write(data.dumps(data.summary(report)))
     elif report is not None:
@@ -178,8 +181,11 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run) -> i
 class _Confirmation:
     """Shows each plan and asks for consent to it. `command` runs the same without a question."""
 
-    def __init__(self, asked: Globals, yes: bool, verb: str, command: str, write: Callable[[str], None]) -> None:
-        self.asked, self.yes, self.verb, self.command, self.write = asked, yes, verb, command, write
+    def __init__(
+        self, asked: Globals, yes: bool, verb: str, command: str, write: Callable[[str], None], chosen: Formats
+    ) -> None:
+        self.asked, self.yes, self.verb, self.command = asked, yes, verb, command
+        self.write, self.chosen = write, chosen
         self.shown: Plan | None = None
         self.refused = ""
 
@@ -192,6 +198,7 @@ class _Confirmation:
             click.echo(text.notices(plan), err=True, nl=False)
         else:
             self.write(text.plan(plan, color=self.asked.color, verbose=self.asked.verbose).removesuffix("\n"))
+        self.chosen.write(plan, self.asked)
 
     def consent(self, plan: Plan) -> bool:
         self.show(plan)

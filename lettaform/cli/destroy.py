@@ -9,6 +9,7 @@ import click
 
 from lettaform.cli import Globals
 from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
+from lettaform.cli.formats import Formats, formatted
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, narrowing, without_messages
 from lettaform.cli.snapshot import snapshot_dir
@@ -23,8 +24,16 @@ from lettaform.cli.snapshot import snapshot_dir
 @without_messages
 @locking
 @click.pass_obj
+@formatted
 def destroy(
-    asked: Globals, /, yes: bool, parallel: int, patience: float | None, snapshot_dir: Path | None, **options: Any
+    asked: Globals,
+    /,
+    yes: bool,
+    parallel: int,
+    patience: float | None,
+    snapshot_dir: Path | None,
+    chosen: Formats,
+    **options: Any,
 ) -> int:
     """Delete all objects of the stack, or those that --target names. Shows them and asks for confirmation.
 
@@ -36,7 +45,7 @@ def destroy(
         asked,
         yes,
         "Destroy",
-        repeated("destroy", options | {"snapshot_dir": snapshot_dir}),
+        repeated("destroy", options | {"snapshot_dir": snapshot_dir, **chosen.given}),
         lambda consent, notify: flow.apply(
             asked.source(),
             asked.connection(patience),
@@ -45,6 +54,7 @@ def destroy(
             interactive=not yes,
             notify=notify,
             parallel=parallel,
-            snapshots=announced(asked, snapshot_dir),
+            snapshots=announced(asked, snapshot_dir, err=chosen.is_document),
         ),
+        chosen,
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lettaform.cli import Globals, remember
+from lettaform.cli import Globals
+from lettaform.cli.formats import Formats, document, formatted
 
 if TYPE_CHECKING:
     from lettaform.plan.drift import Drift
@@ -90,19 +90,21 @@ def show_drift(asked: Globals, **options: Any) -> Drift:
     return found
 
 
-def _comparing(out: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def _comparing(save: Path | None, chosen: Formats, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a plan with --refresh-only. Those of changes have no effect there."""
     narrow = {name: options[name] for name in ("target", "exclude")}
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value and name not in narrow]
-    if given or out is not None:
-        raise click.UsageError(f"--refresh-only plans no change; it cannot be combined with {(*given, '-o')[0]}")
+    given += ["-o"] * (save is not None) + ["--out"] * bool(chosen.files)
+    given += [f"--format {chosen.shown}"] * chosen.is_document
+    if given:
+        raise click.UsageError(f"--refresh-only plans no change; it cannot be combined with {given[0]}")
     return narrow
 
 
 @click.command()
 @click.option(
     "-o",
-    "--out",
+    "--save",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Save the plan to a file, for `lettaform apply FILE`.",
 )
@@ -112,20 +114,20 @@ def _comparing(out: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     is_flag=True,
     help="Show what changed outside of lettaform, as `lettaform drift` does, and not what apply would change.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), help="Output format. Default: text.")
 @narrowing
 @merging
 @prune
 @allow_destroy
 @without_messages
 @click.pass_obj
+@formatted
 def plan(
     asked: Globals,
     /,
-    out: Path | None,
+    save: Path | None,
     detailed_exitcode: bool,
     refresh_only: bool,
-    form: str | None,
+    chosen: Formats,
     **options: Any,
 ) -> int:
     """Show the changes that `lettaform apply` would make. Nothing is written to the server.
@@ -134,26 +136,19 @@ def plan(
     plans again, and applies the plan only if it does the same.
     """
     from lettaform import flow
-    from lettaform.plan.saved import approval
-    from lettaform.render import data, text
+    from lettaform.render import text
 
-    if asked.json and form == "text":
-        raise click.UsageError("--json cannot be combined with --format text")
-    asked = remember(replace(asked, json=asked.json or form == "json"))
     if refresh_only:
-        drift = show_drift(asked, **_comparing(out, options))
+        drift = show_drift(asked, **_comparing(save, chosen, options))
         return drift.exit_code if detailed_exitcode else 0
     found = flow.plan(asked.source(), asked.connection(), flow.PlanOptions(**options))
+    click.echo(document(found, chosen.shown, color=asked.color, verbose=asked.verbose), nl=False)
     if asked.json:
-        click.echo(data.dumps(data.plan(found), indent=2))
         click.echo(text.notices(found), err=True, nl=False)
-    else:
-        click.echo(text.plan(found, color=asked.color, verbose=asked.verbose), nl=False)
-        if found:
-            click.echo(f"Digest: {approval(found)}")
-    if out is not None:
-        flow.save(found, out)
-        command = f"lettaform apply {shlex.quote(str(out))}"
+    chosen.write(found, asked)
+    if save is not None:
+        flow.save(found, save)
+        command = f"lettaform apply {shlex.quote(str(save))}"
         click.echo(f"Saved the plan. To apply exactly this plan, run `{command}`.", err=True)
         click.echo("It needs the same manifest, files and variables: the plan holds only digests of secrets.", err=True)
     if found.conflicts:

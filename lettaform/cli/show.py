@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
-from lettaform.cli import Globals
+from lettaform.cli import Globals, Usage
+from lettaform.cli.formats import Formats, document, formatted
 from lettaform.errors import LettaformError
 
 
 @click.command()
 @click.argument("address", metavar="[ADDRESS|PLAN]", required=False)
 @click.pass_obj
-def show(asked: Globals, /, address: str | None) -> None:
+@formatted
+def show(asked: Globals, /, address: str | None, chosen: Formats) -> None:
     """List the live objects of the stack. With ADDRESS, show the values of an object, or of all instances of a
     `for_each`; * stands for any text.
 
@@ -27,8 +29,11 @@ def show(asked: Globals, /, address: str | None) -> None:
     from lettaform.render import show as render
 
     if address and Path(address).is_file():
-        _show_plan(asked, Path(address))
+        _show_plan(asked, Path(address), chosen)
         return
+    if chosen.is_document or chosen.files:
+        given = "--out" if chosen.files else f"--format {chosen.shown}"
+        raise Usage(f"{given} shows a saved plan", "`lettaform plan -o FILE` writes one", click.get_current_context())
     found = flow.show(asked.source(), asked.connection(), address)
     if asked.json:
         click.echo(data.dumps(render.to_data(found), indent=2))
@@ -38,19 +43,14 @@ def show(asked: Globals, /, address: str | None) -> None:
         click.echo(render.listing(found, color=asked.color, verbose=asked.verbose), nl=False)
 
 
-def _show_plan(asked: Globals, path: Path) -> None:
+def _show_plan(asked: Globals, path: Path, chosen: Formats) -> None:
     from lettaform import flow
-    from lettaform.render import data, saved_plan, text
-    from lettaform.render.clean import clean_line
+    from lettaform.render import saved_plan
 
     found = flow.show_saved(path)
     try:
         plan = saved_plan.to_plan(found)
     except ValueError as error:
         raise LettaformError(f"{path} is not a saved plan: {error}", "`lettaform plan -o FILE` writes one") from error
-    if asked.json:
-        click.echo(data.dumps(found, indent=2))
-    else:
-        click.echo(text.plan(plan, color=asked.color, verbose=asked.verbose), nl=False)
-        if digest := found.get("digest"):
-            click.echo(f"Digest: {clean_line(str(digest))}")
+    click.echo(document(plan, chosen.shown, color=asked.color, verbose=asked.verbose, saved=found), nl=False)
+    chosen.write(plan, asked, found)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
+from lettaform.address import Address
+from lettaform.kinds import kinds
 from lettaform.model import (
     Attach,
     Call,
@@ -31,7 +33,7 @@ from lettaform.plan.diff import diff, unchanged
 from lettaform.plan.guard import guard
 from lettaform.plan.notes import losing_messages
 from lettaform.plan.order import order
-from lettaform.values import Ref, settle
+from lettaform.values import Ref, refs, settle
 
 __all__ = ["Diff", "ResourceChange", "Settled", "diff", "guard", "make", "unchanged"]
 
@@ -77,7 +79,20 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         warnings=(*manifest.warnings, *difference.warnings),
         declared=manifest.objects,
         names=names,
+        shared=_shared(manifest),
     )
+
+
+def _shared(manifest: Manifest) -> dict[Address, tuple[Address, ...]]:
+    """Address of a block, folder or archive to the objects to which the manifest attaches it."""
+    users: dict[Address, list[Address]] = {}
+    for address, desired in manifest.objects.items():
+        for name, value in desired.values.items():
+            line = kinds()[desired.kind].attrs().get(name)
+            if line and line.link and line.to and kinds()[line.to].precious:
+                for ref in refs(value):
+                    users.setdefault(ref.address, []).append(address)
+    return {shared: tuple(users[shared]) for shared in sorted(users)}
 
 
 def _is_unchanged(desired: Desired, observed: Observed) -> bool:

@@ -149,7 +149,7 @@ def detached(field: FieldChange) -> FieldChange:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """A change as it is shown. What is equal in two of them is shown once.
 
     action  its symbol
@@ -163,18 +163,32 @@ class _Shown:
     phrase: str
     rows: tuple[Row, ...]
     below: tuple[str, ...]
-    parts: tuple[_Shown, ...] = ()
+    parts: tuple[Shown, ...] = ()
+
+
+Group = Sequence[Shown]
+"""Objects that change in the same way, and are shown together: the first one, and how the others differ from it."""
 
 
 def lines(changes: Sequence[Change], paint: Paint, *, verbose: bool = False, wording: Wording = PLANNED) -> list[str]:
     """The changes, one after the other. `verbose`: with whole texts and ids, and every object by itself."""
-    every = _shown(changes, paint, wording, verbose=verbose)
+    every = _shown(changes, Style(paint, whole=verbose), wording)
     groups = [[each] for each in every] if verbose else _groups(every, paint)
     blocks = [block for group in groups for block in _blocks(group, paint, verbose=verbose)]
     found: list[str] = []
     for before, block in zip([[], *blocks], blocks, strict=False):  # no empty line between two changes of one line
         found += [""] * (bool(before) and len(before) + len(block) > 2) + block
     return found
+
+
+def groups(changes: Sequence[Change], style: Style, *, wording: Wording = PLANNED) -> list[Group]:
+    """The changes, each once, with those that are shown together."""
+    return [*_groups(_shown(changes, style, wording), style.paint)]
+
+
+def differing(group: Group) -> list[str]:
+    """The fields in which the other new objects of a group differ from the first one. `single` returns their values."""
+    return list(dict.fromkeys(name for each in group[1:] for name, _ in _differences(group[0], each)))
 
 
 def location(place: Place) -> str:
@@ -185,20 +199,20 @@ def location(place: Place) -> str:
 # --- one object ------------------------------------------------------------------------------------------------------
 
 
-def _shown(changes: Sequence[Change], paint: Paint, wording: Wording, *, verbose: bool) -> list[_Shown]:
+def _shown(changes: Sequence[Change], style: Style, wording: Wording) -> list[Shown]:
     parts: dict[Address, list[Change]] = {}
     heads = {change.address for change in changes}
     for change in changes:
         if change.address.parent in heads:
             parts.setdefault(change.address.parent, []).append(change)
 
-    def of(change: Change) -> _Shown:
+    def of(change: Change) -> Shown:
         reason = "" if change.reason in _EVIDENT_REASONS else clean_line(change.reason)
         action = wording.actions[change.action]
         phrase = ": ".join(part for part in (action.phrase, reason) if part)
-        rows = tuple(_field(field, change, paint, wording, verbose=verbose) for field in change.fields_changed)
+        rows = tuple(_field(field, change, style, wording) for field in change.fields_changed)
         below = parts.get(change.address, ())
-        return _Shown(change, action, phrase, rows, tuple(_below(change, paint)), tuple(map(of, below)))
+        return Shown(change, action, phrase, rows, tuple(_below(change, style.paint)), tuple(map(of, below)))
 
     return [of(change) for change in changes if change.address.parent not in heads]
 
@@ -211,15 +225,15 @@ def _below(change: Change, paint: Paint) -> Iterator[str]:
     yield from (paint(f"note: {clean_line(note)}", "faint") for note in change.notes)
 
 
-def _field(field: FieldChange, change: Change, paint: Paint, wording: Wording, *, verbose: bool) -> Row:
+def _field(field: FieldChange, change: Change, style: Style, wording: Wording) -> Row:
     creating = change.action == "create"
-    style = Style(paint, whole=verbose, creating=creating, limit=_limit(field, change))
+    style = replace(style, creating=creating, limit=_limit(field, change))
     # in an object to create, only the Secrets inside of a value are hidden
     secret = field.secret if creating else is_secret(field, change.kind)
     shown = row(field.path, field.old, field.new, style, secret=secret)
     reason = wording.reasons.get(field.reason, "")
-    value = "  ".join(part for part in (shown.value, reason and paint(f"({reason})", "changed")) if part)
-    return Row(shown.sign, shown.name, value, bounded(shown.details, wording.bound, paint))
+    value = "  ".join(part for part in (shown.value, reason and style.paint(f"({reason})", "changed")) if part)
+    return Row(shown.sign, shown.name, value, bounded(shown.details, wording.bound, style.paint))
 
 
 def _limit(field: FieldChange, change: Change) -> int | None:
@@ -234,7 +248,7 @@ def _limit(field: FieldChange, change: Change) -> int | None:
     return None
 
 
-def _blocks(group: Sequence[_Shown], paint: Paint, *, verbose: bool) -> Iterator[list[str]]:
+def _blocks(group: Sequence[Shown], paint: Paint, *, verbose: bool) -> Iterator[list[str]]:
     """The lines of an object, of each of its parts, and of those that change in the same way."""
     first, others = group[0], group[1:]
     yield _indented(_lines(first, paint, verbose=verbose), "  ")
@@ -244,7 +258,7 @@ def _blocks(group: Sequence[_Shown], paint: Paint, *, verbose: bool) -> Iterator
         yield _indented(_others(first, others, paint), "  " + _STEP)
 
 
-def _lines(shown: _Shown, paint: Paint, *, verbose: bool) -> list[str]:
+def _lines(shown: Shown, paint: Paint, *, verbose: bool) -> list[str]:
     change, action = shown.change, shown.action
     head = [
         f"{paint(action.symbol, action.meaning)} {paint(clean_line(str(change.address)), 'strong')}",
@@ -264,10 +278,10 @@ def _indented(lines: Iterable[str], by: str) -> list[str]:
 # --- objects that change in the same way -----------------------------------------------------------------------------
 
 
-def _groups(every: Sequence[_Shown], paint: Paint) -> list[list[_Shown]]:
+def _groups(every: Sequence[Shown], paint: Paint) -> list[list[Shown]]:
     """Objects that are shown together, each group where its first object stands."""
-    found: list[list[_Shown]] = []
-    last: dict[object, list[_Shown]] = {}
+    found: list[list[Shown]] = []
+    last: dict[object, list[Shown]] = {}
     for each in every:
         group = last.get(shape := _shape(each))
         if group is None or len(_differences(group[0], each)) > DIFFERENT:
@@ -279,13 +293,13 @@ def _groups(every: Sequence[_Shown], paint: Paint) -> list[list[_Shown]]:
     return sorted(folded, key=lambda group: order[group[0].change.address])
 
 
-def _is_shorter(group: Sequence[_Shown], paint: Paint) -> bool:
+def _is_shorter(group: Sequence[Shown], paint: Paint) -> bool:
     """Whether showing these objects together takes fewer lines."""
     size = sum(len(_lines(each, paint, verbose=False)) for each in (group[0], *group[0].parts))
     return len(group) > 2 and len(_others(group[0], group[1:], paint)) < size * (len(group) - 1)
 
 
-def _shape(shown: _Shown) -> object:
+def _shape(shown: Shown) -> object:
     """What is equal in objects that are shown together. Of new objects, values on one line may differ."""
     change = shown.change
     pairs = zip(shown.rows, change.fields_changed, strict=True)
@@ -299,48 +313,51 @@ def _whole(change: Change, field: FieldChange) -> str:
     return to_text(field.new) if change.action == "create" else ""
 
 
-def _may_differ(shown: _Shown, each: Row) -> bool:
+def _may_differ(shown: Shown, each: Row) -> bool:
     return shown.change.action == "create" and not each.details
 
 
-def _single(shown: _Shown, prefix: str = "") -> Iterator[tuple[str, str]]:
+def single(shown: Shown, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Name and value of the fields that may differ."""
     yield from ((prefix + each.name, each.value) for each in shown.rows if _may_differ(shown, each))
     for part in shown.parts:
         address = part.change.address
-        yield from _single(part, f"{prefix}{clean_line(f'{address.field}.{address.child}')}.")
+        yield from single(part, f"{prefix}{clean_line(f'{address.field}.{address.child}')}.")
 
 
-def _differences(first: _Shown, other: _Shown) -> list[tuple[str, str]]:
+def _differences(first: Shown, other: Shown) -> list[tuple[str, str]]:
     """Name and value of the fields in which an object differs from another one of its shape."""
-    pairs = zip(_single(first), _single(other), strict=True)
+    pairs = zip(single(first), single(other), strict=True)
     return [mine for theirs, mine in pairs if mine != theirs]
 
 
-def _others(first: _Shown, others: Sequence[_Shown], paint: Paint) -> list[str]:
+def _others(first: Shown, others: Sequence[Shown], paint: Paint) -> list[str]:
     """The objects that change like the first one, with what differs."""
-    names = list(dict.fromkeys(name for each in others for name, _ in _differences(first, each)))
+    names = differing([first, *others])
     if not names:
         head = paint(f"the same for {len(others)} more:", "strong")
         every = first.change.action in DESTRUCTIVE
-        return [head, *_indented(_addresses([each.change.address for each in others], every=every), _STEP)]
+        addresses = [each.change.address for each in others]
+        return [head, *_indented(_wrapped(addresses, every=every), _STEP)]
     head = paint(f"the same for {len(others)} more, except for {' and '.join(names)}:", "strong")
-    values = [(each.change.address, dict(_single(each))) for each in others[:OBJECTS]]
+    values = [(each.change.address, dict(single(each))) for each in others[:OBJECTS]]
     shown = ["  ".join([clean_line(str(address)), *(have[name] for name in names)]) for address, have in values]
     return [head, *_indented([*shown, *_more(len(others) - len(shown))], _STEP)]
 
 
-def _addresses(addresses: Sequence[Address], *, every: bool) -> list[str]:
-    """Addresses, several on a line. Instances of one declaration follow each other by their keys.
-
-    every  whether all of them are shown, however many
-    """
+def short_addresses(addresses: Sequence[Address]) -> list[str]:
+    """Addresses. Of instances of one declaration that follow each other, all but the first are keys alone."""
     words, before = list[str](), None
     for address in addresses:
         text, declared = clean_line(str(address)), clean_line(str(address.declaration))
         words.append(text.removeprefix(declared) if address.declaration == before else text)
         before = address.declaration
-    spaced = [word.replace(" ", "\0") for word in words]  # a line ends between two addresses alone
+    return words
+
+
+def _wrapped(addresses: Sequence[Address], *, every: bool) -> list[str]:
+    """Addresses, several on a line. `every`: whether all of them are shown, however many."""
+    spaced = [word.replace(" ", "\0") for word in short_addresses(addresses)]  # a line ends between two addresses alone
     lines = textwrap.wrap(", ".join(spaced), WIDTH, break_long_words=False, break_on_hyphens=False)
     lines = [line.replace("\0", " ") for line in lines]
     shown = lines if every else lines[:LINES]

@@ -17,13 +17,20 @@ _INVISIBLE = re.compile(
     "\ud800-\udfff"  # lone surrogates, which no encoding can write
     "]"
 )
+_COMMAND = re.compile(r"^([^\S\n]*)::(?=[A-Za-z])|##\w*\[", re.MULTILINE)
+"""What GitHub Actions and Azure Pipelines take for a command: `::name` at the beginning of a line, or `##[name` and
+`##vso[name` anywhere. They read it from whatever a step prints."""
 _ODD_SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _TRAILING = re.compile(" +$")
 
 
 def clean(text: str) -> str:
-    """`text` with every control, invisible and direction-changing character made visible. Newline and tab stay."""
-    return text if text.isascii() and text.isprintable() else _INVISIBLE.sub(_make_visible, text)
+    """`text` with every control, invisible and direction-changing character made visible. Newline and tab stay.
+
+    What a CI would run as a command is broken up: `‹::›`, `##‹[›`.
+    """
+    shown = text if text.isascii() and text.isprintable() else _INVISIBLE.sub(_make_visible, text)
+    return _COMMAND.sub(_break_up, shown) if "::" in shown or "##" in shown else shown
 
 
 def clean_line(text: str) -> str:
@@ -51,6 +58,10 @@ def _make_visible(found: re.Match[str]) -> str:
         return character  # after a symbol, it only selects the text or the emoji form
     code = ord(character)
     return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else _codepoint(found)
+
+
+def _break_up(found: re.Match[str]) -> str:
+    return f"{found[1]}‹::›" if found[1] is not None else f"{found[0][:-1]}‹[›"
 
 
 def _codepoint(found: re.Match[str]) -> str:

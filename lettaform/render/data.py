@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
@@ -20,10 +21,16 @@ from lettaform.values import UNREAD, Item, Patch, Ref, Secret, Template, tainted
 FORMAT_VERSION = "1.0"
 """Version of the plan object. The second number grows with a new key, the first with an incompatible change."""
 
+_UNSAFE = re.compile(r"[<>]|##\w*\[")
+
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """JSON in ASCII, so that every terminal, log and pipe can show it."""
-    return json.dumps(value, indent=indent, allow_nan=False)
+    """JSON in ASCII, so that every terminal, log and pipe can show it.
+
+    It can stand in a page, and a CI that prints it finds no command in it: `<`, `>` and `##[` are escaped.
+    """
+    text = json.dumps(value, indent=indent, allow_nan=False)  # these characters stand in texts alone
+    return _UNSAFE.sub(lambda found: f"{found[0][:-1]}\\u{ord(found[0][-1]):04x}", text)
 
 
 def plan(plan: model.Plan) -> dict[str, Any]:
@@ -48,6 +55,7 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         "outputs": {name: to_json(value) for name, value in plan.outputs.items()},
         **({"warnings": [problem(warning) for warning in plan.warnings]} if plan.warnings else {}),
         **({"names": names} if (names := _names(plan)) else {}),
+        **({"shared": {str(each): [*map(str, users)] for each, users in plan.shared.items()}} if plan.shared else {}),
     }
 
 
@@ -409,6 +417,12 @@ def plan_schema() -> dict[str, Any]:
                     "description": "Id to address or name of objects to which fields refer. Present if there are any.",
                     "additionalProperties": _TEXT,
                 },
+                "shared": {
+                    "type": "object",
+                    "description": "Address of a block, folder or archive to the addresses of the objects to which "
+                    "the manifest attaches it. Present if there are any.",
+                    "additionalProperties": {"type": "array", "items": _TEXT},
+                },
                 "salt": _saved("string", "The key of the digests of secrets, if the stack has none yet."),
                 "options": _saved("object", "The options of the plan."),
                 "steps": {**_saved("array", "The operations of the apply, in order."), "items": _ref("step")},
@@ -433,6 +447,7 @@ def plan_schema() -> dict[str, Any]:
                 "environment",
                 "warnings",
                 "names",
+                "shared",
                 "salt",
                 "options",
                 "steps",

@@ -39,6 +39,7 @@ class Style:
     """How a value is shown.
 
     whole     whether long texts are shown in full
+    most      the largest number of lines of a diff, or of a text that is shown in full; None: there is none
     creating  whether there is no old value, as of an object that does not exist yet
     limit     maximum number of characters of the text; None if there is no limit
     first     of a text that is not shown in full: a number of lines, and of characters of a line
@@ -47,6 +48,7 @@ class Style:
 
     paint: Paint
     whole: bool = False
+    most: int | None = None
     creating: bool = False
     limit: int | None = None
     first: tuple[int, int] = FIRST
@@ -124,13 +126,13 @@ def _single(value: Any, style: Style) -> tuple[str, list[str]]:
 
 
 def _beginning(text: str, style: Style) -> list[str]:
-    """The first lines of `text`, or all of them in verbose output."""
-    lines = [clean(line).replace("\t", "    ") for line in text.removesuffix("\n").split("\n")]
-    if style.whole:
-        return [f"| {line}".rstrip() for line in lines]
+    """The first lines of `text`, or all of them if it is shown in full."""
+    lines = text.removesuffix("\n").split("\n")
     most, width = style.first
-    first = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines[:most]]
+    first = [clean(line).replace("\t", "    ") for line in lines[: style.most if style.whole else most]]
     rest = len(lines) - len(first)
+    if not style.whole:
+        first = [line if len(line) <= width else f"{line[: width - 1]}…" for line in first]
     more = [style.paint(f"… {count(rest, 'more line')}", "faint")] if rest else []
     return [f"| {line}".rstrip() for line in first] + more
 
@@ -209,7 +211,7 @@ def _texts(old: str | None, new: str | None, style: Style) -> tuple[str, list[st
     if style.around and len(before) + len(after) > SHORT:
         return _size(old, new, style), unified(before, after, style.paint, before.count("\n") + after.count("\n"))
     if "\n" in before or "\n" in after:
-        return _size(old, new, style), unified(before, after, style.paint)
+        return _size(old, new, style), unified(before, after, style.paint, most=style.most)
     if len(before) > SHORT or len(after) > SHORT:
         return _size(old, new, style), words(before, after, style.paint)
     size = "" if style.limit is None else f"  {_size(old, new, style)}"

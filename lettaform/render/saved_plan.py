@@ -28,6 +28,9 @@ def to_plan(value: Mapping[str, Any]) -> model.Plan:
             ),
             warnings=tuple(map(_saved_problem, value.get("warnings", ()))),
             names=dict(value.get("names", {})),
+            shared={
+                Address.parse(each): tuple(map(Address.parse, users)) for each, users in value.get("shared", {}).items()
+            },
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no plan: {error}") from error

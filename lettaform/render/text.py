@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from lettaform import model, values
@@ -12,12 +10,12 @@ from lettaform.address import Address
 from lettaform.errors import LettaformError, Problem, ServerError
 from lettaform.kinds import kind_of
 from lettaform.plan.drift import Drift, Shown
+from lettaform.render import outline
 from lettaform.render.changes import (
     ACTIONS,
     KEPT,
     RESTORED,
     SIDES,
-    ActionText,
     lines,
     location,
     named,
@@ -30,25 +28,25 @@ from lettaform.render.inline import count, member_text, to_text
 from lettaform.render.paint import Meaning, Paint
 from lettaform.render.texts import Bound
 
+OTHER_ACTIONS: tuple[model.Action, ...] = ("adopt", "mark", "forget")
+"""The actions other than create, update, replace and delete."""
 _STEP = "    "
 
 
 def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str:
     """What will change, and a summary. `verbose`: with whole texts and the values that agents changed."""
     paint = Paint(color)
-    changes = [named(change, plan.names) for change in plan.changes]
-    drift = [change for change in changes if _is_drift(change)]
-    others = [change for change in changes if not _is_drift(change)]
+    others, drift = outline.changes(plan)
     restored = lines(drift, paint, verbose=verbose, wording=RESTORED)
     kept, seeds = _agent_changes(plan, paint) if verbose else ([], [])
     groups = [
         lines(others, paint, verbose=verbose),
-        titled("Changed outside lettaform, will be restored", restored, paint),
-        titled(f"Changed by agents, kept ({SIDES})", kept, paint),
+        titled(outline.RESTORED, restored, paint),
+        titled(f"{outline.KEPT} ({SIDES})", kept, paint),
         titled(f"Seeds that changed in the manifest, not written ({SIDES})", seeds, paint),
         _notices(plan, paint),
-        titled("Changed in the manifest and on the server, not merged", _conflicts(plan, paint), paint),
-        titled("Not managed by this manifest", _unmanaged(plan, paint), paint),
+        titled(outline.CONFLICTS, _conflicts(plan, paint), paint),
+        titled(outline.UNMANAGED, _unmanaged(plan, paint), paint),
         warnings(plan.warnings, paint),
     ]
     filled = [group for group in groups if group]
@@ -64,18 +62,12 @@ def summary(plan: model.Plan, paint: Paint | None = None) -> str:
     elif not plan.changes:
         line = paint("Plan:", "strong") + " no object changes; only the state of the stack is saved."
     else:
-        created, updated, destroyed = (
-            plan.count("create", "replace"),
-            plan.count("update"),
-            plan.count("delete", "replace"),
-        )
-        parts = [f"{created} to create", f"{updated} to change", f"{destroyed} to destroy"]
-        parts += _other_actions(plan.changes, lambda action: action.planned)
+        always = ("create", "update", "delete")
+        parts = [f"{number} {words}" for action, number, words in counts(plan) if number or action in always]
         parts += [f"{plan.unchanged} unchanged"] if plan.unchanged else []
         line = paint("Plan:", "strong") + f" {', '.join(parts)}."
-    kept = sum(each.live_moved and each.conflict is None for each in plan.runtime)
-    seeds = sum(_is_seed(each) for each in plan.runtime)
-    line += kept_values(kept, seeds)
+    seeds = sum(outline.is_seed(each) for each in plan.runtime)
+    line += kept_values(len(outline.kept(plan)), seeds)
     line += f" {count(len(plan.conflicts), 'conflict')}." if plan.conflicts else ""
     return line
 
@@ -84,6 +76,19 @@ def kept_values(kept: int, seeds: int) -> str:
     """Sentences that count the values that agents changed, and those that the manifest alone changed; or nothing."""
     line = f" {count(kept, 'value')} changed by agents, kept." if kept else ""
     return line + (f" {count(seeds, 'changed seed')} not written." if seeds else "")
+
+
+def counts(plan: model.Plan) -> list[tuple[model.Action, int, str]]:
+    """The numbers of a summary: action, number, words. What is replaced is both created and destroyed."""
+    found: list[tuple[model.Action, int, str]] = [
+        ("create", plan.count("create", "replace"), "to create"),
+        ("update", plan.count("update"), "to change"),
+        ("delete", plan.count("delete", "replace"), "to destroy"),
+    ]
+    for action in OTHER_ACTIONS:
+        number = plan.count(action)
+        found.append((action, number, ACTIONS[action].planned[number != 1]))
+    return found
 
 
 def _unchanged(plan: model.Plan) -> str:
@@ -95,12 +100,6 @@ def _unchanged(plan: model.Plan) -> str:
     return f" {count(plan.unchanged, 'object')} {where} {'is' if plan.unchanged == 1 else 'are'} as declared."
 
 
-def _other_actions(changes: Sequence[model.Change], words: Callable[[ActionText], tuple[str, str]]) -> list[str]:
-    """`1 to adopt`, `2 marks to write`: the actions other than create, update, replace and delete."""
-    counts: Counter[str] = Counter(change.action for change in changes)
-    return [count(counts[action], *words(ACTIONS[action])) for action in ("adopt", "mark", "forget") if counts[action]]
-
-
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
@@ -109,11 +108,6 @@ def head(plan: model.Plan | Drift | Shown, paint: Paint) -> str:
     parts = [f"Stack {plan.stack}", f"{plan.url}", f"Letta {plan.version}"]
     parts += [f"environment {plan.environment}"] if plan.environment else []
     return paint(clean_line(" · ".join(parts)), "faint")
-
-
-def _is_drift(change: model.Change) -> bool:
-    reasons = {difference.reason for difference in change.fields_changed}
-    return change.action == "update" and (reasons == {"drift"} or (not reasons and change.reason == "drift"))
 
 
 def changes(
@@ -156,29 +150,7 @@ def _hidden(plan: model.Plan) -> Iterator[str]:
 
 
 def _notices(plan: model.Plan, paint: Paint) -> list[str]:
-    """The values of the manifest that changed and are not written, because an agent changed them, too."""
-    same: dict[tuple[str, bool], list[model.AgentChange]] = {}
-    for kept in plan.runtime:
-        if kept.seed_moved:
-            field = f"{kept.address.declaration}.{kept.path}"
-            same.setdefault((field, _is_seed(kept)), []).append(kept)
-    return [paint("! ", "changed") + clean_line(_notice(every)) for every in same.values()]
-
-
-def _notice(every: Sequence[model.AgentChange]) -> str:
-    """Why the value of the manifest is not written, for one object or for instances of one declaration."""
-    first, more = every[0], f" and {len(every) - 1} more" if len(every) > 1 else ""
-    command = f"lettaform apply --reseed {shlex.quote(str(first.address))}"
-    if _is_seed(first):
-        why = "the manifest's value changed; it belongs to the agents once it is written, and stays as it is."
-    else:
-        why = "the manifest's value changed, but the agent's value is kept."
-    return f"{first.address}.{first.path}{more}: {why} `{command}` overwrites {'the first' if more else 'it'}."
-
-
-def _is_seed(kept: model.AgentChange) -> bool:
-    """Whether the manifest's value alone has changed, and is not written because agents own the value."""
-    return kept.seed_moved and not kept.live_moved and kept.conflict is None
+    return [paint("! ", "changed") + clean_line(each) for each in outline.notices(plan)]
 
 
 def _conflicts(plan: model.Plan, paint: Paint) -> list[str]:
@@ -276,7 +248,8 @@ def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
         f"{number('update')} changed",
         f"{number('delete', 'replace')} destroyed",
     ]
-    parts += _other_actions(done, lambda action: action.applied)
+    others = [(number(action), ACTIONS[action].applied) for action in OTHER_ACTIONS]
+    parts += [count(found, *words) for found, words in others if found]
     failed, skipped = (sum(1 for _ in report.of(status)) for status in ("failed", "skipped"))
     title: tuple[str, Meaning] = ("Applied:", "strong")
     if report.interrupted:

@@ -21,6 +21,10 @@ _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _COLOURS = re.compile("(\x1b\\[[0-9;]*m)?([^\x1b]*)")
 _MOST_PAIRS = 4_000_000
 """Number of word pairs above which words are not compared, because it would take seconds."""
+_MOST_LETTERS = 200_000
+"""Number of characters above which words are not even counted."""
+_MOST_PAIRED = 200
+"""Number of consecutive changed lines above which their words are not compared."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +44,33 @@ class Piece:
     new: str
 
 
-def unified(old: str, new: str, paint: Paint, context: int = CONTEXT) -> list[str]:
-    """A unified diff. Changed tabs, trailing spaces and final newlines are visible. `context`: a number of lines."""
+def unified(old: str, new: str, paint: Paint, context: int = CONTEXT, most: int | None = None) -> list[str]:
+    """A unified diff. Changed tabs, trailing spaces and final newlines are visible.
+
+    context  number of equal lines around a change
+    most     the largest number of lines that are shown; the others are counted
+    """
     ends = bool(old) and bool(new) and old.endswith("\n") is not new.endswith("\n")
     before, after = _lines(old, ends), _lines(new, ends)
     matcher = SequenceMatcher(None, before, after, autojunk=max(len(before), len(after)) > 2000)
+    room = len(before) + len(after) if most is None else most
     shown: list[str] = []
+    left_out = 0
     for group in matcher.get_grouped_opcodes(context):
         (_, i, _, j, _), (_, _, i_end, _, j_end) = group[0], group[-1]
-        shown.append(paint(f"@@ -{_range(i, i_end)} +{_range(j, j_end)} @@", "faint"))
+        shown += [paint(f"@@ -{_range(i, i_end)} +{_range(j, j_end)} @@", "faint")] if room else []
         for tag, a, a_end, b, b_end in group:
+            removed = before[a : min(a_end, a + room)]
+            added = after[b : min(b_end, b + room - len(removed))] if tag != "equal" else []
+            number = a_end - a + (b_end - b if tag != "equal" else 0)
+            room -= len(removed) + len(added)
+            left_out += number - len(removed) - len(added)
             if tag == "equal":
-                for line in before[a:a_end]:
+                for line in removed:
                     shown += _ended(f"  {clean(_bare(line))}".replace("\t", "    ").rstrip(" "), line, ends)
             else:
-                shown += _hunk(before[a:a_end], after[b:b_end], paint, ends)
-    return shown
+                shown += _hunk(removed, added, paint, ends)
+    return [*shown, paint(f"… {left_out} more {'line' if left_out == 1 else 'lines'}", "faint")] if left_out else shown
 
 
 @dataclass(frozen=True)
@@ -135,7 +150,7 @@ def _range(start: int, end: int) -> str:
 
 def _hunk(old: list[str], new: list[str], paint: Paint, ends: bool) -> list[str]:
     """The removed lines, then the added lines. With colours, the words that differ are emphasized."""
-    paired = paint.on and len(old) == len(new)
+    paired = paint.on and len(old) == len(new) <= _MOST_PAIRED
     pairs = [_pieces(_bare(a), _bare(b)) for a, b in zip(old, new, strict=True)] if paired else []
     removed = [[Run(piece.changed, piece.old) for piece in pieces] if pieces else None for pieces in pairs]
     added = [[Run(piece.changed, piece.new) for piece in pieces] if pieces else None for pieces in pairs]
@@ -167,6 +182,8 @@ def _inside(text: str) -> str:
 
 def _pieces(old: str, new: str) -> list[Piece] | None:
     """None if the texts have too little in common for a word diff."""
+    if len(old) + len(new) > _MOST_LETTERS:
+        return None
     before, after = _WORDS.findall(old), _WORDS.findall(new)
     if len(before) * len(after) > _MOST_PAIRS:
         return None

@@ -300,7 +300,7 @@ def test_debug_prints_the_traceback_without_secrets(run: Run, flow: Flow, monkey
 
 
 @pytest.mark.parametrize(
-    "line", [["plan", "--bogus"], ["plan", "surplus"], ["import"], ["plan", "--format", "html"], ["--bogus"]]
+    "line", [["plan", "--bogus"], ["plan", "surplus"], ["import"], ["plan", "--format", "pdf"], ["--bogus"]]
 )
 def test_usage_errors_exit_with_1(line: list[str], run: Run, flow: Flow) -> None:
     result = run(*line)

@@ -101,8 +101,8 @@ def test_an_option_of_another_verb_names_that_verb(run: Run) -> None:
 @pytest.mark.parametrize(
     ("one", "two"),
     [
-        ("plan -out=x -var a=b -target=agents.* -json", "plan --out=x --var a=b --target=agents.* --json"),
-        ("plan -out x -prune -detailed-exitcode", "plan --out x --prune --detailed-exitcode"),
+        ("plan -out=json=x -var a=b -target=agents.* -json", "plan --out=json=x --var a=b --target=agents.* --json"),
+        ("plan -save x -prune -detailed-exitcode", "plan --save x --prune --detailed-exitcode"),
         ("plan -var-file x -environment prod", "plan --var-file x --environment prod"),
         ("-var a=b -server http://x plan", "--var a=b --server http://x plan"),
         ("apply -yes -parallel=2", "apply --yes --parallel=2"),
@@ -112,7 +112,7 @@ def test_an_option_of_another_verb_names_that_verb(run: Run) -> None:
         # short options keep their meaning, and values stay as they are
         ("plan -eprod -fx.yaml", "plan -e prod -f x.yaml"),
         ("plan --var -out=x", "plan --var=-out=x"),
-        ("plan -o -out", "plan --out=-out"),
+        ("plan -o -out", "plan --save=-out"),
     ],
 )
 def test_long_options_may_have_one_dash(

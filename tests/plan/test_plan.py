@@ -38,6 +38,27 @@ def test_an_agent_is_created_with_its_blocks_in_one_step_after_what_it_refers_to
     ]
 
 
+def test_a_plan_says_who_shares_what() -> None:
+    agents = [
+        wanted(f"agents.{key}", **MODEL, blocks=[Ref(at("blocks.org"))], tools=[Ref(at("tools.t"))]) for key in "ab"
+    ]
+    archive = replace(agents[1], values={**agents[1].values, "archive": Ref(at("archives.x"))})
+    made = plan(
+        manifest(
+            agents[0],
+            archive,
+            ORG,
+            wanted("archives.x", name="x"),
+            wanted("tools.t", source='def t() -> str:\n    """T."""\n    return ""\n'),
+        ),
+        observed(),
+    )
+    assert made.shared == {
+        at("archives.x"): (at("agents.b"),),
+        at("blocks.org"): (at("agents.a"), at("agents.b")),
+    }
+
+
 def test_an_exact_list_spares_what_the_server_puts_there_by_itself() -> None:
     theirs = {("tool", name): living(f"tools.{name}", f"tool-{name}") for name in ("open_files", "whistle")}
     has = {"tools": ["tool-open_files", "tool-whistle"], "folders": ["source-1"]}

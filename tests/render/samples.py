@@ -29,7 +29,8 @@ def update(address: str = "agents.a", *fields_changed: FieldChange, **words: Any
 
 def of(*changes: Change, **words: Any) -> Plan:
     words.setdefault("steps", tuple(step(str(change.address)) for change in changes))
-    return Plan("support", "http://localhost:8283", "0.16.8", changes=changes, **words)
+    given = {"stack": "support", "url": "http://localhost:8283", "version": "0.16.8"} | words
+    return Plan(changes=changes, **given)
 
 
 def everything() -> Plan:

@@ -31,6 +31,11 @@ from .samples import HOSTILE
         ("❤\ufe0f", "❤\ufe0f"),
         ("❤\ufe0f\ufe0f", "❤\ufe0f‹U+FE0F›"),
         ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        # what a CI takes for a command
+        ("::set-output name=x::y", "‹::›set-output name=x::y"),
+        ("a\n \t::stop-commands::t", "a\n \t‹::›stop-commands::t"),
+        ("a ##[group]x ##vso[task.setvariable]y", "a ##‹[›group]x ##vso‹[›task.setvariable]y"),
+        ("std::vector ::1 :: a ## [x] #[y]", "std::vector ::1 :: a ## [x] #[y]"),
     ],
 )
 def test_clean(text: str, shown: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lettaform.model import FieldChange, Plan
 from lettaform.render import data, saved_plan, text
 from lettaform.values import Patch
-from tests.render.samples import SENTINEL, everything, of, update
+from tests.render.samples import SENTINEL, at, everything, of, update
 
 
 def again(plan: Plan) -> Plan:
@@ -40,6 +40,13 @@ def test_a_saved_plan_shows_names_and_conversations() -> None:
     assert data.plan(before)["names"] == {"tool-1": "web_search"}
     assert "-web_search (tool-1)" in text.plan(again(before))
     assert "recompiles the system prompts of 2 conversations" in text.plan(again(before))
+
+
+def test_a_saved_plan_says_who_shares_what() -> None:
+    before = of(update("agents.a"), shared={at("blocks.x"): (at("agents.a"), at("agents.b[c]"))})
+    assert data.plan(before)["shared"] == {"blocks.x": ["agents.a", "agents.b[c]"]}
+    assert again(before).shared == before.shared
+    assert "shared" not in data.plan(of(update("agents.a")))
 
 
 def test_a_secret_stays_hidden() -> None:

@@ -103,3 +103,22 @@ def test_the_context_of_a_difference_can_be_all_of_it() -> None:
     old = "\n".join(f"Line {number}." for number in range(20))
     shown = unified(old, old.replace("Line 9.", "Line nine."), Paint(), context=20)
     assert len(shown) == 22
+
+
+def test_a_long_diff_ends_and_counts_the_other_lines() -> None:
+    old, new = ("".join(f"{word} {number}\n" for number in range(50)) for word in ("old", "new"))
+    shown = unified(old, new, plain, most=20)
+    assert len(shown) == 22
+    assert shown[-1] == "… 80 more lines"
+    shown = unified(old, new, plain, most=60)
+    assert (shown[-2], shown[-1]) == ("+ new 9", "… 40 more lines")
+    assert unified(old, new, plain, most=100) == unified(old, new, plain)
+    # two changes far from each other: the second one is left out with its context
+    old = "a\n" + "same\n" * 20 + "b\n"
+    assert unified(old, old.replace("a", "x", 1).replace("b\n", "y\n"), plain, most=5)[-1] == "… 5 more lines"
+
+
+def test_words_of_very_long_lines_and_of_many_lines_are_not_compared() -> None:
+    assert len(words("a b " * 60_000, "a c " * 60_000, plain)) == 2
+    old, new = "x 1 y\n" * 300, "x 2 y\n" * 300
+    assert not any("4m2" in line for line in unified(old, new, colored))

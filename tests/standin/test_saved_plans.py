@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from lettaform import flow
 from lettaform.backend import connect
 from lettaform.cli import cli
+from lettaform.cli.formats import FORMATS, document
 from lettaform.errors import Stale
 from lettaform.model import PlanOptions
 from tests.standin import StandIn
@@ -165,6 +166,22 @@ def test_a_saved_plan_is_shown_without_manifest_server_and_variables(
     listed = CliRunner().invoke(cli, ["--json", "show", str(project.file)])
     assert json.loads(listed.output)["summary"]["create"] == 3
     assert not {"steps", "salt", "inputs"} & json.loads(listed.output).keys()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_saved_plan_is_shown_in_every_format_as_the_plan_was(form: str, project: Project) -> None:
+    edit(project, "lettaform.yaml", TEXT + "    blocks: [b]\n")
+    project.save()
+    project.apply()
+    edit(project, "lettaform.yaml", TEXT.replace("files:", "description: Documents, files:") + "    blocks: [b]\n")
+    edit(project, "text.md", "Two.")
+    plan = project.run(lambda at: flow.plan(project.source(region="`@apac`"), at))
+    flow.save(plan, project.file)
+    shown = CliRunner().invoke(cli, ["show", str(project.file), "--format", form])
+    assert (shown.exit_code, shown.output) == (0, document(plan, form))
+    assert flow.approval(plan) in shown.output
+    for secret in ("AAAA", "OOOO"):
+        assert secret not in shown.output
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format_version": "1.0", "options": {}}'])
