@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -13,6 +13,7 @@ from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Action, AgentChange, Change, Desired, LastRun, Live, Lock, Manifest, Observed
 from lettaform.plan.changes import Diff
+from lettaform.plan.drift import classify
 from lettaform.plan.selection import matches
 from lettaform.values import UNREAD, secrets
 
@@ -173,7 +174,7 @@ def status(manifest: Manifest, difference: Diff) -> StackStatus:
     """The status of every object that the manifest declares, or that the stack owns."""
     observed = difference.observed
     assert observed is not None
-    found = _Found.of(observed, difference)
+    found = _Found.of(manifest, difference)
     declared = (each for a in manifest.objects if (each := found.declared(manifest.objects[a])))
     objects = sorted([*declared, *found.others(manifest)], key=lambda each: (_order(each), str(each.address)))
     everything = StackStatus(
@@ -185,8 +186,8 @@ def status(manifest: Manifest, difference: Diff) -> StackStatus:
 # --- drift -----------------------------------------------------------------------------------------------------------
 
 
-def status_of(change: Change) -> Status:
-    """How the object of a planned change differs from the manifest."""
+def status_of(change: Change, drifted: Collection[str] = ()) -> Status:
+    """How the object of a planned change differs from the manifest. `drifted`: its fields that changed outside."""
     match change.action:
         case "create":
             return "missing"
@@ -199,19 +200,14 @@ def status_of(change: Change) -> Status:
         case "forget":
             return "removed" if change.id and change.place else "gone"
         case "update" | "replace":
-            return _updated(change)
+            return _updated(change, drifted)
 
 
-def _updated(change: Change) -> Status:
-    if change.reason == "drift" or drifted(change):
+def _updated(change: Change, drifted: Collection[str]) -> Status:
+    if change.reason == "drift" or drifted:
         return "drifted"
     is_compiled = change.recompiles + change.conversations > 0
     return "stale" if change.action == "update" and is_compiled and not change.fields_changed else "outdated"
-
-
-def drifted(change: Change) -> tuple[str, ...]:
-    """The paths of the fields that were changed outside lettaform and would be written back."""
-    return tuple(each.path for each in change.fields_changed if each.reason in ("drift", "conflict"))
 
 
 def _compared(change: Change) -> Change:
@@ -228,6 +224,7 @@ class _Found:
     """A Diff by address, and what the live objects say about each other.
 
     changes  address to its change, without the secrets that have no value in this run
+    drifted  address to the paths of the fields that were changed outside lettaform and would be written back
     unknown  expressions of these secrets
     agents   address to what agents changed of it
     users    id to the number of agents that refer to it
@@ -237,14 +234,18 @@ class _Found:
     observed: Observed
     difference: Diff
     changes: Mapping[Address, Change]
+    drifted: Mapping[Address, tuple[str, ...]]
     unknown: tuple[str, ...]
     agents: Mapping[Address, Sequence[AgentChange]]
     users: Mapping[str, int]
     used: frozenset[str]
 
     @classmethod
-    def of(cls, observed: Observed, difference: Diff) -> _Found:
-        changes, unknown = {}, set[str]()
+    def of(cls, manifest: Manifest, difference: Diff) -> _Found:
+        observed, changes, unknown = difference.observed, dict[Address, Change](), set[str]()
+        assert observed is not None
+        classes = classify(manifest, difference).items()
+        drifted = {address: tuple(field.path for field in each.written_back) for address, each in classes}
         for resource in difference.resources:
             change = _compared(resource.change)
             left_out = len(change.fields_changed) < len(resource.change.fields_changed)
@@ -259,18 +260,19 @@ class _Found:
         for each in difference.runtime:
             agents[each.address].append(each)
         users, used = _users(observed), _used_by_agents(observed)
-        return cls(observed, difference, changes, tuple(sorted(unknown)), agents, users, used)
+        return cls(observed, difference, changes, drifted, tuple(sorted(unknown)), agents, users, used)
 
     def declared(self, desired: Desired) -> ObjectStatus | None:
         """The status of a declared object; None if it is external and not there."""
         address, live = desired.address, self.observed.objects.get(desired.address)
         change, of_agents = self.changes.get(address), self.agents.get(address, ())
+        drifted = self.drifted.get(address, ()) if change and live else ()
         if live is None and change is None:
             return None
         if any(each.conflict for each in of_agents):
             status: Status = "conflict"
         elif change is not None:
-            status = status_of(change)
+            status = status_of(change, drifted)
         else:
             status = "external" if desired.external else "ok"
         shown = self.of_live(live, address) if live else _missing(desired)
@@ -278,8 +280,10 @@ class _Found:
             shown,
             status=status,
             action=change.action if change else None,
-            drifted=drifted(change) if change and live else (),
-            changed=_changed(change) if change and live else (),
+            drifted=drifted,
+            changed=tuple(each.path for each in change.fields_changed if each.path not in drifted)
+            if change and live
+            else (),
             kept=tuple(each.path for each in of_agents if each.live_moved and each.conflict is None),
             seeds=tuple(each.path for each in of_agents if each.seed_moved and not each.live_moved),
             place=desired.place,
@@ -331,10 +335,6 @@ class _Found:
             return ()
         message = f"{', '.join(self.unknown)}: without a value here, and therefore not compared"
         return (Problem(message, None, "set the variable to have its value compared", severity="warning"),)
-
-
-def _changed(change: Change) -> tuple[str, ...]:
-    return tuple(each.path for each in change.fields_changed if each.path not in drifted(change))
 
 
 def _missing(desired: Desired) -> ObjectStatus:

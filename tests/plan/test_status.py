@@ -33,9 +33,6 @@ def change(action: Any, *reasons: Any, **words: Any) -> Change:
     ("planned", "expected"),
     [
         (change("create", "manifest"), "missing"),
-        (change("update", "drift"), "drifted"),
-        (change("update", "manifest", "drift"), "drifted"),
-        (change("update", "conflict"), "drifted"),
         (change("update", "manifest"), "outdated"),
         (change("update", "undeclared"), "outdated"),
         (change("update", "merge"), "outdated"),
@@ -44,7 +41,6 @@ def change(action: Any, *reasons: Any, **words: Any) -> Change:
         (change("update", "manifest", recompiles=1), "outdated"),
         (change("update"), "outdated"),
         (change("replace", "manifest"), "outdated"),
-        (change("replace", "drift"), "drifted"),
         (change("adopt", "manifest"), "unowned"),
         (change("mark"), "unmarked"),
         (change("delete", id="agent-1"), "removed"),
@@ -54,6 +50,11 @@ def change(action: Any, *reasons: Any, **words: Any) -> Change:
 )
 def test_what_a_planned_change_says_about_its_object(planned: Change, expected: Status) -> None:
     assert status_of(planned) == expected
+
+
+@pytest.mark.parametrize("action", ["update", "replace"])
+def test_an_object_of_which_something_changed_outside_is_drifted(action: Any) -> None:
+    assert status_of(change(action, "manifest", "drift"), ("f1",)) == "drifted"
 
 
 BLOCK: dict[str, Any] = {"value": "Nobody.", "limit": 100}
