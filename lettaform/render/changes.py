@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Place
@@ -17,7 +18,7 @@ from lettaform.render.field_changes import Row, Style, layout, row
 from lettaform.render.inline import count, to_text, with_names
 from lettaform.render.paint import Meaning, Paint
 from lettaform.render.texts import Bound, bounded
-from lettaform.values import Patch
+from lettaform.values import Patch, Ref
 
 DIFFERENT = 3
 """The largest number of fields in which new objects may differ that are shown together."""
@@ -118,13 +119,37 @@ KEPT = Wording(
 """Values that are kept, from the manifest's value to the live one."""
 
 
-def named(change: Change, names: Mapping[str, str]) -> Change:
-    """The change with the names of the objects to which its fields refer. `names`: id to what people call an object."""
+def named(change: Change, names: Mapping[str, str], *, ids: bool = False) -> Change:
+    """The change with names of the objects to which its fields refer, so that equal changes of two objects are equal.
+
+    names  id to what people call an object
+    ids    whether the id stands after the name
+    """
+
+    def readable(value: Any) -> Any:
+        return with_names(_own(value, change.address), names, ids=ids)
+
     fields = (
-        each if each.secret else replace(each, old=with_names(each.old, names), new=with_names(each.new, names))
+        each if each.secret else replace(each, old=readable(each.old), new=readable(each.new))
         for each in change.fields_changed
     )
     return replace(change, fields_changed=tuple(fields))
+
+
+def _own(value: Any, owner: Address) -> Any:
+    """A list, or what is added to it and removed from it, with own parts of an object by their names in it."""
+
+    def part(item: Any) -> Any:
+        is_own = isinstance(item, Ref) and item.path == "id" and item.address.parent == owner
+        return f"{item.address.field}.{item.address.child}" if is_own else item
+
+    match value:
+        case list():
+            return [*map(part, value)]
+        case Patch() if value.entries is None:
+            return Patch(tuple(map(part, value.put)), tuple(map(part, value.drop)))
+        case _:
+            return value
 
 
 def redacted(change: FieldChange, hidden: Collection[str]) -> FieldChange:

@@ -15,9 +15,12 @@ CONFLICTS = "Changed in the manifest and on the server, not merged"
 UNMANAGED = "Not managed by this manifest"
 
 
-def changes(plan: model.Plan) -> tuple[list[model.Change], list[model.Change]]:
-    """The changes, and those that restore what was changed outside lettaform. With names in place of ids."""
-    every = [named(change, plan.names) for change in plan.changes]
+def changes(plan: model.Plan, *, ids: bool = False) -> tuple[list[model.Change], list[model.Change]]:
+    """The changes, and those that restore what was changed outside lettaform. With names in place of ids.
+
+    ids  whether the ids stand after the names
+    """
+    every = [named(change, plan.names, ids=ids) for change in plan.changes]
     drift = [change for change in every if _is_drift(change)]
     return [change for change in every if not _is_drift(change)], drift
 

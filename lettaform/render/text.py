@@ -36,7 +36,7 @@ _STEP = "    "
 def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str:
     """What will change, and a summary. `verbose`: with whole texts and the values that agents changed."""
     paint = Paint(color)
-    others, drift = outline.changes(plan)
+    others, drift = outline.changes(plan, ids=verbose)
     restored = lines(drift, paint, verbose=verbose, wording=RESTORED)
     kept, seeds = _agent_changes(plan, paint) if verbose else ([], [])
     groups = [
@@ -114,7 +114,7 @@ def changes(
     changes: Sequence[model.Change], names: Mapping[str, str], *, color: bool = False, verbose: bool = False
 ) -> str:
     """Changes without a plan, as those between two snapshots. `names`: id to what people call the object."""
-    found = lines([named(change, names) for change in changes], Paint(color), verbose=verbose)
+    found = lines([named(change, names, ids=verbose) for change in changes], Paint(color), verbose=verbose)
     return "".join(f"{line}\n" for line in found)
 
 
@@ -131,7 +131,7 @@ def _agent_changes(plan: model.Plan, paint: Paint) -> tuple[list[str], list[str]
             change = found.get(each.address) or _unchanged_object(plan, each)
             fields = (*change.fields_changed, redacted(each.field_change, hidden))
             found[each.address] = replace(change, fields_changed=fields)
-    shown = ([named(readable(change), plan.names) for change in found.values()] for found in (kept, seeds))
+    shown = ([named(readable(change), plan.names, ids=True) for change in found.values()] for found in (kept, seeds))
     wording = replace(KEPT, bound=Bound(more="`lettaform drift -v` shows all"))
     first, second = (lines(changes, paint, verbose=True, wording=wording) for changes in shown)
     return first, second

@@ -64,7 +64,7 @@ class Terminal:
         end = time.monotonic() + 20
         while self.read() and time.monotonic() < end:
             pass
-        return self.process.wait(1)
+        return self.process.wait(20)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ Changed outside lettaform, an apply writes it back (- the manifest's value, + th
   ~ agents.boss  # lettaform.yaml:4
       ~ description     "The boss." → "A clerk."
       ~ context_window  8000 → 16000  (the manifest's value has changed, too)
-      ~ tools           +web_search (tool-2) -tools.weather
+      ~ tools           +web_search -tools.weather
       - secrets.KEY     ‹secret› → null
 
 Changed by agents, kept (- the manifest's value, + the value on the server):

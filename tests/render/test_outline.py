@@ -17,7 +17,8 @@ def test_changes_are_split_by_whether_they_only_restore() -> None:
 
 def test_ids_in_fields_have_their_names() -> None:
     plan = of(update("agents.a", FieldChange("tools", ["tool-1"], [])), names={"tool-1": "web_search"})
-    assert outline.changes(plan)[0][0].fields_changed[0].old == ["web_search (tool-1)"]
+    assert outline.changes(plan)[0][0].fields_changed[0].old == ["web_search"]
+    assert outline.changes(plan, ids=True)[0][0].fields_changed[0].old == ["web_search (tool-1)"]
 
 
 def test_the_digest_of_a_plan() -> None:

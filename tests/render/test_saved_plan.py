@@ -38,7 +38,7 @@ def test_a_saved_plan_shows_names_and_conversations() -> None:
         replace(update("agents.a", detached), conversations=2), names={"tool-1": "web_search", "tool-2": "ring"}
     )
     assert data.plan(before)["names"] == {"tool-1": "web_search"}
-    assert "-web_search (tool-1)" in text.plan(again(before))
+    assert "-web_search\n" in text.plan(again(before))
     assert "recompiles the system prompts of 2 conversations" in text.plan(again(before))
 
 

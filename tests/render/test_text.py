@@ -344,7 +344,23 @@ def test_a_plan_names_what_it_detaches() -> None:
     change = Change(
         at("agents.a"), "agent", "update", "agent-1", fields_changed=(FieldChange("tools", [], Patch((), ("tool-1",))),)
     )
-    assert "-web_search (tool-1)" in text.plan(replace(of(change), names={"tool-1": "web_search"}))
+    plan = replace(of(change), names={"tool-1": "web_search"})
+    assert "-web_search\n" in text.plan(plan)
+    assert "-web_search (tool-1)\n" in text.plan(plan, verbose=True)
+
+
+def test_a_new_own_block_of_many_agents_is_shown_once() -> None:
+    changes = []
+    for number in range(50):
+        agent = at(f"agents.w[{number}]")
+        block = agent.part("memory", "clients")
+        attach = FieldChange("memory", None, Patch((Ref(block),)))
+        changes.append(Change(agent, "agent", "update", f"agent-{number}", fields_changed=(attach,)))
+        changes.append(Change(block, "block", "create", fields_changed=(FieldChange("value", None, "Nobody."),)))
+    shown = text.plan(of(*changes))
+    assert "~ memory  +memory.clients\n" in shown
+    assert "the same for 49 more:" in shown
+    assert shown.count("\n") < 20
 
 
 def test_the_table_points_out_two_objects_with_one_address() -> None:
