@@ -1,20 +1,22 @@
-"""`lettaform schema`: print a JSON Schema, or the reference of all fields."""
+"""`lettaform schema`: print a JSON Schema, or a reference page of the language or of all fields."""
 
 from __future__ import annotations
 
 import click
 
-WHAT = ("manifest", "plan", "status", "drift", "snapshot", "agent-file", "fields")
+SCHEMAS = ("manifest", "plan", "status", "drift", "snapshot", "agent-file")
+PAGES = ("fields", "language")
 
 
 @click.command()
-@click.argument("what", type=click.Choice(WHAT), default="manifest")
+@click.argument("what", type=click.Choice([*SCHEMAS, *PAGES]), default="manifest")
 def schema(what: str) -> None:
-    """Print the JSON Schema of manifests, plans, `status`, `drift`, snapshots or agent files, or a page of fields."""
-    if what == "fields":
-        from lettaform.render.fields import page
+    """Print a JSON Schema, by default that of manifests, or the language or all fields in Markdown."""
+    if what in PAGES:
+        from lettaform.render import fields, language
 
-        click.echo(page(), nl=False)
+        pages = {"fields": fields.page, "language": language.page}
+        click.echo(pages[what](), nl=False)
         return
     if what == "manifest":
         from lettaform.manifest.schema import text

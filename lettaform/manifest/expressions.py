@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 ESCAPE = "$${"
 """Written for a literal `${`."""
 ESCAPE_HINT = "write `$${` for a literal `${`"
+
+EXPRESSIONS: Mapping[str, str] = {
+    "var.NAME": "The value of a variable. Of a variable of the type `map`, `${var.NAME.KEY}` is one entry.",
+    "env.NAME": "The environment variable NAME. It is a secret: it can be used only in fields that hide their value, and "
+    "in `server.api_key`.",
+    "each.key": "In an object with `for_each`: the key of the current entry of a map, or the current item of a list.",
+    "each.value": "In an object with `for_each`: the value of the current entry of a map, or the current item of a list. "
+    "`${each.value.KEY}` is one entry of it.",
+    "stack": "The name of the stack.",
+    "environment": "The name of the environment that -e selects. An error without -e.",
+    "folder": "The absolute path of the folder of the manifest.",
+}
+"""Expressions that name no object, and their values."""
+OF_AN_OBJECT = "SECTION.KEY.FIELD"
+"""The form of an expression that names an object: `agents.supervisor.id`."""
 
 _EXPRESSION = re.compile(r"\$\$\{|\$\{([^{}\n]*)(\}?)")
 _STEPS = re.compile(r'\.([A-Za-z0-9_-]+)|\[("(?:[^"\\]|\\.)*"|[^\[\]"]+)\]')

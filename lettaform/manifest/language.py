@@ -103,11 +103,18 @@ def _import(address: Form) -> Form:
     return Fields(fields, "An object to import, by its `id` or its `name`.", ("to",), either=("id", "name"))
 
 
+def _address(doc: str) -> Text:
+    return Text(doc, pattern=r"^[a-z_]+[.\[]", expected="an address")
+
+
 def _anywhere() -> dict[str, Form]:
     """The forms of the top-level keys, except `environments`."""
-    address = Text("An address, for example `agents.supervisor`.", pattern=r"^[a-z_]+[.\[]", expected="an address")
     defaults = {section: Body(kind, ownership(kind), f"{kind}_defaults") for section, kind in sections().items()}
-    moved = {"from": address, "to": address}
+    moved = {
+        "from": _address("The old address, for example `agents.boss`."),
+        "to": _address("The new address, for example `agents.supervisor`. It is declared in the manifest."),
+    }
+    removed = _address("The address that is no longer declared, for example `agents.retired`.")
     destroy = Flag("Whether to delete the object from the server. Default: false, which only stops managing it.")
     url = Text("The URL of the server.", pattern=r"^https?://.", expected="an http(s) URL", expressions=True)
     return {
@@ -147,11 +154,11 @@ def _anywhere() -> dict[str, Form]:
             "Addresses that were renamed. The objects are kept.",
         ),
         "imports": Items(
-            _import(address),
+            _import(_address("The address of the object in the manifest, for example `agents.supervisor`.")),
             "Existing objects of the server that this stack takes over.",
         ),
         "removed": Items(
-            Fields({"from": address, "destroy": destroy}, "A removed address.", ("from",)),
+            Fields({"from": removed, "destroy": destroy}, "A removed address.", ("from",)),
             "Addresses that are no longer declared, and whether to delete their objects.",
         ),
         "outputs": Entries(Anything("Any value."), "Values that plan and apply report."),

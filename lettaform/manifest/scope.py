@@ -14,7 +14,7 @@ from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from lettaform.errors import Place
-from lettaform.manifest.expressions import ESCAPE_HINT, Path, parts
+from lettaform.manifest.expressions import ESCAPE_HINT, EXPRESSIONS, Path, parts
 from lettaform.manifest.files import Files
 from lettaform.manifest.node import FILE, JSON, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
@@ -228,7 +228,7 @@ class Scope:
                 hint = "objects cannot be used here: use a literal or a variable"
                 return self._no(f"`${{{text}}}` is not known here", where, hint)
             return self.refer(path, where)
-        heads = ["var", "env", "each", "stack", "environment", "folder", *sorted(self.sections)]
+        heads = [*dict.fromkeys(each.partition(".")[0] for each in EXPRESSIONS), *sorted(self.sections)]
         return self._no(f"`${{{text}}}` refers to nothing", where, suggest(path.head, heads))
 
     def _name(self, head: str, where: Place) -> Any:

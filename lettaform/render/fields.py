@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from lettaform.kinds import kinds, oldest
+from lettaform.kinds import kinds, oldest, sections
 from lettaform.kinds.base import Attr, Kind, Never
 from lettaform.kinds.maps import Map
 from lettaform.kinds.traits import Contents, Parts
@@ -127,3 +127,44 @@ def _plural(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(map(_plural, get_args(annotation))))
     simple = {str: "texts", int: "whole numbers", float: "numbers", bool: "booleans"}
     return simple.get(annotation, "maps")
+
+
+# --- pages of kinds
+
+
+def about(section: str) -> str:
+    """What a kind is, and what is particular about it."""
+    kind = kinds()[sections()[section]]
+    return "\n".join([f"{kind.__doc__}\n", *_remarks(kind)])
+
+
+def table(section: str) -> str:
+    """The fields of a kind with what a reader of a manifest must know; `page` has everything."""
+    kind = kinds()[sections()[section]]
+    lines = ["| field | type | meaning |", "|---|---|---|"]
+    for line in kind.attrs().values():
+        cells = f"`{line.name}`", _type(kind.model_fields[line.name].annotation, line), _in_words(kind, line)
+        lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def index() -> str:
+    """The kinds, with what each is."""
+    rows = [f"| [{name}]({name}.md) | {kinds()[kind].__doc__} |" for name, kind in sorted(sections().items())]
+    return "\n".join(["| section | an object is |", "|---|---|", *rows]) + "\n"
+
+
+def _in_words(kind: type[Kind], line: Attr) -> str:
+    """The description of a field, and its rules."""
+    changed = {"-": "A change has no effect on an existing object.", "replaces": "A change replaces the object."}
+    policy = "" if line.additive or line.related(Parts) or line.policy == "enforce" else f"Policy: `{line.policy}`."
+    rules = [
+        "**Required.**" if line.required else "",
+        line.doc,
+        "Secret." if line.secret else "May contain secrets." if line.embeds else "",
+        "Members that others add are kept." if line.additive else "",
+        policy,
+        changed.get(_change(line), ""),
+        "`null` clears it." if line.clear is not Never else "",
+    ]
+    return " ".join(each for each in rules if each)

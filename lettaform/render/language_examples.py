@@ -1,0 +1,138 @@
+"""Examples of the manifest language: valid manifests, or parts of one without `stack`. A test loads each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EXAMPLES: Mapping[str, str] = {
+    "stack": "stack: support",
+    "server": """
+server:
+  url: https://letta.example.com
+  api_key: "${env.LETTA_API_KEY}"
+  project: help-desk
+""",
+    "snapshots": "snapshots: {to: backups, before: apply}",
+    "variables": """
+variables:
+  model: {default: openai/gpt-4o-mini, description: The model of every agent.}
+  regions: {type: list, default: [emea, apac]}
+  city: {env: CITY, default: Delft}           # from the environment, and not a secret
+  weather_key: {secret: true}                 # from --var, --var-file, or LETTAFORM_VAR_weather_key
+""",
+    "include": """
+include: [teams/*.yaml, "!teams/old.yaml"]
+""",
+    "defaults": """
+defaults:
+  agents:
+    model: openai/gpt-4o-mini
+    lifecycle: {prevent_destroy: true}
+  blocks: {policy: {value: merge}}
+""",
+    "moved": """
+agents:
+  supervisor: {model: openai/gpt-4o-mini}
+
+moved:
+  - {from: agents.boss, to: agents.supervisor}
+""",
+    "imports": """
+agents:
+  supervisor: {model: openai/gpt-4o-mini}
+  clerk: {model: openai/gpt-4o-mini}
+
+imports:
+  - {to: agents.supervisor, id: agent-c16a1101-5bc6-462f-90bc-d80716f50bbe}
+  - {to: agents.clerk, name: clerk}
+""",
+    "removed": """
+removed:
+  - {from: agents.retired, destroy: false}
+""",
+    "outputs": """
+agents:
+  supervisor: {model: openai/gpt-4o-mini}
+
+outputs:
+  supervisor: "${agents.supervisor.id}"
+""",
+    "environments": """
+agents:
+  supervisor: {model: openai/gpt-4o-mini}
+
+environments:
+  prod:                                       # lettaform -e prod plan
+    server: {url: "https://letta.example.com"}
+    agents:
+      supervisor: {model: openai/gpt-4o, lifecycle: {prevent_destroy: true}}
+""",
+}
+"""Key of a manifest that is no section of objects, to an example that has all words inside it."""
+
+OF_OBJECTS = """
+variables:
+  holidays: {type: bool, default: false}
+
+blocks:
+  organization: {external: true, stack: platform, address: blocks.organization}   # of another stack: used, never written
+
+tools:
+  look_up: {external: true, name: web_search}     # built into the server
+  lend: {external: true, id: tool-c16a1101-5bc6-462f-90bc-d80716f50bbe}
+
+agents:
+  worker:
+    for_each: {emea: Europe, apac: Asia}          # worker[emea] and worker[apac]
+    name: "worker-${each.key}"
+    model: openai/gpt-4o-mini
+    memory: {persona: "I look after ${each.value}."}
+    blocks: [organization]
+    tools: [look_up, lend]
+    policy: {tools: enforce}                      # the list is exact
+    lifecycle: {prevent_destroy: true, ignore_changes: [description], recompile: agents}
+  substitute:
+    when: "${var.holidays}"
+    model: openai/gpt-4o-mini
+"""
+"""Has every word of every object."""
+
+VALUES = """
+stack: museum
+
+variables:
+  city: {default: Delft}
+
+defaults:
+  agents: {model: openai/gpt-4o-mini, description: An agent of the museum.}
+
+environments:
+  prod:
+    agents:
+      curator: {description: "In ${environment}."}
+
+mcp_servers:
+  clock:
+    type: stdio
+    command: python3
+    args: ["${folder}/clock.py"]
+    env: {KEY: "${env.MUSEUM_KEY}"}
+
+agents:
+  curator:
+    name: "Curator of ${var.city}"
+    system: !file prompts/curator.md
+    metadata: !json curator.json
+  guide:
+    for_each: {dutch: Nederlands, english: English}
+    description: !unset
+    tags: ["${stack}", "${each.key}"]
+    memory:
+      language: "${each.value}"
+      format: "Write prices as $${price}."        # the text `${price}`
+
+outputs:
+  curator: "${agents.curator.id}"
+  guide: "${agents.guide[dutch].name}"
+"""
+"""Has every expression and every tag."""

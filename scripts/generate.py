@@ -1,0 +1,61 @@
+"""Writes the schemas and the generated parts of the documentation: `python -m scripts.generate`.
+
+A generated part of a page stands between the lines `<!-- generated: NAME ARGUMENT -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from lettaform.cli import cli, words
+from lettaform.render import fields
+
+ROOT = Path(__file__).parents[1]
+WHOLE: Mapping[str, str] = {
+    "docs/fields.md": "fields",
+    "docs/language.md": "language",
+    "schemas/manifest.schema.json": "manifest",
+    "schemas/plan.schema.json": "plan",
+    "schemas/snapshot.schema.json": "snapshot",
+    "schemas/agent-file.schema.json": "agent-file",
+}
+"""A file to the argument of `lettaform schema` that prints it."""
+_PART = re.compile(r"(<!-- generated: ([\w-]+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def _words(kind: str) -> str:
+    """The words of other tools, with what to do here: `verbs` or `options`."""
+    known = {"verbs": words.VERBS, "options": words.OPTIONS}[kind]
+    rows = [f"| `{word}` | {hint} |" for word, hint in sorted(known.items())]
+    return "\n".join(["| word | here |", "|---|---|", *rows]) + "\n"
+
+
+PARTS: Mapping[str, Callable[[str], str]] = {
+    "about": fields.about,
+    "fields": fields.table,
+    "kinds": lambda _: fields.index(),
+    "words": _words,
+}
+
+
+def files() -> dict[Path, str]:
+    """Every file with generated content, and what it should contain."""
+    made = {}
+    for name, what in WHOLE.items():
+        made[ROOT / name] = CliRunner().invoke(cli, ["schema", what], standalone_mode=False).stdout
+    for path in sorted(ROOT.glob("docs/**/*.md")):
+        text = path.read_text("utf-8")
+        if path not in made and _PART.search(text):
+            made[path] = _PART.sub(lambda each: f"{each[1]}\n{PARTS[each[2]](each[3] or '')}\n{each[5]}", text)
+    return made
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            print(path.relative_to(ROOT))
