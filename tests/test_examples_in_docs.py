@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lettaform.kinds import sections
+from scripts import generate
 from tests.documents import MORE, ROOT, Example, examples
 
 
@@ -20,3 +23,19 @@ def test_a_block_of_another_program_is_yaml(page: str) -> None:
     blocks = (ROOT / page).read_text("utf-8").split("```yaml\n")[1:]
     assert blocks
     assert all(isinstance(yaml.safe_load(each.split("```")[0]), dict) for each in blocks)
+
+
+def test_generated_content_is_current() -> None:
+    made = generate.files()
+    stale = [path.relative_to(ROOT).as_posix() for path in made if path.read_text("utf-8") != made[path]]
+    assert stale == [], "out of date; run: python -m scripts.generate"
+
+
+@pytest.mark.parametrize("section", sections())
+def test_every_kind_has_a_page_with_all_its_parts(section: str) -> None:
+    text = (ROOT / f"docs/kinds/{section}.md").read_text("utf-8")
+    expected = ["Examples", "What the server does", "What lettaform guards", "Fields"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == expected
+    assert f"<!-- generated: fields {section} -->" in text
+    used = [each for each in examples() if each.page == f"docs/kinds/{section}.md" and f"{section}:" in each.text]
+    assert used
