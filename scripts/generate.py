@@ -38,6 +38,7 @@ PARTS: Mapping[str, Callable[[str], str]] = {
     "about": fields.about,
     "fields": fields.table,
     "kinds": lambda _: fields.index(),
+    "parameters": lambda _: fields.parameters(),
     "words": _words,
 }
 

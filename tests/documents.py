@@ -47,12 +47,19 @@ class Example:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, "utf-8")
 
-    def load(self, folder: Path) -> Manifest:
+    @property
+    def environments(self) -> list[str | None]:
+        """What the block can be loaded with: its environments, and none unless it needs one."""
+        below = self.text.partition("\nenvironments:")[2].split("\n\n")[0]
+        found: list[str | None] = [*re.findall(r"^  (\w+):", below, re.MULTILINE)]
+        return [*found, *([] if found and "${environment}" in self.text else [None])]
+
+    def load(self, folder: Path, environment: str | None = None) -> Manifest:
         """The manifest. Environment variables and secrets that it names have values."""
         self.write(folder)
         variables = {name: json.dumps("value") for name in re.findall(r"(\w+): *{secret: true", self.text)}
-        environ = {name: "value" for name in re.findall(r"\$\{env\.(\w+)\}|env: (\w+)", self.text) for name in name}
-        return load(folder, environ=environ, variables=variables)
+        environ = {name: "value" for name in re.findall(r"(?:\$\{env\.|env: )(\w+)", self.text)}
+        return load(folder, environment=environment, environ=environ, variables=variables)
 
     def _files(self) -> Iterator[tuple[str, str]]:
         for pattern, content in _FILES.items():

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lettaform.kinds import sections
+from lettaform.kinds import kinds, sections
 from scripts import generate
 from tests.documents import MORE, ROOT, Example, examples
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda each: f"{each.page}:{each.line}")
 def test_an_example_loads(example: Example, tmp_path: Path) -> None:
-    assert example.load(tmp_path).warnings == ()
+    for environment in example.environments:
+        assert example.load(tmp_path, environment).warnings == ()
 
 
 @pytest.mark.parametrize("page", [page for page, more in MORE.items() if not more])
@@ -39,3 +40,17 @@ def test_every_kind_has_a_page_with_all_its_parts(section: str) -> None:
     assert f"<!-- generated: fields {section} -->" in text
     used = [each for each in examples() if each.page == f"docs/kinds/{section}.md" and f"{section}:" in each.text]
     assert used
+
+
+def test_the_words_for_calls_of_the_sdk_exist() -> None:
+    text = (ROOT / "docs/how-to/from-scripts.md").read_text("utf-8").split("## Calls")[1].split("## Parameters")[0]
+    found = re.findall(r"`(\w+)\.KEY\.(\w+)", text)
+    assert len(found) > 10
+    assert [(section, field) for section, field in found if field not in kinds()[sections()[section]].attrs()] == [
+        ("agents", "id")
+    ]
+
+
+def test_the_words_of_other_tools_that_the_page_promises_are_many() -> None:
+    text = (ROOT / "docs/habits.md").read_text("utf-8")
+    assert text.count("\n| ") > 40

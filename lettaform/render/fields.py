@@ -168,3 +168,14 @@ def _in_words(kind: type[Kind], line: Attr) -> str:
         "`null` clears it." if line.clear is not Never else "",
     ]
     return " ".join(each for each in rules if each)
+
+
+def parameters() -> str:
+    """The parameters of requests that have another name in a manifest."""
+    rows = [
+        f"| `{line.write}` of `{kind.section}` | `{line.name}` |"
+        for kind in sorted(kinds().values(), key=lambda kind: kind.section)
+        for line in kind.attrs().values()
+        if line.write and line.write != line.name
+    ]
+    return "\n".join(["| parameter | field |", "|---|---|", *rows]) + "\n"

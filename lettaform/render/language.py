@@ -18,7 +18,7 @@ from lettaform.render.language_examples import EXAMPLES, OF_OBJECTS, VALUES
 _HEAD = """# The manifest language
 
 `lettaform schema language` generates this page from the definitions in `lettaform/manifest/`; a test keeps it current, and
-loads every example. `lettaform schema > lettaform.schema.json` writes the same as a JSON Schema, for editors.
+loads every example. `lettaform schema` prints the same as a JSON Schema, for editors.
 
 A manifest is `lettaform.yaml` of the current folder or, if there is none, all YAML files of the folder; `-C` names another
 folder, `-f` names files. Every problem is reported with its file, line and column, all at once.

@@ -62,7 +62,7 @@ agents:
   supervisor: {model: openai/gpt-4o-mini}
 
 environments:
-  prod:                                       # lettaform -e prod plan
+  prod:                                       # lettaform plan -e prod
     server: {url: "https://letta.example.com"}
     agents:
       supervisor: {model: openai/gpt-4o, lifecycle: {prevent_destroy: true}}
