@@ -141,11 +141,11 @@ def about(section: str) -> str:
 def table(section: str) -> str:
     """The fields of a kind with what a reader of a manifest must know; `page` has everything."""
     kind = kinds()[sections()[section]]
-    lines = ["| field | type | meaning |", "|---|---|---|"]
+    lines = ['<div class="fields" markdown>\n', "| field | type | meaning |", "|---|---|---|"]
     for line in kind.attrs().values():
         cells = f"`{line.name}`", _type(kind.model_fields[line.name].annotation, line), _in_words(kind, line)
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "\n</div>\n"])
 
 
 def index() -> str:

@@ -134,13 +134,14 @@ def _rows(forms: Mapping[str, Form], required: Iterable[str]) -> list[tuple[str,
 def _table(
     rows: Iterable[tuple[str, str, str, str]], titles: tuple[str, ...] = ("word", "type", "default", "meaning")
 ) -> Iterator[str]:
-    """A table with four columns, or with the first and the last of them."""
+    """A table with four columns, or with the first and the last of them. `fields` is shown as a list on phones."""
+    yield '<div class="fields" markdown>\n'
     yield f"| {' | '.join(titles)} |"
     yield f"|{'---|' * len(titles)}"
     for row in rows:
         cells = row if len(titles) == len(row) else (row[0], row[-1])
         yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
-    yield ""
+    yield "\n</div>\n"
 
 
 def _yaml(text: str) -> str:
