@@ -12,16 +12,13 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from lettaform.cli import cli, words
+from lettaform.cli.schema import PAGES, SCHEMAS
 from lettaform.render import fields
 
 ROOT = Path(__file__).parents[1]
 WHOLE: Mapping[str, str] = {
-    "docs/fields.md": "fields",
-    "docs/language.md": "language",
-    "schemas/manifest.schema.json": "manifest",
-    "schemas/plan.schema.json": "plan",
-    "schemas/snapshot.schema.json": "snapshot",
-    "schemas/agent-file.schema.json": "agent-file",
+    **{f"docs/{what}.md": what for what in PAGES},
+    **{f"schemas/{what}.schema.json": what for what in SCHEMAS},
 }
 """A file to the argument of `lettaform schema` that prints it."""
 _PART = re.compile(r"(<!-- generated: ([\w-]+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)

@@ -12,6 +12,7 @@ import pytest
 from lettaform.cli import VERBS
 from lettaform.manifest import load
 from lettaform.render.fields import page
+from tests.documents import examples
 from tests.standin import StandIn
 from tests.standin.server import serve
 
@@ -102,19 +103,17 @@ def test_readme_links_glossary() -> None:
     assert "(docs/glossary.md)" in (ROOT / "README.md").read_text()
 
 
-def test_manifest_in_readme_is_valid(tmp_path: Path) -> None:
-    manifest = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert manifest is not None
-    files = {
-        "lettaform.yaml": manifest[1],
-        "tools/weather.py": 'def get_weather(city: str) -> str:\n    """Return the weather."""\n    return city\n',
-        "prompts/supervisor.md": "You are a supervisor.\n",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    loaded = load(tmp_path, variables={"weather_key": "secret"})
+def test_manifest_in_readme_needs_no_other_file(tmp_path: Path) -> None:
+    (example,) = (each for each in examples() if each.page == "README.md")
+    (tmp_path / "lettaform.yaml").write_text(example.text, "utf-8")
+    loaded = load(tmp_path, environ={})
     assert (loaded.stack, loaded.warnings) == ("support", ())
+
+
+def test_readme_is_short_and_begins_with_the_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) <= 160
+    assert [line.split()[0] for line in lines[3:5]] == ["scripts/demo", "scripts/test"]
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

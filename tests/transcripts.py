@@ -59,16 +59,17 @@ class Shell:
         command = _ID.sub(lambda found: self.ids.get(found[0], found[0]), command.replace(SERVER, self.url))
         if command.startswith("lettaform "):
             monkeypatch.chdir(self.folder)
-            return CliRunner().invoke(cli, shlex.split(command, comments=True)[1:]).output
-        done = subprocess.run(
-            ["bash", "-c", f"{command}\npwd > .cwd"], cwd=self.folder, capture_output=True, text=True, check=True
-        )
+            done = CliRunner().invoke(cli, shlex.split(command, comments=True)[1:])
+            assert done.exit_code == 0, f"{command}: {done.output}"
+            return done.output
+        script = ["bash", "-e", "-o", "pipefail", "-c", f"{command}\npwd > .cwd"]
+        shell = subprocess.run(script, cwd=self.folder, capture_output=True, text=True, check=True)
         moved = self.folder / ".cwd"
         if not moved.exists():  # the command has changed the folder
             moved = next(self.folder.glob("*/.cwd"))
         self.folder = Path(moved.read_text().strip())
         moved.unlink()
-        return done.stdout
+        return shell.stdout
 
     def check(self, expected: str, output: str) -> None:
         """Compare an output with that of a page, and bind the ids of the page."""
