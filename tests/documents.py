@@ -14,14 +14,16 @@ from lettaform.model import Manifest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 _BLOCK = re.compile(r"^( *)```yaml(?: .*)?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_FUNCTION = 'def {name}(text: str) -> str:\n    """Do it.\n\n    Args:\n        text (str): A text.\n    """\n    return text\n'
+_FUNCTION = (
+    'def {name}(text: str) -> str:\n    """Do it.\n\n    Args:\n        text (str): A text.\n    """\n    return text\n'
+)
 _FILES: Mapping[str, str] = {
     r"!file ([^\s,\]}]+)": "A text.\n",
     r"!json ([^\s,\]}]+)": '{"type": "object"}',
     r"source: ([^\s,\]}]+\.py)": "",
     r"source: ([^\s,\]}]+\.ts)": "function convert() {}\n",
 }
-MODELS = 'defaults: {agents: {model: openai/gpt-4o-mini}}\n'
+MODELS = "defaults: {agents: {model: openai/gpt-4o-mini}}\n"
 MORE: Mapping[str, str] = {
     "docs/from-lettactl.md": "blocks: {shop: {}}\nagents: {clerk: {}}\n",
     "docs/pipelines.md": "",
@@ -58,7 +60,7 @@ class Example:
         """The manifest. Environment variables and secrets that it names have values."""
         self.write(folder)
         variables = {name: json.dumps("value") for name in re.findall(r"(\w+): *{secret: true", self.text)}
-        environ = {name: "value" for name in re.findall(r"(?:\$\{env\.|env: )(\w+)", self.text)}
+        environ = dict.fromkeys(re.findall(r"(?:\$\{env\.|env: )(\w+)", self.text), "value")
         return load(folder, environment=environment, environ=environ, variables=variables)
 
     def _files(self) -> Iterator[tuple[str, str]]:

@@ -13,11 +13,10 @@ ESCAPE_HINT = "write `$${` for a literal `${`"
 
 EXPRESSIONS: Mapping[str, str] = {
     "var.NAME": "The value of a variable. Of a variable of the type `map`, `${var.NAME.KEY}` is one entry.",
-    "env.NAME": "The environment variable NAME. It is a secret: it can be used only in fields that hide their value, and "
-    "in `server.api_key`.",
+    "env.NAME": "The environment variable NAME. It is a secret: it can be used only in fields that hide their value.",
     "each.key": "In an object with `for_each`: the key of the current entry of a map, or the current item of a list.",
-    "each.value": "In an object with `for_each`: the value of the current entry of a map, or the current item of a list. "
-    "`${each.value.KEY}` is one entry of it.",
+    "each.value": "In an object with `for_each`: the value of the current entry of a map, or the current item of a "
+    "list. `${each.value.KEY}` is one entry of it.",
     "stack": "The name of the stack.",
     "environment": "The name of the environment that -e selects. An error without -e.",
     "folder": "The absolute path of the folder of the manifest.",

@@ -17,11 +17,11 @@ from lettaform.render.language_examples import EXAMPLES, OF_OBJECTS, VALUES
 
 _HEAD = """# The manifest language
 
-`lettaform schema language` generates this page from the definitions in `lettaform/manifest/`; a test keeps it current, and
-loads every example. `lettaform schema` prints the same as a JSON Schema, for editors.
+`lettaform schema language` generates this page from the definitions in `lettaform/manifest/`; a test keeps it current,
+and loads every example. `lettaform schema` prints the same as a JSON Schema, for editors.
 
-A manifest is `lettaform.yaml` of the current folder or, if there is none, all YAML files of the folder; `-C` names another
-folder, `-f` names files. Every problem is reported with its file, line and column, all at once.
+A manifest is `lettaform.yaml` of the current folder or, if there is none, all YAML files of the folder; `-C` names
+another folder, `-f` names files. Every problem is reported with its file, line and column, all at once.
 
 - Scalars are those of YAML 1.2: `no`, `on` and `1:30` are texts. A key that stands twice in a map is an error.
 - A field that the manifest does not name is neither compared nor written.
@@ -34,8 +34,8 @@ folder, `-f` names files. Every problem is reported with its file, line and colu
 
 _OBJECTS = """## Objects
 
-A section of objects is a map: the key is the name that the manifest uses for the object, the value its fields. The pages
-of the [kinds](kinds/README.md) describe the fields. Every object also has these words:
+A section of objects is a map: the key is the name that the manifest uses for the object, the value its fields. The
+pages of the [kinds](kinds/README.md) describe the fields. Every object also has these words:
 """
 
 _MERGING = """## Merging
@@ -106,12 +106,12 @@ def _of_objects() -> Mapping[str, Form]:
 def _values() -> Iterator[str]:
     yield "## Expressions\n"
     yield (
-        "A text may contain expressions. A value that is one expression keeps its type. Expressions stand in values, not "
-        f"in keys, and not in\nthe content of files. `{ESCAPE}` is a literal `${{`.\n"
+        "A text may contain expressions. A value that is one expression keeps its type. Expressions stand in values, "
+        f"not in keys, and\nnot in the content of files. `{ESCAPE}` is a literal `${{`.\n"
     )
     about = (
-        "The field of another object of the manifest, such as its `id`. The reference decides the order in which objects "
-        "are created."
+        "The field of another object of the manifest, such as its `id`. The reference decides the order in which "
+        "objects are created."
     )
     entries = {**EXPRESSIONS, OF_AN_OBJECT: about}
     yield from _table([(f"`${{{name}}}`", "", "", text) for name, text in entries.items()], ("expression", "value"))

@@ -75,7 +75,7 @@ variables:
   holidays: {type: bool, default: false}
 
 blocks:
-  organization: {external: true, stack: platform, address: blocks.organization}   # of another stack: used, never written
+  organization: {external: true, stack: platform, address: blocks.organization}   # used, never written
 
 tools:
   look_up: {external: true, name: web_search}     # built into the server

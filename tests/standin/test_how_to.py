@@ -11,7 +11,9 @@ from lettaform.model import Plan, PlanOptions
 from tests.documents import Example, examples
 from tests.standin import serve
 
-PAGES = {page: [each for each in examples() if each.page == f"docs/how-to/{page}.md"] for page in ("dev-and-prod", "rename")}
+PAGES = {
+    page: [each for each in examples() if each.page == f"docs/how-to/{page}.md"] for page in ("dev-and-prod", "rename")
+}
 
 
 class Project:
@@ -43,9 +45,7 @@ class Project:
 
 
 @pytest.mark.parametrize("example", PAGES["dev-and-prod"], ids=lambda each: f"line {each.line}")
-def test_two_environments_live_on_one_server(
-    example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_environments_live_on_one_server(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LETTAFORM_VAR_docs_token", "value")
     with serve() as url:
         project = Project(url, tmp_path)
