@@ -16,7 +16,8 @@ _HEAD = """# Every kind, every field
 
 `lettaform schema fields` generates this page from the definitions in `lettaform/kinds/`; a test keeps it current.
 Every field is compared with Letta's OpenAPI document (`tests/contract`) and tested on a real server (`tests/live`):
-create, read, update, drift, clear. Tested with self-hosted Letta 0.16.8.
+create, read, update, drift, clear. Tested with self-hosted Letta 0.16.8. The pages of the [kinds](kinds/README.md) are
+shorter, and have examples.
 
 - **create**: whether the field is *required* or *optional* when the object is created.
 - **read**: whether the value is read from the server and compared. `-`: it can be written, but not read.
