@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lettaform.kinds import kinds, sections
+from lettaform.manifest.layout import layout
 from scripts import generate
 from tests.documents import MORE, ROOT, Example, examples
 
@@ -52,3 +53,8 @@ def test_the_words_for_calls_of_the_sdk_exist() -> None:
 def test_the_words_of_other_tools_that_the_page_promises_are_many() -> None:
     text = (ROOT / "docs/habits.md").read_text("utf-8")
     assert text.count("\n| ") > 40
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda each: f"{each.page}:{each.line}")
+def test_an_example_is_in_canonical_layout(example: Example) -> None:
+    assert layout(example.text) == example.text

@@ -17,8 +17,8 @@ server:
 variables:
   model: {default: openai/gpt-4o-mini, description: The model of every agent.}
   regions: {type: list, default: [emea, apac]}
-  city: {env: CITY, default: Delft}           # from the environment, and not a secret
-  weather_key: {secret: true}                 # from --var, --var-file, or LETTAFORM_VAR_weather_key
+  city: {env: CITY, default: Delft}  # from the environment, and not a secret
+  weather_key: {secret: true}        # from --var, --var-file, or LETTAFORM_VAR_weather_key
 """,
     "include": """
 include: [teams/*.yaml, "!teams/old.yaml"]
@@ -62,7 +62,7 @@ agents:
   supervisor: {model: openai/gpt-4o-mini}
 
 environments:
-  prod:                                       # lettaform plan -e prod
+  prod:  # lettaform plan -e prod
     server: {url: "https://letta.example.com"}
     agents:
       supervisor: {model: openai/gpt-4o, lifecycle: {prevent_destroy: true}}
@@ -75,21 +75,21 @@ variables:
   holidays: {type: bool, default: false}
 
 blocks:
-  organization: {external: true, stack: platform, address: blocks.organization}   # used, never written
+  organization: {external: true, stack: platform, address: blocks.organization}  # used, never written
 
 tools:
-  look_up: {external: true, name: web_search}     # built into the server
+  look_up: {external: true, name: web_search}  # built into the server
   lend: {external: true, id: tool-c16a1101-5bc6-462f-90bc-d80716f50bbe}
 
 agents:
   worker:
-    for_each: {emea: Europe, apac: Asia}          # worker[emea] and worker[apac]
+    for_each: {emea: Europe, apac: Asia}  # worker[emea] and worker[apac]
     name: "worker-${each.key}"
     model: openai/gpt-4o-mini
     memory: {persona: "I look after ${each.value}."}
     blocks: [organization]
     tools: [look_up, lend]
-    policy: {tools: enforce}                      # the list is exact
+    policy: {tools: enforce}  # the list is exact
     lifecycle: {prevent_destroy: true, ignore_changes: [description], recompile: agents}
   substitute:
     when: "${var.holidays}"
@@ -129,7 +129,7 @@ agents:
     tags: ["${stack}", "${each.key}"]
     memory:
       language: "${each.value}"
-      format: "Write prices as $${price}."        # the text `${price}`
+      format: "Write prices as $${price}."  # the text `${price}`
 
 outputs:
   curator: "${agents.curator.id}"
