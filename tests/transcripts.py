@@ -25,6 +25,7 @@ _ID = re.compile(r"\b[a-z]+-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 _VARYING = {
     r"\b\d{8}T\d{6}\.\d{6}Z": r"\d{8}T\d{6}\.\d{6}Z",
     r"\b[0-9a-f]{32}\.[0-9a-f]{8}\b": r"[0-9a-f]{32}\.[0-9a-f]{8}",
+    r"Letta 0\.16\.8": r"Letta [\d.]+",
     r"\b\d+\.\d s\b": r"\d+\.\d s",
 }
 """What differs in each run, and what it may be instead."""
