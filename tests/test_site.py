@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.site_links import within
 from tests.documents import PAGES, ROOT
 
 
@@ -28,6 +29,19 @@ def test_the_navigation_has_every_page_once() -> None:
     listed = list(pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]))
     existing = [path.relative_to(ROOT / "docs").as_posix() for path in PAGES if path.is_relative_to(ROOT / "docs")]
     assert sorted(listed) == sorted(existing)
+
+
+@pytest.mark.parametrize(
+    ("written", "depth", "shown"),
+    [
+        ("see [`a`](../schemas/plan.schema.json).", 0, "see `a`."),
+        ("[a](../../examples/teams) and [b](../../README.md)", 1, "a and b"),
+        ("[a](../language.md#stack) and [b](../README.md)", 1, "[a](../language.md#stack) and [b](../README.md)"),
+        ("[a](pull.md)", 0, "[a](pull.md)"),
+    ],
+)
+def test_a_link_out_of_the_site_becomes_its_text(written: str, depth: int, shown: str) -> None:
+    assert within(written, depth) == shown
 
 
 @pytest.mark.slow
