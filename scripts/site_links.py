@@ -1,4 +1,4 @@
-"""A hook of mkdocs: links to files of the repository outside `docs/` become their text, because the site lacks these."""
+"""A hook of mkdocs: links to files of the repository outside `docs/`, which the site lacks, become their text."""
 
 from __future__ import annotations
 
