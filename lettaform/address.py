@@ -9,6 +9,7 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass
+from fnmatch import translate
 from functools import cache
 from typing import NamedTuple
 
@@ -216,3 +217,40 @@ def _matched(text: str, names: re.Pattern[str], keys: re.Pattern[str], indexes: 
 
 def _plain(word: str) -> str:
     return str(json.loads(word)) if word.startswith('"') else word
+
+
+# --- patterns
+
+_QUOTED = re.compile(r'\[("(?:[^"\\]|\\.)*")\]')
+_FIRST_KEY = re.compile(r"^([a-z_]+)\[([^\[\]]*)\]")
+
+
+def matches(address: Address, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns matches an address, what contains it, or what declares it with `for_each`."""
+    return bool(patterns) and any(_compiled(pattern).match(name) for pattern in patterns for name in _names(address))
+
+
+@cache
+def _names(address: Address) -> tuple[str, ...]:
+    """The texts that a pattern for an address may match."""
+    whole = [each for each in (address, address.parent) if each]
+    return tuple(dict.fromkeys(_literal(str(name)) for each in whole for name in (each, each.declaration)))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(_literal(pattern)))
+
+
+def _literal(text: str) -> str:
+    """An address or a pattern in one spelling: without quotes around keys, and with the first key after a dot."""
+    text = _QUOTED.sub(_unquoted, text)
+    text = _FIRST_KEY.sub(r"\1.\2", text)
+    return text.replace("[", "\u27e6").replace("]", "\u27e7")  # fnmatch reads brackets as a set of characters
+
+
+def _unquoted(key: re.Match[str]) -> str:
+    try:
+        return f"[{json.loads(key[1])}]"
+    except ValueError:
+        return key[0]

@@ -42,7 +42,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem: what is wrong, where, and a hint how to fix it. `secret`: its source line is not shown."""
+    """One problem: what is wrong, where, and a hint how to fix it.
+
+    secret  whether its source line is not shown
+    rule    the id of the rule of `lettaform validate` that it breaks; empty if it is about something else
+    """
 
     message: str
     place: Place | None = None
@@ -51,6 +55,7 @@ class Problem:
     field: str | None = None
     severity: Literal["error", "warning"] = "error"
     secret: bool = False
+    rule: str = ""
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""

@@ -12,6 +12,7 @@ from lettaform.cli import Globals
 from lettaform.errors import ManifestError, Problem
 
 if TYPE_CHECKING:
+    from lettaform.manifest.rules import Rule
     from lettaform.model import Manifest
 
 FORMATS = ("text", "json", "sarif", "github")
@@ -21,7 +22,11 @@ FORMATS = ("text", "json", "sarif", "github")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Output format. Default: text.")
 @click.pass_obj
 def validate(asked: Globals, /, form: str | None) -> int:
-    """Check the manifest and print every problem with its place and a hint. No server is contacted."""
+    """Check the manifest and print every problem with its place and a hint. No server is contacted.
+
+    What is valid and probably a mistake is a warning, with the id of its rule. `lint.ignore` in the manifest switches
+    rules off, each with a reason.
+    """
     if asked.json and form not in (None, "json"):
         raise click.UsageError(f"--json cannot be combined with --format {form}")
     form = form or ("json" if asked.json else "text")
@@ -54,6 +59,7 @@ def _load(asked: Globals) -> Manifest:
         variable_files=asked.variable_files,
         needs="nothing",
         connects=False,
+        lints=True,
     )
 
 
@@ -79,6 +85,7 @@ def _annotation(problem: Problem) -> str:
     """A workflow command of GitHub: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
     place = problem.place
     where = {"file": place.file, "line": place.line, "col": place.column} if place else {}
+    where |= {"title": problem.rule} if problem.rule else {}
     about = ",".join(f"{key}={_escaped(str(value), property=True)}" for key, value in where.items())
     return f"::{problem.severity}{' ' if about else ''}{about}::{_escaped(_message(problem))}"
 
@@ -98,11 +105,12 @@ def _escaped(text: str, *, property: bool = False) -> str:
 def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
     """SARIF 2.1.0, the format of GitHub code scanning."""
     from lettaform import __version__
+    from lettaform.manifest.rules import RULES
 
     driver = {
         "name": "lettaform",
         "version": __version__,
-        "rules": [{"id": "manifest", "shortDescription": {"text": "Problem in the manifest"}}],
+        "rules": [_rule(id, rule) for id, rule in RULES.items()],
     }
     run = {
         "tool": {"driver": driver},
@@ -112,10 +120,14 @@ def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
     return {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
 
 
+def _rule(id: str, rule: Rule) -> dict[str, Any]:
+    return {"id": id, "shortDescription": {"text": rule.doc}, "defaultConfiguration": {"level": rule.severity}}
+
+
 def _result(problem: Problem) -> dict[str, Any]:
     from urllib.parse import quote
 
-    result: dict[str, Any] = {"ruleId": "manifest", "level": problem.severity, "message": {"text": _message(problem)}}
+    result: dict[str, Any] = {"ruleId": problem.rule, "level": problem.severity, "message": {"text": _message(problem)}}
     if problem.place:
         region = {"startLine": problem.place.line, "startColumn": problem.place.column}
         location = {"artifactLocation": {"uri": quote(problem.place.file)}, "region": region}

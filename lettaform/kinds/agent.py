@@ -47,6 +47,13 @@ BASE_TOOLS: Mapping[str, tuple[str, ...]] = {
 WITH_SLEEPTIME = ("archival_memory_search", "conversation_search", "send_message")
 """The tools that 0.16.8 adds instead if the agent has a sleeptime agent; not to agents of the three types below."""
 _ALWAYS_THE_SAME = ("sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent")
+WRITING_TOOLS = frozenset(
+    {
+        *("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace"),
+        *(*_MEMORY_TOOLS, "memory_rethink", "rethink_user_memory"),
+    }
+)
+"""The built-in tools with which an agent writes its memory blocks (0.16.8)."""
 MULTI_AGENT_TOOLS = (
     *("send_message_to_agent_and_wait_for_reply", "send_message_to_agents_matching_tags"),
     "send_message_to_agent_async",

@@ -21,6 +21,8 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "persona": "324ddb438cf45e684d2e1ca75529542f",
 }
 """Label to the digest of the description that 0.16.8 gives such a block of a new agent, if it has none."""
+DESCRIBED = frozenset(_DESCRIPTIONS)
+"""Labels of the blocks that the server describes by itself."""
 
 
 class Block(Kind, section="blocks", path="/v1/blocks/", name="label", shared=True, precious=True):

@@ -110,7 +110,7 @@ class Checks:
         message = f"{path}: the text {text!r} looks like the path of a file"
         hint = f"write `!file {text}` for the content of the file"
         about: dict[str, Any] = {"address": instance.address, "field": path, "severity": "warning"}
-        self.problems.add(message, node.place, hint, **about)
+        self.problems.add(message, node.place, hint, **about, rule="path-as-text")
 
     def _warn_of_secrets(self, instance: Instance, line: Attr, node: Node) -> None:
         for key, each in node.map.items() or ((line.name, node),):
@@ -121,7 +121,8 @@ class Checks:
             hint = f"declare `variables: {{{variable}: {{secret: true}}}}`, and write `${{var.{variable}}}`"
             path, place = (f"{line.name}.{key}", node.at(key)) if node.map else (line.name, each.place)
             about: dict[str, Any] = {"address": instance.address, "field": path, "severity": "warning"}
-            self.problems.add(f"{path}: a secret in clear", place, hint, **about, secret=True)
+            message = f"{path}: a secret in clear"
+            self.problems.add(message, place, hint, **about, secret=True, rule="secret-in-clear")
 
     def _check_reserved(self, instance: Instance, values: Mapping[str, Any]) -> None:
         hint = "lettaform uses it to mark the objects that it manages: choose another one"

@@ -16,7 +16,7 @@ from lettaform.manifest.text import parse
 
 NAMES = ("lettaform.yaml", "lettaform.yml")
 _SUFFIXES = (".yaml", ".yml")
-_DEPTH = {"defaults": 2, "environments": 3}
+_DEPTH = {"defaults": 2, "environments": 3, "lint": 2}
 """How many levels of maps several files may add to, by top-level key. Other keys: 1."""
 
 _Source = tuple[Path, Place | None]
@@ -131,7 +131,7 @@ def _matches(pattern: str, place: Place, files: Files, problems: Problems) -> li
         problems.add(f"`{pattern}` is not a valid pattern: {error}", place, "write a pattern such as `teams/*.yaml`")
     else:
         if not paths:
-            problems.add(f"no file matches `{pattern}`", place, severity="warning")
+            problems.add(f"no file matches `{pattern}`", place, severity="warning", rule="no-file-matches")
         return paths
     problems.incomplete = True
     return []

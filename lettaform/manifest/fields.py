@@ -15,6 +15,7 @@ from lettaform.manifest.expressions import Path
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import suggest
 from lettaform.manifest.references import References
+from lettaform.manifest.rules import REFERENCE
 from lettaform.manifest.scope import TAINTED_HINT, Scope
 from lettaform.manifest.types import flaws
 from lettaform.values import Ref, Secret, fill, rebuild, tainted
@@ -171,7 +172,7 @@ class FieldValues:
         return UNRESOLVED if name is None else name
 
     def _no(self, message: str, where: Place, hint: str | None = None) -> Any:
-        self.problems.add(message, where, hint)
+        self.problems.add(message, where, hint, rule=REFERENCE)
         return UNRESOLVED
 
 

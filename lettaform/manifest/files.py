@@ -193,7 +193,8 @@ class Files:
         for pattern, place in patterns:
             paths = self._found(pattern[1:], place) if is_exclusion(pattern) else None
             if paths == []:
-                self.problems.add(f"`{pattern}` excludes no file", place, severity="warning")
+                message = f"`{pattern}` excludes no file"
+                self.problems.add(message, place, severity="warning", rule="unused-exclusion")
             found |= {*(paths or ())}
         return frozenset(found)
 

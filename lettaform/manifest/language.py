@@ -8,11 +8,12 @@ from functools import cache
 from lettaform.kinds import kinds, sections
 from lettaform.manifest.bodies import Body, ownership
 from lettaform.manifest.form import Anything, Entries, Fields, Flag, Form, Items, Many, Text
+from lettaform.manifest.rules import WARNINGS
 from lettaform.manifest.words import SECTIONS
 
 TYPES = ("string", "number", "bool", "list", "map")
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
-NOT_IN_ENVIRONMENTS = ("include", "environments")
+NOT_IN_ENVIRONMENTS = ("include", "environments", "lint")
 
 EXTERNAL: Mapping[str, Form] = {
     "external": Flag(
@@ -63,6 +64,29 @@ SNAPSHOTS = Fields(
     "Where and when snapshots are written: before objects are deleted, and by `lettaform snapshot create`.",
     nullable=True,
     short="to",
+)
+
+LINT = Fields(
+    {
+        "ignore": Items(
+            Fields(
+                {
+                    "rule": Text("The id of the rule.", tuple(WARNINGS)),
+                    "address": Text(
+                        "The address of the object, for example `blocks.notes`; `*` stands for any text. Default: all.",
+                        pattern=r".",
+                        expected="an address",
+                    ),
+                    "reason": Text("Why the rule does not apply.", pattern=r"\S", expected="a text"),
+                },
+                "A rule that is switched off, for one object or for all.",
+                ("rule", "reason"),
+            ),
+            "Warnings that are not reported, each with a reason.",
+        )
+    },
+    "Which warnings of `lettaform validate` are switched off.",
+    nullable=True,
 )
 
 
@@ -138,6 +162,7 @@ def _anywhere() -> dict[str, Form]:
             short="url",
         ),
         "snapshots": SNAPSHOTS,
+        "lint": LINT,
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"
         ),

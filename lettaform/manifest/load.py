@@ -15,12 +15,15 @@ from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
 from lettaform.manifest.garbage import without_garbage_collection
 from lettaform.manifest.language import language
+from lettaform.manifest.lint import lint
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, empty
 from lettaform.manifest.overlay import overlay
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.resolve import resolve
+from lettaform.manifest.rules import FORM, VALUE, VARIABLE
 from lettaform.manifest.scope import Needs, Scope
 from lettaform.manifest.variables import variables as variables_of
+from lettaform.manifest.waivers import Waivers
 from lettaform.model import Inputs, Manifest, Server
 from lettaform.values import Secret
 
@@ -36,6 +39,7 @@ def load(
     needs: Needs = "everything",
     connects: bool = True,
     contents: Mapping[Path, bytes] = {},
+    lints: bool = False,
 ) -> Manifest:
     """The manifest of a project, resolved and checked. Sends no requests.
 
@@ -47,6 +51,7 @@ def load(
     needs           which variables must have a value; what depends on others is left out
     connects        whether requests go to the server that the manifest names, so that its variables must have values
     contents        resolved path of a file to what is read in place of what it holds
+    lints           whether to look for what is valid and probably a mistake, too
 
     Raises ManifestError with all problems.
     """
@@ -60,6 +65,7 @@ def load(
         needs=needs,
         connects=connects,
         contents=contents,
+        lints=lints,
     ).finish()
 
 
@@ -99,6 +105,7 @@ def begin(
     needs: Needs = "everything",
     connects: bool = True,
     contents: Mapping[Path, bytes] = {},
+    lints: bool = False,
 ) -> Draft:
     """The files of a project, read and merged with the environment. Parameters and errors are those of `load`."""
     with without_garbage_collection():
@@ -107,9 +114,11 @@ def begin(
         root = documents(files, reader, problems)
         if not root.map and problems.has_errors:
             raise ManifestError(problems.errors)
+        problems.rule = FORM
         if not problems.incomplete or "stack" in root.map:  # `stack` may be in the file that cannot be read
             language().check(root, "", problems, root.place)
-        root = overlay(root, environment, problems)
+        problems.waivers = Waivers.read(root)
+        whole, root = root, overlay(root, environment, problems)
     stack = root.map["stack"].text if "stack" in root.map else None
 
     def finish() -> Manifest:
@@ -124,9 +133,15 @@ def begin(
                 sections=frozenset(sections()),
             )
             declared = root.map.get("variables") or empty(root.place)
+            problems.rule = VARIABLE
             scope.variables = variables_of(declared, variables, variable_files, scope, environ)
+            problems.rule = VALUE
             resolved = resolve(root, expand(root, scope), scope, connects=connects)
             manifest = replace(resolved, inputs=_inputs(scope))
+            if lints and not problems.has_errors:
+                problems.extend(lint(manifest, root, whole, reader.shown))
+                problems.add_unused_waivers()
+            manifest = replace(manifest, warnings=problems.warnings)
         if problems.has_errors:
             raise ManifestError(problems.errors)
         return manifest

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from lettaform.errors import Place, Problem, nearest
+from lettaform.manifest.rules import SYNTAX
+from lettaform.manifest.waivers import Waivers
 
 COMPARISONS = 50_000
 """How many keys one load compares with unknown keys; about 1 s. Later unknown keys get no suggestion."""
@@ -18,7 +20,7 @@ class Problems:
     """All problems of one load. The same message at the same place is kept once."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Place | None, str], Problem] = {}
+        self._found: dict[tuple[Place | None, str, str | None], Problem] = {}
         self._secrets: set[str] = set()
         self._suggestions: dict[tuple[str, str], str | None] = {}
         self._comparisons = 0
@@ -26,6 +28,10 @@ class Problems:
         """Why these files are read, if nobody named them: added to the hints of unknown and missing top-level keys."""
         self.incomplete = False
         """A file could not be read. Names that appear to be undeclared may be declared in it."""
+        self.rule = SYNTAX
+        """The rule of the problems that name none. Each phase of a load sets it."""
+        self.waivers = Waivers()
+        """The warnings that the manifest switches off."""
 
     def add(
         self,
@@ -37,11 +43,15 @@ class Problems:
         field: str | None = None,
         severity: Literal["error", "warning"] = "error",
         secret: bool = False,
+        rule: str = "",
     ) -> None:
-        """Record a problem."""
-        if (place, message) not in self._found:
-            spelled = None if address is None else str(address)
-            self._found[place, message] = Problem(message, place, hint, spelled, field, severity, secret)
+        """Record a problem. `rule`: the id of its rule. Default: that of the phase. A warning names its own."""
+        spelled = None if address is None else str(address)
+        # a warning about one instance of a `for_each` may be switched off, and the same about another one not
+        key = (place, message, spelled if severity == "warning" else None)
+        if key not in self._found:
+            found = Problem(message, place, hint, spelled, field, severity, secret, rule or self.rule)
+            self._found[key] = found
 
     def remarked(self, hint: str | None) -> str | None:
         """A hint about a top-level key, with the reason why its file is read."""
@@ -73,8 +83,22 @@ class Problems:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """The problems that do not."""
-        return tuple(self._redacted("warning"))
+        """The problems that do not, by place, without those that the manifest switches off."""
+        found = sorted(self._redacted("warning"), key=lambda problem: problem.place or Place("", 0, 0))
+        kept: dict[tuple[Place | None, str], Problem] = {}
+        for each in found:
+            if not self.waivers.covers(each):
+                kept.setdefault((each.place, each.message), each)
+        return tuple(kept.values())
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Record problems that know their rule."""
+        for each in problems:
+            self._found.setdefault((each.place, each.message, each.address), each)
+
+    def add_unused_waivers(self) -> None:
+        """Warn of each waiver that covers none of the warnings so far."""
+        self.extend(list(self.waivers.unused(self._redacted("warning"))))
 
     @property
     def has_errors(self) -> bool:

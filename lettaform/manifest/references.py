@@ -14,6 +14,7 @@ from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.expressions import Path
 from lettaform.manifest.node import UNRESOLVED, Node, plural
 from lettaform.manifest.problems import Problems, suggest
+from lettaform.manifest.rules import REFERENCE
 from lettaform.model import Desired, External
 from lettaform.values import Ref
 
@@ -111,7 +112,8 @@ class References:
             hint = self.problems.suggest(item, section, [*declared, *table.naming.built_in])
             hint = hint or f"declare it in `{section}`"
         message = f"{line.name}: there is no {line.to} `{item}`"
-        self.problems.add(message, where, hint, address=instance.address, field=line.name)
+        about: dict[str, Any] = {"address": instance.address, "field": line.name}
+        self.problems.add(message, where, hint, **about, rule=REFERENCE)
 
     def _suggest_instance(self, word: str, declaration: Address, *, short: bool = False) -> str | None:
         found = self.expanded.instances_of(declaration)
@@ -167,7 +169,7 @@ class References:
         return part, words[2:]
 
     def _no(self, message: str, where: Place, hint: str | None = None) -> tuple[None, list[str]]:
-        self.problems.add(message, where, hint)
+        self.problems.add(message, where, hint, rule=REFERENCE)
         return None, []
 
 

@@ -18,6 +18,7 @@ from lettaform.manifest.fields import NOT_SET, FieldValues
 from lettaform.manifest.files import is_exclusion
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems
+from lettaform.manifest.rules import DECLARATION
 from lettaform.manifest.scope import Scope
 from lettaform.manifest.types import places
 from lettaform.manifest.uniqueness import check_names_of_members, check_unique_names
@@ -26,11 +27,12 @@ from lettaform.values import Item, Ref, has_refs
 
 
 def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = True) -> Manifest:
-    """The whole manifest. It must not be used if `scope.problems` has errors.
+    """The whole manifest, without its warnings. It must not be used if `scope.problems` has errors.
 
     connects  whether the run sends requests to the server that the manifest names
     """
     objects = Objects(expanded, scope).all()
+    scope.problems.rule = DECLARATION
     declarations = Declarations(root, expanded, scope, connects=connects)
     return Manifest(
         stack=scope.stack,
@@ -43,7 +45,6 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         outputs=declarations.outputs(),
         snapshots=declarations.snapshots(),
         keeps_changes=declarations.keeps_changes(),
-        warnings=scope.problems.warnings,
     )
 
 

@@ -18,6 +18,7 @@ from lettaform.manifest.expressions import ESCAPE_HINT, EXPRESSIONS, Path, parts
 from lettaform.manifest.files import Files
 from lettaform.manifest.node import FILE, JSON, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
+from lettaform.manifest.rules import REFERENCE
 from lettaform.values import Ref, Secret, Template, tainted
 
 MAXIMUM_LENGTH = 64_000_000
@@ -291,7 +292,7 @@ class Scope:
         return value
 
     def _no(self, message: str, where: Place | None, hint: str | None = None) -> Any:
-        self.problems.add(message, where, hint)
+        self.problems.add(message, where, hint, rule=REFERENCE)
         return UNRESOLVED
 
 

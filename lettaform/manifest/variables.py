@@ -60,7 +60,8 @@ def _warn_of_misspelled(declared: Node, environ: Mapping[str, str], problems: Pr
             near = nearest(name.removeprefix(PREFIX), list(declared.map))
             if near is not None:
                 message = f"{name} is set, but there is no variable `{name.removeprefix(PREFIX)}`"
-                problems.add(message, None, f"did you mean `{PREFIX}{near}`?", severity="warning")
+                hint = f"did you mean `{PREFIX}{near}`?"
+                problems.add(message, None, hint, severity="warning", rule="misspelled-variable")
 
 
 def _from_files(named: Sequence[Path], files: Files, problems: Problems) -> Mapping[str, Node]:

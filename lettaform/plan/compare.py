@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lettaform.address import matches
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import AddedByServer, Companions, Contents, Parts, PerMember, Policy
@@ -32,7 +33,6 @@ from lettaform.plan.lookup import UNKNOWN, Lookup
 from lettaform.plan.merge import Side, decide_text
 from lettaform.plan.notes import no_longer_managed
 from lettaform.plan.policy import Decision, decide, policies
-from lettaform.plan.selection import matches
 from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, digest, kept_text, tainted, text_kept
 
 Members = tuple[tuple[str, Any], ...]

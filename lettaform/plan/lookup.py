@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import FollowUp
 from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Relocation, Removed, value_of
 from lettaform.plan.leaves import spelled
 from lettaform.plan.moves import Moves
 from lettaform.plan.policy import decide, policies
-from lettaform.plan.selection import is_selected, matches
+from lettaform.plan.selection import is_selected
 from lettaform.plan.tables import Tables
 from lettaform.values import Ref, fill
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.errors import Place, Problem
 from lettaform.kinds import kinds
 from lettaform.model import AgentChange, Desired, FieldChange, Manifest, MergeConflict, Observed
 from lettaform.plan.changes import Diff
-from lettaform.plan.selection import matches
 from lettaform.values import MISSING, UNREAD, Secret, tainted
 
 Outcome = Literal["pull", "conflict", "manifest", "drift", "ours", "not a value"]

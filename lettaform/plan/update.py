@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Parts
 from lettaform.model import Action, AgentChange, Change, Desired, FieldChange, Live, Mark
@@ -16,7 +16,6 @@ from lettaform.plan.create import create, create_block
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.notes import cascades, fixed_fields, replacement_note, unreached
 from lettaform.plan.policy import policies
-from lettaform.plan.selection import matches
 from lettaform.values import Patch, Ref
 
 Found = ResourceChange | AgentChange

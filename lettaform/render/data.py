@@ -175,6 +175,7 @@ def problem(problem: Problem) -> dict[str, Any]:
     """One problem."""
     place = problem.place
     return {
+        "id": problem.rule or None,
         "file": place.file if place else None,
         "line": place.line if place else None,
         "column": place.column if place else None,
@@ -502,7 +503,7 @@ def plan_schema() -> dict[str, Any]:
             ),
             "place": _object({"file": _TEXT, "line": _COUNT, "column": _COUNT}),
             "problem": _object(
-                {name: {"type": ["string", "null"]} for name in ("file", "address", "field", "hint")}
+                {name: {"type": ["string", "null"]} for name in ("id", "file", "address", "field", "hint")}
                 | {name: {"type": ["integer", "null"]} for name in ("line", "column")}
                 | {"message": _TEXT, "severity": {"enum": ["error", "warning"]}}
             ),

@@ -49,10 +49,11 @@ def problems(problems: Sequence[Problem], *, color: bool = False, read: Read | N
 
 
 def problem(problem: Problem, *, color: bool = False, read: Read | None = None) -> str:
-    """One problem: message, place, source lines, hint."""
+    """One problem: message, place, source lines, hint. A warning with its rule, under which it can be switched off."""
     paint = Paint(color)
     title = paint("Error:", "alarm") if problem.severity == "error" else paint("Warning:", "changed")
-    lines = [f"{title} {paint(clean_line(problem.message), 'strong')}"]
+    rule = f" {paint(f'[{problem.rule}]', 'faint')}" if problem.rule and problem.severity == "warning" else ""
+    lines = [f"{title} {paint(clean_line(problem.message), 'strong')}{rule}"]
     if problem.place is not None:
         source = None if problem.secret else (read or _lines)(problem.place.file)
         lines += _frame(problem.place, source, paint)

@@ -72,4 +72,6 @@ def _saved_value(value: Any) -> Any:
 
 def _saved_problem(value: Mapping[str, Any]) -> Problem:
     place = Place(value["file"], value["line"], value["column"]) if value["file"] else None
-    return Problem(value["message"], place, value["hint"], value["address"], value["field"], value["severity"])
+    rule = value.get("id") or ""
+    given = (value["hint"], value["address"], value["field"], value["severity"])
+    return Problem(value["message"], place, *given, rule=rule)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lettaform import __version__
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.apply import LOCK_LOST, Stop
 from lettaform.apply import apply as carry_out
 from lettaform.backend import Backend
@@ -46,7 +46,6 @@ from lettaform.plan import Diff, ResourceChange, diff, make
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
 from lettaform.plan.saved import plan_digest
-from lettaform.plan.selection import matches
 from lettaform.session import last_apply
 from lettaform.session.commit import commit_of
 from lettaform.session.early import Early

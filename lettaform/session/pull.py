@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from lettaform.address import matches
 from lettaform.errors import Problem
 from lettaform.kinds import kinds
 from lettaform.manifest import without_garbage_collection
@@ -15,7 +16,6 @@ from lettaform.manifest.write import NewValue, Reload, write_values
 from lettaform.model import Lock, Manifest, Observed, Plan, PlanOptions
 from lettaform.plan import Diff, diff, make
 from lettaform.plan.pull import LiveValue, Pull, PullOptions, live_values, present
-from lettaform.plan.selection import matches
 from lettaform.session import Session, check_comparable
 from lettaform.values import Secret, secrets
 

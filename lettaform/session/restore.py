@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import together
 from lettaform.errors import NotFound, PlanError, Problem
@@ -17,7 +17,7 @@ from lettaform.kinds.traits import Contents
 from lettaform.model import Live, Observed, Plan, PlanOptions
 from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, make
-from lettaform.plan.selection import matches, without_messages
+from lettaform.plan.selection import without_messages
 from lettaform.session import Session, check_patterns, check_talkers
 from lettaform.session.gather import read, with_listed
 from lettaform.session.last_apply import Kept

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from lettaform import __version__
+from lettaform.address import matches
 from lettaform.backend import Backend
 from lettaform.backend.concurrency import cancelled
 from lettaform.errors import Problem, ServerError, SnapshotError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Commit, Manifest, Observed
-from lettaform.plan.selection import matches, talkers, without_messages
+from lettaform.plan.selection import talkers, without_messages
 from lettaform.session.commit import commit_of
 from lettaform.session.gather import again, gather
 from lettaform.snapshot import Entry, Header, Objects, Snapshot, take

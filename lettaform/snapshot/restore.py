@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.errors import Place, Problem, SnapshotError
 from lettaform.kinds import companions, kinds
 from lettaform.kinds.base import Attr, Never
@@ -16,7 +16,6 @@ from lettaform.model import Change, Copy, Desired, External, Live, Manifest, Mar
 from lettaform.ownership import marks
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.leaves import spelled
-from lettaform.plan.selection import matches
 from lettaform.snapshot.conversations import Histories, Seen, copies, talks_of
 from lettaform.snapshot.format import Entry, Snapshot
 from lettaform.snapshot.unowned import Present, Unowned, declared_external, letting_go

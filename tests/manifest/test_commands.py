@@ -14,6 +14,7 @@ from lettaform import local
 from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.manifest import load
+from lettaform.manifest.rules import RULES
 from lettaform.manifest.schema import text
 from tests.manifest.conftest import Project
 from tests.manifest.test_schema import rejected
@@ -42,6 +43,7 @@ def test_validate_as_json(arguments: list[str], project: Project) -> None:
     assert done.exit_code == 1
     problems = json.loads(done.stdout)["problems"]
     assert problems[0] == {
+        "id": "invalid-form",
         "file": "lettaform.yaml",
         "line": 3,
         "column": 7,
@@ -61,8 +63,8 @@ def test_validate_for_github(project: Project) -> None:
     done = run("validate", "--format", "github")
     assert done.exit_code == 1
     assert done.stdout.splitlines() == [
-        "::error file=lettaform.yaml,line=3,col=7::unknown field `modle` (did you mean `model`?)",
-        "::error file=lettaform.yaml,line=4,col=14::"
+        "::error file=lettaform.yaml,line=3,col=7,title=invalid-form::unknown field `modle` (did you mean `model`?)",
+        "::error file=lettaform.yaml,line=4,col=14,title=invalid-form::"
         "model: expected a text of the form `provider/model`, got the text '50%25,:'",
     ]
 
@@ -80,7 +82,7 @@ def test_validate_as_sarif(project: Project) -> None:
     assert done.exit_code == 1
     run_ = json.loads(done.stdout)["runs"][0]
     assert run_["results"][0] == {
-        "ruleId": "manifest",
+        "ruleId": "invalid-form",
         "level": "error",
         "message": {"text": "unknown field `modle` (did you mean `model`?)"},
         "locations": [
@@ -92,7 +94,24 @@ def test_validate_as_sarif(project: Project) -> None:
             }
         ],
     }
-    assert {result["ruleId"] for result in run_["results"]} == {rule["id"] for rule in run_["tool"]["driver"]["rules"]}
+    rules = {rule["id"]: rule for rule in run_["tool"]["driver"]["rules"]}
+    assert rules.keys() == RULES.keys()
+    assert rules["near-limit"] == {
+        "id": "near-limit",
+        "shortDescription": {"text": RULES["near-limit"].doc},
+        "defaultConfiguration": {"level": "warning"},
+    }
+
+
+def test_validate_shows_what_is_probably_a_mistake_with_its_rule(project: Project) -> None:
+    project.write("stack: s\nagents: {a: {for_each: [x]}}\n")
+    done = run("validate")
+    assert (done.exit_code, "Warning: for_each: has one item [single-for-each]" in done.stderr) == (0, True)
+    done = run("validate", "--format", "sarif")
+    assert [each["ruleId"] for each in json.loads(done.stdout)["runs"][0]["results"]] == ["single-for-each"]
+    done = run("validate", "--format", "github")
+    title = "title=single-for-each"
+    assert done.stdout.startswith(f"::warning file=lettaform.yaml,line=2,col=24,{title}::for_each: has one item (")
 
 
 def test_validate_shows_the_line(project: Project) -> None:
@@ -120,7 +139,8 @@ def test_init(project: Project) -> None:
         "prompts/worker.md",
         ".gitignore",
     }
-    manifest = project.load()
+    manifest = project.load(lints=True)
+    assert manifest.warnings == ()
     assert Address.of("agents", "supervisor").part("memory", "persona") in manifest.objects
     assert rejected((project.folder / "lettaform.yaml").read_text()) == []
     assert (project.folder / ".gitignore").read_text() == ".lettaform/\n"

@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
     "folder", sorted(path.parent for path in EXAMPLES.glob("*/lettaform.yaml")), ids=lambda p: p.name
 )
 def test_is_valid_without_input(folder: Path) -> None:
-    manifest = load(folder, environ={})
+    manifest = load(folder, environ={}, lints=True)
     assert manifest.objects
     assert manifest.warnings == ()
     assert (folder / "README.md").is_file()

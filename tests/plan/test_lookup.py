@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lettaform.address import matches
 from lettaform.model import Moved
 from lettaform.plan.lookup import UNKNOWN
-from lettaform.plan.selection import matches
 from lettaform.values import Ref, Template
 from tests.plan.samples import HERE, at, living, lookup, manifest, observed, plan, short, wanted
 

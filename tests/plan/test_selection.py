@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from lettaform.address import matches
 from lettaform.model import Live, PlanOptions
-from lettaform.plan.selection import is_selected, matches, talkers, without_messages
+from lettaform.plan.selection import is_selected, talkers, without_messages
 from tests.plan.samples import at, living, manifest
 
 

@@ -208,6 +208,7 @@ def test_the_json_of_errors_and_problems() -> None:
     assert data.error(ManifestError([problem])) == {
         "problems": [
             {
+                "id": None,
                 "file": "a.yaml",
                 "line": 3,
                 "column": 7,

@@ -1,0 +1,95 @@
+"""A manifest to the warnings about what nothing in it uses, in any environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from lettaform.address import Address
+from lettaform.errors import Problem
+from lettaform.kinds import kinds, sections
+from lettaform.manifest.expressions import Path, parts
+from lettaform.manifest.node import UNSET, Node, empty
+from lettaform.model import Manifest
+from lettaform.values import refs
+
+Used = set[tuple[str, str]]
+"""Section and key of what is used. Variables are in the section `variables`."""
+
+
+def unused(manifest: Manifest, root: Node, whole: Node) -> Iterator[Problem]:
+    """Shared objects and variables to which nothing refers.
+
+    root   the files with the environment merged over them
+    whole  the files with all environments
+    """
+    used = _used(whole)
+    for desired in manifest.objects.values():
+        used |= {(ref.address.section, ref.address.key) for ref in refs(desired.values)}
+    for section in ("variables", *_attached()):
+        declared = root.map.get(section) or empty(root.place)
+        for key, node in declared.map.items():
+            if node.tag != UNSET and (section, key) not in used:
+                yield _warning(Address.of(section, key), declared, key)
+
+
+def _warning(address: Address, declared: Node, key: str) -> Problem:
+    is_variable = address.section == "variables"
+    rule = "unused-variable" if is_variable else "unused-declaration"
+    verb = "uses" if is_variable else "refers to"
+    hint = "remove it" if is_variable else "remove it, or name it in the field of an agent"
+    place = declared.keys[key]
+    return Problem(f"nothing {verb} `{address}`", place, hint, str(address), None, "warning", rule=rule)
+
+
+@cache
+def _attached() -> tuple[str, ...]:
+    """The sections of the objects that are of use to agents alone."""
+    lines = kinds()["agent"].attrs().values()
+    return tuple(dict.fromkeys(kinds()[line.to].section for line in lines if line.to))
+
+
+@cache
+def _references() -> Mapping[str, frozenset[str]]:
+    """Name of a field that refers to objects to their sections, whatever the kind."""
+    found: dict[str, set[str]] = {}
+    for kind in kinds().values():
+        for line in kind.attrs().values():
+            if line.to:
+                found.setdefault(line.name, set()).add(kinds()[line.to].section)
+    return {name: frozenset(every) for name, every in found.items()}
+
+
+def _used(whole: Node) -> Used:
+    """What the files name: in expressions, and as keys in fields that refer to objects."""
+    used: Used = set()
+    waiting = [whole]
+    while waiting:
+        node = waiting.pop()
+        waiting += [*node.map.values(), *node.list]
+        if isinstance(node.value, str) and "${" in node.value:
+            used |= set(_expressions(node.value))
+        for name, child in node.map.items():
+            for section in _references().get(name, ()):
+                texts = (item.text for item in (child, *child.list) if item.text)
+                used |= {(section, key) for text in texts for key in _keys(section, text)}
+    return used
+
+
+def _expressions(text: str) -> Iterator[tuple[str, str]]:
+    for part in parts(text):
+        try:
+            path = Path.parse(part.text) if part.expression else None
+        except ValueError:
+            continue
+        if path and path.steps and path.head in ("var", *sections()):
+            yield "variables" if path.head == "var" else path.head, path.steps[0][0]
+
+
+def _keys(section: str, text: str) -> Iterator[str]:
+    """The keys that an item of a list of references may mean: the text itself, or what has the instance."""
+    yield text
+    try:
+        yield Address.in_section(section, text).key
+    except ValueError:
+        return
