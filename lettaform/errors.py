@@ -14,7 +14,7 @@ LettaformError                 the CLI catches only this; every other exception 
 │ ├ Unsupported                this server lacks a feature that the manifest needs
 │ └ NotStored                  the server accepted a request and did not store a part of it
 └ PlanError                    the plan cannot be made or applied; carries all Problems
-  ├ Guarded                    the plan would destroy a protected object; names the option that allows it
+  ├ Guarded                    the plan would destroy a protected object, or exceeds a limit; names the option for it
   ├ Conflicting                the manifest and the server changed the same lines of a text; names both versions
   ├ Stale                      the saved plan no longer matches the server
   ├ UnreadableState            the state of the stack cannot be read; names the page
@@ -176,7 +176,7 @@ class PlanError(LettaformError):
 
 
 class Guarded(PlanError):
-    """The plan would destroy a protected object. The hint names the option that allows it."""
+    """The plan would destroy a protected object, or exceeds a limit. The hint names the option that allows it."""
 
     exit_code = 7
 

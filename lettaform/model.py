@@ -131,6 +131,24 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How much one plan may do without `--ignore-limits`. None: as much as it likes.
+
+    deleted          number of objects that it may delete or replace
+    deleted_percent  share of the stack's objects that it may delete or replace, in percent
+    agents           number of existing agents that it may change, delete or recompile
+    memory_lost      number of characters that it may remove from memory blocks
+    places           name of a limit to where it is written
+    """
+
+    deleted: int | None = None
+    deleted_percent: int | None = 50
+    agents: int | None = None
+    memory_lost: int | None = None
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything that the files declare, resolved and checked.
 
@@ -141,6 +159,7 @@ class Manifest:
     outputs        name to value; may contain Refs
     snapshots      the folder of its snapshots, relative to the project; None: the default
     keeps_changes  whether an apply takes a snapshot of what it changes, and not only of what it deletes
+    limits         how much one plan may do
     """
 
     stack: str
@@ -155,6 +174,7 @@ class Manifest:
     warnings: tuple[Problem, ...] = ()
     snapshots: str | None = None
     keeps_changes: bool = False
+    limits: Limits = field(default_factory=Limits)
 
 
 # --- live ------------------------------------------------------------------------------------------------------------
@@ -502,6 +522,7 @@ class PlanOptions:
     ours           patterns: where a merge of these objects conflicts, take the manifest's lines
     theirs         patterns: where a merge of these objects conflicts, take the lines of the server
     allow_destroy  patterns: consent to delete or replace these objects, even if they are protected
+    ignore_limits  whether the plan may exceed the limits of the manifest
 
     without_messages  patterns: agents and conversations whose messages a snapshot may lack, if the server cannot list
                       them
@@ -516,6 +537,7 @@ class PlanOptions:
     theirs: tuple[str, ...] = ()
     allow_destroy: tuple[str, ...] = ()
     without_messages: tuple[str, ...] = ()
+    ignore_limits: bool = False
 
 
 # --- difference ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from lettaform import flow, session
 from lettaform.apply import INTERRUPTED, LOCK_LOST, Stop
 from lettaform.backend import connect
 from lettaform.backend.v1 import client
-from lettaform.errors import Interrupted, LettaformError, Locked, ManifestError, PlanError
+from lettaform.errors import Guarded, Interrupted, LettaformError, Locked, ManifestError, PlanError
 from lettaform.ownership import state
 from lettaform.render import objects
 from lettaform.session.interrupt import interruptible
@@ -505,3 +505,53 @@ def test_show_reads_what_is_not_declared_and_names_what_is_referred_to(stack: St
     ):
         assert f"{name} ({id}" in text
     assert shown["agents.clerk"].values["folders"] == []  # read, although it is not declared
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+SIX = "stack: s\nblocks: {a: , b: , c: , d: , e: , f: }\n"
+
+
+def test_a_prune_of_everything_is_refused_until_the_limits_are_ignored(stack: Stack) -> None:
+    stack.write(SIX)
+    flow.apply(stack.source, stack.connection)
+    stack.write("stack: s\n")
+    pruned = flow.PlanOptions(prune=True)
+    for verb in (flow.plan, flow.apply):
+        with pytest.raises(Guarded, match="6 of the 6 objects of the stack, and the limit is 50 %") as refused:
+            verb(stack.source, stack.connection, pruned)
+        assert refused.value.exit_code == 7
+    assert len(stack.standin.tables.blocks) == 7  # and the state
+    assert not flow.plan(stack.source, stack.connection)  # without --prune nothing is deleted
+    flow.apply(stack.source, stack.connection, replace(pruned, ignore_limits=True))
+    assert len(stack.standin.tables.blocks) == 1
+
+
+def test_a_saved_plan_keeps_that_the_limits_are_ignored(stack: Stack) -> None:
+    stack.write(SIX)
+    flow.apply(stack.source, stack.connection)
+    stack.write("stack: s\n")
+    options = flow.PlanOptions(prune=True, ignore_limits=True)
+    flow.save(flow.plan(stack.source, stack.connection, options), stack.folder / "plan.json")
+    _, report = flow.apply_saved(stack.folder / "plan.json", stack.source, stack.connection)
+    assert report is not None
+    assert (report.exit_code, len(stack.standin.tables.blocks)) == (0, 1)
+
+
+def test_limits_stand_in_the_manifest_and_in_environments(stack: Stack) -> None:
+    limits = "limits: {deleted: 0}\nenvironments: {lab: {limits: {deleted: null}}}\n"
+    stack.write(f"stack: s\nblocks: {{a: , b: }}\n{limits}")
+    lab = replace(stack.source, environment="lab")
+    flow.apply(lab, stack.connection)
+    stack.write(f"stack: s\nblocks: {{a: }}\n{limits.replace('{deleted: null}', '{agents: 3}')}")
+    with pytest.raises(Guarded, match="1 object, and the limit is 0"):
+        flow.plan(lab, stack.connection, flow.PlanOptions(prune=True))
+    stack.write(f"stack: s\nblocks: {{a: }}\n{limits}")
+    assert flow.plan(lab, stack.connection, flow.PlanOptions(prune=True))
+
+
+def test_a_destroy_has_no_limits(stack: Stack) -> None:
+    stack.write(f"{SIX}limits: {{deleted: 0}}\n")
+    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True))
+    assert stack.standin.tables.blocks == {}

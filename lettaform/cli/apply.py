@@ -15,7 +15,7 @@ import click
 from lettaform.cli import Globals, refusal, until_closed
 from lettaform.cli.formats import TEXT, Formats, document, formatted
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, merging, narrowing, prune, without_messages
+from lettaform.cli.plan import allow_destroy, ignore_limits, merging, narrowing, prune, without_messages
 from lettaform.cli.snapshot import snapshot_dir
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @merging
 @prune
 @allow_destroy
+@ignore_limits
 @click.option(
     "--approve",
     metavar="DIGEST",

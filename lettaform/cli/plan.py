@@ -26,6 +26,11 @@ allow_destroy = click.option(
     multiple=True,
     help="Allow protected objects at these addresses to be deleted or replaced; * stands for any text. Repeatable.",
 )
+ignore_limits = click.option(
+    "--ignore-limits",
+    is_flag=True,
+    help="Allow this plan to exceed `limits` of the manifest, such as the share of objects that one plan may delete.",
+)
 without_messages = click.option(
     "--without-messages",
     metavar="PATTERN",
@@ -118,6 +123,7 @@ def _comparing(save: Path | None, chosen: Formats, options: Mapping[str, Any]) -
 @merging
 @prune
 @allow_destroy
+@ignore_limits
 @without_messages
 @click.pass_obj
 @formatted

@@ -122,6 +122,7 @@ NEVER_GUESSED = frozenset(
     {
         "--allow-destroy",
         "--all",
+        "--ignore-limits",
         "--no-lock",
         "--ours",
         "--prune",

@@ -1,8 +1,9 @@
-"""The sections that are not objects, to values: `moved`, `imports`, `removed`, `outputs`, `server` and `snapshots`."""
+"""The sections that are not objects, to values, such as `moved`, `imports`, `outputs`, `server` and `limits`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from lettaform.address import Address
@@ -12,7 +13,7 @@ from lettaform.manifest.expand import Expanded
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope
-from lettaform.model import Desired, Import, Moved, Removed, Server
+from lettaform.model import Desired, Import, Limits, Moved, Removed, Server
 from lettaform.values import Secret, tainted
 
 
@@ -177,6 +178,14 @@ class Declarations:
         """Whether each apply that changes something takes a snapshot."""
         node = (self.root.map.get("snapshots") or empty(self.root.place)).map.get("before")
         return node is not None and node.text == "apply"
+
+    def limits(self) -> Limits:
+        """How much one plan may do. What is not valid, which the form reports, is left out."""
+        node = self.root.map.get("limits") or empty(self.root.place)
+        names = {each.name for each in fields(Limits)} - {"places"}
+        given = {key: child for key, child in node.map.items() if key in names and child.tag != UNSET}
+        numbers = {key: child.value for key, child in given.items() if isinstance(child.value, int | None)}
+        return Limits(**numbers, places={key: node.at(key) for key in numbers})
 
     def _api_key(self, node: Node) -> Secret | None:
         value = self.scope.value(node)

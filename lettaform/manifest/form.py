@@ -113,6 +113,31 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Count:
+    """A whole number, not below zero, and not above `maximum`; or null."""
+
+    doc: str = ""
+    maximum: int | None = None
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be such a number, written literally."""
+        number = node.value
+        if node.null:
+            return
+        expected = "a whole number" if self.maximum is None else f"a whole number up to {self.maximum}"
+        if node.deferred or not isinstance(number, int) or isinstance(number, bool):
+            hint = "expressions cannot be used here" if node.deferred else None
+            problems.add(f"{path}: expected {expected}, got {described(number)}", place, hint, field=path)
+        elif number < 0 or (self.maximum is not None and number > self.maximum):
+            problems.add(f"{path}: expected {expected}, got {number}", place, field=path)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An integer, or null."""
+        most = {} if self.maximum is None else {"maximum": self.maximum}
+        return {"description": self.doc, "type": ["integer", "null"], "minimum": 0, **most}
+
+
+@dataclass(frozen=True)
 class Anything:
     """Any value at all."""
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from lettaform.kinds import kinds, sections
 from lettaform.manifest.bodies import Body, ownership
-from lettaform.manifest.form import Anything, Entries, Fields, Flag, Form, Items, Many, Text
+from lettaform.manifest.form import Anything, Count, Entries, Fields, Flag, Form, Items, Many, Text
 from lettaform.manifest.rules import WARNINGS
 from lettaform.manifest.words import SECTIONS
 
@@ -89,6 +89,26 @@ LINT = Fields(
     nullable=True,
 )
 
+LIMITS = Fields(
+    {
+        "deleted": Count("Number of objects that one plan may delete or replace. Default: null, no limit."),
+        "deleted_percent": Count(
+            "Share of the stack's objects that one plan may delete or replace, in percent. A plan that deletes at most "
+            "5 objects is not judged. null: no limit. Default: 50.",
+            100,
+        ),
+        "agents": Count(
+            "Number of existing agents that one plan may change, delete or recompile. Default: null, no limit."
+        ),
+        "memory_lost": Count(
+            "Number of characters that one plan may remove from memory blocks: in deleted blocks, and in lines that "
+            "leave others. Default: null, no limit."
+        ),
+    },
+    "How much one plan may do. --ignore-limits lifts all limits for one run. `destroy` has none.",
+    nullable=True,
+)
+
 
 @cache
 def objects() -> Mapping[str, Form]:
@@ -162,6 +182,7 @@ def _anywhere() -> dict[str, Form]:
             short="url",
         ),
         "snapshots": SNAPSHOTS,
+        "limits": LIMITS,
         "lint": LINT,
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"

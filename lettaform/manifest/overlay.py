@@ -27,6 +27,8 @@ def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
         return root
     upper = _without_nulls(_with_own_objects_as_maps(selected), _SECTION_AND_OBJECT)
     members = {key: node for key, node in upper.map.items() if key not in NOT_IN_ENVIRONMENTS}
+    if limits := selected.map.get("limits"):
+        members["limits"] = limits  # null lifts a limit
     root = _without_fields_of_externals(root, members)
     return merge(root, Node(upper.place, members, upper.keys)) if members else root
 

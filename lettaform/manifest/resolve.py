@@ -45,6 +45,7 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         outputs=declarations.outputs(),
         snapshots=declarations.snapshots(),
         keeps_changes=declarations.keeps_changes(),
+        limits=declarations.limits(),
     )
 
 

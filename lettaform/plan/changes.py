@@ -69,6 +69,7 @@ class Diff:
     unmanaged  objects of the stack that are not declared, and are left as they are
     problems   why the changes cannot be carried out
     guards     changes that need a consent which was not given: exit code 7
+    exceeded   limits of the manifest that the changes exceed: exit code 7
     warnings   what the manifest says and no change does
     owners     ids of the agents whose conversations are recompiled, by the kind of these
     observed   the Observed with every `moved` applied
@@ -80,6 +81,7 @@ class Diff:
     unmanaged: tuple[Unmanaged, ...] = ()
     problems: tuple[Problem, ...] = ()
     guards: tuple[Problem, ...] = ()
+    exceeded: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: Observed | None = None

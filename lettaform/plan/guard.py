@@ -12,11 +12,15 @@ def guard(difference: Diff) -> Diff:
 
     Raises PlanError (exit code 1) if it cannot, and Guarded (exit code 7) if only consent is missing.
     """
-    problems = (*difference.problems, *difference.guards)
+    problems = (*difference.problems, *difference.guards, *difference.exceeded)
     if difference.problems:
         raise PlanError(f"{len(problems)} problems" if len(problems) > 1 else problems[0].message, problems=problems)
     if difference.guards:
         raise Guarded("the plan would destroy what is protected", difference.guards[0].hint, problems)
+    if difference.exceeded:
+        number = len(difference.exceeded)
+        message = f"the plan exceeds {number} limits" if number > 1 else difference.exceeded[0].message
+        raise Guarded(message, difference.exceeded[0].hint, problems)
     return difference
 
 

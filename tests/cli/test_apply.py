@@ -142,7 +142,9 @@ def test_a_saved_plan(run: Run, flow: Flow, tmp_path: Path) -> None:
     assert run("apply", str(file), "-y").exit_code == 6
 
 
-@pytest.mark.parametrize("option", [["--prune"], ["--target", "a.b"], ["--reseed", "a.b"], ["--allow-destroy", "a.b"]])
+@pytest.mark.parametrize(
+    "option", [["--prune"], ["--ignore-limits"], ["--target", "a.b"], ["--reseed", "a.b"], ["--allow-destroy", "a.b"]]
+)
 def test_a_saved_plan_accepts_no_plan_options(option: list[str], run: Run, flow: Flow, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.write_text("{}")
@@ -170,6 +172,7 @@ def test_the_command_that_asks_nothing_has_the_same_options(run: Run) -> None:
     assert "`lettaform destroy -y --target agents.old`" in refused
     refused = run("apply", "--prune", "--target", "agents.a[*]", "--allow-destroy", "agents.b").stderr
     assert "`lettaform apply -y --prune --target 'agents.a[*]' --allow-destroy agents.b`" in refused
+    assert "`lettaform apply -y --ignore-limits`" in run("apply", "--ignore-limits").stderr
 
 
 @pytest.mark.usefixtures("terminal")

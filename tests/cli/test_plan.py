@@ -52,10 +52,11 @@ def test_detailed_exitcode_and_complete_output(empty: bool, code: int, run: Run,
 def test_options_are_passed_on(run: Run, flow: Flow) -> None:
     run(
         *("plan", "--prune", "--target", "agents.*", "--target", "blocks.a", "--exclude", "agents.b"),
-        *("--reseed", "agents.a.memory.x", "--allow-destroy", "agents.c"),
+        *("--reseed", "agents.a.memory.x", "--allow-destroy", "agents.c", "--ignore-limits"),
     )
     options = flow.calls[0][3]
     assert options.prune
+    assert options.ignore_limits
     assert not options.destroy
     assert options.target == ("agents.*", "blocks.a")
     assert options.exclude == ("agents.b",)

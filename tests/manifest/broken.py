@@ -1437,4 +1437,19 @@ agents:
             '    """F.\n\n    Args:\n        a: A.\n        n: N.\n    """\n'
         },
     ),
+    broken(
+        "limits that are no numbers",
+        "stack: s\nlimits: {deleted: -1, deleted_percent: 101, agents: many, memory_lost: 1.5, objects: 3}\n",
+        "2:19 limits.deleted: expected a whole number, got -1",
+        "2:40 limits.deleted_percent: expected a whole number up to 100, got 101",
+        "2:53 limits.agents: expected a whole number, got the text 'many'",
+        "2:72 limits.memory_lost: expected a whole number, got the number 1.5",
+        "2:77 limits: unknown key `objects` → one of: deleted, deleted_percent, agents, memory_lost",
+        shape=True,
+    ),
+    broken(
+        "a limit that is an expression",
+        "stack: s\nvariables: {n: {type: number, default: 3}}\nlimits: {deleted: '${var.n}'}\n",
+        "3:19 limits.deleted: expected a whole number, got the text '${var.n}' → expressions cannot be used here",
+    ),
 )

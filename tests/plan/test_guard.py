@@ -9,6 +9,7 @@ from lettaform.plan.changes import Diff
 from lettaform.plan.guard import guard
 
 ONE, TWO, GUARD = Problem("one"), Problem("two"), Problem("protected", hint="--allow-destroy x")
+LIMIT = Problem("too many", hint="--ignore-limits")
 
 
 def test_a_diff_without_problems_is_returned() -> None:
@@ -22,8 +23,21 @@ def test_a_diff_without_problems_is_returned() -> None:
         (Diff(problems=(ONE, TWO)), PlanError, 1, "2 problems", 2),
         (Diff(problems=(ONE,), guards=(GUARD,)), PlanError, 1, "2 problems", 2),
         (Diff(guards=(GUARD,)), Guarded, 7, "the plan would destroy what is protected", 1),
+        (Diff(exceeded=(LIMIT,)), Guarded, 7, "too many", 1),
+        (Diff(exceeded=(LIMIT, LIMIT)), Guarded, 7, "the plan exceeds 2 limits", 2),
+        (Diff(guards=(GUARD,), exceeded=(LIMIT,)), Guarded, 7, "the plan would destroy what is protected", 2),
+        (Diff(problems=(ONE,), exceeded=(LIMIT,)), PlanError, 1, "2 problems", 2),
     ],
-    ids=["one", "several", "problem and guard", "guard alone"],
+    ids=[
+        "one",
+        "several",
+        "problem and guard",
+        "guard alone",
+        "limit",
+        "limits",
+        "guard and limit",
+        "problem and limit",
+    ],
 )
 def test_problems_are_one_error(diff: Diff, error: type[PlanError], code: int, message: str, count: int) -> None:
     with pytest.raises(error) as refused:
