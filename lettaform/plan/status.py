@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.errors import Place, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Action, AgentChange, Change, Desired, LastRun, Live, Lock, Manifest, Observed
 from lettaform.plan.changes import Diff
 from lettaform.plan.drift import classify
-from lettaform.plan.selection import matches
 from lettaform.values import UNREAD, secrets
 
 Status = Literal[
