@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 from lettaform.address import Address, matches
 from lettaform.errors import Problem
@@ -19,6 +20,11 @@ HINT = (
     "to review the changes, add `--ignore-limits` to `lettaform plan`; `apply` then needs it, too. "
     "`limits` in the manifest sets the limits"
 )
+
+
+def limited(difference: Diff, manifest: Manifest, observed: Observed, options: PlanOptions) -> Diff:
+    """The Diff with the limits of the manifest that it exceeds."""
+    return replace(difference, exceeded=exceeded(difference, manifest, observed, options))
 
 
 def exceeded(difference: Diff, manifest: Manifest, observed: Observed, options: PlanOptions) -> tuple[Problem, ...]:

@@ -43,7 +43,7 @@ from lettaform.model import (
 from lettaform.ownership import claims, others
 from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, ResourceChange, diff, make
-from lettaform.plan.limits import exceeded
+from lettaform.plan.limits import limited
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
 from lettaform.plan.saved import plan_digest
@@ -177,9 +177,8 @@ class Session:
         (observed, difference), holder = await self.beside_holder(read, whole=options.destroy)
         self.locked_by_others, self.observed = holder is not None, observed
         problems = await self.probe(difference, observed)
-        over = exceeded(difference, self.manifest, observed, options)
-        difference = replace(difference, problems=(*difference.problems, *problems), exceeded=over)
-        plan = make(self.manifest, observed, options, difference)
+        difference = replace(difference, problems=(*difference.problems, *problems))
+        plan = make(self.manifest, observed, options, limited(difference, self.manifest, observed, options))
         return plan if holder is None else _beside(plan, holder)
 
     async def beside_holder(
