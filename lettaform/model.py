@@ -149,6 +149,25 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class PlanPolicy:
+    """An entry of `policies`: a rule that each change of a plan must meet, or the plan.
+
+    rule      an expression of CEL that must be true
+    about     what the rule is evaluated for
+    message   what is wrong where it is not met; empty: that it is not met
+    waivers   patterns: addresses for which it is not evaluated
+    """
+
+    name: str
+    rule: str
+    about: Literal["change", "plan"] = "change"
+    severity: Literal["error", "warning"] = "error"
+    message: str = ""
+    place: Place | None = None
+    waivers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything that the files declare, resolved and checked.
 
@@ -160,6 +179,7 @@ class Manifest:
     snapshots      the folder of its snapshots, relative to the project; None: the default
     keeps_changes  whether an apply takes a snapshot of what it changes, and not only of what it deletes
     limits         how much one plan may do
+    policies       the rules that a plan must meet
     """
 
     stack: str
@@ -175,6 +195,7 @@ class Manifest:
     snapshots: str | None = None
     keeps_changes: bool = False
     limits: Limits = field(default_factory=Limits)
+    policies: tuple[PlanPolicy, ...] = ()
 
 
 # --- live ------------------------------------------------------------------------------------------------------------

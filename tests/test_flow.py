@@ -555,3 +555,25 @@ def test_a_destroy_has_no_limits(stack: Stack) -> None:
     flow.apply(stack.source, stack.connection)
     flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True))
     assert stack.standin.tables.blocks == {}
+
+
+# --- policies --------------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_refuses_before_anything_is_written(stack: Stack) -> None:
+    pytest.importorskip("cel_expr_python")
+    policy = "policies: {no-b: {rule: change.address != 'blocks.b', message: No b.}}\n"
+    stack.write(MANIFEST + policy)
+    for verb in (flow.plan, flow.apply):
+        with pytest.raises(Guarded, match="No b") as refused:
+            verb(stack.source, stack.connection)
+        assert refused.value.exit_code == 7
+    assert stack.standin.tables.blocks == {}
+    stack.write(MANIFEST + policy.replace("No b.", "No b., severity: warning"))
+    plan, report = flow.apply(stack.source, stack.connection)
+    assert report is not None
+    assert (report.exit_code, [each.message for each in plan.warnings]) == (0, ["blocks.b: No b. (policy `no-b`)"])
+    stack.write(MANIFEST + policy)
+    assert not flow.plan(stack.source, stack.connection)  # it is about changes
+    with pytest.raises(Guarded, match="No b"):
+        flow.plan(stack.source, stack.connection, flow.PlanOptions(destroy=True))

@@ -11,6 +11,7 @@ from lettaform.manifest.form import Anything, Count, Entries, Fields, Flag, Form
 from lettaform.manifest.rules import WARNINGS
 from lettaform.manifest.words import SECTIONS
 
+ABOUT, SEVERITIES = ("change", "plan"), ("error", "warning")
 TYPES = ("string", "number", "bool", "list", "map")
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 NOT_IN_ENVIRONMENTS = ("include", "environments", "lint")
@@ -109,6 +110,38 @@ LIMITS = Fields(
     nullable=True,
 )
 
+POLICIES = Entries(
+    Fields(
+        {
+            "rule": Text("An expression of CEL that must be true."),
+            "for": Text("What the rule is evaluated for: each `change`, or the `plan`. Default: change.", ABOUT),
+            "severity": Text("What a plan is that does not meet it: an `error`, or with a `warning`.", SEVERITIES),
+            "message": Text("What is wrong with a plan that does not meet it."),
+            "waivers": Items(
+                Fields(
+                    {
+                        "address": Text(
+                            "The address of the object, for example `agents.worker`; `*` stands for any text. "
+                            "Default: all.",
+                            pattern=r".",
+                            expected="an address",
+                        ),
+                        "reason": Text("Why the policy does not apply.", pattern=r"\S", expected="a text"),
+                    },
+                    "An object to which the policy does not apply.",
+                    ("reason",),
+                ),
+                "What the policy does not apply to, each with a reason.",
+            ),
+        },
+        "A rule that plans must meet.",
+        ("rule",),
+    ),
+    "Rules that each plan must meet, before anything is written. They need `lettaform[policy]`.",
+    r"^[A-Za-z0-9_-]+$",
+    "consist of letters, digits, `_` and `-`",
+)
+
 
 @cache
 def objects() -> Mapping[str, Form]:
@@ -183,6 +216,7 @@ def _anywhere() -> dict[str, Form]:
         ),
         "snapshots": SNAPSHOTS,
         "limits": LIMITS,
+        "policies": POLICIES,
         "lint": LINT,
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"

@@ -17,6 +17,7 @@ from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.fields import NOT_SET, FieldValues
 from lettaform.manifest.files import is_exclusion
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
+from lettaform.manifest.policies import policies
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.rules import DECLARATION
 from lettaform.manifest.scope import Scope
@@ -46,6 +47,7 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         snapshots=declarations.snapshots(),
         keeps_changes=declarations.keeps_changes(),
         limits=declarations.limits(),
+        policies=policies(root, scope.problems),
     )
 
 

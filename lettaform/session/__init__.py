@@ -64,6 +64,7 @@ from lettaform.session.observe import (
     read_contents,
     whole_fields,
 )
+from lettaform.session.policies import judged
 from lettaform.values import Item
 
 if TYPE_CHECKING:  # a plan needs none of it
@@ -179,7 +180,7 @@ class Session:
         problems = await self.probe(difference, observed)
         difference = replace(difference, problems=(*difference.problems, *problems))
         plan = make(self.manifest, observed, options, limited(difference, self.manifest, observed, options))
-        return plan if holder is None else _beside(plan, holder)
+        return judged(plan if holder is None else _beside(plan, holder), self.manifest, observed)
 
     async def beside_holder(
         self, read: Callable[[], Coroutine[Any, Any, _T]], *, whole: bool = False
