@@ -18,7 +18,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lettaform import manifest
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, LettaformError, Locked, PlanError, Problem, SnapshotError, Stale, nearest
@@ -189,7 +189,6 @@ def graph(source: Source, patterns: Sequence[str] = ()) -> Graph:
     PlanError for a pattern that matches no object.
     """
     from lettaform.manifest.graph import graph as whole
-    from lettaform.plan.selection import matches
 
     found = read(source, "nothing")
     check_patterns(patterns, found.objects)
