@@ -106,7 +106,7 @@ def test_readme_links_glossary() -> None:
 def test_manifest_in_readme_needs_no_other_file(tmp_path: Path) -> None:
     (example,) = (each for each in examples() if each.page == "README.md")
     (tmp_path / "lettaform.yaml").write_text(example.text, "utf-8")
-    loaded = load(tmp_path, environ={}, lints=True)
+    loaded = load(tmp_path, environ={})
     assert (loaded.stack, loaded.warnings) == ("support", ())
 
 

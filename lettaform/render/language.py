@@ -10,7 +10,7 @@ from lettaform.kinds import sections
 from lettaform.kinds.base import POLICIES
 from lettaform.manifest.bodies import ownership
 from lettaform.manifest.expressions import ESCAPE, EXPRESSIONS, OF_AN_OBJECT
-from lettaform.manifest.form import Entries, Fields, Flag, Form, Items, Many, Named, Text
+from lettaform.manifest.form import Count, Entries, Fields, Flag, Form, Items, Many, Named, Text
 from lettaform.manifest.language import EXTERNAL, REPEAT, language
 from lettaform.manifest.node import TAGS
 from lettaform.render.language_examples import EXAMPLES, OF_OBJECTS, VALUES
@@ -73,7 +73,7 @@ def _inner(name: str, form: Form) -> Iterator[str]:
     """The words inside a key, if it has any of its own."""
     fields = words(form)
     if name == "environments":
-        yield "It may have every key of a manifest except `include` and `environments`.\n"
+        yield "It may have every key of a manifest except `include`, `environments` and `lint`.\n"
     elif name == "defaults":
         yield "Each section has the fields of its objects, with `policy` and `lifecycle`.\n"
     elif fields:
@@ -173,6 +173,8 @@ def _type(form: Form) -> str:
             return "text"
         case Flag():
             return "true or false"
+        case Count():
+            return "whole number or null"
         case Many():
             return "list or map"
         case Items(of=inner):

@@ -13,6 +13,19 @@ server:
   project: help-desk
 """,
     "snapshots": "snapshots: {to: backups, before: apply}",
+    "limits": "limits: {deleted: 20, deleted_percent: 20, agents: 100, memory_lost: 10000}",
+    "policies": """\
+policies:
+  names:
+    for: change
+    severity: warning
+    rule: change.kind != "agent" || change.action != "create" || change.declared.name.matches("^[a-z-]+$")
+    message: Names of agents consist of a-z and `-`.
+    waivers: [{address: agents.old*, reason: Their names are known to customers.}]""",
+    "lint": """\
+lint:
+  ignore:
+    - {rule: single-for-each, address: agents.worker, reason: More regions follow.}""",
     "variables": """
 variables:
   model: {default: openai/gpt-4o-mini, description: The model of every agent.}
