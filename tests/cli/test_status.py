@@ -197,7 +197,7 @@ def test_ctrl_c_during_the_first_read(run: Run, flow: Flow) -> None:
 
 def test_a_terminal_is_drawn_again(run: Run, flow: Flow, times: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "_can_redraw", lambda: True)
-    monkeypatch.setattr(status.shutil, "get_terminal_size", lambda: os.terminal_size((60, 12)))
+    monkeypatch.setattr(status.shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((60, 12)))
     many = [f"a{number}" for number in range(50)]
     flow.statuses = [a_status(*many), Unavailable("it does not answer"), a_status("z")]
     times(3)

@@ -28,6 +28,10 @@ OTHER = {
     "KEY: value": "any entry of a free map",
     "system_prompt: {value: …}": "part of a manifest of lettactl",
     "{from_env: NAME}": "part of a manifest of lettactl",
+    "permissions:": "part of a workflow of GitHub Actions",
+    "pull-requests: write": "part of a workflow of GitHub Actions",
+    "issues: write": "part of a workflow of GitHub Actions",
+    "env: {GITHUB_TOKEN: ${{ github.token }}}": "part of a workflow of GitHub Actions",
     "1:30": "a value that YAML 1.1 would read as a number",
 }
 """Text between backticks that contains `:` and is no manifest text, with what it is."""
