@@ -112,10 +112,10 @@ def test_show_and_snapshots_hide_it_also_without_the_variable(stack: Stack) -> N
         values = {each["address"]: each["values"] for each in shown}
         for address, (path, text) in FIELDS.items():
             assert values[address][path] == text
-        assert FIELDS["mcp_servers.web"][1] in stack.run("show", key=key).stdout
+        assert FIELDS["mcp_servers.web"][1] in stack.run("show", "mcp_servers.web", key=key).stdout
     # what the manifest no longer declares is hidden as a whole
     (stack.folder / "lettaform.yaml").write_text("stack: s\n")
-    assert HIDDEN in stack.run("show", key=None).stdout
+    assert HIDDEN in stack.run("show", "mcp_servers.web", key=None).stdout
     assert "mcp.example.com" not in stack.run("show", "--json", key=None).stdout
     assert stack.run("destroy", "-y", key=None).exit_code == 0
     assert list((stack.folder / ".lettaform" / "snapshots").rglob("snapshot.json"))
