@@ -25,6 +25,8 @@ __all__ = ["host"]  # the fixture
 
 pytestmark = pytest.mark.thorough
 
+GITHUB = GitHubHost
+"""The code host of the tests in which the hosts do not differ."""
 MANIFEST = """\
 stack: team
 agents:
@@ -121,6 +123,7 @@ def test_what_was_reviewed_is_applied(repository: Repository) -> None:
     assert repository.job("apply", merged=True) == 0, repository.output
 
 
+@pytest.mark.parametrize("host", [GITHUB], ids=["GitHub"], indirect=True)
 def test_what_has_moved_since_is_not_applied_until_it_is_reviewed(repository: Repository) -> None:
     assert [repository.job("plan"), repository.job("apply", merged=True)] == [0, 0], repository.output
     repository.edit("Be kind.", "Be brief.")
@@ -143,6 +146,7 @@ def test_a_commit_without_a_reviewed_plan_is_not_applied(repository: Repository)
     assert httpx.get(f"{repository.url}/v1/agents/").json() == []
 
 
+@pytest.mark.parametrize("host", [GITHUB], ids=["GitHub"], indirect=True)
 def test_drift_opens_an_issue_and_closes_it(repository: Repository) -> None:
     assert [repository.job("plan"), repository.job("apply", merged=True)] == [0, 0], repository.output
     assert repository.job("drift", merged=True) == 0, repository.output
@@ -157,6 +161,7 @@ def test_drift_opens_an_issue_and_closes_it(repository: Repository) -> None:
     assert not issue["open"]
 
 
+@pytest.mark.parametrize("host", [GITHUB], ids=["GitHub"], indirect=True)
 def test_a_manifest_with_a_problem_is_neither_planned_nor_applied(repository: Repository) -> None:
     repository.edit("system:", "sytem:")
     assert repository.job("validate") == 1

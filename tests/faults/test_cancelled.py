@@ -214,7 +214,9 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "verb", [pytest.param(each, marks=[] if each == "import" else [pytest.mark.slow]) for each in VERBS]
+)
 def test_verb_after_verb_cancelled_at_any_request_completes_it(verb: str, tmp_path: Path) -> None:
     undisturbed = Stack(tmp_path)
     with undisturbed.here():

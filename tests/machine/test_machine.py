@@ -68,7 +68,7 @@ def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> 
 
 
 @pytest.mark.thorough
-@cases(15, 5)
+@cases(8, 5)
 def test_promises_hold_for_random_histories(start: Start, history: list[Call]) -> None:
     in_memory(start, history)
 

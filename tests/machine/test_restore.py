@@ -228,7 +228,7 @@ def cases(number: int) -> Callable[[Any], Any]:
 
 
 @pytest.mark.thorough
-@cases(6)
+@cases(4)
 def test_a_restored_world_is_the_world_of_the_snapshot(
     start: Callable[[], Spec], before: list[list[int]], loss: str, after: list[list[int]], fault: Fault | None
 ) -> None:

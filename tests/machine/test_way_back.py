@@ -120,7 +120,7 @@ def cases(number: int) -> Callable[[Any], Any]:
 
 
 @pytest.mark.thorough
-@cases(5)
+@cases(3)
 def test_a_stack_that_was_given_up_is_imported_and_what_agents_wrote_is_pulled(
     start: Callable[[], Spec], before: list[list[int]], after: list[list[int]]
 ) -> None:

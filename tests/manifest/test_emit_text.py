@@ -45,7 +45,7 @@ def escaped(value: Any) -> Any:
 
 
 @pytest.mark.thorough
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(KEYS, TREES, min_size=1, max_size=4))
 def test_what_is_written_reads_back_as_the_same_tree(tree: dict[str, Any]) -> None:
     problems = Problems()

@@ -24,7 +24,7 @@ from lettaform.model import Manifest
 pytestmark = pytest.mark.thorough
 
 everyday = settings(
-    max_examples=int(os.environ.get("LETTAFORM_FUZZ", "150")),
+    max_examples=int(os.environ.get("LETTAFORM_FUZZ", "80")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -111,7 +111,7 @@ def document(styles: list[str], ending: str = "\n", closed: bool = True) -> str:
 
 
 @pytest.mark.thorough
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.sampled_from(sorted(STYLES)), TEXTS), min_size=1, max_size=6),
     st.sampled_from(["\n", "\r\n"]),
