@@ -19,6 +19,8 @@ from lettaform.model import Plan, PlanOptions
 from tests.standin import StandIn
 from tests.standin.server import Body, Refusal
 
+pytestmark = pytest.mark.thorough
+
 CLOUD = "https://api.letta.com"
 
 

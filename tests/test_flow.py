@@ -21,6 +21,8 @@ from lettaform.render import objects
 from lettaform.session.interrupt import interruptible
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.thorough
+
 MANIFEST = "stack: s\nblocks: {b: {value: x}, c: {value: x}}\n"
 
 

@@ -114,6 +114,7 @@ def test_one_module_spells_marks() -> None:
     assert users == {"ownership/marks", *USERS_OF_THE_MARK}
 
 
+@pytest.mark.thorough
 def test_marks_are_written_by_one_function_each() -> None:
     writers = {
         (name, word) for name, tree in modules("backend") for word in attributes_of(tree, "marks", ("write", "erase"))

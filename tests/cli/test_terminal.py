@@ -15,6 +15,8 @@ from contextlib import contextmanager
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 # An apply as the real one does it: the question is asked from inside of a running event loop.
 SCRIPT = """
 import asyncio, sys, time, types

@@ -16,6 +16,8 @@ from lettaform.backend.v1.client import Client
 from lettaform.errors import Unavailable
 from tests.faults.harness import silent_server
 
+pytestmark = pytest.mark.thorough
+
 SECONDS = 0.3
 SLACK = 1.0
 

@@ -15,6 +15,8 @@ from lettaform.model import Answer, Plan, PlanOptions, Report, Step
 from lettaform.values import Ref
 from tests.files_backend.backend import FilesBackend
 
+pytestmark = pytest.mark.thorough
+
 FLEET = """
 stack: files
 agents:

@@ -14,6 +14,7 @@ from tests.manifest.conftest import Project
 PAGE = Path(__file__).parents[2] / "docs" / "lint.md"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_error_has_the_id_of_a_rule(case: Broken, project: Project) -> None:
     project.write(case.text, case.files)

@@ -178,6 +178,7 @@ LONG = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LONG)
 @pytest.mark.parametrize(("form", "most"), [("markdown", 60_000), ("html", 150_000)])
 def test_a_megabyte_is_shown_in_part(name: str, form: str, most: int) -> None:

@@ -162,6 +162,7 @@ def many(number: int) -> Plan:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "plan",
     [updates(2_000), deletes(2_000), deletes(5_000), many(600)],
@@ -184,6 +185,7 @@ def test_a_large_plan_fits_and_says_what_was_left_out(plan: Plan) -> None:
         assert "`lettaform plan -v` shows everything" in shown
 
 
+@pytest.mark.thorough
 def test_every_deleted_object_is_named_as_far_as_there_is_room() -> None:
     shown = markdown.plan(deletes(1_500))
     assert all(f"[k{number}]`" in shown for number in range(1_500))

@@ -23,6 +23,8 @@ from lettaform.plan import Settled
 from lettaform.session.early import Early
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.thorough
+
 MODELS = "model: letta/letta-free, embedding: letta/letta-free, include_base_tools: false"
 AGENTS = "".join(f"\n  a{n}: {{{MODELS}, system: One., blocks: [b], memory: {{human: Nobody.}}}}" for n in range(7))
 TEXT = f"stack: s\nblocks: {{b: {{value: x}}}}\nagents: {AGENTS}\n"

@@ -24,6 +24,8 @@ from tests.faults.harness import Fault, FaultyTransport, Killed, Trigger, at
 from tests.snapshot.agent_files import CLERK, FOLDER, OLDER, TWICE, changed
 from tests.standin.test_other_stacks import Stacks
 
+pytestmark = pytest.mark.thorough
+
 FREE = Options(model="letta/letta-free", embedding="letta/letta-free")
 SECRETS = {"shop_key": "k-123456789", "old_key": "k-123456789"}
 CLERK_KEY = "agents.clerk"

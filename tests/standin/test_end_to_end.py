@@ -20,6 +20,8 @@ from lettaform.model import Desired, External, Manifest, Plan, PlanOptions, Repo
 from lettaform.values import Ref
 from tests.standin import Refusal, StandIn, serve
 
+pytestmark = pytest.mark.thorough
+
 PLACE = Place("lettaform.yaml", 1, 1)
 SOURCE = '''
 def {name}(city: str) -> str:

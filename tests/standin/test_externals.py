@@ -13,6 +13,8 @@ from lettaform.errors import ManifestError, PlanError
 from lettaform.kinds import kinds
 from tests.standin.test_other_stacks import AGENT, MARKED, STATE_ALONE, Stacks
 
+pytestmark = pytest.mark.thorough
+
 WHOLE: dict[str, str] = {
     **{section: f"{section}: {body}" for section, body in {**STATE_ALONE, **MARKED}.items()},
     "conversations": f"agents: {{a: {{{AGENT}}}}}\nconversations: {{shop: {{agent: a}}}}",

@@ -13,6 +13,8 @@ from lettaform.manifest import load
 from lettaform.model import Plan
 from tests.standin.test_end_to_end import SOURCE, LettaformOnStandIn
 
+pytestmark = pytest.mark.thorough
+
 HEAD = "stack: s\ndefaults: {agents: {model: openai-proxy/echo, embedding: letta/letta-free}}\n"
 PAY = SOURCE.format(name="pay", about="Pay.")
 

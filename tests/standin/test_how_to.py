@@ -11,6 +11,8 @@ from lettaform.model import Plan, PlanOptions
 from tests.documents import Example, examples
 from tests.standin import serve
 
+pytestmark = pytest.mark.thorough
+
 PAGES = {
     page: [each for each in examples() if each.page == f"docs/how-to/{page}.md"] for page in ("dev-and-prod", "rename")
 }

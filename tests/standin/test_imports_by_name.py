@@ -17,6 +17,8 @@ from tests.faults.clock import Clock
 from tests.faults.harness import Fault, FaultyTransport, Killed
 from tests.standin.test_other_stacks import AGENT, Stacks, said
 
+pytestmark = pytest.mark.thorough
+
 FLEET = f"""
 defaults: {{agents: {{{AGENT}}}}}
 blocks: {{team: {{value: Seed.}}}}

@@ -19,6 +19,8 @@ from lettaform.model import Plan, PlanOptions, Report
 from tests.backend.v1.served import Served
 from tests.standin import Refusal
 
+pytestmark = pytest.mark.thorough
+
 AGENT = "model: letta/letta-free, embedding: letta/letta-free, include_base_tools: false"
 STATE_ALONE = {
     "identities": "{shop: {name: Shop, identifier_key: shop, identity_type: org}}",
