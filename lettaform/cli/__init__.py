@@ -21,6 +21,7 @@ from lettaform.errors import LettaformError
 
 if TYPE_CHECKING:
     from lettaform.flow import Connection, Source
+    from lettaform.model import Manifest
 
 # --- global options ---------------------------------------------------------------------------------------------------
 
@@ -45,6 +46,21 @@ class Globals:
         from lettaform.flow import Source
 
         return Source(self.directory, self.files, self.environment, self.variables, self.variable_files)
+
+    def manifest(self, *, lints: bool = False) -> Manifest:
+        """The manifest without values of variables, for verbs that send it to no server. `lints`: as of `load`."""
+        from lettaform.manifest import load
+
+        return load(
+            self.directory,
+            self.files,
+            environment=self.environment,
+            variables=self.variables,
+            variable_files=self.variable_files,
+            needs="nothing",
+            connects=False,
+            lints=lints,
+        )
 
     def connection(
         self, patience: float | None = 60.0, *, url: str | None = None, token: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -92,31 +91,23 @@ def _host() -> Host:
 
 def _subject(asked: Globals, about: Literal["plan", "drift"]) -> Subject:
     """The stack and environment of the manifest."""
-    from lettaform.manifest import load
     from lettaform.plan.subject import Subject
 
-    manifest = load(
-        asked.directory,
-        asked.files,
-        environment=asked.environment,
-        variables=asked.variables,
-        variable_files=asked.variable_files,
-        needs="nothing",
-        connects=False,
-    )
+    manifest = asked.manifest()
     return Subject(about, manifest.stack, manifest.environment)
 
 
 def _shown(file: Path) -> str:
     """The text of a file as Markdown that shows it as it is. GitHub takes 65,536 characters, GitLab more."""
+    from lettaform.render.markdown import fence
+
     text = _text(file)
     if file.suffix == ".md":
         return text
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    cut = (
-        text if len(text) <= SHOWN else f"{text[:SHOWN]}\n… {len(text) - SHOWN} more characters: see the log of the job"
-    )
-    return f"{fence}\n{cut.rstrip()}\n{fence}\n"
+    lines = text[:SHOWN].rstrip().split("\n")
+    if len(text) > SHOWN:
+        lines.append(f"… {len(text) - SHOWN} more characters: see the log of the job")
+    return fence(lines) + "\n"
 
 
 def _text(file: Path) -> str:

@@ -31,7 +31,7 @@ def validate(asked: Globals, /, form: str | None) -> int:
         raise click.UsageError(f"--json cannot be combined with --format {form}")
     form = form or ("json" if asked.json else "text")
     try:
-        manifest = _load(asked)
+        manifest = asked.manifest(lints=True)
     except ManifestError as error:
         if form == "text":
             raise
@@ -46,21 +46,6 @@ def validate(asked: Globals, /, form: str | None) -> int:
         click.echo(problems.problems(manifest.warnings, color=asked.color), err=True)
     click.echo(f"The manifest is valid: {_counted(manifest)} in stack {manifest.stack}.")
     return 0
-
-
-def _load(asked: Globals) -> Manifest:
-    from lettaform.manifest import load
-
-    return load(
-        asked.directory,
-        asked.files,
-        environment=asked.environment,
-        variables=asked.variables,
-        variable_files=asked.variable_files,
-        needs="nothing",
-        connects=False,
-        lints=True,
-    )
 
 
 def _counted(manifest: Manifest) -> str:

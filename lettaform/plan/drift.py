@@ -238,7 +238,7 @@ def _of_resource(lookup: Lookup, resource: ResourceChange) -> Iterator[Found]:
     for change in resource.change.fields_changed:
         line = lines.get(change.path)
         if unmarked and not live.mark.base and not any(secret.unset for secret in secrets(change.new)):
-            # the digests are gone, too: what differs cannot be told from an edit, and is rather said than not
+            # the digests are gone, too: drift and an edit look the same, and drift is the safe answer
             yield "written_back", replace(_reversed(change), reason="drift")
         elif change.policy == "merge" and change.reason in ("merge", "conflict"):
             want = desired.values.get(change.path)
