@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from lettaform.kinds.base import Kind, attr
+from lettaform.kinds.traits import Requests
 
 _TYPES = {bool: "boolean", int: "number", float: "number", dict: "json"}
 
@@ -17,10 +18,11 @@ class Identity(Kind, section="identities", path="/v1/identities/", name="identif
     identifier_key: str = attr("Key by which applications look the identity up; unique on the server. Default: the key in the manifest.", constraints={"min_length": 1})
     name: str = attr("Display name.", required=True)
     identity_type: Literal["user", "org", "other"] = attr("Type of the identity.", required=True)
-    properties: dict[str, str | bool | float | dict[str, Any]] = attr("Properties of the identity: texts, numbers, booleans or maps.", partial=True, merges=True)
+    properties: dict[str, str | bool | float | dict[str, Any]] = attr("Properties of the identity: texts, numbers, booleans or maps.", partial=True, clear={})
     project_id: str = attr("ID of the project that the identity belongs to (Letta Cloud).", immutable=True)
     # fmt: on
 
+    requests: ClassVar[Requests] = Requests(replaced={"properties": "properties"})
     unmanaged: ClassVar[Mapping[str, str]] = {
         "agent_ids": "0.16.8 only adds by it, and answers []; use `identities` of the agents",
         "block_ids": "0.16.8 only adds by it; use `blocks` of the identity's agents",

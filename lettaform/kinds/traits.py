@@ -198,6 +198,7 @@ class Requests:
     parameters  query parameters without which lists leave objects out
     search      the query parameter that searches the text field that ends in the claim
     below       the sub-path of an agent below which objects are listed; their ids are paths relative to `path`
+    replaced    map fields to which a PATCH of the object only adds, each with the sub-path whose PUT replaces the map
     """
 
     verb: Literal["POST", "PUT"] = "POST"
@@ -205,6 +206,7 @@ class Requests:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     search: str | None = None
     below: str = ""
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

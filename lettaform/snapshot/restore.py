@@ -209,7 +209,7 @@ class _Builder:
             elif live is not None or value not in ("", [], {}) or name == "value":
                 self.check_changeable(address, line, value, live)
                 self.note_merged(address, line, value, live)
-                yield name, value
+                yield name, _without_added(line, value, live)
 
     def is_restored(self, line: Attr, entry: Entry, live: Live | None) -> bool:
         table = kinds()[entry.live.kind]
@@ -226,7 +226,9 @@ class _Builder:
         have = live.values.get(line.name) if live else None
         if have is UNREAD or have in (None, "", [], {}) or (isinstance(have, str) and not have.strip()):
             return  # 0.16.8 cannot empty the description of a group: a space remains of a mark
-        if line.clear is Never or line.immutable:
+        if line.partial and not line.merges:
+            yield line.name, _without_added(line, {}, live)
+        elif line.clear is Never or line.immutable:
             self.problem(address, f"had no `{line.name}`, and the server cannot remove it", line.name)
         else:
             yield line.name, None
@@ -379,6 +381,14 @@ def _has_owner(builder: _Builder, address: Address | None) -> bool:
     """Whether an object is no part of another one, or its owner is restored or exists."""
     parent = address.parent if address else None
     return parent is None or parent in builder.entries or parent in builder.kept
+
+
+def _without_added(line: Attr, value: Any, live: Live | None) -> Any:
+    """A value of a snapshot; a map also has a null for each entry that was added since, which removes it."""
+    have = live.values.get(line.name) if live else None
+    if line.merges or not line.partial or not (isinstance(have, Mapping) and isinstance(value, Mapping)):
+        return value
+    return {**value, **{key: None for key in have if key not in value}}
 
 
 def _policies(

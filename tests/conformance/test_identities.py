@@ -68,6 +68,15 @@ def test_put_replaces_and_patch_merges_properties(server: Server) -> None:
     assert server.call("PUT", "/v1/identities/", {**body, "properties": [CITY]})["properties"] == [CITY]
 
 
+def test_put_of_properties_replaces_them_alone(server: Server) -> None:
+    created = create(server, properties=[AGE])
+    path = f"/v1/identities/{created['id']}/properties"
+    assert server.call("PUT", path, [CITY]) == {**created, "properties": [CITY]}
+    assert server.call("PUT", path, []) == {**created, "properties": []}
+    status, detail = refusal(server.ask("PUT", path, [{"key": "age"}]))
+    assert (status, [kind for kind, _ in detail]) == (422, ["missing", "missing"])
+
+
 def test_agent_relation_is_shown_on_agent_only(server: Server) -> None:
     identity, agent = create(server), server.agent(tags=["t"])
     attach, detach = (f"/v1/agents/{agent['id']}/identities/{verb}/{identity['id']}" for verb in ("attach", "detach"))

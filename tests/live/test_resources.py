@@ -211,7 +211,7 @@ def test_plan_refuses_unique_name_of_foreign_object(
         stack.raw.delete(f"{path}{theirs['id']}")
 
 
-def test_identity_properties_merge_and_cannot_be_cleared(stack: Fleet) -> None:
+def test_identity_properties_merge_and_are_removed(stack: Fleet) -> None:
     manifest = "identities: {ann: {identifier_key: KEY, name: n, identity_type: user, properties: {age: 1}}}"
     manifest = manifest.replace("KEY", stack.stack)
     build(stack, manifest)
@@ -222,9 +222,12 @@ def test_identity_properties_merge_and_cannot_be_cleared(stack: Fleet) -> None:
     stack.write(manifest.replace("age: 1", "age: 2"))
     stack.apply()
     assert {each["key"]: each["value"] for each in stack.raw.get(path).json()["properties"]} == {"age": 2, "city": "x"}
-    stack.write(manifest.replace("age: 1", "age: null"))
-    with pytest.raises(ManifestError, match="cannot clear it"):
-        stack.plan()
+    for removed in ("age: null", "since: 3"):
+        stack.write(manifest.replace("age: 1", removed))
+        stack.apply()
+        stack.assert_no_changes()
+    properties = stack.raw.get(path).json()["properties"]
+    assert {each["key"]: each["value"] for each in properties} == {"since": 3, "city": "x"}
 
 
 def test_identities_are_attached_and_detached_through_the_agent(stack: Fleet) -> None:

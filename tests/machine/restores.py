@@ -379,10 +379,6 @@ def _comparable(body: Body, names: Mapping[str, str]) -> Body:
 
 
 def _is_same(key: str, was: Any, have: Any) -> bool:
-    if key == "metadata":  # keys that others added stay
-        return (was or {}).items() <= (have or {}).items()
-    if key == "properties":
-        return all(each in (have or ()) for each in was or ())
     if key == "managed_group" and was is None:  # a group that was created since then stays
         return True
     if isinstance(was, list) and isinstance(have, list):

@@ -88,6 +88,26 @@ def test_memory_prompts_and_attachments_are_rolled_back(project: Project) -> Non
     assert_unchanged(project, before)
 
 
+def test_entries_of_maps_that_were_added_since_are_removed(project: Project) -> None:
+    text = MANIFEST.replace("ann: {", "ann: {metadata: {mood: good}, ", 1)
+    text += "identities: {eve: {name: Eve, identity_type: user, properties: {desk: '1'}}}\n"
+    project.apply(text)
+    before = create(project)
+    ann, (eve,) = agent(project, "ann"), project.server.standin.tables.identities
+    known = raw(project, "GET", f"/v1/agents/{ann}")["metadata"]
+    raw(project, "PATCH", f"/v1/agents/{ann}", metadata={**known, "mood": "bad", "extra": "x"})
+    raw(project, "PATCH", f"/v1/blocks/{block(project, 'team')}", metadata={"extra": "x"})
+    floor = {"key": "floor", "value": "3", "type": "string"}
+    raw(project, "PATCH", f"/v1/identities/{eve}", properties=[floor])
+    assert lines(restore(project, before)) == {
+        "agents.ann": ("update", ["metadata.mood", "metadata.extra"]),
+        "blocks.team": ("update", ["metadata.extra"]),
+        "identities.eve": ("update", ["properties.floor"]),
+    }
+    assert raw(project, "GET", f"/v1/agents/{ann}")["metadata"] == known
+    assert_unchanged(project, before)
+
+
 def test_secrets_stay_as_they_are(project: Project) -> None:
     text = "variables: {key: {secret: true, default: hunter22}}\n"
     text += MANIFEST.replace("ann: {", 'ann: {secrets: {KEY: "${var.key}"}, ')

@@ -75,6 +75,12 @@ def _patch(server: StandIn, ask: Ask) -> Body:
     return _set(server, find(server, ask.names["identity_id"]), body, replace=False)
 
 
+@on("PUT", "/v1/identities/{identity_id}/properties")
+def _replace_properties(server: StandIn, ask: Ask) -> Body:
+    body = check({"properties": ask.body}, {"properties": "map:properties!"})
+    return _set(server, find(server, ask.names["identity_id"]), body, replace=True)
+
+
 @on("GET", "/v1/identities/")
 def _list(server: StandIn, ask: Ask) -> list[Body]:
     found = list(server.tables.identities.values())

@@ -41,7 +41,7 @@ from lettaform.model import (
 from lettaform.ownership import others
 from lettaform.ownership.claims import is_claimed
 from lettaform.ownership.state import to_pages
-from lettaform.values import UNREAD, Item, Ref, digest, fill, secrets
+from lettaform.values import UNREAD, Item, Patch, Ref, digest, fill, secrets
 
 
 class Sender:
@@ -182,20 +182,42 @@ class Sender:
             lost = verify.not_stored(step.kind, step.fields, changed, answer)
             verify.raise_not_stored((step.address, path) for path in lost)
         else:
-            changed = await self._patch(step, f"{kind.path}{id}", body, within, answer)
+            path = f"{kind.path}{id}"
+            replaced = await self._replace(step, path, body)
+            changed = await self._patch(step, path, body, within, answer, replaced)
         live = decode(step.kind, changed)
         return Answer(live.id, live.values)
 
+    async def _replace(self, step: Update, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """PUT the maps that lose entries and to which a PATCH only adds, and take them out of the body."""
+        kind, changed = kinds()[step.kind], None
+        for name, below in kind.requests.replaced.items():
+            value = step.fields.get(name)
+            if name in step.fields and not (isinstance(value, Patch) and not value.drop):
+                whole_map = body.pop(kind.attrs()[name].write or name)
+                changed = await self.client.object("PUT", f"{path}/{below}", body=whole_map)
+        return changed
+
     async def _patch(
-        self, step: Update, path: str, body: dict[str, Any], within: float, answer: Callable[[Ref], Any]
+        self,
+        step: Update,
+        path: str,
+        body: dict[str, Any],
+        within: float,
+        answer: Callable[[Ref], Any],
+        changed: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """PATCH; once more for what the server answered 200 to and did not store. NotStored if it still does not."""
+        """PATCH; once more for what the server answered 200 to and did not store. NotStored if it still does not.
+
+        changed  the object, if a request before this one has changed it: an empty body is then not sent
+        """
         kind = kinds()[step.kind]
         included = kind.included(kind.attrs())
         # the server answers 409 to all but one of several writers of a block
         options: dict[str, Any] = {"within": within, "overtaken": step.kind == "block"}
         options |= {"params": {"include": included}} if included else {}
-        changed = await self.client.object("PATCH", path, body=body, **options)
+        if body or changed is None:
+            changed = await self.client.object("PATCH", path, body=body, **options)
         lost = verify.not_stored(step.kind, step.fields, changed, answer)
         if not lost:
             return changed
