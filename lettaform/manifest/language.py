@@ -10,6 +10,7 @@ from lettaform.manifest.bodies import Body, ownership
 from lettaform.manifest.form import Anything, Count, Entries, Fields, Flag, Form, Items, Many, Text
 from lettaform.manifest.rules import WARNINGS
 from lettaform.manifest.words import SECTIONS
+from lettaform.ownership.unowned import NOT_TEMPORARY
 
 ABOUT, SEVERITIES = ("change", "plan"), ("error", "warning")
 TYPES = ("string", "number", "bool", "list", "map")
@@ -149,7 +150,9 @@ def objects() -> Mapping[str, Form]:
     forms: dict[str, Form] = {}
     for section, kind in sections().items():
         body = Body(kind, {**EXTERNAL, **REPEAT, **ownership(kind)}, kind)
-        forms[section] = Entries(body, kinds()[kind].__doc__ or "")
+        pattern = NOT_TEMPORARY.get(kind)
+        keys = (pattern, "not be empty, and not have the form of an id") if pattern else ()
+        forms[section] = Entries(body, kinds()[kind].__doc__ or "", *keys)
     return forms
 
 

@@ -21,7 +21,10 @@ from lettaform.ownership.others import Others
 
 MADE_BY_AGENTS = ("block", "archive")
 """Kinds of objects that agents and their server create at run time: one that a stack's agents have belongs to these."""
-_ID = re.compile("([a-z]+)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = "-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ID = re.compile(f"([a-z]+){_UUID}")
+NOT_TEMPORARY: Mapping[str, str] = {kind: rf"^(?!{kind}{_UUID}$)[\s\S]+" for kind in MADE_BY_AGENTS}
+"""Kind to the pattern of the keys that a manifest may declare: no `temporary_address` has such a key."""
 
 
 def temporary_address(live: Live) -> Address:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TOOL = 'def shout(text: str) -> str:\n    """Shout."""\n    return text\n'
+UUID = "11111111-2222-4333-8444-555555555555"
 
 
 @dataclass(frozen=True)
@@ -254,8 +255,14 @@ CASES = (
     ),
     broken(
         "empty key",
-        'stack: s\nblocks: {"": {}}\n',
-        "2:10 blocks: the key '' must not be empty",
+        'stack: s\nagents: {"": {}}\n',
+        "2:10 agents: the key '' must not be empty",
+        shape=True,
+    ),
+    broken(
+        "key with the form of an id",
+        f"stack: s\nblocks: {{block-{UUID}: {{}}, archive-{UUID}: {{}}}}\n",
+        f"2:10 blocks: the key 'block-{UUID}' must not be empty, and not have the form of an id",
         shape=True,
     ),
     broken(
@@ -562,7 +569,6 @@ archives:
         ),
         "12:66 compaction_settings.sliding_window_percentage: expected at most 1.0, got the number 30",
         "14:53 properties.a: expected a text or true or false or a number or a map, got a list",
-        "14:61 properties.b: cannot be null: the server cannot clear it → remove the line, or set another value",
         (
             "16:63 pip_requirements.0.version: expected an exact version, got the text '>=0.27' → "
             "write other requirements as the name: `{name: httpx>=0.27}`"
