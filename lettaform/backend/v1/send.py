@@ -183,20 +183,10 @@ class Sender:
             verify.raise_not_stored((step.address, path) for path in lost)
         else:
             path = f"{kind.path}{id}"
-            replaced = await self._replace(step, path, body)
+            replaced = await _replace(self.client, step, path, body)
             changed = await self._patch(step, path, body, within, answer, replaced)
         live = decode(step.kind, changed)
         return Answer(live.id, live.values)
-
-    async def _replace(self, step: Update, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """PUT the maps that lose entries and to which a PATCH only adds, and take them out of the body."""
-        kind, changed = kinds()[step.kind], None
-        for name, below in kind.requests.replaced.items():
-            value = step.fields.get(name)
-            if name in step.fields and not (isinstance(value, Patch) and not value.drop):
-                whole_map = body.pop(kind.attrs()[name].write or name)
-                changed = await self.client.object("PUT", f"{path}/{below}", body=whole_map)
-        return changed
 
     async def _patch(
         self,
@@ -308,6 +298,17 @@ class Sender:
         else:
             await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
         return Answer("")
+
+
+async def _replace(client: Client, step: Update, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    """PUT the maps that lose entries and to which a PATCH only adds, and take them out of the body."""
+    kind, changed = kinds()[step.kind], None
+    for name, below in kind.requests.replaced.items():
+        value = step.fields.get(name)
+        if name in step.fields and not (isinstance(value, Patch) and not value.drop):
+            whole_map = body.pop(kind.attrs()[name].write or name)
+            changed = await client.object("PUT", f"{path}/{below}", body=whole_map)
+    return changed
 
 
 def _check_unmoved(step: Update, now: Mapping[str, Any]) -> None:
