@@ -11,7 +11,7 @@ from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.manifest.expand import Instance
-from lettaform.manifest.expressions import parts
+from lettaform.manifest.expressions import parse, parts, paths
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.scope import place_inside
 from lettaform.manifest.types import find
@@ -130,8 +130,9 @@ def _reference(
         return Reference(source, target, objects[source].place)
     node, place, _ = find(instances[source].body, path)
     for part in parts(node.value) if isinstance(node.value, str) and not node.tag else ():
-        if part.expression and part.text.startswith(str(ref.address)):
-            return Reference(source, ref.address, place_inside(node, part.offset))
+        named = paths(parse(part.text)) if part.expression else iter(())
+        if each := next((each for each in named if each.text.startswith(str(ref.address))), None):
+            return Reference(source, ref.address, place_inside(node, part.start + each.at if each.at else part.offset))
     return Reference(source, ref.address, place)
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 from codecs import getincrementaldecoder
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lettaform.errors import Place
+from lettaform.manifest.data import InvalidText, csv_rows, json_value, keyed
 from lettaform.manifest.node import UNRESOLVED
 from lettaform.manifest.problems import Problems, suggest
-from lettaform.manifest.text import DEPTH, decode
+from lettaform.manifest.text import decode
 from lettaform.values import Item
 
 MEGABYTE = 1_000_000
@@ -121,20 +121,23 @@ class Files:
         text = self.text(path, place)
         if text is None:
             return UNRESOLVED
-        where = Place(self.shown(path), 1, 1)
         try:
-            data = json.loads(text, parse_constant=_reject_constant, object_pairs_hook=_unique_keys)
-        except json.JSONDecodeError as error:
-            self.problems.add(f"invalid JSON: {error.msg}", Place(where.file, error.lineno, error.colno))
+            return json_value(text)
+        except InvalidText as error:
+            line, column = (error.line or 1), (error.column or 1)
+            self.problems.add(f"invalid JSON: {error}", Place(self.shown(path), line, column))
             return UNRESOLVED
-        except (ValueError, RecursionError) as error:
-            flaw: str | None = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        else:
-            flaw = _flaw(data, DEPTH)
-        if flaw is None:
-            return data
-        self.problems.add(f"invalid JSON: {flaw}", where)
-        return UNRESOLVED
+
+    def rows(self, path: Path, place: Place) -> Any:
+        """The rows of a CSV file, by their first column; UNRESOLVED, and a problem, if it cannot be read."""
+        text = self.text(path, place)
+        if text is None:
+            return UNRESOLVED
+        try:
+            return keyed(csv_rows(text))
+        except InvalidText as error:
+            self.problems.add(f"invalid CSV: {error}", Place(self.shown(path), error.line or 1, 1))
+            return UNRESOLVED
 
     def _load(self, path: Path, place: Place | None) -> str | None:
         file = self.shown(path)
@@ -315,29 +318,3 @@ def _sha256(stream: BinaryIO, *, text: bool) -> tuple[int, str] | None:
     except UnicodeDecodeError:
         return None
     return size, sha.hexdigest()
-
-
-def _reject_constant(word: str) -> Any:
-    raise ValueError(f"{word} is not a number in JSON")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the key {key!r} is defined twice in one object")
-    return data
-
-
-def _flaw(data: Any, depth: int) -> str | None:
-    """Why a server would reject `data`; None if it would not."""
-    if depth == 0:
-        return f"lists and maps are nested more than {DEPTH} levels deep"
-    if isinstance(data, str):
-        return "a text contains a lone surrogate" if _SURROGATE.search(data) else None
-    if isinstance(data, float):
-        return "a number is too large" if data in (float("inf"), float("-inf")) else None
-    if isinstance(data, int):  # 0.16.8 stores it, and answers 500 to every list that contains the object
-        return f"the number {str(data)[:30]} is too large" if abs(data) >= 2**63 else None
-    items = [*data, *data.values()] if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return next((flaw for flaw in (_flaw(item, depth - 1) for item in items) if flaw), None)

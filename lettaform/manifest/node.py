@@ -8,12 +8,16 @@ from typing import Any
 
 from lettaform.errors import Place
 
-FILE, JSON, UNSET = "!file", "!json", "!unset"
+FILE, JSON, CSV, UNSET = "!file", "!json", "!csv", "!unset"
 TAGS: Mapping[str, str] = {
     FILE: "The content of a UTF-8 text file. The path is relative to the file that contains the tag.",
     JSON: "The content of a JSON file. The path is relative to the file that contains the tag.",
+    CSV: "The rows of a CSV file, as a map: the first column is the key, and each value is a map of texts with the "
+    "names of the first row. The path is relative to the file that contains the tag.",
     UNSET: "Remove what `defaults` or the environment below set, so that the field is unmanaged.",
 }
+FILES = (FILE, JSON, CSV)
+"""The tags that stand before the path of a file."""
 
 
 class _Unresolved:
@@ -32,7 +36,7 @@ class Node:
     """A scalar, a list of Nodes, or a map from text to Nodes.
 
     keys         the place of each key of a map
-    tag          `!file`, `!json`, `!unset` or empty
+    tag          one of TAGS, or empty
     text_offset  columns between `place` and the first character of a one-line text (1 after a quote);
                  None if the columns of the text cannot be computed from `place`
     """
@@ -67,7 +71,7 @@ class Node:
     def deferred(self) -> bool:
         """Whether the value is known only after expressions are evaluated and files are read."""
         value = self.value
-        return value is UNRESOLVED or self.tag in (FILE, JSON) or (isinstance(value, str) and "${" in value)
+        return value is UNRESOLVED or self.tag in FILES or (isinstance(value, str) and "${" in value)
 
     def at(self, key: str) -> Place:
         """Where to show a problem with the member `key`: its value, or its key if the value is on another line."""

@@ -7,16 +7,18 @@ UNRESOLVED, and its problem is reported once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from lettaform.errors import Place
-from lettaform.manifest.expressions import ESCAPE_HINT, EXPRESSIONS, Path, parts
+from lettaform.manifest.evaluate import Evaluation, member
+from lettaform.manifest.expressions import ESCAPE_HINT, EXPRESSIONS, NotAnExpression, Part, Path, parse, parts
 from lettaform.manifest.files import Files
-from lettaform.manifest.node import FILE, JSON, UNRESOLVED, UNSET, Node, described
+from lettaform.manifest.functions import shown
+from lettaform.manifest.node import CSV, FILE, JSON, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.rules import REFERENCE
 from lettaform.values import Ref, Secret, Template, tainted
@@ -54,7 +56,8 @@ class Scope:
     needs      which variables must have a value
     sections   the sections of the manifest, as first words of expressions
     refer      evaluates a reference to an object; None while the objects are not known
-    length     number of characters that expressions have produced
+    length     number of characters and items that expressions have produced
+    turns      number of times that a `for` in an expression has repeated
     depth      number of lists and maps that are being evaluated
     env_read   the environment variables that expressions have read
     """
@@ -70,6 +73,7 @@ class Scope:
     sections: frozenset[str] = frozenset()
     refer: Refer | None = None
     length: int = 0
+    turns: int = 0
     depth: int = 0
     env_read: dict[str, str] = field(default_factory=dict, repr=False)
 
@@ -107,10 +111,10 @@ class Scope:
         """The value of a node that must not contain secrets or references."""
         value = self.value(node, each)
         if value is not UNRESOLVED and tainted(value):
-            return self._no(f"{path}: a secret cannot be used here", node.place, TAINTED_HINT)
+            return self.no(f"{path}: a secret cannot be used here", node.place, TAINTED_HINT)
         if isinstance(value, Ref | Template):
             hint = "use a literal or a variable"
-            return self._no(f"{path}: must be known before objects are created", node.place, hint)
+            return self.no(f"{path}: must be known before objects are created", node.place, hint)
         return value
 
     def text(self, node: Node, each: Each | None, path: str) -> str | None:
@@ -122,7 +126,7 @@ class Scope:
 
     def _members(self, node: Node, each: Each | None) -> Any:
         if self.depth > MAXIMUM_DEPTH:  # one object's fields refer to those of another, and these to those of a third
-            return self._no(f"this value needs more than {MAXIMUM_DEPTH} nested lists and maps", node.place)
+            return self.no(f"this value needs more than {MAXIMUM_DEPTH} nested lists and maps", node.place)
         if node.map:
             members = {key: self.value(child, each) for key, child in node.map.items() if child.tag != UNSET}
             return UNRESOLVED if any(member is UNRESOLVED for member in members.values()) else members
@@ -136,6 +140,8 @@ class Scope:
             return UNRESOLVED
         if node.tag == JSON:
             return self.files.data(path, node.place)
+        if node.tag == CSV:
+            return self.files.rows(path, node.place)
         text = self.files.text(path, node.place) if node.tag == FILE else None
         return UNRESOLVED if text is None else text
 
@@ -155,39 +161,36 @@ class Scope:
                 continue
             where = place_inside(node, part.offset)
             if not part.closed:
-                return self._no("`${` without `}`", where, ESCAPE_HINT)
-            value = self._expression(part.text, where, each)
+                return self.no("`${` without `}`", where, ESCAPE_HINT)
+            value = self._expression(part, node, each)
             if len(found) == 1:
                 return value
-            values.append(value if value is UNRESOLVED else self._insertable(value, part.text, where))
+            values.append(self._inserted(value, part.text, where))
         if any(value is UNRESOLVED for value in values):
             return UNRESOLVED
-        return self._joined(values, node)
+        return self.joined(values, node)
 
-    def _insertable(self, value: Any, expression: str, where: Place) -> Any:
+    def _inserted(self, value: Any, expression: str, where: Place) -> Any:
         """A value as a part of a longer text."""
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, int | float):
-            return str(value)
-        if isinstance(value, str | Ref | Template | Secret):
+        if value is UNRESOLVED or isinstance(value, str | Ref | Template | Secret):
             return value
+        if isinstance(value, bool | int | float):
+            return shown(value)
         hint = "use the expression as the whole value"
-        return self._no(f"`${{{expression}}}` is {described(value)}, which cannot be part of a text", where, hint)
+        return self.no(f"`${{{expression}}}` is {described(value)}, which cannot be part of a text", where, hint)
 
-    def _joined(self, values: list[Any], node: Node) -> Any:
+    def joined(self, values: list[Any], node: Node) -> Any:
         """A text; a Template if it contains Refs, a Secret if it contains Secrets."""
         flat: list[str | Ref | Secret] = []
         for value in values:
             flat += value.parts if isinstance(value, Template) else [value]
         texts = [part.value if isinstance(part, Secret) else part for part in flat]
-        self.length += len(flat) + sum(len(text) for text in texts if isinstance(text, str))
-        if self.length > MAXIMUM_LENGTH:
-            return self._no(f"the expressions produce more than {MAXIMUM_LENGTH} characters", node.place)
+        if not self.has_room(len(flat) + sum(len(text) for text in texts if isinstance(text, str))):
+            return self.no(f"the expressions produce more than {MAXIMUM_LENGTH} characters", node.place)
         secret = any(isinstance(part, Secret) for part in flat)
         if secret and any(isinstance(part, Ref) for part in flat):
             hint = "use two fields or two texts"
-            return self._no("a text cannot contain both a secret and a reference to an object", node.place, hint)
+            return self.no("a text cannot contain both a secret and a reference to an object", node.place, hint)
         merged: list[str | Ref] = []
         for text in texts:
             if isinstance(text, str) and merged and isinstance(merged[-1], str):
@@ -207,15 +210,19 @@ class Scope:
 
     # --- expressions
 
-    def _expression(self, text: str, where: Place, each: Each | None) -> Any:
+    def _expression(self, part: Part, node: Node, each: Each | None) -> Any:
         try:
-            path = Path.parse(text)
-        except ValueError:
-            head = text.partition(".")[0]
-            hint = (
-                f'other characters stand in brackets, as in `${{{head}["a/b"].id}}`' if head in self.sections else None
-            )
-            return self._no(f"`${{{text}}}` is not an expression", where, hint or ESCAPE_HINT)
+            tree = parse(part.text)
+        except NotAnExpression as error:
+            where, message, hint = _not_an_expression(part, node, error, self.sections)
+            return self.no(message, where, hint)
+        if isinstance(tree, Path):
+            return self.known(tree, place_inside(node, part.offset), each)
+        return Evaluation(self, part.text, node, lambda at: place_inside(node, part.start + at), each).run(tree)
+
+    def known(self, path: Path, where: Place, each: Each | None) -> Any:
+        """The value that a path names; UNRESOLVED, and a problem, if there is none."""
+        text = path.text
         if path.head == "var":
             return self._variable(path, where)
         if path.head == "env":
@@ -227,10 +234,10 @@ class Scope:
         if path.head in self.sections:
             if self.refer is None:
                 hint = "objects cannot be used here: use a literal or a variable"
-                return self._no(f"`${{{text}}}` is not known here", where, hint)
+                return self.no(f"`${{{text}}}` is not known here", where, hint)
             return self.refer(path, where)
         heads = [*dict.fromkeys(each.partition(".")[0] for each in EXPRESSIONS), *sorted(self.sections)]
-        return self._no(f"`${{{text}}}` refers to nothing", where, suggest(path.head, heads))
+        return self.no(f"`${{{text}}}` refers to nothing", where, suggest(path.head, heads))
 
     def _name(self, head: str, where: Place) -> Any:
         if head == "folder":
@@ -238,60 +245,52 @@ class Scope:
         if head == "stack":
             return self.stack or UNRESOLVED
         if self.environment is None:
-            return self._no("`${environment}` has no value: no environment is selected", where, "select one with -e")
+            return self.no("`${environment}` has no value: no environment is selected", where, "select one with -e")
         return self.environment
 
     def _variable(self, path: Path, where: Place) -> Any:
         if not path.steps:
-            return self._no("`${var}` needs the name of a variable", where, "write `${var.NAME}`")
+            return self.no("`${var}` needs the name of a variable", where, "write `${var.NAME}`")
         name = path.steps[0][0]
         if name not in self.variables:
             if self.problems.incomplete:
                 return UNRESOLVED
             hint = self.problems.suggest(name, "variables", self.variables)
-            return self._no(f"there is no variable `{name}`", where, hint or _declare_hint(name))
+            return self.no(f"there is no variable `{name}`", where, hint or _declare_hint(name))
         value = self.variables[name]
         if name in self.unset and self.is_needed(secret=isinstance(value, Secret)):
-            return self._no(*self.unset[name])
-        return self._member(value, path, where)
+            return self.no(*self.unset[name])
+        return member(self, value, _words(path), path.text, where)
 
     def _environ(self, path: Path, where: Place) -> Any:
         if len(path.steps) != 1:
-            return self._no(f"`${{{path.text}}}` is not an expression", where, "write `${env.NAME}`")
+            return self.no(f"`${{{path.text}}}` is not an expression", where, "write `${env.NAME}`")
         name = path.steps[0][0]
         if name not in self.environ and not self.is_needed(secret=True):
             return unset_secret(f"${{{path.text}}}")
         if name not in self.environ:
-            return self._no(f"the environment variable `{name}` is not set", where, f"export {name}=…")
+            return self.no(f"the environment variable `{name}` is not set", where, f"export {name}=…")
         value = self.env_read[name] = self.environ[name]
         self.problems.conceal(value)
         if not _encodable(value):
-            return self._no(f"the environment variable `{name}` is not valid UTF-8", where)
+            return self.no(f"the environment variable `{name}` is not valid UTF-8", where)
         return Secret(f"${{{path.text}}}", value)
 
     def _each(self, path: Path, where: Place, each: Each | None) -> Any:
         word = path.steps[0][0] if path.steps else ""
         if word not in ("key", "value"):
-            return self._no(f"`${{{path.text}}}` refers to nothing", where, "write `${each.key}` or `${each.value}`")
+            return self.no(f"`${{{path.text}}}` refers to nothing", where, "write `${each.key}` or `${each.value}`")
         if each is None:
             hint = "add `for_each` to the object"
-            return self._no(f"`${{{path.text}}}` can be used only in objects with `for_each`", where, hint)
-        return self._member(each.key if word == "key" else each.value, path, where)
+            return self.no(f"`${{{path.text}}}` can be used only in objects with `for_each`", where, hint)
+        return member(self, each.key if word == "key" else each.value, _words(path), path.text, where)
 
-    def _member(self, value: Any, path: Path, where: Place) -> Any:
-        """The member of `value` that the second and later steps of the path name."""
-        for word, _ in path.steps[1:]:
-            if value is UNRESOLVED:
-                return UNRESOLVED
-            if not isinstance(value, Mapping):
-                shown = "a secret" if tainted(value) else described(value)
-                return self._no(f"`${{{path.text}}}`: there is no `{word}` in {shown}", where)
-            if word not in value:
-                return self._no(f"`${{{path.text}}}`: there is no `{word}`", where, suggest(word, map(str, value)))
-            value = value[word]
-        return value
+    def has_room(self, size: int) -> bool:
+        """Count characters and items that an expression has produced: whether they are within MAXIMUM_LENGTH."""
+        self.length += size
+        return self.length <= MAXIMUM_LENGTH
 
-    def _no(self, message: str, where: Place | None, hint: str | None = None) -> Any:
+    def no(self, message: str, where: Place | None, hint: str | None = None) -> Any:
         self.problems.add(message, where, hint, rule=REFERENCE)
         return UNRESOLVED
 
@@ -306,6 +305,23 @@ def place_inside(node: Node, offset: int) -> Place:
     if node.text_offset is None:
         return node.place
     return Place(node.place.file, node.place.line, node.place.column + node.text_offset + offset)
+
+
+def _not_an_expression(
+    part: Part, node: Node, error: NotAnExpression, sections: Collection[str]
+) -> tuple[Place, str, str]:
+    """Where a text is not an expression, the message, and the hint."""
+    text, head = part.text, part.text.partition(".")[0]
+    if any(each in text for each in "([{'\",="):
+        message = f"`${{{text}}}` is not an expression: {error.message}"
+        return place_inside(node, part.start + error.at), message, error.hint or ESCAPE_HINT
+    hint = f'other characters stand in brackets, as in `${{{head}["a/b"].id}}`' if head in sections else ESCAPE_HINT
+    return place_inside(node, part.offset), f"`${{{text}}}` is not an expression", hint
+
+
+def _words(path: Path) -> list[str]:
+    """The words of a path after the name of a variable, or `key` or `value`."""
+    return [word for word, _ in path.steps[1:]]
 
 
 def _declare_hint(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from lettaform.errors import Place
-from lettaform.manifest.node import FILE, JSON, TAGS, UNRESOLVED, UNSET, Node
+from lettaform.manifest.node import FILES, TAGS, UNRESOLVED, UNSET, Node
 from lettaform.manifest.problems import Problems, suggest
 
 DEPTH = 100
@@ -279,7 +279,7 @@ class _Reader:
     def tagged(self, tag: str, text: str, place: Place) -> Node:
         if tag in _TEXT_TAGS:
             return Node(place, text)
-        if tag in (FILE, JSON) and not text:
+        if tag in FILES and not text:
             self.problems.add(f"`{tag}` needs a path", place, f"write `{tag} path/to/file`")
             return Node(place, UNRESOLVED)
         if tag == UNSET and text:

@@ -8,7 +8,7 @@ from functools import cache
 from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.kinds import kinds, sections
-from lettaform.manifest.expressions import Path, parts
+from lettaform.manifest.expressions import NotAnExpression, parse, parts, paths
 from lettaform.manifest.node import UNSET, Node, empty
 from lettaform.model import Manifest
 from lettaform.values import refs
@@ -79,11 +79,12 @@ def _used(whole: Node) -> Used:
 def _expressions(text: str) -> Iterator[tuple[str, str]]:
     for part in parts(text):
         try:
-            path = Path.parse(part.text) if part.expression else None
-        except ValueError:
+            found = tuple(paths(parse(part.text))) if part.expression else ()
+        except NotAnExpression:
             continue
-        if path and path.steps and path.head in ("var", *sections()):
-            yield "variables" if path.head == "var" else path.head, path.steps[0][0]
+        for path in found:
+            if path.steps and path.head in ("var", *sections()):
+                yield "variables" if path.head == "var" else path.head, path.steps[0][0]
 
 
 def _keys(section: str, text: str) -> Iterator[str]:

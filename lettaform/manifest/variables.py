@@ -11,7 +11,7 @@ from lettaform.errors import Place, nearest
 from lettaform.manifest.expressions import ESCAPE, ESCAPE_HINT
 from lettaform.manifest.files import Files
 from lettaform.manifest.language import TYPES, VARIABLE
-from lettaform.manifest.node import FILE, JSON, UNRESOLVED, UNSET, Node, described
+from lettaform.manifest.node import FILES, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope, unset_secret
 from lettaform.manifest.text import parse
@@ -184,7 +184,7 @@ class _Variable:
         quiet         problems are reported elsewhere
         """
         value = node.value
-        if node.tag in (FILE, JSON):
+        if node.tag in FILES:
             return UNRESOLVED if quiet else self.scope.value(node)
         if isinstance(value, dict):
             kept = {key: child for key, child in value.items() if child.tag != UNSET}

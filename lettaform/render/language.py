@@ -9,11 +9,12 @@ from functools import cache
 from lettaform.kinds import sections
 from lettaform.kinds.base import POLICIES
 from lettaform.manifest.bodies import ownership
-from lettaform.manifest.expressions import ESCAPE, EXPRESSIONS, OF_AN_OBJECT
+from lettaform.manifest.expressions import ESCAPE, EXPRESSIONS, LOOPS, OF_AN_OBJECT
 from lettaform.manifest.form import Count, Entries, Fields, Flag, Form, Items, Many, Named, Text
+from lettaform.manifest.functions import FUNCTIONS
 from lettaform.manifest.language import EXTERNAL, REPEAT, language
 from lettaform.manifest.node import TAGS
-from lettaform.render.language_examples import EXAMPLES, OF_OBJECTS, VALUES
+from lettaform.render.language_examples import CALLS, EXAMPLES, OF_OBJECTS, VALUES
 
 _HEAD = """# The manifest language
 
@@ -115,6 +116,17 @@ def _values() -> Iterator[str]:
     )
     entries = {**EXPRESSIONS, OF_AN_OBJECT: about}
     yield from _table([(f"`${{{name}}}`", "", "", text) for name, text in entries.items()], ("expression", "value"))
+    yield "## Functions\n"
+    yield (
+        "An expression can call functions, compare with `==` and `!=`, and contain texts (`\"a\"` or `'a'`), "
+        "numbers, `true`, `false`,\n`null`, lists and maps. `.NAME` and `[0]` after a value are its members. What "
+        "functions make of secrets is secret; a result that is no\ntext would show something of them, and is an "
+        "error. Nothing is executed, and the same manifest always has the same values. In YAML, put\nquotes around "
+        "what contains `: ` or `, `.\n"
+    )
+    rows = [(f"`{each.signature}`", "", "", each.doc) for each in FUNCTIONS.values()]
+    yield from _table([*rows, *((f"`{form}`", "", "", text) for form, text in LOOPS.items())], ("function", "value"))
+    yield _yaml(CALLS)
     yield "## Tags\n"
     yield from _table([(f"`{name}`", "", "", text) for name, text in TAGS.items()], ("tag", "value"))
     yield _yaml(VALUES)

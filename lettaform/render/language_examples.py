@@ -149,3 +149,26 @@ outputs:
   guide: "${agents.guide[dutch].name}"
 """
 """Has every expression and every tag."""
+
+CALLS = """
+stack: museum
+
+variables:
+  floors: {type: list, default: [Ground, First]}
+  quiet: {type: bool, default: false}
+
+agents:
+  curator:
+    description: "${format('%s, floors: %s', upper(stack), join(' and ', var.floors))}"
+    tags: "${concat([for floor in var.floors : lower(floor)], cond(var.quiet, ['quiet'], []))}"
+    metadata: "${{for number, floor in var.floors : format('floor-%02d', number) => length(floor)}}"
+  guide:
+    for_each: !csv guides.csv  # code,city,language: guide[ann] is a row
+    description: "${each.value.city} in ${replace(each.value.language, '_', ' ')}"
+    metadata: "${json(file('guide.json')).settings}"
+    tags: "${[for word in split(' ', trim(each.value.city)) : word if word != 'the']}"
+  desk:
+    for_each: "${[for number in range(1, 4) : text(number)]}"
+    description: "${coalesce(var.floors[0], 'Somewhere')}, desk ${each.key}"
+"""
+"""Has functions, and what repeats expressions."""

@@ -1270,7 +1270,7 @@ agents:
     broken(
         "Python tag",
         "stack: !!python/object/apply:os.system [id]\n",
-        "1:8 unknown tag `!!python/object/apply:os.system` → one of: !file, !json, !unset",
+        "1:8 unknown tag `!!python/object/apply:os.system` → one of: !file, !json, !csv, !unset",
     ),
     broken(
         "merge key",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from lettaform.errors import ManifestError
 from lettaform.kinds import kinds, sections
 from lettaform.manifest import load
+from lettaform.manifest.functions import FUNCTIONS
 from lettaform.manifest.language import language
 from lettaform.manifest.node import UNRESOLVED
 from lettaform.model import Manifest
@@ -136,3 +138,48 @@ def test_structures(data: Any) -> None:
 @given(st.text(alphabet="a:-[]{}!&*|>'\"#%@ \n\t,?~<$.0", max_size=60))
 def test_what_looks_like_yaml(text: str) -> None:
     outcome(f"stack: s\nagents: {text}".encode())
+
+
+LEAVES = [
+    *("var.l", "var.m", "var.m.a", "var.s", "env.E", "stack", "blocks.a.id", "x", "x.a", "'a,b'", '"%s %02d"'),
+    *("1", "-1.5", "true", "null", "''", "[]", "{}", "3"),
+]
+
+
+def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Calls, loops, lists, maps and comparisons of expressions."""
+    several = st.lists(inner, max_size=3).map(", ".join)
+    pairs = st.tuples(inner, inner)
+    return st.one_of(
+        st.tuples(st.sampled_from(sorted(FUNCTIONS)), several).map(lambda each: f"{each[0]}({each[1]})"),
+        several.map(lambda text: f"[{text}]"),
+        pairs.map(lambda each: f"{{a: {each[0]}, {each[1]}: 1}}"),
+        pairs.map(lambda each: f"{each[0]} == {each[1]}"),
+        pairs.map(lambda each: f"[for x in {each[0]} : {each[1]}]"),
+        pairs.map(lambda each: f"{{for k, x in {each[0]} : k => {each[1]} if x != 1}}"),
+        inner.map(lambda each: f"({each})[0]"),
+        inner.map(lambda each: f"{each}.a"),
+    )
+
+
+trees = st.recursive(st.sampled_from(LEAVES), compound, max_leaves=10)
+broken = st.text(alphabet="ab(),[]{}'\"=:>.!%0 \\for in", max_size=40)
+
+
+@everyday
+@given(st.one_of(trees, broken), st.sampled_from(["", "x ", "$"]))
+@example("range(100000)", "")
+@example("[for x in range(1000) : [for x in range(1000) : x]]", "")
+def test_expressions(expression: str, before: str) -> None:
+    text = json.dumps(f"{before}${{{expression}}}")
+    document = f"""\
+stack: s
+variables:
+  l: {{type: list, default: [a, '1']}}
+  m: {{type: map, default: {{a: 1}}}}
+  s: {{secret: true, default: hunter2}}
+blocks: {{a: {{}}}}
+outputs: {{it: {text}}}
+mcp_servers: {{m: {{type: stdio, command: c, env: {{A: {text}}}}}}}
+"""
+    outcome(document.encode())

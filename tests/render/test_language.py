@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
 from lettaform.kinds import sections
 from lettaform.manifest.expressions import EXPRESSIONS
+from lettaform.manifest.functions import FUNCTIONS
 from lettaform.manifest.language import language
 from lettaform.manifest.node import TAGS
 from lettaform.render.language import page, words
-from lettaform.render.language_examples import EXAMPLES, OF_OBJECTS, VALUES
+from lettaform.render.language_examples import CALLS, EXAMPLES, OF_OBJECTS, VALUES
+from tests.manifest.conftest import Project
 
 KEYS = [name for name in language().fields if name not in sections()]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
 
 
 class Loader(yaml.SafeLoader):
@@ -63,7 +72,25 @@ def test_the_example_of_objects_has_every_word() -> None:
 def test_the_example_of_values_has_every_expression_and_tag() -> None:
     for name in EXPRESSIONS:
         assert re.search(r"\$\{" + name.replace(".NAME", r"\.\w+").replace("each.", r"each\."), VALUES), name
-    assert all(f"{tag} " in VALUES or f"{tag}\n" in VALUES for tag in TAGS)
+    assert all(f"{tag} " in VALUES + CALLS or f"{tag}\n" in VALUES for tag in TAGS)
+
+
+def test_every_function_is_on_the_page() -> None:
+    found = rows("## Functions")
+    assert {each.partition("(")[0] for each in found} >= FUNCTIONS.keys()
+
+
+def test_the_example_of_functions_loads(project: Project) -> None:
+    files = {"guides.csv": "code,city,language\nann,the Hague,old_dutch\n", "guide.json": '{"settings": {"a": 1}}'}
+    found = project.write(f"{CALLS}defaults: {{agents: {{model: a/b}}}}\n", files).load().objects
+    described = {str(address): each.values["description"] for address, each in found.items()}
+    assert described == {
+        "agents.curator": "MUSEUM, floors: Ground and First",
+        "agents.guide[ann]": "the Hague in old dutch",
+        "agents.desk[1]": "Ground, desk 1",
+        "agents.desk[2]": "Ground, desk 2",
+        "agents.desk[3]": "Ground, desk 3",
+    }
 
 
 @pytest.mark.parametrize(
