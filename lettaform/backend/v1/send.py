@@ -240,7 +240,7 @@ class Sender:
     async def _link(self, step: Attach | Detach, answer: Callable[[Ref], Any]) -> Answer:
         kind, name, member = kinds()[step.kind], step.field, step.member
         if isinstance(member, Item):
-            return await self._change_item(step, name, member, answer)
+            return await _change_item(self.client, step, member, answer)
         id = step.id or answer(Ref(step.address))
         path = f"{kind.path}{id}/{kind.attrs()[name].link}/{step.op}/{fill(member, answer)}"
         try:
@@ -258,18 +258,6 @@ class Sender:
             if isinstance(step, Detach) or have is UNREAD or fill(member, answer) not in (have or ()):
                 raise
         return Answer(id)
-
-    async def _change_item(self, step: Attach | Detach, field: str, item: Item, answer: Callable[[Ref], Any]) -> Answer:
-        contents = kinds()[step.kind].attrs()[field].related(Contents)
-        assert contents is not None
-        content = CONTENTS[contents.what]
-        live = Live(step.kind, step.id or answer(Ref(step.address)), "", {})
-        if isinstance(step, Attach):
-            await content.add(self.client, live, field, item)
-        else:
-            with suppress(NotFound):
-                await content.remove(self.client, live, field, item)
-        return Answer(live.id)
 
     async def _delete(self, step: Delete) -> Answer:
         path = f"{kinds()[step.kind].path}{step.id}"
@@ -309,6 +297,20 @@ async def _replace(client: Client, step: Update, path: str, body: dict[str, Any]
             whole_map = body.pop(kind.attrs()[name].write or name)
             changed = await client.object("PUT", f"{path}/{below}", body=whole_map)
     return changed
+
+
+async def _change_item(client: Client, step: Attach | Detach, item: Item, answer: Callable[[Ref], Any]) -> Answer:
+    """Add an Item to what an object contains, or remove it."""
+    contents = kinds()[step.kind].attrs()[step.field].related(Contents)
+    assert contents is not None
+    content = CONTENTS[contents.what]
+    live = Live(step.kind, step.id or answer(Ref(step.address)), "", {})
+    if isinstance(step, Attach):
+        await content.add(client, live, step.field, item)
+    else:
+        with suppress(NotFound):
+            await content.remove(client, live, step.field, item)
+    return Answer(live.id)
 
 
 def _check_unmoved(step: Update, now: Mapping[str, Any]) -> None:
