@@ -10,7 +10,8 @@ LettaformError                 the CLI catches only this; every other exception 
 │ ├ Unauthorized               401, 403
 │ ├ NotFound                   404
 │ ├ Conflict                   409
-│ ├ Unavailable                no usable answer: connection refused or lost, timeout, 429, 5xx
+│ ├ Unavailable                no usable answer: connection refused or lost, timeout, 408, 429, 5xx
+│ │ └ StreamBroken             the stream of a run ended before the run did; names the run
 │ ├ Unsupported                this server lacks a feature that the manifest needs
 │ └ NotStored                  the server accepted a request and did not store a part of it
 └ PlanError                    the plan cannot be made or applied; carries all Problems
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, order=True)
@@ -109,7 +110,13 @@ class LocalError(LettaformError):
 
 
 class ServerError(LettaformError):
-    """The server refused a request. `words` is the server's own message, redacted; `problems`: values it is about."""
+    """The server refused a request, or gave no answer.
+
+    status    of the answer; 0 without one
+    words     the server's own message, redacted
+    body      the answer as JSON or text, redacted, without what the server echoes of the request; None without one
+    problems  the values that it is about
+    """
 
     def __init__(
         self,
@@ -120,11 +127,18 @@ class ServerError(LettaformError):
         path: str = "",
         status: int = 0,
         words: str = "",
+        body: Any = None,
         problems: Sequence[Problem] = (),
     ) -> None:
         super().__init__(message, hint)
         self.method, self.path, self.status, self.words = method, path, status, words
+        self.body = body
         self.problems = tuple(problems)
+
+    @property
+    def status_code(self) -> int:
+        """`status`, as the SDK of Letta names it."""
+        return self.status
 
     @property
     def may_pass(self) -> bool:
@@ -145,7 +159,7 @@ class Conflict(ServerError):
 
 
 class Unavailable(ServerError):
-    """No usable answer: connection refused or lost, timeout, 429, 5xx.
+    """No usable answer: connection refused or lost, timeout, 408, 429, 5xx.
 
     ambiguous    whether the server may have carried out the request
     silent       whether the server did not answer in time
@@ -155,6 +169,18 @@ class Unavailable(ServerError):
     ambiguous = False
     silent = False
     retry_after: float | None = None
+
+
+class StreamBroken(Unavailable):
+    """The stream of a run ended before the run did. The hint says how to get the rest.
+
+    run_id       None if the stream ended before it named the run
+    last_seq_id  the number of the last piece that came; 0 if none came, or if pieces have no numbers
+    """
+
+    ambiguous = True
+    run_id: str | None = None
+    last_seq_id = 0
 
 
 class Unsupported(ServerError):

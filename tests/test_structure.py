@@ -270,7 +270,7 @@ def test_no_class_and_no_function_is_too_large() -> None:
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
-PACKAGES = ("ownership", "plan", "backend", "session", "snapshot", "lettactl")
+PACKAGES = ("ownership", "plan", "backend", "client", "session", "snapshot", "lettactl")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

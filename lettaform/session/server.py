@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from lettaform.client.origin import KEY, PROJECT, URL
+from lettaform.client.origin import LOCAL as DEFAULT_URL
 from lettaform.errors import Stale
 from lettaform.model import Server
 
-DEFAULT_URL = "http://localhost:8283"
-URL, KEY, PROJECT = "LETTA_BASE_URL", "LETTA_API_KEY", "LETTA_PROJECT"
 _PORTS = {"http": 80, "https": 443}
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 

@@ -20,8 +20,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lettaform import flow
-from lettaform.backend.v1.client import _trusted
 from lettaform.cli import cli
+from lettaform.client import pools
 from lettaform.errors import ManifestError, Stale
 from lettaform.model import Server
 from lettaform.session.server import DEFAULT_URL, Connection, Target, is_same_server, target
@@ -268,10 +268,10 @@ def test_a_certificate_that_is_not_trusted_can_be(
         said = run(folder, "--server", url, "plan")
         assert f"the certificate of {url} is not trusted: self-signed certificate" in said.stderr
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        _trusted.cache_clear()  # a process reads it once
+        pools.trusted.cache_clear()  # a process reads it once
         trusted = run(folder, "--server", url, "plan")
         assert trusted.exit_code == 0, trusted.stderr
-    _trusted.cache_clear()
+    pools.trusted.cache_clear()
 
 
 @contextmanager

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import json
-import re
-import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 import httpx
 from tenacity import (
@@ -27,12 +21,13 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from lettaform import __version__
 from lettaform.backend.concurrency import cancelled
 from lettaform.backend.v1.concurrency import Gate
-from lettaform.errors import Conflict, NotFound, Problem, ServerError, Unauthorized, Unavailable, Unsupported
+from lettaform.client import answers, pools
+from lettaform.client.calls import Cursor, Method, encoded, flat
+from lettaform.client.origin import Origin
+from lettaform.errors import Conflict, ServerError, Unavailable
 
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 PAGE = 1000
 """Items per page of a list."""
 AGENTS = 250
@@ -71,9 +66,9 @@ class Client:
         parallel   maximum number of requests at the same time
         transport  for tests
         """
-        self.url, self.timeout, self.parallel, self.trace = url.rstrip("/"), timeout, parallel, trace
+        self._origin = Origin(url, token=token, project=project, advice=advice)
+        self.url, self.timeout, self.parallel, self.trace = self._origin.url, timeout, parallel, trace
         self._token, self._project, self._transport = token, project, transport
-        self._advice = advice or "set LETTA_API_KEY to the server's key or password"
         self._gate = Gate(parallel)
         self.requests = self.writes = 0
         self.until = inf
@@ -83,34 +78,17 @@ class Client:
         """Time at which a write was last left without an answer. The server may still carry it out."""
         self.slowest = 0.0
         """Seconds of the slowest answer to a POST that created something."""
-        self._secrets: set[str] = {token} if token else set()
-        self._headers = {"User-Agent": f"lettaform/{__version__}"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        if project:
-            self._headers["X-Project"] = project
-        try:
-            address = httpx.URL(self.url)
-        except httpx.InvalidURL:
-            address = httpx.URL()
-        if address.scheme not in ("http", "https") or not address.host:
-            raise ServerError(f"{url!r} is not the address of a server", "write it as http://localhost:8283")
-        # redirects are not followed, so an http address never leads to a certificate
-        self._verify: ssl.SSLContext | bool = _trusted() if address.scheme == "https" else False
         self._http = self._pool()
         self._replaced: list[httpx.AsyncClient] = []
         self._busy: Counter[httpx.AsyncClient] = Counter()
 
     def _pool(self) -> httpx.AsyncClient:
-        # 0.16.8 closes idle connections after 5 s
-        limits = httpx.Limits(max_connections=self.parallel + 1, keepalive_expiry=4)
         return httpx.AsyncClient(
             base_url=self.url,
-            headers=self._headers,
-            limits=limits,
+            headers=self._origin.headers,
             timeout=self.timeout,
             transport=self._transport,
-            verify=self._verify,
+            **pools.options(self._origin, connections=self.parallel + 1),
         )
 
     def for_thread(self, loop: asyncio.AbstractEventLoop) -> Client:
@@ -121,9 +99,9 @@ class Client:
         """
         transport = None if self._transport is None else _Across(self._transport, loop)
         options: dict[str, Any] = {"token": self._token, "project": self._project, "timeout": self.timeout}
-        options["advice"] = self._advice
+        options["advice"] = self._origin.advice
         other = Client(self.url, **options, parallel=1, trace=self.trace, transport=transport)
-        other._secrets = self._secrets
+        other._origin.secrets = self._origin.secrets
         return other
 
     async def close(self) -> None:
@@ -142,15 +120,11 @@ class Client:
 
     def hide(self, *secrets: str) -> None:
         """Redact these texts in errors and traces, also as a part of a URL."""
-        for secret in secrets:
-            if len(secret) > 3:
-                self._secrets |= {secret, quote(secret, safe="")}
+        self._origin.hide(*secrets)
 
     def redact(self, text: str) -> str:
         """`text` without any secret that this client knows."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "‹secret›")
-        return text
+        return self._origin.redact(text)
 
     # --- reads
 
@@ -172,25 +146,20 @@ class Client:
 
     async def each_page(self, path: str, **params: Any) -> AsyncGenerator[list[Any], None]:
         """The items of `pages`, page by page. The next page is under way while the caller works on one."""
-        seen: set[str] = set()
-        limit = min(AGENTS, PAGE) if path == "/v1/agents/" else PAGE
+        cursor = Cursor(min(AGENTS, PAGE) if path == "/v1/agents/" else PAGE)
 
         def ask(**after: str) -> asyncio.Task[Any]:
-            return asyncio.create_task(self.get(path, limit=limit, order="asc", **after, **params))
+            return asyncio.create_task(self.get(path, limit=cursor.limit, order="asc", **after, **params))
 
         request = ask()
         try:
             while True:
-                page = await request
-                ids = _ids(page)
-                if ids is None:
+                fresh = cursor.take(await request)
+                if fresh is None:
                     raise self.unexpected("GET", path, "no list of objects with ids")
-                fresh = [item for id, item in zip(ids, page, strict=True) if id not in seen]
-                seen.update(ids)
-                # 0.16.8 answers the first page again if the object of the cursor was deleted meanwhile
-                if len(page) < limit or not fresh:
+                if cursor.ended or cursor.after is None:
                     break
-                request = ask(after=ids[-1])
+                request = ask(after=cursor.after)
                 await asyncio.sleep(SENDING)
                 yield fresh
             yield fresh
@@ -215,9 +184,7 @@ class Client:
 
     def unexpected(self, method: Method, path: str, what: str) -> ServerError:
         """The error for an answer that Letta does not give. `what` describes the answer."""
-        message = f"{method} {self.url}{path} answered {what}"
-        hint = "is this the address of a Letta server, and of a version that lettaform supports?"
-        return ServerError(message, hint, method=method, path=path)
+        return answers.unexpected(self._origin, method, path, what)
 
     # --- writes
 
@@ -328,8 +295,7 @@ class Client:
         self.requests += 1
         self.writes += writes
         started, pool, ended = time.monotonic(), self._http, False
-        # httpx would write \ud800 as bytes that no server reads; JSON's own escapes are plain ASCII
-        content = None if ask.body is None else json.dumps(ask.body).encode()
+        content = None if ask.body is None else encoded(ask.body)
         headers = {"Content-Type": "application/json"} if ask.body is not None else {}
         self._busy[pool] += 1
         try:
@@ -338,7 +304,7 @@ class Client:
                 answer = await pool.request(
                     ask.method,
                     ask.path,
-                    params=_flat(ask.params),
+                    params=flat(ask.params),
                     content=content,
                     files=ask.files,
                     data=ask.form,
@@ -347,12 +313,9 @@ class Client:
                 )
             # a gateway answers 502 and 504 while the server behind it may go on
             ended = answer.status_code not in (502, 504)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            ended = True
-            raise ServerError(f"{self.url!r} is not the address of a server", str(error)) from error
-        except (httpx.HTTPError, TimeoutError) as error:
-            lost = self._no_answer(ask, error)
-            ended = not lost.ambiguous
+        except (httpx.InvalidURL, httpx.HTTPError, TimeoutError) as error:
+            lost = answers.no_answer(self._origin, ask.method, ask.path, error, ask.within)
+            ended = not (isinstance(lost, Unavailable) and lost.ambiguous)
             raise lost from error
         finally:
             self._busy[pool] -= 1
@@ -368,7 +331,8 @@ class Client:
             self._replaced.append(pool)
             self._http = self._pool()
         await self._close_unused()
-        return self._read(ask.method, ask.path, answer)
+        answered = answers.RawResponse(answer.status_code, answer.headers, answer.content)
+        return answers.read(self._origin, ask.method, ask.path, answered)
 
     async def _close_unused(self) -> None:
         """Close replaced pools that no request uses. A transport that was passed to the client outlives them."""
@@ -384,66 +348,6 @@ class Client:
             if self.until == -inf:
                 raise ServerError(f"{ask.method} {ask.path} was not sent: the lock was lost", "apply again")
             await asyncio.sleep(0.05)
-
-    def _read(self, method: Method, path: str, answer: httpx.Response) -> Any:
-        status = answer.status_code
-        where: dict[str, Any] = {"method": method, "path": path, "status": status}
-        if answer.is_success:
-            try:
-                return answer.json() if answer.content else None
-            except ValueError:
-                hint = "is this the address of a Letta server?"
-                raise ServerError(f"{self.url}{path} answered something that is not JSON", hint, **where) from None
-        if answer.is_redirect:
-            target = self.redact(answer.headers.get("location", "elsewhere"))
-            raise ServerError(f"{self.url} redirects {path} to {target}", "give the final address", **where)
-        words = self.redact(_words(answer))
-        refused_values = [replace(each, message=self.redact(each.message)) for each in _refused(answer)]
-        message = f"{method} {path}: {status} {words}".strip()
-        if status in (401, 403):
-            message = f"{self.url} does not let us in ({status})"
-            raise Unauthorized(message, self._advice, **where, words=words)
-        if status == 404 and _is_mcp_server_silent(answer):
-            raise Unavailable(message, "the MCP server must be running, and reachable from the Letta server", **where)
-        if status == 404:
-            raise NotFound(message, **where, words=words)
-        if status == 409:
-            raise Conflict(message, **where, words=words)
-        if status in (405, 501):
-            raise Unsupported(message, "this server cannot do it", **where, words=words)
-        if status == 429 or status >= 500:
-            refused = Unavailable(message, "`lettaform dev logs` or the server's log say more", **where, words=words)
-            refused.ambiguous = status not in (429, 503)
-            after = answer.headers.get("retry-after", "")
-            refused.retry_after = float(after) if after.isdigit() else None
-            raise refused
-        raise ServerError(message, **where, words=words, problems=refused_values)
-
-    def _no_answer(self, ask: _Request, error: Exception) -> Unavailable:
-        where: dict[str, Any] = {"method": ask.method, "path": ask.path}
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            if refused := self._no_https(error):
-                return Unavailable(*refused, **where)
-            hint = "is it running? `lettaform dev up` starts one here; --server or LETTA_BASE_URL name another"
-            return Unavailable(f"no server answers at {self.url}", hint, **where)
-        if isinstance(error, httpx.PoolTimeout):
-            return Unavailable(f"{ask.method} {ask.path}: no connection was free within {ask.within:.0f} s", **where)
-        late = isinstance(error, httpx.TimeoutException | TimeoutError)
-        what = f"no answer within {ask.within:.0f} s" if late else f"the connection broke ({type(error).__name__})"
-        lost = Unavailable(f"{ask.method} {self.url}{ask.path}: {what}", **where)
-        lost.ambiguous, lost.silent = True, late
-        return lost
-
-    def _no_https(self, error: BaseException | None) -> tuple[str, str] | None:
-        """Message and hint if a connection could not be encrypted."""
-        while error is not None and not isinstance(error, ssl.SSLError):
-            error = error.__cause__ or error.__context__
-        if error is None:
-            return None
-        if isinstance(error, ssl.SSLCertVerificationError):
-            message = f"the certificate of {self.url} is not trusted: {error.verify_message}"
-            return message, "name a file with the certificate of its authority in SSL_CERT_FILE"
-        return f"{self.url} does not answer with https", f"if it has none, write {self.url.replace('https', 'http', 1)}"
 
 
 @dataclass(frozen=True)
@@ -480,21 +384,6 @@ class _Across(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status_code, headers=kept, content=content, request=request)
 
 
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates that every pool trusts. Reading them takes 20 to 70 ms."""
-    return httpx.create_ssl_context()
-
-
-def _ids(page: Any) -> list[str] | None:
-    """The ids of a page's items; None if it is no list of ids, or of objects that have one."""
-    if not isinstance(page, list):
-        return None
-    ids = [item.get("id") if isinstance(item, dict) else item for item in page]
-    texts = [id for id in ids if isinstance(id, str)]
-    return texts if len(texts) == len(ids) else None
-
-
 def _pause(state: RetryCallState) -> float:
     """Seconds before the next attempt: what the server asks for, or else longer each time, with jitter."""
     error = state.outcome.exception() if state.outcome else None
@@ -503,69 +392,3 @@ def _pause(state: RetryCallState) -> float:
 
 
 _JITTER = wait_random_exponential(multiplier=0.2, max=3)
-
-
-def _flat(params: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
-    pairs = []
-    for key, value in (params or {}).items():
-        many = value if isinstance(value, list | tuple) else [value]
-        pairs += [(key, str(item).lower() if isinstance(item, bool) else item) for item in many]
-    return pairs
-
-
-_DATABASE = re.compile(
-    r"(\((sqlalchemy|asyncpg|psycopg|sqlite3)|<class '(asyncpg|psycopg|sqlite3)|\[SQL:).*", re.DOTALL
-)
-"""The text of the database, which 0.16.8 shows: constraints, the whole row, and the SQL."""
-_REFUSED = "the database of the server refused the values"
-
-
-def _words(answer: httpx.Response) -> str:
-    """The server's own words, one line, without what it echoes of the request."""
-    try:
-        body = answer.json()
-        detail = body.get("detail") or body.get("error") or ""
-    except (ValueError, AttributeError):
-        return answer.reason_phrase
-    if answer.status_code == 422:
-        values = (f"{each.field}: {each.message}" for each in _refused(answer))
-        return "; ".join(values)[:500] or "the request was not valid"
-    if isinstance(detail, Mapping):
-        texts = [detail.get("message") or detail.get("code"), detail.get("error")]
-        detail = ": ".join(str(each) for each in texts if each)
-    return " ".join(_DATABASE.sub(_REFUSED, str(detail)).split())[:500]
-
-
-def _is_mcp_server_silent(answer: httpx.Response) -> bool:
-    """Whether a 404 is about an MCP server that did not answer: 0.16.8 says so only where tools are listed again."""
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        return False
-    return isinstance(detail, Mapping) and detail.get("code") == "MCPServerUnavailable"
-
-
-def _refused(answer: httpx.Response) -> list[Problem]:
-    """The values that a 422 refuses, each with its path in the request as `field`; empty if it does not say.
-
-    0.16.8 answers a Python repr that echoes the whole input, secrets included: only places and reasons are kept.
-    """
-    if answer.status_code != 422:
-        return []
-    try:
-        detail = answer.json()["detail"]
-        items = _literal(detail) if isinstance(detail, str) else detail
-        return [Problem(_reason(item["msg"]), field=".".join(map(str, item["loc"]))) for item in items]
-    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError):
-        return []
-
-
-def _literal(text: str) -> Any:
-    """The value of a Python repr. Calls in it, as of an exception, are left out: `ctx` may hold one."""
-    return ast.literal_eval(re.sub(r"\w+Error\((?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\)", "None", text))
-
-
-def _reason(message: str) -> str:
-    """The reason for a refusal, without names of Python classes."""
-    plain = re.sub(r"<\w+\.\w+: ('[^']*')>", r"\1", message)
-    return plain.removeprefix("Value error, ")[:300]
