@@ -79,8 +79,9 @@ def apply(
 ) -> int:
     """Create, update and replace objects to match the manifest. Shows the plan and asks for confirmation.
 
-    With PLAN, a file written by `lettaform plan -o FILE`, exactly that plan is applied. If the server or the manifest
-    has changed since, nothing is applied and the exit code is 6.
+    With PLAN, a file written by `lettaform plan -o FILE`, exactly that plan is applied. The manifest is not needed, and
+    of secrets only those that the plan writes. If the server has changed since, or the manifest where it is there,
+    nothing is applied and the exit code is 6.
 
     With --format markdown or html, stdout holds the plan alone, and everything else is printed on stderr.
     """
