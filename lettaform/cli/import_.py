@@ -180,4 +180,4 @@ def _adopt(asked: Globals, address: str, id: str, patience: float | None) -> Non
     if asked.json:
         click.echo(data.dumps(data.plan(done), indent=2))
     else:
-        click.echo(text.plan(done, color=asked.color, verbose=asked.verbose), nl=False)
+        click.echo(text.adopted(done, color=asked.color), nl=False)
