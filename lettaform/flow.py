@@ -40,6 +40,9 @@ from lettaform.model import (
     Server,
     Verified,
 )
+from lettaform.model import (
+    contents as contents_of,
+)
 from lettaform.ownership.state import last_run
 from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import saved
@@ -67,6 +70,7 @@ from lettaform.session.files import ChangedMeanwhile, replace_contents, write_js
 from lettaform.session.loading import Loading
 from lettaform.session.observe import observe, read_state, read_whole
 from lettaform.session.server import Connection, is_same_server, target
+from lettaform.values import Item, walk
 
 if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.lettactl.fleet import Options as LettactlOptions
@@ -133,6 +137,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+PLAN_AGAIN = "`lettaform plan -o FILE` writes one"
 
 Consent = Callable[[Plan], bool]
 """Takes a plan and returns whether to carry it out."""
@@ -365,8 +370,13 @@ def save(plan: Plan, path: Path) -> None:
     """
     check_merged(plan)
     salt = None if plan.state.key else token_hex(16)
+    uploaded = [each for step in plan.steps for each in walk(contents_of(step)) if isinstance(each, Item)]
     try:
-        write_json(path, {**data.plan(plan), **saved.dump(plan, salt)})
+        declared = {"manifest": manifest.dump_saved(plan.manifest, uploaded)} if plan.manifest else {}
+    except OSError as error:
+        raise PlanError(f"cannot read {error.filename}: {error.strerror}") from error
+    try:
+        write_json(path, {**data.plan(plan), **saved.dump(plan, salt), **declared})
     except OSError as error:
         raise PlanError(f"cannot write {path}: {error.strerror}") from error
 
@@ -389,19 +399,34 @@ def apply_saved(
 ) -> tuple[Plan, Report | None]:
     """Carry out a saved plan if planning again gives the same Steps. Otherwise raises Stale, which names what changed.
 
+    The plan holds the manifest, without its secrets: those that it writes must have values. Where the files of the
+    project are there, they must be those of the plan. ManifestError names each secret without a value.
+
     The server is the one that the plan was made for. Stale if `connection` or LETTA_BASE_URL names another one.
     The other arguments and errors are those of `apply`.
     """
     before, options = _saved(path)
     pinned = (before.get("server") or {}).get("url")
     run = _Apply(options, consent, notify, parallel, before)
-    opened = _Opened(source, connection, parallel, needs=_needs(options), pinned=pinned, snapshots=snapshots)
+    draft = _draft_of(before, path, source)
+    opened = _Opened(source, connection, parallel, pinned=pinned, snapshots=snapshots, draft=draft)
     return opened.apply(run, interactive)
 
 
 def show_saved(path: Path) -> Mapping[str, Any]:
     """What a saved plan holds for people: the object that `plan --json` prints. Reads nothing but the file."""
     return {key: value for key, value in _saved(path)[0].items() if key not in saved.KEYS}
+
+
+def _draft_of(before: Mapping[str, Any], path: Path, source: Source) -> Draft:
+    """The manifest of a saved plan."""
+    given = manifest.Given(
+        source.directory, source.files, source.environment, source.variables, source.variable_files, os.environ
+    )
+    try:
+        return manifest.open_saved(before["manifest"], before["secrets"], given)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PlanError(f"{path} is not a saved plan of this version", PLAN_AGAIN) from error
 
 
 def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
@@ -411,9 +436,9 @@ def _saved(path: Path) -> tuple[Mapping[str, Any], PlanOptions]:
             raise ValueError("format")
         return value, saved.options(value)
     except OSError as error:
-        raise PlanError(f"cannot read {path}: {error.strerror}", "`lettaform plan -o FILE` writes one") from error
+        raise PlanError(f"cannot read {path}: {error.strerror}", PLAN_AGAIN) from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise PlanError(f"{path} is not a saved plan of this version", "`lettaform plan -o FILE` writes one") from error
+        raise PlanError(f"{path} is not a saved plan of this version", PLAN_AGAIN) from error
 
 
 def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan:
@@ -1073,6 +1098,7 @@ class _Opened:
 
     pinned  the URL of a saved plan
     stack   the stack, if it is not that of the manifest
+    draft   the manifest, if it is not read from the files of the project
     """
 
     def __init__(
@@ -1085,11 +1111,13 @@ class _Opened:
         pinned: str | None = None,
         stack: str | None = None,
         snapshots: Snapshots | None = None,
+        draft: Draft | None = None,
     ) -> None:
         self.source, self.connection, self.parallel, self.pinned = source, connection, parallel, pinned
         self.stack, self.snapshots = stack, snapshots or Snapshots()
-        self.commit = cache(partial(commit_of, source.directory))
-        self.draft = begin(source, needs, connects=not (pinned or connection.chosen(os.environ)))
+        self.draft = draft or begin(source, needs, connects=not connection.chosen(os.environ))
+        # without the project, a repository in the folder is another one
+        self.commit = cache(partial(commit_of, source.directory)) if self.draft.from_files else lambda: None
         self.manifest: Manifest | None = None
 
     def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]], *, whole: bool = False) -> _T:

@@ -109,12 +109,14 @@ class Removed:
 class Inputs:
     """What a manifest was read from.
 
-    files      path of each file, relative to the project, to the digest of its content
-    variables  `var.NAME` or `env.NAME` to its value, which may be a Secret
+    files        path of each file, relative to the project, to the digest of its content
+    variables    `var.NAME` or `env.NAME` to its value, which may be a Secret
+    environment  name of a declared variable to the environment variable that its `env` names
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -841,7 +843,7 @@ class Plan:
     barriers   key of a barrier to the keys of the steps that it waits for; a step's `after` may name a barrier
     state      the state before the apply
     outputs    name to value; may contain Refs to objects that do not exist yet
-    declared   the objects of the manifest, for the places of problems; a saved plan does not contain them
+    manifest   what it was made from, for the places of problems and for a saved plan; None: not from a manifest
     inputs     what the manifest was read from
     names      id to what people call the object, for display
     shared     address of a declared block, folder or archive to the objects to which the manifest attaches it
@@ -862,12 +864,17 @@ class Plan:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     inputs: Inputs = field(default_factory=Inputs)
     warnings: tuple[Problem, ...] = ()
-    declared: Mapping[Address, Desired] = field(default_factory=dict, repr=False, compare=False)
+    manifest: Manifest | None = field(default=None, repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     shared: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)
+
+    @property
+    def declared(self) -> Mapping[Address, Desired]:
+        """The objects of the manifest."""
+        return self.manifest.objects if self.manifest else {}
 
     def located(self, problem: Problem) -> Problem:
         """A problem with the place in the manifest of the field that it is about."""

@@ -39,38 +39,46 @@ class Secret:
     """A value that is never shown, stored or digested without a key.
 
     expression  where it comes from
-    parts       the literals and the Secrets that it is joined from, if its literals may be shown
+    parts       the literals and the Secrets that it is joined from, if it is joined from several
     unset       whether nothing gives the value: `value` takes its place where it is not needed
+    hidden      whether its literals may not be shown either
     """
 
     expression: str
     value: str
     parts: tuple[str | Secret, ...] = field(default=(), compare=False)
     unset: bool = field(default=False, compare=False)
+    hidden: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
-        return "".join(map(str, self.parts)) if self._literals else HIDDEN
+        return "".join(map(str, self.parts)) if self.shows_literals else HIDDEN
 
     __str__ = __repr__
 
     @property
-    def _literals(self) -> bool:
-        return any(isinstance(part, str) for part in self.parts)
+    def shows_literals(self) -> bool:
+        """Whether a part of the text may be shown."""
+        return not self.hidden and any(isinstance(part, str) for part in self.parts)
+
+    @property
+    def sources(self) -> tuple[Secret, ...]:
+        """The variables that give the value; the Secret itself if it is joined from none."""
+        return tuple(part for part in self.parts if isinstance(part, Secret)) or (self,)
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The texts that must not be shown: the Secrets inside the value, or else the whole value."""
         inner = [text for part in self.parts if isinstance(part, Secret) for text in part.texts]
-        return (*inner, *(() if self._literals else (self.value,)))
+        return (*inner, *(() if self.shows_literals else (self.value,)))
 
     def opaque(self) -> Secret:
         """The same value, of which nothing may be shown."""
-        return replace(self, parts=tuple(part for part in self.parts if isinstance(part, Secret)))
+        return replace(self, hidden=True)
 
     def masked(self, text: str) -> Secret | None:
         """Another text with the literals of this one, which may be shown; None if it has others."""
         pattern = "".join(re.escape(part) if isinstance(part, str) else ".*" for part in self.parts)
-        same = self._literals and re.fullmatch(pattern, text, re.DOTALL)
+        same = self.shows_literals and re.fullmatch(pattern, text, re.DOTALL)
         return replace(self, expression="live", value="") if same else None
 
 

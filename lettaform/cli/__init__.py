@@ -20,6 +20,8 @@ from click.core import ParameterSource
 from lettaform.errors import LettaformError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from lettaform.flow import Connection, Source
     from lettaform.model import Manifest
 
@@ -142,6 +144,12 @@ class GlobalOption(click.Option):
         return super().get_help_record(ctx) if self.shown else None
 
 
+def _environments(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from lettaform.cli.completion import environments
+
+    return environments(context, parameter, incomplete)
+
+
 def _options(names: Iterable[str], *, shown: bool = False) -> list[GlobalOption]:
     folder = click.Path(file_okay=False, exists=True, path_type=Path)
     file = click.Path(dir_okay=False, path_type=Path)
@@ -160,7 +168,11 @@ def _options(names: Iterable[str], *, shown: bool = False) -> list[GlobalOption]
         ),
         "environment": (
             ["-e", "--environment"],
-            {"metavar": "ENV", "help": "Environment of the manifest to apply on top of the rest."},
+            {
+                "metavar": "ENV",
+                "shell_complete": _environments,
+                "help": "Environment of the manifest to apply on top of the rest.",
+            },
         ),
         "variables": (
             ["--var"],

@@ -79,8 +79,9 @@ def apply(
 ) -> int:
     """Create, update and replace objects to match the manifest. Shows the plan and asks for confirmation.
 
-    With PLAN, a file written by `lettaform plan -o FILE`, exactly that plan is applied. If the server or the manifest
-    has changed since, nothing is applied and the exit code is 6.
+    With PLAN, a file written by `lettaform plan -o FILE`, exactly that plan is applied. The manifest is not needed, and
+    of secrets only those that the plan writes. If the server has changed since, or the manifest where it is there,
+    nothing is applied and the exit code is 6.
 
     With --format markdown or html, stdout holds the plan alone, and everything else is printed on stderr.
     """
@@ -161,7 +162,7 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chos
         raise click.UsageError("--json cannot ask for confirmation; add -y")
     write = until_closed(partial(click.echo, err=chosen.is_document))
     confirmation = _Confirmation(asked, yes, verb, command, write, chosen)
-    with _watch(asked, write) as notify:
+    with _watch(asked, write, lambda: confirmation.shown) as notify:
         plan, report = run(confirmation.consent, notify)
     if confirmation.shown is None:
         confirmation.show(plan)
@@ -213,12 +214,17 @@ class _Confirmation:
         return not self.refused
 
 
-def _watch(asked: Globals, write: Callable[[str], None]) -> AbstractContextManager[Notify]:
-    """How events are shown: as JSON lines with --json, as a progress bar on a terminal, otherwise as lines of text."""
+def _watch(
+    asked: Globals, write: Callable[[str], None], planned: Callable[[], Plan | None]
+) -> AbstractContextManager[Notify]:
+    """How events are shown: as JSON lines with --json, as a progress bar on a terminal, otherwise as lines of text.
+
+    planned  the plan that is carried out, once it is known
+    """
     from lettaform.render import data, progress
 
     if asked.json:
         return nullcontext(lambda event: write(data.dumps(data.event(event))))
     if sys.stdout.isatty() and sys.stderr.isatty() and not (asked.verbose or asked.debug):
-        return progress.bar()
+        return progress.bar(planned, color=asked.color)
     return progress.lines(write)

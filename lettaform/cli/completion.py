@@ -1,22 +1,178 @@
-"""`lettaform completion`: print the completion script of a shell."""
+"""`lettaform completion`: print the completion script of a shell; and what the shell completes. Sends no requests."""
 
 from __future__ import annotations
 
-import click
-from click.shell_completion import get_completion_class
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-from lettaform.cli import cli
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from lettaform.cli import Globals, cli
 
 _EPILOG = """\b
 bash, zsh: eval "$(lettaform completion bash)"
 fish:      lettaform completion fish | source
 """
+_ASKED_BY = "_LETTAFORM_COMPLETE"
+"""The environment variable in which a shell asks for completions, as `bash_complete`."""
+_SPECIAL = re.compile(r"""["'\\\s$`&|;<>(){}*?!#]""")
+"""What bash does not take as it is in a word. The other shells quote what they insert."""
 
 
 @click.command(epilog=_EPILOG, no_args_is_help=True)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of SHELL. Load it in the startup file of the shell."""
+    """Print the completion script of SHELL. Load it in the startup file of the shell.
+
+    It completes verbs, options and files, addresses and environments of the manifest, and names of snapshots.
+    """
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(cli, {}, "lettaform", "_LETTAFORM_COMPLETE").source())
+    click.echo(found(cli, {}, "lettaform", _ASKED_BY).source())
+
+
+# --- what is completed: called by click, which asks nothing else -----------------------------------------------------
+
+
+def addresses(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The addresses of the manifest that begin like this. Own blocks are named once their agent is."""
+    return _matching(_top(_names(context)["addresses"], incomplete), incomplete)
+
+
+def agents(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The agents and conversations of the manifest that begin like this."""
+    every = _top(_names(context)["addresses"], "")
+    return _matching((each for each in every if each.startswith(("agents.", "conversations."))), incomplete)
+
+
+def addresses_or_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Addresses, or else files."""
+    return addresses(context, parameter, incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def environments(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The environments of the manifest that begin like this."""
+    return _matching(_names(context)["environments"], incomplete)
+
+
+def stacks(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The stack of the manifest."""
+    return _matching([_names(context)["stack"]], incomplete)
+
+
+def snapshots(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of snapshots that begin like this, the newest first; folders if there is none."""
+    from lettaform import flow
+    from lettaform.errors import LettaformError
+
+    names: list[str] = []
+    with suppress(LettaformError, OSError):
+        found = flow.snapshot_list(_snapshot_directory(context))
+        names = ["latest"] * bool(found) + [path.name for path, _ in reversed(found)]
+    return _matching(names, incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+def addresses_of_snapshot(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The addresses in the snapshot that the words before name."""
+    from lettaform import flow
+    from lettaform.errors import LettaformError
+
+    with suppress(LettaformError, OSError):
+        folder = flow.snapshot_find(context.params.get("name") or "", _snapshot_directory(context))
+        lives = flow.snapshot_objects(flow.snapshot_read(folder))
+        return _matching(_top([str(each.address) for each in lives if each.address], incomplete), incomplete)
+    return []
+
+
+def _snapshot_directory(context: click.Context) -> Path:
+    from lettaform import flow
+
+    where = context.params.get("snapshot_dir") or context.params.get("directory")
+    return Path(where) if where else flow.snapshot_directory(_asked(context).source())
+
+
+def _matching(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    found = [each for each in words if each and each.startswith(incomplete) and each.isprintable()]
+    if os.environ.get(_ASKED_BY, "").startswith("bash"):
+        found = [_SPECIAL.sub(_for_bash, each) for each in found]
+    return [CompletionItem(each) for each in found]
+
+
+def _for_bash(special: re.Match[str]) -> str:
+    """A character that bash takes as it is. The script of click reads a backslash as the first half of a pair."""
+    return "\\\\" + special[0] * (2 if special[0] == "\\" else 1)
+
+
+def _top(every: Iterable[str], incomplete: str) -> list[str]:
+    """The addresses without those of parts, unless the address of their owner has been written."""
+    from lettaform.address import Address
+
+    parsed = ((each, Address.parse(each)) for each in every)
+    return [each for each, address in parsed if address.parent is None or incomplete.startswith(f"{address.parent}.")]
+
+
+# --- the names of the manifest, kept between two calls: to read them again takes most of a second ---------------------
+
+
+def _asked(context: click.Context) -> Globals:
+    return context.obj if isinstance(context.obj, Globals) else Globals()
+
+
+def _names(context: click.Context) -> Mapping[str, Any]:
+    """The stack, addresses and environments of the manifest; empty if there is none."""
+    from hashlib import sha256
+
+    from lettaform.local.places import cache
+
+    asked = _asked(context)
+    given = {name: text for name, text in os.environ.items() if name.startswith("LETTAFORM_VAR_")}
+    about = [str(asked.directory.absolute()), [*map(str, asked.files)], asked.environment, dict(asked.variables)]
+    key = sha256(json.dumps([*about, [*map(str, asked.variable_files)], given], sort_keys=True).encode()).hexdigest()
+    kept = cache() / "completion" / f"{key[:32]}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        found: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        if found["seen"] == _seen(found["seen"]):
+            return found
+    found = _read(asked)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        temporary = kept.with_name(f"{kept.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(found), encoding="utf-8")
+        temporary.replace(kept)
+    return found
+
+
+def _read(asked: Globals) -> Mapping[str, Any]:
+    from lettaform.errors import LettaformError
+    from lettaform.manifest.names import Names, names
+
+    found = Names("", (), (), ())
+    with suppress(LettaformError, OSError):
+        found = names(
+            asked.directory,
+            asked.files,
+            environment=asked.environment,
+            variables=asked.variables,
+            variable_files=asked.variable_files,
+        )
+    # a file that is added to a folder may belong to the manifest
+    folders = {asked.directory.absolute(), *(path.parent for path in found.files)}
+    seen = _seen(map(str, (*folders, *found.files)))
+    return {"stack": found.stack, "addresses": found.addresses, "environments": found.environments, "seen": seen}
+
+
+def _seen(paths: Iterable[str]) -> dict[str, list[int]]:
+    """What tells that a file or folder has changed."""
+    states: dict[str, list[int]] = {}
+    for path in paths:
+        states[path] = []
+        with suppress(OSError):
+            state = os.stat(path)
+            states[path] = [state.st_mtime_ns, state.st_size]
+    return states

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.completion import agents
 
 
 @click.command()
-@click.argument("what", metavar="ADDRESS|ID")
+@click.argument("what", metavar="ADDRESS|ID", shell_complete=agents)
 @click.option(
     "-o",
     "--out",

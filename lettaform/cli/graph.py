@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import click
-from click.shell_completion import CompletionItem
 
 from lettaform.cli import Globals
+from lettaform.cli.completion import addresses
 
 if TYPE_CHECKING:
     from lettaform.render.graph import Form
@@ -16,20 +15,8 @@ if TYPE_CHECKING:
 FORMATS = ("mermaid", "dot")
 
 
-def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The addresses of the manifest that begin like this."""
-    from lettaform import flow
-    from lettaform.errors import LettaformError
-
-    with suppress(LettaformError, OSError):
-        asked = context.obj if isinstance(context.obj, Globals) else Globals()
-        addresses = sorted(map(str, flow.read(asked.source(), "nothing").objects))
-        return [CompletionItem(each) for each in addresses if each.startswith(incomplete)]
-    return []
-
-
 @click.command()
-@click.argument("patterns", metavar="[PATTERN]...", nargs=-1, shell_complete=complete)
+@click.argument("patterns", metavar="[PATTERN]...", nargs=-1, shell_complete=addresses)
 @click.option(
     "--format",
     "form",

@@ -9,12 +9,13 @@ import click
 
 from lettaform.cli import Globals, refusal
 from lettaform.cli.apply import yes
+from lettaform.cli.completion import addresses, agents
 from lettaform.cli.from_af import no_fold, show
 from lettaform.cli.lock import locking
 
 
 @click.command("import")
-@click.argument("address", required=False)
+@click.argument("address", required=False, shell_complete=addresses)
 @click.argument("id", required=False)
 @click.option("--all", "everything", is_flag=True, help="Write a manifest for all objects that no stack owns.")
 @click.option(
@@ -38,7 +39,13 @@ from lettaform.cli.lock import locking
     metavar="FILE",
     help="Create the agent of an agent file, with its messages, and manage it. Needs --as.",
 )
-@click.option("--as", "under", metavar="ADDRESS", help="Address of the agent that --af creates, as agents.worker.")
+@click.option(
+    "--as",
+    "under",
+    metavar="ADDRESS",
+    shell_complete=agents,
+    help="Address of the agent that --af creates, as agents.worker.",
+)
 @click.option(
     "--bind",
     multiple=True,
@@ -180,4 +187,4 @@ def _adopt(asked: Globals, address: str, id: str, patience: float | None) -> Non
     if asked.json:
         click.echo(data.dumps(data.plan(done), indent=2))
     else:
-        click.echo(text.plan(done, color=asked.color, verbose=asked.verbose), nl=False)
+        click.echo(text.adopted(done, color=asked.color), nl=False)

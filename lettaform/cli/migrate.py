@@ -11,6 +11,7 @@ import click
 
 from lettaform.cli import Globals
 from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
+from lettaform.cli.completion import addresses
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import without_messages
 from lettaform.cli.snapshot import snapshot_dir
@@ -28,7 +29,7 @@ class KeyVariable(click.ParamType):  # type: ignore[type-arg]  # generic since c
 
 
 @click.command()
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
+@click.argument("addresses", metavar="[ADDRESS]...", shell_complete=addresses, nargs=-1)
 @click.option("--from", "first", metavar="URL", required=True, help="The server that has the stack.")
 @click.option("--to", "second", metavar="URL", required=True, help="The server that gets it.")
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.completion import addresses
 from lettaform.cli.formats import Formats, document, formatted
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ prune = click.option(
 allow_destroy = click.option(
     "--allow-destroy",
     metavar="PATTERN",
+    shell_complete=addresses,
     multiple=True,
     help="Allow protected objects at these addresses to be deleted or replaced; * stands for any text. Repeatable.",
 )
@@ -34,6 +36,7 @@ ignore_limits = click.option(
 without_messages = click.option(
     "--without-messages",
     metavar="PATTERN",
+    shell_complete=addresses,
     multiple=True,
     help="If the server cannot list the messages of an agent or a conversation at these addresses, take the snapshot "
     "without them: they are lost with what is deleted. * stands for any text. Repeatable.",
@@ -42,6 +45,7 @@ without_messages = click.option(
 reseed = click.option(
     "--reseed",
     metavar="ADDRESS",
+    shell_complete=addresses,
     multiple=True,
     help="Overwrite the values that agents changed at this address with the manifest's values. Repeatable.",
 )
@@ -52,12 +56,14 @@ def merging(command: F) -> F:
     ours = click.option(
         "--ours",
         metavar="ADDRESS",
+        shell_complete=addresses,
         multiple=True,
         help="Where a merge of a text at this address conflicts, take the manifest's lines. Repeatable.",
     )
     theirs = click.option(
         "--theirs",
         metavar="ADDRESS",
+        shell_complete=addresses,
         multiple=True,
         help="Where a merge of a text at this address conflicts, take the lines of the server. Repeatable.",
     )
@@ -69,12 +75,14 @@ def narrowing(command: F) -> F:
     target = click.option(
         "--target",
         metavar="PATTERN",
+        shell_complete=addresses,
         multiple=True,
         help="Only these addresses; * stands for any text. Repeatable.",
     )
     exclude = click.option(
         "--exclude",
         metavar="PATTERN",
+        shell_complete=addresses,
         multiple=True,
         help="Leave these addresses out; * stands for any text. Repeatable.",
     )

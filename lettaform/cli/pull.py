@@ -9,6 +9,7 @@ import click
 
 from lettaform.cli import Globals, refusal
 from lettaform.cli.apply import yes
+from lettaform.cli.completion import addresses
 from lettaform.cli.lock import locking
 
 if TYPE_CHECKING:
@@ -16,17 +17,19 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
+@click.argument("addresses", metavar="[ADDRESS]...", shell_complete=addresses, nargs=-1)
 @click.option("--drift", is_flag=True, help="Also pull values with the policy `enforce` that were changed outside.")
 @click.option(
     "--ours",
     metavar="PATTERN",
+    shell_complete=addresses,
     multiple=True,
     help="Where both sides changed a value of these addresses, keep the manifest's. Repeatable.",
 )
 @click.option(
     "--theirs",
     metavar="PATTERN",
+    shell_complete=addresses,
     multiple=True,
     help="Take the live values of these addresses, also where the manifest changed them. Repeatable.",
 )

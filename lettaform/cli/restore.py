@@ -8,15 +8,22 @@ import click
 
 from lettaform.cli import Globals
 from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
+from lettaform.cli.completion import addresses_of_snapshot, snapshots, stacks
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import without_messages
-from lettaform.cli.snapshot import complete, folder_of, snapshot_dir
+from lettaform.cli.snapshot import folder_of, snapshot_dir
 
 
 @click.command()
-@click.argument("name", metavar="SNAPSHOT", shell_complete=complete)
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
-@click.option("--as", "stack", metavar="STACK", help="Restore as this stack, which may be another than the snapshot's.")
+@click.argument("name", metavar="SNAPSHOT", shell_complete=snapshots)
+@click.argument("addresses", metavar="[ADDRESS]...", shell_complete=addresses_of_snapshot, nargs=-1)
+@click.option(
+    "--as",
+    "stack",
+    metavar="STACK",
+    shell_complete=stacks,
+    help="Restore as this stack, which may be another than the snapshot's.",
+)
 @yes
 @parallel
 @snapshot_dir

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from lettaform.cli import Globals, Usage
+from lettaform.cli.completion import addresses_or_files
 from lettaform.cli.formats import Formats, document, formatted
 from lettaform.errors import LettaformError
 
 
 @click.command()
-@click.argument("address", metavar="[ADDRESS|PLAN]", required=False)
+@click.argument("address", metavar="[ADDRESS|PLAN]", shell_complete=addresses_or_files, required=False)
 @click.pass_obj
 @formatted
 def show(asked: Globals, /, address: str | None, chosen: Formats) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from lettaform.cli import Globals, Verbs
+from lettaform.cli.completion import addresses_of_snapshot, snapshots
 from lettaform.cli.plan import without_messages
 
 if TYPE_CHECKING:
@@ -25,21 +24,6 @@ snapshot_dir = click.option(
     help="Where a snapshot of what is destroyed or changed is written. Default: the manifest's `snapshots.to`, or "
     ".lettaform/snapshots.",
 )
-
-
-def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of snapshots that begin like this, the newest first; folders if there is none."""
-    from lettaform import flow
-    from lettaform.errors import LettaformError
-
-    where = context.params.get("snapshot_dir") or context.params.get("directory")
-    names: list[str] = []
-    with suppress(LettaformError, OSError):
-        asked = context.obj if isinstance(context.obj, Globals) else Globals()
-        found = flow.snapshot_list(where or flow.snapshot_directory(asked.source()))
-        names = ["latest"] * bool(found) + [path.name for path, _ in reversed(found)]
-    matching = [CompletionItem(each) for each in names if each.startswith(incomplete)]
-    return matching or [CompletionItem(incomplete, type="dir")]
 
 
 def directory(command: F) -> F:
@@ -115,8 +99,8 @@ def list_(asked: Globals, /, directory: Path | None) -> None:
 
 
 @snapshot.command()
-@click.argument("name", metavar="SNAPSHOT", shell_complete=complete)
-@click.argument("address", required=False)
+@click.argument("name", metavar="SNAPSHOT", shell_complete=snapshots)
+@click.argument("address", required=False, shell_complete=addresses_of_snapshot)
 @directory
 @click.pass_obj
 def show(asked: Globals, /, name: str, address: str | None, directory: Path | None) -> None:
@@ -142,7 +126,7 @@ def show(asked: Globals, /, name: str, address: str | None, directory: Path | No
 
 
 @snapshot.command()
-@click.argument("name", metavar="SNAPSHOT", shell_complete=complete)
+@click.argument("name", metavar="SNAPSHOT", shell_complete=snapshots)
 @directory
 @click.pass_obj
 def verify(asked: Globals, /, name: str, directory: Path | None) -> int:
@@ -165,8 +149,8 @@ def verify(asked: Globals, /, name: str, directory: Path | None) -> int:
 
 
 @snapshot.command()
-@click.argument("old", metavar="SNAPSHOT", shell_complete=complete)
-@click.argument("new", metavar="SNAPSHOT|live", shell_complete=complete)
+@click.argument("old", metavar="SNAPSHOT", shell_complete=snapshots)
+@click.argument("new", metavar="SNAPSHOT|live", shell_complete=snapshots)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with code 2 if there are differences.")
 @directory
 @click.pass_obj

@@ -6,6 +6,7 @@ import click
 
 from lettaform.address import Address
 from lettaform.cli import Globals, Verbs
+from lettaform.cli.completion import addresses
 from lettaform.cli.lock import locking
 from lettaform.errors import LettaformError
 
@@ -36,7 +37,7 @@ def list_(asked: Globals, /) -> None:
 
 
 @state.command()
-@click.argument("address")
+@click.argument("address", shell_complete=addresses)
 @click.pass_obj
 def show(asked: Globals, /, address: str) -> None:
     """Show the state of ADDRESS.
@@ -68,8 +69,8 @@ def _names(text: str, address: Address) -> bool:
 
 
 @state.command()
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=addresses)
+@click.argument("new", shell_complete=addresses)
 @locking
 @click.pass_obj
 def mv(asked: Globals, /, old: str, new: str, patience: float | None) -> None:
@@ -82,7 +83,7 @@ def mv(asked: Globals, /, old: str, new: str, patience: float | None) -> None:
 
 
 @state.command()
-@click.argument("address")
+@click.argument("address", shell_complete=addresses)
 @locking
 @click.pass_obj
 def rm(asked: Globals, /, address: str, patience: float | None) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lettaform.cli import Globals, remember
+from lettaform.cli.completion import addresses
 from lettaform.errors import LettaformError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 @click.command()
-@click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
+@click.argument("patterns", metavar="[PATTERN]...", shell_complete=addresses, nargs=-1)
 @click.option(
     "-o",
     "--output",

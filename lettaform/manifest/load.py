@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lettaform.errors import ManifestError
 from lettaform.kinds import kinds, sections
@@ -86,12 +87,14 @@ class Outline:
 class Draft:
     """A manifest whose files have been read.
 
-    outline  None if it is not known: there are problems, or an expression says something about the server
-    finish   expands, resolves and checks the manifest. Raises ManifestError with all problems. May run in a thread.
+    outline     None if it is not known: there are problems, or an expression says something about the server
+    finish      expands, resolves and checks the manifest. Raises ManifestError with all problems. May run in a thread.
+    from_files  whether it is read from the files of the project, and not from a saved plan
     """
 
     outline: Outline | None
     finish: Callable[[], Manifest]
+    from_files: bool = True
 
 
 def begin(
@@ -106,8 +109,12 @@ def begin(
     connects: bool = True,
     contents: Mapping[Path, bytes] = {},
     lints: bool = False,
+    planned: Mapping[str, Any] = {},
 ) -> Draft:
-    """The files of a project, read and merged with the environment. Parameters and errors are those of `load`."""
+    """The files of a project, read and merged with the environment. Parameters and errors are those of `load`.
+
+    planned  the values that a saved plan has, of variables whose values nothing else gives
+    """
     with without_garbage_collection():
         problems = Problems()
         reader = Files(directory, problems, contents)
@@ -127,6 +134,7 @@ def begin(
                 reader,
                 problems,
                 environ,
+                planned=planned,
                 needs=needs,
                 stack=stack or "",
                 environment=environment,
@@ -137,7 +145,7 @@ def begin(
             scope.variables = variables_of(declared, variables, variable_files, scope, environ)
             problems.rule = VALUE
             resolved = resolve(root, expand(root, scope), scope, connects=connects)
-            manifest = replace(resolved, inputs=_inputs(scope))
+            manifest = replace(resolved, inputs=_inputs(scope, declared))
             if lints and not problems.has_errors:
                 problems.extend(lint(manifest, root, whole, reader.shown))
                 problems.add_unused_waivers()
@@ -149,11 +157,12 @@ def begin(
     return Draft(None if problems.has_errors or not stack else _outline(root, stack), finish)
 
 
-def _inputs(scope: Scope) -> Inputs:
+def _inputs(scope: Scope, declared: Node) -> Inputs:
     """What the manifest was read from. A variable without a value is left out."""
     values = {f"var.{name}": value for name, value in scope.variables.items() if value is not UNRESOLVED}
+    named = ((name, node.map["env"].text) for name, node in declared.map.items() if "env" in node.map)
     values |= {f"env.{name}": Secret(f"${{env.{name}}}", value) for name, value in scope.env_read.items()}
-    return Inputs(dict(scope.files.digests), values)
+    return Inputs(dict(scope.files.digests), values, {name: text for name, text in named if text})
 
 
 def _outline(root: Node, stack: str) -> Outline | None:

@@ -52,6 +52,7 @@ class Scope:
     """What expressions can refer to.
 
     variables  the values of the declared variables; UNRESOLVED for those that have none
+    planned    the values that a saved plan has, of variables whose values nothing else gives
     unset      the declared variables that have no value, with the problem of those that need one
     needs      which variables must have a value
     sections   the sections of the manifest, as first words of expressions
@@ -66,6 +67,7 @@ class Scope:
     problems: Problems
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    planned: Mapping[str, Any] = field(default_factory=dict)
     unset: dict[str, tuple[str, Place, str]] = field(default_factory=dict)
     needs: Needs = "everything"
     stack: str = ""

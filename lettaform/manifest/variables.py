@@ -1,4 +1,4 @@
-"""Declared variables to values: from --var, --var-file, the environment or `default`, in this order."""
+"""Declared variables to values: from --var, --var-file, the environment, a saved plan or `default`, in this order."""
 
 from __future__ import annotations
 
@@ -81,6 +81,18 @@ def _from_files(named: Sequence[Path], files: Files, problems: Problems) -> Mapp
     return found
 
 
+def ways_to_give(name: str, source: str | None) -> list[str]:
+    """How a user gives a variable its value. `source`: the environment variable that its `env` names."""
+    # a shell cannot export a name with `-`
+    exported = [each for each in (PREFIX + name, source) if each and _EXPORTABLE.fullmatch(each)]
+    return [f"--var {name}=…", "--var-file FILE", *(f"export {each}=…" for each in exported)]
+
+
+def one_of(ways: Sequence[str]) -> str:
+    """A hint that lists the ways to give a value."""
+    return f"give it with {', '.join(ways[:-1])} or {ways[-1]}"
+
+
 class _Variable:
     """One declared variable."""
 
@@ -115,6 +127,8 @@ class _Variable:
         for variable in (PREFIX + self.name, source):
             if variable and variable in environ:
                 return self.read(environ[variable], variable, self.place)
+        if self.name in self.scope.planned:
+            return self.scope.planned[self.name]
         if not self.fields.keys() <= VARIABLE.fields.keys():
             return UNRESOLVED  # a misspelled key may be the missing `default`
         default = self.fields.get("default")
@@ -125,13 +139,9 @@ class _Variable:
 
     def report_unset(self, source: str | None) -> None:
         """The variable has no value: a problem where it is needed."""
-        name = PREFIX + self.name
-        # a shell cannot export a name with `-`
-        variables = [each for each in (name, source) if each and _EXPORTABLE.fullmatch(each)]
-        ways = [f"--var {self.name}=…", "--var-file FILE", *(f"export {each}=…" for each in variables)]
+        ways = ways_to_give(self.name, source)
         ways += [] if self.secret else [f"`variables: {{{self.name}: {{default: …}}}}`"]
-        hint = f"give it with {', '.join(ways[:-1])} or {ways[-1]}"
-        problem = (f"the variable `{self.name}` has no value", self.place, hint)
+        problem = (f"the variable `{self.name}` has no value", self.place, one_of(ways))
         self.scope.unset[self.name] = problem
         if self.scope.is_needed(secret=self.secret):
             self.problems.add(*problem)

@@ -77,7 +77,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         inputs=manifest.inputs,
         warnings=(*manifest.warnings, *difference.warnings),
-        declared=manifest.objects,
+        manifest=manifest,
         names=names,
         shared=_shared(manifest),
     )

@@ -33,7 +33,7 @@ from lettaform.plan.lookup import UNKNOWN, Lookup
 from lettaform.plan.merge import Side, decide_text
 from lettaform.plan.notes import no_longer_managed
 from lettaform.plan.policy import Decision, decide, policies
-from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, digest, kept_text, tainted, text_kept
+from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, digest, kept_text, secrets, tainted, text_kept
 
 Members = tuple[tuple[str, Any], ...]
 """Pairs of a field and a member of it."""
@@ -411,6 +411,8 @@ def judge(pair: _Pair, line: Attr, leaf: Leaf) -> Decision:
     have: object = base
     if line.read is not None:
         same = type(known) is str and type(leaf.have) is str and known == leaf.have
+        # a secret without a value in this run is taken to be the one that the server has
+        same = same or (leaf.have is not None and any(secret.unset for secret in secrets(leaf.want)))
         whole = not known or _is_as_applied(pair, line, leaf)
         have = want if same else spelled(pair.kind, line, leaf.have if whole else project(leaf.have, known))
     return decide(pair.owners[line.name], base, want, have, reseed=pair.reseed)

@@ -10,9 +10,9 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Stale
-from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step
+from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step, contents
 from lettaform.plan.notes import LOST
-from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, canonical, digest, keyed
+from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, canonical, digest, keyed, secrets
 
 FORMAT = "1.0"
 _WORDS = {"after": "the order of the steps", "mark": "what lettaform stores about it"}
@@ -39,11 +39,22 @@ def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
             str(change.address): {d.path: digest(spell(d.old, None)) for d in change.fields_changed if not d.secret}
             for change in plan.changes
         },
+        "secrets": written_secrets(plan),
         "inputs": {
             "files": dict(plan.inputs.files),
             "variables": {name: _digest(value, key) for name, value in plan.inputs.variables.items()},
         },
     }
+
+
+def written_secrets(plan: Plan) -> dict[str, list[str]]:
+    """The source of each secret that the plan writes, such as `${var.token}`, to the addresses it is written to."""
+    found: dict[str, dict[str, None]] = {}
+    for step in plan.steps:
+        for secret in secrets(contents(step)):
+            for source in secret.sources:
+                found.setdefault(source.expression, {})[str(step.address)] = None
+    return {expression: list(addresses) for expression, addresses in sorted(found.items())}
 
 
 def plan_digest(plan: Plan) -> str:
@@ -89,7 +100,7 @@ def _sha256(value: Any) -> str:
     return sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-KEYS = frozenset({"salt", "options", "steps", "barriers", "overwrites", "inputs"})
+KEYS = frozenset({"salt", "options", "steps", "barriers", "overwrites", "secrets", "inputs", "manifest"})
 """The keys of this part of the file."""
 
 

@@ -209,6 +209,12 @@ def _updated(change: Change, drifted: Collection[str]) -> Status:
     return "stale" if change.action == "update" and is_compiled and not change.fields_changed else "outdated"
 
 
+def _unset_secrets(manifest: Manifest, observed: Observed) -> set[str]:
+    """The expressions of the secrets of existing objects that have no value in this run."""
+    existing = (each for address, each in manifest.objects.items() if address in observed.objects)
+    return {secret.expression for each in existing for secret in secrets(each.values) if secret.unset}
+
+
 def _compared(change: Change) -> Change:
     """A change without the fields whose value is a secret that has no value in this run."""
     fields = tuple(each for each in change.fields_changed if not any(secret.unset for secret in secrets(each.new)))
@@ -241,25 +247,23 @@ class _Found:
 
     @classmethod
     def of(cls, manifest: Manifest, difference: Diff) -> _Found:
-        observed, changes, unknown = difference.observed, dict[Address, Change](), set[str]()
+        observed, changes = difference.observed, dict[Address, Change]()
         assert observed is not None
         classes = classify(manifest, difference).items()
         drifted = {address: tuple(field.path for field in each.written_back) for address, each in classes}
         for resource in difference.resources:
             change = _compared(resource.change)
             left_out = len(change.fields_changed) < len(resource.change.fields_changed)
-            if left_out and change.action != "create":
-                values = [each.new for each in resource.change.fields_changed]
-                unknown |= {secret.expression for secret in secrets(values) if secret.unset}
-                if change.action == "update" and not change.fields_changed:
-                    continue
+            if left_out and change.action == "update" and not change.fields_changed:
+                continue
             if not resource.surplus:
                 changes[change.address] = change
         agents = defaultdict(list)
         for each in difference.runtime:
             agents[each.address].append(each)
         users, used = _users(observed), _used_by_agents(observed)
-        return cls(observed, difference, changes, drifted, tuple(sorted(unknown)), agents, users, used)
+        unknown = tuple(sorted(_unset_secrets(manifest, observed)))
+        return cls(observed, difference, changes, drifted, unknown, agents, users, used)
 
     def declared(self, desired: Desired) -> ObjectStatus | None:
         """The status of a declared object; None if it is external and not there."""

@@ -40,6 +40,7 @@ class ActionText:
     phrase   after the address; empty if the symbol says enough
     planned  after the number of changes, in the summary of a plan: singular and plural
     applied  the same, in the summary of a report
+    done     after the address, once it is carried out
     """
 
     symbol: str
@@ -47,20 +48,24 @@ class ActionText:
     phrase: str = ""
     planned: tuple[str, str] = ("", "")
     applied: tuple[str, str] = ("", "")
+    done: str = ""
 
 
 ACTIONS: Mapping[str, ActionText] = {
-    "create": ActionText("+", "added"),
-    "update": ActionText("~", "changed"),
-    "replace": ActionText("-/+", "removed", "will be replaced"),
-    "delete": ActionText("-", "removed", "will be destroyed"),
-    "adopt": ActionText(">", "adopted", "will be adopted", ("to adopt", "to adopt"), ("adopted", "adopted")),
+    "create": ActionText("+", "added", done="created"),
+    "update": ActionText("~", "changed", done="changed"),
+    "replace": ActionText("-/+", "removed", "will be replaced", done="replaced"),
+    "delete": ActionText("-", "removed", "will be destroyed", done="destroyed"),
+    "adopt": ActionText(
+        ">", "adopted", "will be adopted", ("to adopt", "to adopt"), ("adopted", "adopted"), done="adopted"
+    ),
     "mark": ActionText(
         "=",
         "adopted",
         "only lettaform's mark is written",
         ("mark to write", "marks to write"),
         ("mark written", "marks written"),
+        done="mark written",
     ),
     "forget": ActionText(
         "<",
@@ -68,6 +73,7 @@ ACTIONS: Mapping[str, ActionText] = {
         "will no longer be managed; the object is kept",
         ("to stop managing", "to stop managing"),
         ("no longer managed", "no longer managed"),
+        done="no longer managed",
     ),
 }
 

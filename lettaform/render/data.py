@@ -435,6 +435,11 @@ def plan_schema() -> dict[str, Any]:
                     **_saved("object", "Address to the digests of the values that are replaced, by path."),
                     "additionalProperties": {"type": "object"},
                 },
+                "secrets": {
+                    **_saved("object", "Source of each secret that is written to the addresses it is written to."),
+                    "additionalProperties": {"type": "array", "items": _TEXT},
+                },
+                "manifest": _saved("object", "What the plan was made from, without the values of secrets."),
                 "inputs": {
                     **_saved("object", "Digests of the files and variables from which the plan was made."),
                     "properties": {
@@ -454,6 +459,8 @@ def plan_schema() -> dict[str, Any]:
                 "steps",
                 "barriers",
                 "overwrites",
+                "secrets",
+                "manifest",
                 "inputs",
             },
         ),

@@ -19,7 +19,7 @@ def to_text(value: Any) -> str:
         case Template():
             return f'"{_visible_spaces(template_text(value))}"'
         case Secret():
-            return f'"{_visible_spaces(str(value))}"' if any(isinstance(part, str) for part in value.parts) else HIDDEN
+            return f'"{_visible_spaces(str(value))}"' if value.shows_literals else HIDDEN
         case Ref():
             return clean_line(str(value.address) if value.path == "id" else f"{value.address}.{value.path}")
         case Patch():

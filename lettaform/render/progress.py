@@ -1,27 +1,33 @@
-"""The events of an apply to a progress bar on a terminal, or to one line each in a pipe."""
+"""The events of an apply to a line for each object and a progress bar on a terminal, or to one line each in a pipe."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, assert_never
 
+from lettaform.address import Address
 from lettaform.model import (
     Attach,
     Call,
+    Change,
     Create,
     Delete,
     Detach,
     Discover,
     Event,
     Operation,
+    Plan,
     SaveState,
     Step,
     Update,
 )
+from lettaform.render.changes import ACTIONS
 from lettaform.render.clean import clean_line
 from lettaform.render.inline import count
-from lettaform.render.text import linked, seconds, skip_reason
+from lettaform.render.paint import Paint
+from lettaform.render.text import linked, seconds
 from lettaform.values import Item
 
 if TYPE_CHECKING:
@@ -49,12 +55,14 @@ _DOING: dict[Operation, str] = {
     "call": "calling",
     "save_state": "saving",
 }
+_WIDE, _BAR, _SHORT_BAR = 80, 62, 34
+"""From how many columns on the bar is long; its columns without the running steps; and those of a short bar."""
 _CALLED = {"recompile": "system prompt recompiled", "refresh": "tools listed again"}
 """What a call did, by its name."""
 
 
-def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
-    """The line of an event in a log; None for an event that is not logged. `failed` maps keys of steps to addresses."""
+def line(event: Event) -> str | None:
+    """The line of an event in a log; None for an event that is not logged. The report names what was skipped."""
     step, outcome, took = event.step, event.outcome, seconds(event.seconds)
     address = clean_line(str(step.address))
     if event.event == "done":
@@ -63,8 +71,6 @@ def line(event: Event, failed: Mapping[str, str] | None = None) -> str | None:
         return f"{address}: {_what(step)}{shown} in {took}"
     if event.event == "failed":
         return f"{address}: {f'{linked(step)} failed'.lstrip()} after {took}"  # the report says why, once
-    if event.event == "skipped":
-        return f"{address}: skipped{skip_reason(outcome.because if outcome else None, failed or {})}"
     return f"{address}: still {_doing(step)} after {took}" if event.event == "progress" else None
 
 
@@ -95,13 +101,10 @@ def _what(step: Step) -> str:
 @contextmanager
 def lines(write: Callable[[str], None]) -> Iterator[Notify]:
     """A line for every step that ends, with an empty line before the first."""
-    failed: dict[str, str] = {}
     empty_line = iter([""])
 
     def notify(event: Event) -> None:
-        if event.event == "failed":
-            failed[event.step.key] = str(event.step.address)
-        text = line(event, failed)
+        text = line(event)
         if text is not None:
             for gap in empty_line:
                 write(gap)
@@ -110,9 +113,54 @@ def lines(write: Callable[[str], None]) -> Iterator[Notify]:
     yield notify
 
 
+class _Objects:
+    """A line for each object once its last step has ended.
+
+    planned  the plan that is carried out, once it is known
+    """
+
+    def __init__(self, planned: Callable[[], Plan | None], paint: Paint) -> None:
+        self.planned, self.paint = planned, paint
+        self.left: Counter[Address] = Counter()
+        self.changes: Mapping[Address, Change] = {}
+        self.ended: dict[Address, list[Event]] = {}
+
+    def line(self, event: Event) -> str | None:
+        """The line of the object whose last step ended with this event; None if there is none."""
+        if event.event not in ("done", "failed", "skipped") or isinstance(event.step, SaveState):
+            return None
+        if not self.left and (plan := self.planned()):
+            self.left = Counter(step.address for step in plan.steps if not isinstance(step, SaveState))
+            self.changes = {change.address: change for change in plan.changes}
+        address = event.step.address
+        self.left[address] -= 1
+        ended = self.ended.setdefault(address, [])
+        ended.append(event)
+        return None if self.left[address] > 0 else self.shown(address, ended)
+
+    def shown(self, address: Address, ended: list[Event]) -> str | None:
+        """The line of an object whose steps have ended."""
+        done = sum(each.event == "done" for each in ended)
+        took = seconds(sum(each.seconds for each in ended))
+        name, change = self.paint(clean_line(str(address)), "strong"), self.changes.get(address)
+        if any(each.event == "failed" for each in ended):
+            return f"  {self.paint('!', 'alarm')} {name} failed after {took}"
+        if not done:
+            return None
+        if done < len(ended):
+            return f"  {self.paint('!', 'alarm')} {name} {done} of {len(ended)} steps done in {took}"
+        if change is None:
+            return f"  {self.paint('~', 'changed')} {name} {_what(ended[-1].step)} in {took}"
+        words = ACTIONS[change.action]
+        return f"  {self.paint(words.symbol, words.meaning)} {name} {words.done} in {took}"
+
+
 @contextmanager
-def bar(console: Console | None = None) -> Iterator[Notify]:
-    """A progress bar on stderr: finished and total steps, times, running steps. It is erased at the end."""
+def bar(planned: Callable[[], Plan | None], *, color: bool, console: Console | None = None) -> Iterator[Notify]:
+    """A line on stderr for each object, and below them a progress bar, which is erased at the end.
+
+    planned  the plan that is carried out, once it is known
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -122,17 +170,22 @@ def bar(console: Console | None = None) -> Iterator[Notify]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
 
+    console = console or Console(stderr=True)
+    wide = console.width >= _WIDE
     columns: tuple[Any, ...] = (
         TextColumn("  Applying"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=30 if wide else 10),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        *([TimeRemainingColumn()] if wide else ()),
         TextColumn("{task.fields[working]}", style="dim", markup=False),
     )
-    progress = Progress(*columns, console=console or Console(stderr=True), transient=True)
+    progress = Progress(*columns, console=console, transient=True)
     working: dict[str, str] = {}
+    room = console.width - (_BAR if wide else _SHORT_BAR)
+    objects = _Objects(planned, Paint(color))
     task = progress.add_task("apply", total=None, working="")
 
     def notify(event: Event) -> None:
@@ -141,7 +194,10 @@ def bar(console: Console | None = None) -> Iterator[Notify]:
             working[event.step.key] = clean_line(str(event.step.address))
         elif event.event != "progress":
             working.pop(event.step.key, None)
-        progress.update(task, total=event.total, completed=event.finished, working=_few(list(working.values())))
+        if text := objects.line(event):
+            progress.console.print(Text.from_ansi(text), soft_wrap=True)
+        shown = _few(list(working.values()), room - 2 * len(str(event.total)))
+        progress.update(task, total=event.total, completed=event.finished, working=shown)
 
     try:
         yield notify
@@ -149,5 +205,9 @@ def bar(console: Console | None = None) -> Iterator[Notify]:
         progress.stop()
 
 
-def _few(addresses: list[str]) -> str:
-    return ", ".join(addresses[:2]) + (f" and {len(addresses) - 2} more" if len(addresses) > 2 else "")
+def _few(addresses: list[str], room: int) -> str:
+    """The first two addresses, in so many columns at most."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = ", ".join(addresses[:2]) + (f" and {len(addresses) - 2} more" if len(addresses) > 2 else "")
+    return text if cell_len(text) <= room else set_cell_size(text, max(room - 1, 0)).rstrip() + "…" * (room > 1)

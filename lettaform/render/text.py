@@ -30,6 +30,8 @@ from lettaform.render.texts import Bound
 
 OTHER_ACTIONS: tuple[model.Action, ...] = ("adopt", "mark", "forget")
 """The actions other than create, update, replace and delete."""
+_MOST_SKIPPED = 5
+"""How many addresses are named of those that were skipped for one reason."""
 _STEP = "    "
 
 
@@ -223,6 +225,18 @@ def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> st
     return paragraphs([*groups, *(_verified(plan, report.verified, paint) if report.verified else ())])
 
 
+def adopted(plan: model.Plan, *, color: bool = False) -> str:
+    """What an import of one object has done: a line for each object, and what to do next."""
+    paint = Paint(color)
+    done = []
+    for change in plan.changes:
+        words, id = ACTIONS[change.action], f" ({clean_line(change.id)})" if change.id else ""
+        done.append(f"  {paint(words.symbol, words.meaning)} {clean_line(str(change.address))} {words.done}{id}")
+    warnings = [paint("Warning: ", "changed") + clean_line(each.message) for each in plan.warnings]
+    end = f"{paint('Imported:', 'strong')} {count(len(plan.changes), 'object')}. `lettaform plan` shows what differs."
+    return paragraphs([done, warnings, [end if plan.changes else "It is managed already: nothing was changed."]])
+
+
 def _verified(plan: model.Plan, found: model.Verified, paint: Paint) -> Iterator[list[str]]:
     """How both servers of a migration compare with its snapshot."""
 
@@ -243,22 +257,26 @@ def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
     def number(*actions: model.Action) -> int:
         return sum(change.action in actions for change in done)
 
-    parts = [
-        f"{number('create', 'replace')} created",
-        f"{number('update')} changed",
-        f"{number('delete', 'replace')} destroyed",
-    ]
+    created, changed, destroyed = number("create", "replace"), number("update"), number("delete", "replace")
+    numbers = ((created, "created"), (changed, "changed"), (destroyed, "destroyed"))
+    parts = [f"{found} {word}" for found, word in numbers if found]
     others = [(number(action), ACTIONS[action].applied) for action in OTHER_ACTIONS]
     parts += [count(found, *words) for found, words in others if found]
     failed, skipped = (sum(1 for _ in report.of(status)) for status in ("failed", "skipped"))
-    title: tuple[str, Meaning] = ("Applied:", "strong")
+    title: tuple[str, Meaning] = ("Destroyed:" if plan.options.destroy else "Applied:", "strong")
+    if plan.options.destroy and parts == [f"{destroyed} destroyed"]:
+        parts = [count(destroyed, "object")]
     if report.interrupted:
         title = ("Interrupted:", "alarm")
     elif failed or skipped:
         title = ("Partly applied:" if report.exit_code == 5 else "Failed:", "alarm")
-    line = f"{paint(*title)} {', '.join(parts)} in {seconds(report.seconds)}."
+    if not (parts or failed or skipped or report.interrupted):
+        return f"Nothing was changed, in {seconds(report.seconds)}."
+    line = f"{paint(*title)} {', '.join(parts) or 'nothing was changed'} in {seconds(report.seconds)}."
     if failed or skipped:
-        line += f" {count(failed, 'step')} failed, {skipped} skipped."
+        ends = [f"{count(failed, 'step')} failed"] if failed else []
+        ends += [f"{skipped} skipped" if failed else f"{count(skipped, 'step')} skipped"] if skipped else []
+        line += f" {', '.join(ends)}."
     return f"{line} {_advice(report)}" if failed or skipped or report.interrupted else line
 
 
@@ -302,12 +320,18 @@ def _values(outcome: model.Outcome, paint: Paint) -> list[str]:
 
 
 def _skipped(plan: model.Plan, report: model.Report, paint: Paint) -> list[str]:
+    """A line for each reason why steps were skipped."""
     addresses = {step.key: str(step.address) for step in plan.steps}
-    skipped = [
-        f"{paint('Skipped:', 'changed')} {clean_line(str(each.step.address))}{skip_reason(each.because, addresses)}"
-        for each in report.of("skipped")
-    ]
-    return list(dict.fromkeys(skipped))
+    found: dict[str, dict[str, None]] = {}
+    for each in report.of("skipped"):
+        reason = skip_reason(each.because, addresses)
+        found.setdefault(reason, {})[clean_line(str(each.step.address))] = None
+    return [f"{paint('Skipped:', 'changed')} {_few(list(every))}{reason}" for reason, every in found.items()]
+
+
+def _few(addresses: list[str]) -> str:
+    more = len(addresses) - _MOST_SKIPPED
+    return ", ".join(addresses[:_MOST_SKIPPED]) + (f" and {more} more" if more > 0 else "")
 
 
 def skip_reason(because: str | None, addresses: Mapping[str, str]) -> str:

@@ -86,7 +86,7 @@ async def plan_restore(
     objects = {address: each for address, each in found.manifest.objects.items() if address not in found.brought}
     session.manifest = replace(found.manifest, objects=objects)
     moved = (_moved(now, old) for now, old in present.moved.items() if not patterns or matches(now, patterns))
-    return replace(plan, declared={}, warnings=(*plan.warnings, *moved, *found.warnings))
+    return replace(plan, manifest=None, warnings=(*plan.warnings, *moved, *found.warnings))
 
 
 def _moved(now: Address, old: Address) -> Problem:

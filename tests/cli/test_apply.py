@@ -27,7 +27,7 @@ agents.a: created (agent-1) in 0.3 s
 Outputs:
   id = "agent-1"
 
-Applied: 1 created, 0 changed, 0 destroyed in 1.4 s.
+Applied: 1 created in 1.4 s.
 """
 
 
@@ -198,10 +198,10 @@ def test_a_terminal_gets_a_progress_bar(run: Run, monkeypatch: pytest.MonkeyPatc
     from lettaform.cli import Globals
     from lettaform.render import progress
 
-    bar = progress.bar()
-    monkeypatch.setattr(progress, "bar", lambda: bar)
+    bar = progress.bar(lambda: None, color=False)
+    monkeypatch.setattr(progress, "bar", lambda planned, color: bar)
     for stream in (sys.stdout, sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
-    assert verb._watch(Globals(), print) is bar
-    assert verb._watch(Globals(verbose=True), print) is not bar
-    assert verb._watch(Globals(json=True), print) is not bar
+    assert verb._watch(Globals(), print, lambda: None) is bar
+    assert verb._watch(Globals(verbose=True), print, lambda: None) is not bar
+    assert verb._watch(Globals(json=True), print, lambda: None) is not bar

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lettaform.model import Imported, NotDeclared
+from lettaform.address import Address
+from lettaform.model import Change, Imported, NotDeclared
 from lettaform.ownership.unowned import Filter
 
 from .conftest import Flow, Run
@@ -30,7 +32,13 @@ FOUND = Imported(
 
 
 def test_one_object(run: Run, flow: Flow) -> None:
-    assert run("import", "agents.a", "agent-1").exit_code == 0
+    adopted = Change(Address.read("agents.a"), "agent", "adopt", "agent-1")
+    flow.planned = replace(flow.planned, changes=(adopted,))
+    done = run("import", "agents.a", "agent-1")
+    assert done.exit_code == 0
+    assert done.stdout == (
+        "  > agents.a adopted (agent-1)\n\nImported: 1 object. `lettaform plan` shows what differs.\n"
+    )
     assert flow.calls[0][0] == "adopt"
     assert flow.calls[0][3:] == ("agents.a", "agent-1")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lettaform.address import Address
-from lettaform.model import Change, FieldChange, Live, Manifest, Observed, PlanOptions
+from lettaform.model import APPLIED, Change, FieldChange, Live, Manifest, Observed, PlanOptions
 from lettaform.plan.status import Memory, ObjectStatus, StackStatus, Status, StatusOptions, status, status_of
 from lettaform.values import Ref, Secret
 
@@ -220,8 +220,9 @@ def test_a_selection(options: StatusOptions, expected: Any) -> None:
 def test_a_secret_without_a_value_is_not_compared() -> None:
     unset = Secret("${var.key}", "unset", unset=True)
     wants = manifest(wanted("agents.a", secrets={"KEY": unset}))
-    has = observed(living("agents.a", "agent-1", {"secrets.KEY": "applied"}, secrets={"KEY": "hunter2"}))
-    assert plan(wants, has).count("update") == 1
+    agent = living("agents.a", "agent-1", secrets={"KEY": "hunter2"})
+    has = observed(replace(agent, mark=replace(agent.mark, base={**agent.mark.base, "secrets.KEY": APPLIED})))
+    assert not plan(wants, has)
     shown = found(wants, has)
     assert [each.status for each in shown.objects] == ["ok"]
     (warning,) = shown.warnings

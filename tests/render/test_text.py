@@ -204,15 +204,15 @@ def test_memory_blocks_are_created_and_fail_with_their_agent() -> None:
     plan = of(create, Change(at("agents.a.memory.human"), "block", "create"), update("agents.b"))
     good = Report((done("agents.a"), done("agents.b", "update")), seconds=0.3)
     bad = Report((replace(done("agents.a"), status="failed", error=ValueError()), done("agents.b", "update")))
-    assert text.report(plan, good) == "Applied: 2 created, 1 changed, 0 destroyed in 0.3 s.\n"
-    assert "0 created, 1 changed" in text.report(plan, bad)
+    assert text.report(plan, good) == "Applied: 2 created, 1 changed in 0.3 s.\n"
+    assert "Partly applied: 1 changed in" in text.report(plan, bad)
 
 
 def test_a_change_of_several_steps_counts_once_and_only_if_all_are_done() -> None:
     plan = of(update("agents.a"))
     attach = step("agents.a", "attach", key="agents.a+tools", field="tools", member="tool-1")
     both = Report((done("agents.a", "update"), Outcome(attach, "failed", error=ServerError("no"))))
-    assert "0 changed" in text.report(plan, both)
+    assert "Partly applied: nothing was changed in" in text.report(plan, both)
     assert "1 changed" in text.report(plan, Report((done("agents.a", "update"), Outcome(attach, "done"))))
 
 
@@ -233,7 +233,7 @@ def test_failed_and_skipped_steps_are_named() -> None:
     assert text.failures(report) == "Failed: tools.t: the server refused ‹secret›␛[2J\n    mend the tool\n"
     assert text.report(plan, report) == (
         "Skipped: agents.a, because tools.t failed\n\n"
-        "Partly applied: 0 created, 1 changed, 0 destroyed in 75 s. 1 step failed, 1 skipped. "
+        "Partly applied: 1 changed in 75 s. 1 step failed, 1 skipped. "
         "Run the same command again to continue.\n"
     )
 
@@ -252,7 +252,7 @@ def test_failed_and_skipped_steps_are_named() -> None:
 )
 def test_advice_to_repeat_only_where_repeating_may_help(error: Exception, advice: str) -> None:
     report = Report((Outcome(step("agents.a"), "failed", error=error), done("agents.b")))
-    assert text.report(of(update("agents.b")), report).endswith(f"1 step failed, 0 skipped. {advice}\n")
+    assert text.report(of(update("agents.b")), report).endswith(f"1 step failed. {advice}\n")
 
 
 def test_a_failure_shows_its_values_with_their_places_once() -> None:
@@ -277,7 +277,7 @@ def test_the_report_of_an_interrupted_apply() -> None:
     report = Report((Outcome(step("agents.a"), "skipped", because="interrupted"),), interrupted=True)
     assert text.report(plan, report) == (
         "Skipped: agents.a: interrupted\n\n"
-        "Interrupted: 0 created, 0 changed, 0 destroyed in 0.0 s. 0 steps failed, 1 skipped. "
+        "Interrupted: nothing was changed in 0.0 s. 1 step skipped. "
         "Run the same command again to continue.\n"
     )
 

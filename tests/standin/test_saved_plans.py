@@ -190,3 +190,76 @@ def test_what_is_no_saved_plan_is_an_error(text: str, project: Project) -> None:
     shown = CliRunner().invoke(cli, ["show", str(project.file)])
     assert shown.exit_code == 1
     assert "is not a saved plan" in shown.output
+
+
+# --- on another machine ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A plan that is saved. What follows runs in an empty folder, without the environment of the project."""
+    project.save()
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.delenv("N_OTHER")
+    return project
+
+
+@pytest.fixture
+def changed(project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The same with the plan of a change that writes no secret."""
+    project.save()
+    project.apply()
+    edit(project, "lettaform.yaml", TEXT.replace("{default: emea}", "{}"))
+    edit(project, "text.md", "Two.")
+    flow.save(project.run(lambda at: flow.plan(project.source(region="apac"), at)), project.file)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    monkeypatch.delenv("N_OTHER")
+    return project
+
+
+def lettaform(project: Project, *words: str) -> Any:
+    return project.run(lambda at: CliRunner().invoke(cli, ["--server", "http://stand.in", *words]))
+
+
+def test_a_saved_plan_is_applied_without_its_manifest(saved: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTAFORM_VAR_token", "AAAA")
+    monkeypatch.setenv("N_OTHER", "OOOO")
+    applied = lettaform(saved, "apply", "-y", str(saved.file))
+    assert applied.exit_code == 0, applied.output
+    assert not saved.run(lambda at: flow.plan(saved.source(), at))
+    assert [each["original_file_name"] for each in saved.standin.tables.files.values()] == ["a.md"]
+
+
+def test_a_secret_without_a_value_is_named_before_the_server_is_read(saved: Project) -> None:
+    reads = len(saved.standin.log)
+    refused = lettaform(saved, "apply", "-y", str(saved.file))
+    assert refused.exit_code == 1
+    assert "the variable `token` has no value: agents.a needs it" in refused.stderr
+    assert "export LETTAFORM_VAR_token=…" in refused.stderr
+    assert "the environment variable `N_OTHER` has no value: agents.a needs it" in refused.stderr
+    assert len(saved.standin.log) == reads
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "project"])
+def test_other_secrets_are_not_needed(folder: str, changed: Project) -> None:
+    there = ["-C", str(changed.folder)] if folder == "project" else []
+    applied = lettaform(changed, *there, "apply", "-y", str(changed.file))
+    assert applied.exit_code == 0, applied.output
+    assert "2 to change" in applied.output
+    assert next(iter(changed.standin.tables.agents.values()))["description"] == "apac"
+    os.environ["N_OTHER"] = "OOOO"
+    assert not changed.run(lambda at: flow.plan(changed.source(region="apac"), at))
+
+
+def test_a_secret_with_another_value_is_refused(saved: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("N_OTHER", "OOOO")
+    refused = lettaform(saved, "--var", "token=BBBB", "apply", "-y", str(saved.file))
+    assert refused.exit_code == 6
+    assert "var.token has another value than planned" in refused.stderr
+    assert not saved.standin.tables.agents
+
+
+def test_another_environment_is_refused(changed: Project) -> None:
+    refused = lettaform(changed, "-e", "prod", "apply", "-y", str(changed.file))
+    assert refused.exit_code == 6
+    assert "this is another environment" in refused.stderr

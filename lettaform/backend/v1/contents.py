@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -194,6 +195,8 @@ def _bytes(item: Item) -> bytes:
     """The content of a file, which must be what it was when the plan was made."""
     if "content" in item.body:  # a file of a snapshot
         return str(item.body["content"]).encode()
+    if "base64" in item.body:  # a file of a saved plan
+        return b64decode(item.body["base64"])
     path = Path(item.body["path"])
     try:
         content = path.read_bytes()
