@@ -219,10 +219,26 @@ def begin(
 # --- plan and apply --------------------------------------------------------------------------------------------------
 
 
-def plan(source: Source, connection: Connection, options: PlanOptions | None = None) -> Plan:
-    """Plan the changes. Writes nothing on the server. Raises Guarded if the plan needs consent."""
+def plan(
+    source: Source, connection: Connection, options: PlanOptions | None = None, *, count_tokens: bool = False
+) -> Plan:
+    """Plan the changes. Writes nothing on the server. Raises Guarded if the plan needs consent.
+
+    count_tokens  whether the server counts the tokens in the context of each agent whose prompt changes: one request
+                  for each. Otherwise, `Plan.prompts` holds estimates of the prompts alone
+    """
     options = options or PlanOptions()
-    return _Opened(source, connection, needs=_needs(options)).run(lambda session: session.plan(options))
+
+    async def run(session: Session) -> Plan:
+        plan = await session.plan(options)
+        if not (count_tokens and plan.prompts):
+            return plan
+        from lettaform.session.tokens import with_contexts
+
+        assert session.observed is not None
+        return await with_contexts(session.backend, plan, session.observed)
+
+    return _Opened(source, connection, needs=_needs(options)).run(run)
 
 
 def _needs(options: PlanOptions) -> Needs:

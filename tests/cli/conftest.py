@@ -122,6 +122,7 @@ class Flow:
     imported: Imported = field(default_factory=lambda: Imported("s", "ops", (), {}, {}, {}, (), {}, {}))
     created: AgentImport = field(default_factory=lambda: AgentImport(at("agents.clerk"), "clerk", "clerk.af"))
     destroys: bool = False
+    counts_tokens: bool = False
     problems: list[Problem] = field(default_factory=list)
     lacking: list[Problem] = field(default_factory=list)
     without_messages: tuple[str, ...] = ()
@@ -135,8 +136,9 @@ class Flow:
         if self.raises is not None:
             raise self.raises
 
-    def plan(self, source: Any, connection: Any, options: Any) -> Plan:
+    def plan(self, source: Any, connection: Any, options: Any, *, count_tokens: bool) -> Plan:
         self.note("plan", source, connection, options)
+        self.counts_tokens = count_tokens
         return self.planned
 
     def apply(

@@ -75,7 +75,14 @@ def test_the_published_schema_lists_exactly_what_is_saved() -> None:
         file = json.loads(json.dumps({**data.plan(each), **saved.dump(each)}))
         jsonschema.validate(file, schema)
         assert file.keys() <= schema["properties"].keys()
-        assert schema["properties"].keys() - file.keys() <= {"environment", "warnings", "names", "shared", "salt"}
+        assert schema["properties"].keys() - file.keys() <= {
+            "environment",
+            "warnings",
+            "names",
+            "shared",
+            "prompts",
+            "salt",
+        }
         assert file["steps"]
 
 
