@@ -47,6 +47,7 @@ from lettaform.plan.drift import Drift, Shown, classify
 from lettaform.plan.drift import drift as drift_of
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
+from lettaform.plan.memory import MemoryReport
 from lettaform.plan.pull import Pull, PullOptions
 from lettaform.plan.status import StackStatus, StatusOptions
 from lettaform.render import data
@@ -84,6 +85,7 @@ __all__ = [
     "Formatted",
     "ImportOptions",
     "Imported",
+    "MemoryReport",
     "PlanOptions",
     "Pull",
     "PullOptions",
@@ -108,6 +110,7 @@ __all__ = [
     "import_all",
     "lock_release",
     "lock_show",
+    "memory",
     "migrate",
     "plan",
     "pull",
@@ -743,6 +746,20 @@ def status(source: Source, connection: Connection, options: StatusOptions | None
 
     chosen = options or StatusOptions()
     return _Opened(source, connection, needs="plain").run(lambda session: read_status(session, chosen))
+
+
+def memory(
+    source: Source, connection: Connection, patterns: Sequence[str] = (), *, count_tokens: bool = False
+) -> MemoryReport:
+    """What fills the context windows of the agents of the stack, the fullest first. Writes nothing.
+
+    patterns      addresses with `*`: these agents alone. PlanError for one that matches no agent of the stack
+    count_tokens  whether the server counts for each of these agents, one request each; otherwise the numbers are
+                  estimates from lists, without files and messages
+    """
+    from lettaform.session.memory import read_memory
+
+    return _run(source, connection, lambda session: read_memory(session, tuple(patterns), count=count_tokens))
 
 
 def history(source: Source, connection: Connection) -> tuple[Applied, ...]:

@@ -218,6 +218,7 @@ VERBS: Mapping[str, Verb] = {
     "graph": Verb("graph:graph", "Print who shares what, as Mermaid or DOT.", (*_MANIFEST, "json", *_ALWAYS)),
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "status": Verb("status:status", "Show the objects of the stack, and how they differ from the manifest."),
+    "memory": Verb("memory:memory", "Show what fills the context windows of the agents."),
     "drift": Verb("drift:drift", "Show what changed on the server since the last apply."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),

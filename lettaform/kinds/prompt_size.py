@@ -6,6 +6,7 @@ but those of Anthropic and Google, which it asks their providers for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ _RULES, _RULE = 229, 91
 """Bytes around all rules for tools, and of one of them, on average."""
 _METADATA = 259
 """Bytes about the agent itself that stand at the end of each prompt."""
+_TOOL = 52
+"""Bytes around the JSON schema of each tool, which is sent beside the prompt."""
 _DEFAULT_PROMPTS: Mapping[str, int] = {
     "letta_v1_agent": 1707,
     "memgpt_agent": 5314,
@@ -42,6 +45,11 @@ def tokens(size: int) -> int:
 def size_of(value: Any) -> int:
     """The number of bytes of the texts in a value. Secrets and ids that are not known yet are not counted."""
     return sum(len(each.encode("utf-8", "surrogatepass")) for each in walk(value) if isinstance(each, str))
+
+
+def tokens_of_tools(schemas: Iterable[Any]) -> int:
+    """The estimated number of tokens of the JSON schemas of an agent's tools."""
+    return tokens(sum(_TOOL + len(json.dumps(schema)) for schema in schemas))
 
 
 @dataclass(frozen=True)

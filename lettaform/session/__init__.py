@@ -158,6 +158,15 @@ class Session:
         self.observed = await self._observe(whole=whole)
         return self.observed
 
+    async def observe_lists(self) -> Observed:
+        """What lists show of the live objects. The number of requests does not grow with that of the agents.
+
+        Raises PlanError as `observe`. What the last plan was made from stays.
+        """
+        observed = await _consistent(lambda: observe(self.backend, self.manifest, contents=False))
+        _check_certain(observed)
+        return observed
+
     async def _observe(self, *, whole: bool) -> Observed:
         """What `observe` reads. What the last plan was made from stays."""
         observed = await _consistent(lambda: self.first_observed(whole=whole))

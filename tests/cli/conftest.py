@@ -47,6 +47,7 @@ from lettaform.model import (
 )
 from lettaform.ownership.audit import Audit
 from lettaform.plan.drift import Drift, ObjectDrift, Shown
+from lettaform.plan.memory import MemoryReport
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
 from lettaform.snapshot import Entry, Header, Snapshot
@@ -94,7 +95,7 @@ _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify"
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
 _FILES = ("fmt", "fmt_text", "graph")
-_OBJECTS = ("audit", "show", "status", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
+_OBJECTS = ("audit", "show", "status", "memory", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
 """The functions of lettaform.flow that the command line calls."""
@@ -108,6 +109,7 @@ class Flow:
     pulled: Pull = field(default_factory=a_pull)
     drifted: Drift = field(default_factory=a_drift)
     drawn: Graph = field(default_factory=lambda: Graph("support", (Node("agent", (at("agents.a"),)),)))
+    remembered: MemoryReport = field(default_factory=lambda: MemoryReport("support", "http://here", "0.16.8"))
     audited: Audit = field(default_factory=lambda: Audit("support", "http://here", "0.16.8"))
     formatted: Formatted = field(default_factory=Formatted)
     raises: BaseException | None = None
@@ -280,6 +282,11 @@ class Flow:
         if isinstance(found, BaseException):
             raise found
         return found
+
+    def memory(self, source: Any, connection: Any, patterns: Any, *, count_tokens: bool) -> MemoryReport:
+        self.note("memory", source, connection, patterns)
+        self.counts_tokens = count_tokens
+        return self.remembered
 
     def drift(self, source: Any, connection: Any, options: Any) -> Drift:
         self.note("drift", source, connection, options)
