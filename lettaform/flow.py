@@ -37,6 +37,8 @@ from lettaform.model import (
     Plan,
     PlanOptions,
     Report,
+    Search,
+    Searched,
     Server,
     Verified,
 )
@@ -89,6 +91,8 @@ __all__ = [
     "PlanOptions",
     "Pull",
     "PullOptions",
+    "Search",
+    "Searched",
     "Shown",
     "Snapshots",
     "Source",
@@ -98,6 +102,7 @@ __all__ = [
     "apply",
     "apply_saved",
     "approval",
+    "archive_search",
     "audit",
     "drift",
     "export",
@@ -760,6 +765,25 @@ def memory(
     from lettaform.session.memory import read_memory
 
     return _run(source, connection, lambda session: read_memory(session, tuple(patterns), count=count_tokens))
+
+
+def archive_search(source: Source, connection: Connection, what: str, asked: Search) -> Searched:
+    """The passages of an archive that are nearest to a text. `what`: its address in the stack, or its id.
+
+    PlanError if the stack has no such archive, or if it cannot be searched like this; NotFound if the server has none.
+    """
+    from lettaform.session.search import search, search_in_stack
+
+    if "." in what:
+        address = _address(what)
+        return _run(source, connection, lambda session: search_in_stack(session, address, asked))
+
+    async def by_id() -> Searched:
+        async with _connected(connection, _server(source)) as backend:
+            archive, _ = await backend.one("archive", what)
+            return await search(backend, archive, asked)
+
+    return blocking(by_id())
 
 
 def history(source: Source, connection: Connection) -> tuple[Applied, ...]:

@@ -702,6 +702,37 @@ class Passage:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What is searched for in an archive.
+
+    limit  the largest number of passages
+    tags   passages that have one of these; empty: any passage
+    """
+
+    text: str
+    limit: int = 10
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The passages that a search found, the nearest first.
+
+    archive     what people call the archive: its address, or its name
+    id          of the archive
+    by_meaning  whether an embedding model compared; otherwise the passages contain the text
+    hidden      secrets, which must not be shown
+    """
+
+    archive: str
+    id: str
+    asked: Search
+    passages: tuple[Passage, ...] = ()
+    by_meaning: bool = True
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
 class PromptChange:
     """The compiled prompt of an agent before and after a plan, in estimated tokens: see `kinds.prompt_size`.
 

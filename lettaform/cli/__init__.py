@@ -224,6 +224,7 @@ VERBS: Mapping[str, Verb] = {
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
+    "archive": Verb("archive:archive", "Search in the archives of agents."),
     "audit": Verb("audit:audit", "Find what nobody owns, duplicates, and what nothing uses on the server."),
     "history": Verb("history:history", "Show who changed the stack, when, and from which commit."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),

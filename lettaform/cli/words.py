@@ -107,13 +107,13 @@ VERBS: Mapping[str, str] = {
     "sync": "run `lettaform apply`",
     "taint": "to write the manifest's values again, run `lettaform apply --reseed ADDRESS`",
     "test": "run `lettaform validate`",
-    "top": "run `lettaform status --watch`",
+    "top": "run `lettaform memory`, or `lettaform status --watch`",
     "unlock": "run `lettaform lock release`",
     "untaint": "nothing is tainted: objects are replaced only where a change needs it",
     "up": "run `lettaform apply`; `lettaform dev up` starts a Letta server on this machine",
     "upgrade": "leave it out: there are no plugins",
     "use": "write `-e ENV` for another environment, or `--server URL` for another server",
-    "watch": "run `lettaform status --watch`",
+    "watch": "run `lettaform memory`, or `lettaform status --watch`",
     "workspace": "declare `environments:` in the manifest, and choose one with `-e ENV`",
 }
 """What to do in place of a verb of another tool."""

@@ -21,6 +21,8 @@ from lettaform.flow import (
     ImportOptions,
     Pull,
     PullOptions,
+    Search,
+    Searched,
     SnapshotDiff,
     Snapshots,
     Source,
@@ -40,6 +42,7 @@ from lettaform.model import (
     Imported,
     Live,
     Outcome,
+    Passage,
     Plan,
     PlanOptions,
     Report,
@@ -95,7 +98,19 @@ _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify"
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
 _FILES = ("fmt", "fmt_text", "graph")
-_OBJECTS = ("audit", "show", "status", "memory", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
+_OBJECTS = (
+    "archive_search",
+    "audit",
+    "show",
+    "status",
+    "memory",
+    "drift",
+    "adopt",
+    "import_all",
+    "pull",
+    "history",
+    *_AGENT_FILES,
+)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
 """The functions of lettaform.flow that the command line calls."""
@@ -288,6 +303,10 @@ class Flow:
         self.counts_tokens = count_tokens
         return self.remembered
 
+    def archive_search(self, source: Any, connection: Any, what: str, asked: Search) -> Searched:
+        self.note("archive_search", source, connection, what, asked)
+        return Searched(what, "archive-1", asked, (Passage("passage-1", "Rome\x1b"),))
+
     def drift(self, source: Any, connection: Any, options: Any) -> Drift:
         self.note("drift", source, connection, options)
         return self.drifted
@@ -397,7 +416,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     module = types.ModuleType("lettaform.flow")
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
-    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots, StatusOptions):
+    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots, StatusOptions, Search):
         setattr(module, each.__name__, each)
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)

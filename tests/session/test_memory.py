@@ -52,7 +52,8 @@ def test_estimates_are_what_the_server_counts(stack: Stack) -> None:
         assert known == pytest.approx({name: each.parts[name] for name in known}, abs=1)
         assert (each.counted, each.messages) == (True, 1)
     boss = by_address(estimated)["agents.boss"]
-    assert [(each.label, each.characters, each.is_near) for each in boss.blocks][0] == ("human", 19, True)
+    fullest = boss.blocks[0]
+    assert (fullest.label, fullest.characters, fullest.is_near) == ("human", 19, True)
 
 
 def test_selected_agents_are_counted_alone(stack: Stack) -> None:
