@@ -75,6 +75,7 @@ if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.lettactl.fleet import Options as LettactlOptions
     from lettaform.manifest.graph import Graph
     from lettaform.ownership.audit import Audit
+    from lettaform.session.duplicate import Duplicated
     from lettaform.session.last_apply import Kept
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
@@ -105,6 +106,7 @@ __all__ = [
     "archive_search",
     "audit",
     "drift",
+    "duplicate",
     "export",
     "fmt",
     "fmt_text",
@@ -509,6 +511,40 @@ def pull(
         return written
     pulled = frozenset(each.address for each in written.pulled)
     return replace(written, recorded=_record(source, connection, [str(each) for each in pulled]) & pulled)
+
+
+def duplicate(
+    source: Source,
+    connection: Connection,
+    old: str,
+    new: str,
+    *,
+    live: bool = False,
+    consent: Callable[[Duplicated], bool] = lambda found: True,
+) -> Duplicated:
+    """Declare a copy of an agent, a block or an archive under a new address. Writes nothing on the server.
+
+    live     the memory of the copy is that on the server; otherwise it is what the manifest declares, and no request is
+             sent
+    consent  called with the change of the files; returns whether to write them
+
+    PlanError if the declaration cannot be copied. Raises Stale if a file changes meanwhile.
+    """
+    from lettaform.session.duplicate import Duplicated, Memory, check, live_memory, prepare
+
+    first, second, memory = _address(old), _address(new), Memory()
+    manifest = begin(source, "plain", connects=live).finish()
+    check(manifest, first, second)
+    if live:
+        memory = _run(source, connection, lambda session: live_memory(session, first), needs="plain")
+    with _unchanged_files():
+        reload = partial(_read_again, source)
+        files, contents = prepare(manifest, source.directory, first, second, memory, reload)
+        found = Duplicated(first, second, live, files, memory.notes, memory.hidden)
+        if not consent(found):
+            return found
+        replace_contents(contents, [source.directory / name for name in manifest.inputs.files])
+    return replace(found, written=True)
 
 
 def _record(source: Source, connection: Connection, patterns: Sequence[str]) -> frozenset[Address]:

@@ -228,6 +228,7 @@ VERBS: Mapping[str, Verb] = {
     "audit": Verb("audit:audit", "Find what nobody owns, duplicates, and what nothing uses on the server."),
     "history": Verb("history:history", "Show who changed the stack, when, and from which commit."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
+    "duplicate": Verb("duplicate:duplicate", "Declare a copy of an agent, a block or an archive."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
     "from-af": Verb(
         "from_af:from_af", "Write a manifest for what is in agent files.", ("directory", "json", "verbose", *_ALWAYS)

@@ -53,6 +53,7 @@ from lettaform.plan.drift import Drift, ObjectDrift, Shown
 from lettaform.plan.memory import MemoryReport
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
+from lettaform.session.duplicate import Duplicated
 from lettaform.snapshot import Entry, Header, Snapshot
 from lettaform.snapshot.agent_file_export import Exported
 
@@ -98,19 +99,8 @@ _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify"
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
 _FILES = ("fmt", "fmt_text", "graph")
-_OBJECTS = (
-    "archive_search",
-    "audit",
-    "show",
-    "status",
-    "memory",
-    "drift",
-    "adopt",
-    "import_all",
-    "pull",
-    "history",
-    *_AGENT_FILES,
-)
+_READING = ("archive_search", "audit", "show", "status", "memory", "drift", "history")
+_OBJECTS = (*_READING, "adopt", "duplicate", "import_all", "pull", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
 """The functions of lettaform.flow that the command line calls."""
@@ -336,6 +326,14 @@ class Flow:
     def adopt(self, source: Any, connection: Any, address: str, id: str) -> Plan:
         self.note("adopt", source, connection, address, id)
         return self.planned
+
+    def duplicate(
+        self, source: Any, connection: Any, old: str, new: str, *, live: bool, consent: Callable[[Duplicated], bool]
+    ) -> Duplicated:
+        self.note("duplicate", source, connection, old, new, live)
+        found = Duplicated(at(old), at(new), live, {"lettaform.yaml": ("a: {}\n", "a: {}\nb: {}\n")})
+        self.consents.append(consent(found))
+        return replace(found, written=self.consents[-1])
 
     def import_all(self, connection: Any, folder: Path, options: Any = None) -> Imported:
         self.note("import_all", None, connection, folder, options)
