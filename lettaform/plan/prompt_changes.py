@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from lettaform.address import Address
+from lettaform.kinds import kinds
 from lettaform.kinds.prompt_size import Prompt
+from lettaform.kinds.traits import AddedByServer
 from lettaform.model import Live, Manifest, Observed, PromptChange
 from lettaform.plan.changes import ResourceChange
 from lettaform.values import Ref
@@ -96,7 +98,8 @@ class _Work:
         blocks |= dict(self._new_parts(resource.address, resource.reused))
         blocks |= dict(map(self._block, desired.values.get("blocks") or ()))
         kind = _AFTER_CREATION if desired.created_with else ""
-        return Prompt.of(desired.values, self._written(blocks), kind)
+        values = {**desired.values, **{name: each for name, each in resource.fields.items() if each is False}}
+        return Prompt.of({**values, **_rules(desired.kind, values)}, self._written(blocks), kind)
 
     # --- blocks
 
@@ -145,6 +148,19 @@ class _Work:
                 yield values
             elif change.change.action != "delete":
                 yield {**values, **change.fields}
+
+
+def _rules(kind: str, values: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The lists of rules of a new agent, with what the server adds for the tools that it gets."""
+    tools = values.get("tools")
+    names = [each.address.key for each in tools if isinstance(each, Ref)] if isinstance(tools, list) else []
+    found = {}
+    for line, added in kinds()[kind].relations(AddedByServer):
+        declared = values.get(line.name)
+        if not line.to and (declared is None or isinstance(declared, list)):
+            more = added.at_creation({**values, "tools": names})
+            found[line.name] = [*(declared or ()), *(each for each in more if each not in (declared or ()))]
+    return found
 
 
 def _blocks(members: Iterable[tuple[str, Any]]) -> Iterator[Any]:

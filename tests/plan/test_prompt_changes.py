@@ -84,6 +84,20 @@ def test_a_new_agent_has_its_own_and_its_shared_blocks() -> None:
     assert not prompt.is_near
 
 
+@pytest.mark.parametrize(
+    ("values", "rules"),
+    [
+        ({}, 0),
+        ({"agent_type": "memgpt_v2_agent"}, 149),
+        ({"agent_type": "memgpt_v2_agent", "include_base_tool_rules": False}, 0),
+        ({"tool_rules": [{"type": "continue_loop", "tool_name": "memory_insert"}]}, 80),  # an exact list
+    ],
+)
+def test_rules_that_the_server_adds_are_counted(values: dict[str, Any], rules: int) -> None:
+    (prompt,) = plan(manifest(wanted("agents.a", model="m/m", system="S", **values)), observed()).prompts
+    assert prompt.after - BEFORE == rules
+
+
 def test_a_new_block_of_an_existing_agent() -> None:
     wants = manifest(wanted("agents.a", model="m/m", system="old"), wanted("agents.a.memory.human", value="h" * 400))
     growth = found(plan(wants, have(A)))["agents.a"][1]
@@ -102,7 +116,7 @@ def test_a_replaced_agent_keeps_its_blocks() -> None:
     wants = manifest(new, wanted("agents.a.memory.human", value="x"))
     made = plan(wants, have(old, blocks=(MINE,)), allow_destroy=("agents.a",))
     assert [change.action for change in made.changes if change.kind == "agent"] == ["replace"]
-    assert found(made)["agents.a"][1] == 0
+    assert found(made)["agents.a"][1] == 194  # the rules of its new type
 
 
 def test_an_agent_that_is_deleted_or_foreign_has_none() -> None:
