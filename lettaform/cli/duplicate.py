@@ -33,7 +33,7 @@ def duplicate(asked: Globals, /, old: str, new: str, memory: str, yes: bool) -> 
     The text of the declaration is copied, with its expressions and comments, also in each environment that changes it.
     Shared blocks, tools, folders and the archive of an agent are shared with the copy. A copy has no messages.
 
-    Nothing is written on the server: `lettaform apply` creates the copy. Without `--memory live`, no server is needed.
+    Nothing is written on the server: `lettaform apply` creates the copy. With the seeds, no server is needed.
     """
     from lettaform import flow
     from lettaform.render import data

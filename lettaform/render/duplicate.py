@@ -38,7 +38,7 @@ def report(new: Address) -> str:
 def to_data(
     old: Address, new: Address, files: Files, notes: tuple[Problem, ...], *, live: bool, written: bool
 ) -> dict[str, Any]:
-    """The object that `duplicate --json` prints."""
+    """The object that `duplicate` prints with `--json`."""
     return {
         "format_version": data.FORMAT_VERSION,
         "from": str(old),

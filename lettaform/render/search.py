@@ -48,7 +48,7 @@ def _summary(found: Searched, paint: Paint) -> str:
 
 
 def to_data(found: Searched) -> dict[str, Any]:
-    """The object that `archive search --json` prints."""
+    """The object that `archive search` prints with `--json`."""
     hidden = found.hidden
     return {
         "format_version": data.FORMAT_VERSION,

@@ -15,7 +15,7 @@ from lettaform.manifest.duplicate import Contents, duplicate
 from lettaform.manifest.secret_shapes import find
 from lettaform.manifest.write import Reload
 from lettaform.model import Desired, Live, Manifest, Observed
-from lettaform.session import Session, unknown
+from lettaform.session import Session, observe_lists, unknown
 from lettaform.session.pull import known_secrets
 from lettaform.values import Ref, tainted, walk
 
@@ -93,10 +93,10 @@ def prepare(
 
 async def live_memory(session: Session, address: Address) -> Memory:
     """What agents made of the memory of an object. PlanError if it is not on the server."""
-    observed = await session.observe_lists()
+    observed = await observe_lists(session, session.manifest)
     live = observed.objects.get(address)
     if live is None:
-        raise PlanError(f"{address} is not on the server, and has no live memory", "leave out `--memory live`")
+        raise PlanError(f"{address} is not on the server, and has no live memory", "choose `--memory seeds`")
     work = _Work(session.manifest, observed, address, known_secrets(session.manifest, observed))
     fields = await work.fields(session.backend, live)
     return Memory(fields, tuple(work.notes), tuple(work.known))
@@ -162,7 +162,7 @@ class _Work:
         if isinstance(text, str) and self._is_plain(text, f"the block `{key}`"):
             values["value"] = text
         if any(tainted(value) or isinstance(value, Ref) for value in values.values()):
-            raise PlanError(f"{part.address} contains an expression that cannot be copied", "leave out `--memory live`")
+            raise PlanError(f"{part.address} contains an expression that cannot be copied", "choose `--memory seeds`")
         if part.policies:
             values["policy"] = dict(part.policies)
         if part.prevent_destroy:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lettaform.model import Manifest
 from lettaform.plan.memory import MemoryReport, memory_of
-from lettaform.session import Session, check_patterns
+from lettaform.session import Session, check_patterns, observe_lists
 from lettaform.session.tokens import count_tokens
 
 _READ = ("agent", "block")
@@ -19,8 +19,7 @@ async def read_memory(session: Session, patterns: tuple[str, ...], *, count: boo
     count  whether the server counts the tokens of the selected agents
     """
     manifest, backend = session.manifest, session.backend
-    session.manifest = _of_contexts(manifest)
-    observed = await session.observe_lists()
+    observed = await observe_lists(session, _of_contexts(manifest))
     tools = (await backend.listing(None, {"tool": ()})).objects.get("tool", ())
     schemas = {live.id: live.values.get("json_schema") or {} for live in tools}
     found = memory_of(observed, manifest.stack, schemas, manifest.environment)

@@ -9,7 +9,7 @@ from lettaform.backend import Backend
 from lettaform.errors import PlanError
 from lettaform.kinds import kind_of
 from lettaform.model import Live, Search, Searched
-from lettaform.session import Session, unknown
+from lettaform.session import Session, observe_lists, unknown
 from lettaform.session.pull import known_secrets
 
 MOST = 100
@@ -29,7 +29,7 @@ async def search(backend: Backend, archive: Live, asked: Search) -> Searched:
 
 async def search_in_stack(session: Session, address: Address, asked: Search) -> Searched:
     """Search the archive at an address, of the stack or used by it. Secrets of the stack are hidden in the result."""
-    observed = await session.observe_lists()
+    observed = await observe_lists(session, session.manifest)
     live = observed.objects.get(address)
     if live is None or kind_of(address) != "archive":
         archives = [str(each) for each in observed.objects if kind_of(each) == "archive"]
