@@ -96,7 +96,7 @@ async def live_memory(session: Session, address: Address) -> Memory:
     observed = await observe_lists(session, session.manifest)
     live = observed.objects.get(address)
     if live is None:
-        raise PlanError(f"{address} is not on the server, and has no live memory", "choose `--memory seeds`")
+        raise PlanError(f"{address} is not on the server, and has no live memory", "begin with the seeds of the manifest")
     work = _Work(session.manifest, observed, address, known_secrets(session.manifest, observed))
     fields = await work.fields(session.backend, live)
     return Memory(fields, tuple(work.notes), tuple(work.known))
@@ -162,7 +162,7 @@ class _Work:
         if isinstance(text, str) and self._is_plain(text, f"the block `{key}`"):
             values["value"] = text
         if any(tainted(value) or isinstance(value, Ref) for value in values.values()):
-            raise PlanError(f"{part.address} contains an expression that cannot be copied", "choose `--memory seeds`")
+            raise PlanError(f"{part.address} contains an expression that cannot be copied", "begin with the seeds of the manifest")
         if part.policies:
             values["policy"] = dict(part.policies)
         if part.prevent_destroy:
