@@ -37,6 +37,8 @@ from lettaform.model import (
     Plan,
     PlanOptions,
     Report,
+    Search,
+    Searched,
     Server,
     Verified,
 )
@@ -50,6 +52,7 @@ from lettaform.plan.drift import Drift, Shown, classify
 from lettaform.plan.drift import drift as drift_of
 from lettaform.plan.guard import check_merged
 from lettaform.plan.leaves import shown_live
+from lettaform.plan.memory import MemoryReport
 from lettaform.plan.pull import Pull, PullOptions
 from lettaform.plan.status import StackStatus, StatusOptions
 from lettaform.render import data
@@ -76,6 +79,7 @@ if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.lettactl.fleet import Options as LettactlOptions
     from lettaform.manifest.graph import Graph
     from lettaform.ownership.audit import Audit
+    from lettaform.session.duplicate import Duplicated
     from lettaform.session.last_apply import Kept
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
@@ -88,9 +92,12 @@ __all__ = [
     "Formatted",
     "ImportOptions",
     "Imported",
+    "MemoryReport",
     "PlanOptions",
     "Pull",
     "PullOptions",
+    "Search",
+    "Searched",
     "Shown",
     "Snapshots",
     "Source",
@@ -100,8 +107,10 @@ __all__ = [
     "apply",
     "apply_saved",
     "approval",
+    "archive_search",
     "audit",
     "drift",
+    "duplicate",
     "export",
     "fmt",
     "fmt_text",
@@ -112,6 +121,7 @@ __all__ = [
     "import_all",
     "lock_release",
     "lock_show",
+    "memory",
     "migrate",
     "plan",
     "pull",
@@ -224,10 +234,26 @@ def begin(
 # --- plan and apply --------------------------------------------------------------------------------------------------
 
 
-def plan(source: Source, connection: Connection, options: PlanOptions | None = None) -> Plan:
-    """Plan the changes. Writes nothing on the server. Raises Guarded if the plan needs consent."""
+def plan(
+    source: Source, connection: Connection, options: PlanOptions | None = None, *, count_tokens: bool = False
+) -> Plan:
+    """Plan the changes. Writes nothing on the server. Raises Guarded if the plan needs consent.
+
+    count_tokens  whether the server counts the tokens in the context of each agent whose prompt changes: one request
+                  for each. Otherwise, `Plan.prompts` holds estimates of the prompts alone
+    """
     options = options or PlanOptions()
-    return _Opened(source, connection, needs=_needs(options)).run(lambda session: session.plan(options))
+
+    async def run(session: Session) -> Plan:
+        plan = await session.plan(options)
+        if not (count_tokens and plan.prompts):
+            return plan
+        from lettaform.session.tokens import with_contexts
+
+        assert session.observed is not None
+        return await with_contexts(session.backend, plan, session.observed)
+
+    return _Opened(source, connection, needs=_needs(options)).run(run)
 
 
 def _needs(options: PlanOptions) -> Needs:
@@ -512,6 +538,40 @@ def pull(
     return replace(written, recorded=_record(source, connection, [str(each) for each in pulled]) & pulled)
 
 
+def duplicate(
+    source: Source,
+    connection: Connection,
+    old: str,
+    new: str,
+    *,
+    live: bool = False,
+    consent: Callable[[Duplicated], bool] = lambda found: True,
+) -> Duplicated:
+    """Declare a copy of an agent, a block or an archive under a new address. Writes nothing on the server.
+
+    live     the memory of the copy is that on the server; otherwise it is what the manifest declares, and no request is
+             sent
+    consent  called with the change of the files; returns whether to write them
+
+    PlanError if the declaration cannot be copied. Raises Stale if a file changes meanwhile.
+    """
+    from lettaform.session.duplicate import Duplicated, Memory, check, live_memory, prepare
+
+    first, second, memory = _address(old), _address(new), Memory()
+    manifest = begin(source, "plain", connects=live).finish()
+    check(manifest, first, second)
+    if live:
+        memory = _run(source, connection, lambda session: live_memory(session, first), needs="plain")
+    with _unchanged_files():
+        reload = partial(_read_again, source)
+        files, contents = prepare(manifest, source.directory, first, second, memory, reload)
+        found = Duplicated(first, second, live, files, memory.notes, memory.hidden)
+        if not consent(found):
+            return found
+        replace_contents(contents, [source.directory / name for name in manifest.inputs.files])
+    return replace(found, written=True)
+
+
 def _record(source: Source, connection: Connection, patterns: Sequence[str]) -> frozenset[Address]:
     """Write the marks of objects of which nothing else changes. Returns these. No pattern: of all."""
     from lettaform.session.pull import marks_of
@@ -752,6 +812,39 @@ def status(source: Source, connection: Connection, options: StatusOptions | None
 
     chosen = options or StatusOptions()
     return _Opened(source, connection, needs="plain").run(lambda session: read_status(session, chosen))
+
+
+def memory(
+    source: Source, connection: Connection, patterns: Sequence[str] = (), *, count_tokens: bool = False
+) -> MemoryReport:
+    """What fills the context windows of the agents of the stack, the fullest first. Writes nothing.
+
+    patterns      addresses with `*`: these agents alone. PlanError for one that matches no agent of the stack
+    count_tokens  whether the server counts for each of these agents, one request each; otherwise the numbers are
+                  estimates from lists, without files and messages
+    """
+    from lettaform.session.memory import read_memory
+
+    return _run(source, connection, lambda session: read_memory(session, tuple(patterns), count=count_tokens))
+
+
+def archive_search(source: Source, connection: Connection, what: str, asked: Search) -> Searched:
+    """The passages of an archive that are nearest to a text. `what`: its address in the stack, or its id.
+
+    PlanError if the stack has no such archive, or if it cannot be searched like this; NotFound if the server has none.
+    """
+    from lettaform.session.search import search, search_in_stack
+
+    if "." in what:
+        address = _address(what)
+        return _run(source, connection, lambda session: search_in_stack(session, address, asked))
+
+    async def by_id() -> Searched:
+        async with _connected(connection, _server(source)) as backend:
+            archive, _ = await backend.one("archive", what)
+            return await search(backend, archive, asked)
+
+    return blocking(by_id())
 
 
 def history(source: Source, connection: Connection) -> tuple[Applied, ...]:

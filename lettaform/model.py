@@ -140,6 +140,7 @@ class Limits:
     deleted_percent  share of the stack's objects that it may delete or replace, in percent
     agents           number of existing agents that it may change, delete or recompile
     memory_lost      number of characters that it may remove from memory blocks
+    prompt_tokens    number of estimated tokens that the prompt of an agent may have that it creates or changes
     places           name of a limit to where it is written
     """
 
@@ -147,6 +148,7 @@ class Limits:
     deleted_percent: int | None = 50
     agents: int | None = None
     memory_lost: int | None = None
+    prompt_tokens: int | None = None
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
 
@@ -664,6 +666,107 @@ class Unmanaged:
     reason: str
 
 
+NEAR = 0.9
+"""The share of a context window, or of the limit of a block, from which on it is pointed out as nearly full."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Tokens in the context window of an agent, as its server counts them.
+
+    parts     what they are used for, such as `system`, `blocks`, `tools` and `messages`, to their number
+    window    the most that it can hold
+    messages  number of messages in it, the prompt included
+    """
+
+    parts: Mapping[str, int]
+    window: int
+    messages: int
+
+    @property
+    def used(self) -> int:
+        """The number of tokens in it."""
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage of an archive that a search found.
+
+    created  when it was written, in ISO 8601; empty if answers do not say so
+    """
+
+    id: str
+    text: str
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for in an archive.
+
+    limit  the largest number of passages
+    tags   passages that have one of these; empty: any passage
+    """
+
+    text: str
+    limit: int = 10
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The passages that a search found, the nearest first.
+
+    archive     what people call the archive: its address, or its name
+    id          of the archive
+    by_meaning  whether an embedding model compared; otherwise the passages contain the text
+    hidden      secrets, which must not be shown
+    """
+
+    archive: str
+    id: str
+    asked: Search
+    passages: tuple[Passage, ...] = ()
+    by_meaning: bool = True
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class PromptChange:
+    """The compiled prompt of an agent before and after a plan, in estimated tokens: see `kinds.prompt_size`.
+
+    id       None if the plan creates the agent
+    before   None if the plan creates the agent
+    window   tokens that the context window holds afterwards; None if neither the manifest nor the server says it
+    context  tokens in the whole context now, messages and tools included, as the server counts them; None: not asked
+    """
+
+    address: Address
+    id: str | None
+    before: int | None
+    after: int
+    window: int | None = None
+    context: int | None = None
+
+    @property
+    def growth(self) -> int:
+        """The number of tokens that are added; negative if the prompt gets shorter."""
+        return self.after - (self.before or 0)
+
+    @property
+    def used(self) -> int:
+        """The number of tokens of the window that are used afterwards, as far as that is known."""
+        return self.after if self.context is None else self.context + self.growth
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the window is nearly full afterwards, or too small."""
+        return self.window is not None and self.used >= NEAR * self.window
+
+
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 Operation = Literal["create", "discover", "update", "attach", "detach", "delete", "call", "save_state"]
@@ -847,6 +950,7 @@ class Plan:
     inputs     what the manifest was read from
     names      id to what people call the object, for display
     shared     address of a declared block, folder or archive to the objects to which the manifest attaches it
+    prompts    one for each agent of the stack whose prompt is created, or gets another text
     """
 
     stack: str
@@ -867,6 +971,7 @@ class Plan:
     manifest: Manifest | None = field(default=None, repr=False, compare=False)
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     shared: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict, repr=False, compare=False)
+    prompts: tuple[PromptChange, ...] = field(default=(), repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)

@@ -12,6 +12,7 @@ from lettaform.errors import NotFound, Problem
 from lettaform.model import (
     Answer,
     Capabilities,
+    Context,
     Dependents,
     Desired,
     Listing,
@@ -19,6 +20,7 @@ from lettaform.model import (
     Lock,
     Manifest,
     Observed,
+    Passage,
     Step,
 )
 from lettaform.values import Item, Ref
@@ -196,7 +198,23 @@ class AgentFiles(Protocol):
         ...
 
 
-class Backend(Reads, Writes, Locks, AgentFiles, Protocol):
+class Queries(Protocol):
+    """What only the server can compute."""
+
+    async def tokens(self, live: Live) -> Context:
+        """What fills the context window of an agent. NotFound if it does not exist."""
+        ...
+
+    async def search(self, live: Live, text: str, limit: int, tags: Sequence[str]) -> list[Passage]:
+        """The passages of an archive that are nearest to a text, best first, and that have one of these tags.
+
+        limit  the largest number of them, from 1 to 100
+        tags   empty: any passage
+        """
+        ...
+
+
+class Backend(Reads, Writes, Locks, AgentFiles, Queries, Protocol):
     """Everything that a run needs."""
 
     async def close(self) -> None:

@@ -230,14 +230,17 @@ VERBS: Mapping[str, Verb] = {
     "graph": Verb("graph:graph", "Print who shares what, as Mermaid or DOT.", (*_MANIFEST, "json", *_ALWAYS)),
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "status": Verb("status:status", "Show the objects of the stack, and how they differ from the manifest."),
+    "memory": Verb("memory:memory", "Show what fills the context windows of the agents."),
     "drift": Verb("drift:drift", "Show what changed on the server since the last apply."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
+    "archive": Verb("archive:archive", "Search in the archives of agents."),
     "audit": Verb("audit:audit", "Find what nobody owns, duplicates, and what nothing uses on the server."),
     "history": Verb("history:history", "Show who changed the stack, when, and from which commit."),
     "state": Verb("state:state", "Inspect and change the state of the stack: list, show, mv, rm, rebuild."),
+    "duplicate": Verb("duplicate:duplicate", "Declare a copy of an agent, a block or an archive."),
     "import": Verb("import_:import_", "Manage an existing object under an address of the manifest."),
     "from-af": Verb(
         "from_af:from_af", "Write a manifest for what is in agent files.", ("directory", "json", "verbose", *_ALWAYS)

@@ -127,6 +127,11 @@ def _comparing(save: Path | None, chosen: Formats, options: Mapping[str, Any]) -
     is_flag=True,
     help="Show what changed outside of lettaform, as `lettaform drift` does, and not what apply would change.",
 )
+@click.option(
+    "--cost",
+    is_flag=True,
+    help="Let the server count the tokens in the context of each agent whose prompt changes: one request for each.",
+)
 @narrowing
 @merging
 @prune
@@ -141,6 +146,7 @@ def plan(
     save: Path | None,
     detailed_exitcode: bool,
     refresh_only: bool,
+    cost: bool,
     chosen: Formats,
     **options: Any,
 ) -> int:
@@ -153,9 +159,9 @@ def plan(
     from lettaform.render import text
 
     if refresh_only:
-        drift = show_drift(asked, **_comparing(save, chosen, options))
+        drift = show_drift(asked, **_comparing(save, chosen, {**options, "cost": cost}))
         return drift.exit_code if detailed_exitcode else 0
-    found = flow.plan(asked.source(), asked.connection(), flow.PlanOptions(**options))
+    found = flow.plan(asked.source(), asked.connection(), flow.PlanOptions(**options), count_tokens=cost)
     click.echo(document(found, chosen.shown, color=asked.color, verbose=asked.verbose), nl=False)
     if asked.json:
         click.echo(text.notices(found), err=True, nl=False)

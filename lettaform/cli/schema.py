@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-SCHEMAS = ("manifest", "plan", "status", "drift", "snapshot", "agent-file")
+SCHEMAS = ("manifest", "plan", "status", "memory", "drift", "snapshot", "agent-file")
 PAGES = ("fields", "language")
 
 
@@ -27,10 +27,11 @@ def schema(what: str) -> None:
 
     from lettaform.render.data import plan_schema
     from lettaform.render.drift_schema import drift_schema
+    from lettaform.render.memory_schema import memory_schema
     from lettaform.render.status_schema import status_schema
     from lettaform.snapshot.agent_file_schema import agent_file_schema
     from lettaform.snapshot.schema import snapshot_schema
 
-    schemas = {"plan": plan_schema, "status": status_schema, "drift": drift_schema, "snapshot": snapshot_schema}
-    shown = {**schemas, "agent-file": agent_file_schema}[what]()
+    schemas = {"plan": plan_schema, "status": status_schema, "memory": memory_schema, "drift": drift_schema}
+    shown = {**schemas, "snapshot": snapshot_schema, "agent-file": agent_file_schema}[what]()
     click.echo(json.dumps(shown, indent=2, ensure_ascii=False))

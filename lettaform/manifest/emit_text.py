@@ -50,6 +50,21 @@ def yaml_text(tree: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def entry_lines(key: str, value: Any, indent: int) -> list[str]:
+    """The lines of one entry of a map that begins in this column."""
+    return [*_entry(key, value, indent)]
+
+
+def flow_entry(key: str, value: Any) -> str:
+    """One entry of a map inside brackets, on one line. Values are texts, numbers, booleans, lists and maps."""
+    return f"{_key(key)}: {_double(value).replace('${', ESCAPE)}"
+
+
+def key_text(key: str) -> str:
+    """A key as it is written."""
+    return _key(key)
+
+
 def _is_section(value: Any) -> bool:
     """Whether the entries of a map are separated by empty lines: one of them takes several lines."""
     return isinstance(value, Mapping) and any(
@@ -153,9 +168,9 @@ def _is_plain(text: str, *, flow: bool) -> bool:
         return False
 
 
-def _double(text: str) -> str:
-    """A text in double quotes, with escapes."""
-    quoted = json.dumps(text, ensure_ascii=False)
+def _double(value: Any) -> str:
+    """A text in double quotes, with escapes; or another value in JSON."""
+    quoted = json.dumps(value, ensure_ascii=False)
     return _NOT_IN_BLOCKS.sub(lambda found: _escape(found[0]), quoted)
 
 

@@ -106,6 +106,10 @@ LIMITS = Fields(
             "Number of characters that one plan may remove from memory blocks: in deleted blocks, and in lines that "
             "leave others. Default: null, no limit."
         ),
+        "prompt_tokens": Count(
+            "Number of estimated tokens that the prompt of an agent may have, memory blocks included, if one plan "
+            "creates it or makes it longer. Default: null, no limit."
+        ),
     },
     "How much one plan may do. --ignore-limits lifts all limits for one run. `destroy` has none.",
     nullable=True,

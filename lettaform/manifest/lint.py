@@ -13,21 +13,19 @@ from lettaform.errors import Problem
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.agent import WRITING_TOOLS
 from lettaform.kinds.block import DESCRIBED
+from lettaform.kinds.prompt_size import tokens
 from lettaform.kinds.traits import AddedByServer, AddsTo
 from lettaform.manifest.lint_texts import Shown, of_texts, text_of
 from lettaform.manifest.node import Node, empty
 from lettaform.manifest.uniqueness import name_of
 from lettaform.manifest.unused import unused
-from lettaform.model import Desired, Manifest
+from lettaform.model import NEAR, Desired, Manifest
 from lettaform.values import Ref
 
-NEAR = 0.9
-"""Share of the `limit` of a block at which its text counts as near the limit."""
 LONG_PROMPT = 20_000
 """Number of characters of a long system prompt."""
 SAME_TEXT = 80
 """Number of characters from which an equal text of two blocks is no coincidence."""
-CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -140,9 +138,9 @@ def _context(linted: Linted, agent: Desired) -> Iterator[Problem]:
     limits = (each.values.get("limit") for each in linted.blocks(agent))
     texts = (text_of(each.values.get("value")) for each in linted.blocks(agent))
     blocks = sum(limit if isinstance(limit, int) else len(text) for limit, text in zip(limits, texts, strict=True))
-    tokens = (blocks + len(text_of(agent.values.get("system")))) // CHARACTERS_PER_TOKEN
-    if tokens > window:
-        message = f"prompt and memory can take about {tokens:,} tokens of {window:,}"
+    needed = tokens(blocks + len(text_of(agent.values.get("system"))))
+    if needed > window:
+        message = f"prompt and memory can take about {needed:,} tokens of {window:,}"
         hint = "raise `context_window`, or lower the `limit` of blocks"
         yield _warning(agent, "memory-exceeds-context", "context_window", message, hint)
 

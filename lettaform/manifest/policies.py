@@ -31,7 +31,7 @@ VARIABLES: Mapping[About, Mapping[str, str]] = {
         "change.declared": "map(string, dyn)",
         **_ANYWHERE,
     },
-    "plan": {"plan.changes": "list(map(string, dyn))", **_ANYWHERE},
+    "plan": {"plan.changes": "list(map(string, dyn))", "plan.prompts": "list(map(string, dyn))", **_ANYWHERE},
 }
 """What a policy is about to the variables of its rule, with their types in CEL."""
 MISSING = "the package `cel-expr-python` is not installed"

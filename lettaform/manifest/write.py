@@ -221,7 +221,7 @@ class _Work:
             found = self.reload(contents)
         except ManifestError as error:
             raise _invalid(error.problems[0], error.problems) from error
-        if differing := next(_differences(self.manifest, found, new), None):
+        if differing := next(differences(self.manifest, found, new), None):
             hint = "edit it by hand, together with what is made of it"
             raise Unwritable(f"would also change {differing}", hint)
 
@@ -280,7 +280,7 @@ def _is_as_expected(document: Document, before: Any, after: Any, values: Mapping
     return kind is type(after) and all(getattr(before, n, None) == getattr(after, n, None) for n in names)
 
 
-def _differences(old: Manifest, new: Manifest, values: Mapping[tuple[Address, str], Any]) -> Iterator[str]:
+def differences(old: Manifest, new: Manifest, values: Mapping[tuple[Address, str], Any]) -> Iterator[str]:
     """What differs between two manifests beside these values, in words."""
     by_object: dict[Address, dict[str, Any]] = {}
     for (address, path), value in values.items():

@@ -33,6 +33,7 @@ from lettaform.plan.diff import diff, unchanged
 from lettaform.plan.guard import guard
 from lettaform.plan.notes import losing_messages
 from lettaform.plan.order import order
+from lettaform.plan.prompt_changes import prompt_changes
 from lettaform.values import Ref, refs, settle
 
 __all__ = ["Diff", "ResourceChange", "Settled", "diff", "guard", "make", "unchanged"]
@@ -80,6 +81,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         manifest=manifest,
         names=names,
         shared=_shared(manifest),
+        prompts=() if options.destroy else prompt_changes(difference.resources, manifest, observed),
     )
 
 

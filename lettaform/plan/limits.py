@@ -11,6 +11,7 @@ from lettaform.errors import Problem
 from lettaform.model import Limits, Live, Manifest, Observed, PlanOptions
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.notes import agents
+from lettaform.plan.prompt_changes import prompt_changes
 
 FEW = 5
 """Number of deleted objects up to which `deleted_percent` is not judged: of a small stack, one is a large share."""
@@ -43,6 +44,7 @@ def exceeded(difference: Diff, manifest: Manifest, observed: Observed, options: 
         _too_large_a_share(deleted, manifest.limits, _number_of_objects(observed, manifest.stack)),
         _too_many_agents(_touched(difference.resources, observed), manifest.limits, observed),
         _too_much_memory(counted, manifest.limits),
+        _too_long_prompts(difference.resources, manifest, observed),
     )
     return tuple(problem for problem in found if problem)
 
@@ -117,6 +119,20 @@ def _lost(resource: ResourceChange) -> int:
     if change.action == "delete" or (change.action == "replace" and resource.address.parent is None):
         return len(_text(live))
     return sum(_difference(field.old, field.new) for field in change.fields_changed if field.path == "value")
+
+
+def _too_long_prompts(resources: Iterable[ResourceChange], manifest: Manifest, observed: Observed) -> Problem | None:
+    """The prompts that are created above the limit, or that grow above it. One that gets shorter is never too long."""
+    most = manifest.limits.prompt_tokens
+    if most is None:
+        return None
+    every = prompt_changes(resources, manifest, observed)
+    long = {str(each.address): each.after for each in every if each.growth > 0 and each.after > most}
+    if not long:
+        return None
+    what = f"the prompts of {agents(len(long))}" if len(long) > 1 else "the prompt of an agent"
+    message = f"the plan gives {what} up to {max(long.values()):,} estimated tokens, and the limit is {most:,}"
+    return _problem(manifest.limits, "prompt_tokens", message, long)
 
 
 def _text(live: Live) -> str:

@@ -56,7 +56,15 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         **({"warnings": [problem(warning) for warning in plan.warnings]} if plan.warnings else {}),
         **({"names": names} if (names := _names(plan)) else {}),
         **({"shared": {str(each): [*map(str, users)] for each, users in plan.shared.items()}} if plan.shared else {}),
+        **({"prompts": [prompt(each) for each in plan.prompts]} if plan.prompts else {}),
     }
+
+
+def prompt(change: model.PromptChange) -> dict[str, Any]:
+    """The size of a prompt before and after, as in `prompts` of a plan."""
+    known = {name: value for name in ("window", "context") if (value := getattr(change, name)) is not None}
+    sizes = {"before": change.before, "after": change.after}
+    return {"address": str(change.address), "id": change.id, **sizes, **known, "near_limit": change.is_near}
 
 
 def _names(plan: model.Plan) -> dict[str, str]:
@@ -424,6 +432,10 @@ def plan_schema() -> dict[str, Any]:
                     "the manifest attaches it. Present if there are any.",
                     "additionalProperties": {"type": "array", "items": _TEXT},
                 },
+                "prompts": _list(
+                    _ref("prompt"),
+                    "How long the prompts become that the plan creates or changes. Present if there are any.",
+                ),
                 "salt": _saved("string", "The key of the digests of secrets, if the stack has none yet."),
                 "options": _saved("object", "The options of the plan."),
                 "steps": {**_saved("array", "The operations of the apply, in order."), "items": _ref("step")},
@@ -454,6 +466,7 @@ def plan_schema() -> dict[str, Any]:
                 "warnings",
                 "names",
                 "shared",
+                "prompts",
                 "salt",
                 "options",
                 "steps",
@@ -507,6 +520,22 @@ def plan_schema() -> dict[str, Any]:
                     "after": _list(_TEXT, "Keys of the steps and barriers that must have succeeded."),
                     "after_end": _list(_TEXT, "Keys of the steps and barriers that must have ended, well or not."),
                 }
+            ),
+            "prompt": _object(
+                {
+                    "address": _TEXT,
+                    "id": {"type": ["string", "null"], "description": "null if the plan creates the agent."},
+                    "before": {"type": ["integer", "null"], "description": "Estimated tokens; null for a new agent."},
+                    "after": _COUNT | {"description": "Estimated tokens: system prompt, memory blocks and rules."},
+                    "window": _COUNT | {"description": "Tokens of the context window. Present if it is known."},
+                    "context": _COUNT
+                    | {
+                        "description": "Tokens of the whole context before the plan, with tools and messages, as the "
+                        "server counts them. Present with `--cost`."
+                    },
+                    "near_limit": {"type": "boolean", "description": "Whether the window is nearly full afterwards."},
+                },
+                optional={"window", "context"},
             ),
             "place": _object({"file": _TEXT, "line": _COUNT, "column": _COUNT}),
             "problem": _object(

@@ -16,7 +16,7 @@ from importlib.resources import files
 
 from lettaform import __version__, model
 from lettaform.address import Address
-from lettaform.render import outline
+from lettaform.render import outline, prompts
 from lettaform.render.changes import (
     DESTRUCTIVE,
     RESTORED,
@@ -208,9 +208,10 @@ def _aside(plan: model.Plan) -> Iterator[str]:
     """Who shares what, and what is left as it is."""
     kept = [f"{each.address}.{each.path}" for each in outline.kept(plan)]
     unmanaged = short_addresses([each.address for each in plan.unmanaged])
-    if not (plan.shared or kept or unmanaged):
+    if not (plan.shared or kept or unmanaged or plan.prompts):
         return
     yield "<aside>"
+    yield from _prompts(plan)
     if plan.shared:
         yield f"<section><h2>Who shares what</h2>\n{picture(plan)}"
         yield "" if is_whole(plan) else "<p><small>Those with the most connections. The list has all.</small></p>"
@@ -224,6 +225,20 @@ def _aside(plan: model.Plan) -> Iterator[str]:
             yield f"<section><details><summary>{title} <small>{len(names):,}</small></summary>"
             yield f'<p class="addresses">{_codes(names)}</p></details></section>'
     yield "</aside>"
+
+
+def _prompts(plan: model.Plan) -> Iterator[str]:
+    """How long the prompts become: unfolded if one is nearly full."""
+    if not plan.prompts:
+        return
+    every = prompts.groups(plan.prompts)
+    opened = " open" if any(group.warning for group in every) else ""
+    yield f"<section><details{opened}><summary>{escape(prompts.total(plan.prompts))}</summary><ul>"
+    for group in every[:ADDRESSES]:
+        warning = f' <strong class="changed">{escape(group.warning)}</strong>' if group.warning else ""
+        names = _codes(group.addresses, _USERS)
+        yield f'<li><span class="addresses">{names}</span>: {escape(group.sizes)}{warning}</li>'
+    yield f"</ul>{_and_more(len(every) - ADDRESSES)}</details></section>"
 
 
 def _and_more(number: int) -> str:

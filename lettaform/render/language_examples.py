@@ -13,7 +13,7 @@ server:
   project: help-desk
 """,
     "snapshots": "snapshots: {to: backups, before: apply}",
-    "limits": "limits: {deleted: 20, deleted_percent: 20, agents: 100, memory_lost: 10000}",
+    "limits": "limits: {deleted: 20, deleted_percent: 20, agents: 100, memory_lost: 10000, prompt_tokens: 20000}",
     "policies": """\
 policies:
   names:

@@ -16,7 +16,7 @@ from lettaform.address import Address
 from lettaform.kinds import kinds
 from lettaform.plan.saved import approval
 from lettaform.plan.subject import Subject
-from lettaform.render import outline
+from lettaform.render import outline, prompts
 from lettaform.render.changes import (
     DESTRUCTIVE,
     OBJECTS,
@@ -66,7 +66,7 @@ def plan(plan: model.Plan, *, digest: str | None = None) -> str:
     shown = outline.digest(plan, digest)
     # what a job reads there approves a plan that does nothing, too
     head = [marker(plan, approval(plan) if digest is None else shown), _title(plan), *_summary(plan, shown)]
-    head += [each for each in (_destroyed(plan), *_sentences(plan), *_conflicts(plan)) if each]
+    head += [each for each in (_destroyed(plan), *_sentences(plan), *_conflicts(plan), _prompts(plan)) if each]
     room = LIMIT - sum(len(part) + 2 for part in head) - _NOTE
     return "\n\n".join([*head, *_changes(plan, room)]) + "\n"
 
@@ -222,6 +222,20 @@ def _list(items: list[str], number: int) -> str:
             break
         shown.append(item)
     return "\n".join([*shown, *([f"- and {number - len(shown):,} more"] if number > len(shown) else [])])
+
+
+def _prompts(plan: model.Plan) -> str:
+    """How long the prompts become: unfolded if one is nearly full. All words but the addresses are our own."""
+    if not plan.prompts:
+        return ""
+    every = prompts.groups(plan.prompts)
+    items = []
+    for group in every[:SENTENCES]:
+        warning = f": **{group.warning}**" if group.warning else ""
+        items.append(f"- {_codes(group.addresses, LINE)}: {group.sizes}{warning}")
+    opened = " open" if any(group.warning for group in every) else ""
+    summary = f"<details{opened}><summary>{prompts.total(plan.prompts)}</summary>"
+    return f"{summary}\n\n{_list(items, len(every))}\n\n</details>"
 
 
 def _conflicts(plan: model.Plan) -> Iterator[str]:

@@ -31,6 +31,7 @@ def to_plan(value: Mapping[str, Any]) -> model.Plan:
             shared={
                 Address.parse(each): tuple(map(Address.parse, users)) for each, users in value.get("shared", {}).items()
             },
+            prompts=tuple(map(_saved_prompt, value.get("prompts", ()))),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no plan: {error}") from error
@@ -45,6 +46,11 @@ def _saved_change(value: Mapping[str, Any]) -> model.Change:
         notes=tuple(value.get("notes", ())),
         **rest,
     )
+
+
+def _saved_prompt(value: Mapping[str, Any]) -> model.PromptChange:
+    sizes = (value["id"], value["before"], value["after"], value.get("window"), value.get("context"))
+    return model.PromptChange(Address.parse(value["address"]), *sizes)
 
 
 def _saved_runtime(value: Mapping[str, Any]) -> model.AgentChange:

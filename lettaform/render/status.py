@@ -12,6 +12,7 @@ from typing import Any
 from lettaform import __version__
 from lettaform.address import Address
 from lettaform.kinds import kinds
+from lettaform.model import NEAR
 from lettaform.plan.status import Memory, ObjectStatus, StackStatus, Status
 from lettaform.render import data, table
 from lettaform.render.clean import clean_line
@@ -44,9 +45,6 @@ _MEANINGS: dict[Status, Meaning] = {
     "duplicate": "changed",
     "external": "faint",
 }
-_FULL = 0.9
-"""The share of a memory from which on it is pointed out."""
-
 _WHOLE: frozenset[Status] = frozenset({"missing", "unowned", "removed", "gone", "undeclared"})
 """What is said of an agent together with its own blocks."""
 
@@ -272,7 +270,7 @@ def _share(memory: Memory | None) -> Cell:
     if memory is None or not memory.limit:
         return Cell("-")
     share = memory.share
-    meaning: Meaning | None = "alarm" if share > 1 else "changed" if share >= _FULL else None
+    meaning: Meaning | None = "alarm" if share > 1 else "changed" if share >= NEAR else None
     return Cell("<1%" if 0 < share < 0.01 else f"{int(share * 100)}%", meaning)
 
 

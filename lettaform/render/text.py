@@ -10,7 +10,7 @@ from lettaform.address import Address
 from lettaform.errors import LettaformError, Problem, ServerError
 from lettaform.kinds import kind_of
 from lettaform.plan.drift import Drift, Shown
-from lettaform.render import outline
+from lettaform.render import outline, prompts
 from lettaform.render.changes import (
     ACTIONS,
     KEPT,
@@ -50,6 +50,7 @@ def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str
         titled(outline.CONFLICTS, _conflicts(plan, paint), paint),
         titled(outline.UNMANAGED, _unmanaged(plan, paint), paint),
         warnings(plan.warnings, paint),
+        prompts.lines(plan.prompts, paint, verbose=verbose),
     ]
     filled = [group for group in groups if group]
     first = [head(plan, paint)] if filled else []

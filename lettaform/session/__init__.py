@@ -80,6 +80,7 @@ __all__ = [
     "check_patterns",
     "check_talkers",
     "held_by",
+    "observe_lists",
     "select",
     "take_snapshot",
     "unknown",
@@ -423,6 +424,16 @@ def select(lives: Iterable[Live], pattern: str | None) -> list[Live]:
     if pattern is not None and not found:
         raise unknown(pattern, [str(live.address) for live in every if live.address])
     return found
+
+
+async def observe_lists(session: Session, manifest: Manifest) -> Observed:
+    """What lists show of the objects of a manifest. The number of requests does not grow with that of the objects.
+
+    Raises PlanError as `Session.observe`. What the last plan of the session was made from stays.
+    """
+    observed = await _consistent(lambda: observe(session.backend, manifest, contents=False))
+    _check_certain(observed)
+    return observed
 
 
 def _declaration(address: Address, live: Live) -> str:

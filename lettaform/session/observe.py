@@ -72,12 +72,14 @@ async def observe(
     *,
     every_kind: bool = False,
     lenient: bool = False,
+    contents: bool = True,
     first: FirstReads | None = None,
 ) -> Observed:
     """The live objects of a stack, and those of others that it uses. `Observed.problems` lists unclear ownership.
 
     every_kind  search every kind for marks of the stack, not only those that the manifest or the state names
     lenient     read what can be read of a damaged state, instead of raising UnreadableState
+    contents    read the fields that need requests of their own, as of `read_contents`; otherwise they are UNREAD
     first       the first reads, if they are under way already
 
     Raises ServerError; Unsupported if the server lacks what the manifest declares.
@@ -118,7 +120,8 @@ async def observe(
     observed = await _externals(reads, manifest, observed, listing, elsewhere)
     observed = await _nested(reads, manifest, observed, elsewhere)
     observed = await _discovered(reads, manifest, observed)
-    observed = await read_contents(reads, manifest, observed)
+    if contents:
+        observed = await read_contents(reads, manifest, observed)
     unread = tuple(Problem(fault, address=str(state.ADDRESS)) for fault in faults)
     return replace(observed, problems=(*observed.problems, *unread))
 

@@ -43,7 +43,9 @@ class _Judged:
     def problems(self) -> Iterator[Problem]:
         """Every policy that is not met: of the plan, and then of each change."""
         of_plan = [each for each in self.manifest.policies if each.about == "plan" and not each.waivers]
-        yield from self._judge(of_plan, {"plan.changes": self._shown} if of_plan else {}, None)
+        prompts = [data.prompt(each) for each in self.plan.prompts]
+        given = {"plan.changes": self._shown, "plan.prompts": prompts} if of_plan else {}
+        yield from self._judge(of_plan, given, None)
         of_changes = [each for each in self.manifest.policies if each.about == "change"]
         for change, shown in zip(self.plan.changes, self._shown, strict=True) if of_changes else ():
             policies = [each for each in of_changes if not matches(change.address, each.waivers)]

@@ -21,6 +21,8 @@ from lettaform.flow import (
     ImportOptions,
     Pull,
     PullOptions,
+    Search,
+    Searched,
     SnapshotDiff,
     Snapshots,
     Source,
@@ -40,6 +42,7 @@ from lettaform.model import (
     Imported,
     Live,
     Outcome,
+    Passage,
     Plan,
     PlanOptions,
     Report,
@@ -47,8 +50,10 @@ from lettaform.model import (
 )
 from lettaform.ownership.audit import Audit
 from lettaform.plan.drift import Drift, ObjectDrift, Shown
+from lettaform.plan.memory import MemoryReport
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
+from lettaform.session.duplicate import Duplicated
 from lettaform.snapshot import Entry, Header, Snapshot
 from lettaform.snapshot.agent_file_export import Exported
 
@@ -94,7 +99,8 @@ _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify"
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
 _FILES = ("fmt", "fmt_text", "graph")
-_OBJECTS = ("audit", "show", "status", "drift", "adopt", "import_all", "pull", "history", *_AGENT_FILES)
+_READING = ("archive_search", "audit", "show", "status", "memory", "drift", "history")
+_OBJECTS = (*_READING, "adopt", "duplicate", "import_all", "pull", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
 """The functions of lettaform.flow that the command line calls."""
@@ -108,6 +114,7 @@ class Flow:
     pulled: Pull = field(default_factory=a_pull)
     drifted: Drift = field(default_factory=a_drift)
     drawn: Graph = field(default_factory=lambda: Graph("support", (Node("agent", (at("agents.a"),)),)))
+    remembered: MemoryReport = field(default_factory=lambda: MemoryReport("support", "http://here", "0.16.8"))
     audited: Audit = field(default_factory=lambda: Audit("support", "http://here", "0.16.8"))
     formatted: Formatted = field(default_factory=Formatted)
     raises: BaseException | None = None
@@ -122,6 +129,7 @@ class Flow:
     imported: Imported = field(default_factory=lambda: Imported("s", "ops", (), {}, {}, {}, (), {}, {}))
     created: AgentImport = field(default_factory=lambda: AgentImport(at("agents.clerk"), "clerk", "clerk.af"))
     destroys: bool = False
+    counts_tokens: bool = False
     problems: list[Problem] = field(default_factory=list)
     lacking: list[Problem] = field(default_factory=list)
     without_messages: tuple[str, ...] = ()
@@ -135,8 +143,9 @@ class Flow:
         if self.raises is not None:
             raise self.raises
 
-    def plan(self, source: Any, connection: Any, options: Any) -> Plan:
+    def plan(self, source: Any, connection: Any, options: Any, *, count_tokens: bool) -> Plan:
         self.note("plan", source, connection, options)
+        self.counts_tokens = count_tokens
         return self.planned
 
     def apply(
@@ -279,6 +288,15 @@ class Flow:
             raise found
         return found
 
+    def memory(self, source: Any, connection: Any, patterns: Any, *, count_tokens: bool) -> MemoryReport:
+        self.note("memory", source, connection, patterns)
+        self.counts_tokens = count_tokens
+        return self.remembered
+
+    def archive_search(self, source: Any, connection: Any, what: str, asked: Search) -> Searched:
+        self.note("archive_search", source, connection, what, asked)
+        return Searched(what, "archive-1", asked, (Passage("passage-1", "Rome\x1b"),))
+
     def drift(self, source: Any, connection: Any, options: Any) -> Drift:
         self.note("drift", source, connection, options)
         return self.drifted
@@ -308,6 +326,14 @@ class Flow:
     def adopt(self, source: Any, connection: Any, address: str, id: str) -> Plan:
         self.note("adopt", source, connection, address, id)
         return self.planned
+
+    def duplicate(
+        self, source: Any, connection: Any, old: str, new: str, *, live: bool, consent: Callable[[Duplicated], bool]
+    ) -> Duplicated:
+        self.note("duplicate", source, connection, old, new, live)
+        found = Duplicated(at(old), at(new), live, {"lettaform.yaml": ("a: {}\n", "a: {}\nb: {}\n")})
+        self.consents.append(consent(found))
+        return replace(found, written=self.consents[-1])
 
     def import_all(self, connection: Any, folder: Path, options: Any = None) -> Imported:
         self.note("import_all", None, connection, folder, options)
@@ -388,7 +414,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     module = types.ModuleType("lettaform.flow")
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
-    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots, StatusOptions):
+    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots, StatusOptions, Search):
         setattr(module, each.__name__, each)
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)

@@ -75,3 +75,14 @@ def test_saving_a_plan(run: Run, tmp_path: Path) -> None:
 def test_contradicting_formats_are_an_error(run: Run, flow: Flow) -> None:
     assert run("plan", "--json", "--format", "text").exit_code == 1
     assert flow.calls == []
+
+
+@pytest.mark.parametrize("cost", [False, True])
+def test_cost_lets_the_server_count(cost: bool, run: Run, flow: Flow) -> None:
+    assert run("plan", *["--cost"] * cost).exit_code == 0
+    assert flow.counts_tokens is cost
+
+
+def test_cost_is_no_option_of_refresh_only(run: Run) -> None:
+    result = run("plan", "--refresh-only", "--cost")
+    assert (result.exit_code, "cannot be combined with --cost" in result.stderr) == (1, True)

@@ -76,3 +76,28 @@ def test_passages_are_created_searched_and_deleted(server: Server) -> None:
     assert server.ask("DELETE", f"{path}/{one['id']}").status_code == 204
     assert server.ask("DELETE", f"{path}/{one['id']}").status_code == 404
     assert found(limit=100) == {two["id"]}
+
+
+def test_a_search_finds_what_is_near(server: Server) -> None:
+    archive, plain = create(server, embedding=server.embedding), create(server)
+    texts = {"Rome is the capital": ["city", "all"], "Cats sleep": ["all"], "The sea is blue": []}
+    for each in (archive, plain):
+        for text, tags in texts.items():
+            server.call("POST", f"/v1/archives/{each['id']}/passages", {"text": text, "tags": tags})
+
+    def found(where: dict[str, Any], query: str, **more: Any) -> list[str]:
+        asked = {"archive_id": where["id"], "query": query, **more}
+        results = server.call("POST", "/v1/passages/search", asked)
+        assert all((each["score"], each["metadata"]) == (0.0, {}) for each in results)
+        return [each["passage"]["text"] for each in results]
+
+    assert found(archive, "Rome is the capital")[0] == "Rome is the capital"
+    assert {*found(archive, "Rome is the capital")} == {*texts}
+    assert found(archive, "Rome is the capital", limit=1) == ["Rome is the capital"]
+    assert {*found(archive, "Rome", tags=["all", "none"])} == {"Rome is the capital", "Cats sleep"}
+    assert found(archive, "Rome", tags=["none"]) == []
+    assert found(plain, "rome") == ["Rome is the capital"]  # without an embedding model: what contains the text
+    assert found(plain, "dogs") == []
+    for limit in (0, 101):
+        asked = {"archive_id": archive["id"], "query": "x", "limit": limit}
+        assert refusal(server.ask("POST", "/v1/passages/search", asked))[0] == 422

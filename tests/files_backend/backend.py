@@ -26,6 +26,7 @@ from lettaform.model import (
     Attach,
     Call,
     Capabilities,
+    Context,
     Create,
     Delete,
     Dependents,
@@ -37,6 +38,7 @@ from lettaform.model import (
     Lock,
     Manifest,
     Observed,
+    Passage,
     SaveState,
     Step,
     Update,
@@ -229,6 +231,12 @@ class FilesBackend:
 
     async def context(self, live: Live) -> list[str]:
         return []
+
+    async def tokens(self, live: Live) -> Context:
+        raise Unsupported("files have no context window")
+
+    async def search(self, live: Live, text: str, limit: int, tags: Sequence[str]) -> list[Passage]:
+        raise Unsupported("files have no archives")
 
     async def all_items(self, live: Live) -> Mapping[str, list[Item]]:
         return {}

@@ -56,8 +56,10 @@ def in_memory(start: Start, history: list[Call]) -> None:
 
 def on_server(letta: Letta, folder: Path, start: Start, history: list[Call]) -> None:
     name = f"mch-{uuid4().hex[:6]}"
+    own = folder / name  # of this history alone: an import refuses a folder that is there
+    own.mkdir()
     log: list[str] = []
-    machine = WayBack(OnServer(folder, letta, (f"{name}a", f"{name}b")), log.append, start)
+    machine = WayBack(OnServer(own, letta, (f"{name}a", f"{name}b")), log.append, start)
     try:
         machine.play(history)
     except BaseException as error:

@@ -119,7 +119,7 @@ def test_a_secret_in_clear_is_not_saved(tmp_path: Path) -> None:
     assert "in-clear-9" not in json.dumps(part)
     assert open_saved(part, {"literal": ["agents.a"]}, given(tmp_path)).finish().objects  # it is in the file
     (tmp_path / "lettaform.yaml").unlink()
-    with pytest.raises(ManifestError, match="writes a secret that only the manifest of agents.a has"):
+    with pytest.raises(ManifestError, match=r"writes a secret that only the manifest of agents.a has"):
         open_saved(part, {"literal": ["agents.a"]}, given(tmp_path)).finish()
 
 

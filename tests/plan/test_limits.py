@@ -175,3 +175,17 @@ def test_memory_that_the_plan_keeps_is_not_counted() -> None:
         found(manifest(wanted("blocks.a", value="other")), observed(block("a", "x")), replace(NONE, memory_lost=0))
         == []
     )
+
+
+# --- prompts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("most", "refused"), [(None, False), (67, False), (66, True)])
+def test_prompts_that_get_longer_are_judged(most: int | None, refused: bool) -> None:
+    messages = found(agents("longer"), observed(ANN, BOB), replace(NONE, prompt_tokens=most))
+    what = "the plan gives the prompts of 3 agents up to 67 estimated tokens, and the limit is 66"
+    assert messages == [f"{what}: agents.ann, agents.bob, agents.new"] * refused
+
+
+def test_a_prompt_that_gets_shorter_is_never_too_long() -> None:
+    assert found(agents("x"), observed(ANN, BOB), replace(NONE, prompt_tokens=0))[0].endswith(": agents.new")

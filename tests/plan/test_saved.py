@@ -80,6 +80,7 @@ def test_the_published_schema_lists_exactly_what_is_saved() -> None:
             "warnings",
             "names",
             "shared",
+            "prompts",
             "salt",
             "manifest",
         }

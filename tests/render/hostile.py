@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
-from lettaform.model import AgentChange, Change, FieldChange, MergeConflict, Plan, Unmanaged
+from lettaform.model import AgentChange, Change, FieldChange, MergeConflict, Plan, PromptChange, Unmanaged
 from lettaform.values import Patch, Ref
 
 from .samples import HOSTILE, at, of, update
@@ -92,4 +92,9 @@ def plan(text: str) -> Plan:
         outputs={text: text},
         names={text: text},
         shared={Address.of("blocks", text): (agent, at("agents.b")), at("blocks.x"): (agent,)},
+        prompts=(
+            PromptChange(Address.of("agents", text), None, None, 5, 5),
+            PromptChange(Address.of("agents", text, text), text, 1, 5, 900),
+            PromptChange(Address.of("agents", f"{text}2"), text, 1, 5, 900),
+        ),
     )

@@ -88,6 +88,10 @@ CASES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
         (manifest(wanted("blocks.new")), observed(LIVE_ORG), "prune"),
         (manifest(wanted("blocks.new")), observed(LIVE_ORG)),
     ),
+    "short-prompts": (
+        (manifest(agent(system="s" * 32_000)), NOTHING),
+        (manifest(agent(system="s" * 31_000)), NOTHING),
+    ),
 }
 
 
@@ -106,7 +110,7 @@ def test_an_example_of_the_page_fires_and_does_not(name: str) -> None:
 
 
 def test_each_example_of_the_page_has_cases() -> None:
-    assert (EXAMPLES.keys(), len(EXAMPLES)) == (CASES.keys(), 12)
+    assert (EXAMPLES.keys(), len(EXAMPLES)) == (CASES.keys(), 13)
 
 
 def test_a_problem_names_the_object_the_policy_and_what_to_do() -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lettaform import flow
@@ -73,6 +74,13 @@ class Stack:
         for each in getattr(self.standin.tables, table).values():
             if name in (each.get("name"), each.get("label")):
                 each.update(values)
+
+    def send(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer to a bare request of somebody else."""
+        with httpx.Client(transport=self.standin, base_url="http://stand.in") as client:
+            answer = client.request(method, path, json=body)
+        answer.raise_for_status()
+        return answer.json()
 
     @contextmanager
     def requests(self) -> Iterator[list[str]]:

@@ -136,15 +136,28 @@ def _passages(server: StandIn, archive: str) -> list[Body]:
 
 @on("POST", "/v1/passages/search")
 def _search(server: StandIn, ask: Ask) -> list[Body]:
-    fields = {"archive_id": "str?", "limit": "int:1:100", "query": "str?", "start_date": "str?"}
+    fields = {"archive_id": "str?", "limit": "int:1:100", "query": "str?", "start_date": "str?", "tags": "strs?"}
     body = check(ask.body, fields)
-    if body.get("query") or not body.get("archive_id"):
-        raise Refusal(501, "the stand-in does not model a search for words")
+    if not body.get("archive_id"):
+        raise Refusal(501, "the stand-in models a search in one archive alone")
     found = _passages(server, body["archive_id"])
+    if tags := body.get("tags"):
+        found = [each for each in found if not {*tags}.isdisjoint(each["tags"] or ())]
+    if query := body.get("query"):
+        found = _nearest(find(server, body["archive_id"]), found, query)
+        return [{"passage": each, "score": 0.0, "metadata": {}} for each in found[: body.get("limit", 50)]]
     if start := body.get("start_date"):
         found = [each for each in found if _time(each["created_at"]) >= _time(start)]
     found = sorted(found, key=lambda each: (_time(each["created_at"]), each["id"]))
     return [{"passage": each, "score": 0.0, "metadata": {}} for each in found[: body.get("limit", 50)]]
+
+
+def _nearest(archive: Body, passages: list[Body], query: str) -> list[Body]:
+    """By the words that they share with the query; without an embedding model, those that contain it (0.16.8)."""
+    words = {*query.lower().split()}
+    if archive["embedding_config"] is None:
+        return [each for each in passages if query.lower() in each["text"].lower()]
+    return sorted(passages, key=lambda each: -len(words & {*each["text"].lower().split()}))
 
 
 def _time(text: str) -> datetime:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.backend.v1 import agent_file
+from lettaform.backend.v1 import agent_file, queries
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import SLOWEST_UPLOAD
@@ -18,7 +18,7 @@ from lettaform.backend.v1.reads import V1Reads
 from lettaform.backend.v1.send import Sender
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
-from lettaform.model import Answer, Live, Lock, Step
+from lettaform.model import Answer, Context, Live, Lock, Passage, Step
 from lettaform.ownership import marks
 from lettaform.values import Ref
 
@@ -78,6 +78,12 @@ class V1(V1Reads):
 
     async def context(self, live: Live) -> list[str]:
         return await context(self.client, live)
+
+    async def tokens(self, live: Live) -> Context:
+        return await queries.tokens(self.client, live)
+
+    async def search(self, live: Live, text: str, limit: int, tags: Sequence[str]) -> list[Passage]:
+        return await queries.search(self.client, live, text, limit, tags)
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
         return locking.hold(self.client, stack, patience)
