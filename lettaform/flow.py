@@ -155,15 +155,27 @@ class Source:
     variable_files  files with values of variables, as with `--var-file`
     document        a manifest in memory, in place of files: Python's own values, File, JsonFile and UNSET
     stack           the name of the stack, in place of the one in the manifest
+    working         where the folder `.lettaform` is, with snapshots and what a rollback needs. Default: the project
     """
 
     directory: Path = field(default_factory=Path)
     files: tuple[Path, ...] = ()
     environment: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     variable_files: tuple[Path, ...] = ()
-    document: Mapping[str, Any] | None = None
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
     stack: str | None = None
+    working: Path | None = None
+
+    @property
+    def home(self) -> Path:
+        """Where the folder `.lettaform` is."""
+        return self.working or self.directory
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a manifest."""
+        return self.document is not None or bool(self.files) or any(self.directory.glob("*.y*ml"))
 
 
 def read(source: Source, needs: Needs = "everything") -> Manifest:
@@ -738,7 +750,7 @@ def _server(source: Source) -> Server:
 
 def _manifest(source: Source) -> Manifest | None:
     """The manifest, as far as it can be read without values of variables; None if there is none."""
-    if source.document is not None or source.files or any(source.directory.glob("*.y*ml")):
+    if source.is_given:
         return begin(source, "nothing", connects=True).finish()
     return None
 
@@ -886,7 +898,7 @@ def rollback(
     kept = replace(snapshots or Snapshots(), changed=True)
     opened = _Opened(source, connection, parallel, snapshots=kept)
     opened.manifest = opened.draft.finish()
-    last = last_apply.read(source.directory, opened.manifest.stack)
+    last = last_apply.read(source.home, opened.manifest.stack)
     snapshot = _whole(last.folder)
     options = PlanOptions(without_messages=without_messages)
     run = _Restore(options, consent, notify, parallel, path=last.folder, snapshot=snapshot, kept=last)
@@ -964,9 +976,9 @@ def _whole(path: Path) -> Snapshot:
 def snapshot_directory(source: Source) -> Path:
     """The directory of the snapshots of a project: `snapshots.to` of its manifest, or `.lettaform/snapshots`."""
     declared = None
-    if source.document is not None or source.files or any(source.directory.glob("*.y*ml")):
+    if source.is_given:
         declared = begin(source, "nothing", connects=False).finish().snapshots
-    return source.directory / (declared or SNAPSHOTS)
+    return source.directory / declared if declared else source.home / SNAPSHOTS
 
 
 def snapshot_find(text: str, directory: Path) -> Path:
@@ -1185,7 +1197,8 @@ class _Opened:
         self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], server: Server
     ) -> _T:
         async with _connected(self.connection, server, self.parallel, self.pinned) as backend:
-            session = Session(manifest, backend, self.source.directory, self.connection.patience)
+            source, patience = self.source, self.connection.patience
+            session = Session(manifest, backend, source.directory, patience, source.home)
             session.snapshots, session.commit = self.snapshots, self.commit
             return await run(session)
 

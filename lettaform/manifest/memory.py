@@ -10,9 +10,8 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import Any, Final
+from typing import Any
 
 from lettaform.errors import Place
 from lettaform.manifest import node
@@ -20,6 +19,7 @@ from lettaform.manifest.form import entry
 from lettaform.manifest.node import FILE, JSON, UNRESOLVED, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import DEPTH
+from lettaform.values import File, JsonFile, Refused, Unset
 
 ROOT = Place("manifest", 0, 0)
 """The place of what is about the whole manifest."""
@@ -28,29 +28,6 @@ NAME = "the manifest in memory"
 _ACCEPTED = "use texts, numbers, True, False, None, lists, mappings, File, JsonFile and UNSET"
 
 
-@dataclass(frozen=True)
-class File:
-    """The content of a UTF-8 text file, as `!file` in a manifest file. The path is relative to the project."""
-
-    path: str | PathLike[str]
-
-
-@dataclass(frozen=True)
-class JsonFile:
-    """The content of a JSON file, as `!json` in a manifest file. The path is relative to the project."""
-
-    path: str | PathLike[str]
-
-
-class Unset:
-    """The type of UNSET."""
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-
-UNSET: Final = Unset()
-"""As `!unset` in a manifest file: remove what `defaults` or the environment below set."""
 _TAGS: Mapping[type, str] = {File: FILE, JsonFile: JSON}
 
 
@@ -81,6 +58,8 @@ class _Reader:
             return self.file(value, place)
         if isinstance(value, Unset):
             return Node(place, None, tag=node.UNSET)
+        if isinstance(value, Refused):
+            return self.refused(value.message, place, value.hint)
         return self.scalar(value, place)
 
     def map(self, value: Any, path: str, place: Place, depth: int) -> Node:

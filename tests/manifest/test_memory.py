@@ -13,10 +13,10 @@ import pytest
 from lettaform.errors import ManifestError, Place, Problem
 from lettaform.manifest import load, memory
 from lettaform.manifest.form import entry
-from lettaform.manifest.memory import UNSET, File, JsonFile
 from lettaform.manifest.node import FILE, JSON, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import parse
+from lettaform.values import UNSET, File, JsonFile
 from tests.manifest.broken import CASES, Broken
 from tests.manifest.conftest import Project
 
