@@ -1,4 +1,4 @@
-"""The public Python API: one function for each command, from a Source and a Connection to its result.
+"""One function for each command, from a Source and a Connection to its result.
 
 Every function that takes a Source raises ManifestError with every problem of the files. Every function that takes a
 Connection raises ServerError if the server cannot be reached or refuses, and PlanError if the plan cannot be made.
@@ -1197,9 +1197,8 @@ class _Opened:
         self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], server: Server
     ) -> _T:
         async with _connected(self.connection, server, self.parallel, self.pinned) as backend:
-            source, patience = self.source, self.connection.patience
-            session = Session(manifest, backend, source.directory, patience, source.home)
-            session.snapshots, session.commit = self.snapshots, self.commit
+            session = Session(manifest, backend, self.source.directory, self.connection.patience)
+            session.snapshots, session.commit, session.working = self.snapshots, self.commit, self.source.home
             return await run(session)
 
     def apply(self, run: _Apply, interactive: bool, *, whole: bool = False) -> tuple[Plan, Report | None]:

@@ -117,23 +117,14 @@ class Session:
     manifest: Manifest
 
     def __init__(
-        self,
-        manifest: Manifest | Loading,
-        backend: Backend,
-        directory: Path,
-        patience: float | None = None,
-        working: Path | None = None,
+        self, manifest: Manifest | Loading, backend: Backend, directory: Path, patience: float | None = None
     ) -> None:
-        """A session with a manifest and a backend.
-
-        directory  the project
-        patience   seconds to wait for the lock; None: no lock is used
-        working    where the folder of lettaform's own files is. Default: the project
+        """`directory`: the project. `patience`: seconds to wait for the lock; None: no lock is used.
 
         A plan waits for a manifest that is loading. Everything else needs the whole manifest.
         """
         self.backend, self.directory, self.patience = backend, directory, patience
-        self.working = working or directory
+        self.working = directory  # where the folder of lettaform's own files is
         self.stack = manifest.stack
         self.loading = manifest if isinstance(manifest, Loading) else None
         if isinstance(manifest, Manifest):
