@@ -140,7 +140,7 @@ def fleet(url: str, agents: int, rounds: int) -> None:
             report_seconds: list[float] = []
 
             def run(seconds: list[float] = report_seconds) -> Any:
-                plan, report = flow.apply(source, connection, parallel=PARALLEL)
+                plan, report = flow.apply(source, connection, parallel=PARALLEL, consent=True)
                 assert report is not None
                 assert report.exit_code == 0
                 seconds.append(report.seconds)
@@ -150,7 +150,7 @@ def fleet(url: str, agents: int, rounds: int) -> None:
             writes = list(recorder.writes)
             noop, reads, plan = measure(recorder, lambda: flow.plan(source, connection))
             assert not plan.steps, "the plan after the apply is not empty"
-            flow.apply(source, connection, PlanOptions(destroy=True), parallel=PARALLEL)
+            flow.apply(source, connection, PlanOptions(destroy=True), parallel=PARALLEL, consent=True)
             seconds_bare = asyncio.run(bare(url, writes))
             row = {
                 "requests of apply": requests,

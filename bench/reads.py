@@ -115,7 +115,7 @@ class Bench:
         self.source, self.connection = flow.Source(folder), flow.Connection(url=url)
 
     def apply(self, options: PlanOptions | None = None) -> None:
-        _, report = flow.apply(self.source, self.connection, options)
+        _, report = flow.apply(self.source, self.connection, options, consent=True)
         assert report is None or report.exit_code == 0
 
     def taped(self, call: Callable[[], Any]) -> tuple[float, list[list[tuple[str, str, bytes]]]]:

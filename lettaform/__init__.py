@@ -1,7 +1,14 @@
-"""Declare Letta agents in files, plan the changes, and apply them.
+"""Declare Letta agents in files or in Python, plan the changes, and apply them.
 
-    cli                                     one file per command
-    flow                                    one function per command; the public Python API
+    import lettaform
+
+    stack = lettaform.load("fleet", server="http://localhost:8283")
+    plan = stack.plan()
+    stack.apply(plan)
+
+    cli | testing                           one file per command | fixtures for pytest
+    api                                     load, Stack, and typed objects of a manifest
+    flow                                    one function per command
     session                                 one manifest and one backend during one run
     apply | snapshot | render | local       carry out steps | snapshots | text and JSON | a server on this machine
     lettactl                                manifests of lettactl to declarations
@@ -13,13 +20,74 @@
     address                                 Address
     errors                                  the errors, and places in files
 
-A package imports only packages below it. From Python:
-
-    from lettaform import flow
-
-    plan, report = flow.apply(flow.Source(Path("fleet")), flow.Connection(url="http://localhost:8283"))
+A package imports only packages below it. `import lettaform` imports none: each name is imported when it is first used.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lettaform.api.aio import AsyncStack as AsyncStack
+    from lettaform.api.declared import Expression as Expression
+    from lettaform.api.objects import *  # noqa: F403
+    from lettaform.api.results import Failed as Failed
+    from lettaform.api.results import Result as Result
+    from lettaform.api.stack import Stack as Stack
+    from lettaform.api.stack import load as load
+    from lettaform.errors import Conflicting as Conflicting
+    from lettaform.errors import Guarded as Guarded
+    from lettaform.errors import LettaformError as LettaformError
+    from lettaform.errors import Locked as Locked
+    from lettaform.errors import ManifestError as ManifestError
+    from lettaform.errors import PlanError as PlanError
+    from lettaform.errors import ServerError as ServerError
+    from lettaform.errors import SnapshotError as SnapshotError
+    from lettaform.errors import Stale as Stale
+    from lettaform.model import Event as Event
+    from lettaform.model import Plan as Plan
+    from lettaform.model import Report as Report
+    from lettaform.session import Snapshots as Snapshots
+    from lettaform.session.server import Connection as Connection
+    from lettaform.values import UNSET as UNSET
+    from lettaform.values import File as File
+    from lettaform.values import JsonFile as JsonFile
+
 __version__ = "0.1.0"
+
+_MODULES = {
+    "api.aio": ("AsyncStack",),
+    "api.declared": ("Expression",),
+    "api.results": ("Failed", "Result"),
+    "api.stack": ("Stack", "load"),
+    "errors": (
+        *("Conflicting", "Guarded", "LettaformError", "Locked", "ManifestError", "PlanError", "ServerError"),
+        *("SnapshotError", "Stale"),
+    ),
+    "model": ("Event", "Plan", "Report"),
+    "session": ("Snapshots",),
+    "session.server": ("Connection",),
+    "values": ("UNSET", "File", "JsonFile"),
+}
+"""A module to what this package exports from it. `api.objects` exports the typed objects: one for each kind."""
+_OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "status")
+
+if not TYPE_CHECKING:  # otherwise every name would exist for a type checker
+
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
+
+        module = next((module for module, names in _MODULES.items() if name in names), None)
+        if module is None and not name.startswith("_") and name in import_module("lettaform.api.objects").__all__:
+            module = "api.objects"
+        if module is None:
+            hint = f"; it is a method of what `load` returns: `load(…).{name}(…)`" if name in _OF_A_STACK else ""
+            raise AttributeError(f"module 'lettaform' has no attribute {name!r}{hint}", name=name, obj=None)
+        found = globals()[name] = getattr(import_module(f"lettaform.{module}"), name)
+        return found
+
+    def __dir__() -> list[str]:
+        from importlib import import_module
+
+        objects = import_module("lettaform.api.objects").__all__
+        return sorted({*(name for names in _MODULES.values() for name in names), *objects, "__version__"})

@@ -31,14 +31,22 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A position in a file. Lines and columns count from 1."""
+    """A position in a file. Lines and columns count from 1.
+
+    In a manifest in memory, `file` is the path of a value, such as `agents.lead.model`, and line and column are 0.
+    """
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.of_line}:{self.column}" if self.line else self.file
+
+    @property
+    def of_line(self) -> str:
+        """The position without its column."""
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True)

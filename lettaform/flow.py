@@ -1,4 +1,4 @@
-"""The public Python API: one function for each command, from a Source and a Connection to its result.
+"""One function for each command, from a Source and a Connection to its result.
 
 Every function that takes a Source raises ManifestError with every problem of the files. Every function that takes a
 Connection raises ServerError if the server cannot be reached or refuses, and PlanError if the plan cannot be made.
@@ -105,6 +105,7 @@ __all__ = [
     "StatusOptions",
     "adopt",
     "apply",
+    "apply_plan",
     "apply_saved",
     "approval",
     "archive_search",
@@ -149,8 +150,8 @@ __all__ = [
 _T = TypeVar("_T")
 PLAN_AGAIN = "`lettaform plan -o FILE` writes one"
 
-Consent = Callable[[Plan], bool]
-"""Takes a plan and returns whether to carry it out."""
+Consent = bool | Callable[[Plan], bool]
+"""Whether to carry out a plan: True, or a function that takes the plan and answers."""
 
 
 @dataclass(frozen=True)
@@ -162,13 +163,29 @@ class Source:
     environment     the environment to choose, as with `-e`
     variables       name to value, as with `--var`
     variable_files  files with values of variables, as with `--var-file`
+    document        a manifest in memory, in place of files: Python's own values, File, JsonFile and UNSET
+    stack           the name of the stack, in place of the one in the manifest
+    working         where the folder `.lettaform` is, with snapshots and what a rollback needs. Default: the project
     """
 
     directory: Path = field(default_factory=Path)
     files: tuple[Path, ...] = ()
     environment: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     variable_files: tuple[Path, ...] = ()
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
+    stack: str | None = None
+    working: Path | None = None
+
+    @property
+    def home(self) -> Path:
+        """Where the folder `.lettaform` is."""
+        return self.working or self.directory
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a manifest."""
+        return self.document is not None or bool(self.files) or any(self.directory.glob("*.y*ml"))
 
 
 def read(source: Source, needs: Needs = "everything") -> Manifest:
@@ -228,6 +245,8 @@ def begin(
         needs=needs,
         connects=connects,
         contents=contents,
+        document=source.document,
+        stack=source.stack,
     )
 
 
@@ -256,6 +275,11 @@ def plan(
     return _Opened(source, connection, needs=_needs(options)).run(run)
 
 
+def _agrees(consent: bool | Callable[[_T], bool], found: _T) -> bool:
+    """Whether there is consent to what was found."""
+    return consent(found) if callable(consent) else consent
+
+
 def _needs(options: PlanOptions) -> Needs:
     """The variables that must have a value. A plan that deletes everything writes no declared value."""
     return "nothing" if options.destroy else "everything"
@@ -266,7 +290,7 @@ def apply(
     connection: Connection,
     options: PlanOptions | None = None,
     *,
-    consent: Consent = lambda plan: True,
+    consent: Consent,
     interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
@@ -275,7 +299,7 @@ def apply(
 ) -> tuple[Plan, Report | None]:
     """Plan, ask for consent, and carry out the plan. The Report is None if nothing changes or consent is refused.
 
-    consent      called with the plan; returns whether to carry it out
+    consent      whether to carry out the plan: True, or a function that is called with the plan
     interactive  False: `consent` is called while the lock is held. True: it is called before the lock is taken, so that
                  a person can take their time. The plan is then made again under the lock, and `consent` is called again
                  if it differs.
@@ -327,7 +351,7 @@ class _Apply:
         """Plan under the lock and carry the plan out, unless it differs from the plan that was agreed to."""
         async with session.locked():
             plan = await self.plan(session)
-            consented = saved.same(agreed, plan) if agreed is not None else plan and self.consent(plan)
+            consented = saved.same(agreed, plan) if agreed is not None else plan and _agrees(self.consent, plan)
             if self.approved and consented:
                 saved.check_approved(plan, self.approved)
             return plan, await self.carry_out(session, plan) if plan and consented else None
@@ -417,7 +441,7 @@ def apply_saved(
     source: Source,
     connection: Connection,
     *,
-    consent: Consent = lambda plan: True,
+    consent: Consent,
     interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
@@ -437,6 +461,27 @@ def apply_saved(
     draft = _draft_of(before, path, source)
     opened = _Opened(source, connection, parallel, pinned=pinned, snapshots=snapshots, draft=draft)
     return opened.apply(run, interactive)
+
+
+def apply_plan(
+    plan: Plan,
+    source: Source,
+    connection: Connection,
+    *,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Carry out a plan that `plan` returned, as `apply_saved` does with one that was saved. It is the consent.
+
+    Conflicting if it holds a conflict.
+    """
+    check_merged(plan)
+    before = saved.kept(plan, None if plan.state.key else token_hex(16))
+    run = _Apply(plan.options, True, notify, parallel, before)
+    needs = _needs(plan.options)
+    opened = _Opened(source, connection, parallel, needs=needs, pinned=plan.url, snapshots=snapshots)
+    return opened.apply(run, interactive=False)
 
 
 def show_saved(path: Path) -> Mapping[str, Any]:
@@ -503,18 +548,21 @@ def pull(
     connection: Connection,
     options: PullOptions | None = None,
     *,
-    consent: Callable[[Pull], bool] = lambda pull: True,
+    consent: bool | Callable[[Pull], bool],
 ) -> Pull:
     """Put live values back into the files of the manifest. Writes nothing on the server, unless `options.record`.
 
-    consent  called with what was found, if there is something to write; returns whether to write the files
+    consent  whether to write the files: True, or a function that is called with what was found if that is something
 
     Values that both sides changed, that contain a secret, or that cannot be put back are in the Pull, and are not
     written. With `options.record`, a pull that was interrupted before it wrote all marks is completed by the next one.
+    A manifest in memory has no files: PlanError.
     Raises Stale if a file changes meanwhile, and PlanError if a file cannot be written: then no file changes.
     """
     from lettaform.session.pull import compare, locked, prepare
 
+    if source.document is not None:
+        raise PlanError("a manifest in memory has no files to write", "`drift` returns what has changed on the server")
     options = options or PullOptions()
     opened = _Opened(source, connection, needs="plain")
     sides = PlanOptions(ours=options.ours, theirs=options.theirs)
@@ -528,7 +576,7 @@ def pull(
             found = replace(found, pull=replace(found.pull, warnings=(*found.pull.warnings, locked(holder))))
         if not found.pull and options.record:  # an earlier pull has written the files, and was interrupted
             return replace(found.pull, recorded=_record(source, connection, options.addresses))
-        if not found.pull or not consent(found.pull):
+        if not found.pull or not _agrees(consent, found.pull):
             return found.pull
         replace_contents(found.contents, [source.directory / name for name in opened.manifest.inputs.files])
     written = replace(found.pull, written=True)
@@ -687,12 +735,12 @@ def import_agent_file(
     address: str,
     bind: Sequence[str] = (),
     *,
-    consent: Callable[[AgentImport], bool] = lambda found: True,
+    consent: bool | Callable[[AgentImport], bool],
 ) -> AgentImport:
     """Create the agent of an agent file, with its messages, and adopt it under an address of the manifest.
 
     bind     labels of blocks that are taken from the stack although their texts differ
-    consent  called with what will be created; returns whether to create it
+    consent  whether to create it: True, or a function that is called with what will be created
 
     An import that was killed is completed by the next one: no second agent is created. AgentFileError with every
     problem of the file; PlanError if the agent exists, or lacks something; Stale if that changes before it is locked.
@@ -717,7 +765,7 @@ def import_agent_file(
 
     opened = _Opened(source, connection, needs="plain")
     found = opened.run(first, whole=True)
-    return opened.run(create, whole=True) if consent(found) else found
+    return opened.run(create, whole=True) if _agrees(consent, found) else found
 
 
 def export(source: Source, connection: Connection, what: str) -> Exported:
@@ -762,7 +810,7 @@ def _server(source: Source) -> Server:
 
 def _manifest(source: Source) -> Manifest | None:
     """The manifest, as far as it can be read without values of variables; None if there is none."""
-    if source.files or any(source.directory.glob("*.y*ml")):
+    if source.is_given:
         return begin(source, "nothing", connects=True).finish()
     return None
 
@@ -890,7 +938,7 @@ def restore(
     *,
     stack: str | None = None,
     without_messages: tuple[str, ...] = (),
-    consent: Consent = lambda plan: True,
+    consent: Consent,
     interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
@@ -928,7 +976,7 @@ def rollback(
     connection: Connection,
     *,
     without_messages: tuple[str, ...] = (),
-    consent: Consent = lambda plan: True,
+    consent: Consent,
     interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
@@ -943,7 +991,7 @@ def rollback(
     kept = replace(snapshots or Snapshots(), changed=True)
     opened = _Opened(source, connection, parallel, snapshots=kept)
     opened.manifest = opened.draft.finish()
-    last = last_apply.read(source.directory, opened.manifest.stack)
+    last = last_apply.read(source.home, opened.manifest.stack)
     snapshot = _whole(last.folder)
     options = PlanOptions(without_messages=without_messages)
     run = _Restore(options, consent, notify, parallel, path=last.folder, snapshot=snapshot, kept=last)
@@ -957,7 +1005,7 @@ def migrate(
     addresses: tuple[str, ...] = (),
     *,
     without_messages: tuple[str, ...] = (),
-    consent: Consent = lambda plan: True,
+    consent: Consent,
     interactive: bool = False,
     notify: Notify = lambda event: None,
     parallel: int = 8,
@@ -1021,9 +1069,9 @@ def _whole(path: Path) -> Snapshot:
 def snapshot_directory(source: Source) -> Path:
     """The directory of the snapshots of a project: `snapshots.to` of its manifest, or `.lettaform/snapshots`."""
     declared = None
-    if source.files or any(source.directory.glob("*.y*ml")):
+    if source.is_given:
         declared = begin(source, "nothing", connects=False).finish().snapshots
-    return source.directory / (declared or SNAPSHOTS)
+    return source.directory / declared if declared else source.home / SNAPSHOTS
 
 
 def snapshot_find(text: str, directory: Path) -> Path:
@@ -1243,7 +1291,7 @@ class _Opened:
     ) -> _T:
         async with _connected(self.connection, server, self.parallel, self.pinned) as backend:
             session = Session(manifest, backend, self.source.directory, self.connection.patience)
-            session.snapshots, session.commit = self.snapshots, self.commit
+            session.snapshots, session.commit, session.working = self.snapshots, self.commit, self.source.home
             return await run(session)
 
     def apply(self, run: _Apply, interactive: bool, *, whole: bool = False) -> tuple[Plan, Report | None]:
@@ -1255,7 +1303,7 @@ class _Opened:
             self.commit()
         while interactive:
             agreed, locked = self.run(run.unlocked, whole=whole)
-            if not (agreed or locked) or (agreed and not run.consent(agreed)):
+            if not (agreed or locked) or (agreed and not _agrees(run.consent, agreed)):
                 return agreed, None
             plan, report = self.run(partial(run.locked, agreed), whole=whole)
             if report is not None or not plan:

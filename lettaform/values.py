@@ -1,5 +1,7 @@
 """Values that are not known yet or need care: Ref, Template, Secret, Patch, Item, Digest, UNREAD; and digests.
 
+File, JsonFile and UNSET stand for the tags of manifest files in a manifest in memory.
+
 `walk` and `rebuild` are the only two functions that look inside these values.
 """
 
@@ -11,9 +13,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from lettaform.address import Address
+
+if TYPE_CHECKING:  # no files are read here
+    from os import PathLike
 
 HIDDEN: Final = "‹secret›"
 """What is shown of a value that must not be shown."""
@@ -158,6 +163,45 @@ MISSING: Final[Any] = object()
 
 
 # --- one walk, one rebuild -------------------------------------------------------------------------------------------
+
+
+# --- in a manifest in memory -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class File:
+    """The content of a UTF-8 text file, as `!file` in a manifest file. The path is relative to the project."""
+
+    path: str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class JsonFile:
+    """The content of a JSON file, as `!json` in a manifest file. The path is relative to the project."""
+
+    path: str | PathLike[str]
+
+
+class Unset:
+    """The type of UNSET."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset()
+"""As `!unset` in a manifest file: remove what `defaults` or the environment below set."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A value that cannot be part of a manifest: the problem that is reported at its place."""
+
+    message: str
+    hint: str
+
+
+# --- inside of values ------------------------------------------------------------------------------------------------
 
 
 def walk(value: Any) -> Iterator[Any]:

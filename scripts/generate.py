@@ -1,4 +1,4 @@
-"""Writes the schemas and the generated parts of the documentation: `python -m scripts.generate`.
+"""Writes the schemas, the generated modules and the generated parts of the documentation: `python -m scripts.generate`.
 
 A generated part of a page stands between the lines `<!-- generated: NAME ARGUMENT -->` and `<!-- end -->`.
 """
@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from lettaform.cli import cli, words
 from lettaform.cli.schema import PAGES, SCHEMAS
 from lettaform.render import fields
+from scripts import objects, twin
 
 ROOT = Path(__file__).parents[1]
 WHOLE: Mapping[str, str] = {
@@ -21,6 +22,11 @@ WHOLE: Mapping[str, str] = {
     **{f"schemas/{what}.schema.json": what for what in SCHEMAS},
 }
 """A file to the argument of `lettaform schema` that prints it."""
+CODE: Mapping[str, Callable[[], str]] = {
+    "lettaform/api/objects.py": objects.module,
+    "lettaform/api/aio.py": twin.module,
+}
+"""A module to what makes its text."""
 _PART = re.compile(r"(<!-- generated: ([\w-]+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -45,6 +51,7 @@ def files() -> dict[Path, str]:
     made = {}
     for name, what in WHOLE.items():
         made[ROOT / name] = CliRunner().invoke(cli, ["schema", what], standalone_mode=False).stdout
+    made |= {ROOT / name: text() for name, text in CODE.items()}
     for path in sorted(ROOT.glob("docs/**/*.md")):
         text = path.read_text("utf-8")
         if path not in made and _PART.search(text):

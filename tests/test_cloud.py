@@ -82,7 +82,7 @@ class CloudStack:
 
     def apply(self, **options: Any) -> Plan:
         with self.connected_to_cloud():
-            plan, report = flow.apply(self.source, self.connection, PlanOptions(**options))
+            plan, report = flow.apply(self.source, self.connection, PlanOptions(**options), consent=True)
             assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         if not options.get("destroy"):
             self.assert_no_changes()
@@ -158,7 +158,7 @@ def test_schedule_with_lost_answer_is_created_once(stack: CloudStack) -> None:
     stack.write(schedules())
     stack.cloud.lost = True
     with stack.connected_to_cloud():
-        _, report = flow.apply(stack.source, stack.connection)
+        _, report = flow.apply(stack.source, stack.connection, consent=True)
     assert report is not None
     assert report.exit_code == 5
     stack.apply()
@@ -271,7 +271,7 @@ def test_import_all_declares_schedules_under_the_key_of_their_agent(stack: Cloud
         assert found.objects == {"agents": 2, "schedules": 2}
         assert "ann-schedule: {agent: ann, messages: [{role: user, content: " in (out / "lettaform.yaml").read_text()
         source = flow.Source(out)
-        plan, report = flow.apply(source, stack.connection)
+        plan, report = flow.apply(source, stack.connection, consent=True)
         assert {change.action for change in plan.changes} == {"adopt"}
         assert report is not None
         assert report.exit_code == 0

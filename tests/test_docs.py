@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -127,17 +126,26 @@ def test_links_of_docs_resolve(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.thorough
-def test_the_program_in_the_page_about_python_runs(tmp_path: Path) -> None:
-    program = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
-    assert program is not None
+PYTHON = """
+stack: support
+defaults: {agents: {model: letta/letta-free, embedding: letta/letta-free}}
+blocks: {house-rules: {value: !file rules.md}}
+agents: {support: {memory: {human: Nobody yet.}, blocks: [house-rules]}}
+environments: {prod: {}}
+"""
+
+
+def test_the_page_about_python_shows_what_its_programs_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    programs = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if text.startswith(">>>")]
     (tmp_path / "fleet").mkdir()
-    manifest = "stack: s\nvariables: {token: {secret: true}}\nenvironments: {prod: {}}\nblocks: {b: {value: x}}\n"
-    (tmp_path / "fleet" / "lettaform.yaml").write_text(manifest)
+    (tmp_path / "fleet" / "lettaform.yaml").write_text(PYTHON)
+    (tmp_path / "fleet" / "rules.md").write_text("Answer within a day.")
+    monkeypatch.chdir(tmp_path)
+    whole = doctest.DocTestParser().get_doctest("\n".join(programs), {}, "python.md", None, None)
+    assert len(programs) == 7
+    said: list[str] = []
     with serve(StandIn()) as url:
-        text = program[1].replace("http://localhost:8283", url)
-        for said in ("create blocks.b\n0\n", "nothing to do\n"):
-            done = subprocess.run(
-                [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, check=True
-            )
-            assert done.stdout == said
+        monkeypatch.setenv("LETTA_BASE_URL", url)
+        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(whole, out=said.append)
+    assert not said, "".join(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lettaform import flow, session
 from lettaform.apply import INTERRUPTED, LOCK_LOST, Stop
 from lettaform.backend import connect
 from lettaform.backend.v1 import client
-from lettaform.errors import Guarded, Interrupted, LettaformError, Locked, ManifestError, PlanError
+from lettaform.errors import Guarded, Interrupted, LettaformError, Locked, ManifestError, PlanError, Stale
 from lettaform.ownership import state
 from lettaform.render import objects
 from lettaform.session.interrupt import interruptible
@@ -77,7 +78,7 @@ def test_a_verb_whose_steps_were_skipped_is_an_error(
     verb: str, reason: str, error: type[LettaformError], code: int, stack: Stack
 ) -> None:
     stack.write(MANIFEST)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     if verb == "import":
         flow.state_remove(stack.source, stack.connection, "blocks.c")
     before = {id: (each["tags"], each["metadata"]) for id, each in stack.standin.tables.blocks.items()}
@@ -108,7 +109,7 @@ def test_an_apply_killed_at_any_request_with_a_state_of_several_pages_is_complet
     for number in range(1, 100):
         stack.standin = StandIn()
         stack.write(people(*old))
-        flow.apply(stack.source, stack.connection)
+        flow.apply(stack.source, stack.connection, consent=True)
         assert len(stack.standin.tables.blocks) > 3
         stack.write(people(*new))
         writes = 0
@@ -121,12 +122,12 @@ def test_an_apply_killed_at_any_request_with_a_state_of_several_pages_is_complet
 
         setattr(stack.standin, moment, kill)
         try:
-            flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True))
+            flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True), consent=True)
             killed = False
         except (Killed, BaseExceptionGroup):  # a task group wraps it
             killed = True
         setattr(stack.standin, moment, lambda ask: None)
-        flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True))
+        flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True), consent=True)
         assert sorted(each["name"] for each in stack.standin.tables.identities.values()) == sorted(new)
         assert not flow.plan(stack.source, stack.connection, flow.PlanOptions(prune=True))
         if not killed:
@@ -144,7 +145,7 @@ agents:
     embedding: letta/letta-free
     sleeptime: {archive: notes}
 """)
-    _, report = flow.apply(stack.source, stack.connection)
+    _, report = flow.apply(stack.source, stack.connection, consent=True)
     assert report is not None
     assert report.exit_code == 0
     plan = flow.plan(stack.source, stack.connection)
@@ -182,7 +183,7 @@ def test_an_apply_that_removes_what_lines_added_is_completed_after_it_was_killed
     for number in range(1, 100):
         stack.standin = StandIn()
         stack.write(WITH_LINES)
-        flow.apply(stack.source, stack.connection)
+        flow.apply(stack.source, stack.connection, consent=True)
         stack.write(WITHOUT_LINES)
         writes = 0
 
@@ -194,12 +195,12 @@ def test_an_apply_that_removes_what_lines_added_is_completed_after_it_was_killed
 
         setattr(stack.standin, moment, kill)
         try:
-            flow.apply(stack.source, stack.connection)
+            flow.apply(stack.source, stack.connection, consent=True)
             killed = False
         except (Killed, BaseExceptionGroup):
             killed = True
         setattr(stack.standin, moment, lambda ask: None)
-        flow.apply(stack.source, stack.connection)
+        flow.apply(stack.source, stack.connection, consent=True)
         tables = stack.standin.tables
         (agent,) = tables.agents.values()
         left = [agent[name] for name in ("_blocks", "_tools", "_identities", "_archive", "_secrets", "tool_rules")]
@@ -214,11 +215,11 @@ def test_an_apply_that_removes_what_lines_added_is_completed_after_it_was_killed
 
 def test_a_value_that_is_no_longer_managed_is_mentioned_once(stack: Stack) -> None:
     stack.write(f"stack: s\nagents: {{a: {{{MODELS}, description: Takes money.}}}}")
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     stack.write(f"stack: s\nagents: {{a: {{{MODELS}}}}}")
     (change,) = flow.plan(stack.source, stack.connection).changes
     assert (change.action, change.notes) == ("mark", ('`description` is no longer managed, stays "Takes money."',))
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     assert not flow.plan(stack.source, stack.connection).changes
 
 
@@ -229,10 +230,10 @@ RENAMED = "stack: s\nblocks: {rules: {value: x}, team: {value: x}}\n"
 @pytest.mark.parametrize("verb", ["prune", "destroy"])
 def test_an_undeclared_object_can_be_deleted_alone(verb: str, stack: Stack) -> None:
     stack.write(OLD)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     stack.write(RENAMED)
     options = flow.PlanOptions(**{verb: True}, target=("blocks.policies",))
-    plan, _ = flow.apply(stack.source, stack.connection, options)
+    plan, _ = flow.apply(stack.source, stack.connection, options, consent=True)
     assert [(change.action, str(change.address)) for change in plan.changes] == [("delete", "blocks.policies")]
     assert {"policies", "team"} & {row["label"] for row in stack.standin.tables.blocks.values()} == {"team"}
 
@@ -251,7 +252,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_address(
     options: dict[str, Any], hint: str, stack: Stack
 ) -> None:
     stack.write(OLD)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     stack.write(RENAMED)
     with pytest.raises(PlanError, match="no object has the address") as refused:
         flow.plan(stack.source, stack.connection, flow.PlanOptions(**options))
@@ -260,7 +261,7 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_address(
 
 def test_the_old_address_of_an_object_that_moves_matches_nothing(stack: Stack) -> None:
     stack.write(OLD)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     stack.write(f"{RENAMED}moved: [{{from: blocks.policies, to: blocks.rules}}]")
     with pytest.raises(PlanError, match=r"no object has the address `blocks\.policies`"):
         flow.plan(stack.source, stack.connection, flow.PlanOptions(target=("blocks.policies",)))
@@ -268,7 +269,7 @@ def test_the_old_address_of_an_object_that_moves_matches_nothing(stack: Stack) -
 
 def test_an_object_that_an_agent_of_the_stack_keeps_is_deleted_once_it_is_detached(stack: Stack) -> None:
     stack.write(f"{OLD}agents: {{a: {{{MODELS}}}}}")
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     (agent,) = stack.standin.tables.agents.values()
     id = _block(stack, "policies")
     agent["_blocks"][id] = None  # somebody attached it
@@ -277,7 +278,7 @@ def test_an_object_that_an_agent_of_the_stack_keeps_is_deleted_once_it_is_detach
     (kept,) = flow.plan(stack.source, stack.connection, pruned).unmanaged
     assert kept.reason == "kept: agents.a uses it; detach it there first"
     del agent["_blocks"][id]
-    flow.apply(stack.source, stack.connection, pruned)
+    flow.apply(stack.source, stack.connection, pruned, consent=True)
     assert id not in stack.standin.tables.blocks
 
 
@@ -290,7 +291,7 @@ def addresses(stack: Stack) -> list[str]:
 
 def test_state_rm_of_an_own_block_forgets_it(stack: Stack) -> None:
     stack.write(AGENTS + "agents: {a: {memory: {x: X, y: Y}}}\n")
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     flow.state_remove(stack.source, stack.connection, "agents.a.memory.x")
     assert addresses(stack) == ["agents.a", "agents.a.memory.y"]
     (agent,) = stack.standin.tables.agents.values()
@@ -305,14 +306,14 @@ def test_state_rm_of_an_own_block_forgets_it(stack: Stack) -> None:
 
 def test_a_block_moves_where_the_object_in_the_way_is_forgotten(stack: Stack) -> None:
     stack.write(MANIFEST)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     block = _block(stack, "b")
     stack.write("stack: s\nblocks: {c: {value: x}}\nmoved: [{from: blocks.b, to: blocks.c}]\n")
     with pytest.raises(PlanError) as refused:
         flow.plan(stack.source, stack.connection)
     assert "`state rm` one of them" in str(refused.value.problems[0].hint)
     flow.state_remove(stack.source, stack.connection, "blocks.c")
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     assert [(str(live.address), live.id) for live in flow.state_list(stack.source, stack.connection)] == [
         ("blocks.c", block)
     ]
@@ -329,7 +330,7 @@ def test_a_block_moves_where_the_object_in_the_way_is_forgotten(stack: Stack) ->
 )
 def test_state_mv_refuses_what_cannot_be(stack: Stack, old: str, new: str, message: str) -> None:
     stack.write(AGENTS + "blocks: {o: {value: O}}\nagents: {a: {memory: {x: X}}, b: {blocks: [o]}}\n")
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     written = len(stack.standin.writes)
     with pytest.raises(PlanError, match=message):
         flow.state_move(stack.source, stack.connection, old, new)
@@ -338,7 +339,7 @@ def test_state_mv_refuses_what_cannot_be(stack: Stack, old: str, new: str, messa
 
 def test_an_own_block_is_not_imported_and_its_hint_helps(stack: Stack) -> None:
     stack.write(AGENTS + "agents: {a: {memory: {x: X}}}\n")
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     block = _block(stack, "x")
     with pytest.raises(PlanError, match="is an own block of"):
         flow.adopt(stack.source, stack.connection, "agents.a.memory.x", block)
@@ -347,7 +348,7 @@ def test_an_own_block_is_not_imported_and_its_hint_helps(stack: Stack) -> None:
         flow.adopt(stack.source, stack.connection, "blocks.x", block)
     assert refused.value.hint == "`lettaform state mv 'agents.a.memory.x' 'blocks.x'` moves it"
     flow.state_move(stack.source, stack.connection, "agents.a.memory.x", "blocks.x")
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     assert addresses(stack) == ["agents.a", "blocks.x"]
     assert not flow.plan(stack.source, stack.connection)
 
@@ -381,7 +382,7 @@ WITHOUT_VALUES: dict[str, Callable[[Stack], Any]] = {
     "state rm": lambda stack: flow.state_remove(stack.source, stack.connection, "agents.many[one]"),
     "state rebuild": lambda stack: flow.state_rebuild(stack.source, stack.connection),
     "lock show": lambda stack: flow.lock_show(stack.source, stack.connection),
-    "destroy": lambda stack: flow.apply(stack.source, stack.connection, DESTROY),
+    "destroy": lambda stack: flow.apply(stack.source, stack.connection, DESTROY, consent=True),
 }
 DESTROY = flow.PlanOptions(destroy=True, allow_destroy=("*",))
 VALUES = {"token": "a-token", "other": "theirs", "keys": "[one, two]"}
@@ -393,10 +394,10 @@ def deployed(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     other = tmp_path / "other"
     other.mkdir()
     (other / "lettaform.yaml").write_text("stack: t\nblocks: {b: {label: theirs, value: x}}\n")
-    flow.apply(flow.Source(other), stack.connection)
+    flow.apply(flow.Source(other), stack.connection, consent=True)
     stack.write(SECRETS)
     monkeypatch.setenv("NO_SUCH_VARIABLE", "a-path-key")
-    flow.apply(replace(stack.source, variables=VALUES), stack.connection)
+    flow.apply(replace(stack.source, variables=VALUES), stack.connection, consent=True)
     assert not flow.plan(replace(stack.source, variables=VALUES), stack.connection)
     monkeypatch.delenv("NO_SUCH_VARIABLE")
     return stack
@@ -420,10 +421,10 @@ def test_a_verb_that_writes_no_declared_value_needs_no_variable(verb: str, deplo
     )
 
 
-@pytest.mark.parametrize("verb", ["plan", "apply"])
-def test_plan_and_apply_ask_for_every_variable(verb: str, deployed: Stack) -> None:
+@pytest.mark.parametrize("verb", [flow.plan, partial(flow.apply, consent=True)], ids=["plan", "apply"])
+def test_plan_and_apply_ask_for_every_variable(verb: Callable[..., Any], deployed: Stack) -> None:
     with pytest.raises(ManifestError) as refused:
-        getattr(flow, verb)(deployed.source, deployed.connection)
+        verb(deployed.source, deployed.connection)
     messages = [each.message for each in refused.value.problems]
     assert messages == [
         "the variable `token` has no value",
@@ -482,7 +483,7 @@ agents:
 
 def test_show_reads_what_is_not_declared_and_names_what_is_referred_to(stack: Stack) -> None:
     stack.write(SHOWN)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     raw = httpx.Client(transport=stack.standin, base_url="http://stand.in")
     tables = stack.standin.tables
     ((archive, _),), ((folder, _),), ((agent, _),) = (
@@ -516,26 +517,26 @@ SIX = "stack: s\nblocks: {a: , b: , c: , d: , e: , f: }\n"
 
 def test_a_prune_of_everything_is_refused_until_the_limits_are_ignored(stack: Stack) -> None:
     stack.write(SIX)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     stack.write("stack: s\n")
     pruned = flow.PlanOptions(prune=True)
-    for verb in (flow.plan, flow.apply):
+    for verb in (flow.plan, partial(flow.apply, consent=True)):
         with pytest.raises(Guarded, match="6 of the 6 objects of the stack, and the limit is 50 %") as refused:
             verb(stack.source, stack.connection, pruned)
         assert refused.value.exit_code == 7
     assert len(stack.standin.tables.blocks) == 7  # and the state
     assert not flow.plan(stack.source, stack.connection)  # without --prune nothing is deleted
-    flow.apply(stack.source, stack.connection, replace(pruned, ignore_limits=True))
+    flow.apply(stack.source, stack.connection, replace(pruned, ignore_limits=True), consent=True)
     assert len(stack.standin.tables.blocks) == 1
 
 
 def test_a_saved_plan_keeps_that_the_limits_are_ignored(stack: Stack) -> None:
     stack.write(SIX)
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     stack.write("stack: s\n")
     options = flow.PlanOptions(prune=True, ignore_limits=True)
     flow.save(flow.plan(stack.source, stack.connection, options), stack.folder / "plan.json")
-    _, report = flow.apply_saved(stack.folder / "plan.json", stack.source, stack.connection)
+    _, report = flow.apply_saved(stack.folder / "plan.json", stack.source, stack.connection, consent=True)
     assert report is not None
     assert (report.exit_code, len(stack.standin.tables.blocks)) == (0, 1)
 
@@ -544,7 +545,7 @@ def test_limits_stand_in_the_manifest_and_in_environments(stack: Stack) -> None:
     limits = "limits: {deleted: 0}\nenvironments: {lab: {limits: {deleted: null}}}\n"
     stack.write(f"stack: s\nblocks: {{a: , b: }}\n{limits}")
     lab = replace(stack.source, environment="lab")
-    flow.apply(lab, stack.connection)
+    flow.apply(lab, stack.connection, consent=True)
     stack.write(f"stack: s\nblocks: {{a: }}\n{limits.replace('{deleted: null}', '{agents: 3}')}")
     with pytest.raises(Guarded, match="1 object, and the limit is 0"):
         flow.plan(lab, stack.connection, flow.PlanOptions(prune=True))
@@ -554,8 +555,8 @@ def test_limits_stand_in_the_manifest_and_in_environments(stack: Stack) -> None:
 
 def test_a_destroy_has_no_limits(stack: Stack) -> None:
     stack.write(f"{SIX}limits: {{deleted: 0}}\n")
-    flow.apply(stack.source, stack.connection)
-    flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True))
+    flow.apply(stack.source, stack.connection, consent=True)
+    flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True), consent=True)
     assert stack.standin.tables.blocks == {}
 
 
@@ -566,16 +567,75 @@ def test_a_policy_refuses_before_anything_is_written(stack: Stack) -> None:
     pytest.importorskip("cel_expr_python")
     policy = "policies: {no-b: {rule: change.address != 'blocks.b', message: No b.}}\n"
     stack.write(MANIFEST + policy)
-    for verb in (flow.plan, flow.apply):
+    for verb in (flow.plan, partial(flow.apply, consent=True)):
         with pytest.raises(Guarded, match="No b") as refused:
             verb(stack.source, stack.connection)
         assert refused.value.exit_code == 7
     assert stack.standin.tables.blocks == {}
     stack.write(MANIFEST + policy.replace("No b.", "No b., severity: warning"))
-    plan, report = flow.apply(stack.source, stack.connection)
+    plan, report = flow.apply(stack.source, stack.connection, consent=True)
     assert report is not None
     assert (report.exit_code, [each.message for each in plan.warnings]) == (0, ["blocks.b: No b. (policy `no-b`)"])
     stack.write(MANIFEST + policy)
     assert not flow.plan(stack.source, stack.connection)  # it is about changes
     with pytest.raises(Guarded, match="No b"):
         flow.plan(stack.source, stack.connection, flow.PlanOptions(destroy=True))
+
+
+# --- a plan in memory ------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_in_memory_is_carried_out_or_stale(stack: Stack) -> None:
+    stack.write(MANIFEST)
+    plan = flow.plan(stack.source, stack.connection)
+    stack.write(MANIFEST.replace("value: x", "value: y"))
+    with pytest.raises(Stale) as refused:
+        flow.apply_plan(plan, stack.source, stack.connection)
+    assert refused.value.message == "the saved plan is stale: lettaform.yaml has changed"
+    assert stack.standin.tables.blocks == {}
+    stack.write(MANIFEST)
+    done, report = flow.apply_plan(plan, stack.source, stack.connection)
+    assert report is not None
+    assert (report.exit_code, done.summary["create"]) == (0, 2)
+    with pytest.raises(Stale, match="the server has changed"):  # it is carried out once
+        flow.apply_plan(plan, stack.source, stack.connection)
+
+
+def test_a_plan_in_memory_is_applied_to_its_own_server(stack: Stack) -> None:
+    stack.write(MANIFEST)
+    plan = flow.plan(stack.source, stack.connection)
+    with pytest.raises(Stale, match=r"was made for http://stand\.in"):
+        flow.apply_plan(plan, stack.source, replace(stack.connection, url="http://else.where"))
+
+
+def test_nothing_is_applied_without_consent(stack: Stack) -> None:
+    stack.write(MANIFEST)
+    with pytest.raises(TypeError, match="consent"):
+        flow.apply(stack.source, stack.connection)  # type: ignore[call-arg]
+    for consent in (False, lambda plan: False):
+        plan, report = flow.apply(stack.source, stack.connection, consent=consent)
+        assert (bool(plan), report, stack.standin.tables.blocks) == (True, None, {})
+
+
+def test_a_manifest_in_memory_converges_and_has_no_files_to_write(stack: Stack) -> None:
+    source = flow.Source(stack.folder, document={"stack": "s", "blocks": {"b": {"value": "x"}}})
+    _, report = flow.apply(source, stack.connection, consent=True)
+    assert report is not None
+    assert (report.exit_code, bool(flow.plan(source, stack.connection))) == (0, False)
+    changed = replace(source, document={"stack": "s", "blocks": {"b": {"value": "x", "limit": 99}}})
+    plan = flow.plan(changed, stack.connection)
+    with pytest.raises(Stale, match="the manifest in memory has changed"):
+        flow.apply_plan(plan, source, stack.connection)
+    with pytest.raises(PlanError, match="has no files to write"):
+        flow.pull(source, stack.connection, consent=True)
+
+
+def test_another_name_of_the_stack_gives_another_stack(stack: Stack) -> None:
+    stack.write(MANIFEST)
+    flow.apply(stack.source, stack.connection, consent=True)
+    other = replace(stack.source, stack="t")
+    plan, report = flow.apply(other, stack.connection, consent=True)
+    assert report is not None
+    assert (plan.stack, report.exit_code, len(flow.state_list(other, stack.connection))) == ("t", 0, 2)
+    flow.apply(other, stack.connection, flow.PlanOptions(destroy=True), consent=True)
+    assert not flow.plan(stack.source, stack.connection)

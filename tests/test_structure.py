@@ -271,7 +271,7 @@ def test_no_class_and_no_function_is_too_large() -> None:
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
-PACKAGES = ("ownership", "plan", "backend", "client", "session", "snapshot", "lettactl")
+PACKAGES = ("api", "ownership", "plan", "backend", "client", "session", "snapshot", "lettactl")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -281,7 +281,7 @@ def test_every_module_has_a_test_module_of_the_same_path(package: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("module", ["address", "apply", "errors", "flow", "values"])
+@pytest.mark.parametrize("module", ["address", "apply", "errors", "flow", "testing", "values"])
 def test_modules_of_the_top_have_a_test_module(module: str) -> None:
     assert (ROOT / "tests" / f"test_{module}.py").exists()
 

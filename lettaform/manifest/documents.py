@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lettaform.errors import Place
+from lettaform.manifest import memory
 from lettaform.manifest.files import WILDCARD, Files, is_exclusion
 from lettaform.manifest.node import Node, described, empty
 from lettaform.manifest.problems import Problems
@@ -23,10 +25,21 @@ _Source = tuple[Path, Place | None]
 """A file, and the place of the `include` that names it."""
 
 
-def documents(named: Sequence[Path], files: Files, problems: Problems) -> Node:
-    """The content of the named files, or of the manifest files of the folder, and of the files that they include."""
+def documents(
+    named: Sequence[Path], files: Files, problems: Problems, document: Mapping[str, Any] | None = None
+) -> Node:
+    """The content of the named files, or of the manifest files of the folder, and of the files that they include.
+
+    document  a manifest in memory, in place of files. The files that it includes are read
+    """
     whole: Node | None = None
-    for _, node in sources(named, files, problems):
+    if document is None:
+        found = sources(named, files, problems)
+    else:
+        whole = memory.read(document, problems)
+        files.digests[memory.NAME] = memory.digest(whole)
+        found = _read_all(deque(_included(whole, files, problems)), files, problems)
+    for _, node in found:
         if node is not None:
             whole = node if whole is None else _combined(whole, node, problems)
     return whole or empty(Place(files.shown(files.directory / NAMES[0]), 1, 1))
@@ -35,7 +48,11 @@ def documents(named: Sequence[Path], files: Files, problems: Problems) -> Node:
 def sources(named: Sequence[Path], files: Files, problems: Problems) -> Iterator[tuple[Path, Node | None]]:
     """Each of these files once, and its content; None, and a problem, if that cannot be used."""
     waiting: deque[_Source] = deque((files.directory / file, None) for file in named)
-    waiting = waiting or deque(_manifest_files(files, problems))
+    yield from _read_all(waiting or deque(_manifest_files(files, problems)), files, problems)
+
+
+def _read_all(waiting: deque[_Source], files: Files, problems: Problems) -> Iterator[tuple[Path, Node | None]]:
+    """As `sources`: these files, and those that they include."""
     known: set[Path] = set()
     while waiting:
         path, place = waiting.popleft()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lettaform.errors import ManifestError
+from lettaform.errors import ManifestError, Place
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.traits import Companions
 from lettaform.manifest.documents import documents
@@ -40,6 +40,8 @@ def load(
     needs: Needs = "everything",
     connects: bool = True,
     contents: Mapping[Path, bytes] = {},
+    document: Mapping[str, Any] | None = None,
+    stack: str | None = None,
     lints: bool = False,
 ) -> Manifest:
     """The manifest of a project, resolved and checked. Sends no requests.
@@ -52,6 +54,8 @@ def load(
     needs           which variables must have a value; what depends on others is left out
     connects        whether requests go to the server that the manifest names, so that its variables must have values
     contents        resolved path of a file to what is read in place of what it holds
+    document        a manifest in memory, in place of files; `files` is then empty
+    stack           the name of the stack, in place of the one in the manifest
     lints           whether to look for what is valid and probably a mistake, too
 
     Raises ManifestError with all problems.
@@ -66,6 +70,8 @@ def load(
         needs=needs,
         connects=connects,
         contents=contents,
+        document=document,
+        stack=stack,
         lints=lints,
     ).finish()
 
@@ -108,6 +114,8 @@ def begin(
     needs: Needs = "everything",
     connects: bool = True,
     contents: Mapping[Path, bytes] = {},
+    document: Mapping[str, Any] | None = None,
+    stack: str | None = None,
     lints: bool = False,
     planned: Mapping[str, Any] = {},
 ) -> Draft:
@@ -118,15 +126,15 @@ def begin(
     with without_garbage_collection():
         problems = Problems()
         reader = Files(directory, problems, contents)
-        root = documents(files, reader, problems)
+        root = _named(documents(files, reader, problems, document), stack)
         if not root.map and problems.has_errors:
             raise ManifestError(problems.errors)
         problems.rule = FORM
         if not problems.incomplete or "stack" in root.map:  # `stack` may be in the file that cannot be read
             language().check(root, "", problems, root.place)
         problems.waivers = Waivers.read(root)
-        whole, root = root, overlay(root, environment, problems)
-    stack = root.map["stack"].text if "stack" in root.map else None
+        whole, root = root, _named(overlay(root, environment, problems), stack)
+    name = root.map["stack"].text if "stack" in root.map else None
 
     def finish() -> Manifest:
         with without_garbage_collection():
@@ -136,7 +144,7 @@ def begin(
                 environ,
                 planned=planned,
                 needs=needs,
-                stack=stack or "",
+                stack=name or "",
                 environment=environment,
                 sections=frozenset(sections()),
             )
@@ -154,7 +162,15 @@ def begin(
             raise ManifestError(problems.errors)
         return manifest
 
-    return Draft(None if problems.has_errors or not stack else _outline(root, stack), finish)
+    return Draft(None if problems.has_errors or not name else _outline(root, name), finish)
+
+
+def _named(root: Node, stack: str | None) -> Node:
+    """The manifest with another name of its stack, if there is one."""
+    if stack is None:
+        return root
+    place = Place("stack", 0, 0)
+    return Node(root.place, {**root.map, "stack": Node(place, stack)}, {**root.keys, "stack": place})
 
 
 def _inputs(scope: Scope, declared: Node) -> Inputs:

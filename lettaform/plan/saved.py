@@ -199,9 +199,13 @@ def _changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterato
 
 def same(one: Plan, other: Plan) -> bool:
     """Whether two plans do the same."""
-    return not moved(
-        {"server": {"url": one.url}, "stack": one.stack, "environment": one.environment, **dump(one)}, other
-    )
+    return not moved(kept(one), other)
+
+
+def kept(plan: Plan, salt: str | None = None) -> dict[str, Any]:
+    """What `moved` and `causes` need of a plan that stays in memory. `salt`: as of `dump`."""
+    where = {"server": {"url": plan.url}, "stack": plan.stack, "environment": plan.environment}
+    return {**where, **dump(plan, salt)}
 
 
 def _follows(step: Mapping[str, Any]) -> bool:

@@ -224,7 +224,7 @@ def differing(group: Group) -> list[str]:
 
 def location(place: Place) -> str:
     """Where something is declared."""
-    return clean_line(f"{place.file}:{place.line}")
+    return clean_line(place.of_line)
 
 
 # --- one object ------------------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def _titled(title: str, lines: list[str], paint: Paint) -> list[str]:
 
 
 def _place(place: Place | None, paint: Paint) -> str:
-    return paint(clean_line(f"# {place.file}:{place.line}"), "faint") if place else ""
+    return paint(clean_line(f"# {place.of_line}"), "faint") if place else ""
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------

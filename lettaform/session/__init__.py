@@ -125,6 +125,7 @@ class Session:
         A plan waits for a manifest that is loading. Everything else needs the whole manifest.
         """
         self.backend, self.directory, self.patience = backend, directory, patience
+        self.working = directory  # where the folder of lettaform's own files is
         self.stack = manifest.stack
         self.loading = manifest if isinstance(manifest, Loading) else None
         if isinstance(manifest, Manifest):
@@ -291,7 +292,7 @@ class Session:
         assert self.observed is not None, "a plan comes first"
         kept = await _keep(self, plan, self.observed, "restore" if verb in RESTORING else "plan")
         if kept.snapshot is not None:  # an apply that is killed can be rolled back, too
-            last_apply.write(self.directory, plan, kept, undoes, finished=False)
+            last_apply.write(self.working, plan, kept, undoes, finished=False)
         run = _applied(plan, verb, self.commit() or Commit("", False))
         with interruptible() as stop:
             watch = asyncio.create_task(_watch(self.lost, stop))
@@ -303,7 +304,7 @@ class Session:
             finally:
                 watch.cancel()
         report = replace(report, snapshot=kept.snapshot, warnings=kept.warnings)
-        last_apply.write(self.directory, plan, report, undoes, finished=report.exit_code == 0)
+        last_apply.write(self.working, plan, report, undoes, finished=report.exit_code == 0)
         return report
 
     # --- marks alone
@@ -577,10 +578,12 @@ async def take_snapshot(
     """
     from lettaform.session.snapshots import save
 
-    directory = session.snapshots.directory or session.directory / (session.manifest.snapshots or SNAPSHOTS)
-    if directory.is_relative_to(session.directory / WORKING):
+    declared = session.manifest.snapshots
+    default = session.directory / declared if declared else session.working / SNAPSHOTS
+    directory = session.snapshots.directory or default
+    if directory.is_relative_to(session.working / WORKING):
         with suppress(OSError):  # the folder of the snapshot cannot be made either, and that error says why
-            make_working_folder(session.directory)
+            make_working_folder(session.working)
     known = session.observed if session.observed and is_whole(session.observed) else None
     whole = partial(session._observe, whole=True)
     asked = (wanted, updated, scope, known, without)

@@ -1,15 +1,94 @@
-"""A coroutine to its result, for a caller that is not async: also where an event loop runs, as in a notebook."""
+"""Coroutines to results for a caller that is not async, and functions that block to results for one that is.
+
+Also where an event loop runs, as in a notebook. A thread is used there, so that each run has an event loop of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, wait
-from contextvars import copy_context
-from threading import Thread
-from typing import Any, TypeVar
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
+from threading import Lock, Thread
+from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
+
+
+class _Tasks:
+    """The tasks that a function runs with `blocking`. `cancel` cancels them, and all that it begins afterwards."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._cancelled = False
+        self._running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The current task is one of them."""
+        task = asyncio.current_task()
+        assert task is not None
+        this = (asyncio.get_running_loop(), task)
+        with self._lock:
+            if self._cancelled:
+                raise asyncio.CancelledError
+            self._running.append(this)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.remove(this)
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._cancelled = True
+            for loop, task in self._running:
+                loop.call_soon_threadsafe(task.cancel)
+
+
+_TASKS: ContextVar[_Tasks | None] = ContextVar("_TASKS", default=None)
+
+
+class Running(Generic[_T]):
+    """A function that runs in a thread of its own. `ended` is done once it has ended, whatever the end."""
+
+    def __init__(self, function: Callable[[], _T]) -> None:
+        """Starts the thread, with a copy of the context."""
+        self.ended = Future[None]()
+        self._function = function
+        self._found: list[_T] = []
+        self._error: BaseException | None = None
+        self._tasks = _TASKS.get() or _Tasks()
+        context = copy_context()
+        context.run(_TASKS.set, self._tasks)
+        Thread(target=context.run, args=(self._run,), name="lettaform").start()
+
+    def _run(self) -> None:
+        try:
+            self._found.append(self._function())
+        except BaseException as error:
+            self._error = error
+        self.ended.set_result(None)
+
+    def cancel(self) -> None:
+        """Cancel what the function runs with `blocking`, and wait until the function has ended."""
+        self._tasks.cancel()
+        wait([self.ended])
+
+    async def cancelled(self) -> None:
+        """As `cancel`, without blocking the event loop. Being cancelled does not shorten the wait."""
+        self._tasks.cancel()
+        ended = asyncio.wrap_future(self.ended)
+        while not ended.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([ended])
+
+    def result(self) -> _T:
+        """What the function returned, once it has ended. Raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._found[0]
 
 
 def blocking(work: Coroutine[Any, Any, _T]) -> _T:
@@ -18,13 +97,40 @@ def blocking(work: Coroutine[Any, Any, _T]) -> _T:
 
     async def main() -> None:
         # `asyncio.run` formats its result to look at the signal handler, and a plan is large
-        found.append(await work)
+        found.append(await _counted(work))
 
     if _is_in_loop():
-        _in_thread(main)
+        _in_thread(lambda: asyncio.run(main()))
     else:
         asyncio.run(main())
     return found[0]
+
+
+async def awaited(function: Callable[[], _T]) -> _T:
+    """Run a function that blocks in a thread, and wait for it without blocking the event loop.
+
+    Where the wait is cancelled, what the function runs with `blocking` is cancelled, and the wait goes on until the
+    function has ended.
+    """
+    running = Running(function)
+    try:
+        await asyncio.shield(asyncio.wrap_future(running.ended))
+    except asyncio.CancelledError:
+        await running.cancelled()
+        raise
+    return running.result()
+
+
+async def _counted(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine as one of the tasks of a function in a thread, if it is called by one."""
+    tasks = _TASKS.get()
+    if tasks is None:
+        return await work
+    try:
+        with tasks.running():
+            return await work
+    finally:
+        work.close()
 
 
 def _is_in_loop() -> bool:
@@ -35,28 +141,12 @@ def _is_in_loop() -> bool:
     return True
 
 
-def _in_thread(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def _in_thread(function: Callable[[], None]) -> None:
     """Run in a thread until it ends. An interrupt of the caller cancels it, and is raised once it has ended."""
-    ended = Future[None]()
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
-
-    async def watched() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.append((asyncio.get_running_loop(), task))
-        await main()
-
-    def run() -> None:
-        try:
-            ended.set_result(asyncio.run(watched()))
-        except BaseException as error:
-            ended.set_exception(error)
-
-    Thread(target=copy_context().run, args=(run,), name="lettaform").start()
+    running = Running(function)
     try:
-        ended.result()  # a `join` that is interrupted takes the thread for ended in Python 3.11
+        running.ended.result()  # a `join` that is interrupted takes the thread for ended in Python 3.11
     except KeyboardInterrupt:
-        for loop, task in running:
-            loop.call_soon_threadsafe(task.cancel)
-        wait([ended])
+        running.cancel()
         raise
+    running.result()

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, TypeVar
 
 from lettaform.errors import LettaformError
@@ -66,15 +67,34 @@ async def _finished(draft: Draft) -> Manifest:
         return await asyncio.to_thread(draft.finish)
 
 
+class _Turns:
+    """How many threads compute, and the interval that was set before the first of them."""
+
+    def __init__(self) -> None:
+        self.lock, self.number, self.before = Lock(), 0, 0.0
+
+
+_turns = _Turns()
+
+
 @contextmanager
 def _short_turns() -> Iterator[None]:
-    """Let a thread that computes give way after TURN. The event loop gives way with each read and write of a socket."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, TURN))
+    """Let a thread that computes give way after TURN. The event loop gives way with each read and write of a socket.
+
+    The interval is one for the whole process: the last of several threads sets it back.
+    """
+    with _turns.lock:
+        if _turns.number == 0:
+            _turns.before = sys.getswitchinterval()
+            sys.setswitchinterval(min(_turns.before, TURN))
+        _turns.number += 1
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        with _turns.lock:
+            _turns.number -= 1
+            if _turns.number == 0:
+                sys.setswitchinterval(_turns.before)
 
 
 def _failed(manifest: asyncio.Future[Manifest]) -> bool:

@@ -6,7 +6,7 @@ The order is: the run's own option, the environment, the saved plan, the manifes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from lettaform.client.origin import KEY, PROJECT, URL
@@ -34,7 +34,7 @@ class Connection:
     """
 
     url: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     project: str | None = None
     timeout: float = 60.0
     patience: float | None = 60.0

@@ -35,7 +35,7 @@ class Fleet:
     def apply(self) -> Plan:
         through = mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=self.standin))
         with through:
-            plan, report = flow.apply(self.source, flow.Connection(url="http://stand.in"))
+            plan, report = flow.apply(self.source, flow.Connection(url="http://stand.in"), consent=True)
             assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
             for _ in range(2):
                 again = flow.plan(self.source, flow.Connection(url="http://stand.in"))

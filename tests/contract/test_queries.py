@@ -61,7 +61,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[httpx.Request]:
             mock.patch.object(flow, "begin", return_value=Draft(None, partial(replace, manifest))),
             mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=recorder)),
         ):
-            _, report = flow.apply(flow.Source(folder), flow.Connection("http://stand.in"), phase.options)
+            _, report = flow.apply(flow.Source(folder), flow.Connection("http://stand.in"), phase.options, consent=True)
         assert report is not None
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
     return recorder.requests

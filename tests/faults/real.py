@@ -160,7 +160,7 @@ class Stack(Fleet):
         write(phase, self.folder)
         faulty = FaultyTransport(httpx.AsyncHTTPTransport())
         with _through(faulty):
-            _, report = flow.apply(self.source, self.connection, phase.options)
+            _, report = flow.apply(self.source, self.connection, phase.options, consent=True)
         if shapes is not None:
             shapes += faulty.shapes
         assert report is None or report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
@@ -176,7 +176,7 @@ class Stack(Fleet):
         connection = flow.Connection(self.url, self.connection.token, trace=output.append)
         try:
             with _through(faulty):
-                _, report = flow.apply(self.source, connection, phase.options)
+                _, report = flow.apply(self.source, connection, phase.options, consent=True)
             output += [str(outcome.error) for outcome in report.of("failed")] if report else []
         except LettaformError as error:
             output.append(f"{error} {error.hint}")

@@ -88,7 +88,7 @@ class Run:
 
     def carry_out(self, source: flow.Source, notify: flow.Notify) -> tuple[Plan | None, Report | None]:
         """Do what the run is about, with one function of `flow`."""
-        return flow.apply(source, self.connection, self.options, notify=notify)
+        return flow.apply(source, self.connection, self.options, notify=notify, consent=True)
 
     def given_up(self, manifest: Manifest, options: PlanOptions) -> Run:
         """Another run of the same process, for people who give up: an apply of another manifest."""

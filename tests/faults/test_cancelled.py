@@ -166,7 +166,7 @@ class Stack:
         self.standin, self.clock = StandIn(), CancellableClock()
         self.faulty = FaultyTransport(self.standin, latency=LATENCY)
         with self.here():
-            flow.apply(self.source, self.connection)
+            flow.apply(self.source, self.connection, consent=True)
             flow.state_remove(self.source, self.connection, "blocks.c")
         (folder / "lettaform.yaml").write_text(BLOCKS)
         self.block = next(id for id, each in self.standin.tables.blocks.items() if each["label"] == "c")

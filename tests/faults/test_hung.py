@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def test_each_client_call_times_out(call: str) -> None:
         assert asyncio.run(go(url)) < SECONDS + SLACK
 
 
-@pytest.mark.parametrize("verb", [flow.plan, flow.apply, flow.show, flow.state_list, flow.lock_show])
+@pytest.mark.parametrize(
+    "verb", [flow.plan, partial(flow.apply, consent=True), flow.show, flow.state_list, flow.lock_show]
+)
 def test_each_command_times_out(verb: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "lettaform.yaml").write_text("stack: one\nblocks: {a: {value: x}}\n")
     with silent_server() as url:

@@ -41,7 +41,7 @@ class MigrateRun(RestoreRun):
 
     def carry_out(self, source: flow.Source, notify: flow.Notify) -> tuple[Plan | None, Report | None]:
         first = flow.Connection(FIRST, trace=self.output.append)
-        return flow.migrate(source, first, self.connection, notify=notify)
+        return flow.migrate(source, first, self.connection, notify=notify, consent=True)
 
     def everything(self) -> dict[str, Any]:
         """As that of a restore, and what was written to the first server."""

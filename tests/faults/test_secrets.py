@@ -73,7 +73,7 @@ def test_echoed_secrets_are_not_shown(kind: str, tmp_path: Path, monkeypatch: py
 
     with mock.patch.object(flow, "connect", lambda url, **more: connect(url, **more, transport=transport)):
         connection = flow.Connection("http://stand.in", token=TOKEN, trace=outputs.append)
-        plan, report = flow.apply(flow.Source(tmp_path), connection, notify=hear)
+        plan, report = flow.apply(flow.Source(tmp_path), connection, notify=hear, consent=True)
     assert report is not None
     assert report.exit_code in (1, 5)
     outputs += [text.plan(plan, verbose=True), text.report(plan, report), data.dumps(data.summary(report))]

@@ -30,7 +30,7 @@ class RestoreRun(Run):
         self.path = path
 
     def carry_out(self, source: flow.Source, notify: flow.Notify) -> tuple[Plan | None, Report | None]:
-        return flow.restore(source, self.connection, self.path, notify=notify)
+        return flow.restore(source, self.connection, self.path, notify=notify, consent=True)
 
     def everything(self) -> dict[str, Any]:
         """What differs from the snapshot, how many objects there are, what was said to whom, and the prompts."""
@@ -128,7 +128,7 @@ class AgentFileRun(Run):
 
     def carry_out(self, source: flow.Source, notify: flow.Notify) -> tuple[Plan | None, Report | None]:
         try:
-            flow.import_agent_file(source, self.connection, CLERK, CLERK_KEY)
+            flow.import_agent_file(source, self.connection, CLERK, CLERK_KEY, consent=True)
         except PlanError as error:
             if not (self.is_again and "is already" in error.message):
                 raise

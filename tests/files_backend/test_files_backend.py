@@ -54,7 +54,7 @@ class Project:
         (self.folder / "lettaform.yaml").write_text(manifest)
         with mock.patch.object(flow, "connect", self.backend):
             asked = PlanOptions(**options)  # type: ignore[arg-type]
-            plan, report = flow.apply(flow.Source(self.folder), flow.Connection(), asked)
+            plan, report = flow.apply(flow.Source(self.folder), flow.Connection(), asked, consent=True)
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         return plan, report
 

@@ -71,7 +71,7 @@ class Fleet:
 
     def apply(self, **options: Any) -> Report:
         """Apply, then assert that two plans in a row are empty."""
-        _, report = flow.apply(self.source, self.connection, PlanOptions(**options))
+        _, report = flow.apply(self.source, self.connection, PlanOptions(**options), consent=True)
         assert report is not None, "nothing was to do"
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
         self.assert_no_changes()
@@ -97,7 +97,7 @@ class Fleet:
         with monkeypatch.context() as patch:
             patch.setattr(Client, "_exchange", send_and_interrupt)
             with suppress(BaseException):
-                flow.apply(self.source, self.connection, options)
+                flow.apply(self.source, self.connection, options, consent=True)
         return answered
 
     def assert_no_changes(self) -> Plan:

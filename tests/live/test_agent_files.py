@@ -63,7 +63,7 @@ class Converted:
         return flow.Connection(url=self.letta.url, token=self.letta.password, patience=None)
 
     def apply(self, **options: Any) -> None:
-        _, report = flow.apply(self.source, self.connection, flow.PlanOptions(**options))
+        _, report = flow.apply(self.source, self.connection, flow.PlanOptions(**options), consent=True)
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
 
     def steps(self) -> list[str]:
@@ -131,7 +131,7 @@ def test_an_agent_is_imported_with_its_messages(stack: Converted) -> None:
     path = stack.copy(CLERK)
     stack.declare(path)
     stack.apply(exclude=(f"agents.clerk_{stack.word}",))
-    found = flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}")
+    found = flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}", consent=True)
     assert found.id
     stack.apply()
     assert stack.steps() == []
@@ -140,7 +140,7 @@ def test_an_agent_is_imported_with_its_messages(stack: Converted) -> None:
     assert spoken(exported) == spoken(first)
     assert exported["messages"][2]["tool_calls"][0]["function"]["name"] == f"look_up_{stack.word}"
     with pytest.raises(LettaformError, match=f"is already {found.id}"):
-        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}")
+        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}", consent=True)
 
 
 @pytest.mark.parametrize(("file", "address"), [(OLDER, "agents.old-timer"), (TWICE, "agents.zweimal")])
@@ -148,7 +148,7 @@ def test_files_of_other_forms_are_imported(file: Path, address: str, stack: Conv
     path, address = stack.copy(file), f"{address}_{stack.word}"
     stack.declare(path)
     stack.apply(exclude=("agents.*",))
-    flow.import_agent_file(stack.source, stack.connection, path, address)
+    flow.import_agent_file(stack.source, stack.connection, path, address, consent=True)
     stack.apply()
     assert stack.steps() == []
     first = read(path.read_bytes(), path.name).body["agents"][0]
@@ -166,7 +166,7 @@ def test_an_equal_shared_block_is_the_one_of_the_stack(stack: Converted) -> None
     manifest.write_text(f"{lines}\nblocks: {{human: {{value: Nobody yet.}}}}\n")
     address = f"agents.clerk_{stack.word}"
     stack.apply(exclude=(address,))
-    found = flow.import_agent_file(stack.source, stack.connection, path, address)
+    found = flow.import_agent_file(stack.source, stack.connection, path, address, consent=True)
     assert (found.own, [*found.bound]) == (("persona",), ["human"])
     lives = {str(live.address): live for live in flow.show(stack.source, stack.connection).objects}
     assert lives[address].ids("blocks") == sorted([lives["blocks.human"].id, lives[f"{address}.memory.persona"].id])
@@ -181,7 +181,7 @@ def test_an_agent_whose_messages_cannot_be_listed_is_exported_and_not_imported(s
     stack.declare(path)
     stack.apply(exclude=(f"agents.clerk_{stack.word}",))
     with pytest.raises(LettaformError) as refused:
-        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}")
+        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}", consent=True)
     assert ["no JSON object" in each.message for each in refused.value.problems] == [True]
     headers = {"Authorization": f"Bearer {stack.letta.password}"} if stack.letta.password else {}
     with httpx.Client(base_url=stack.letta.url, headers=headers, timeout=60) as http:
@@ -222,10 +222,10 @@ def test_an_import_that_is_killed_is_completed_by_the_next(shape: str, fault: Fa
         mock.patch.object(flow, "connect", through),
         suppress(Killed, BaseExceptionGroup, LettaformError),
     ):
-        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}")
+        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}", consent=True)
     assert any(each.triggered for each in faults)
     with suppress(LettaformError):
-        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}")
+        flow.import_agent_file(stack.source, stack.connection, path, f"agents.clerk_{stack.word}", consent=True)
     stack.apply()
     assert stack.steps() == []
     (agent,) = _agents(stack)

@@ -21,7 +21,7 @@ def test_what_nobody_owns_and_nothing_uses(fleet: Fleet, letta: Letta) -> None:
         ids = {str(live.address): live.id for live in fleet.state()}
     finally:
         fleet.raw.delete(f"/v1/blocks/{made['id']}")
-        flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True))
+        flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True), consent=True)
     ours = {*ids.values(), made["id"]}
     shown = [(each.sort, {one.id for one in each.objects}) for each in found.findings]
     assert [(sort, objects) for sort, objects in shown if objects & ours] == [

@@ -25,12 +25,12 @@ def stack(fleet: Fleet) -> Iterator[Fleet]:
     fleet.write(ANN + TALK)
     yield fleet
     with suppress(LettaformError):
-        flow.apply(fleet.source, fleet.connection, EVERYTHING)
+        flow.apply(fleet.source, fleet.connection, EVERYTHING, consent=True)
 
 
 def build(fleet: Fleet) -> None:
     """Apply, for tests that do not need to check the plan after it."""
-    _, report = flow.apply(fleet.source, fleet.connection)
+    _, report = flow.apply(fleet.source, fleet.connection, consent=True)
     assert report is not None
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
@@ -48,7 +48,7 @@ def test_apply_creates_conversation_once_with_mark(stack: Fleet, monkeypatch: py
     block = stack.raw.get(f"/v1/blocks/{copy}").json()
     assert (block["label"], block["value"]) == ("diary", "Nothing yet.")
     requests = RequestLog(monkeypatch)
-    assert flow.apply(stack.source, stack.connection)[1] is None
+    assert flow.apply(stack.source, stack.connection, consent=True)[1] is None
     assert requests.writes() == []
 
 
@@ -73,7 +73,7 @@ def test_foreign_conversations_are_untouched(stack: Fleet) -> None:
     theirs = stack.raw.post("/v1/conversations/", params={"agent_id": agent}, json={"summary": "Theirs."}).json()
     stack.assert_no_changes()
     stack.write(ANN)
-    flow.apply(stack.source, stack.connection, PlanOptions(prune=True))
+    flow.apply(stack.source, stack.connection, PlanOptions(prune=True), consent=True)
     assert [each["id"] for each in conversations(stack)] == [theirs["id"]]
 
 
@@ -86,7 +86,9 @@ def test_plan_refuses_isolated_label_the_agent_lacks(stack: Fleet) -> None:
         (problem,) = refused.value.problems
         assert problem.message == "conversations.talk: agents.ann has no block labelled `dairy`"
         assert (problem.hint, problem.place and problem.place.line) == ("did you mean `diary`?", 6)
-        flow.apply(stack.source, stack.connection, PlanOptions(target=("agents.ann",))) if not stack.agents() else None
+        flow.apply(
+            stack.source, stack.connection, PlanOptions(target=("agents.ann",)), consent=True
+        ) if not stack.agents() else None
     assert conversations(stack) == []
 
 
@@ -117,7 +119,7 @@ def test_destroy_deletes_conversation_and_isolated_blocks_before_agent(
     build(stack)
     (made,) = conversations(stack)
     requests = RequestLog(monkeypatch)
-    flow.apply(stack.source, stack.connection, EVERYTHING)
+    flow.apply(stack.source, stack.connection, EVERYTHING, consent=True)
     gone = [path.split("/")[2] for method, path, _ in requests.writes() if method == "DELETE"]
     assert gone.index("conversations") < gone.index("agents")
     assert stack.raw.get(f"/v1/blocks/{made['isolated_block_ids'][0]}").status_code == 404
@@ -153,7 +155,7 @@ def test_snapshot_contains_messages_and_isolated_blocks_of_conversations(stack: 
         body = {"messages": [{"role": "user", "content": f"said to {word}"}], "streaming": False}
         stack.raw.post(f"/v1/conversations/{each['id']}/messages", json=body).raise_for_status()
         stack.raw.patch(f"/v1/blocks/{each['isolated_block_ids'][0]}", json={"value": f"learnt of {word}"})
-    flow.apply(stack.source, stack.connection, EVERYTHING)
+    flow.apply(stack.source, stack.connection, EVERYTHING, consent=True)
     (listed,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
     objects = {each["id"]: each for each in json.loads(listed.read_text())["objects"]}
     found = {id: each for id, each in objects.items() if each["kind"] == "conversation"}

@@ -643,7 +643,7 @@ class Run:
             self.wanted = manifest([case for case in self.cases.values() if case.address not in left_out], values)
             try:
                 if apply:
-                    return flow.apply(self.tool_source, self.connection, options)
+                    return flow.apply(self.tool_source, self.connection, options, consent=True)
                 return flow.plan(self.tool_source, self.connection, options), None
             except PlanError as error:
                 addresses = {Address.parse(each.address) for each in error.problems if each.address}

@@ -40,7 +40,7 @@ def library(fleet: Fleet, letta: Any) -> Any:
     document(fleet, "deep/b.md", "# B\n")
     manifest(fleet, letta.embedding)
     yield fleet
-    flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True, allow_destroy=("*",)))
+    flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True, allow_destroy=("*",)), consent=True)
 
 
 def document(fleet: Fleet, name: str, text: str) -> None:
@@ -51,7 +51,7 @@ def document(fleet: Fleet, name: str, text: str) -> None:
 
 def build(fleet: Fleet, **options: Any) -> None:
     """Apply, for tests that do not need to check the plan after it."""
-    _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options))
+    _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options), consent=True)
     assert report is not None
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
@@ -259,7 +259,7 @@ def test_failed_file_is_named_and_only_it_is_uploaded_again(library: Fleet, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(contents, "_bytes", spoiled)
-        _, report = flow.apply(library.source, library.connection)
+        _, report = flow.apply(library.source, library.connection, consent=True)
     assert report is not None
     assert report.exit_code == 5
     (failed,) = report.of("failed")
@@ -296,7 +296,7 @@ def test_old_file_is_kept_when_its_replacement_fails(library: Fleet, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(httpx.AsyncClient, "request", fail)
         patch.setattr(client_module, "SETTLE", 0.1)
-        _, report = flow.apply(library.source, library.connection)
+        _, report = flow.apply(library.source, library.connection, consent=True)
     assert report is not None
     assert report.exit_code == 5
     now = files(library)
@@ -359,7 +359,7 @@ def test_file_changed_after_plan_is_not_uploaded(library: Fleet) -> None:
     if report is not None and report.exit_code:
         assert "has changed since the plan was made" in str(next(report.of("failed")).error)
     library.folder.joinpath("docs/a.md").write_text("# Anew\n")
-    flow.apply(library.source, library.connection)
+    flow.apply(library.source, library.connection, consent=True)
     assert files(library)["a.md"]["content"] == "# Anew\n"
 
 
@@ -367,7 +367,7 @@ def test_apply_reports_each_uploaded_file(library: Fleet) -> None:
     for number in range(12):
         document(library, f"more/{number:02}.md", f"# {number}\n")
     events: list[Event] = []
-    flow.apply(library.source, library.connection, notify=events.append)
+    flow.apply(library.source, library.connection, notify=events.append, consent=True)
     done = [
         event for event in events if event.event == "done" and event.step.op == "attach" and event.step.kind == "folder"
     ]

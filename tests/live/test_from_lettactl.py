@@ -93,7 +93,7 @@ class Shop:
         return flow.plan(self.source, self.connection)
 
     def apply(self, **options: Any) -> None:
-        _, report = flow.apply(self.source, self.connection, flow.PlanOptions(**options))
+        _, report = flow.apply(self.source, self.connection, flow.PlanOptions(**options), consent=True)
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
 
     # --- what lettactl does: one request after the other, without marks

@@ -97,7 +97,7 @@ class McpStack:
 
     def build(self) -> None:
         """Apply, for tests that do not need to check the plan after it."""
-        _, report = flow.apply(self.fleet.source, self.fleet.connection)
+        _, report = flow.apply(self.fleet.source, self.fleet.connection, consent=True)
         assert report is not None
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
@@ -116,7 +116,7 @@ class McpStack:
 def clean(fleet: Fleet, stack: McpStack) -> None:
     """Delete whatever a test left, whoever created it."""
     with suppress(LettaformError):
-        flow.apply(fleet.source, fleet.connection, DESTROY_ALL)
+        flow.apply(fleet.source, fleet.connection, DESTROY_ALL, consent=True)
     for server in stack.servers():
         fleet.raw.delete(f"/v1/mcp-servers/{server['id']}")
     for tool in stack.tools().values():
@@ -141,9 +141,9 @@ def test_create_registers_tools_and_destroy_removes_all(stack: McpStack, monkeyp
     stack.fleet.apply()
     assert stack.tools_of("ann") == {"say", "add"}
     requests = RequestLog(monkeypatch)
-    assert flow.apply(stack.fleet.source, stack.fleet.connection)[1] is None
+    assert flow.apply(stack.fleet.source, stack.fleet.connection, consent=True)[1] is None
     assert requests.writes() == []
-    flow.apply(stack.fleet.source, stack.fleet.connection, DESTROY_ALL)
+    flow.apply(stack.fleet.source, stack.fleet.connection, DESTROY_ALL, consent=True)
     assert (stack.servers(), stack.tools(), stack.fleet.agents(), stack.fleet.state()) == ([], {}, [], [])
 
 
@@ -354,11 +354,11 @@ def test_prune_keeps_server_whose_tools_foreign_agents_use(stack: McpStack) -> N
         assert [(str(u.address), u.reason) for u in plan.unmanaged] == [
             ("mcp_servers.echo", "kept: 1 agent outside this stack uses it")
         ]
-        flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True))
+        flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True), consent=True)
         assert stack.server()
     finally:
         stack.fleet.raw.delete(f"/v1/agents/{guest['id']}")
-    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True))
+    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True), consent=True)
     assert (stack.servers(), stack.tools()) == ([], {})
 
 

@@ -43,7 +43,7 @@ def stack(fleet: Fleet) -> Fleet:
 
 def test_apply_converges_and_second_apply_sends_no_write(stack: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     requests = RequestLog(monkeypatch)
-    plan, report = flow.apply(stack.source, stack.connection)
+    plan, report = flow.apply(stack.source, stack.connection, consent=True)
     assert report is None
     assert not plan.changes
     assert requests.writes() == []
@@ -133,7 +133,7 @@ def test_foreign_objects_are_byte_identical_before_and_after(stack: Fleet) -> No
     before = without_order(stack.raw.get(f"/v1/agents/{raw_client['id']}").json())
     stack.write(MANIFEST.replace("You lead.", "You lead well."))
     stack.apply()
-    flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True))
+    flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True), consent=True)
     assert without_order(stack.raw.get(f"/v1/agents/{raw_client['id']}").json()) == before
     for block in raw_client["blocks"]:
         stack.raw.delete(f"/v1/blocks/{block['id']}")
@@ -155,7 +155,7 @@ def test_copies_are_listed_and_never_written(stack: Fleet) -> None:
     stack.write(MANIFEST.replace("You lead.", "You lead well."))
     stack.apply()
     assert stack.agent("boss")["id"] == boss["id"]
-    flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True))
+    flow.apply(stack.source, stack.connection, flow.PlanOptions(destroy=True), consent=True)
     assert {clone: without_order(stack.raw.get(f"/v1/agents/{clone}").json()) for clone in clones} == before
     # not even now that only the copies claim the address
     plan = stack.plan()
@@ -275,7 +275,7 @@ def test_prune_keeps_objects_used_by_foreign_agents(stack: Fleet) -> None:
     plan = stack.plan(prune=True)
     (kept,) = [u for u in plan.unmanaged if str(u.address) == "blocks.org"]
     assert "1 agent outside" in kept.reason
-    flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True))
+    flow.apply(stack.source, stack.connection, flow.PlanOptions(prune=True), consent=True)
     assert stack.raw.get(f"/v1/blocks/{org['id']}").status_code == 200
     stack.raw.delete(f"/v1/agents/{guest['id']}")
 
@@ -363,9 +363,11 @@ def test_undeclared_objects_are_deleted_one_by_one(fleet: Fleet) -> None:
     with pytest.raises(PlanError, match=r"no object has the address `agents\.c`"):
         fleet.plan(prune=True, target=("agents.c",))
     pruned = flow.PlanOptions(prune=True, target=("agents.b",))
-    plan, _ = flow.apply(fleet.source, fleet.connection, pruned)
+    plan, _ = flow.apply(fleet.source, fleet.connection, pruned, consent=True)
     assert changes(plan) == [("delete", "agents.b", [])]
-    plan, _ = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(destroy=True, target=("agents.a",)))
+    plan, _ = flow.apply(
+        fleet.source, fleet.connection, flow.PlanOptions(destroy=True, target=("agents.a",)), consent=True
+    )
     assert {str(change.address) for change in plan.changes} >= {"agents.a", "agents.a-sleeptime", "groups.a-sleeptime"}
     assert [str(live.address) for live in fleet.state()] == ["blocks.org"]
     assert fleet.agents() == []
@@ -393,7 +395,7 @@ def test_destroy_leaves_server_unchanged(fleet: Fleet) -> None:
 
     fleet.write(MANIFEST, weather_py=TOOL.format(name=fleet.stack.replace("-", "_")))
     fleet.apply()
-    _, report = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(destroy=True))
+    _, report = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(destroy=True), consent=True)
     assert report is not None
     assert report.exit_code == 0
     assert (fleet.agents(), fleet.blocks(), fleet.tools()) == ([], [], [])
@@ -409,11 +411,11 @@ def test_saved_plan_is_applied_exactly(stack: Fleet) -> None:
     assert "hunter22" not in file.read_text()
     human = stack.block("human", "boss")
     stack.patch(f"/v1/blocks/{human['id']}", value="a chatty agent blocks no deploy")
-    _, report = flow.apply_saved(file, stack.source, stack.connection)
+    _, report = flow.apply_saved(file, stack.source, stack.connection, consent=True)
     assert report is not None
     assert report.exit_code == 0
     with pytest.raises(Stale) as stale:
-        flow.apply_saved(file, stack.source, stack.connection)
+        flow.apply_saved(file, stack.source, stack.connection, consent=True)
     assert stale.value.exit_code == 6
 
 
@@ -424,7 +426,7 @@ def test_saved_plan_is_refused_after_managed_value_changed(stack: Fleet) -> None
     stack.patch(f"/v1/agents/{stack.agent('worker')['id']}/core-memory/blocks/detach/{stack.block('org')['id']}")
     stack.patch(f"/v1/blocks/{stack.block('org')['id']}", limit=6000)
     with pytest.raises(Stale) as stale:
-        flow.apply_saved(file, stack.source, stack.connection)
+        flow.apply_saved(file, stack.source, stack.connection, consent=True)
     assert any("blocks.org" in problem.message for problem in stale.value.problems)
 
 
@@ -477,11 +479,11 @@ agents:
 """
     )
     before = stack.block("org")
-    _, report = flow.apply(other, stack.connection)
+    _, report = flow.apply(other, stack.connection, consent=True)
     assert report is not None
     assert report.exit_code == 0
     assert not flow.plan(other, stack.connection).steps
-    flow.apply(other, stack.connection, flow.PlanOptions(destroy=True))
+    flow.apply(other, stack.connection, flow.PlanOptions(destroy=True), consent=True)
     assert unordered(stack.block("org")) == unordered(before)
 
 

@@ -51,7 +51,7 @@ def stack(fleet: Fleet) -> Fleet:
 
 
 def pull(stack: Fleet, *addresses: str, **options: Any) -> Pull:
-    return flow.pull(stack.source, stack.connection, PullOptions(addresses, **options))
+    return flow.pull(stack.source, stack.connection, PullOptions(addresses, **options), consent=True)
 
 
 def text(stack: Fleet, name: str = "lettaform.yaml") -> str:

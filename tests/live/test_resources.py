@@ -37,14 +37,14 @@ def stack(fleet: Fleet) -> Iterator[Fleet]:
     """A stack that is destroyed afterwards."""
     yield fleet
     with suppress(LettaformError):
-        flow.apply(fleet.source, fleet.connection, DESTROY_ALL)
+        flow.apply(fleet.source, fleet.connection, DESTROY_ALL, consent=True)
 
 
 def build(fleet: Fleet, manifest: str = "", **options: Any) -> None:
     """Apply, for tests that do not need to check the plan after it."""
     if manifest:
         fleet.write(manifest)
-    _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options))
+    _, report = flow.apply(fleet.source, fleet.connection, PlanOptions(**options), consent=True)
     assert report is not None
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
@@ -71,7 +71,7 @@ def test_archives_with_same_name_are_distinguished_by_mark(stack: Fleet) -> None
         # the server drops metadata; the mark is in the description, and people do not see it
         body = stack.raw.get(f"/v1/archives/{object_id(stack, 'archives.b')}").json()
         assert (body["metadata"], body["description"]) == (None, f"Ours.\n[lettaform {stack.stack} archives.b]")
-        flow.apply(stack.source, stack.connection, DESTROY_ALL)
+        flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
         assert stack.raw.get(f"/v1/archives/{theirs['id']}").json() == theirs
     finally:
         stack.raw.delete(f"/v1/archives/{theirs['id']}")
@@ -132,7 +132,7 @@ def test_archive_created_by_agent_is_foreign_and_importable(stack: Fleet, letta:
             flow.plan(stack.source, stack.connection)
         assert f"agents.ann already has the archive {archive['id']}" in refused.value.problems[0].message
         assert f"lettaform import 'archives.a' {archive['id']}" in str(refused.value.problems[0].hint)
-        flow.apply(stack.source, stack.connection, DESTROY_ALL)
+        flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
         assert stack.raw.get(f"/v1/archives/{archive['id']}").status_code == 200
     finally:
         stack.raw.delete(f"/v1/archives/{archive['id']}")
@@ -158,7 +158,7 @@ def test_passages_added_by_agents_are_kept(stack: Fleet, letta: Letta) -> None:
     stack.raw.post(f"/v1/archives/{archive}/passages", json={"text": "Learnt."}).raise_for_status()
     build(stack, f"{manifest}, description: Changed.}}}}")
     stack.write("agents: {ann: {}}")  # the archive is detached, and not deleted
-    flow.apply(stack.source, stack.connection)
+    flow.apply(stack.source, stack.connection, consent=True)
     assert stack.raw.get("/v1/archives/", params={"agent_id": agent}).json() == []
     passages = stack.raw.post("/v1/passages/search", json={"archive_id": archive, "limit": 100}).json()
     assert {each["passage"]["text"] for each in passages} == {"One.", "Learnt."}
@@ -299,7 +299,7 @@ def test_destroy_deletes_group_before_manager(stack: Fleet, monkeypatch: pytest.
     build(stack, TEAM)
     assert stack.raw.delete(f"/v1/agents/{stack.agent('boss')['id']}").status_code == 409
     requests = RequestLog(monkeypatch)
-    flow.apply(stack.source, stack.connection, DESTROY_ALL)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
     deleted = [path.split("/")[2] for method, path, _ in requests.writes() if method == "DELETE"]
     assert deleted.index("groups") < deleted.index("agents")
     assert stack.state() == []
@@ -330,7 +330,7 @@ def test_group_is_found_by_mark_in_description(stack: Fleet) -> None:
         body = stack.raw.get(f"/v1/groups/{object_id(stack, 'groups.team')}").json()
         assert body["description"] == f"team\n[lettaform {stack.stack} groups.team]"
         stack.assert_no_changes()
-        flow.apply(stack.source, stack.connection, DESTROY_ALL)
+        flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
         assert stack.raw.get(f"/v1/groups/{theirs['id']}").status_code == 200
     finally:
         stack.raw.delete(f"/v1/groups/{theirs['id']}")
@@ -420,13 +420,13 @@ def test_plan_refuses_delete_of_agent_that_manages_foreign_group(stack: Fleet, a
     body = {"agent_ids": [agent["id"]], "description": "Theirs.", "manager_config": lead}
     group = stack.raw.post("/v1/groups/", json=body).raise_for_status().json()["id"]
     with pytest.raises(PlanError) as refused:
-        flow.apply(stack.source, stack.connection, DESTROY_ALL)
+        flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
     (problem,) = refused.value.problems
     assert problem.message == f"agents.a cannot be deleted before group {group}, which needs it"
     assert problem.hint == f"keep agents.a, or delete group {group} first"
     assert stack.agent("a")["id"] == agent["id"]
     stack.raw.delete(f"/v1/groups/{group}").raise_for_status()
-    flow.apply(stack.source, stack.connection, DESTROY_ALL)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
     assert stack.agents() == []
 
 
@@ -513,7 +513,7 @@ def test_agent_files_are_exported_one_at_a_time(stack: Fleet, monkeypatch: pytes
             now[0] -= is_export
 
     monkeypatch.setattr(Client, "_exchange", count)
-    flow.apply(stack.source, stack.connection, DESTROY_ALL)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
     assert most[0] == 1
     assert len(list(stack.folder.glob(".lettaform/snapshots/*/*.af"))) == 6
 
@@ -534,7 +534,7 @@ def test_snapshot_is_complete_while_others_export(stack: Fleet, monkeypatch: pyt
         for _ in range(3):
             pool.submit(ask)
         try:
-            flow.apply(stack.source, stack.connection, DESTROY_ALL)
+            flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
         finally:
             over.set()
     assert 500 in mixed
@@ -554,7 +554,7 @@ def test_snapshot_contains_no_secret(
 ) -> None:
     if used:
         monkeypatch.setattr(Agent, "agent_file", AgentFile())
-    flow.apply(stack.source, stack.connection, DESTROY_ALL)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
     (folder,) = stack.folder.glob(".lettaform/snapshots/*")
     assert flow.snapshot_verify(folder) == []
     files = [json.loads(each.read_text()) for each in folder.glob("*.af")]
@@ -577,7 +577,7 @@ def test_only_agents_that_ran_have_agent_files(stack: Fleet) -> None:
     stack.raw.patch(f"/v1/agents/{stack.agent('reset')['id']}/reset-messages", json={}).raise_for_status()
     block = stack.block("notes", "quiet0")
     stack.raw.patch(f"/v1/blocks/{block['id']}", json={"value": "Learnt from others."}).raise_for_status()
-    flow.apply(stack.source, stack.connection, DESTROY_ALL)
+    flow.apply(stack.source, stack.connection, DESTROY_ALL, consent=True)
     (listed,) = stack.folder.glob(".lettaform/snapshots/*/snapshot.json")
     agents = {each["name"]: each for each in json.loads(listed.read_text())["objects"] if each["kind"] == "agent"}
     assert {name for name, each in agents.items() if each["file"]} == {*ran}
@@ -679,7 +679,7 @@ def test_export_and_import_of_agent_with_every_field(stack: Fleet, letta: Letta)
         assert re.fullmatch(rf"{stack.stack}_[0-9a-f]{{8}}", folder[0])
         # the import overwrote the MCP server of that name and its variables: this is drift
         assert ("update", "mcp_servers.echo", ["env.K"]) in changes(stack.plan())
-        flow.apply(stack.source, stack.connection)
+        flow.apply(stack.source, stack.connection, consent=True)
         found = stack.raw.get("/v1/mcp-servers/").json()
         assert [each["env"] for each in found if each["server_name"] == stack.stack] == [{"K": "v"}]
         stack.raw.delete(f"/v1/folders/{folder[1]}")

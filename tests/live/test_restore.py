@@ -71,11 +71,11 @@ def stack(fleet: Fleet, letta: Letta) -> Iterator[Fleet]:
         yield fleet
     finally:
         with suppress(LettaformError):
-            flow.apply(fleet.source, fleet.connection, DESTROY)
+            flow.apply(fleet.source, fleet.connection, DESTROY, consent=True)
 
 
 def restore(fleet: Fleet, path: Path, *addresses: str, **more: Any) -> Plan:
-    plan, report = flow.restore(fleet.source, fleet.connection, path, addresses, **more)
+    plan, report = flow.restore(fleet.source, fleet.connection, path, addresses, **more, consent=True)
     assert report is not None, "nothing was to do"
     assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
     return plan
@@ -132,14 +132,14 @@ def test_spoilt_memory_prompts_and_attachments_are_as_they_were(stack: Fleet) ->
     }
     assert diff(stack, before) == {}
     stack.assert_no_changes()
-    assert flow.restore(stack.source, stack.connection, before)[1] is None
+    assert flow.restore(stack.source, stack.connection, before, consent=True)[1] is None
 
 
 def test_a_destroyed_fleet_comes_back_with_its_messages(stack: Fleet) -> None:
     names = ("ann", "bob", "eve")
     messages = {name: said(stack.raw, name, stack.stack) for name in names}
     before = create(stack)
-    flow.apply(stack.source, stack.connection, DESTROY)
+    flow.apply(stack.source, stack.connection, DESTROY, consent=True)
     assert stack.agents() == []
     plan = restore(stack, before)
     stack.assert_no_changes()
@@ -185,14 +185,14 @@ def test_an_empty_second_server_gets_the_same_fleet(
             (team,) = [each for each in blocks if each["label"] == "team"]
             users = second.http.get(f"/v1/blocks/{team['id']}/agents").json()
             assert {"ann", "bob", "eve"} <= {each["name"] for each in users}
-            flow.apply(stack.source, stack.connection, DESTROY)
+            flow.apply(stack.source, stack.connection, DESTROY, consent=True)
 
         _assert_migrated(stack, first, other, monkeypatch)
         stack.connection = other
         assert_same()
         stack.connection = first
         before = create(stack)
-        flow.apply(stack.source, stack.connection, DESTROY)
+        flow.apply(stack.source, stack.connection, DESTROY, consent=True)
         stack.connection = other
         restore(stack, before)
         assert_same()
@@ -205,13 +205,13 @@ def _assert_migrated(
     """Migrate, and assert that the second server has everything as it was, and that the first was only read."""
     with monkeypatch.context() as patch:
         log = RequestLog(patch)
-        plan, report = flow.migrate(stack.source, first, other)
+        plan, report = flow.migrate(stack.source, first, other, consent=True)
         sent = {id for _, path, _ in log.writes() for id in ID.findall(path)}
     assert report is not None
     assert report.verified == Verified(), report
     assert sent.isdisjoint({each["id"] for each in (*stack.agents(), *stack.blocks())})
     assert not [note for change in plan.changes for note in change.notes if "own copies" in note]
-    plan, report = flow.migrate(stack.source, first, other)
+    plan, report = flow.migrate(stack.source, first, other, consent=True)
     assert (plan.steps, report) == ((), None)
 
 
@@ -251,7 +251,7 @@ def test_what_agents_made_themselves_comes_back_and_nobody_owns_it(fleet: Fleet)
         before, had = create(fleet), remembered()
         assert had[0] == {**DIARY, **DIARY_MORE}
         assert len(had[2]) == 2
-        flow.apply(fleet.source, fleet.connection, DESTROY)
+        flow.apply(fleet.source, fleet.connection, DESTROY, consent=True)
         for path in made:
             fleet.raw.delete(path).raise_for_status()
         made.clear()
@@ -261,10 +261,10 @@ def test_what_agents_made_themselves_comes_back_and_nobody_owns_it(fleet: Fleet)
         assert {str(each.address) for each in owned} == {"agents.ann", "agents.ann.memory.notes", "agents.bob"}
         assert "lettaform" not in str([fleet.raw.get(path).json() for path in made])
         fleet.assert_no_changes()
-        assert flow.restore(fleet.source, fleet.connection, before)[1] is None
+        assert flow.restore(fleet.source, fleet.connection, before, consent=True)[1] is None
         assert len([each for each in plan.changes if each.notes]) == 2
     finally:
-        flow.apply(fleet.source, fleet.connection, DESTROY)
+        flow.apply(fleet.source, fleet.connection, DESTROY, consent=True)
         for path in made:
             fleet.raw.delete(path)
 
@@ -280,7 +280,7 @@ def test_another_stack_gets_a_copy(stack: Fleet) -> None:
     finally:
         text = (stack.folder / "lettaform.yaml").read_text()
         (stack.folder / "lettaform.yaml").write_text(f"stack: {copy}\n")
-        flow.apply(stack.source, stack.connection, DESTROY)
+        flow.apply(stack.source, stack.connection, DESTROY, consent=True)
         (stack.folder / "lettaform.yaml").write_text(text)
 
 
@@ -288,10 +288,10 @@ def test_rollback_undoes_the_last_apply(stack: Fleet) -> None:
     text = (stack.folder / "lettaform.yaml").read_text()
     spoilt = text.replace("memory: {notes: none}\n", "memory: {notes: {value: spoilt, policy: {value: enforce}}}\n")
     (stack.folder / "lettaform.yaml").write_text(spoilt.replace("Be kind.", "Be rude."))
-    flow.apply(stack.source, stack.connection, snapshots=flow.Snapshots(changed=True))
+    flow.apply(stack.source, stack.connection, snapshots=flow.Snapshots(changed=True), consent=True)
     assert stack.block("notes", "ann")["value"] == "spoilt"
     (stack.folder / "lettaform.yaml").write_text(text)
-    plan, report = flow.rollback(stack.source, stack.connection)
+    plan, report = flow.rollback(stack.source, stack.connection, consent=True)
     assert report is not None
     assert report.exit_code == 0
     assert {(address, path) for _, address, paths in changes(plan) for path in paths} == {
@@ -361,4 +361,4 @@ def test_messages_that_are_put_together_are_listed_as_before(fleet: Fleet) -> No
         assert len(again) == len(EVERY_FORM)
         assert imported(fleet, file, again) == before
     finally:
-        flow.apply(fleet.source, fleet.connection, DESTROY)
+        flow.apply(fleet.source, fleet.connection, DESTROY, consent=True)

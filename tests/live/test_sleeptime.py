@@ -31,7 +31,7 @@ class SleeptimeStack:
 
     def build(self) -> None:
         """Apply, for tests that do not need to check the plan after it."""
-        _, report = flow.apply(self.fleet.source, self.fleet.connection)
+        _, report = flow.apply(self.fleet.source, self.fleet.connection, consent=True)
         assert report is not None
         assert report.exit_code == 0, [str(outcome.error) for outcome in report.of("failed")]
 
@@ -76,7 +76,7 @@ def stack(fleet: Fleet) -> Iterator[SleeptimeStack]:
     stack.write()
     yield stack
     with suppress(LettaformError):
-        flow.apply(fleet.source, fleet.connection, DESTROY_ALL)
+        flow.apply(fleet.source, fleet.connection, DESTROY_ALL, consent=True)
 
 
 def test_sleeptime_map_configures_agent_and_group(stack: SleeptimeStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_sleeptime_map_configures_agent_and_group(stack: SleeptimeStack, monkeyp
         "groups.ann-sleeptime",
     ]
     requests = RequestLog(monkeypatch)
-    assert flow.apply(stack.fleet.source, stack.fleet.connection)[1] is None
+    assert flow.apply(stack.fleet.source, stack.fleet.connection, consent=True)[1] is None
     assert requests.writes() == []
 
 
@@ -106,7 +106,7 @@ def test_sleeptime_true_creates_sleeptime_agent(stack: SleeptimeStack) -> None:
     stack.write("true")
     stack.fleet.apply()
     assert stack.sleeptime_agent["agent_type"] == "sleeptime_agent"
-    flow.apply(stack.fleet.source, stack.fleet.connection, DESTROY_ALL)
+    flow.apply(stack.fleet.source, stack.fleet.connection, DESTROY_ALL, consent=True)
     assert stack.fleet.state() == []
 
 
@@ -166,9 +166,9 @@ def test_disabled_sleeptime_stays_until_prune(stack: SleeptimeStack, sleeptime: 
     paths = [path for path in stack.all_paths() if stack.primary["id"] not in path]
     notes = next(block["id"] for block in stack.primary["blocks"] if block["label"] == "notes")
     stack.write(sleeptime)
-    flow.apply(stack.fleet.source, stack.fleet.connection)
+    flow.apply(stack.fleet.source, stack.fleet.connection, consent=True)
     assert all(map(stack.exists, paths))
-    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True))
+    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True), consent=True)
     assert [path for path in paths if stack.exists(path)] == [f"/v1/blocks/{notes}"]
     assert [block["label"] for block in stack.primary["blocks"]] == ["notes"]
     stack.fleet.assert_no_changes()
@@ -197,7 +197,7 @@ def test_prune_deletes_primary_with_everything_created_along(stack: SleeptimeSta
     paths = stack.all_paths()
     assert len(paths) == 5
     stack.fleet.write("blocks: {other: {value: x}}")
-    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True))
+    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(prune=True), consent=True)
     assert [path for path in paths if stack.exists(path)] == []
     stack.fleet.assert_no_changes()
 
@@ -215,7 +215,7 @@ def test_destroy_plan_names_sleeptime_agent_enabled_by_others(stack: SleeptimeSt
     assert [(str(c.address), c.action) for c in plan.changes if c.kind == "block"] == [
         ("agents.ann.memory.notes", "delete")
     ]
-    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(destroy=True))
+    flow.apply(stack.fleet.source, stack.fleet.connection, PlanOptions(destroy=True), consent=True)
     assert not stack.exists(f"/v1/agents/{id}")
     assert not stack.fleet.blocks()
 
@@ -226,7 +226,7 @@ def test_destroy_resumes_after_interrupted_delete(stack: SleeptimeStack, monkeyp
     paths = stack.all_paths()
     stack.fleet.apply_interrupted(monkeypatch, lambda method, path: method == "DELETE", DESTROY_ALL)
     assert not all(map(stack.exists, paths))
-    flow.apply(stack.fleet.source, stack.fleet.connection, DESTROY_ALL)
+    flow.apply(stack.fleet.source, stack.fleet.connection, DESTROY_ALL, consent=True)
     assert [path for path in paths if stack.exists(path)] == []
     assert stack.fleet.state() == []
 
@@ -261,7 +261,7 @@ def test_destroy_after_interrupted_create_leaves_no_orphans(
             "marked, no longer declared; --prune deletes it unless another agent uses it",
         }
     options = DESTROY_ALL if then == "destroyed" else PlanOptions(prune=True, allow_destroy=("*",))
-    plan, _ = flow.apply(stack.fleet.source, stack.fleet.connection, options)
+    plan, _ = flow.apply(stack.fleet.source, stack.fleet.connection, options, consent=True)
     assert {("delete", "agents.ann-sleeptime"), ("delete", "agents.ann-sleeptime.memory.memory_persona")} <= {
         (change.action, str(change.address)) for change in plan.changes
     }

@@ -43,7 +43,7 @@ def stack(fleet: Fleet) -> Iterator[Fleet]:
     fleet.apply()
     yield fleet
     with suppress(LettaformError):
-        flow.apply(fleet.source, fleet.connection, DESTROY)
+        flow.apply(fleet.source, fleet.connection, DESTROY, consent=True)
 
 
 def say(stack: Fleet, path: str, text: str) -> None:
@@ -88,7 +88,7 @@ def test_destroy_proves_its_snapshot_first(stack: Fleet) -> None:
     say(stack, f"/v1/agents/{stack.agent('bob')['id']}", "Hello.")
     announced: list[tuple[Path, int]] = []
     keep = flow.Snapshots(stack.folder / "kept", lambda path: announced.append((path, len(stack.agents()))))
-    flow.apply(stack.source, stack.connection, DESTROY, snapshots=keep)
+    flow.apply(stack.source, stack.connection, DESTROY, snapshots=keep, consent=True)
     ((folder, alive),) = announced
     assert (alive, stack.agents()) == (3, [])
     assert flow.snapshot_verify(folder) == []
@@ -125,16 +125,16 @@ def test_an_agent_whose_messages_cannot_be_listed_is_deleted_and_comes_back_with
     with monkeypatch.context() as patch:
         patch.setattr(flow, "connect", lambda url, **more: connect(url, **more, transport=Broken(bob)))
         with pytest.raises(SnapshotError) as refused:
-            flow.apply(stack.source, stack.connection, DESTROY)
+            flow.apply(stack.source, stack.connection, DESTROY, consent=True)
         (problem,) = refused.value.problems
         assert problem.address == "agents.bob"
         assert f"GET /v1/agents/{bob}/export: 500" in problem.message
         assert len(stack.agents()) == 3
-        _, report = flow.apply(stack.source, stack.connection, without("agents.bob"))
+        _, report = flow.apply(stack.source, stack.connection, without("agents.bob"), consent=True)
     assert report is not None
     assert (report.exit_code, [each.severity for each in report.warnings], stack.agents()) == (0, ["warning"], [])
     folder = Path(str(report.snapshot))
-    plan, report = flow.restore(stack.source, stack.connection, folder)
+    plan, report = flow.restore(stack.source, stack.connection, folder, consent=True)
     assert report is not None
     assert report.exit_code == 0
     notes = {str(change.address): change.notes for change in plan.changes}
@@ -160,8 +160,8 @@ def test_an_agent_that_the_server_cannot_export_is_deleted_and_what_can_be_read_
     # 0.16.8 takes such a name when an agent is changed, and answers 500 to each export of it
     stack.patch(f"/v1/agents/{bob}", name="bad/name")
     with pytest.raises(SnapshotError, match="does not give all messages"):
-        flow.apply(stack.source, stack.connection, DESTROY)
-    _, report = flow.apply(stack.source, stack.connection, without("agents.bob"))
+        flow.apply(stack.source, stack.connection, DESTROY, consent=True)
+    _, report = flow.apply(stack.source, stack.connection, without("agents.bob"), consent=True)
     assert report is not None
     assert (report.exit_code, stack.agents()) == (0, [])
     (entry,) = flow.snapshot_read(Path(str(report.snapshot))).without_messages

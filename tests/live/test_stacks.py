@@ -45,10 +45,10 @@ def test_an_identity_of_another_stack_is_refused_and_survives_its_destroy(fleet:
             dev.write(f"identities: {{shop: {{{body}}}}}\noutputs: {{id: '${{identities.shop.id}}'}}")
             plan = dev.plan()
             assert (plan.steps, plan.outputs["id"]) == ((), live.id)
-        flow.apply(dev.source, dev.connection, PlanOptions(destroy=True))
+        flow.apply(dev.source, dev.connection, PlanOptions(destroy=True), consent=True)
         fleet.assert_no_changes()
     finally:
-        flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True))
+        flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True), consent=True)
 
 
 def test_agents_of_an_archive_are_read_in_one_list(fleet: Fleet, letta: Letta) -> None:
@@ -62,7 +62,7 @@ def test_agents_of_an_archive_are_read_in_one_list(fleet: Fleet, letta: Letta) -
         assert not flow.plan(fleet.source, connection).steps
         assert sum("/archives/" in line for line in sent) == 2
     finally:
-        flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True, allow_destroy=("*",)))
+        flow.apply(fleet.source, fleet.connection, PlanOptions(destroy=True, allow_destroy=("*",)), consent=True)
 
 
 def test_the_first_saved_plan_of_a_stack_holds_its_secrets(fleet: Fleet) -> None:
@@ -72,8 +72,8 @@ def test_the_first_saved_plan_of_a_stack_holds_its_secrets(fleet: Fleet) -> None
     flow.save(flow.plan(first, fleet.connection), file)
     assert "AAAA" not in file.read_text()
     with pytest.raises(Stale, match=r"var\.token has another value than planned"):
-        flow.apply_saved(file, second, fleet.connection)
-    _, report = flow.apply_saved(file, first, fleet.connection)
+        flow.apply_saved(file, second, fleet.connection, consent=True)
+    _, report = flow.apply_saved(file, first, fleet.connection, consent=True)
     assert report is not None
     assert report.exit_code == 0
 

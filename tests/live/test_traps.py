@@ -53,7 +53,7 @@ def test_apply_recompiles_prompt_left_by_interrupted_apply(fleet: Fleet, monkeyp
         raise LettaformError("the process is killed here")
 
     monkeypatch.setattr(send, "_call", killed)
-    _, report = flow.apply(fleet.source, fleet.connection)
+    _, report = flow.apply(fleet.source, fleet.connection, consent=True)
     assert report is not None
     assert report.exit_code == 5
     assert fleet.agent("a")["system"] == "The second prompt."
@@ -121,7 +121,7 @@ def test_create_fails_when_block_was_deleted_before(fleet: Fleet) -> None:
 def test_a_setting_that_the_server_does_not_store_fails_the_step(fleet: Fleet) -> None:
     # the provider of the model decides the type of the settings: 0.16.8 answers 200 to another one
     fleet.write("agents: {a: {model_settings: {provider_type: zai, temperature: 0.5}}}")
-    _, report = flow.apply(fleet.source, fleet.connection)
+    _, report = flow.apply(fleet.source, fleet.connection, consent=True)
     assert report is not None
     assert report.exit_code == 5
     error = next(report.of("failed")).error
@@ -297,7 +297,7 @@ def test_target_and_exclude(fleet: Fleet) -> None:
     fleet.write("blocks: {org: {value: x}}\nagents: {a: {}, b: {}}")
     with pytest.raises(PlanError, match=r"no object has the address `agents\.c`"):
         fleet.plan(target=("agents.c",))
-    _, report = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(target=("agents.a",)))
+    _, report = flow.apply(fleet.source, fleet.connection, flow.PlanOptions(target=("agents.a",)), consent=True)
     assert report is not None
     assert [agent["name"] for agent in fleet.agents()] == ["a"]
     assert [str(c.address) for c in fleet.plan(exclude=("agents.b",)).changes] == ["blocks.org"]

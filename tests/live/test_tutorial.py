@@ -26,4 +26,4 @@ def test_the_tutorial_runs_as_it_is_written(letta: Letta, tmp_path: Path, monkey
     finally:
         connection = flow.Connection(letta.url)
         if (shell.folder / "lettaform.yaml").exists():
-            flow.apply(flow.Source(shell.folder), connection, PlanOptions(destroy=True))
+            flow.apply(flow.Source(shell.folder), connection, PlanOptions(destroy=True), consent=True)

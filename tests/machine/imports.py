@@ -98,10 +98,12 @@ class Imports(Machine):
 
     def adopt_all(self, source: flow.Source, stack: str, fault: Fault | None) -> None:
         """Apply an imported manifest, despite a fault: it only adopts, and the plan afterwards is empty."""
-        runs = self.run_despite(self.stacks[0], lambda: flow.apply(source, self.environment.connection()), fault)
+        runs = self.run_despite(
+            self.stacks[0], lambda: flow.apply(source, self.environment.connection(), consent=True), fault
+        )
         self.release(stack, self.environment)
         if not runs[-1].done:
-            runs.append(self.call(lambda: flow.apply(source, self.environment.connection())))
+            runs.append(self.call(lambda: flow.apply(source, self.environment.connection(), consent=True)))
         check(runs[-1].done, "an imported manifest cannot be applied", runs[-1].error, failures(runs[-1]))
         for result in runs:
             changed = [

@@ -211,7 +211,9 @@ class Machine:
     ) -> RunResult:
         at = environment or self.environment
         options = replace(options, ignore_limits=True)
-        return self.run(stack, lambda: flow.apply(flow.Source(at.folder), at.connection(), options), fault, at)
+        return self.run(
+            stack, lambda: flow.apply(flow.Source(at.folder), at.connection(), options, consent=True), fault, at
+        )
 
     def check_no_secrets(self, result: RunResult) -> None:
         """Assert that no secret appears where it does not belong."""
@@ -371,7 +373,7 @@ class Machine:
         runs: list[RunResult] = []
         with self.checked(stack, runs, options):
             source = flow.Source(at.folder)
-            runs.append(self.run(stack, lambda: flow.apply_saved(file, source, at.connection())))
+            runs.append(self.run(stack, lambda: flow.apply_saved(file, source, at.connection(), consent=True)))
         (result,) = runs
         if moves and isinstance(result.error, PlanError):
             check(not result.writes, "stale after writing", result.writes)

@@ -47,7 +47,9 @@ class Pulls(Restores):
         self.log(f"pull {stack} {options} {fault}: {json.dumps(self.specs[stack])}")
         source, old = self.written(stack, in_json=in_json)
         before, expected = self.environment.all_objects(), self.expected(stack, options)
-        runs = self.run_despite(stack, lambda: flow.pull(source, self.environment.connection(), options), fault)
+        runs = self.run_despite(
+            stack, lambda: flow.pull(source, self.environment.connection(), options, consent=True), fault
+        )
         error = runs[-1].error
         if error is not None:
             self.check_refusal(stack, runs[-1])

@@ -151,7 +151,7 @@ class Restores(Machine):
         self.lose(stack, loss, more)
         self.log(f"restore {stack} {kept.path.name} {fault}")
         before = self.environment.all_objects()
-        runs = self.run_despite(stack, lambda: flow.restore(*self.at(), kept.path), fault)
+        runs = self.run_despite(stack, lambda: flow.restore(*self.at(), kept.path, consent=True), fault)
         if self.is_restored(stack, before, runs):
             self.check_restored(stack, kept, before, runs)
             self.done[f"restore after {loss}"] += 1
@@ -190,7 +190,7 @@ class Restores(Machine):
         if expected is not None and planned is not None:
             one, other = ({at: each for at, each in found.items() if at in wanted} for found in (expected, planned))
             check(one == other, "the plan is not that of the time of the snapshot", one, other)
-        again = self.run(stack, lambda: flow.restore(*self.at(), kept.path))
+        again = self.run(stack, lambda: flow.restore(*self.at(), kept.path, consent=True))
         more = [shown(each) for each in again.plan.changes] if again.plan else again.error
         check(again.done and not again.writes, "a second restore does more", more)
 
@@ -242,7 +242,7 @@ class Restores(Machine):
         self.log(f"apply {stack} with a snapshot {options}: {self.specs[stack]}")
         with self.checked(stack, runs, options):
             keeping = flow.Snapshots(changed=True)
-            runs.append(self.run(stack, lambda: flow.apply(*self.at(), options, snapshots=keeping)))
+            runs.append(self.run(stack, lambda: flow.apply(*self.at(), options, snapshots=keeping, consent=True)))
         self.check_result(stack, runs[0], options)
         report = runs[0].report
         if report is None:
@@ -252,7 +252,7 @@ class Restores(Machine):
     def roll_back(self, stack: str, former: Kept, snapshot: Path | None, fault: Fault | None) -> None:
         self.log(f"rollback {stack} {fault}")
         before = self.environment.all_objects()
-        runs = self.run_despite(stack, lambda: flow.rollback(*self.at()), fault)
+        runs = self.run_despite(stack, lambda: flow.rollback(*self.at(), consent=True), fault)
         if snapshot is None:
             check("kept no snapshot" in str(runs[-1].error), "rolled back without a snapshot", runs[-1].error)
             return

@@ -298,14 +298,14 @@ def kept(machine: WayBack) -> Path:
 
 
 def restored(machine: WayBack, path: Path) -> RunResult:
-    return machine.run(A, lambda: flow.restore(*machine.at(), path))
+    return machine.run(A, lambda: flow.restore(*machine.at(), path, consent=True))
 
 
 def rolled_back(machine: WayBack, options: PlanOptions) -> RunResult:
     """A rollback of an apply that keeps what it changes."""
     keeping = flow.Snapshots(changed=True)
-    assert machine.run(A, lambda: flow.apply(*machine.at(), options, snapshots=keeping)).done
-    return machine.run(A, lambda: flow.rollback(*machine.at()))
+    assert machine.run(A, lambda: flow.apply(*machine.at(), options, snapshots=keeping, consent=True)).done
+    return machine.run(A, lambda: flow.rollback(*machine.at(), consent=True))
 
 
 def test_a_restore_of_what_has_not_changed_writes_nothing(back: WayBack) -> None:

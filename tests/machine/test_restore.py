@@ -88,12 +88,12 @@ class World:
             self.edit(edits)
         elif loss == "destroy":
             options = PlanOptions(destroy=True, allow_destroy=("*",))
-            self.call(lambda source, connection: flow.apply(source, connection, options))
+            self.call(lambda source, connection: flow.apply(source, connection, options, consent=True))
         else:
             self.environment.standin.tables = StandIn(seed=1).tables
 
     def restore(self, path: Path) -> LettaformError | None:
-        found = self.call(lambda source, connection: flow.restore(source, connection, path))
+        found = self.call(lambda source, connection: flow.restore(source, connection, path, consent=True))
         if isinstance(found, LettaformError):
             return found
         plan, report = found
@@ -193,7 +193,7 @@ def holds(
         try:
             world.machine.apply_and_check(world.stack, PlanOptions())
             world.edit(before)
-            world.call(lambda source, connection: flow.apply(source, connection, PlanOptions()))
+            world.call(lambda source, connection: flow.apply(source, connection, PlanOptions(), consent=True))
             world.learn()
             world.say()
             path, planned = world.call(flow.snapshot_create), world.changes()

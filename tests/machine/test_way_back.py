@@ -60,12 +60,12 @@ class Imports(World):
         return plan
 
     def apply(self) -> Report | None:
-        report: Report | None = self.real(lambda at: flow.apply(self.source, at))[1]
+        report: Report | None = self.real(lambda at: flow.apply(self.source, at, consent=True))[1]
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         return report
 
     def pull(self) -> Pull:
-        pull: Pull = self.real(lambda at: flow.pull(self.source, at, PullOptions(drift=True)))
+        pull: Pull = self.real(lambda at: flow.pull(self.source, at, PullOptions(drift=True), consent=True))
         return pull
 
     def unmarked(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Stack:
     def apply(self, manifest: str, **options: Any) -> list[dict[str, Any]]:
         """Apply; the plan after it is empty. Returns the widgets."""
         (self.folder / "lettaform.yaml").write_text(f"stack: s\n{manifest}")
-        flow.apply(*self.words, flow.PlanOptions(**options))
+        flow.apply(*self.words, flow.PlanOptions(**options), consent=True)
         if not options.get("destroy"):
             assert not flow.plan(*self.words, flow.PlanOptions(**options))
         return list(self.widgets.values())

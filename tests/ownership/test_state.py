@@ -327,7 +327,7 @@ def test_a_state_that_cannot_be_read_stops_every_verb_and_rebuild_mends_it(
     monkeypatch.setattr(flow, "connect", lambda url, **words: connect(url, **words, transport=standin))
     (tmp_path / "lettaform.yaml").write_text(MANIFEST)
     source, connection = flow.Source(tmp_path), flow.Connection(url="http://stand.in")
-    flow.apply(source, connection)
+    flow.apply(source, connection, consent=True)
     (block,) = [each for each in standin.tables.blocks.values() if each["label"] == "lettaform"]
     if fault == "truncated":
         block["value"] = block["value"][:-9]
@@ -337,7 +337,7 @@ def test_a_state_that_cannot_be_read_stops_every_verb_and_rebuild_mends_it(
     spoiled = block["value"]
     for verb in (
         lambda: flow.plan(source, connection),
-        lambda: flow.apply(source, connection),
+        lambda: flow.apply(source, connection, consent=True),
         lambda: flow.state_list(source, connection),
         lambda: flow.state_remove(source, connection, "blocks.b"),
     ):
@@ -354,7 +354,7 @@ def test_a_state_that_cannot_be_read_stops_every_verb_and_rebuild_mends_it(
         assert count == 3
     plan = flow.plan(source, connection)
     assert {change.action for change in plan.changes} <= {"mark", "adopt"}
-    flow.apply(source, connection)
+    flow.apply(source, connection, consent=True)
     assert not flow.plan(source, connection)
 
 
@@ -367,7 +367,7 @@ def test_every_apply_that_writes_the_state_increments_its_serial_once(
     serials = []
     for text in (MANIFEST, MANIFEST, MANIFEST.replace("b: {value: x}", "c: {value: y}")):
         (tmp_path / "lettaform.yaml").write_text(text)
-        flow.apply(source, connection, flow.PlanOptions(prune=True))
+        flow.apply(source, connection, flow.PlanOptions(prune=True), consent=True)
         (block,) = [each for each in standin.tables.blocks.values() if each["label"] == "lettaform"]
         serials.append(json.loads(block["value"])["serial"])
     assert serials == [1, 1, 2]

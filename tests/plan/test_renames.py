@@ -32,7 +32,7 @@ class Project:
 
     def apply(self, text: str) -> None:
         self.write(text)
-        self.run(lambda: flow.apply(self.source, self.connection))
+        self.run(lambda: flow.apply(self.source, self.connection, consent=True))
 
     def plan(self, text: str, **options: Any) -> Plan:
         self.write(text)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import ManifestError
-from lettaform.session.blocking import blocking
+from lettaform.session.blocking import awaited, blocking
 from tests.standin import StandIn
 from tests.standin.server import serve
 
@@ -50,7 +51,7 @@ def test_verbs_run_where_an_event_loop_runs(tmp_path: Path) -> None:
     (tmp_path / "lettaform.yaml").write_text("stack: s\nblocks: {b: {value: x}}\n")
     with serve(StandIn()) as url:
         source, connection = flow.Source(tmp_path), flow.Connection(url=url)
-        _, report = in_loop(lambda: flow.apply(source, connection))
+        _, report = in_loop(lambda: flow.apply(source, connection, consent=True))
         assert report is not None
         assert report.exit_code == 0
         assert not in_loop(lambda: flow.plan(source, connection)).changes
@@ -89,3 +90,68 @@ def test_an_interrupt_ends_the_work_before_it_is_raised() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert ended
+
+
+def test_a_function_that_blocks_leaves_the_event_loop_free() -> None:
+    async def main() -> tuple[str, int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.001)
+                turns += 1
+
+        counting = asyncio.create_task(count())
+        token = NAME.set("here")
+        found = await awaited(lambda: (time.sleep(0.05), blocking(answer()))[1])
+        NAME.reset(token)
+        counting.cancel()
+        return found, turns
+
+    found, turns = asyncio.run(main())
+    assert (found, turns > 5) == ("here", True)
+
+
+def test_its_error_is_raised() -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError, match="x"):
+        asyncio.run(awaited(fail))
+
+
+def test_a_cancelled_wait_cancels_the_work_and_ends_after_it() -> None:
+    ended: list[str] = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append("first")
+
+    def work() -> None:
+        try:
+            blocking(endless())
+        except asyncio.CancelledError:
+            blocking(endless())  # is not begun
+        finally:
+            ended.append("work")
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(awaited(work), 0.05)
+        ended.append("wait")
+
+    asyncio.run(main())
+    assert ended == ["first", "work", "wait"]
+
+
+def test_several_at_once_do_not_wait_for_each_other() -> None:
+    met = threading.Barrier(12, timeout=5)
+
+    async def main() -> None:
+        await asyncio.gather(*(awaited(lambda: met.wait()) for _ in range(12)))
+
+    asyncio.run(main())

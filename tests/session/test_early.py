@@ -42,7 +42,7 @@ class Project:
         (self.folder / "lettaform.yaml").write_text(text)
 
     def apply(self) -> None:
-        flow.apply(self.source, self.connection)
+        flow.apply(self.source, self.connection, consent=True)
 
     def plan(self, options: PlanOptions | None = None) -> flow.Plan:
         """A plan. `found` is what it compared early, once all pages but the last have waited for the manifest."""

@@ -40,7 +40,7 @@ class Project:
         return flow.plan(self.source, self.connection)
 
     def apply(self) -> Any:
-        return flow.apply(self.source, self.connection)
+        return flow.apply(self.source, self.connection, consent=True)
 
     def outline(self, fields: Mapping[str, Any]) -> None:
         """Make the outline of every manifest have these fields."""

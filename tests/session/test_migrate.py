@@ -46,7 +46,9 @@ class Move:
         more.setdefault("snapshots", flow.Snapshots(announce=self.kept.append))
         self.sent.clear()
         with mock.patch.object(flow, "connect", self.connect):
-            return flow.migrate(self.old.source, self.old.connection, self.new.connection, addresses, **more)
+            return flow.migrate(
+                self.old.source, self.old.connection, self.new.connection, addresses, **{"consent": True, **more}
+            )
 
     def done(self, *addresses: str, **more: Any) -> Plan:
         """Migrate everything, verified."""
@@ -151,7 +153,7 @@ def test_what_changed_on_both_servers_is_shown_and_kept_before_it_is_overwritten
         "agents.ann.memory.notes": ["value"]
     }
     assert notes_of_ann(move.new) == "learnt more"
-    move.new.flow(lambda: flow.rollback(move.new.source, move.new.connection))
+    move.new.flow(lambda: flow.rollback(move.new.source, move.new.connection, consent=True))
     assert notes_of_ann(move.new) == "spoilt"
 
 

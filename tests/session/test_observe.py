@@ -65,7 +65,7 @@ class Project:
     def apply(self, text: str) -> Plan:
         """Apply a manifest; a plan after it must be empty."""
         self.write(text)
-        plan, report = self.flow(lambda: flow.apply(self.source, self.connection))
+        plan, report = self.flow(lambda: flow.apply(self.source, self.connection, consent=True))
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         assert not self.plan().steps
         return plan

@@ -75,7 +75,7 @@ class Stack:
         return (self.folder / name).read_bytes().decode()
 
     def apply(self) -> None:
-        _, report = flow.apply(self.source, self.connection)
+        _, report = flow.apply(self.source, self.connection, consent=True)
         assert report is not None
         assert report.exit_code == 0
 
@@ -452,7 +452,7 @@ def test_a_lock_of_another_run_is_a_warning(stack: Stack) -> None:
 def test_a_pattern_that_matches_nothing_is_an_error(option: str, stack: Stack) -> None:
     words: Mapping[str, Any] = {option: ("blocks.orgs",)}
     with pytest.raises(PlanError, match=r"no object has the address `blocks\.orgs`") as refused:
-        flow.pull(stack.source, stack.connection, PullOptions(**words))
+        flow.pull(stack.source, stack.connection, PullOptions(**words), consent=True)
     assert ("did you mean" in str(refused.value.hint)) is (option == "addresses")
 
 

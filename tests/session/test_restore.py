@@ -29,7 +29,9 @@ def project(tmp_path: Path) -> Project:
 
 
 def restore(project: Project, path: Path, *addresses: str, **more: Any) -> Plan:
-    plan, report = project.flow(lambda: flow.restore(project.source, project.connection, path, addresses, **more))
+    plan, report = project.flow(
+        lambda: flow.restore(project.source, project.connection, path, addresses, **more, consent=True)
+    )
     assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
     return plan
 
@@ -138,7 +140,9 @@ def test_everything_that_was_destroyed_comes_back(project: Project) -> None:
     destroyed = MANIFEST.split("conversations:")[0]
     project.write(destroyed)
     project.flow(
-        lambda: flow.apply(project.source, project.connection, flow.PlanOptions(prune=True, allow_destroy=("*",)))
+        lambda: flow.apply(
+            project.source, project.connection, flow.PlanOptions(prune=True, allow_destroy=("*",)), consent=True
+        )
     )
     say(project, "ann", "Remember this.")
     raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
@@ -340,7 +344,7 @@ def unfinished(project: Project) -> Path:
     killed: list[str] = []
     project.server.standin.before = kill
     with suppress(Killed, BaseExceptionGroup):
-        project.flow(lambda: flow.restore(project.source, project.connection, before))
+        project.flow(lambda: flow.restore(project.source, project.connection, before, consent=True))
     project.server.standin.before = lambda ask: None
     assert killed
     without_lock(project)
@@ -357,7 +361,7 @@ def test_what_an_interrupted_restore_brings_back_is_neither_pruned_nor_destroyed
         "kept: a restore that was interrupted lets go of it; the same command completes it"
     )
     assert not [each for each in plan.changes if each.action == "delete"]
-    project.flow(lambda: flow.apply(project.source, project.connection, prune))
+    project.flow(lambda: flow.apply(project.source, project.connection, prune, consent=True))
     raw(project, "POST", f"/v1/agents/{agent(project, 'bob')}/archival-memory", text="Meanwhile.")
     while_open = create(project)
     plan = restore(project, before)
@@ -558,7 +562,7 @@ def lent_context(project: Project) -> Path:
     killed: list[str] = []
     project.server.standin.after = kill
     with suppress(Killed, BaseExceptionGroup):
-        project.flow(lambda: flow.restore(project.source, project.connection, before))
+        project.flow(lambda: flow.restore(project.source, project.connection, before, consent=True))
     assert killed
     without_lock(project)
     assert context(project, agent(project, "bob")) == ["Hello.", "Hello."]
@@ -682,7 +686,7 @@ def test_what_is_overwritten_is_kept_without_messages_that_cannot_be_listed(
     restore(project, before, **options, snapshots=flow.Snapshots(warn=warnings.append))
     assert [each.message.split(":")[0] for each in warnings] == ["agents.ann"]
     assert notes(project)["notes"] == "none"
-    undone = project.flow(lambda: flow.rollback(project.source, project.connection, **options))[1]
+    undone = project.flow(lambda: flow.rollback(project.source, project.connection, **options, consent=True))[1]
     assert (undone.exit_code, notes(project)["notes"]) == (0, "spoilt")
     assert len(project.rows("messages", agent=ann)) >= 4
 
@@ -749,7 +753,7 @@ def test_a_restore_that_ended_early_is_completed(project: Project) -> None:
 
 
 def rollback(project: Project) -> Plan:
-    plan, report = project.flow(lambda: flow.rollback(project.source, project.connection))
+    plan, report = project.flow(lambda: flow.rollback(project.source, project.connection, consent=True))
     assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
     return plan
 
@@ -814,7 +818,7 @@ def test_a_rollback_that_is_killed_is_continued_by_the_next(project: Project) ->
     raw(project, "PATCH", f"/v1/agents/{agent(project, 'ann')}/core-memory/blocks/notes", value="learnt")
     project.apply(SPOILING)
     assert memory(project) == ("spoilt", "Bob")
-    killed_after_a_write(project, lambda: flow.rollback(project.source, project.connection, parallel=1))
+    killed_after_a_write(project, lambda: flow.rollback(project.source, project.connection, parallel=1, consent=True))
     assert memory(project) not in (("spoilt", "Bob"), ("learnt", "Ann"))
     assert not rollback(project).warnings
     assert memory(project) == ("learnt", "Ann")
@@ -828,7 +832,9 @@ def test_a_restore_of_the_latest_snapshot_that_is_killed_is_continued_by_the_sam
     def latest() -> Path:
         return flow.snapshot_find("latest", project.folder / ".lettaform" / "snapshots")
 
-    killed_after_a_write(project, lambda: flow.restore(project.source, project.connection, latest(), parallel=1))
+    killed_after_a_write(
+        project, lambda: flow.restore(project.source, project.connection, latest(), parallel=1, consent=True)
+    )
     assert memory(project) not in (("spoilt", "Bob"), ("learnt", "Ann"))
     assert latest() == before
     restore(project, latest())

@@ -43,7 +43,9 @@ def create(project: Project, **more: Any) -> Path:
 
 
 def destroy(project: Project, where: flow.Snapshots | None = None) -> Any:
-    return project.flow(lambda: flow.apply(project.source, project.connection, DESTROY, snapshots=where))[1]
+    return project.flow(lambda: flow.apply(project.source, project.connection, DESTROY, snapshots=where, consent=True))[
+        1
+    ]
 
 
 def test_two_snapshots_of_an_unchanged_stack_differ_in_the_time_alone(project: Project) -> None:
@@ -226,7 +228,7 @@ def spoil(project: Project, name: str, number: int = 0) -> None:
 def leave_out(project: Project, *patterns: str, **more: Any) -> Any:
     """The plan and the report of a destroy with --without-messages."""
     options = PlanOptions(**{"destroy": True, "allow_destroy": ("*",), "without_messages": patterns} | more)
-    return project.flow(lambda: flow.apply(project.source, project.connection, options))
+    return project.flow(lambda: flow.apply(project.source, project.connection, options, consent=True))
 
 
 def test_an_error_names_each_agent_whose_messages_cannot_be_listed_and_first_what_keeps_them(
@@ -277,7 +279,7 @@ def test_the_named_agent_is_deleted_without_a_copy_of_its_messages_and_the_other
 def test_an_agent_comes_back_without_its_messages_and_the_plan_says_so(unreadable: Project) -> None:
     before = create(unreadable, without_messages=("agents.bob",))
     leave_out(unreadable, "agents.bob")
-    plan, report = unreadable.flow(lambda: flow.restore(unreadable.source, unreadable.connection, before))
+    plan, report = unreadable.flow(lambda: flow.restore(unreadable.source, unreadable.connection, before, consent=True))
     assert report.exit_code == 0
     (bob,) = [change for change in plan.changes if str(change.address) == "agents.bob"]
     assert bob.notes == ("its messages are not restored: the snapshot was taken without them",)
@@ -373,7 +375,7 @@ def test_a_saved_plan_carries_the_option_to_whoever_applies_it(unreadable: Proje
         flow.save(unreadable.flow(partial(flow.plan, unreadable.source, unreadable.connection, options)), file)
         notes = [note for change in flow.show_saved(file)["changes"] for note in change.get("notes", ())]
         assert notes == [notes_of_plans.LOST] * len(patterns)
-        saved = partial(flow.apply_saved, file, unreadable.source, unreadable.connection)
+        saved = partial(flow.apply_saved, file, unreadable.source, unreadable.connection, consent=True)
         if patterns:
             assert unreadable.flow(saved)[1].exit_code == 0
         else:
@@ -389,8 +391,9 @@ def test_who_approves_a_plan_approves_the_loss_of_messages(unreadable: Project) 
     without, by_name, by_pattern = map(flow.approval, plans)
     assert without != by_name == by_pattern
     options = PlanOptions(destroy=True, without_messages=("agents.bob",))
+    apply = partial(flow.apply, unreadable.source, unreadable.connection, options, approved=without, consent=True)
     with pytest.raises(Stale):
-        unreadable.flow(partial(flow.apply, unreadable.source, unreadable.connection, options, approved=without))
+        unreadable.flow(apply)
     assert len(unreadable.rows("agents")) == 2
 
 
@@ -436,7 +439,7 @@ def test_diff_shows_passages_and_objects_of_one_side(project: Project) -> None:
     project.server.post(f"/v1/archives/{archive}/passages", text="Three facts.")
     project.write(MANIFEST + f"  cat: {{{MODELS}}}\n")
     project.write(MANIFEST.replace("conversations:", f"  cat: {{{MODELS}}}\nconversations:"))
-    project.flow(lambda: flow.apply(project.source, project.connection))
+    project.flow(lambda: flow.apply(project.source, project.connection, consent=True))
     assert diff(project, before) == {"agents.cat": [], "archives.facts": ["passages"]}
 
 

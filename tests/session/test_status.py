@@ -62,7 +62,7 @@ class Stack:
         self.write(text.replace(old, new))
 
     def apply(self) -> None:
-        _, report = flow.apply(self.source, self.connection)
+        _, report = flow.apply(self.source, self.connection, consent=True)
         assert report is not None
         assert report.exit_code == 0
 

@@ -48,13 +48,15 @@ class World(Stacks):
         self.variables = {name: value for name, value in SECRETS.items() if name in found.variables}
 
     def build(self, **options: Any) -> None:
-        _, report = self.run(lambda at: flow.apply(self.source, at, PlanOptions(**options)))
+        _, report = self.run(lambda at: flow.apply(self.source, at, PlanOptions(**options), consent=True))
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
 
     def import_(
         self, file: Path = CLERK, address: str = CLERK_KEY, bind: tuple[str, ...] = (), **more: Any
     ) -> AgentImport:
-        return self.run(lambda at: flow.import_agent_file(self.source, at, file, address, bind, **more))
+        return self.run(
+            lambda at: flow.import_agent_file(self.source, at, file, address, bind, **{"consent": True, **more})
+        )
 
     def steps(self) -> list[str]:
         return [each.key for each in self.run(lambda at: flow.plan(self.source, at)).steps]

@@ -51,7 +51,7 @@ class Project:
         return self.run(lambda at: flow.plan(self.source(), at, PlanOptions(**options)))
 
     def apply(self, approved: str | None = None, token: str = "AAAA") -> Any:
-        return self.run(lambda at: flow.apply(self.source(token), at, approved=approved))
+        return self.run(lambda at: flow.apply(self.source(token), at, approved=approved, consent=True))
 
     def written(self) -> int:
         return len(self.standin.writes)

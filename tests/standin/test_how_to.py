@@ -41,7 +41,9 @@ class Project:
         return flow.plan(self.source(environment), flow.Connection(self.url), PlanOptions())
 
     def apply(self, environment: str | None = None, **options: bool) -> Plan:
-        plan, report = flow.apply(self.source(environment), flow.Connection(self.url), PlanOptions(**options))
+        plan, report = flow.apply(
+            self.source(environment), flow.Connection(self.url), PlanOptions(**options), consent=True
+        )
         assert report is None or report.exit_code == 0
         return plan
 

@@ -58,7 +58,7 @@ class World(Stacks):
             str(each.address): each.id for each in plan.changes if not each.address.parent
         }
         before = self.values()
-        _, report = self.run(lambda at: flow.apply(self.source(variables), at))
+        _, report = self.run(lambda at: flow.apply(self.source(variables), at, consent=True))
         assert report is not None
         assert report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         after = self.values()

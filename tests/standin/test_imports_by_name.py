@@ -202,7 +202,7 @@ def test_a_kill_at_any_write_leaves_no_second_object(fault: Fault, living: Livin
         living.server = faulty  # type: ignore[assignment]
         with clock.running():
             with suppress(Killed, BaseExceptionGroup, LettaformError):
-                living.run(lambda at: flow.apply(source, at, PlanOptions()))
+                living.run(lambda at: flow.apply(source, at, PlanOptions(), consent=True))
             faulty.revive()
             living.apply("s", FLEET)
             steps = living.plan("s", FLEET).steps

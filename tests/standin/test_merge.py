@@ -235,7 +235,7 @@ def test_what_the_agent_writes_during_the_apply_is_not_overwritten(
 
     with monkeypatch.context() as patch:
         patch.setattr(Client, "object", object_after_the_agent_wrote)
-        _, report = flow.apply(stack.source, stack.connection)
+        _, report = flow.apply(stack.source, stack.connection, consent=True)
     assert report is not None
     assert report.exit_code != 0
     assert "was changed while this apply ran" in str(next(report.of("failed")).error)
@@ -285,7 +285,7 @@ def test_a_saved_plan_merges_what_it_showed(stack: Stack) -> None:
     stack.learn(LEARNED)
     stack.declare(IN_GIT)
     flow.save(stack.plan(), stack.folder / "plan.json")
-    flow.apply_saved(stack.folder / "plan.json", stack.source, stack.connection)
+    flow.apply_saved(stack.folder / "plan.json", stack.source, stack.connection, consent=True)
     assert stack.value == BOTH
     stack.assert_no_changes()
 

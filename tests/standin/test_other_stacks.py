@@ -61,7 +61,7 @@ class Stacks:
 
     def apply(self, stack: str, text: str, **options: Any) -> tuple[Plan, Report | None]:
         source = self.write(stack, text)
-        plan, report = self.run(lambda at: flow.apply(source, at, PlanOptions(**options)))
+        plan, report = self.run(lambda at: flow.apply(source, at, PlanOptions(**options), consent=True))
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         return plan, report
 
@@ -226,7 +226,7 @@ def killed_before_its_post(stacks: Stacks, stack: str) -> None:
 
     standin, source = stacks.server.standin, stacks.write(stack, IDENTITY)
     standin.before = refuse
-    stacks.run(lambda at: flow.apply(source, at))
+    stacks.run(lambda at: flow.apply(source, at, consent=True))
     standin.before = lambda ask: None
     row = stacks.state(stack)
     row["value"] = json.dumps({**json.loads(row["value"]), "intents": {"identities.shop": "shop"}, "ids": {}})
@@ -281,7 +281,7 @@ def test_after_a_lost_answer_what_another_stack_created_is_not_taken(stacks: Sta
     stacks.apply("prod", "blocks: {b: {value: x}}")
     source = stacks.write("dev", IDENTITY)
     standin.before = before
-    _, report = stacks.run(lambda at: flow.apply(source, at))
+    _, report = stacks.run(lambda at: flow.apply(source, at, consent=True))
     standin.before = lambda ask: None
     (failed,) = report.of("failed")
     assert "stack `prod` may have created" in str(failed.error)

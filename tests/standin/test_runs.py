@@ -53,7 +53,7 @@ def check(fleet: Fleet) -> None:
     assert "1 changed" in shown.stdout
     listed = json.loads(run(fleet, "--json", "history").stdout)["runs"]
     assert [each["verb"] for each in listed] == ["state mv", "apply", "apply"]
-    flow.apply(fleet.source, fleet.connection, flow.PlanOptions(destroy=True, allow_destroy=("*",)))
+    flow.apply(fleet.source, fleet.connection, flow.PlanOptions(destroy=True, allow_destroy=("*",)), consent=True)
     assert history(fleet) == ()
     assert "nothing has been applied to it" in run(fleet, "history").stdout
 
@@ -69,7 +69,7 @@ def test_a_plan_without_changes_adds_no_run(tmp_path: Path) -> None:
         fleet.write(ONE)
         fleet.apply()
         before = history(fleet)
-        flow.apply(fleet.source, fleet.connection)
+        flow.apply(fleet.source, fleet.connection, consent=True)
         assert history(fleet) == before
 
 
@@ -89,7 +89,7 @@ def test_a_partly_failed_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
         fleet.write(ONE)
         with monkeypatch.context() as patch:
             patch.setattr(Sender, "_create", refused)
-            flow.apply(fleet.source, fleet.connection)
+            flow.apply(fleet.source, fleet.connection, consent=True)
         (only,) = history(fleet)
         assert (only.failed, only.changes) == (1, {"create": 2})
         assert "1 step failed" in run(fleet, "history").stdout

@@ -58,7 +58,7 @@ class Project:
         return self.file.read_text()
 
     def apply(self, **variables: str) -> Any:
-        return self.run(lambda at: flow.apply_saved(self.file, self.source(**variables), at))
+        return self.run(lambda at: flow.apply_saved(self.file, self.source(**variables), at, consent=True))
 
 
 @pytest.fixture

@@ -1,0 +1,155 @@
+"""The methods of Stack for `async` programs. Made by `python -m scripts.generate`: change `stack.py`, not this file."""
+
+# ruff: noqa: E501
+# fmt: off
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Unpack, overload
+
+from lettaform.api.events import AsyncApplying
+from lettaform.api.results import Result
+from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, _applying
+from lettaform.flow import Consent, Drift, Pull, Shown, Snapshots, StackStatus
+from lettaform.model import Applied, Manifest, Plan
+from lettaform.session.blocking import awaited
+
+
+class AsyncStack:
+    """The methods of a Stack for `async` programs. Each runs in a thread of its own, with an event loop of its own.
+
+    So the event loop of the program goes on, also while a plan is computed and while files are read. A method whose
+    task is cancelled begins no other step, releases the lock, and then raises CancelledError. Functions that are given,
+    such as `consent`, are called in that thread.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    async def manifest(self) -> Manifest:
+        """The manifest as it is now, with the values of all variables. ManifestError with every problem."""
+        return await awaited(lambda: self._stack.manifest())
+
+
+    async def plan(self, **options: Unpack[Options]) -> Plan:
+        """Plan the changes, and write nothing. A plan is true if something is to do.
+
+        Guarded if it would delete a protected object, or exceeds a limit.
+        """
+        return await awaited(lambda: self._stack.plan(**options))
+
+
+    @overload
+    async def apply(self, plan: Plan, /, *, notify: Notify=..., parallel: int=..., snapshots: Snapshots | None=...) -> Result: ...
+
+    @overload
+    async def apply(self, *, consent: Consent, notify: Notify=..., parallel: int=..., snapshots: Snapshots | None=..., **options: Unpack[Options]) -> Result: ...
+
+    async def apply(self, plan: Plan | None=None, /, *, consent: Consent=False, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Any) -> Result:  # type: ignore[misc]
+        """Carry out a plan that `plan` returned; or plan, and carry the plan out if there is consent to it.
+
+        plan       exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has
+                   changed since
+        consent    without a plan: True, or a function that takes the plan and returns whether to carry it out
+        notify     called with each Event, in the thread of the apply
+        parallel   maximum number of requests at the same time
+        snapshots  where the snapshot is written that an apply takes before it deletes something
+
+        Failed if a step failed: what does not depend on it was done. Locked if another run holds the lock.
+        """
+        return await awaited(lambda: self._stack.apply(plan, consent=consent, notify=notify, parallel=parallel, snapshots=snapshots, **options))  # type: ignore[call-overload]
+
+
+    @overload
+    def applying(self, plan: Plan, /, *, parallel: int=..., snapshots: Snapshots | None=...) -> AsyncApplying: ...
+
+    @overload
+    def applying(self, *, consent: Consent, parallel: int=..., snapshots: Snapshots | None=..., **options: Unpack[Options]) -> AsyncApplying: ...
+
+    def applying(self, plan: Plan | None=None, /, **how: Any) -> AsyncApplying:  # type: ignore[misc]
+        """As `apply`: an iterator of the events of the apply, whose `result` is there after the last one.
+
+        The apply begins with the iteration, which raises its errors at the end. Leaving the loop early cancels it.
+        """
+        return AsyncApplying(_applying(self._stack, plan, how))
+
+
+    async def destroy(self, *, consent: Consent, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Unpack[DestroyOptions]) -> Result:
+        """Delete everything that the stack owns, after a snapshot of it. The arguments and errors are those of `apply`.
+
+        Guarded if an object is protected, and `allow_destroy` does not name it.
+        """
+        return await awaited(lambda: self._stack.destroy(consent=consent, notify=notify, parallel=parallel, snapshots=snapshots, **options))
+
+
+    async def status(self, *patterns: str, tags: Sequence[str]=()) -> StackStatus:
+        """How the live objects differ from the manifest, and how full their memory is. Secrets need no values.
+
+        patterns  addresses with `*`: these objects alone. PlanError if one matches no object
+        tags      objects with one of these tags alone
+        """
+        return await awaited(lambda: self._stack.status(*patterns, tags=tags))
+
+
+    async def drift(self, *, target: Sequence[str]=(), exclude: Sequence[str]=()) -> Drift:
+        """What changed outside of lettaform since the last apply. Writes nothing. Secrets need no values."""
+        return await awaited(lambda: self._stack.drift(target=target, exclude=exclude))
+
+
+    async def show(self, address: str | None=None) -> Shown:
+        """The live objects with all their fields, beside what the manifest says. `address`: a pattern; None: all."""
+        return await awaited(lambda: self._stack.show(address))
+
+
+    async def history(self) -> tuple[Applied, ...]:
+        """The last runs that changed the stack, the newest first."""
+        return await awaited(lambda: self._stack.history())
+
+
+    async def adopt(self, address: str, id: str) -> Plan:
+        """Adopt the existing object `id` under an address of the manifest. Writes its mark, and nothing else."""
+        return await awaited(lambda: self._stack.adopt(address, id))
+
+
+    async def pull(self, *addresses: str, consent: bool | Callable[[Pull], bool], drift: bool=False, ours: Sequence[str]=(), theirs: Sequence[str]=(), record: bool=False) -> Pull:
+        """Put live values back into the files of the manifest. Writes nothing on the server, unless `record`.
+
+        addresses  patterns: these objects alone
+        consent    whether to write the files: True, or a function that takes what was found
+        drift      pull values with the policy `enforce`, too
+        ours       patterns: keep the manifest's values where both sides changed
+        theirs     patterns: take the live values, whatever changed
+        record     write the marks, too, as if the new manifest had been applied
+
+        PlanError for a manifest in memory: it has no files. Stale if a file changes meanwhile.
+        """
+        return await awaited(lambda: self._stack.pull(*addresses, consent=consent, drift=drift, ours=ours, theirs=theirs, record=record))
+
+
+    async def snapshot(self, directory: str | PathLike[str] | None=None, *, without_messages: Sequence[str]=()) -> Path:
+        """Write a snapshot of everything that the stack owns, prove it, and return its folder. SnapshotError.
+
+        directory         where the folder is created. Default: as the manifest says, or `.lettaform/snapshots`
+        without_messages  patterns: agents and conversations whose messages it may lack
+        """
+        return await awaited(lambda: self._stack.snapshot(directory, without_messages=without_messages))
+
+
+    async def restore(self, folder: str | PathLike[str], *addresses: str, consent: Consent, stack: str | None=None, without_messages: Sequence[str]=(), notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None) -> Result:
+        """Bring back the objects of a snapshot as they were: values, attachments, messages and marks.
+
+        folder     the folder of the snapshot. SnapshotError if it is not whole
+        addresses  patterns: these objects alone
+        consent    True, or a function that takes the plan and returns whether to carry it out
+        stack      the stack that owns what is restored. Default: this one, which must be the snapshot's
+
+        What is overwritten is kept in a snapshot of its own first. The other arguments and errors are those of `apply`.
+        """
+        return await awaited(lambda: self._stack.restore(folder, *addresses, consent=consent, stack=stack, without_messages=without_messages, notify=notify, parallel=parallel, snapshots=snapshots))
+
+
+    async def rollback(self, *, consent: Consent, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None) -> Result:
+        """Restore the snapshot that the last apply from this folder took. PlanError if it took none."""
+        return await awaited(lambda: self._stack.rollback(consent=consent, notify=notify, parallel=parallel, snapshots=snapshots))

@@ -1,0 +1,375 @@
+"""A manifest and a server to a Stack: its methods are the commands of lettaform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+
+from lettaform import flow
+from lettaform.api.declared import document
+from lettaform.api.events import Applying
+from lettaform.api.objects import Fleet
+from lettaform.api.results import Result, checked
+from lettaform.errors import Problem
+from lettaform.flow import (
+    Connection,
+    Consent,
+    Drift,
+    PlanOptions,
+    Pull,
+    PullOptions,
+    Shown,
+    Snapshots,
+    Source,
+    StackStatus,
+    StatusOptions,
+)
+from lettaform.model import Applied, Event, Manifest, Plan
+
+if TYPE_CHECKING:
+    from lettaform.api.aio import AsyncStack
+
+Notify = Callable[[Event], None]
+
+
+class Options(TypedDict, total=False):
+    """The options of a plan, as of PlanOptions. Patterns are addresses with `*`."""
+
+    prune: bool
+    destroy: bool
+    target: Sequence[str]
+    exclude: Sequence[str]
+    reseed: Sequence[str]
+    ours: Sequence[str]
+    theirs: Sequence[str]
+    allow_destroy: Sequence[str]
+    without_messages: Sequence[str]
+    ignore_limits: bool
+
+
+class DestroyOptions(TypedDict, total=False):
+    """The options of `destroy`: those of Options that say what is deleted."""
+
+    target: Sequence[str]
+    exclude: Sequence[str]
+    allow_destroy: Sequence[str]
+    without_messages: Sequence[str]
+
+
+def load(
+    manifest: str | PathLike[str] | Sequence[str | PathLike[str]] | Mapping[str, Any] | Fleet = ".",
+    *,
+    directory: str | PathLike[str] | None = None,
+    environment: str | None = None,
+    variables: Mapping[str, Any] = {},
+    variable_files: Sequence[str | PathLike[str]] = (),
+    stack: str | None = None,
+    server: str | Connection | None = None,
+    working: str | PathLike[str] | None = None,
+) -> Stack:
+    """Read a manifest and check it. Sends no request.
+
+    manifest        a project folder, a manifest file or several of them, a mapping, or a Fleet
+    directory       the project: paths in the manifest are relative to it, and snapshots are written below it. Default:
+                    the folder, or the folder of the file; of several files, a mapping or a Fleet, the current folder
+    environment     the environment to merge over the manifest
+    variables       name to value of variables that the manifest declares
+    variable_files  YAML or JSON files with values of variables; the last one wins
+    stack           the name of the stack, in place of the one in the manifest
+    server          the URL of the server, or a Connection. Default: LETTA_BASE_URL, the one in the manifest, or port
+                    8283 on this machine
+    working         where the folder `.lettaform` is created, with snapshots and what a rollback needs. Default: the
+                    project
+
+    Raises ManifestError with every problem. Variables need no values yet: a plan needs them.
+    """
+    folder, files, content = _content(manifest, directory)
+    source = Source(
+        folder,
+        files,
+        environment,
+        {name: value if isinstance(value, str) else json.dumps(value) for name, value in variables.items()},
+        tuple(map(Path, variable_files)),
+        content,
+        stack,
+        None if working is None else Path(working),
+    )
+    connection = server if isinstance(server, Connection) else Connection(url=server)
+    found = flow.read(source, "nothing")
+    return Stack(found.stack, source, connection, found.warnings)
+
+
+def _content(
+    manifest: str | PathLike[str] | Sequence[str | PathLike[str]] | Mapping[str, Any] | Fleet,
+    directory: str | PathLike[str] | None,
+) -> tuple[Path, tuple[Path, ...], Mapping[str, Any] | None]:
+    """The project, the manifest files, and the manifest if it is in memory."""
+    folder = Path(directory or ".")
+    if isinstance(manifest, Fleet):
+        return folder, (), document(manifest)
+    if isinstance(manifest, Mapping):
+        return folder, (), manifest
+    if not isinstance(manifest, str | PathLike):
+        return folder, tuple(Path(each).absolute() for each in manifest), None
+    path = Path(manifest)
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
+        return Path(directory or path.parent), (path.absolute(),), None
+    return Path(directory or path), (), None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A manifest and its server. Each method reads the manifest again, so that changes of its files count.
+
+    The methods block, also where an event loop runs; `aio` has the same methods for `async` programs. A Stack holds no
+    connection: several methods can run at the same time, in threads or as tasks. They raise LettaformError.
+
+    name      the name of the stack
+    warnings  what is valid in the manifest, and probably a mistake
+    """
+
+    name: str
+    source: Source
+    connection: Connection
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def aio(self) -> AsyncStack:
+        """The same methods for `async` programs."""
+        from lettaform.api.aio import AsyncStack
+
+        return AsyncStack(self)
+
+    def manifest(self) -> Manifest:
+        """The manifest as it is now, with the values of all variables. ManifestError with every problem."""
+        return flow.read(self.source)
+
+    # --- plan and apply
+
+    def plan(self, **options: Unpack[Options]) -> Plan:
+        """Plan the changes, and write nothing. A plan is true if something is to do.
+
+        Guarded if it would delete a protected object, or exceeds a limit.
+        """
+        return flow.plan(self.source, self.connection, _plan_options(options))
+
+    @overload
+    def apply(
+        self, plan: Plan, /, *, notify: Notify = ..., parallel: int = ..., snapshots: Snapshots | None = ...
+    ) -> Result: ...
+    @overload
+    def apply(
+        self,
+        *,
+        consent: Consent,
+        notify: Notify = ...,
+        parallel: int = ...,
+        snapshots: Snapshots | None = ...,
+        **options: Unpack[Options],
+    ) -> Result: ...
+    def apply(  # type: ignore[misc]  # mypy: `**options: Any` accepts an unpacked TypedDict
+        self,
+        plan: Plan | None = None,
+        /,
+        *,
+        consent: Consent = False,
+        notify: Notify = lambda event: None,
+        parallel: int = 8,
+        snapshots: Snapshots | None = None,
+        **options: Any,
+    ) -> Result:
+        """Carry out a plan that `plan` returned; or plan, and carry the plan out if there is consent to it.
+
+        plan       exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has
+                   changed since
+        consent    without a plan: True, or a function that takes the plan and returns whether to carry it out
+        notify     called with each Event, in the thread of the apply
+        parallel   maximum number of requests at the same time
+        snapshots  where the snapshot is written that an apply takes before it deletes something
+
+        Failed if a step failed: what does not depend on it was done. Locked if another run holds the lock.
+        """
+        how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
+        if plan is not None:
+            return _planned(self, plan, consent, options, how)
+        _check_consent(consent)
+        return checked(*flow.apply(self.source, self.connection, _plan_options(options), consent=consent, **how))
+
+    @overload
+    def applying(self, plan: Plan, /, *, parallel: int = ..., snapshots: Snapshots | None = ...) -> Applying: ...
+    @overload
+    def applying(
+        self,
+        *,
+        consent: Consent,
+        parallel: int = ...,
+        snapshots: Snapshots | None = ...,
+        **options: Unpack[Options],
+    ) -> Applying: ...
+    def applying(self, plan: Plan | None = None, /, **how: Any) -> Applying:  # type: ignore[misc]  # as above
+        """As `apply`: an iterator of the events of the apply, whose `result` is there after the last one.
+
+        The apply begins with the iteration, which raises its errors at the end. Leaving the loop early cancels it.
+        """
+        return Applying(_applying(self, plan, how))
+
+    def destroy(
+        self,
+        *,
+        consent: Consent,
+        notify: Notify = lambda event: None,
+        parallel: int = 8,
+        snapshots: Snapshots | None = None,
+        **options: Unpack[DestroyOptions],
+    ) -> Result:
+        """Delete everything that the stack owns, after a snapshot of it. The arguments and errors are those of `apply`.
+
+        Guarded if an object is protected, and `allow_destroy` does not name it.
+        """
+        everything = _plan_options({**options, "destroy": True})
+        how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
+        return checked(*flow.apply(self.source, self.connection, everything, consent=consent, **how))
+
+    # --- what is on the server
+
+    def status(self, *patterns: str, tags: Sequence[str] = ()) -> StackStatus:
+        """How the live objects differ from the manifest, and how full their memory is. Secrets need no values.
+
+        patterns  addresses with `*`: these objects alone. PlanError if one matches no object
+        tags      objects with one of these tags alone
+        """
+        return flow.status(self.source, self.connection, StatusOptions(patterns, _tuple(tags)))
+
+    def drift(self, *, target: Sequence[str] = (), exclude: Sequence[str] = ()) -> Drift:
+        """What changed outside of lettaform since the last apply. Writes nothing. Secrets need no values."""
+        return flow.drift(self.source, self.connection, _plan_options({"target": target, "exclude": exclude}))
+
+    def show(self, address: str | None = None) -> Shown:
+        """The live objects with all their fields, beside what the manifest says. `address`: a pattern; None: all."""
+        return flow.show(self.source, self.connection, address)
+
+    def history(self) -> tuple[Applied, ...]:
+        """The last runs that changed the stack, the newest first."""
+        return flow.history(self.source, self.connection)
+
+    def adopt(self, address: str, id: str) -> Plan:
+        """Adopt the existing object `id` under an address of the manifest. Writes its mark, and nothing else."""
+        return flow.adopt(self.source, self.connection, address, id)
+
+    def pull(
+        self,
+        *addresses: str,
+        consent: bool | Callable[[Pull], bool],
+        drift: bool = False,
+        ours: Sequence[str] = (),
+        theirs: Sequence[str] = (),
+        record: bool = False,
+    ) -> Pull:
+        """Put live values back into the files of the manifest. Writes nothing on the server, unless `record`.
+
+        addresses  patterns: these objects alone
+        consent    whether to write the files: True, or a function that takes what was found
+        drift      pull values with the policy `enforce`, too
+        ours       patterns: keep the manifest's values where both sides changed
+        theirs     patterns: take the live values, whatever changed
+        record     write the marks, too, as if the new manifest had been applied
+
+        PlanError for a manifest in memory: it has no files. Stale if a file changes meanwhile.
+        """
+        options = PullOptions(addresses, drift, _tuple(ours), _tuple(theirs), record)
+        return flow.pull(self.source, self.connection, options, consent=consent)
+
+    # --- snapshots
+
+    def snapshot(self, directory: str | PathLike[str] | None = None, *, without_messages: Sequence[str] = ()) -> Path:
+        """Write a snapshot of everything that the stack owns, prove it, and return its folder. SnapshotError.
+
+        directory         where the folder is created. Default: as the manifest says, or `.lettaform/snapshots`
+        without_messages  patterns: agents and conversations whose messages it may lack
+        """
+        where = None if directory is None else Path(directory)
+        return flow.snapshot_create(self.source, self.connection, where, without_messages=_tuple(without_messages))
+
+    def restore(
+        self,
+        folder: str | PathLike[str],
+        *addresses: str,
+        consent: Consent,
+        stack: str | None = None,
+        without_messages: Sequence[str] = (),
+        notify: Notify = lambda event: None,
+        parallel: int = 8,
+        snapshots: Snapshots | None = None,
+    ) -> Result:
+        """Bring back the objects of a snapshot as they were: values, attachments, messages and marks.
+
+        folder     the folder of the snapshot. SnapshotError if it is not whole
+        addresses  patterns: these objects alone
+        consent    True, or a function that takes the plan and returns whether to carry it out
+        stack      the stack that owns what is restored. Default: this one, which must be the snapshot's
+
+        What is overwritten is kept in a snapshot of its own first. The other arguments and errors are those of `apply`.
+        """
+        restored = flow.restore(
+            self.source,
+            self.connection,
+            Path(folder),
+            addresses,
+            stack=stack,
+            without_messages=_tuple(without_messages),
+            consent=consent,
+            notify=notify,
+            parallel=parallel,
+            snapshots=snapshots,
+        )
+        return checked(*restored)
+
+    def rollback(
+        self,
+        *,
+        consent: Consent,
+        notify: Notify = lambda event: None,
+        parallel: int = 8,
+        snapshots: Snapshots | None = None,
+    ) -> Result:
+        """Restore the snapshot that the last apply from this folder took. PlanError if it took none."""
+        how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
+        return checked(*flow.rollback(self.source, self.connection, consent=consent, **how))
+
+
+def _plan_options(options: Mapping[str, Any]) -> PlanOptions:
+    """The options of a plan. A text in place of a list of patterns is one pattern."""
+    return PlanOptions(**{name: _tuple(value) for name, value in options.items()})
+
+
+def _tuple(value: Any) -> Any:
+    """A list as a tuple, and a text as a tuple of this text."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, Sequence) else value
+
+
+def _planned(stack: Stack, plan: Plan, consent: Consent, options: Mapping[str, Any], how: Mapping[str, Any]) -> Result:
+    """Carry out a plan. It has its own options, and is the consent."""
+    if consent or options:
+        given = ", ".join([*(["consent"] if consent else []), *options])
+        raise TypeError(f"a plan has its own options, and is the consent; remove {given}")
+    return checked(*flow.apply_plan(plan, stack.source, stack.connection, **how))
+
+
+def _check_consent(consent: Consent) -> None:
+    if consent is False:
+        raise TypeError("nothing is applied without consent: give the plan that `plan` returned, or `consent=`")
+
+
+def _applying(stack: Stack, plan: Plan | None, how: Mapping[str, Any]) -> Callable[[Notify], Result]:
+    """The apply that begins with the iteration of its events. Wrong arguments are an error at once."""
+    if plan is None:
+        _check_consent(how.get("consent", False))
+    given: tuple[Any, ...] = () if plan is None else (plan,)
+    return lambda notify: partial(stack.apply, *given)(**how, notify=notify)
