@@ -1,15 +1,22 @@
-"""A coroutine to its result, for a caller that is not async: also where an event loop runs, as in a notebook."""
+"""A coroutine to its result, and an async generator to its items, for a caller that is not async.
+
+Also where an event loop runs, as in a notebook.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextvars import copy_context
+from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+
+_END: Any = object()
+"""What comes after the last item of an iterator."""
 
 
 def blocking(work: Coroutine[Any, Any, _T]) -> _T:
@@ -60,3 +67,54 @@ def _in_thread(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
             loop.call_soon_threadsafe(task.cancel)
         wait([ended])
         raise
+
+
+def iterated(source: Callable[[], AsyncGenerator[_T, None]]) -> Iterator[_T]:
+    """The items of an async generator, as they come, in an event loop of its own; in a thread where one runs already.
+
+    source  called in that loop. It is closed when the iterator is: at its end, by `close`, or by an interrupt.
+    """
+    return _in_other_loop(source) if _is_in_loop() else _here(source)
+
+
+def _here(source: Callable[[], AsyncGenerator[_T, None]]) -> Generator[_T, None, None]:
+    async def upcoming() -> Any:
+        return await anext(items, _END)
+
+    with asyncio.Runner() as runner:
+        items = source()
+        try:
+            while (item := runner.run(upcoming())) is not _END:
+                yield item
+        finally:
+            runner.run(items.aclose())
+
+
+def _in_other_loop(source: Callable[[], AsyncGenerator[_T, None]]) -> Iterator[_T]:
+    asked, found = SimpleQueue[bool](), SimpleQueue[tuple[list[_T], BaseException | None]]()
+
+    def run() -> None:
+        items = _here(source)
+        try:
+            while asked.get():
+                item = next(items, _END)
+                found.put(([] if item is _END else [item], None))
+        except BaseException as error:
+            found.put(([], error))
+        finally:
+            items.close()
+
+    thread = Thread(target=copy_context().run, args=(run,), name="lettaform")
+    thread.start()
+    try:
+        while True:
+            asked.put(True)
+            items, error = found.get()
+            if error is not None:
+                raise error
+            if not items:
+                return
+            yield items[0]
+    finally:
+        asked.put(False)
+        thread.join()
