@@ -59,15 +59,16 @@ async def recipients(session: Session, patterns: Collection[str], conversation: 
     """
     observed = await session.observe()
     check_talkers(patterns, observed.objects)
-    found = {a: live for a, live in observed.objects.items() if _talks(live) and matches(a, tuple(patterns))}
+    found = {a: live for a, live in observed.objects.items() if is_talker(live) and matches(a, tuple(patterns))}
     if not found:  # check_talkers knows sections alone
-        raise unknown(next(iter(patterns)), [str(a) for a, live in observed.objects.items() if _talks(live)])
+        raise unknown(next(iter(patterns)), [str(a) for a, live in observed.objects.items() if is_talker(live)])
     if conversation is not None:
         return [await _conversation(session.backend, _only(found, patterns), observed.objects, conversation)]
-    return [_recipient(live, str(address)) for address, live in sorted(found.items())]
+    return [recipient(live, str(address)) for address, live in sorted(found.items())]
 
 
-def _talks(live: Live) -> bool:
+def is_talker(live: Live) -> bool:
+    """Whether messages can be sent to an object."""
     return kinds()[live.kind].agent_file is not None
 
 
@@ -77,7 +78,8 @@ def _only(found: Mapping[Address, Live], patterns: Collection[str]) -> Live:
     return next(iter(found.values()))
 
 
-def _recipient(live: Live, name: str) -> Recipient:
+def recipient(live: Live, name: str) -> Recipient:
+    """An agent or a conversation as the one who is talked to, under a name."""
     owner = kinds()[live.kind].owner_line()
     return Recipient(str(live.values[owner.name]), live.id, name) if owner else Recipient(live.id, None, name)
 
@@ -89,7 +91,7 @@ async def of_id(backend: Backend, kind: str, id: str, conversation: str | None =
             f"`{id}` is no agent and no conversation", "write an address, or an id such as agent-… or conv-…"
         )
     live, _ = await backend.one(kind, id)
-    return await _conversation(backend, live, {}, conversation) if conversation else _recipient(live, id)
+    return await _conversation(backend, live, {}, conversation) if conversation else recipient(live, id)
 
 
 async def _conversation(backend: Backend, agent: Live, objects: Mapping[Address, Live], wanted: str) -> Recipient:

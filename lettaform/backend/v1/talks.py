@@ -7,11 +7,9 @@ import base64
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lettaform.backend.v1.client import Client
-from lettaform.client.aio import Async, AsyncStream
-from lettaform.client.clients import Root
 from lettaform.client.messages import (
     ErrorMessage,
     Message,
@@ -24,6 +22,10 @@ from lettaform.client.messages import (
 )
 from lettaform.errors import ServerError, StreamBroken, Unavailable, Unsupported
 from lettaform.model import Compacted, Outgoing, Recipient, Run
+
+if TYPE_CHECKING:
+    from lettaform.client.aio import Async, AsyncStream
+    from lettaform.client.clients import Root
 
 POLL = 0.5
 """Seconds between two looks at a run whose pieces the server does not keep."""
