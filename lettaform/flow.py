@@ -40,6 +40,8 @@ from lettaform.model import (
     Applied,
     Change,
     Compacted,
+    Decision,
+    Image,
     Imported,
     Live,
     Lock,
@@ -96,13 +98,18 @@ if TYPE_CHECKING:  # a plan needs none of it
 
 __all__ = [
     "Connection",
+    "Decision",
     "Drift",
     "Formatted",
+    "Image",
     "ImportOptions",
     "Imported",
+    "Outgoing",
     "PlanOptions",
     "Pull",
     "PullOptions",
+    "Recipient",
+    "Run",
     "Shown",
     "Snapshots",
     "Source",
@@ -1098,29 +1105,31 @@ def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
 def send(
     source: Source,
     connection: Connection,
-    to: str,
+    to: str | Recipient,
     said: Outgoing | None,
     *,
     conversation: str | None = None,
     tokens: bool = True,
     background: bool = False,
+    within: float | None = None,
     decide: Decide = lambda calls: None,
 ) -> Iterator[Message]:
     """Send to an agent or a conversation, and yield the answer as it comes; also where an event loop runs.
 
-    to            an address of the stack, or an id; with an id, no manifest is needed
+    to            an address of the stack, or an id, with which no manifest is needed; or what `recipients` returned
     said          None: only decide about the calls of tools that wait for approval
     conversation  key or id of a conversation with the agent `to`
     tokens        yield messages in pieces, as the model writes them; `client.messages.joined` joins them
     background    the run goes on if the caller ends
+    within        seconds, after which TimeoutError is raised; the run goes on
     decide        called with the calls of tools that wait for approval. None: they go on waiting
 
-    The first item is a Ping with the id of the run. The run fails with a StopReason and an ErrorMessage, not with an
-    exception. Close the iterator to leave early: the run goes on until `run_cancel` cancels it.
+    The first item is a Ping with the id of the run. A run that fails ends with a StopReason that is not in GOOD, and an
+    ErrorMessage; that is no exception. Close the iterator to leave early: the run goes on until `run_cancel` ends it.
     """
     from lettaform.session.talk import answered, exchange
 
-    whom = _recipient(source, connection, to, conversation)
+    whom = to if isinstance(to, Recipient) else _recipient(source, connection, to, conversation)
 
     async def run() -> AsyncGenerator[Message, None]:
         async with _connected(connection, _server(source)) as backend:
@@ -1131,14 +1140,25 @@ def send(
             async for message in answer:
                 yield message
 
-    return iterated(run)
+    return iterated(run, within)
 
 
-def recipients(source: Source, connection: Connection, patterns: Sequence[str]) -> list[Recipient]:
-    """The agents and conversations of the stack with these addresses, sorted. PlanError if a pattern names none."""
+def recipients(
+    source: Source, connection: Connection, pattern: str, conversation: str | None = None
+) -> list[Recipient]:
+    """The agents and conversations of a pattern of addresses, sorted; or the one with an id, which needs no manifest.
+
+    conversation  key or id of a conversation with the only agent that is named
+
+    PlanError if there is none; NotFound if the server has none.
+    """
+    from lettaform.session.talk import of_id
     from lettaform.session.talk import recipients as find
 
-    return _run(source, connection, lambda session: find(session, patterns))
+    if "." in pattern:
+        return _run(source, connection, lambda session: find(session, [pattern], conversation))
+    kind = _kind_of_id(pattern)
+    return [_with_backend(source, connection, lambda backend: of_id(backend, kind, pattern, conversation))]
 
 
 def send_to_many(
@@ -1277,19 +1297,13 @@ def recompile(
     """
     from lettaform.session.context import recompile as carry_out
 
-    every = recipients(source, connection, [of]) if "." in of else [_recipient(source, connection, of)]
+    every = recipients(source, connection, of)
     return _with_backend(source, connection, lambda backend: carry_out(backend, every, parallel))
 
 
 def _recipient(source: Source, connection: Connection, of: str, conversation: str | None = None) -> Recipient:
     """The only agent or conversation with an address or an id. PlanError if there are several, or none."""
-    from lettaform.session.talk import of_id
-    from lettaform.session.talk import recipients as find
-
-    if "." not in of:
-        kind = _kind_of_id(of)
-        return _with_backend(source, connection, lambda backend: of_id(backend, kind, of, conversation))
-    found = _run(source, connection, lambda session: find(session, [of], conversation))
+    found = recipients(source, connection, of, conversation)
     if len(found) > 1:
         names = [each.name for each in found]
         raise PlanError(f"`{of}` names {len(found)} agents and conversations", f"name one: {', '.join(names[:8])}")

@@ -1110,6 +1110,11 @@ class AgentImport:
 
 # --- messages and runs -----------------------------------------------------------------------------------------------
 
+GOOD = frozenset({"end_turn", "tool_rule"})
+"""The stop reasons of a turn that went well. 0.16.8 ends also a run that used up its steps as completed."""
+WAITS = "requires_approval"
+"""The stop reason of a turn that goes on once a call of a tool is approved or denied."""
+
 
 @dataclass(frozen=True)
 class Recipient:

@@ -6,6 +6,7 @@ Also where an event loop runs, as in a notebook.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextvars import copy_context
@@ -69,17 +70,21 @@ def _in_thread(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         raise
 
 
-def iterated(source: Callable[[], AsyncGenerator[_T, None]]) -> Iterator[_T]:
+def iterated(source: Callable[[], AsyncGenerator[_T, None]], within: float | None = None) -> Iterator[_T]:
     """The items of an async generator, as they come, in an event loop of its own; in a thread where one runs already.
 
-    source  called in that loop. It is closed when the iterator is: at its end, by `close`, or by an interrupt.
+    source  called in that loop. It is closed when the iterator is: at its end, by `close`, or by an interrupt
+    within  seconds for all items together, after which TimeoutError is raised
     """
-    return _in_other_loop(source) if _is_in_loop() else _here(source)
+    return _in_other_loop(source, within) if _is_in_loop() else _here(source, within)
 
 
-def _here(source: Callable[[], AsyncGenerator[_T, None]]) -> Generator[_T, None, None]:
+def _here(source: Callable[[], AsyncGenerator[_T, None]], within: float | None) -> Generator[_T, None, None]:
+    until = None if within is None else time.monotonic() + within
+
     async def upcoming() -> Any:
-        return await anext(items, _END)
+        async with asyncio.timeout(until and until - time.monotonic()):
+            return await anext(items, _END)
 
     with asyncio.Runner() as runner:
         items = source()
@@ -90,11 +95,11 @@ def _here(source: Callable[[], AsyncGenerator[_T, None]]) -> Generator[_T, None,
             runner.run(items.aclose())
 
 
-def _in_other_loop(source: Callable[[], AsyncGenerator[_T, None]]) -> Iterator[_T]:
+def _in_other_loop(source: Callable[[], AsyncGenerator[_T, None]], within: float | None) -> Iterator[_T]:
     asked, found = SimpleQueue[bool](), SimpleQueue[tuple[list[_T], BaseException | None]]()
 
     def run() -> None:
-        items = _here(source)
+        items = _here(source, within)
         try:
             while asked.get():
                 item = next(items, _END)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from lettaform.address import Address, matches
 from lettaform.backend import Backend
-from lettaform.errors import LettaformError, NotFound, PlanError
+from lettaform.errors import Guarded, LettaformError, NotFound, PlanError
 from lettaform.kinds import kinds
-from lettaform.model import Decision, Live, Outgoing, Recipient
+from lettaform.model import GOOD, WAITS, Decision, Live, Outgoing, Recipient
 from lettaform.session import Session, check_talkers, unknown
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ Decide = Callable[[Sequence["ToolCall"]], Sequence[Decision] | None]
 """Decides about calls of tools that wait for approval. None: they go on waiting."""
 
 Result = Literal["ok", "failed", "waiting"]
-GOOD = frozenset({"end_turn", "tool_rule"})
-"""The stop reasons of a turn that went well. 0.16.8 ends also a run that used up its steps as completed."""
-WAITS = "requires_approval"
 
 
 @dataclass(frozen=True)
@@ -128,6 +125,10 @@ async def exchange(
                 elif isinstance(message, StopReason):
                     stopped = message.stop_reason
                 yield message
+        if stopped == "error" and not said.decisions and (waiting := await backend.pending(to)):
+            names = ", ".join(each.name for each in waiting)
+            hint = f"`lettaform send '{to.name}' --approve` or `lettaform send '{to.name}' --deny` decides it"
+            raise Guarded(f"{to.name} waits for the approval of an earlier call: {names}", hint)
         if stopped != WAITS:
             return
         calls = [call for each in joined(asked) for call in each.tool_calls] or await backend.pending(to)  # type: ignore[union-attr]
