@@ -210,7 +210,10 @@ class PlanError(LettaformError):
 
 
 class Guarded(PlanError):
-    """The plan would destroy a protected object, or exceeds a limit. The hint names the option that allows it."""
+    """The plan would destroy a protected object, or exceeds a limit, or an agent waits for an approval.
+
+    The hint names the option that allows it.
+    """
 
     exit_code = 7
 

@@ -9,7 +9,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -29,14 +39,20 @@ from lettaform.model import (
     AgentImport,
     Applied,
     Change,
+    Compacted,
+    Decision,
+    Image,
     Imported,
     Live,
     Lock,
     Manifest,
     Observed,
+    Outgoing,
     Plan,
     PlanOptions,
+    Recipient,
     Report,
+    Run,
     Search,
     Searched,
     Server,
@@ -67,7 +83,7 @@ from lettaform.session import (
     take_snapshot,
     unknown,
 )
-from lettaform.session.blocking import blocking
+from lettaform.session.blocking import blocking, iterated
 from lettaform.session.commit import commit_of
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
 from lettaform.session.loading import Loading
@@ -76,11 +92,13 @@ from lettaform.session.server import Connection, is_same_server, target
 from lettaform.values import Item, walk
 
 if TYPE_CHECKING:  # a plan needs none of it
+    from lettaform.client.messages import Message
     from lettaform.lettactl.fleet import Options as LettactlOptions
     from lettaform.manifest.graph import Graph
     from lettaform.ownership.audit import Audit
     from lettaform.session.duplicate import Duplicated
     from lettaform.session.last_apply import Kept
+    from lettaform.session.talk import Decide, Sent
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
     from lettaform.snapshot.agent_files import Options as AgentFileOptions
@@ -88,14 +106,19 @@ if TYPE_CHECKING:  # a plan needs none of it
 
 __all__ = [
     "Connection",
+    "Decision",
     "Drift",
     "Formatted",
+    "Image",
     "ImportOptions",
     "Imported",
     "MemoryReport",
+    "Outgoing",
     "PlanOptions",
     "Pull",
     "PullOptions",
+    "Recipient",
+    "Run",
     "Search",
     "Searched",
     "Shown",
@@ -110,6 +133,7 @@ __all__ = [
     "approval",
     "archive_search",
     "audit",
+    "compact",
     "drift",
     "duplicate",
     "export",
@@ -123,13 +147,23 @@ __all__ = [
     "lock_release",
     "lock_show",
     "memory",
+    "messages",
     "migrate",
     "plan",
     "pull",
     "read",
+    "recipients",
+    "recompile",
+    "reset",
     "restore",
     "rollback",
+    "run_cancel",
+    "run_follow",
+    "run_show",
+    "runs",
     "save",
+    "send",
+    "send_to_many",
     "show",
     "show_saved",
     "snapshot_create",
@@ -1229,6 +1263,231 @@ def lock_show(source: Source, connection: Connection) -> Lock | None:
 def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
     """Release a lock that `lock_show` returned. Raises Locked if another run holds the lock of the stack by now."""
     _run(source, connection, lambda session: session.backend.release(session.manifest.stack, lock))
+
+
+# --- messages and runs -----------------------------------------------------------------------------------------------
+
+
+def send(
+    source: Source,
+    connection: Connection,
+    to: str | Recipient,
+    said: Outgoing | None,
+    *,
+    conversation: str | None = None,
+    tokens: bool = True,
+    background: bool = False,
+    within: float | None = None,
+    decide: Decide = lambda calls: None,
+) -> Iterator[Message]:
+    """Send to an agent or a conversation, and yield the answer as it comes; also where an event loop runs.
+
+    to            an address of the stack, or an id, with which no manifest is needed; or what `recipients` returned
+    said          None: only decide about the calls of tools that wait for approval
+    conversation  key or id of a conversation with the agent `to`
+    tokens        yield messages in pieces, as the model writes them; `client.messages.joined` joins them
+    background    the run goes on if the caller ends
+    within        seconds, after which TimeoutError is raised; the run goes on
+    decide        called with the calls of tools that wait for approval. None: they go on waiting
+
+    The first item is a Ping with the id of the run. A run that fails ends with a StopReason that is not in GOOD, and an
+    ErrorMessage; that is no exception. Close the iterator to leave early: the run goes on until `run_cancel` ends it.
+    """
+    from lettaform.session.talk import answered, exchange
+
+    whom = to if isinstance(to, Recipient) else _recipient(source, connection, to, conversation)
+
+    async def run() -> AsyncGenerator[Message, None]:
+        async with _connected(connection, _server(source)) as backend:
+            if said is None:
+                answer = answered(backend, whom, decide, tokens=tokens, background=background)
+            else:
+                answer = exchange(backend, whom, said, tokens=tokens, background=background, decide=decide)
+            async for message in answer:
+                yield message
+
+    return iterated(run, within)
+
+
+def recipients(
+    source: Source, connection: Connection, pattern: str, conversation: str | None = None
+) -> list[Recipient]:
+    """The agents and conversations of a pattern of addresses, sorted; or the one with an id, which needs no manifest.
+
+    conversation  key or id of a conversation with the only agent that is named
+
+    PlanError if there is none; NotFound if the server has none.
+    """
+    from lettaform.session.talk import of_id
+    from lettaform.session.talk import recipients as find
+
+    if "." in pattern:
+        return _run(source, connection, lambda session: find(session, [pattern], conversation))
+    kind = _kind_of_id(pattern)
+    return [_with_backend(source, connection, lambda backend: of_id(backend, kind, pattern, conversation))]
+
+
+def send_to_many(
+    source: Source,
+    connection: Connection,
+    every: Sequence[Recipient],
+    said: Outgoing,
+    *,
+    parallel: int = 8,
+    within: float | None = None,
+    decide: Decide = lambda calls: None,
+    notify: Callable[[Sent], None] = lambda sent: None,
+) -> list[Sent]:
+    """Send the same to each, and return what came of it, in their order. Errors of one are in its result.
+
+    parallel  how many are talked to at the same time
+    within    seconds for each, after which its run is cancelled; None: as long as it takes
+    notify    called with each result once it is there
+    """
+    from lettaform.session.talk import to_many
+
+    async def run(backend: Backend) -> list[Sent]:
+        return await to_many(backend, every, said, parallel=parallel, within=within, decide=decide, notify=notify)
+
+    return _with_backend(source, connection, run)
+
+
+def messages(
+    source: Source,
+    connection: Connection,
+    of: str,
+    *,
+    conversation: str | None = None,
+    limit: int | None = 20,
+    types: Collection[str] = (),
+    search: str | None = None,
+    before: str | None = None,
+    after: str | None = None,
+) -> list[Message]:
+    """The last messages of an agent or a conversation, oldest first, also those that left the context.
+
+    limit          how many at most; None: all of them
+    types          types of messages, such as `user_message`; empty: all
+    search         text that they contain, whatever its case
+    before, after  id of a message, or a time as ISO 8601
+    """
+    from lettaform.session.context import Filter, read_messages
+
+    wanted = Filter(limit, frozenset(types), search, before, after)
+    whom = _recipient(source, connection, of, conversation)
+    return _with_backend(source, connection, lambda backend: read_messages(backend, whom, wanted))
+
+
+def runs(
+    source: Source, connection: Connection, of: str | None = None, *, limit: int = 20, active: bool = False
+) -> list[tuple[Run, str]]:
+    """The last runs, newest first, each with the address of its agent or conversation, or the id if it has none.
+
+    of      an address or an id; None: all agents of the stack, or of the server where there is no manifest
+    active  only those that have not ended
+    """
+    from lettaform.session.context import read_runs, talkers
+
+    if of is not None:
+        every = {(whom := _recipient(source, connection, of)).id: whom}
+    elif _manifest(source) is None:
+        every = None
+    else:
+        every = _run(source, connection, talkers)
+    return _with_backend(source, connection, lambda backend: read_runs(backend, every, of is not None, limit, active))
+
+
+def run_show(source: Source, connection: Connection, id: str) -> Run:
+    """One run. NotFound if the server has none with this id."""
+    return _with_backend(source, connection, lambda backend: backend.run(_run_id(id)))
+
+
+def run_follow(source: Source, connection: Connection, id: str) -> Iterator[Message]:
+    """The answer of a run from its beginning, and then as it comes, until the run ends."""
+
+    async def run() -> AsyncGenerator[Message, None]:
+        async with _connected(connection, _server(source)) as backend:
+            found = await backend.run(_run_id(id))
+            async for message in backend.follow(found):
+                yield message
+
+    return iterated(run)
+
+
+def run_cancel(source: Source, connection: Connection, id: str) -> Run:
+    """Ask the server to end a run; the run as it is then. A run that has ended stays as it is."""
+
+    async def cancel(backend: Backend) -> Run:
+        found = await backend.run(_run_id(id))
+        if found.ended:
+            return found
+        await backend.cancel(found)
+        return await backend.run(found.id)
+
+    return _with_backend(source, connection, cancel)
+
+
+def compact(source: Source, connection: Connection, of: str, *, conversation: str | None = None) -> Compacted:
+    """Replace the older messages in the context of an agent or a conversation by a summary of the model."""
+    whom = _recipient(source, connection, of, conversation)
+    return _with_backend(source, connection, lambda backend: backend.compact(whom))
+
+
+def reset(
+    source: Source,
+    connection: Connection,
+    of: str,
+    *,
+    path: Path | None = None,
+    consent: Callable[[Recipient, int], bool] = lambda whom, messages: True,
+) -> tuple[Path | None, int]:
+    """Remove all messages from the context of an agent, after its agent file was written.
+
+    path     the file. Default: one in `.lettaform/agent-files`
+    consent  called with the agent and the number of its messages; returns whether to remove them
+
+    Returns the file, None if there was no consent or nothing to remove, and the number of messages.
+    """
+    from lettaform.session.context import reset as carry_out
+
+    whom = _recipient(source, connection, of)
+    return _with_backend(source, connection, lambda backend: carry_out(backend, whom, source.directory, path, consent))
+
+
+def recompile(
+    source: Source, connection: Connection, of: str, *, parallel: int = 8
+) -> list[tuple[Recipient, LettaformError | None]]:
+    """Compile prompts again from the memory as it is: of the agents and conversations of a pattern, or of an id.
+
+    With an agent, its conversations are compiled, too. Returns each, with what went wrong.
+    """
+    from lettaform.session.context import recompile as carry_out
+
+    every = recipients(source, connection, of)
+    return _with_backend(source, connection, lambda backend: carry_out(backend, every, parallel))
+
+
+def _recipient(source: Source, connection: Connection, of: str, conversation: str | None = None) -> Recipient:
+    """The only agent or conversation with an address or an id. PlanError if there are several, or none."""
+    found = recipients(source, connection, of, conversation)
+    if len(found) > 1:
+        names = [each.name for each in found]
+        raise PlanError(f"`{of}` names {len(found)} agents and conversations", f"name one: {', '.join(names[:8])}")
+    return found[0]
+
+
+def _run_id(text: str) -> str:
+    if not text.startswith("run-"):
+        raise PlanError(f"`{text}` is not the id of a run", "`lettaform runs` lists them")
+    return text
+
+
+def _with_backend(source: Source, connection: Connection, run: Callable[[Backend], Coroutine[Any, Any, _T]]) -> _T:
+    async def connected() -> _T:
+        async with _connected(connection, _server(source)) as backend:
+            return await run(backend)
+
+    return blocking(connected())
 
 
 # --- opening a session -----------------------------------------------------------------------------------------------

@@ -1218,3 +1218,94 @@ class AgentImport:
     tools: tuple[str, ...] = ()
     left: tuple[NotDeclared, ...] = ()
     begun: bool = False
+
+
+# --- messages and runs -----------------------------------------------------------------------------------------------
+
+GOOD = frozenset({"end_turn", "tool_rule"})
+"""The stop reasons of a turn that went well. 0.16.8 ends also a run that used up its steps as completed."""
+WAITS = "requires_approval"
+"""The stop reason of a turn that goes on once a call of a tool is approved or denied."""
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """An agent, or a conversation with it, that messages are sent to and read from.
+
+    agent         id of the agent
+    conversation  id of the conversation; None: the agent itself
+    name          what people call it: its address, or its id
+    """
+
+    agent: str
+    conversation: str | None
+    name: str
+
+    @property
+    def id(self) -> str:
+        """The id of the conversation, or else of the agent."""
+        return self.conversation or self.agent
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture that is sent with a message. `media_type`: such as `image/png`."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer to one call of a tool that waits for approval. `call`: its id. `reason`: why it is denied."""
+
+    call: str
+    approve: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """What is sent: a text with images, or, where there are `decisions`, these alone."""
+
+    text: str = ""
+    images: tuple[Image, ...] = ()
+    role: Literal["user", "system", "assistant"] = "user"
+    decisions: tuple[Decision, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the server does with one message.
+
+    status        created, running, completed, failed or cancelled
+    stop_reason   why it ended, such as end_turn; None while it goes on
+    streams       whether the server keeps the pieces of its stream
+    error         why it failed
+    created_at, completed_at  as the server writes them
+    """
+
+    id: str
+    agent: str
+    conversation: str | None
+    status: str
+    stop_reason: str | None
+    created_at: str
+    completed_at: str | None = None
+    background: bool = False
+    streams: bool = False
+    error: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has finished it."""
+        return self.status in ("completed", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """A context that was summarised. `before`, `after`: its number of messages, with the prompt."""
+
+    summary: str
+    before: int
+    after: int

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lettaform.address import Address
 from lettaform.errors import NotFound, Problem
 from lettaform.model import (
     Answer,
     Capabilities,
+    Compacted,
     Context,
     Dependents,
     Desired,
@@ -20,10 +21,16 @@ from lettaform.model import (
     Lock,
     Manifest,
     Observed,
+    Outgoing,
     Passage,
+    Recipient,
+    Run,
     Step,
 )
 from lettaform.values import Item, Ref
+
+if TYPE_CHECKING:
+    from lettaform.client.messages import Message, ToolCall
 
 Fields = Mapping[str, Collection[str]]
 """Kind to the fields that are needed."""
@@ -214,7 +221,57 @@ class Queries(Protocol):
         ...
 
 
-class Backend(Reads, Writes, Locks, AgentFiles, Queries, Protocol):
+class Talks(Protocol):
+    """Exchange messages with agents, and look after their runs. Every method raises ServerError."""
+
+    def say(self, to: Recipient, said: Outgoing, *, tokens: bool, background: bool) -> AsyncGenerator[Message, None]:
+        """Send, and yield the answer as it comes: first a Ping with the id of the run, last a StopReason and more.
+
+        tokens      yield messages in pieces, as the model writes them; otherwise each one whole
+        background  the run goes on whatever becomes of the connection
+
+        A connection that breaks is replaced: no piece is lost and none comes twice.
+        """
+        ...
+
+    def follow(self, run: Run) -> AsyncGenerator[Message, None]:
+        """What `say` yields, for a run that began earlier: from its beginning to its end."""
+        ...
+
+    def history(self, of: Recipient, before: str | None = None) -> AsyncGenerator[Message, None]:
+        """All messages, newest first, also those that left the context. `before`: id of the message to begin after."""
+        ...
+
+    async def pending(self, to: Recipient) -> tuple[ToolCall, ...]:
+        """The calls of tools that wait for approval."""
+        ...
+
+    async def run(self, id: str) -> Run:
+        """One run. NotFound if there is none."""
+        ...
+
+    def runs(self, agent: str | None = None, conversation: str | None = None) -> AsyncGenerator[Run, None]:
+        """Runs, newest first: all of the server, of an agent, or of a conversation."""
+        ...
+
+    async def cancel(self, run: Run) -> None:
+        """Ask the server to end a run."""
+        ...
+
+    async def compact(self, to: Recipient) -> Compacted:
+        """Replace older messages of a context by a summary that the model writes."""
+        ...
+
+    async def reset(self, to: Recipient) -> None:
+        """Remove all messages from the context. They stay in the history. Unsupported for conversations."""
+        ...
+
+    async def recompile(self, to: Recipient) -> None:
+        """Compile the prompt again, from the memory as it is."""
+        ...
+
+
+class Backend(Reads, Writes, Locks, AgentFiles, Queries, Talks, Protocol):
     """Everything that a run needs."""
 
     async def close(self) -> None:

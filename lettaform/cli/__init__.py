@@ -261,6 +261,12 @@ VERBS: Mapping[str, Verb] = {
     ),
     "lock": Verb("lock:lock", "Show or release the lock of the stack."),
     "ci": Verb("ci:ci", "In a CI job: the comment of a pull request, the digest reviewed there, issues about drift."),
+    "send": Verb("send:send", "Send a message to an agent, or to many, and print the answer."),
+    "messages": Verb("messages:messages", "Show the messages of an agent or a conversation."),
+    "runs": Verb("runs:runs", "List, show, follow and cancel what agents do with messages."),
+    "compact": Verb("compact:compact", "Replace older messages in a context by a summary."),
+    "reset": Verb("reset:reset", "Remove all messages from the context of an agent."),
+    "recompile": Verb("recompile:recompile", "Compile prompts again from the memory as it is."),
     "dev": Verb("dev:dev", "Run a Letta server on this machine: up, down, status, logs.", ("json", *_ALWAYS)),
     "schema": Verb("schema:schema", "Print a JSON Schema, or the reference of all fields.", _ALWAYS),
     "completion": Verb("completion:completion", "Print the completion script of a shell.", _ALWAYS),
@@ -613,12 +619,13 @@ def cli() -> None:
     Exit codes:
       0    success; with --detailed-exitcode: no changes
       1    error, also in the arguments or in the manifest; with fmt --check: a file is not in canonical layout; with
-           audit --strict: there is a finding
+           audit --strict: there is a finding; with send and runs follow: the agent has not ended its turn
       2    with --detailed-exitcode: there are changes; with pull --check: there is something to pull
       4    the manifest and the server changed the same lines of a text, or with pull: the same value
-      5    partly applied: at least one step failed or was skipped, or what was migrated is not as it was
+      5    partly applied: at least one step failed or was skipped, or what was migrated is not as it was; with send
+           and recompile: not all agents succeeded
       6    the saved plan is stale, or a server changed while it was migrated
-      7    the plan would destroy a protected object
+      7    the plan would destroy a protected object; with send and runs follow: the agent waits for an approval
       8    the stack is locked
       130  interrupted
     """

@@ -2,9 +2,19 @@
 
     python -m lettaform.local.echo --port 8484
 
-Equal requests get equal answers. A line `call NAME {"argument": 1}` in the last message of the user makes the model
-call that tool, if the request offers it; several such lines make it call several tools in turn. After that, it repeats
-the last result. Embeddings are computed from the words of a text: texts with common words are close to each other.
+Equal requests get equal answers. Lines of the last message of the user can say what the model does instead of repeating
+it. Lines that act are carried out in turn, one for each request; after that, the model repeats the last result.
+
+    call NAME {"argument": 1}  calls this tool, if the request offers it
+    remember LABEL: TEXT       adds TEXT to a memory block, if the request offers a tool for it; otherwise no effect
+    think: TEXT                reasons before the next line that acts, or before the answer
+    fail: 500                  the request fails with this HTTP status, from 400 to 599
+    fail: refusal              the model refuses to answer
+    write: 300 words           the answer is the numbers from 1 to 300
+    slowly: 20 ms              waits before each piece of a stream, for as long in total if the answer is not streamed
+
+A tool that needs approval asks for it when it is called. Embeddings are computed from the words of a text: texts with
+common words are close to each other.
 
 This file uses only the standard library, so that it starts quickly and in any Python.
 """
@@ -19,7 +29,9 @@ import math
 import re
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,7 +41,26 @@ MODEL = "echo"
 DIMENSIONS = 1536
 DIMENSIONS_OF = {"text-embedding-3-large": 3072}
 PIECES = re.compile(r"""[{,]"|\w+":"?|\s*\w+|.""", re.DOTALL)
-CALL = re.compile(r"^[ \t]*call[ \t]+([\w.-]+)[ \t]*(\{.*\})?[ \t]*$", re.MULTILINE)
+LINE = re.compile(
+    r"""[ \t]*(?:
+        (?P<call>call)[ \t]+(?P<name>[\w.-]+)[ \t]*(?P<arguments>\{.*\})?
+        | (?P<remember>remember)[ \t]+(?P<label>[\w./-]+):[ \t]*(?P<text>.+?)
+        | think:[ \t]*(?P<think>.+?)
+        | fail:[ \t]*(?P<fail>[45]\d\d|refusal)
+        | write:[ \t]*(?P<write>\d{1,6})[ \t]words
+        | slowly:[ \t]*(?P<slowly>\d{1,4})[ \t]ms
+    )[ \t]*""",
+    re.VERBOSE,
+)
+REFUSAL = "I cannot help with that."
+MEMORY: Mapping[str, Callable[[str, str], Json]] = {
+    "memory_insert": lambda label, text: {"label": label, "new_string": text},
+    "core_memory_append": lambda label, text: {"label": label, "content": text},
+    "memory": lambda label, text: (
+        {"command": "insert", "path": f"/memories/{label}", "insert_text": text} | {"insert_line": -1}
+    ),
+}
+"""The tools that add text to a memory block, with their arguments."""
 
 
 def models() -> Json:
@@ -76,11 +107,86 @@ def vector(text: str, size: int) -> list[float]:
     return [number / length for number in sums]
 
 
+class Failed(Exception):
+    """The request fails with this HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the message asks for a failure with status {status}")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Act:
+    """What the model does for one request. `name`: of the tool that it calls; without it and `fail`, it answers."""
+
+    name: str = ""
+    arguments: str = ""
+    fail: str = ""
+    thought: str = ""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the lines of a message say: the acts in their order, the last one the answer.
+
+    said   the other lines, which the answer repeats
+    write  how many numbers the answer has instead
+    pause  seconds before each piece of a stream
+    """
+
+    acts: tuple[Act, ...]
+    said: str
+    write: int = 0
+    pause: float = 0.0
+
+
+def script(message: str, offered: Mapping[str, Json]) -> Script:
+    """The script in a message of the user. `offered`: the tools of the request by their names."""
+    memory = next((name for name in MEMORY if name in offered), None)
+    acts, said, thoughts, write, pause = list[Act](), list[str](), list[str](), 0, 0.0
+    for line in message.split("\n"):
+        found = LINE.fullmatch(line)
+        if found is None:
+            said.append(line)
+        elif found["think"]:
+            thoughts.append(found["think"])
+        elif found["write"] or found["slowly"]:
+            write, pause = int(found["write"] or write), int(found["slowly"]) / 1000 if found["slowly"] else pause
+        elif memory or not found["remember"]:
+            name, arguments = found["name"] or "", found["arguments"] or ""
+            if memory and found["remember"]:
+                name, arguments = memory, json.dumps(MEMORY[memory](found["label"], found["text"]))
+            acts.append(Act(name, arguments, found["fail"] or "", "\n".join(thoughts)))
+            thoughts = []
+    text = "\n".join(said)
+    acts.append(Act(thought="\n".join(thoughts)))
+    return Script(tuple(acts), text if text == message else text.strip(), write, pause)
+
+
+def scripted(request: Json) -> tuple[Script, Act, list[str]]:
+    """The script of a request for a chat completion, what it says for this request, and the results until now."""
+    message, results = _last_turn(list(request.get("messages") or []))
+    found = script(message, _offered(request))
+    return found, found.acts[min(len(results), len(found.acts) - 1)], results
+
+
+def _offered(request: Json) -> dict[str, Json]:
+    return {tool["function"]["name"]: tool["function"] for tool in request.get("tools") or [] if "function" in tool}
+
+
 def chat(request: Json) -> Json:
-    """The answer to a request for a chat completion."""
+    """The answer to a request for a chat completion. Failed if its message asks for that."""
     messages = list(request.get("messages") or [])
-    content, call = reply(messages, request.get("tools") or [], request.get("tool_choice"))
+    _, act, _ = scripted(request)
+    if act.fail.isdigit():
+        raise Failed(int(act.fail))
+    content, call = (None, None) if act.fail else reply(request)
     message: Json = {"role": "assistant", "content": content}
+    finish = "content_filter" if act.fail else "tool_calls" if call else "stop"
+    if act.fail:
+        message["refusal"] = REFUSAL
+    if act.thought:
+        message["reasoning_content"] = act.thought
     identity = hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()[:24]
     if call is not None:
         name, arguments = call
@@ -92,9 +198,7 @@ def chat(request: Json) -> Json:
         "object": "chat.completion",
         "created": int(time.time()),
         "model": request.get("model", MODEL),
-        "choices": [
-            {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop", "logprobs": None}
-        ],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
     }
 
@@ -109,6 +213,10 @@ def streamed(request: Json) -> Iterator[Json]:
         return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}]}
 
     yield piece({"role": "assistant", "content": "" if message["content"] is not None else None})
+    for word in re.findall(r"\S+\s*|\s+", message.get("reasoning_content") or ""):
+        yield piece({"reasoning_content": word})
+    if "refusal" in message:
+        yield piece({"refusal": message["refusal"]})
     for word in re.findall(r"\S+\s*|\s+", message["content"] or ""):
         yield piece({"content": word})
     for index, call in enumerate(message.get("tool_calls", [])):
@@ -123,19 +231,19 @@ def streamed(request: Json) -> Iterator[Json]:
         yield {**head, "choices": [], "usage": whole["usage"]}
 
 
-def reply(messages: list[Json], tools: list[Json], choice: object) -> tuple[str | None, tuple[str, Json] | None]:
+def reply(request: Json) -> tuple[str | None, tuple[str, Json] | None]:
     """The text of the answer, or the tool that it calls with its arguments."""
-    offered = {tool["function"]["name"]: tool["function"] for tool in tools if "function" in tool}
-    message, results = _last_turn(messages)
-    wanted = CALL.findall(message)[len(results) :]
-    if wanted:
-        name, written = wanted[0]
-        arguments = _arguments(written)
-        if name in offered and arguments is not None:
-            return None, (name, _completed(offered[name], arguments))
-        wrong = f"I cannot read these arguments: {written}" if name in offered else f"I have no tool named {name}."
-        return _say(wrong, offered, choice)
-    return _say(results[-1] if results else message or "…", offered, choice)
+    offered, choice = _offered(request), request.get("tool_choice")
+    found, act, results = scripted(request)
+    if act.name:
+        arguments = _arguments(act.arguments)
+        if act.name in offered and arguments is not None:
+            return None, (act.name, _completed(offered[act.name], arguments))
+        unread = f"I cannot read these arguments: {act.arguments}"
+        return _say(unread if act.name in offered else f"I have no tool named {act.name}.", offered, choice)
+    if found.write:
+        return _say(" ".join(map(str, range(1, found.write + 1))), offered, choice)
+    return _say(results[-1] if results else found.said or "…", offered, choice)
 
 
 def _say(words: str, offered: dict[str, Json], choice: object) -> tuple[str | None, tuple[str, Json] | None]:
@@ -241,11 +349,15 @@ class Answers(BaseHTTPRequestHandler):
             if path == "/v1/embeddings":
                 self._send(200, embeddings(request))
             elif path == "/v1/chat/completions" and request.get("stream"):
-                self._stream(list(streamed(request)))
+                self._stream(list(streamed(request)), scripted(request)[0].pause)
             elif path == "/v1/chat/completions":
-                self._send(200, chat(request))
+                answer, pause = chat(request), scripted(request)[0].pause
+                time.sleep(pause and pause * len(list(streamed(request))))
+                self._send(200, answer)
             else:
                 self._refuse(404, f"there is no {self.path}")
+        except Failed as error:
+            self._refuse(error.status, str(error))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._refuse(400, f"{type(error).__name__}: {error}")
 
@@ -260,15 +372,17 @@ class Answers(BaseHTTPRequestHandler):
     def _refuse(self, code: int, words: str) -> None:
         self._send(code, {"error": {"message": words, "type": "invalid_request_error", "param": None, "code": None}})
 
-    def _stream(self, pieces: list[Json]) -> None:
+    def _stream(self, pieces: list[Json], pause: float) -> None:
+        self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
-        for piece in pieces:
-            self.wfile.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
-        self.wfile.write(b"data: [DONE]\n\n")
-        self.close_connection = True
+        with suppress(ConnectionError):  # the client has left
+            for piece in pieces:
+                time.sleep(pause)
+                self.wfile.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
+            self.wfile.write(b"data: [DONE]\n\n")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: messages of agents are private, and the log would grow without limit."""

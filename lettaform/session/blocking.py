@@ -1,4 +1,4 @@
-"""Coroutines to results for a caller that is not async, and functions that block to results for one that is.
+"""Coroutines, functions that block and async generators to results and items for callers of the other sort.
 
 Also where an event loop runs, as in a notebook. A thread is used there, so that each run has an event loop of its own.
 """
@@ -6,14 +6,19 @@ Also where an event loop runs, as in a notebook. A thread is used there, so that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
+from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
 _T = TypeVar("_T")
+
+_END: Any = object()
+"""What comes after the last item of an iterator."""
 
 
 class _Tasks:
@@ -150,3 +155,58 @@ def _in_thread(function: Callable[[], None]) -> None:
         running.cancel()
         raise
     running.result()
+
+
+def iterated(source: Callable[[], AsyncGenerator[_T, None]], within: float | None = None) -> Iterator[_T]:
+    """The items of an async generator, as they come, in an event loop of its own; in a thread where one runs already.
+
+    source  called in that loop. It is closed when the iterator is: at its end, by `close`, or by an interrupt
+    within  seconds for all items together, after which TimeoutError is raised
+    """
+    return _in_other_loop(source, within) if _is_in_loop() else _here(source, within)
+
+
+def _here(source: Callable[[], AsyncGenerator[_T, None]], within: float | None) -> Generator[_T, None, None]:
+    until = None if within is None else time.monotonic() + within
+
+    async def upcoming() -> Any:
+        async with asyncio.timeout(until and until - time.monotonic()):
+            return await anext(items, _END)
+
+    with asyncio.Runner() as runner:
+        items = source()
+        try:
+            while (item := runner.run(upcoming())) is not _END:
+                yield item
+        finally:
+            runner.run(items.aclose())
+
+
+def _in_other_loop(source: Callable[[], AsyncGenerator[_T, None]], within: float | None) -> Iterator[_T]:
+    asked, found = SimpleQueue[bool](), SimpleQueue[tuple[list[_T], BaseException | None]]()
+
+    def run() -> None:
+        items = _here(source, within)
+        try:
+            while asked.get():
+                item = next(items, _END)
+                found.put(([] if item is _END else [item], None))
+        except BaseException as error:
+            found.put(([], error))
+        finally:
+            items.close()
+
+    thread = Thread(target=copy_context().run, args=(run,), name="lettaform")
+    thread.start()
+    try:
+        while True:
+            asked.put(True)
+            items, error = found.get()
+            if error is not None:
+                raise error
+            if not items:
+                return
+            yield items[0]
+    finally:
+        asked.put(False)
+        thread.join()

@@ -5,6 +5,7 @@ import json
 import math
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,10 @@ def tool(name: str, required: tuple[str, ...] = (), **types: str) -> dict[str, A
 
 def user(text: object) -> dict[str, Any]:
     return {"role": "user", "content": text}
+
+
+def reply(messages: object, tools: object, choice: object) -> tuple[str | None, tuple[str, Any] | None]:
+    return echo.reply({"messages": messages, "tools": tools, "tool_choice": choice})
 
 
 def called(name: str, result: str, identity: str = "call_1") -> list[dict[str, Any]]:
@@ -44,12 +49,12 @@ def called(name: str, result: str, identity: str = "call_1") -> list[dict[str, A
 )
 def test_the_answer_is_the_last_message_of_the_user(content: object, heard: str) -> None:
     messages = [{"role": "system", "content": "Be quiet."}, user("first"), {"role": "assistant", "content": "first"}]
-    assert echo.reply([*messages, user(content)], [], None) == (heard, None)
+    assert reply([*messages, user(content)], [], None) == (heard, None)
 
 
 def test_a_call_line_calls_the_tool() -> None:
     asked = user('please\n  call add {"a": 2, "b": 40}\nthank you')
-    assert echo.reply([asked], [tool("other"), tool("add")], "auto") == (None, ("add", {"a": 2, "b": 40}))
+    assert reply([asked], [tool("other"), tool("add")], "auto") == (None, ("add", {"a": 2, "b": 40}))
 
 
 def test_several_call_lines_call_the_tools_in_turn_and_the_last_result_is_repeated() -> None:
@@ -57,20 +62,20 @@ def test_several_call_lines_call_the_tools_in_turn_and_the_last_result_is_repeat
     offered = [tool("one"), tool("two")]
     first = called("one", json.dumps({"status": "OK", "message": "1", "time": "now"}), "call_1")
     second = called("two", "2", "call_2")
-    assert echo.reply([asked], offered, "auto") == (None, ("one", {}))
-    assert echo.reply([asked, *first], offered, "auto") == (None, ("two", {}))
-    assert echo.reply([asked, *first, *second], offered, "auto") == ("two answered: 2", None)
+    assert reply([asked], offered, "auto") == (None, ("one", {}))
+    assert reply([asked, *first], offered, "auto") == (None, ("two", {}))
+    assert reply([asked, *first, *second], offered, "auto") == ("two answered: 2", None)
 
 
 def test_results_of_an_earlier_turn_are_ignored() -> None:
     messages = [user("call one"), *called("one", "1"), {"role": "assistant", "content": "1"}, user("call one")]
-    assert echo.reply(messages, [tool("one")], "auto") == (None, ("one", {}))
+    assert reply(messages, [tool("one")], "auto") == (None, ("one", {}))
 
 
 def test_a_heartbeat_does_not_count_as_a_message_of_the_user() -> None:
     heartbeat = user(json.dumps({"type": "heartbeat", "reason": "go on", "time": "now"}))
     messages = [user("call one"), *called("one", json.dumps({"message": "1"})), heartbeat]
-    assert echo.reply(messages, [tool("one")], "auto") == ("one answered: 1", None)
+    assert reply(messages, [tool("one")], "auto") == ("one answered: 1", None)
 
 
 @pytest.mark.parametrize(
@@ -81,17 +86,17 @@ def test_a_heartbeat_does_not_count_as_a_message_of_the_user() -> None:
     ],
 )
 def test_an_impossible_call_is_answered_with_the_reason(line: str, words: str) -> None:
-    assert echo.reply([user(line)], [tool("add")], "auto") == (words, None)
+    assert reply([user(line)], [tool("add")], "auto") == (words, None)
 
 
 def test_a_call_inside_a_sentence_calls_no_tool() -> None:
     asked = user("you could call add {} some day")
-    assert echo.reply([asked], [tool("add")], "auto") == (asked["content"], None)
+    assert reply([asked], [tool("add")], "auto") == (asked["content"], None)
 
 
 def test_send_message_is_called_with_all_required_arguments() -> None:
     offered = [tool("other"), tool("send_message", ("thinking", "message"), thinking="string", message="string")]
-    assert echo.reply([user("hi")], offered, "required") == (
+    assert reply([user("hi")], offered, "required") == (
         None,
         ("send_message", {"thinking": "echo", "message": "hi"}),
     )
@@ -99,7 +104,7 @@ def test_send_message_is_called_with_all_required_arguments() -> None:
 
 def test_a_heartbeat_is_requested_if_the_tool_supports_it() -> None:
     offered = [tool("save", ("request_heartbeat",), request_heartbeat="boolean")]
-    assert echo.reply([user("call save {}")], offered, "auto") == (None, ("save", {"request_heartbeat": True}))
+    assert reply([user("call save {}")], offered, "auto") == (None, ("save", {"request_heartbeat": True}))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_a_heartbeat_is_requested_if_the_tool_supports_it() -> None:
 )
 def test_tool_choice_is_respected(choice: object, name: str | None) -> None:
     offered = [tool("insert", ("a",), a="integer"), tool("memory_finish_edits", ("b",), b="array")]
-    _, call = echo.reply([user("hi")], offered, choice)
+    _, call = reply([user("hi")], offered, choice)
     assert (call and call[0]) == name
 
 
@@ -242,3 +247,89 @@ def test_the_endpoint_refuses_invalid_requests(endpoint: httpx.Client, path: str
     assert answer.json()["error"]["message"]
     # The connection is still good for the next request.
     assert endpoint.get("/v1/models").status_code == 200
+
+
+# --- lines that say what the model does ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tools", "call"),
+    [
+        ((), None),
+        (("memory_replace",), None),
+        (("memory_insert", "memory"), ("memory_insert", {"label": "human", "new_string": "likes tea"})),
+        (("core_memory_append",), ("core_memory_append", {"label": "human", "content": "likes tea"})),
+        (
+            ("memory",),
+            ("memory", {"command": "insert", "path": "/memories/human", "insert_text": "likes tea", "insert_line": -1}),
+        ),
+    ],
+)
+def test_remember_edits_memory_with_the_tool_that_is_offered(
+    tools: tuple[str, ...], call: tuple[str, dict[str, Any]] | None
+) -> None:
+    asked = [user("hello\nremember human: likes tea")]
+    assert reply(asked, [tool(name) for name in tools], "auto") == (None if call else "hello", call)
+
+
+def test_thoughts_belong_to_the_next_act_or_to_the_answer() -> None:
+    text = "think: first\nthink: then\ncall one {}\nthink: last"
+    asked, offered = user(text), [tool("one")]
+    first = echo.chat({"messages": [asked], "tools": offered})["choices"][0]["message"]
+    assert (first["reasoning_content"], first["content"]) == ("first\nthen", None)
+    last = echo.chat({"messages": [asked, *called("one", "1")], "tools": offered})["choices"][0]["message"]
+    assert (last["reasoning_content"], last["content"]) == ("last", "one answered: 1")
+
+
+def test_a_thought_is_streamed_before_the_answer() -> None:
+    pieces = [each["choices"][0]["delta"] for each in echo.streamed({"messages": [user("think: why not\nyes")]})]
+    words = [(key, value) for piece in pieces for key, value in piece.items() if key != "role" and value]
+    assert words == [("reasoning_content", "why "), ("reasoning_content", "not"), ("content", "yes")]
+
+
+def test_a_long_answer_consists_of_numbers() -> None:
+    assert reply([user("write: 5 words\nignored")], [], None) == ("1 2 3 4 5", None)
+
+
+def test_a_failure_can_follow_a_call() -> None:
+    asked, offered = user("call one {}\nfail: 429"), [tool("one")]
+    assert reply([asked], offered, "auto") == (None, ("one", {}))
+    with pytest.raises(echo.Failed) as caught:
+        echo.chat({"messages": [asked, *called("one", "1")], "tools": offered})
+    assert caught.value.status == 429
+
+
+def test_a_refusal_has_no_content() -> None:
+    request = {"messages": [user("fail: refusal")], "tools": [tool("send_message")]}
+    (choice,) = echo.chat(request)["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("content_filter", None)
+    assert "tool_calls" not in choice["message"]
+    assert [each["choices"][0]["delta"].get("refusal") for each in echo.streamed(request)][1:2] == [echo.REFUSAL]
+
+
+@pytest.mark.parametrize("line", ["think about it", "fail: 200", "slowly", "write: many words", "remember this"])
+def test_a_line_of_another_form_is_repeated(line: str) -> None:
+    assert reply([user(f"  {line}")], [tool("memory_insert")], None) == (f"  {line}", None)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_endpoint_fails_with_the_status_that_is_asked_for(endpoint: httpx.Client, stream: bool) -> None:
+    answer = endpoint.post("/v1/chat/completions", json={"messages": [user("fail: 503")], "stream": stream})
+    assert answer.status_code == 503
+    assert "asks for a failure" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_slow_answers_take_as_long_with_and_without_a_stream(endpoint: httpx.Client, stream: bool) -> None:
+    asked = {"messages": [user("slowly: 10 ms\nwrite: 8 words")], "stream": stream}
+    started = time.monotonic()
+    assert "8" in endpoint.post("/v1/chat/completions", json=asked).text
+    assert time.monotonic() - started >= 0.1
+
+
+def test_the_endpoint_survives_a_client_that_leaves(endpoint: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+    asked = {"messages": [user("slowly: 1 ms\nwrite: 3000 words")], "stream": True}
+    with endpoint.stream("POST", "/v1/chat/completions", json=asked) as answer:
+        next(answer.iter_raw())
+    assert endpoint.get("/v1/models").status_code == 200
+    assert capfd.readouterr().err == ""

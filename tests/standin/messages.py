@@ -1,10 +1,9 @@
-"""Messages of agents and conversations: an echo model answers each with its own text."""
+"""Messages of agents and conversations: the lists of them, and their part of an agent file."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.standin import agents, conversations
 from tests.standin.lists import page
 from tests.standin.server import UNKNOWN, Ask, Body, Refusal, StandIn, on
 
@@ -34,53 +33,43 @@ def by_id(server: StandIn, agent: Body) -> dict[str, Body]:
     return {row["id"]: row for row in _rows(server, agent)}
 
 
-def add(server: StandIn, agent: Body, role: str, text: str, conversation: str | None = None) -> str:
-    """Store a message; its id."""
+def add(server: StandIn, agent: Body, role: str, text: str, conversation: str | None = None, **shown: Any) -> str:
+    """Store a message; its id. `shown`: what it shows in place of, or besides, a text of its role."""
     id = server.id("message")
-    row = {"id": id, "agent": agent["id"], "role": role, "text": text, "date": server.now()}
+    row = {"id": id, "agent": agent["id"], "role": role, "text": text, "date": server.now(), "shown": shown}
     server.tables.messages[id] = row | {"conversation": conversation}
     return id
 
 
-def _say(server: StandIn, agent: Body, ask: Ask, conversation: Body | None = None) -> Body:
-    thread, ids = conversation["id"] if conversation else None, list[str]()
-    for each in ask.body["messages"]:
-        ids += [add(server, agent, role, each["content"], thread) for role in ("user", "assistant")]
-    if conversation:
-        conversation |= {"_messages": [*conversation["_messages"], *ids], "last_message_at": server.now()}
-    else:
-        agent |= {"message_ids": [*agent["message_ids"], *ids]}
-        agent |= {"last_stop_reason": "end_turn", "updated_at": server.now()}
-    answer = server.tables.messages[ids[-1]]
-    return {"messages": [_shown(answer)], "stop_reason": {"stop_reason": "end_turn"}, "usage": {}}
-
-
-def _shown(row: Body) -> Body:
+def shown(row: Body) -> Body:
+    """A message as the server answers it."""
     if row.get("_broken"):  # 0.16.8: a row that its code cannot read
         raise Refusal(500, UNKNOWN)
-    kind = f"{row['role']}_message"
-    return {**_EMPTY, "id": row["id"], "date": row["date"], "message_type": kind, "content": row["text"]}
-
-
-@on("POST", "/v1/agents/{agent_id}/messages")
-def _to_agent(server: StandIn, ask: Ask) -> Body:
-    return _say(server, agents.find(server, ask.names["agent_id"]), ask)
+    head = {**_EMPTY, "id": row["id"], "date": row["date"]}
+    if row.get("shown", {}).get("message_type"):
+        return {**head, **row["shown"]}
+    return {**head, "message_type": f"{row['role']}_message", "content": row["text"], **row.get("shown", {})}
 
 
 @on("GET", "/v1/agents/{agent_id}/messages")
 def _of_agent(server: StandIn, ask: Ask) -> list[Body]:
-    """Those of its conversations, too (0.16.8)."""
+    """Those of its conversations, too, unless they are left out; the newest in the order of creation (0.16.8)."""
     agent = server.tables.agents.get(ask.names["agent_id"])
     rows = _rows(server, agent) if agent else []
-    return page(ask, map(_shown, rows), all_ids=[row["id"] for row in rows], order="desc", limit=100, zero_is_all=False)
+    if ask.query.get("conversation_id") == "default":
+        rows = [row for row in rows if row["conversation"] is None]
+    found = _page(ask, rows)
+    return found if ask.query.get("order") == "asc" else found[::-1]
 
 
-@on("POST", "/v1/conversations/{conversation}/messages")
-def _to_conversation(server: StandIn, ask: Ask) -> Body:
-    if ask.body.get("streaming", True):
-        raise Refusal(501, "the stand-in does not stream")
-    conversation = conversations.find(server, ask)
-    return _say(server, agents.find(server, conversation["agent_id"]), ask, conversation)
+def _page(ask: Ask, rows: list[Body]) -> list[Body]:
+    """Here `before` asks for older messages, and `after` for newer ones, whatever the order (0.16.8)."""
+    ids = [row["id"] for row in rows]
+    place = {id: at for at, id in enumerate(ids)}
+    first, last = place.get(ask.query.get("after", ""), -1), place.get(ask.query.get("before", ""), len(ids))
+    asked = Ask(ask.method, ask.path, ask.names, ask.query.remove("after").remove("before"), ask.headers, ask.content)
+    found = [shown(row) for row in rows[first + 1 : last]]
+    return page(asked, found, all_ids=ids, order="desc", limit=100, zero_is_all=False)
 
 
 @on("GET", "/v1/conversations/{conversation}/messages")
@@ -93,25 +82,26 @@ def _of_conversation(server: StandIn, ask: Ask) -> list[Body]:
     every = {row["id"]: row for row in _rows(server, agent)}
     own = [row for row in every.values() if row["conversation"] == conversation["id"]]
     # the prompt, those that a fork shares with its source, and then its own
-    rows = [*own[:1], *(every[id] for id in shared if id in every), *own[1:]]
-    return page(ask, map(_shown, rows), all_ids=[row["id"] for row in rows], order="desc", limit=100, zero_is_all=False)
+    return _page(ask, [*own[:1], *(every[id] for id in shared if id in every), *own[1:]])
 
 
 def exported(server: StandIn, agent: Body, ids: list[str]) -> list[Body]:
     """Messages in an agent file, numbered from 0."""
-    rows, shown = by_id(server, agent), list[Body]()
+    rows, exported = by_id(server, agent), list[Body]()
     for number, id in enumerate(ids):
         if id not in rows:  # 0.16.8: a message of the context that does not exist
             raise Refusal(500, f"Export failed: Unexpected new message ID '{id}' encountered during conversion")
         row = rows[id]
         if row.get("_broken"):
             raise Refusal(500, UNKNOWN)
+        if "message_type" in row.get("shown", {}):
+            raise Refusal(501, "the stand-in does not export calls of tools")
         text: Any = [{"type": "text", "text": row["text"], "signature": None}]
         body = {"type": "message", "otid": server.id("otid"), "role": row["role"], "content": text}
         body |= {"id": f"message-{number}", "agent_id": "agent-0", "created_at": row["date"], "tool_returns": []}
         body |= {"model": "echo" if row["role"] == "assistant" else None, "approvals": []}
-        shown.append({**dict.fromkeys(_UNUSED), **body})
-    return shown
+        exported.append({**dict.fromkeys(_UNUSED), **body})
+    return exported
 
 
 _UNUSED = (

@@ -32,6 +32,19 @@ NOTHING = object()
 Body = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Stream:
+    """An answer of server-sent events: the `data` of each."""
+
+    events: list[Body]
+
+    def content(self) -> bytes:
+        # 0.16.8 names the events of errors alone
+        kinds = ["event: error\n" if each["message_type"] == "error_message" else "" for each in self.events]
+        lines = (f"{kind}data: {json.dumps(each)}\n\n" for kind, each in zip(kinds, self.events, strict=True))
+        return ("".join(lines) + "data: [DONE]\n\n").encode()
+
+
 class Refusal(Exception):
     """An error answer: its status, and the `detail` of its body."""
 
@@ -155,6 +168,7 @@ class Tables:
     mcp_servers: dict[str, Body] = field(default_factory=dict)
     messages: dict[str, Body] = field(default_factory=dict)
     """Those that were sent. The prompt of an agent or a conversation is in its own row."""
+    runs: dict[str, Body] = field(default_factory=dict)
 
 
 class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
@@ -169,6 +183,7 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
         self.log: list[tuple[str, str, int]] = []
         # the tools that an MCP server offers, by its arguments or URL: name, description and inputSchema of each
         self.offers: dict[tuple[str, ...], list[Body]] = {}
+        self.has_redis = False  # needed by streams in the background
         self.before: Callable[[Ask], None] = lambda ask: None
         self.after: Callable[[Ask], None] = lambda ask: None
         self._random, self._order = random.Random(seed), random.Random(seed)
@@ -223,6 +238,8 @@ class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
             self.log.append((method, url.path, status))
         if body is NOTHING:
             return httpx.Response(204, headers=more)
+        if isinstance(body, Stream):
+            return httpx.Response(200, content=body.content(), headers={"content-type": "text/event-stream"})
         more["content-type"] = "application/json"
         return httpx.Response(status, content=json.dumps(body).encode(), headers=more)
 

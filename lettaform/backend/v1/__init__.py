@@ -16,6 +16,7 @@ from lettaform.backend.v1.contents import SLOWEST_UPLOAD
 from lettaform.backend.v1.messages import context, history
 from lettaform.backend.v1.reads import V1Reads
 from lettaform.backend.v1.send import Sender
+from lettaform.backend.v1.talks import V1Talks
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
 from lettaform.model import Answer, Context, Live, Lock, Passage, Step
@@ -23,7 +24,7 @@ from lettaform.ownership import marks
 from lettaform.values import Ref
 
 
-class V1(V1Reads):
+class V1(V1Reads, V1Talks):
     """Everything that a run needs, from one v1 server."""
 
     def __init__(self, client: Client) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Map
 from contextlib import aclosing
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from tenacity import (
@@ -28,6 +28,10 @@ from lettaform.client.calls import Cursor, Method, encoded, flat
 from lettaform.client.origin import Origin
 from lettaform.errors import Conflict, ServerError, Unavailable
 
+if TYPE_CHECKING:
+    from lettaform.client.aio import Async
+    from lettaform.client.clients import Root
+
 PAGE = 1000
 """Items per page of a list."""
 AGENTS = 250
@@ -37,6 +41,8 @@ SENDING = 0.002
 """Seconds in which a request is certainly sent, before its sender works on something else."""
 SETTLE = 5.0
 """Seconds after which the server has finished an unanswered request. It continues after the client has disconnected."""
+SILENCE = 60.0
+"""Seconds without a byte after which a stream counts as broken. 0.16.8 sends a ping every 20 s."""
 ATTEMPTS = 3
 """How often a POST is sent that creates something, if it is certain that the ones before have created nothing."""
 
@@ -70,6 +76,7 @@ class Client:
         self.url, self.timeout, self.parallel, self.trace = self._origin.url, timeout, parallel, trace
         self._token, self._project, self._transport = token, project, transport
         self._gate = Gate(parallel)
+        self._streams: httpx.AsyncClient | None = None
         self.requests = self.writes = 0
         self.until = inf
         """Time of the monotonic clock after which no write is sent: the lease of the lock may have ended. -inf: the
@@ -104,8 +111,28 @@ class Client:
         other._origin.secrets = self._origin.secrets
         return other
 
+    def talker(self, max_retries: int = 2) -> Root[Async]:
+        """A client of the same server for streams, which stay open: with its own connections, and without a gate."""
+        from lettaform.client.aio import Async  # only talking needs them
+        from lettaform.client.calls import Options
+        from lettaform.client.clients import Root
+
+        if self._streams is None:
+            hooks = {"response": [self._traced]} if self.trace else {}
+            more = pools.options(self._origin)
+            self._streams = httpx.AsyncClient(transport=self._transport, event_hooks=hooks, **more)
+        options = Options(timeout=max(self.timeout, SILENCE), max_retries=max_retries)
+        return Root(Async(self._origin, options, self._streams, owned=False))
+
+    async def _traced(self, answer: httpx.Response) -> None:
+        if self.trace:
+            path = answer.request.url.raw_path.decode()
+            self.trace(self.redact(f"{answer.request.method} {path} {answer.status_code}"))
+
     async def close(self) -> None:
         """Close all connections."""
+        if self._streams is not None:
+            await self._streams.aclose()
         for pool in (self._http, *self._replaced):
             await pool.aclose()
 
