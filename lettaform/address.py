@@ -33,7 +33,7 @@ class Segment(NamedTuple):
     instance: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Address:
     """The path of an object in the manifest. Together with the stack, it identifies the object on a server.
 
@@ -49,6 +49,9 @@ class Address:
         # a plan looks up each address many times
         object.__setattr__(self, "_hash", hash(self.path))
         object.__setattr__(self, "parent", _shared(self.path[:-1]) if len(self.path) > 1 else None)
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __hash__(self) -> int:
         return self._hash

@@ -934,7 +934,7 @@ def contents(step: Step) -> tuple[Any, ...]:
             assert_never(step)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The changes, and the steps that carry them out. `apply` runs exactly these steps.
 
@@ -975,6 +975,9 @@ class Plan:
 
     def __bool__(self) -> bool:
         return bool(self.steps)
+
+    def __repr__(self) -> str:
+        return f"<Plan of {self.stack} on {self.url}: {len(self.changes)} changes, {len(self.steps)} steps>"
 
     @property
     def declared(self) -> Mapping[Address, Desired]:
@@ -1083,7 +1086,7 @@ class Verified:
         return 5 if self.differences or self.error else 6 if self.moved else 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The result of an apply.
 
@@ -1102,6 +1105,10 @@ class Report:
     snapshot: str | None = None
     warnings: tuple[Problem, ...] = ()
     verified: Verified | None = None
+
+    def __repr__(self) -> str:
+        done = sum(1 for _ in self.of("done"))
+        return f"<Report: {done} of {len(self.outcomes)} steps done in {self.seconds:.1f} s>"
 
     def of(self, status: str) -> Iterator[Outcome]:
         """The outcomes with this status."""

@@ -111,3 +111,7 @@ def test_what_has_several_meanings_is_not_read(text: str) -> None:
 def test_a_key_with_a_dot_and_the_key_of_an_instance_are_told_apart_in_a_section() -> None:
     assert str(Address.in_section("blocks", "v1.2[acme/eu]")) == 'blocks["v1.2"]["acme/eu"]'
     assert str(Address.parse("agents.a[x].memory.human").declaration) == "agents.a.memory.human"
+
+
+def test_an_address_is_shown_as_people_read_it() -> None:
+    assert repr(Address.parse('blocks.rules["a/b"]')) == '<blocks.rules["a/b"]>'

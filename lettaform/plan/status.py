@@ -122,7 +122,7 @@ class StatusOptions:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StackStatus:
     """The status of the objects of a stack, by kind in the order of the manifest, and then by address.
 
@@ -138,6 +138,10 @@ class StackStatus:
     total: int = 0
     lock: Lock | None = None
     warnings: tuple[Problem, ...] = ()
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts.items() if number)
+        return f"<StackStatus of {self.stack} on {self.url}: {counts or 'no objects'}>"
 
     @property
     def counts(self) -> dict[Status, int]:

@@ -7,6 +7,7 @@ import pytest
 import lettaform
 from lettaform.api.results import Failed, checked
 from lettaform.model import Plan, Report
+from lettaform.plan.status import StackStatus
 from tests.api.conftest import World
 from tests.standin import Ask, Refusal
 
@@ -52,3 +53,15 @@ def test_an_interrupted_apply_is_an_error() -> None:
     assert failed.value.exit_code == 130
     assert checked(plan, None).changed is False
     assert checked(plan, Report()).changed is True
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Plan("s", "http://here", "0.16.8"), "<Plan of s on http://here: 0 changes, 0 steps>"),
+        (Report(seconds=1.25), "<Report: 0 of 0 steps done in 1.2 s>"),
+        (StackStatus("s", "http://here", "0.16.8"), "<StackStatus of s on http://here: no objects>"),
+    ],
+)
+def test_results_are_shown_in_one_line(value: object, shown: str) -> None:
+    assert repr(value) == shown
