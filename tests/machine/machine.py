@@ -372,7 +372,8 @@ class Machine:
             self.edit_by_others(pick)
         runs: list[RunResult] = []
         with self.checked(stack, runs, options):
-            source = flow.Source(at.folder)
+            # the files of the manifest are not on this disk: the plan holds all but the secrets
+            source = flow.Source(at.folder, variables={f"v{n}": secret for n, secret in enumerate(SECRETS)})
             runs.append(self.run(stack, lambda: flow.apply_saved(file, source, at.connection(), consent=True)))
         (result,) = runs
         if moves and isinstance(result.error, PlanError):
