@@ -570,6 +570,8 @@ class Limits(TypedDict):
     """Number of existing agents that one plan may change, delete or recompile. Default: null, no limit."""
     memory_lost: NotRequired[int | None]
     """Number of characters that one plan may remove from memory blocks: in deleted blocks, and in lines that leave others. Default: null, no limit."""
+    prompt_tokens: NotRequired[int | None]
+    """Number of estimated tokens that the prompt of an agent may have, memory blocks included, if one plan creates it or makes it longer. Default: null, no limit."""
 
 
 class PolicyWaiver(TypedDict):
@@ -961,7 +963,7 @@ class Identity(Declared):
     """Display name."""
     identity_type: Maybe[Literal["user", "org", "other"] | Expression] = ABSENT
     """Type of the identity."""
-    properties: Maybe[Mapping[str, Text | bool | Expression | float | Values] | JsonFile] = ABSENT
+    properties: Maybe[Mapping[str, Text | bool | Expression | float | Values | None] | JsonFile | None] = ABSENT
     """Properties of the identity: texts, numbers, booleans or maps."""
     project_id: Maybe[Text] = ABSENT
     """ID of the project that the identity belongs to (Letta Cloud)."""

@@ -170,6 +170,7 @@ ADDED = {
     ("--ci", "gitlab"): [".gitlab-ci.yml", ".gitlab/lettaform.yml"],
     ("--pre-commit",): [".pre-commit-config.yaml"],
     ("--schema",): ["lettaform.schema.json"],
+    ("--editor", "vscode"): [".vscode/settings.json", "lettaform.schema.json"],
     ("--ci", "github", "--pre-commit", "--schema"): [
         ".github/workflows/lettaform.yml",
         ".pre-commit-config.yaml",
@@ -190,7 +191,7 @@ def test_init_adds_only_what_is_asked_for_to_a_project(options: tuple[str, ...],
     assert files == {name, ".gitignore", *ADDED[options]}
     assert (project.folder / name).read_text() == "# ours\nstack: ours\n"
     again = run("init", *options)
-    assert again.exit_code == (0 if options in (("--schema",), ("--pre-commit",)) else 1)
+    assert again.exit_code == (0 if options in (("--schema",), ("--pre-commit",), ("--editor", "vscode")) else 1)
 
 
 def test_init_in_a_project_says_what_it_could_add(project: Project) -> None:
@@ -198,7 +199,7 @@ def test_init_in_a_project_says_what_it_could_add(project: Project) -> None:
     done = run("init")
     assert done.exit_code == 1
     assert "there is a manifest already: lettaform.yaml" in done.stderr
-    assert "--ci, --pre-commit or --schema" in done.stderr
+    assert "--ci, --pre-commit, --editor or --schema" in done.stderr
 
 
 def test_init_takes_no_other_yaml_for_a_manifest(project: Project) -> None:
