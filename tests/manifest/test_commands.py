@@ -34,6 +34,22 @@ def test_validate(project: Project) -> None:
     assert "no file matches `x/*.yaml`" in done.stderr
 
 
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_validate_strict_makes_warnings_errors(form: str, project: Project) -> None:
+    project.write("stack: s\nblocks: {a: {value: x, description: y}}\n")
+    lenient, strict = (run("validate", *words, "--format", form) for words in ((), ("--strict",)))
+    assert (lenient.exit_code, strict.exit_code) == (0, 1)
+    assert "nothing refers to `blocks.a`" in strict.output
+    levels = {
+        "text": "Error: ",
+        "json": '"severity": "error"',
+        "sarif": '"ruleId": "unused-declaration",\n          "level": "error"',
+    }
+    assert levels.get(form, "::error ") in strict.output
+    project.write("stack: s\n")
+    assert run("validate", "--strict", "--format", form).exit_code == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [["validate", "--json"], ["validate", "--format", "json"], ["--json", "validate"]]
 )
