@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -149,3 +150,13 @@ def test_the_page_about_python_shows_what_its_programs_print(tmp_path: Path, mon
         monkeypatch.setenv("LETTA_BASE_URL", url)
         doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(whole, out=said.append)
     assert not said, "".join(said)
+
+
+def test_the_session_of_the_readme_needs_nothing_else() -> None:
+    """`python -m scripts.record` writes it."""
+    session = (ROOT / "docs/session.svg").read_text("utf-8")
+    assert "](docs/session.svg)" in (ROOT / "README.md").read_text("utf-8")
+    assert ElementTree.fromstring(session).tag.endswith("svg")
+    assert len(session) < 40_000
+    assert set(re.findall(r"https?://[^\"'\s<&]+", session)) == {"http://www.w3.org/2000/svg", "http://localhost:8283"}
+    assert not [word for word in ("<script", "@import", "url(", "@font-face", "href") if word in session]

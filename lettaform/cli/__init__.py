@@ -227,7 +227,9 @@ VERBS: Mapping[str, Verb] = {
     "init": Verb("init:init", "Write an example manifest.", ("directory", "json", *_ALWAYS)),
     "validate": Verb("validate:validate", "Check the manifest without a server.", (*_MANIFEST, "json", *_ALWAYS)),
     "fmt": Verb("fmt:fmt", "Write the files of the manifest in canonical layout.", (*_MANIFEST, "json", *_ALWAYS)),
-    "graph": Verb("graph:graph", "Print who shares what, as Mermaid or DOT.", (*_MANIFEST, "json", *_ALWAYS)),
+    "graph": Verb(
+        "graph:graph", "Print who shares what, as Mermaid, DOT, SVG or HTML.", (*_MANIFEST, "json", *_ALWAYS)
+    ),
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "status": Verb("status:status", "Show the objects of the stack, and how they differ from the manifest."),
     "memory": Verb("memory:memory", "Show what fills the context windows of the agents."),

@@ -16,8 +16,9 @@ from click.shell_completion import CompletionItem, get_completion_class
 from lettaform.cli import Globals, cli
 
 _EPILOG = """\b
-bash, zsh: eval "$(lettaform completion bash)"
-fish:      lettaform completion fish | source
+bash: eval "$(lettaform completion bash)"
+zsh:  eval "$(lettaform completion zsh)"
+fish: lettaform completion fish | source
 """
 _ASKED_BY = "_LETTAFORM_COMPLETE"
 """The environment variable in which a shell asks for completions, as `bash_complete`."""

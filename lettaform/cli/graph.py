@@ -12,7 +12,7 @@ from lettaform.cli.completion import addresses
 if TYPE_CHECKING:
     from lettaform.render.graph import Form
 
-FORMATS = ("mermaid", "dot")
+FORMATS = ("mermaid", "dot", "svg", "html")
 
 
 @click.command()
@@ -21,17 +21,17 @@ FORMATS = ("mermaid", "dot")
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="Language of the drawing; dot is for Graphviz. Default: mermaid.",
+    help="Language of the drawing. svg and html are pictures that need no other program. Default: mermaid.",
 )
 @click.pass_obj
 def graph(asked: Globals, /, patterns: tuple[str, ...], form: str | None) -> None:
-    """Print which agents share which blocks, tools, folders and other objects, as Mermaid or DOT.
+    """Print which agents share which blocks, tools, folders and other objects, as Mermaid, DOT, SVG or HTML.
 
     PATTERN is an address, in which * stands for any text: show these objects and all to which they are linked.
     External objects are dashed. Instances of a `for_each` with equal edges are one node with their number.
 
-    No server is contacted. What depends on a variable without a value is left out. Graphviz draws what
-    `lettaform graph --format dot` prints: pipe it to dot -Tsvg.
+    No server is contacted. What depends on a variable without a value is left out. `lettaform graph --format svg`
+    prints a picture, and --format html a page with it that needs no network; dot is for Graphviz.
     """
     from lettaform import flow
     from lettaform.render import data
@@ -44,6 +44,11 @@ def graph(asked: Globals, /, patterns: tuple[str, ...], form: str | None) -> Non
         click.echo(data.dumps(render.to_data(found), indent=2))
         return
     form = form or "mermaid"
+    if form in ("svg", "html"):
+        from lettaform.render import drawing
+
+        click.echo(drawing.svg(found) if form == "svg" else drawing.page(found), nl=False)
+        return
     click.echo(render.text(found, cast("Form", form)), nl=False)
     if form == "mermaid" and (why := render.too_large(found)):
-        click.echo(f"Warning: {why}\n  → name a PATTERN, or run `lettaform graph --format dot`", err=True)
+        click.echo(f"Warning: {why}\n  → name a PATTERN, or run `lettaform graph --format svg`", err=True)

@@ -24,7 +24,10 @@ PIPELINES: Mapping[str, Mapping[str, str]] = {
 """CI to the files that it needs, each with the text from which it is made."""
 
 HOOKS = {".pre-commit-config.yaml": "pre-commit.yaml"}
-SHARED = (".gitlab-ci.yml", ".pre-commit-config.yaml")
+EDITORS: Mapping[str, Mapping[str, str]] = {"vscode": {".vscode/settings.json": "vscode.json"}}
+"""Editor to the files that tell it the schema and the tags of manifests."""
+
+SHARED = (".gitlab-ci.yml", ".pre-commit-config.yaml", ".vscode/settings.json")
 """Files that projects have for other purposes, too: if one exists, what to add to it is printed."""
 
 IGNORED = ".lettaform/"
@@ -45,18 +48,24 @@ lettaform.yaml, or run `lettaform dev down` and `lettaform dev up --echo-model`,
 @click.command()
 @click.option("--ci", type=click.Choice([*PIPELINES]), help="Write the pipeline of a CI: plan, apply, drift.")
 @click.option("--pre-commit", is_flag=True, help="Write hooks of pre-commit: fmt and validate.")
+@click.option(
+    "--editor",
+    type=click.Choice([*EDITORS]),
+    help="Write the settings with which an editor completes and checks manifests, and the JSON Schema.",
+)
 @click.option("--schema", is_flag=True, help="Write the JSON Schema of the manifest, for editors, or write it again.")
 @click.pass_obj
-def init(asked: Globals, /, ci: str | None, pre_commit: bool, schema: bool) -> None:
+def init(asked: Globals, /, ci: str | None, pre_commit: bool, editor: str | None, schema: bool) -> None:
     """Write an example manifest: two agents with a shared memory block. Existing files are not overwritten.
 
     In a folder with a manifest, only what the options name is written.
     """
     folder = asked.directory
-    more = _made({**(PIPELINES[ci] if ci else {}), **(HOOKS if pre_commit else {})}, VERSION=__version__)
+    sources = {**(PIPELINES[ci] if ci else {}), **(HOOKS if pre_commit else {}), **(EDITORS[editor] if editor else {})}
+    more, schema = _made(sources, VERSION=__version__), schema or editor is not None
     manifest = _manifest(folder)
     if manifest and not (more or schema):
-        hint = "`lettaform init` with --ci, --pre-commit or --schema adds to it; -C chooses another folder"
+        hint = "`lettaform init` with --ci, --pre-commit, --editor or --schema adds to it; -C chooses another folder"
         raise LettaformError(f"there is a manifest already: {manifest}; nothing was written", hint)
     server = None if manifest else _server()
     texts = {**({} if manifest else _example(folder, server)), **more}

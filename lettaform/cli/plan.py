@@ -14,6 +14,7 @@ from lettaform.cli.completion import addresses
 from lettaform.cli.formats import Formats, document, formatted
 
 if TYPE_CHECKING:
+    from lettaform.model import Plan
     from lettaform.plan.drift import Drift
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,6 +115,18 @@ def _comparing(save: Path | None, chosen: Formats, options: Mapping[str, Any]) -
     return narrow
 
 
+def _needed(plan: Plan) -> str:
+    """What the apply of a saved plan needs."""
+    from lettaform.plan.saved import written_secrets
+
+    sources = list(written_secrets(plan))
+    if any(not each.startswith("${") for each in sources):
+        return "It needs the manifest, in which a secret stands in clear: the plan holds no secrets."
+    if not sources:
+        return "It needs no manifest and no variables."
+    return f"It needs no manifest and no variables but the secrets that it writes: {', '.join(sources)}."
+
+
 @click.command()
 @click.option(
     "-o",
@@ -170,7 +183,7 @@ def plan(
         flow.save(found, save)
         command = f"lettaform apply {shlex.quote(str(save))}"
         click.echo(f"Saved the plan. To apply exactly this plan, run `{command}`.", err=True)
-        click.echo("It needs the same manifest, files and variables: the plan holds only digests of secrets.", err=True)
+        click.echo(_needed(found), err=True)
     if found.conflicts:
         return 4
     return 2 if detailed_exitcode and found else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +21,9 @@ FORMATS = ("text", "json", "sarif", "github")
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Output format. Default: text.")
+@click.option("--strict", is_flag=True, help="Warnings are errors: exit with code 1 if there is one.")
 @click.pass_obj
-def validate(asked: Globals, /, form: str | None) -> int:
+def validate(asked: Globals, /, form: str | None, strict: bool) -> int:
     """Check the manifest and print every problem with its place and a hint. No server is contacted.
 
     What is valid and probably a mistake is a warning, with the id of its rule. `lint.ignore` in the manifest switches
@@ -32,6 +34,8 @@ def validate(asked: Globals, /, form: str | None) -> int:
     form = form or ("json" if asked.json else "text")
     try:
         manifest = asked.manifest(lints=True)
+        if strict and manifest.warnings:
+            raise ManifestError([replace(each, severity="error") for each in manifest.warnings])
     except ManifestError as error:
         if form == "text":
             raise

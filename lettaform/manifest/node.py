@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,28 @@ TAGS: Mapping[str, str] = {
 }
 FILES = (FILE, JSON, CSV)
 """The tags that stand before the path of a file."""
+
+
+SPELLINGS: Mapping[str, str] = {
+    'file("PATH")': f"{FILE} PATH",
+    'json(file("PATH"))': f"{JSON} PATH",
+    'csv(file("PATH"))': f"{CSV} PATH",
+    "unset": UNSET,
+}
+"""Expressions that mean the same as a tag, where they are the whole value."""
+_PATH = r"""file\((?:"([^"$\\]*)"|'([^'$\\]*)')\)"""
+_SPELLED = re.compile(rf"\$\{{(?:{_PATH}|(json|csv)\({_PATH}\)|unset)\}}")
+
+
+def spelled_tag(text: str) -> tuple[str, str] | None:
+    """The tag that a text is a spelling of, with its path; None if it is none."""
+    found = _SPELLED.fullmatch(text) if text.startswith("${") else None
+    if found is None:
+        return None
+    double, single, word, inner_double, inner_single = found.groups()
+    if text == "${unset}":
+        return UNSET, ""
+    return {"json": JSON, "csv": CSV}.get(word, FILE), double or single or inner_double or inner_single or ""
 
 
 class _Unresolved:

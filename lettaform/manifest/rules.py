@@ -63,7 +63,7 @@ WARNINGS: Mapping[str, Rule] = {
     ),
     "unused-exclusion": Rule("A pattern that begins with `!` excludes no file."),
     "unused-variable": Rule("Nothing uses a variable, in any environment."),
-    UNUSED_WAIVER: Rule("An entry of `lint.ignore` matches no warning."),
+    UNUSED_WAIVER: Rule("An entry of `lint.ignore` matches no warning, or a waiver of a policy no object."),
 }
 """What is probably a mistake. `lint.ignore` in the manifest switches these rules off, each with a reason."""
 

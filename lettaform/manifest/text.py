@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import yaml
 
 from lettaform.errors import Place
-from lettaform.manifest.node import FILES, TAGS, UNRESOLVED, UNSET, Node
+from lettaform.manifest.node import FILES, TAGS, UNRESOLVED, UNSET, Node, spelled_tag
 from lettaform.manifest.problems import Problems, suggest
 
 DEPTH = 100
@@ -263,6 +263,8 @@ class _Reader:
             return self.tagged(event.tag, text, self.place(event))
         start, end = event.start_mark, event.end_mark
         place = Place(self.file, start.line + 1, start.column + 1)
+        if spelled := spelled_tag(text):
+            return self.tagged(*spelled, place)
         offset = None
         if start.line == end.line:
             quotes = 1 if event.style in ("'", '"') else 0

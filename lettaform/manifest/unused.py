@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from lettaform.address import Address
+from lettaform.address import Address, matches
 from lettaform.errors import Problem
 from lettaform.kinds import kinds, sections
 from lettaform.manifest.expressions import NotAnExpression, parse, parts, paths
 from lettaform.manifest.node import UNSET, Node, empty
+from lettaform.manifest.rules import UNUSED_WAIVER
 from lettaform.model import Manifest
 from lettaform.values import refs
 
@@ -18,7 +19,7 @@ Used = set[tuple[str, str]]
 
 
 def unused(manifest: Manifest, root: Node, whole: Node) -> Iterator[Problem]:
-    """Shared objects and variables to which nothing refers.
+    """Shared objects and variables to which nothing refers, and waivers of policies that match no object.
 
     root   the files with the environment merged over them
     whole  the files with all environments
@@ -31,6 +32,19 @@ def unused(manifest: Manifest, root: Node, whole: Node) -> Iterator[Problem]:
         for key, node in declared.map.items():
             if node.tag != UNSET and (section, key) not in used:
                 yield _warning(Address.of(section, key), declared, key)
+    yield from _unused_waivers(manifest, root)
+
+
+def _unused_waivers(manifest: Manifest, root: Node) -> Iterator[Problem]:
+    """A warning for each waiver of a policy whose address is that of no declared object."""
+    for key, policy in (root.map.get("policies") or empty(root.place)).map.items():
+        waivers = policy.map.get("waivers") or empty(policy.place)
+        for node in (each.map["address"] for each in waivers.list if "address" in each.map):
+            pattern = node.text or ""
+            if not any(matches(address, (pattern,)) for address in manifest.objects):
+                message = f"policies.{key}.waivers: the manifest declares no object at `{pattern}`"
+                hint = "remove the waiver, unless an environment needs it, or an object that is no longer declared"
+                yield Problem(message, node.place, hint, severity="warning", rule=UNUSED_WAIVER)
 
 
 def _warning(address: Address, declared: Node, key: str) -> Problem:

@@ -381,7 +381,8 @@ def short_addresses(addresses: Sequence[Address]) -> list[str]:
     words, before = list[str](), None
     for address in addresses:
         text, declared = clean_line(str(address)), clean_line(str(address.declaration))
-        words.append(text.removeprefix(declared) if address.declaration == before else text)
+        # an object whose declaration got a `for_each` stands among its instances
+        words.append((text.removeprefix(declared) or text) if address.declaration == before else text)
         before = address.declaration
     return words
 

@@ -90,7 +90,7 @@ def _name(node: Node) -> str:
     return str(node.first) if number == 1 else f"{node.first.declaration}[…] {number} ×"
 
 
-def _lines(node: Node) -> list[str]:
+def lines_of(node: Node) -> list[str]:
     """The lines of the label of a node."""
     lines = [_name(node)]
     if node.parts:
@@ -146,7 +146,7 @@ def _mermaid(graph: Graph) -> Iterator[str]:
             indent = "    "
         for node in nodes:
             left, right = _SHAPES.get(node.kind, ("(", ")"))
-            label = "<br/>".join(map(_escaped, _lines(node)))
+            label = "<br/>".join(map(_escaped, lines_of(node)))
             yield f'{indent}{ids[_NODE, node.first]}{left}"{label}"{right}'
         if address is not None:
             yield "  end"
@@ -191,7 +191,7 @@ def _dot(graph: Graph) -> Iterator[str]:
 
 
 def _attributes(node: Node) -> str:
-    label = "\\n".join(_quoted(line)[1:-1] for line in _lines(node))
+    label = "\\n".join(_quoted(line)[1:-1] for line in lines_of(node))
     words = [f"shape={_DOT_SHAPES.get(node.kind, 'box')}", f'label="{label}"']
     words += ["style=dashed"] if node.external else ["style=rounded"] if node.kind not in _DOT_SHAPES else []
     return ", ".join(words)

@@ -13,7 +13,7 @@ from lettaform.manifest.expressions import ESCAPE, EXPRESSIONS, LOOPS, OF_AN_OBJ
 from lettaform.manifest.form import Count, Entries, Fields, Flag, Form, Items, Many, Named, Text
 from lettaform.manifest.functions import FUNCTIONS
 from lettaform.manifest.language import EXTERNAL, REPEAT, language
-from lettaform.manifest.node import TAGS
+from lettaform.manifest.node import SPELLINGS, TAGS
 from lettaform.render.language_examples import CALLS, EXAMPLES, OF_OBJECTS, VALUES
 
 _HEAD = """# The manifest language
@@ -129,6 +129,12 @@ def _values() -> Iterator[str]:
     yield _yaml(CALLS)
     yield "## Tags\n"
     yield from _table([(f"`{name}`", "", "", text) for name, text in TAGS.items()], ("tag", "value"))
+    yield (
+        "Checkers of JSON Schemas, and some editors, know no tags. These expressions mean the same, as whole values:\n"
+    )
+    yield from _table(
+        [(f"`${{{name}}}`", "", "", f"`{tag}`") for name, tag in SPELLINGS.items()], ("expression", "tag")
+    )
     yield _yaml(VALUES)
 
 

@@ -26,7 +26,9 @@ def test_formats(run: Run, flow: Flow) -> None:
     assert run("graph", "--format", "dot").stdout.startswith('digraph "support" {')
     assert json.loads(run("graph", "--json").stdout)["nodes"][0]["address"] == "agents.a"
     assert "--format dot" in json.loads(run("graph", "--json", "--format", "dot").stdout)["error"]["message"]
-    assert run("graph", "--format", "svg").exit_code == 1
+    assert run("graph", "--format", "svg").stdout.startswith("<?xml")
+    assert run("graph", "--format", "html").stdout.startswith("<!DOCTYPE html>")
+    assert run("graph", "--format", "png").exit_code == 1
 
 
 def test_a_graph_that_mermaid_does_not_show_is_printed_with_a_warning(run: Run, flow: Flow) -> None:
@@ -34,7 +36,7 @@ def test_a_graph_that_mermaid_does_not_show_is_printed_with_a_warning(run: Run, 
     flow.drawn = Graph("s", agents, tuple(Edge(agents[0].first, each.first, ("x",)) for each in agents[1:]))
     result = run("graph")
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1004)
-    assert "at most 500 by default\n  → name a PATTERN, or run `lettaform graph --format dot`" in result.stderr
+    assert "at most 500 by default\n  → name a PATTERN, or run `lettaform graph --format svg`" in result.stderr
     assert run("graph", "--format", "dot").stderr == ""
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -10,6 +12,7 @@ from lettaform.errors import Problem
 from lettaform.model import AgentChange
 from lettaform.plan.saved import approval
 from lettaform.render.data import plan_schema
+from lettaform.values import Secret
 
 from .conftest import Flow, Run, a_plan, at
 
@@ -70,6 +73,26 @@ def test_saving_a_plan(run: Run, tmp_path: Path) -> None:
     assert file.read_text() == "saved"
     json.loads(result.stdout)
     assert "To apply exactly this plan, run `lettaform apply" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("plain", "It needs no manifest and no variables."),
+        (
+            Secret("${var.key}", "x"),
+            "It needs no manifest and no variables but the secrets that it writes: ${var.key}.",
+        ),
+        (
+            Secret("literal", "x"),
+            "It needs the manifest, in which a secret stands in clear: the plan holds no secrets.",
+        ),
+    ],
+)
+def test_saving_says_what_the_apply_needs(value: Any, says: str, run: Run, flow: Flow, tmp_path: Path) -> None:
+    (step,) = flow.planned.steps
+    flow.planned = replace(flow.planned, steps=(replace(step, fields={"secrets": {"KEY": value}}),))
+    assert says in run("plan", "-o", str(tmp_path / "plan.json")).stderr
 
 
 def test_contradicting_formats_are_an_error(run: Run, flow: Flow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import yaml
 
 import lettaform
-from lettaform.cli.init import HOOKS, PIPELINES, _made
+from lettaform.cli.init import HOOKS, PIPELINES, SCHEMA, _made
+from lettaform.manifest.node import TAGS
 
 ROOT = Path(__file__).parents[2]
 COPIES = {".github/workflows/fleet.yml": "github.yml", "templates/fleet.yml": "gitlab.yml"}
@@ -41,6 +43,12 @@ def test_the_hooks_of_the_repository_are_those_that_init_writes() -> None:
     for each in local["hooks"]:
         assert each.pop("additional_dependencies") == [f"lettaform=={lettaform.__version__}"]
     assert published == local["hooks"]
+
+
+def test_the_settings_of_an_editor_name_every_tag() -> None:
+    settings = json.loads(made("vscode.json"))
+    assert [each.partition(" ")[0] for each in settings["yaml.customTags"]] == list(TAGS)
+    assert settings["yaml.schemas"] == {f"./{SCHEMA}": ["lettaform.yaml", "lettaform.yml"]}
 
 
 def jobs() -> dict[str, Any]:

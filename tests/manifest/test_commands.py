@@ -34,6 +34,22 @@ def test_validate(project: Project) -> None:
     assert "no file matches `x/*.yaml`" in done.stderr
 
 
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_validate_strict_makes_warnings_errors(form: str, project: Project) -> None:
+    project.write("stack: s\nblocks: {a: {value: x, description: y}}\n")
+    lenient, strict = (run("validate", *words, "--format", form) for words in ((), ("--strict",)))
+    assert (lenient.exit_code, strict.exit_code) == (0, 1)
+    assert "nothing refers to `blocks.a`" in strict.output
+    levels = {
+        "text": "Error: ",
+        "json": '"severity": "error"',
+        "sarif": '"ruleId": "unused-declaration",\n          "level": "error"',
+    }
+    assert levels.get(form, "::error ") in strict.output
+    project.write("stack: s\n")
+    assert run("validate", "--strict", "--format", form).exit_code == 0
+
+
 @pytest.mark.parametrize(
     "arguments", [["validate", "--json"], ["validate", "--format", "json"], ["--json", "validate"]]
 )
@@ -170,6 +186,7 @@ ADDED = {
     ("--ci", "gitlab"): [".gitlab-ci.yml", ".gitlab/lettaform.yml"],
     ("--pre-commit",): [".pre-commit-config.yaml"],
     ("--schema",): ["lettaform.schema.json"],
+    ("--editor", "vscode"): [".vscode/settings.json", "lettaform.schema.json"],
     ("--ci", "github", "--pre-commit", "--schema"): [
         ".github/workflows/lettaform.yml",
         ".pre-commit-config.yaml",
@@ -190,7 +207,7 @@ def test_init_adds_only_what_is_asked_for_to_a_project(options: tuple[str, ...],
     assert files == {name, ".gitignore", *ADDED[options]}
     assert (project.folder / name).read_text() == "# ours\nstack: ours\n"
     again = run("init", *options)
-    assert again.exit_code == (0 if options in (("--schema",), ("--pre-commit",)) else 1)
+    assert again.exit_code == (0 if options in (("--schema",), ("--pre-commit",), ("--editor", "vscode")) else 1)
 
 
 def test_init_in_a_project_says_what_it_could_add(project: Project) -> None:
@@ -198,7 +215,7 @@ def test_init_in_a_project_says_what_it_could_add(project: Project) -> None:
     done = run("init")
     assert done.exit_code == 1
     assert "there is a manifest already: lettaform.yaml" in done.stderr
-    assert "--ci, --pre-commit or --schema" in done.stderr
+    assert "--ci, --pre-commit, --editor or --schema" in done.stderr
 
 
 def test_init_takes_no_other_yaml_for_a_manifest(project: Project) -> None:

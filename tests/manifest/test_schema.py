@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 from lettaform.kinds import kinds
@@ -116,6 +118,47 @@ agents:
 
 def test_accepts_expressions_where_load_does() -> None:
     assert rejected(EXPRESSIONS) == []
+
+
+def test_examples_need_no_tags_and_are_valid_for_other_checkers() -> None:
+    """As `check-jsonschema` reads them: it refuses every tag of an application."""
+    for path in [*(ROOT / "examples").rglob("lettaform.yaml"), ROOT / "lettaform/cli/starters/lettaform.yaml"]:
+        text = re.sub(r"@[A-Z]+@", "x/y", path.read_text()).replace("stack: x/y", "stack: x")
+        found = list(validator().iter_errors(yaml.safe_load(text)))
+        assert not found, path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("blocks: {a: {value: x, limit: many}}", "'many' is not of type 'integer'"),
+        ("blocks: {a: {value: x, read_only: 3}}", "3 is not of type 'boolean'"),
+        ("agents: {a: {tools: web}}", "'web' is not of type 'array'"),
+        ("agents: {a: {description: {b: 1}}}", "{'b': 1} is not of type 'string'"),
+        ("agents: {a: {timezone: []}}", "[] is not of type 'string'"),
+    ],
+)
+def test_the_best_match_says_what_a_value_must_be(text: str, expected: str) -> None:
+    (error,) = validator().iter_errors(yaml.safe_load(f"stack: s\n{text}"))
+    assert expected in [error.message, *(inner.message for inner in error.context or ())]
+
+
+def test_defaults_and_examples_are_valid_where_they_stand() -> None:
+    found = list(with_values(schema()))
+    assert len(found) > 40
+    for part in found:
+        check = Draft202012Validator({**part, "$defs": schema()["$defs"]})
+        for value in [*part.get("examples", ()), *([part["default"]] if "default" in part else ())]:
+            assert check.is_valid(value), part
+
+
+def with_values(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        if isinstance(part.get("description"), str) and part.keys() & {"default", "examples"}:
+            yield part
+        part = [*part.values()]
+    for each in part if isinstance(part, list) else ():
+        yield from with_values(each)
 
 
 def test_the_file_is_json() -> None:

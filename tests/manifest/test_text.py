@@ -11,7 +11,7 @@ import yaml
 
 from lettaform.errors import Place
 from lettaform.manifest import text as reader
-from lettaform.manifest.node import UNRESOLVED, Node
+from lettaform.manifest.node import CSV, FILE, JSON, UNRESOLVED, UNSET, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import DEPTH, EXPANDED, parse
 from lettaform.manifest.types import plain
@@ -163,3 +163,41 @@ def test_a_tag_before_a_bracket_needs_a_space(tag: str, text: str) -> None:
     again = Problems()
     parse(written.replace(found[2].replace(" ", ""), found[2]), "f", again)
     assert not [each for each in again.errors if "invalid YAML" in each.message]
+
+
+# --- tags as expressions ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "tag", "value"),
+    [
+        ('${file("a/b c.md")}', FILE, "a/b c.md"),
+        ("'${file(\"a.md\")}'", FILE, "a.md"),
+        ("\"${file('a.md')}\"", FILE, "a.md"),
+        ('${json(file("a.json"))}', JSON, "a.json"),
+        ('${csv(file("a.csv"))}', CSV, "a.csv"),
+        ('${yaml(file("a.yaml"))}', "", '${yaml(file("a.yaml"))}'),
+        ('${file("prompts/${each.key}.md")}', "", '${file("prompts/${each.key}.md")}'),
+        ("${unset}", UNSET, None),
+        ("$${unset}", "", "$${unset}"),
+        ('x ${file("a.md")}', "", 'x ${file("a.md")}'),
+        ("${file(a.md)}", "", "${file(a.md)}"),
+        ("${file(\"a.md')}", "", "${file(\"a.md')}"),
+        ("${unset }", "", "${unset }"),
+    ],
+)
+def test_an_expression_may_stand_for_a_tag(written: str, tag: str, value: str | None) -> None:
+    problems = Problems()
+    node = parse(f"a: {written}\n", "f", problems)
+    assert node is not None
+    assert not problems.errors
+    assert (node.map["a"].tag, node.map["a"].value) == (tag, value)
+
+
+def test_an_expression_for_a_tag_has_the_problems_of_the_tag() -> None:
+    problems = Problems()
+    parse('a: ${file("")}\nb: ["${unset}"]\n', "f", problems)
+    assert [each.message for each in problems.errors] == [
+        "`!file` needs a path",
+        "`!unset` removes a field of a map; it cannot be an item of a list",
+    ]

@@ -81,3 +81,18 @@ def test_a_move_and_a_text_are_no_use(project: Project) -> None:
 
 def test_objects_that_others_do_not_refer_to_are_fine(project: Project) -> None:
     assert unused(project, "stack: s\nagents: {a: }\nmcp_servers: {m: {url: 'https://m.example/mcp'}}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("waived", "found"),
+    [("agents.a", []), ("'*'", []), ("agents.*", []), ("agents.x", ["agents.x"]), ("blocks.*", ["blocks.*"])],
+)
+def test_a_waiver_of_a_policy_that_matches_no_object(project: Project, waived: str, found: list[str]) -> None:
+    pytest.importorskip("cel_expr_python")
+    waiver = f"{{address: {waived}, reason: x}}"
+    rule = f"policies: {{named: {{rule: 'change.kind != \"\"', waivers: [{waiver}]}}}}"
+    project.write(f"stack: s\nagents: {{a: {{model: a/b}}}}\n{rule}\n")
+    warnings = [each for each in project.load(lints=True).warnings if each.rule == "unused-waiver"]
+    named = "policies.named.waivers: the manifest declares no object at `{}`"
+    assert [each.message for each in warnings] == [named.format(each) for each in found]
+    assert all(each.place for each in warnings)

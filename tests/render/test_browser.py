@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lettaform.render import html
+from lettaform.render import drawing, html
 
 from .fleets import mixed
 from .hostile import TEXTS, plan
+from .test_graph import HOSTILE, a_graph
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (1280, 390)
@@ -53,8 +54,13 @@ def measured(page: Path, arguments: list[str]) -> tuple[list[dict[str, object]],
     return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), done.stderr
 
 
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs the program chromium, of the Debian package chromium: `.ci/run` installs it"
+)
+
+
 @pytest.mark.thorough
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, as of the Debian package chromium")
+@needs_chromium
 @pytest.mark.parametrize("name", ["mixed", "script", "attribute", "many ticks"])
 def test_the_page_in_a_browser(name: str, tmp_path: Path) -> None:
     assert CHROMIUM is not None
@@ -69,3 +75,23 @@ def test_the_page_in_a_browser(name: str, tmp_path: Path) -> None:
     assert {each["styled"] for each in found} == {"hidden"}
     assert {each["scripts"] for each in found} == {0}
     assert "Content Security Policy" not in log
+
+
+@pytest.mark.thorough
+@needs_chromium
+@pytest.mark.parametrize("name", ["plain", *HOSTILE[:3]])
+def test_the_page_of_a_graph_in_a_browser(name: str, tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    page = tmp_path / "graph.html"
+    page.write_text(drawing.page(a_graph(name, f"{name} 2")), encoding="utf-8")
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [CHROMIUM, *options, "--enable-logging=stderr", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.count("<rect") > 3
+    assert "<script" not in done.stdout
+    assert "Content Security Policy" not in done.stderr

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lettaform.model import Change, FieldChange
-from lettaform.render.changes import LINES, OBJECTS, lines, readable, redacted
+from lettaform.render.changes import LINES, OBJECTS, lines, readable, redacted, short_addresses
 from lettaform.render.paint import Paint
 from lettaform.values import Patch
 
@@ -129,3 +129,8 @@ def test_what_an_agent_detached_is_said_in_words() -> None:
 def test_hidden_texts_are_replaced_on_both_sides() -> None:
     shown = redacted(FieldChange("value", "a hunter22", "hunter22 b"), ("hunter22",))
     assert (shown.old, shown.new) == ("a ‹secret›", "‹secret› b")
+
+
+def test_an_object_among_the_instances_of_its_address_keeps_its_name() -> None:
+    every = [at(each) for each in ("agents.w[a]", "agents.w[b]", "agents.w", "agents.x", "agents.w[c]")]
+    assert short_addresses(every) == ["agents.w[a]", "[b]", "agents.w", "agents.x", "agents.w[c]"]
