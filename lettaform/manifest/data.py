@@ -100,6 +100,18 @@ def _untagged(node: Node) -> Any:
 # --- CSV -------------------------------------------------------------------------------------------------------------
 
 
+def csv_value(text: str) -> dict[str, dict[str, str]]:
+    """The rows of a CSV text by their first column. Raises InvalidText, also if that does not tell them apart."""
+    found: dict[str, dict[str, str]] = {}
+    for row in csv_rows(text):
+        key = next(iter(row.values()))
+        if not key or key in found:
+            what = f"two rows have {key!r}" if key else "a row has nothing"
+            raise InvalidText(f"{what} in the first column, which must tell the rows apart")
+        found[key] = row
+    return found
+
+
 def csv_rows(text: str) -> list[dict[str, str]]:
     """The rows of a CSV text, as maps with the names in its first row. Empty lines are left out. Raises InvalidText."""
     reader = csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n")), strict=True)
@@ -124,15 +136,3 @@ def _check_head(head: Sequence[str]) -> None:
         raise InvalidText(f"column {unnamed[0]} has no name", 1)
     if twice := [name for name, number in Counter(head).items() if number > 1]:
         raise InvalidText(f"the column `{twice[0]}` is named twice", 1)
-
-
-def keyed(rows: Sequence[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Rows by their first column. Raises InvalidText if that does not tell them apart."""
-    found: dict[str, dict[str, str]] = {}
-    for row in rows:
-        key = next(iter(row.values()))
-        if not key or key in found:
-            what = f"two rows have {key!r}" if key else "a row has nothing"
-            raise InvalidText(f"{what} in the first column, which must tell the rows apart")
-        found[key] = row
-    return found

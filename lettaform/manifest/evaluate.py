@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lettaform.errors import Place
-from lettaform.manifest.data import InvalidText, csv_rows, json_value, yaml_value
+from lettaform.manifest.data import InvalidText, csv_value, json_value, yaml_value
 from lettaform.manifest.expressions import Call, Compared, For, ListOf, Literal, MapOf, Member, Path, Tree
 from lettaform.manifest.functions import FUNCTIONS, SORTS, Function, filled, fits, same, shown, template
 from lettaform.manifest.node import UNRESOLVED, Node, described, plural
@@ -288,5 +288,5 @@ def _piece(value: Any) -> Any:
 
 _JOINED: Mapping[str, Callable[..., Iterator[Any]]] = {"join": _join, "format": _format}
 """The functions whose value can contain references and secrets, as a text with expressions can."""
-_FORMATS: Mapping[str, Callable[[str], Any]] = {"json": json_value, "yaml": yaml_value, "csv": csv_rows}
+_FORMATS: Mapping[str, Callable[[str], Any]] = {"json": json_value, "yaml": yaml_value, "csv": csv_value}
 """The functions that read a text in a format."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lettaform.errors import Place
-from lettaform.manifest.data import InvalidText, csv_rows, json_value, keyed
+from lettaform.manifest.data import InvalidText, csv_value, json_value
 from lettaform.manifest.node import UNRESOLVED
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.text import decode
@@ -134,7 +134,7 @@ class Files:
         if text is None:
             return UNRESOLVED
         try:
-            return keyed(csv_rows(text))
+            return csv_value(text)
         except InvalidText as error:
             self.problems.add(f"invalid CSV: {error}", Place(self.shown(path), error.line or 1, 1))
             return UNRESOLVED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lettaform.manifest.data import InvalidText, csv_rows, keyed
+from lettaform.manifest.data import InvalidText, csv_rows, csv_value
 from tests.manifest.conftest import Project
 
 
@@ -42,7 +42,7 @@ def test_what_is_no_table(text: str, message: str, line: int) -> None:
 @pytest.mark.parametrize(("column", "message"), [(["x", "x"], "two rows have 'x'"), (["", "x"], "a row has nothing")])
 def test_the_first_column_tells_rows_apart(column: list[str], message: str) -> None:
     with pytest.raises(InvalidText, match=message):
-        keyed([{"id": each} for each in column])
+        csv_value("id,x\n" + "".join(f"{each},1\n" for each in column))
 
 
 def test_csv_files_declare_a_row_of_objects(project: Project) -> None:

@@ -51,7 +51,7 @@ CASES: dict[str, list[tuple[str, Any]]] = {
     "coalesce": [("coalesce(null, '', 0)", 0), ("coalesce('')", None)],
     "json": [("json(file('a.json')).x[1].y", "z"), ("json('[1, null]')", [1, None])],
     "yaml": [("yaml('a: [1, x]')", {"a": [1, "x"]}), ("yaml('007x')", "007x")],
-    "csv": [("csv(file('t.csv'))", [{"id": "1", "name": "Ann, A."}, {"id": "2", "name": "Bob"}])],
+    "csv": [("values(csv(file('t.csv')))", [{"id": "1", "name": "Ann, A."}, {"id": "2", "name": "Bob"}])],
     "file": [("file('w.txt')", "hello")],
     "cond": [("cond(var.on, 1, 2)", 1), ("cond(var.on == false, json('broken'), 2)", 2)],
 }
@@ -100,7 +100,7 @@ def test_signatures_and_descriptions(name: str) -> None:
         ("yaml('a: b: c')", "`yaml`: invalid YAML: mapping values are not allowed in this context (line 1)"),
         ("yaml('a: !file x')", "`yaml`: `!file` has no meaning here (line 1)"),
         ("csv('a,a')", "`csv`: the column `a` is named twice (line 1)"),
-        ("csv('a')[0]", "there is no item 0 in 0 items"),
+        ("values(csv('a'))[0]", "there is no item 0 in 0 items"),
         ("cond(1, 2, 3)", "the test must be true or false, got the number 1 → compare with `==` or `!=`"),
         ("{a: 1, 'a': 2}", "two entries have the key 'a'"),
         ("{for x in var.names : var.on => x}", "two entries have the key 'true'"),
