@@ -143,7 +143,8 @@ class Reading:
         self._decoder = Decoder()
         began = self.run_id is not None or (isinstance(lost, Unavailable) and lost.ambiguous)
         if wait is not None and (self.background or not began):
-            return wait
+            # where pieces came before the cut, the rest is requested at once
+            return 0.0 if self._cuts == 1 and self.run_id is not None else wait
         raise (self._broken(lost) if began else lost) from error
 
     def _broken(self, lost: ServerError) -> StreamBroken:
