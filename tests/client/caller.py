@@ -69,7 +69,8 @@ def said(message: Message) -> str:
             return message.text
         case ToolReturnMessage(status=status):
             return status
-    return message.id
+        case _:
+            return message.id
 
 
 def all_are_told_apart(message: AssistantMessage | UserMessage) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,26 @@ def test_an_http_client_of_ones_own(seed: Seed) -> None:
     with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.1")) as http:
         client = Client(base_url=seed.letta.url, api_key=seed.letta.password, http_client=http)
         assert client.health()["status"] == "ok"
+
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "client.md"
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+def test_the_page_runs(seed: Seed, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTA_API_KEY", seed.letta.password or "none")
+    name = f"page {uuid4().hex[:8]}"
+    code = block.replace("http://localhost:8283", seed.letta.url).replace("openai-proxy/echo", seed.letta.model)
+    exec(code.replace("agents.create(", f"agents.create(name={name!r}, "), {})
+    for agent in seed.client.agents.list(name=name):
+        seed.kept(seed.client.agents, agent)
+    assert ("agents.create(" in block) == bool(seed.made)
+
+
+def test_the_page_names_every_test_of_this_file() -> None:
+    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text(encoding="utf-8")))
+    here = {name for name in globals() if name.startswith("test_") and not name.startswith("test_the_page")}
+    assert named == here
 
 
 # --- streams that are cut
