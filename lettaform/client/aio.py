@@ -145,11 +145,9 @@ class AsyncStream:
             error: Exception | None = None
             try:
                 async with driver.opened(reading.call) as response, aclosing(response.aiter_bytes()) as received:
-                    async for data in received:
+                    async for data in received:  # to the end: only then is the connection used again
                         for message in reading.feed(data):
                             yield message
-                        if reading.ended:
-                            return
             except Exception as raised:
                 if not (isinstance(raised, ServerError) or is_of_http(raised)):
                     raise

@@ -298,15 +298,15 @@ class Response:
         return "\n".join(each.text for each in self.messages if isinstance(each, AssistantMessage))
 
 
-def parse(body: Any) -> Message:
-    """The message of a JSON value. Never fails."""
+def parse(body: Any, **known: Any) -> Message:
+    """The message of a JSON value. `known`: fields that it gets whatever the JSON says. Never fails."""
     if not isinstance(body, Mapping):
-        return OtherMessage(raw={"value": body})
+        return OtherMessage(raw={"value": body}, **known)
     named = body.get("message_type")
     found = TYPES.get(named) if isinstance(named, str) else None
     if found is None:
-        return OtherMessage(**_read(OtherMessage, body), server_type=_text(named))
-    return found(**_read(found, body))
+        return OtherMessage(**{**_read(OtherMessage, body), "server_type": _text(named), **known})
+    return found(**{**_read(found, body), **known})
 
 
 def parse_response(body: Any) -> Response:

@@ -8,13 +8,13 @@ stream without `background` did not deliver can be read as messages of the run, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lettaform.client.answers import RawResponse, failure, no_answer, unexpected
 from lettaform.client.calls import Call, Options, pause
-from lettaform.client.messages import ErrorMessage, Message, Ping, StopReason, UsageStatistics, parse
+from lettaform.client.messages import ErrorMessage, Message, StopReason, UsageStatistics, parse
 from lettaform.client.origin import Origin
 from lettaform.errors import ServerError, StreamBroken, Unavailable
 
@@ -96,35 +96,41 @@ class Reading:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The messages that these bytes complete."""
+        if self.ended:
+            return
         for event in self._decoder.feed(data):
             if event.data.strip() == DONE:
                 self.ended = True
                 return
-            message = self._numbered(_message(event))
-            if message is None:
+            body = _body(event)
+            numbered = self._numbered(body)
+            if numbered is None:
                 continue
+            message = parse(body, **numbered)
             self._cuts = 0
             self._stopped |= isinstance(message, StopReason)
             # only DONE follows; after an error in a background run, 0.16.8 leaves it out
             self._last |= isinstance(message, ErrorMessage) or (isinstance(message, UsageStatistics) and self._stopped)
             yield message
 
-    def _numbered(self, message: Message) -> Message | None:
-        """The message with its run and number. None if it came already, before a cut."""
-        self.run_id = run_id = message.run_id or self.run_id
-        number = message.seq_id
+    def _numbered(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The run and the number of a piece. None if it came already, before a cut."""
+        named, number = body.get("run_id"), body.get("seq_id")
+        if isinstance(named, str) and named:
+            self.run_id = named
+        known: dict[str, Any] = {"run_id": self.run_id}
         if not self.background:
-            return replace(message, run_id=run_id)
-        if isinstance(message, Ping) and (number is None or number <= self.last_seq_id):
+            return known
+        if body.get("message_type") == "ping" and (not isinstance(number, int) or number <= self.last_seq_id):
             # 0.16.8 sends pings of its own between the pieces, with the number of the piece before
-            return replace(message, run_id=run_id)
-        if number is None:
+            return known
+        if not isinstance(number, int):
             # 0.16.8 counts all pieces, and writes no number into those that have no field for it
             number = self.last_seq_id + 1
         elif number <= self.last_seq_id:
             return None
         self.last_seq_id = number
-        return replace(message, run_id=run_id, seq_id=number)
+        return {**known, "seq_id": number}
 
     def again(self, origin: Origin, options: Options, error: Exception | None) -> float | None:
         """After the connection has ended: seconds before `call` is to be sent; None if everything has come.
@@ -143,7 +149,8 @@ class Reading:
         self._decoder = Decoder()
         began = self.run_id is not None or (isinstance(lost, Unavailable) and lost.ambiguous)
         if wait is not None and (self.background or not began):
-            return wait
+            # where pieces came before the cut, the rest is requested at once
+            return 0.0 if self._cuts == 1 and self.run_id is not None else wait
         raise (self._broken(lost) if began else lost) from error
 
     def _broken(self, lost: ServerError) -> StreamBroken:
@@ -186,14 +193,16 @@ def _lost(origin: Origin, call: Call[Any], error: Exception | None) -> ServerErr
     return ended
 
 
-def _message(event: Event) -> Message:
+def _body(event: Event) -> Mapping[str, Any]:
+    """The JSON of a piece."""
     try:
-        body = json.loads(event.data)
+        found = json.loads(event.data)
     except ValueError:
-        body = {"message": event.data}
-    if event.name == "error" and isinstance(body, dict) and body.get("message_type") != "error_message":
-        # 0.16.8 describes some failures as {"error": {...}}
-        inner = body.get("error")
-        known = inner if isinstance(inner, dict) else {"message": inner} if isinstance(inner, str) else body
-        return parse({**known, "message_type": "error_message"})
-    return parse(body)
+        found = event.data
+    body: Mapping[str, Any] = found if isinstance(found, Mapping) else {"message": event.data}
+    if event.name != "error" or body.get("message_type") == "error_message":
+        return body
+    # 0.16.8 describes some failures as {"error": {...}}
+    inner = body.get("error")
+    known = inner if isinstance(inner, Mapping) else {"message": inner} if isinstance(inner, str) else body
+    return {**known, "message_type": "error_message"}

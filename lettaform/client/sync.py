@@ -144,10 +144,8 @@ class Stream:
             error: Exception | None = None
             try:
                 with driver.opened(reading.call) as response, closing(response.iter_bytes()) as received:
-                    for data in received:
+                    for data in received:  # to the end: only then is the connection used again
                         yield from reading.feed(data)
-                        if reading.ended:
-                            return
             except Exception as raised:
                 if not (isinstance(raised, ServerError) or is_of_http(raised)):
                     raise

@@ -3,7 +3,8 @@
     python serve.py PORT
 
 All other settings come from the environment variables that Letta reads. This file cannot import lettaform. The tables
-are created in the process of the server, because importing Letta takes longer than everything else.
+are created in the process of the server, because importing Letta takes longer than everything else. The server keeps
+the pieces of background runs in its memory: see keyvalue.py.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any
+
+import keyvalue  # type: ignore[import-not-found]  # beside this file
 
 
 async def create_tables() -> None:
@@ -60,6 +63,7 @@ def unchecked(target: Callable[..., Any] | None = None, **_: Any) -> Callable[..
 def main() -> None:
     port = int(sys.argv[1])
     shorten_start()
+    keyvalue.use()
     asyncio.run(create_tables())
     from letta.server.rest_api.app import start_server  # type: ignore[import-not-found]
 
