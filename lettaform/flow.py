@@ -626,14 +626,14 @@ def duplicate(
     old: str,
     new: str,
     *,
+    consent: bool | Callable[[Duplicated], bool],
     live: bool = False,
-    consent: Callable[[Duplicated], bool] = lambda found: True,
 ) -> Duplicated:
     """Declare a copy of an agent, a block or an archive under a new address. Writes nothing on the server.
 
+    consent  whether to write the files: True, or a function that is called with their change
     live     the memory of the copy is that on the server; otherwise it is what the manifest declares, and no request is
              sent
-    consent  called with the change of the files; returns whether to write them
 
     PlanError if the declaration cannot be copied. Raises Stale if a file changes meanwhile.
     """
@@ -648,7 +648,7 @@ def duplicate(
         reload = partial(_read_again, source)
         files, contents = prepare(manifest, source.directory, first, second, memory, reload)
         found = Duplicated(first, second, live, files, memory.notes, memory.hidden)
-        if not consent(found):
+        if not _agrees(consent, found):
             return found
         replace_contents(contents, [source.directory / name for name in manifest.inputs.files])
     return replace(found, written=True)

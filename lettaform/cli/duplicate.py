@@ -9,14 +9,15 @@ import click
 
 from lettaform.cli import Globals, refusal
 from lettaform.cli.apply import yes
+from lettaform.cli.completion import addresses
 
 if TYPE_CHECKING:
     from lettaform.session.duplicate import Duplicated
 
 
 @click.command()
-@click.argument("old", metavar="ADDRESS")
-@click.argument("new", metavar="NEW_ADDRESS")
+@click.argument("old", metavar="ADDRESS", shell_complete=addresses)
+@click.argument("new", metavar="NEW_ADDRESS", shell_complete=addresses)
 @click.option(
     "--memory",
     type=click.Choice(["seeds", "live"]),

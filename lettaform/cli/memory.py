@@ -8,10 +8,11 @@ import sys
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.completion import agents
 
 
 @click.command()
-@click.argument("patterns", metavar="[ADDRESS]...", nargs=-1)
+@click.argument("patterns", metavar="[ADDRESS]...", shell_complete=agents, nargs=-1)
 @click.option(
     "--exact",
     is_flag=True,

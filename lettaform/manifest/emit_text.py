@@ -57,7 +57,8 @@ def entry_lines(key: str, value: Any, indent: int) -> list[str]:
 
 def flow_entry(key: str, value: Any) -> str:
     """One entry of a map inside brackets, on one line. Values are texts, numbers, booleans, lists and maps."""
-    return f"{_key(key)}: {_double(value).replace('${', ESCAPE)}"
+    plain = _one_line(value, flow=True)
+    return f"{_key(key)}: {_double(value).replace('${', ESCAPE) if plain is None else plain}"
 
 
 def key_text(key: str) -> str:

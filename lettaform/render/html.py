@@ -233,11 +233,14 @@ def _prompts(plan: model.Plan) -> Iterator[str]:
         return
     every = prompts.groups(plan.prompts)
     opened = " open" if any(group.warning for group in every) else ""
-    yield f"<section><details{opened}><summary>{escape(prompts.total(plan.prompts))}</summary><ul>"
+    yield f"<section><details{opened}><summary>{escape(prompts.total(plan))}</summary><ul>"
     for group in every[:ADDRESSES]:
         warning = f' <strong class="changed">{escape(group.warning)}</strong>' if group.warning else ""
-        names = _codes(group.addresses, _USERS)
-        yield f'<li><span class="addresses">{names}</span>: {escape(group.sizes)}{warning}</li>'
+        yield f"<li>{_code(str(group.prompts[0].address))}: {escape(group.sizes)}{warning}"
+        if group.others:
+            yield f"<details><summary>The same for {len(group.others):,} more</summary>"
+            yield f'<p class="addresses">{_codes(group.others, _USERS)}</p></details>'
+        yield "</li>"
     yield f"</ul>{_and_more(len(every) - ADDRESSES)}</details></section>"
 
 

@@ -232,9 +232,10 @@ def _prompts(plan: model.Plan) -> str:
     items = []
     for group in every[:SENTENCES]:
         warning = f": **{group.warning}**" if group.warning else ""
-        items.append(f"- {_codes(group.addresses, LINE)}: {group.sizes}{warning}")
+        more = f" and {len(group.others):,} more" if group.others else ""
+        items.append(f"- {code(str(group.prompts[0].address))}{more}: {group.sizes}{warning}")
     opened = " open" if any(group.warning for group in every) else ""
-    summary = f"<details{opened}><summary>{prompts.total(plan.prompts)}</summary>"
+    summary = f"<details{opened}><summary>{prompts.total(plan)}</summary>"
     return f"{summary}\n\n{_list(items, len(every))}\n\n</details>"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lettaform.model import PromptChange
+from lettaform.model import Plan, PromptChange
 from lettaform.render.changes import short_addresses
 from lettaform.render.clean import clean_line
 from lettaform.render.inline import count
@@ -29,9 +29,9 @@ class Group:
         return first if len(self.prompts) == 1 else f"{first} and {len(self.prompts) - 1:,} more"
 
     @property
-    def addresses(self) -> list[str]:
-        """All agents; after the first instance of a declaration, the keys alone."""
-        return short_addresses([each.address for each in self.prompts])
+    def others(self) -> list[str]:
+        """All agents but the first; after the first instance of a declaration, the keys alone."""
+        return short_addresses([each.address for each in self.prompts])[1:]
 
     @property
     def sizes(self) -> str:
@@ -83,19 +83,22 @@ def groups(prompts: Sequence[PromptChange], *, whole: bool = False) -> list[Grou
     return sorted(every, key=lambda group: (not group.prompts[0].is_near, -sum(each.growth for each in group.prompts)))
 
 
-def total(prompts: Sequence[PromptChange]) -> str:
-    """How many prompts are created and changed, and how many tokens that adds in all."""
+def total(plan: Plan) -> str:
+    """How many tokens how many prompts get, and how many prompts of agents and conversations are recompiled."""
+    prompts = plan.prompts
     new = [each for each in prompts if each.before is None]
     changed = [each for each in prompts if each.before is not None]
     parts = [f"{sum(each.after for each in new):,} in {count(len(new), 'new agent')}"] if new else []
     growth = sum(each.growth for each in changed)
     parts += [f"{growth:+,} in {count(len(changed), 'agent')}"] if changed else []
-    return f"{TITLE}: {', '.join(parts)}"
+    recompiles = sum(change.recompiles + change.conversations for change in plan.changes)
+    return f"{TITLE}: {', '.join(parts)}" + (f"; {count(recompiles, 'recompile')}" if recompiles else "")
 
 
-def lines(prompts: Sequence[PromptChange], paint: Paint, *, verbose: bool = False) -> list[str]:
+def lines(plan: Plan, paint: Paint, *, verbose: bool = False) -> list[str]:
     """A title, and a line for each group; none if no prompt changes. `verbose`: a line for each agent."""
-    return [paint(total(prompts), "strong"), *_lines(prompts, paint, verbose=verbose)] if prompts else []
+    found = [*_lines(plan.prompts, paint, verbose=verbose)]
+    return [paint(total(plan), "strong"), *found] if found else []
 
 
 def _lines(prompts: Sequence[PromptChange], paint: Paint, *, verbose: bool) -> Iterator[str]:

@@ -50,7 +50,7 @@ def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str
         titled(outline.CONFLICTS, _conflicts(plan, paint), paint),
         titled(outline.UNMANAGED, _unmanaged(plan, paint), paint),
         warnings(plan.warnings, paint),
-        prompts.lines(plan.prompts, paint, verbose=verbose),
+        prompts.lines(plan, paint, verbose=verbose),
     ]
     filled = [group for group in groups if group]
     first = [head(plan, paint)] if filled else []

@@ -44,7 +44,7 @@ def test_what_a_fleet_remembers_and_what_it_costs(fleet: Fleet, letta: Letta) ->
     found = flow.archive_search(fleet.source, fleet.connection, "archives.facts", Search("Rome is old", 1, ("city",)))
     assert [each.text for each in found.passages] == ["Rome is old"]
 
-    copy = flow.duplicate(fleet.source, fleet.connection, "agents.boss", "agents.deputy", live=True)
+    copy = flow.duplicate(fleet.source, fleet.connection, "agents.boss", "agents.deputy", consent=True, live=True)
     assert (copy.written, copy.notes) == (True, ())
     fleet.apply()
     assert fleet.block("human", "deputy")["value"] == "x" * 19

@@ -96,8 +96,8 @@ def test_line_breaks_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.Monkey
             {"memory": {"human": "new"}},
             "  b:\n    system: x\n    memory: {human: new}\n",
         ),
-        ("agents:\n  a: {system: x}\n", {"memory": {"human": "new"}}, '  b: {system: x, memory: {"human": "new"}}\n'),
-        ("agents:\n  a:\n", {"memory": {"human": "new"}}, '  b: {memory: {"human": "new"}}\n'),
+        ("agents:\n  a: {system: x}\n", {"memory": {"human": "new"}}, "  b: {system: x, memory: {human: new}}\n"),
+        ("agents:\n  a:\n", {"memory": {"human": "new"}}, "  b: {memory: {human: new}}\n"),
     ],
 )
 def test_other_values_in_the_copy(text: str, fields: dict[str, Any], result: str, tmp_path: Path) -> None:

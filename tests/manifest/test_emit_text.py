@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lettaform.manifest.emit_text import File, Raw, yaml_text
+from lettaform.manifest.emit_text import File, Raw, flow_entry, yaml_text
 from lettaform.manifest.node import Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import parse
@@ -84,3 +86,21 @@ def test_what_is_written_reads_back_as_the_same_tree(tree: dict[str, Any]) -> No
 )
 def test_forms(value: Any, text: str) -> None:
     assert yaml_text({"k": value}) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("x", "k: x"),
+        ("a: b", 'k: "a: b"'),
+        ("a\nb", 'k: "a\\nb"'),
+        ("${x}", 'k: "$${x}"'),
+        ({"human": {"value": "a\n${x}", "limit": 5}}, 'k: {"human": {"value": "a\\n$${x}", "limit": 5}}'),
+        ({"human": {"value": "x, y", "limit": 5}}, 'k: {human: {value: "x, y", limit: 5}}'),
+        (["one", {"text": "two"}, True, None], "k: [one, {text: two}, true, null]"),
+    ],
+)
+def test_an_entry_inside_brackets_reads_back(value: object, written: str) -> None:
+    assert flow_entry("k", value) == written
+    escaped = json.loads(json.dumps(value).replace("${", "$${"))
+    assert yaml.safe_load(f"{{{written}}}") == {"k": escaped}

@@ -48,7 +48,7 @@ def fleet(stack: Stack) -> Stack:
 
 
 def duplicate(stack: Stack, old: str, new: str, **words: Any) -> Duplicated:
-    return flow.duplicate(stack.source, stack.connection, old, new, **words)
+    return flow.duplicate(stack.source, stack.connection, old, new, **{"consent": True, **words})
 
 
 def memory(stack: Stack, name: str) -> dict[str, str]:
