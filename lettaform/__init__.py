@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lettaform.session import Snapshots as Snapshots
     from lettaform.session.server import Connection as Connection
     from lettaform.values import UNSET as UNSET
+    from lettaform.values import CsvFile as CsvFile
     from lettaform.values import File as File
     from lettaform.values import JsonFile as JsonFile
 
@@ -67,7 +68,7 @@ _MODULES = {
     "model": ("Event", "Plan", "Report"),
     "session": ("Snapshots",),
     "session.server": ("Connection",),
-    "values": ("UNSET", "File", "JsonFile"),
+    "values": ("UNSET", "CsvFile", "File", "JsonFile"),
 }
 """A module to what this package exports from it. `api.objects` exports the typed objects: one for each kind."""
 _OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "status")
