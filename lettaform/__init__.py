@@ -18,6 +18,7 @@
     kinds                                   the kinds of objects: one file per kind, one line per field
     values                                  Ref, Template, Secret, Patch, Item, Digest
     address                                 Address
+    client                                  an HTTP client of a Letta server, which can be used on its own
     errors                                  the errors, and places in files
 
 A package imports only packages below it. `import lettaform` imports none: each name is imported when it is first used.
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from lettaform.api.results import Result as Result
     from lettaform.api.stack import Stack as Stack
     from lettaform.api.stack import load as load
+    from lettaform.client import AsyncClient as AsyncClient
+    from lettaform.client import Client as Client
     from lettaform.errors import Conflicting as Conflicting
     from lettaform.errors import Guarded as Guarded
     from lettaform.errors import LettaformError as LettaformError
@@ -61,6 +64,7 @@ _MODULES = {
     "api.declared": ("Expression",),
     "api.results": ("Failed", "Result"),
     "api.stack": ("Stack", "load"),
+    "client": ("AsyncClient", "Client"),
     "errors": (
         *("Conflicting", "Guarded", "LettaformError", "Locked", "ManifestError", "PlanError", "ServerError"),
         *("SnapshotError", "Stale"),

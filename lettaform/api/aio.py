@@ -47,7 +47,7 @@ class AsyncStack:
     @overload
     async def apply(self, *, consent: Consent, notify: Notify=..., parallel: int=..., snapshots: Snapshots | None=..., **options: Unpack[Options]) -> Result: ...
 
-    async def apply(self, plan: Plan | None=None, /, *, consent: Consent=False, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Any) -> Result:  # type: ignore[misc]
+    async def apply(self, plan: Plan | None=None, /, *, consent: Consent | None=None, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Any) -> Result:  # type: ignore[misc]
         """Carry out a plan that `plan` returned; or plan, and carry the plan out if there is consent to it.
 
         plan       exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lettaform.api.aio import AsyncStack
 
 Notify = Callable[[Event], None]
+NO_CONSENT = "nothing is applied without consent: give the plan that `plan` returned, or `consent=`"
 
 
 class Options(TypedDict, total=False):
@@ -177,7 +178,7 @@ class Stack:
         plan: Plan | None = None,
         /,
         *,
-        consent: Consent = False,
+        consent: Consent | None = None,
         notify: Notify = lambda event: None,
         parallel: int = 8,
         snapshots: Snapshots | None = None,
@@ -197,7 +198,8 @@ class Stack:
         how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
         if plan is not None:
             return _planned(self, plan, consent, options, how)
-        _check_consent(consent)
+        if consent is None:
+            raise TypeError(NO_CONSENT)
         return checked(*flow.apply(self.source, self.connection, _plan_options(options), consent=consent, **how))
 
     @overload
@@ -354,22 +356,19 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, Sequence) else value
 
 
-def _planned(stack: Stack, plan: Plan, consent: Consent, options: Mapping[str, Any], how: Mapping[str, Any]) -> Result:
+def _planned(
+    stack: Stack, plan: Plan, consent: Consent | None, options: Mapping[str, Any], how: Mapping[str, Any]
+) -> Result:
     """Carry out a plan. It has its own options, and is the consent."""
-    if consent or options:
-        given = ", ".join([*(["consent"] if consent else []), *options])
+    if consent is not None or options:
+        given = ", ".join([*([] if consent is None else ["consent"]), *options])
         raise TypeError(f"a plan has its own options, and is the consent; remove {given}")
     return checked(*flow.apply_plan(plan, stack.source, stack.connection, **how))
 
 
-def _check_consent(consent: Consent) -> None:
-    if consent is False:
-        raise TypeError("nothing is applied without consent: give the plan that `plan` returned, or `consent=`")
-
-
 def _applying(stack: Stack, plan: Plan | None, how: Mapping[str, Any]) -> Callable[[Notify], Result]:
     """The apply that begins with the iteration of its events. Wrong arguments are an error at once."""
-    if plan is None:
-        _check_consent(how.get("consent", False))
+    if plan is None and how.get("consent") is None:
+        raise TypeError(NO_CONSENT)
     given: tuple[Any, ...] = () if plan is None else (plan,)
     return lambda notify: partial(stack.apply, *given)(**how, notify=notify)

@@ -136,9 +136,26 @@ def test_nothing_is_applied_without_consent(consent: Any, world: World) -> None:
         stack.applying()  # type: ignore[call-overload]
     for verb in (stack.destroy, stack.restore, stack.rollback, stack.pull):
         assert inspect.signature(verb).parameters["consent"].default is inspect.Parameter.empty
-    if consent:
-        assert stack.apply(consent=consent).changed is False
+    assert stack.apply(consent=consent).changed is False
+    assert [event.event for event in stack.applying(consent=consent)] == []
     assert world.labels == []
+
+
+async def unawaited(plan: lettaform.Plan) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("consent", ["yes", 1, lambda plan: "yes", lambda plan: None, unawaited])
+def test_only_true_is_consent(consent: Any, world: World) -> None:
+    world.write()
+    stack = world.load()
+    for verb in (stack.apply, stack.destroy):
+        world.standin.tables.blocks.clear()
+        if verb == stack.destroy:
+            stack.apply(consent=True)
+        with pytest.raises(TypeError, match="consent must be True or False"):
+            verb(consent=consent)
+    assert world.labels == ["b", "c"]
 
 
 def test_consent_sees_the_plan(world: World) -> None:
