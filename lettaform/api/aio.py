@@ -11,7 +11,7 @@ from typing import Any, Unpack, overload
 
 from lettaform.api.events import AsyncApplying
 from lettaform.api.results import Result
-from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, _applying
+from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, run_of
 from lettaform.flow import Consent, Drift, Pull, Shown, Snapshots, StackStatus
 from lettaform.model import Applied, Manifest, Plan
 from lettaform.session.blocking import awaited
@@ -73,7 +73,7 @@ class AsyncStack:
 
         The apply begins with the iteration, which raises its errors at the end. Leaving the loop early cancels it.
         """
-        return AsyncApplying(_applying(self._stack, plan, how))
+        return AsyncApplying(run_of(self._stack, plan, how))
 
 
     async def destroy(self, *, consent: Consent, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Unpack[DestroyOptions]) -> Result:

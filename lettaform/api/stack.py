@@ -75,7 +75,8 @@ def load(
 ) -> Stack:
     """Read a manifest and check it. Sends no request.
 
-    manifest        a project folder, a manifest file or several of them, a mapping, or a Fleet
+    manifest        a project folder, a manifest file or several of them, a mapping, or a Fleet. Paths given here are
+                    relative to the current folder
     directory       the project: paths in the manifest are relative to it, and snapshots are written below it. Default:
                     the folder, or the folder of the file; of several files, a mapping or a Fleet, the current folder
     environment     the environment to merge over the manifest
@@ -95,10 +96,10 @@ def load(
         files,
         environment,
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in variables.items()},
-        tuple(map(Path, variable_files)),
+        tuple(Path(each).absolute() for each in variable_files),
         content,
         stack,
-        None if working is None else Path(working),
+        None if working is None else Path(working).absolute(),
     )
     connection = server if isinstance(server, Connection) else Connection(url=server)
     found = flow.read(source, "nothing")
@@ -110,7 +111,7 @@ def _content(
     directory: str | PathLike[str] | None,
 ) -> tuple[Path, tuple[Path, ...], Mapping[str, Any] | None]:
     """The project, the manifest files, and the manifest if it is in memory."""
-    folder = Path(directory or ".")
+    folder = Path(directory or ".").absolute()  # a program may change the current folder between two methods
     if isinstance(manifest, Fleet):
         return folder, (), document(manifest)
     if isinstance(manifest, Mapping):
@@ -119,8 +120,8 @@ def _content(
         return folder, tuple(Path(each).absolute() for each in manifest), None
     path = Path(manifest)
     if path.is_file() or path.suffix in (".yaml", ".yml"):
-        return Path(directory or path.parent), (path.absolute(),), None
-    return Path(directory or path), (), None
+        return (folder if directory else path.absolute().parent), (path.absolute(),), None
+    return (folder if directory else path.absolute()), (), None
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ class Stack:
 
         The apply begins with the iteration, which raises its errors at the end. Leaving the loop early cancels it.
         """
-        return Applying(_applying(self, plan, how))
+        return Applying(run_of(self, plan, how))
 
     def destroy(
         self,
@@ -366,7 +367,7 @@ def _planned(
     return checked(*flow.apply_plan(plan, stack.source, stack.connection, **how))
 
 
-def _applying(stack: Stack, plan: Plan | None, how: Mapping[str, Any]) -> Callable[[Notify], Result]:
+def run_of(stack: Stack, plan: Plan | None, how: Mapping[str, Any]) -> Callable[[Notify], Result]:
     """The apply that begins with the iteration of its events. Wrong arguments are an error at once."""
     if plan is None and how.get("consent") is None:
         raise TypeError(NO_CONSENT)

@@ -79,6 +79,14 @@ def test_variables_have_their_types_and_are_needed_by_a_plan_alone(world: World)
     }
 
 
+def test_a_stack_is_used_from_another_folder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write()
+    (world.folder / "values.yaml").write_text("{}")
+    stacks = [lettaform.load(each, variable_files=["values.yaml"]) for each in (".", "lettaform.yaml", BLOCKS)]
+    monkeypatch.chdir("/")
+    assert [len(stack.manifest().objects) for stack in stacks] == [2, 2, 1]
+
+
 def test_an_environment_and_another_name_of_the_stack(world: World) -> None:
     world.write(MANIFEST + "environments: {prod: {blocks: {b: {limit: 7}}}}\n")
     assert world.load(environment="prod", stack="mine").plan().stack == "mine"
