@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from lettaform.api.results import Result as Result
     from lettaform.api.stack import Stack as Stack
     from lettaform.api.stack import load as load
+    from lettaform.api.talk import Answer as Answer
+    from lettaform.api.talk import NotAnswered as NotAnswered
     from lettaform.client import AsyncClient as AsyncClient
     from lettaform.client import Client as Client
     from lettaform.errors import Conflicting as Conflicting
@@ -64,6 +66,7 @@ _MODULES = {
     "api.declared": ("Expression",),
     "api.results": ("Failed", "Result"),
     "api.stack": ("Stack", "load"),
+    "api.talk": ("Answer", "NotAnswered"),
     "client": ("AsyncClient", "Client"),
     "errors": (
         *("Conflicting", "Guarded", "LettaformError", "Locked", "ManifestError", "PlanError", "ServerError"),
@@ -75,7 +78,7 @@ _MODULES = {
     "values": ("UNSET", "CsvFile", "File", "JsonFile"),
 }
 """A module to what this package exports from it. `api.objects` exports the typed objects: one for each kind."""
-_OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "status")
+_OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "send", "status")
 
 if not TYPE_CHECKING:  # otherwise every name would exist for a type checker
 

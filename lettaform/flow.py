@@ -1444,7 +1444,7 @@ def reset(
     of: str,
     *,
     path: Path | None = None,
-    consent: Callable[[Recipient, int], bool] = lambda whom, messages: True,
+    consent: Callable[[Recipient, int], bool],
 ) -> tuple[Path | None, int]:
     """Remove all messages from the context of an agent, after its agent file was written.
 
@@ -1456,7 +1456,7 @@ def reset(
     from lettaform.session.context import reset as carry_out
 
     whom = _recipient(source, connection, of)
-    return _with_backend(source, connection, lambda backend: carry_out(backend, whom, source.directory, path, consent))
+    return _with_backend(source, connection, lambda backend: carry_out(backend, whom, source.home, path, consent))
 
 
 def recompile(

@@ -27,8 +27,8 @@ class AsyncStack:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
 '''
-ITERATORS = {"Applying": "AsyncApplying"}
-"""What an iterator of the class becomes in the twin: a method that returns one is not async itself."""
+ITERATORS = {"Applying": "run_of", "Sending": "talk_of"}
+"""A class of iterators to the function that makes what it iterates: a method that returns one is not async itself."""
 
 
 def module() -> str:
@@ -48,7 +48,8 @@ def _is_property(method: ast.FunctionDef) -> bool:
 def _imports(tree: ast.Module, text: str) -> str:
     """The imports of `stack.py` that the twin needs, too."""
     used = {node.id for node in ast.walk(ast.parse("if True:\n" + text)) if isinstance(node, ast.Name)}
-    found: dict[str, list[str]] = {"lettaform.api.events": ["AsyncApplying"], "lettaform.session.blocking": ["awaited"]}
+    iterators = [f"Async{name}" for name in ITERATORS]
+    found: dict[str, list[str]] = {"lettaform.api.events": iterators, "lettaform.session.blocking": ["awaited"]}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module != "__future__":
             names = [each.name for each in node.names if each.name in used]
@@ -69,13 +70,13 @@ def _defined(tree: ast.Module) -> set[str]:
 def _method(method: ast.FunctionDef, overloaded: bool) -> str:
     returns = ast.unparse(method.returns) if method.returns else "None"
     iterates = returns in ITERATORS
-    begin, answer = "" if iterates else "async ", ITERATORS.get(returns, returns)
+    begin, answer = ("", f"Async{returns}") if iterates else ("async ", returns)
     head = f"{begin}def {method.name}({ast.unparse(method.args)}) -> {answer}:"
     if method.decorator_list:
         return f"\n    @overload\n    {head} ..."
     doc = ast.get_docstring(method, clean=False) or ""
     if iterates:
-        body = f"return AsyncApplying(run_of(self._stack, {_given(method)}))"
+        body = f"return Async{returns}({ITERATORS[returns]}(self._stack, {_given(method)}))"
     else:
         body = f"return await awaited(lambda: self._stack.{method.name}({_given(method)}))"
     ignored, call = ("  # type: ignore[misc]", "  # type: ignore[call-overload]") if overloaded else ("", "")

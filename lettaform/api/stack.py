@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from lettaform import flow
+from lettaform.api import talk
 from lettaform.api.declared import document
-from lettaform.api.events import Applying
+from lettaform.api.events import Applying, Sending
 from lettaform.api.objects import Fleet
 from lettaform.api.results import Result, checked
+from lettaform.api.talk import Answer, SendOptions
+from lettaform.client.messages import Message
 from lettaform.errors import Problem
 from lettaform.flow import (
     Connection,
     Consent,
     Drift,
+    Outgoing,
     PlanOptions,
     Pull,
     PullOptions,
@@ -238,6 +242,50 @@ class Stack:
         how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
         return checked(*flow.apply(self.source, self.connection, everything, consent=consent, **how))
 
+    # --- talk
+
+    def send(self, to: str, said: str | Outgoing, /, **how: Unpack[SendOptions]) -> Answer:
+        """Send a message to an agent or a conversation, and return its answer.
+
+        to    its address, or the id of any one on the server
+        said  a text, or an Outgoing with images or decisions
+
+        NotAnswered if the run fails. `SendOptions` says what the other arguments are.
+        """
+        return talk_of(self, to, said, {"tokens": False, **how})(lambda message: None)
+
+    def sending(self, to: str, said: str | Outgoing, /, **how: Unpack[SendOptions]) -> Sending:
+        """As `send`: an iterator of the answer, in pieces as the model writes them, whose `result` is the Answer.
+
+        Leaving the loop early ends the iteration; the run goes on.
+        """
+        return Sending(talk_of(self, to, said, how))
+
+    def messages(
+        self,
+        of: str,
+        *,
+        conversation: str | None = None,
+        limit: int | None = 20,
+        types: Sequence[str] = (),
+        search: str | None = None,
+    ) -> list[Message]:
+        """The last messages of an agent or a conversation, oldest first, also those that left the context.
+
+        of            an address, or an id
+        conversation  key or id of a conversation with the agent
+        limit         how many at most; None: all of them
+        types         types of messages, such as `user_message`; empty: all
+        search        text that they contain, whatever its case
+        """
+        wanted: dict[str, Any] = {
+            "conversation": conversation,
+            "limit": limit,
+            "types": _tuple(types),
+            "search": search,
+        }
+        return flow.messages(self.source, self.connection, of, **wanted)
+
     # --- what is on the server
 
     def status(self, *patterns: str, tags: Sequence[str] = ()) -> StackStatus:
@@ -373,3 +421,11 @@ def run_of(stack: Stack, plan: Plan | None, how: Mapping[str, Any]) -> Callable[
         raise TypeError(NO_CONSENT)
     given: tuple[Any, ...] = () if plan is None else (plan,)
     return lambda notify: partial(stack.apply, *given)(**how, notify=notify)
+
+
+def talk_of(
+    stack: Stack, to: str, said: str | Outgoing, how: Mapping[str, Any]
+) -> Callable[[Callable[[Message], None]], Answer]:
+    """The exchange that begins with the iteration of its messages."""
+    outgoing = Outgoing(said) if isinstance(said, str) else said
+    return lambda notify: talk.read(flow.send(stack.source, stack.connection, to, outgoing, **how), to, notify)
