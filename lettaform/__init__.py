@@ -18,6 +18,7 @@
     kinds                                   the kinds of objects: one file per kind, one line per field
     values                                  Ref, Template, Secret, Patch, Item, Digest
     address                                 Address
+    client                                  an HTTP client of a Letta server, which can be used on its own
     errors                                  the errors, and places in files
 
 A package imports only packages below it. `import lettaform` imports none: each name is imported when it is first used.
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from lettaform.api.results import Result as Result
     from lettaform.api.stack import Stack as Stack
     from lettaform.api.stack import load as load
+    from lettaform.api.talk import Answer as Answer
+    from lettaform.api.talk import NotAnswered as NotAnswered
+    from lettaform.client import AsyncClient as AsyncClient
+    from lettaform.client import Client as Client
     from lettaform.errors import Conflicting as Conflicting
     from lettaform.errors import Guarded as Guarded
     from lettaform.errors import LettaformError as LettaformError
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from lettaform.session import Snapshots as Snapshots
     from lettaform.session.server import Connection as Connection
     from lettaform.values import UNSET as UNSET
+    from lettaform.values import CsvFile as CsvFile
     from lettaform.values import File as File
     from lettaform.values import JsonFile as JsonFile
 
@@ -60,6 +66,8 @@ _MODULES = {
     "api.declared": ("Expression",),
     "api.results": ("Failed", "Result"),
     "api.stack": ("Stack", "load"),
+    "api.talk": ("Answer", "NotAnswered"),
+    "client": ("AsyncClient", "Client"),
     "errors": (
         *("Conflicting", "Guarded", "LettaformError", "Locked", "ManifestError", "PlanError", "ServerError"),
         *("SnapshotError", "Stale"),
@@ -67,10 +75,10 @@ _MODULES = {
     "model": ("Event", "Plan", "Report"),
     "session": ("Snapshots",),
     "session.server": ("Connection",),
-    "values": ("UNSET", "File", "JsonFile"),
+    "values": ("UNSET", "CsvFile", "File", "JsonFile"),
 }
 """A module to what this package exports from it. `api.objects` exports the typed objects: one for each kind."""
-_OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "status")
+_OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "send", "status")
 
 if not TYPE_CHECKING:  # otherwise every name would exist for a type checker
 

@@ -310,8 +310,13 @@ def plan(
 
 
 def _agrees(consent: bool | Callable[[_T], bool], found: _T) -> bool:
-    """Whether there is consent to what was found."""
-    return consent(found) if callable(consent) else consent
+    """Whether there is consent to what was found. Only True is consent: a coroutine that nobody awaits is none."""
+    answer = consent(found) if callable(consent) else consent
+    if isinstance(answer, bool):
+        return answer
+    if isinstance(answer, Coroutine):
+        answer.close()
+    raise TypeError(f"consent must be True or False, or a function that returns one of them; got {answer!r}")
 
 
 def _needs(options: PlanOptions) -> Needs:
@@ -374,7 +379,7 @@ class _Apply:
         if self.saved and (lines := saved.moved(self.saved, plan)):
             problems = tuple(Problem(each) for each in lines)
             why = ", ".join(saved.causes(self.saved, plan))
-            raise Stale(f"the saved plan is stale: {why}", "plan again and review the new plan", problems)
+            raise Stale(f"the plan is stale: {why}", "plan again and review the new plan", problems)
         return plan
 
     async def unlocked(self, session: Session) -> tuple[Plan, bool]:
@@ -1439,7 +1444,7 @@ def reset(
     of: str,
     *,
     path: Path | None = None,
-    consent: Callable[[Recipient, int], bool] = lambda whom, messages: True,
+    consent: Callable[[Recipient, int], bool],
 ) -> tuple[Path | None, int]:
     """Remove all messages from the context of an agent, after its agent file was written.
 
@@ -1451,7 +1456,7 @@ def reset(
     from lettaform.session.context import reset as carry_out
 
     whom = _recipient(source, connection, of)
-    return _with_backend(source, connection, lambda backend: carry_out(backend, whom, source.directory, path, consent))
+    return _with_backend(source, connection, lambda backend: carry_out(backend, whom, source.home, path, consent))
 
 
 def recompile(

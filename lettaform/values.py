@@ -1,6 +1,6 @@
 """Values that are not known yet or need care: Ref, Template, Secret, Patch, Item, Digest, UNREAD; and digests.
 
-File, JsonFile and UNSET stand for the tags of manifest files in a manifest in memory.
+File, JsonFile, CsvFile and UNSET stand for the tags of manifest files in a manifest in memory.
 
 `walk` and `rebuild` are the only two functions that look inside these values.
 """
@@ -178,6 +178,13 @@ class File:
 @dataclass(frozen=True)
 class JsonFile:
     """The content of a JSON file, as `!json` in a manifest file. The path is relative to the project."""
+
+    path: str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """The rows of a CSV file, as `!csv` in a manifest file. The path is relative to the project."""
 
     path: str | PathLike[str]
 

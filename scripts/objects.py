@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from lettaform.api.declared import ABSENT, Declared, Expression, Maybe, Text, Values
-from lettaform.values import JsonFile, Unset
+from lettaform.values import CsvFile, JsonFile, Unset
 
 '''
 
@@ -233,7 +233,7 @@ class _Module:
             case Count():
                 return "int | None"
             case Many():
-                return "Sequence[Any] | Mapping[str, Any] | Expression"
+                return "Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression"
             case Items(of=of):
                 return f"Sequence[{self.form(of, _singular(name))}]"
             case Entries(of=of):

@@ -27,8 +27,8 @@ class AsyncStack:
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
 '''
-ITERATORS = {"Applying": "AsyncApplying"}
-"""What an iterator of the class becomes in the twin: a method that returns one is not async itself."""
+ITERATORS = {"Applying": "run_of", "Sending": "talk_of"}
+"""A class of iterators to the function that makes what it iterates: a method that returns one is not async itself."""
 
 
 def module() -> str:
@@ -48,13 +48,13 @@ def _is_property(method: ast.FunctionDef) -> bool:
 def _imports(tree: ast.Module, text: str) -> str:
     """The imports of `stack.py` that the twin needs, too."""
     used = {node.id for node in ast.walk(ast.parse("if True:\n" + text)) if isinstance(node, ast.Name)}
-    used |= {"AsyncApplying", "awaited"} if "AsyncApplying" in text else {"awaited"}
-    found: dict[str, list[str]] = {"lettaform.api.events": ["AsyncApplying"], "lettaform.session.blocking": ["awaited"]}
+    iterators = [f"Async{name}" for name in ITERATORS]
+    found: dict[str, list[str]] = {"lettaform.api.events": iterators, "lettaform.session.blocking": ["awaited"]}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module != "__future__":
             names = [each.name for each in node.names if each.name in used]
             found.setdefault(node.module, []).extend(names)
-    found["lettaform.api.stack"] = sorted({"Stack", "_applying", *(used & _defined(tree))})
+    found["lettaform.api.stack"] = ["Stack", *sorted(used & _defined(tree))]
     lines = [f"from {name} import {', '.join(sorted(set(names)))}" for name, names in found.items() if names]
     standard = sorted(line for line in lines if not line.startswith("from lettaform"))
     ours = sorted(line for line in lines if line.startswith("from lettaform"))
@@ -62,7 +62,7 @@ def _imports(tree: ast.Module, text: str) -> str:
 
 
 def _defined(tree: ast.Module) -> set[str]:
-    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     assigned = (node for node in tree.body if isinstance(node, ast.Assign))
     return names | {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)}
 
@@ -70,13 +70,13 @@ def _defined(tree: ast.Module) -> set[str]:
 def _method(method: ast.FunctionDef, overloaded: bool) -> str:
     returns = ast.unparse(method.returns) if method.returns else "None"
     iterates = returns in ITERATORS
-    begin, answer = "" if iterates else "async ", ITERATORS.get(returns, returns)
+    begin, answer = ("", f"Async{returns}") if iterates else ("async ", returns)
     head = f"{begin}def {method.name}({ast.unparse(method.args)}) -> {answer}:"
     if method.decorator_list:
         return f"\n    @overload\n    {head} ..."
     doc = ast.get_docstring(method, clean=False) or ""
     if iterates:
-        body = f"return AsyncApplying(_applying(self._stack, {_given(method)}))"
+        body = f"return Async{returns}({ITERATORS[returns]}(self._stack, {_given(method)}))"
     else:
         body = f"return await awaited(lambda: self._stack.{method.name}({_given(method)}))"
     ignored, call = ("  # type: ignore[misc]", "  # type: ignore[call-overload]") if overloaded else ("", "")

@@ -591,7 +591,7 @@ def test_a_plan_in_memory_is_carried_out_or_stale(stack: Stack) -> None:
     stack.write(MANIFEST.replace("value: x", "value: y"))
     with pytest.raises(Stale) as refused:
         flow.apply_plan(plan, stack.source, stack.connection)
-    assert refused.value.message == "the saved plan is stale: lettaform.yaml has changed"
+    assert refused.value.message == "the plan is stale: lettaform.yaml has changed"
     assert stack.standin.tables.blocks == {}
     stack.write(MANIFEST)
     done, report = flow.apply_plan(plan, stack.source, stack.connection)

@@ -9,10 +9,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Unpack, overload
 
-from lettaform.api.events import AsyncApplying
+from lettaform.api.events import AsyncApplying, AsyncSending
 from lettaform.api.results import Result
-from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, _applying
-from lettaform.flow import Consent, Drift, Pull, Shown, Snapshots, StackStatus
+from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, run_of, talk_of
+from lettaform.api.talk import Answer, SendOptions
+from lettaform.client.messages import Message
+from lettaform.flow import Consent, Drift, Outgoing, Pull, Shown, Snapshots, StackStatus
 from lettaform.model import Applied, Manifest, Plan
 from lettaform.session.blocking import awaited
 
@@ -47,7 +49,7 @@ class AsyncStack:
     @overload
     async def apply(self, *, consent: Consent, notify: Notify=..., parallel: int=..., snapshots: Snapshots | None=..., **options: Unpack[Options]) -> Result: ...
 
-    async def apply(self, plan: Plan | None=None, /, *, consent: Consent=False, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Any) -> Result:  # type: ignore[misc]
+    async def apply(self, plan: Plan | None=None, /, *, consent: Consent | None=None, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Any) -> Result:  # type: ignore[misc]
         """Carry out a plan that `plan` returned; or plan, and carry the plan out if there is consent to it.
 
         plan       exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has
@@ -73,7 +75,7 @@ class AsyncStack:
 
         The apply begins with the iteration, which raises its errors at the end. Leaving the loop early cancels it.
         """
-        return AsyncApplying(_applying(self._stack, plan, how))
+        return AsyncApplying(run_of(self._stack, plan, how))
 
 
     async def destroy(self, *, consent: Consent, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Unpack[DestroyOptions]) -> Result:
@@ -82,6 +84,37 @@ class AsyncStack:
         Guarded if an object is protected, and `allow_destroy` does not name it.
         """
         return await awaited(lambda: self._stack.destroy(consent=consent, notify=notify, parallel=parallel, snapshots=snapshots, **options))
+
+
+    async def send(self, to: str, said: str | Outgoing, /, **how: Unpack[SendOptions]) -> Answer:
+        """Send a message to an agent or a conversation, and return its answer.
+
+        to    its address, or the id of any one on the server
+        said  a text, or an Outgoing with images or decisions
+
+        NotAnswered if the run fails. `SendOptions` says what the other arguments are.
+        """
+        return await awaited(lambda: self._stack.send(to, said, **how))
+
+
+    def sending(self, to: str, said: str | Outgoing, /, **how: Unpack[SendOptions]) -> AsyncSending:
+        """As `send`: an iterator of the answer, in pieces as the model writes them, whose `result` is the Answer.
+
+        Leaving the loop early ends the iteration; the run goes on.
+        """
+        return AsyncSending(talk_of(self._stack, to, said, how))
+
+
+    async def messages(self, of: str, *, conversation: str | None=None, limit: int | None=20, types: Sequence[str]=(), search: str | None=None) -> list[Message]:
+        """The last messages of an agent or a conversation, oldest first, also those that left the context.
+
+        of            an address, or an id
+        conversation  key or id of a conversation with the agent
+        limit         how many at most; None: all of them
+        types         types of messages, such as `user_message`; empty: all
+        search        text that they contain, whatever its case
+        """
+        return await awaited(lambda: self._stack.messages(of, conversation=conversation, limit=limit, types=types, search=search))
 
 
     async def status(self, *patterns: str, tags: Sequence[str]=()) -> StackStatus:

@@ -1,73 +1,88 @@
-"""An apply that is under way to an iterator of its events, for programs that are async and for others."""
+"""What a call brings while it is under way to an iterator, for programs that are async and for others.
+
+Applying is an iterator of the Events of an apply, and Sending one of the messages of an answer. AsyncApplying and
+AsyncSending are the same for `async for`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from queue import SimpleQueue
+from typing import Generic, TypeAlias, TypeVar
 
 from lettaform.api.results import Result
+from lettaform.api.talk import Answer
+from lettaform.client.messages import Message
 from lettaform.model import Event
 from lettaform.session.blocking import Running
 
-Run = Callable[[Callable[[Event], None]], Result]
-"""Carries out an apply. Calls its argument with each event."""
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
-class _Once:
+class _Once(Generic[_Item, _Result]):
     """What both iterators have in common.
 
-    result  what was done. None until the last event was returned
+    result  what came of the call. None until the last item was returned
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run: Run | None = run
-        self.result: Result | None = None
+    def __init__(self, call: Callable[[Callable[[_Item], None]], _Result]) -> None:
+        """`call` begins with the iteration. It calls its argument with each item."""
+        self._call: Callable[[Callable[[_Item], None]], _Result] | None = call
+        self.result: _Result | None = None
 
-    def _begin(self) -> Run:
-        """The apply, once."""
-        run, self._run = self._run, None
-        if run is None:
-            raise RuntimeError("the events of an apply can be iterated once")
-        return run
+    def _begin(self) -> Callable[[Callable[[_Item], None]], _Result]:
+        """The call, once."""
+        call, self._call = self._call, None
+        if call is None:
+            raise RuntimeError("this can be iterated once")
+        return call
 
 
-class Applying(_Once):
-    """The events of an apply, in their order. The apply begins with the iteration, which raises its errors at the end.
+class Iterating(_Once[_Item, _Result]):
+    """The items of a call, in their order. The call begins with the iteration, which raises its errors at the end.
 
-    Leaving the loop early cancels the apply: no other step begins, and the lock is released before the loop is left.
+    Leaving the loop early cancels the call, and waits for its end: an apply begins no other step and releases the lock.
+    The run of an agent goes on.
     """
 
-    def __iter__(self) -> Iterator[Event]:
-        run = self._begin()
-        arrived = SimpleQueue[Event | None]()
-        running = Running(lambda: run(arrived.put))
+    def __iter__(self) -> Iterator[_Item]:
+        call = self._begin()
+        arrived = SimpleQueue[tuple[_Item] | None]()
+        running = Running(lambda: call(lambda item: arrived.put((item,))))
         running.ended.add_done_callback(lambda _: arrived.put(None))
         try:
-            while (event := arrived.get()) is not None:
-                yield event
+            while (found := arrived.get()) is not None:
+                yield found[0]
         finally:
             if not running.ended.done():
                 running.cancel()
         self.result = running.result()
 
 
-class AsyncApplying(_Once):
-    """As Applying, for `async for`. The event loop goes on while the apply runs."""
+class AsyncIterating(_Once[_Item, _Result]):
+    """As Iterating, for `async for`. The event loop goes on while the call runs."""
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        run, loop = self._begin(), asyncio.get_running_loop()
-        arrived = asyncio.Queue[Event | None]()
+    async def __aiter__(self) -> AsyncIterator[_Item]:
+        call, loop = self._begin(), asyncio.get_running_loop()
+        arrived = asyncio.Queue[tuple[_Item] | None]()
 
-        def notify(event: Event | None) -> None:
-            loop.call_soon_threadsafe(arrived.put_nowait, event)
+        def notify(item: _Item) -> None:
+            loop.call_soon_threadsafe(arrived.put_nowait, (item,))
 
-        running = Running(lambda: run(notify))
-        running.ended.add_done_callback(lambda _: notify(None))
+        running = Running(lambda: call(notify))
+        running.ended.add_done_callback(lambda _: loop.call_soon_threadsafe(arrived.put_nowait, None))
         try:
-            while (event := await arrived.get()) is not None:
-                yield event
+            while (found := await arrived.get()) is not None:
+                yield found[0]
         finally:
             if not running.ended.done():
                 await running.cancelled()
         self.result = running.result()
+
+
+Applying: TypeAlias = Iterating[Event, Result]
+Sending: TypeAlias = Iterating[Message, Answer]
+AsyncApplying: TypeAlias = AsyncIterating[Event, Result]
+AsyncSending: TypeAlias = AsyncIterating[Message, Answer]

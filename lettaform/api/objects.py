@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from lettaform.api.declared import ABSENT, Declared, Expression, Maybe, Text, Values
-from lettaform.values import JsonFile, Unset
+from lettaform.values import CsvFile, JsonFile, Unset
 
 __all__ = [
     "Agent",
@@ -751,7 +751,7 @@ class Agent(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -783,7 +783,7 @@ class Archive(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -827,7 +827,7 @@ class Block(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -863,7 +863,7 @@ class Conversation(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -901,7 +901,7 @@ class Folder(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -941,7 +941,7 @@ class Group(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -975,7 +975,7 @@ class Identity(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -1015,7 +1015,7 @@ class McpServer(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -1053,7 +1053,7 @@ class Provider(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -1093,7 +1093,7 @@ class Schedule(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""
@@ -1143,7 +1143,7 @@ class Tool(Declared):
     """The stack that manages the external object."""
     address: Maybe[str] = ABSENT
     """The address of the external object in its stack, for example `blocks.organization`."""
-    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | Expression] = ABSENT
+    for_each: Maybe[Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression] = ABSENT
     """Create one instance for each item of a list or each entry of a map. `${each.key}` and `${each.value}` are the key and the value of the current one."""
     when: Maybe[bool | Expression] = ABSENT
     """Whether to create the object. Default: true."""

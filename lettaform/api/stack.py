@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from lettaform import flow
+from lettaform.api import talk
 from lettaform.api.declared import document
-from lettaform.api.events import Applying
+from lettaform.api.events import Applying, Sending
 from lettaform.api.objects import Fleet
 from lettaform.api.results import Result, checked
+from lettaform.api.talk import Answer, SendOptions
+from lettaform.client.messages import Message
 from lettaform.errors import Problem
 from lettaform.flow import (
     Connection,
     Consent,
     Drift,
+    Outgoing,
     PlanOptions,
     Pull,
     PullOptions,
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from lettaform.api.aio import AsyncStack
 
 Notify = Callable[[Event], None]
+NO_CONSENT = "nothing is applied without consent: give the plan that `plan` returned, or `consent=`"
 
 
 class Options(TypedDict, total=False):
@@ -74,7 +79,8 @@ def load(
 ) -> Stack:
     """Read a manifest and check it. Sends no request.
 
-    manifest        a project folder, a manifest file or several of them, a mapping, or a Fleet
+    manifest        a project folder, a manifest file or several of them, a mapping, or a Fleet. Paths given here are
+                    relative to the current folder
     directory       the project: paths in the manifest are relative to it, and snapshots are written below it. Default:
                     the folder, or the folder of the file; of several files, a mapping or a Fleet, the current folder
     environment     the environment to merge over the manifest
@@ -94,10 +100,10 @@ def load(
         files,
         environment,
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in variables.items()},
-        tuple(map(Path, variable_files)),
+        tuple(Path(each).absolute() for each in variable_files),
         content,
         stack,
-        None if working is None else Path(working),
+        None if working is None else Path(working).absolute(),
     )
     connection = server if isinstance(server, Connection) else Connection(url=server)
     found = flow.read(source, "nothing")
@@ -109,7 +115,7 @@ def _content(
     directory: str | PathLike[str] | None,
 ) -> tuple[Path, tuple[Path, ...], Mapping[str, Any] | None]:
     """The project, the manifest files, and the manifest if it is in memory."""
-    folder = Path(directory or ".")
+    folder = Path(directory or ".").absolute()  # a program may change the current folder between two methods
     if isinstance(manifest, Fleet):
         return folder, (), document(manifest)
     if isinstance(manifest, Mapping):
@@ -118,8 +124,8 @@ def _content(
         return folder, tuple(Path(each).absolute() for each in manifest), None
     path = Path(manifest)
     if path.is_file() or path.suffix in (".yaml", ".yml"):
-        return Path(directory or path.parent), (path.absolute(),), None
-    return Path(directory or path), (), None
+        return (folder if directory else path.absolute().parent), (path.absolute(),), None
+    return (folder if directory else path.absolute()), (), None
 
 
 @dataclass(frozen=True)
@@ -177,7 +183,7 @@ class Stack:
         plan: Plan | None = None,
         /,
         *,
-        consent: Consent = False,
+        consent: Consent | None = None,
         notify: Notify = lambda event: None,
         parallel: int = 8,
         snapshots: Snapshots | None = None,
@@ -197,7 +203,8 @@ class Stack:
         how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
         if plan is not None:
             return _planned(self, plan, consent, options, how)
-        _check_consent(consent)
+        if consent is None:
+            raise TypeError(NO_CONSENT)
         return checked(*flow.apply(self.source, self.connection, _plan_options(options), consent=consent, **how))
 
     @overload
@@ -216,7 +223,7 @@ class Stack:
 
         The apply begins with the iteration, which raises its errors at the end. Leaving the loop early cancels it.
         """
-        return Applying(_applying(self, plan, how))
+        return Applying(run_of(self, plan, how))
 
     def destroy(
         self,
@@ -234,6 +241,50 @@ class Stack:
         everything = _plan_options({**options, "destroy": True})
         how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
         return checked(*flow.apply(self.source, self.connection, everything, consent=consent, **how))
+
+    # --- talk
+
+    def send(self, to: str, said: str | Outgoing, /, **how: Unpack[SendOptions]) -> Answer:
+        """Send a message to an agent or a conversation, and return its answer.
+
+        to    its address, or the id of any one on the server
+        said  a text, or an Outgoing with images or decisions
+
+        NotAnswered if the run fails. `SendOptions` says what the other arguments are.
+        """
+        return talk_of(self, to, said, {"tokens": False, **how})(lambda message: None)
+
+    def sending(self, to: str, said: str | Outgoing, /, **how: Unpack[SendOptions]) -> Sending:
+        """As `send`: an iterator of the answer, in pieces as the model writes them, whose `result` is the Answer.
+
+        Leaving the loop early ends the iteration; the run goes on.
+        """
+        return Sending(talk_of(self, to, said, how))
+
+    def messages(
+        self,
+        of: str,
+        *,
+        conversation: str | None = None,
+        limit: int | None = 20,
+        types: Sequence[str] = (),
+        search: str | None = None,
+    ) -> list[Message]:
+        """The last messages of an agent or a conversation, oldest first, also those that left the context.
+
+        of            an address, or an id
+        conversation  key or id of a conversation with the agent
+        limit         how many at most; None: all of them
+        types         types of messages, such as `user_message`; empty: all
+        search        text that they contain, whatever its case
+        """
+        wanted: dict[str, Any] = {
+            "conversation": conversation,
+            "limit": limit,
+            "types": _tuple(types),
+            "search": search,
+        }
+        return flow.messages(self.source, self.connection, of, **wanted)
 
     # --- what is on the server
 
@@ -354,22 +405,27 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, Sequence) else value
 
 
-def _planned(stack: Stack, plan: Plan, consent: Consent, options: Mapping[str, Any], how: Mapping[str, Any]) -> Result:
+def _planned(
+    stack: Stack, plan: Plan, consent: Consent | None, options: Mapping[str, Any], how: Mapping[str, Any]
+) -> Result:
     """Carry out a plan. It has its own options, and is the consent."""
-    if consent or options:
-        given = ", ".join([*(["consent"] if consent else []), *options])
+    if consent is not None or options:
+        given = ", ".join([*([] if consent is None else ["consent"]), *options])
         raise TypeError(f"a plan has its own options, and is the consent; remove {given}")
     return checked(*flow.apply_plan(plan, stack.source, stack.connection, **how))
 
 
-def _check_consent(consent: Consent) -> None:
-    if consent is False:
-        raise TypeError("nothing is applied without consent: give the plan that `plan` returned, or `consent=`")
-
-
-def _applying(stack: Stack, plan: Plan | None, how: Mapping[str, Any]) -> Callable[[Notify], Result]:
+def run_of(stack: Stack, plan: Plan | None, how: Mapping[str, Any]) -> Callable[[Notify], Result]:
     """The apply that begins with the iteration of its events. Wrong arguments are an error at once."""
-    if plan is None:
-        _check_consent(how.get("consent", False))
+    if plan is None and how.get("consent") is None:
+        raise TypeError(NO_CONSENT)
     given: tuple[Any, ...] = () if plan is None else (plan,)
     return lambda notify: partial(stack.apply, *given)(**how, notify=notify)
+
+
+def talk_of(
+    stack: Stack, to: str, said: str | Outgoing, how: Mapping[str, Any]
+) -> Callable[[Callable[[Message], None]], Answer]:
+    """The exchange that begins with the iteration of its messages."""
+    outgoing = Outgoing(said) if isinstance(said, str) else said
+    return lambda notify: talk.read(flow.send(stack.source, stack.connection, to, outgoing, **how), to, notify)

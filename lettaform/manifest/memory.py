@@ -1,7 +1,7 @@
 """A manifest in memory, made of Python's own values, to a Node. The place of a value is its path: `agents.lead.model`.
 
 The same values are accepted as in a file, and the same checks follow. What a tag says in a file is said by File,
-JsonFile and UNSET.
+JsonFile, CsvFile and UNSET.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from lettaform.errors import Place
 from lettaform.manifest import node
 from lettaform.manifest.form import entry
-from lettaform.manifest.node import FILE, JSON, UNRESOLVED, Node
+from lettaform.manifest.node import CSV, FILE, JSON, UNRESOLVED, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import DEPTH
-from lettaform.values import File, JsonFile, Refused, Unset
+from lettaform.values import CsvFile, File, JsonFile, Refused, Unset
 
 ROOT = Place("manifest", 0, 0)
 """The place of what is about the whole manifest."""
 NAME = "the manifest in memory"
 """Its name among the files that a manifest was read from."""
-_ACCEPTED = "use texts, numbers, True, False, None, lists, mappings, File, JsonFile and UNSET"
+_ACCEPTED = "use texts, numbers, True, False, None, lists, mappings, File, JsonFile, CsvFile and UNSET"
 
 
-_TAGS: Mapping[type, str] = {File: FILE, JsonFile: JSON}
+_TAGS: Mapping[type, str] = {File: FILE, JsonFile: JSON, CsvFile: CSV}
 
 
 def read(document: Mapping[str, Any], problems: Problems) -> Node:
@@ -54,7 +54,7 @@ class _Reader:
                 return self.refused(f"lists and maps are nested more than {DEPTH} levels deep", place)
             members = self.map if isinstance(value, Mapping) else self.list
             return members(value, path, place, depth + 1)
-        if isinstance(value, File | JsonFile):
+        if isinstance(value, File | JsonFile | CsvFile):
             return self.file(value, place)
         if isinstance(value, Unset):
             return Node(place, None, tag=node.UNSET)
@@ -85,7 +85,7 @@ class _Reader:
             items.append(self.read(item, inner, Place(inner, 0, 0), depth))
         return Node(place, items)
 
-    def file(self, value: File | JsonFile, place: Place) -> Node:
+    def file(self, value: File | JsonFile | CsvFile, place: Place) -> Node:
         path = fspath(value.path)
         if not path:
             name = type(value).__name__

@@ -252,7 +252,7 @@ def _check_same(part: Mapping[str, Any], planned: Inputs, values: Mapping[str, A
         moved.append("this is another environment")
     if moved:
         problems = [Problem(each) for each in moved]
-        raise Stale(f"the saved plan is stale: {', '.join(moved)}", "plan again and review the new plan", problems)
+        raise Stale(f"the plan is stale: {', '.join(moved)}", "plan again and review the new plan", problems)
 
 
 def _sha(path: Path) -> str:

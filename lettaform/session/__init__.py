@@ -122,10 +122,9 @@ class Session:
     ) -> None:
         """`directory`: the project. `patience`: seconds to wait for the lock; None: no lock is used.
 
-        A plan waits for a manifest that is loading. Everything else needs the whole manifest.
+        A plan waits for a manifest that is loading. Everything else needs it whole. `.lettaform` is below `working`.
         """
-        self.backend, self.directory, self.patience = backend, directory, patience
-        self.working = directory  # where the folder of lettaform's own files is
+        self.backend, self.directory, self.working, self.patience = backend, directory, directory, patience
         self.stack = manifest.stack
         self.loading = manifest if isinstance(manifest, Loading) else None
         if isinstance(manifest, Manifest):

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar, copy_context
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -128,14 +128,17 @@ async def awaited(function: Callable[[], _T]) -> _T:
 
 async def _counted(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine as one of the tasks of a function in a thread, if it is called by one."""
-    tasks = _TASKS.get()
-    if tasks is None:
-        return await work
     try:
-        with tasks.running():
+        with _registered():
             return await work
     finally:
         work.close()
+
+
+def _registered() -> AbstractContextManager[None]:
+    """The current task is one of those of a function in a thread, if that runs it."""
+    tasks = _TASKS.get()
+    return nullcontext() if tasks is None else tasks.running()
 
 
 def _is_in_loop() -> bool:
@@ -171,7 +174,8 @@ def _here(source: Callable[[], AsyncGenerator[_T, None]], within: float | None) 
 
     async def upcoming() -> Any:
         async with asyncio.timeout(until and until - time.monotonic()):
-            return await anext(items, _END)
+            with _registered():
+                return await anext(items, _END)
 
     with asyncio.Runner() as runner:
         items = source()

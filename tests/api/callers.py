@@ -11,6 +11,8 @@ from typing import Any
 
 import lettaform
 from lettaform import UNSET, Agent, Block, Expression, File, Fleet, JsonFile, OwnBlock, Tool
+from lettaform.client.messages import AssistantMessage
+from lettaform.flow import Outgoing
 from lettaform.testing import Apply, LettaServer
 
 organization = Block(value=File("organization.md"), limit=5000, policy={"value": "enforce"})
@@ -94,6 +96,16 @@ def watch(document: Mapping[str, Any]) -> None:
     print(stack.pull(consent=False).written, [each.verb for each in stack.history()])
 
 
+def talk(stack: lettaform.Stack) -> str:
+    answer: lettaform.Answer = stack.send("agents.lead", "Hello!", conversation="weekly", within=60)
+    run = stack.sending("agents.lead", Outgoing("Hello!"))
+    for message in run:
+        if isinstance(message, AssistantMessage):
+            print(message.text)
+    stack.send("agents.lead", "Hello!", widthin=60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    return answer.text if run.result is None else run.result.text
+
+
 async def serve() -> None:
     stack: lettaform.AsyncStack = lettaform.load(fleet).aio
     plan: lettaform.Plan = await stack.plan()
@@ -103,6 +115,8 @@ async def serve() -> None:
     async for event in run:
         print(event.event)
     print(run.result)
+    async for message in stack.sending("agents.lead", "Hello!"):
+        print(message.message_type)
     await stack.apply()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 

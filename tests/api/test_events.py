@@ -23,7 +23,7 @@ def test_every_event_and_then_the_result(world: World) -> None:
     assert events[-1] == ("done", 3, 3)
     assert run.result is not None
     assert run.result.changed
-    with pytest.raises(RuntimeError, match="can be iterated once"):
+    with pytest.raises(RuntimeError, match="this can be iterated once"):
         iter(run).__next__()
 
 

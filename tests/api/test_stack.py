@@ -79,6 +79,14 @@ def test_variables_have_their_types_and_are_needed_by_a_plan_alone(world: World)
     }
 
 
+def test_a_stack_is_used_from_another_folder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write()
+    (world.folder / "values.yaml").write_text("{}")
+    stacks = [lettaform.load(each, variable_files=["values.yaml"]) for each in (".", "lettaform.yaml", BLOCKS)]
+    monkeypatch.chdir("/")
+    assert [len(stack.manifest().objects) for stack in stacks] == [2, 2, 1]
+
+
 def test_an_environment_and_another_name_of_the_stack(world: World) -> None:
     world.write(MANIFEST + "environments: {prod: {blocks: {b: {limit: 7}}}}\n")
     assert world.load(environment="prod", stack="mine").plan().stack == "mine"
@@ -136,9 +144,26 @@ def test_nothing_is_applied_without_consent(consent: Any, world: World) -> None:
         stack.applying()  # type: ignore[call-overload]
     for verb in (stack.destroy, stack.restore, stack.rollback, stack.pull):
         assert inspect.signature(verb).parameters["consent"].default is inspect.Parameter.empty
-    if consent:
-        assert stack.apply(consent=consent).changed is False
+    assert stack.apply(consent=consent).changed is False
+    assert [event.event for event in stack.applying(consent=consent)] == []
     assert world.labels == []
+
+
+async def unawaited(plan: lettaform.Plan) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("consent", ["yes", 1, lambda plan: "yes", lambda plan: None, unawaited])
+def test_only_true_is_consent(consent: Any, world: World) -> None:
+    world.write()
+    stack = world.load()
+    for verb in (stack.apply, stack.destroy):
+        world.standin.tables.blocks.clear()
+        if verb == stack.destroy:
+            stack.apply(consent=True)
+        with pytest.raises(TypeError, match="consent must be True or False"):
+            verb(consent=consent)
+    assert world.labels == ["b", "c"]
 
 
 def test_consent_sees_the_plan(world: World) -> None:

@@ -13,14 +13,14 @@ import pytest
 from lettaform.errors import ManifestError, Place, Problem
 from lettaform.manifest import load, memory
 from lettaform.manifest.form import entry
-from lettaform.manifest.node import FILE, JSON, Node
+from lettaform.manifest.node import CSV, FILE, JSON, Node
 from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import parse
-from lettaform.values import UNSET, File, JsonFile
+from lettaform.values import UNSET, CsvFile, File, JsonFile
 from tests.manifest.broken import CASES, Broken
 from tests.manifest.conftest import Project
 
-TAGS = {FILE: File, JSON: JsonFile}
+TAGS = {FILE: File, JSON: JsonFile, CSV: CsvFile}
 
 
 def in_memory(node: Node) -> Any:

@@ -145,7 +145,7 @@ def test_files_and_values_that_are_there_must_be_those_of_the_plan(
         return
     with pytest.raises(Stale) as stale:
         draft.finish()
-    assert stale.value.message == f"the saved plan is stale: {why}"
+    assert stale.value.message == f"the plan is stale: {why}"
 
 
 def test_where_the_project_is_there_it_is_read_with_the_values_of_the_plan(whole: Manifest, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import ManifestError
-from lettaform.session.blocking import awaited, blocking
+from lettaform.session.blocking import awaited, blocking, iterated
 from tests.standin import StandIn
 from tests.standin.server import serve
 
@@ -153,5 +153,23 @@ def test_several_at_once_do_not_wait_for_each_other() -> None:
 
     async def main() -> None:
         await asyncio.gather(*(awaited(lambda: met.wait()) for _ in range(12)))
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_wait_ends_an_iteration() -> None:
+    ended: list[str] = []
+
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            await asyncio.sleep(60)
+        finally:
+            ended.append("items")
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(awaited(lambda: list(iterated(items))), 0.1)
+        assert ended == ["items"]
 
     asyncio.run(main())

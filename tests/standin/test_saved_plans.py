@@ -116,7 +116,7 @@ def test_what_moved_is_named_and_nothing_is_written(what: str, before: str, proj
     variables, writes = change(project), len(project.standin.writes)
     with pytest.raises(Stale) as refused:
         project.apply(**variables)
-    assert refused.value.message == f"the saved plan is stale: {cause}"
+    assert refused.value.message == f"the plan is stale: {cause}"
     assert refused.value.problems
     assert len(project.standin.writes) == writes
 
@@ -139,7 +139,7 @@ def test_what_the_server_changed_is_named(project: Project) -> None:
     project.save()
     (block,) = [each for each in project.standin.tables.blocks.values() if each["label"] == "b"]
     block["value"] = "Drifted."
-    with pytest.raises(Stale, match="the saved plan is stale: the server has changed") as refused:
+    with pytest.raises(Stale, match="the plan is stale: the server has changed") as refused:
         project.apply()
     assert [each.message for each in refused.value.problems] == ["blocks.b: value on the server"]
 
