@@ -267,7 +267,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "yaml": Function("yaml(TEXT)", "The value of a YAML text.", ("text",), lambda text: text),
     "csv": Function(
         "csv(TEXT)",
-        "The rows of a CSV text, as a map: the first column is the key, and each value is a map of texts with the names "
+        "The rows of a CSV text, as a map: the first column is the key, and each value a map of texts with the names "
         "of the first row.",
         ("text",),
         lambda text: text,
