@@ -37,7 +37,7 @@ def foreign(standin: StandIn, holder: str) -> Lock:
 @pytest.mark.thorough
 def test_a_blocked_event_loop_does_not_delay_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "LEASE", 3.0)
-    monkeypatch.setattr(lock, "_has_ended", lambda held: False)  # both runs are one process here
+    monkeypatch.setattr(lock, "has_ended", lambda where, pid: False)  # both runs are one process here
     standin, lease = StandIn(), 3.0
 
     async def go(url: str) -> tuple[bool, int]:
