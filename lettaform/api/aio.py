@@ -13,7 +13,7 @@ from lettaform.api.events import AsyncApplying
 from lettaform.api.results import Result
 from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, _applying
 from lettaform.flow import Consent, Drift, Pull, Shown, Snapshots, StackStatus
-from lettaform.model import Applied, Manifest, Plan
+from lettaform.model import Applied, Checked, Manifest, Plan
 from lettaform.session.blocking import awaited
 
 
@@ -101,6 +101,18 @@ class AsyncStack:
     async def show(self, address: str | None=None) -> Shown:
         """The live objects with all their fields, beside what the manifest says. `address`: a pattern; None: all."""
         return await awaited(lambda: self._stack.show(address))
+
+
+    async def check(self, *names: str, planned: bool=False, parallel: int=4) -> Checked:
+        """Talk to throw-away copies of agents, and compare what they do with the `checks` of the manifest.
+
+        names     patterns: the names of checks, with `*`; none: all. PlanError if one matches no check
+        planned   whether the agents are checked as an apply would leave them
+        parallel  maximum number of copies at the same time
+
+        A check that fails is a result, and no error. No object of the stack changes.
+        """
+        return await awaited(lambda: self._stack.check(*names, planned=planned, parallel=parallel))
 
 
     async def history(self) -> tuple[Applied, ...]:
