@@ -1343,11 +1343,6 @@ class CheckResult:
         """Whether the result makes the whole run fail."""
         return self.status != "passed" and not self.check.quarantine
 
-    @property
-    def name(self) -> str:
-        """The name of the check and the agent, which is unique."""
-        return f"{self.check.name} {self.agent}"
-
 
 CHECKS_FAILED = 3
 """The exit code of a run in which a check did not pass."""

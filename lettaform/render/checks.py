@@ -21,7 +21,6 @@ SHOWN = 400
 ROWS, FAILURES = 25_000, 35_000
 """Number of characters of the table in Markdown, and of the failures: GitHub accepts 65,536 in a comment."""
 _MEANINGS: Mapping[CheckStatus, Meaning] = {"passed": "added", "failed": "alarm", "error": "alarm"}
-_WORDS: Mapping[CheckStatus, str] = {"passed": "passed", "failed": "failed", "error": "error"}
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -30,7 +29,7 @@ _WORDS: Mapping[CheckStatus, str] = {"passed": "passed", "failed": "failed", "er
 def line(result: CheckResult, *, color: bool = False) -> str:
     """One result on one line."""
     paint = Paint(color)
-    status = paint(f"{_WORDS[result.status]:<6}", _MEANINGS[result.status])
+    status = paint(f"{result.status:<6}", _MEANINGS[result.status])
     parts = [f"{status}  {clean_line(result.check.name)}", clean_line(str(result.agent)), *_about(result)]
     return "  ".join(parts)
 
@@ -59,7 +58,7 @@ def summary(found: Checked, *, color: bool = False) -> str:
     paint = Paint(color)
     parts = [f"{len(found.of('passed'))} passed"]
     parts += [f"{len(each)} failed" for each in (found.of("failed"),) if each]
-    parts += [f"{len(each)} could not be held" for each in (found.of("error"),) if each]
+    parts += [count(len(each), "error") for each in (found.of("error"),) if each]
     parts += [f"{len(found.quarantined)} in quarantine did not pass"] if found.quarantined else []
     title = paint("Interrupted:", "alarm") if found.interrupted else paint("Checks:", "strong")
     of = " of the planned agents" if found.planned else ""
@@ -68,7 +67,7 @@ def summary(found: Checked, *, color: bool = False) -> str:
 
 def _details(result: CheckResult, paint: Paint, verbose: bool) -> Iterator[str]:
     title = clean_line(f"{result.check.name}: {result.agent}")
-    yield f"{paint(_WORDS[result.status].capitalize(), _MEANINGS[result.status])} {paint(title, 'strong')}"
+    yield f"{paint(result.status.capitalize(), _MEANINGS[result.status])} {paint(title, 'strong')}"
     if result.check.place:
         yield f"  {paint(clean_line(f'at {result.check.place}'), 'faint')}"
     yield from (f"  {clean_line(note)}" for note in result.notes)
@@ -130,7 +129,7 @@ def _fitting(blocks: Sequence[Sequence[str]], most: int) -> tuple[list[str], int
 
 
 def _row(result: CheckResult) -> str:
-    status = _WORDS[result.status] + (", in quarantine" if result.check.quarantine else "")
+    status = result.status + (", in quarantine" if result.check.quarantine else "")
     passed = f"{sum(run.passed for run in result.runs)} of {len(result.runs)}"
     took = seconds(sum(run.seconds for run in result.runs))
     return f"| {_cell(result.check.name)} | {_cell(str(result.agent))} | {status} | {passed} | {took} |"
@@ -138,7 +137,7 @@ def _row(result: CheckResult) -> str:
 
 def _block(result: CheckResult) -> Iterator[str]:
     place = f" · {code(location(result.check.place))}" if result.check.place else ""
-    yield from ("", f"**{_WORDS[result.status]}** {code(result.check.name)} · {code(str(result.agent))}{place}", "")
+    yield from ("", f"**{result.status}** {code(result.check.name)} · {code(str(result.agent))}{place}", "")
     several = len(result.runs) > 1
     reasons = list[str]()
     for number, run in enumerate(result.runs, 1):

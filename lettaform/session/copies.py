@@ -45,7 +45,6 @@ class Copy:
     """A throw-away copy of an agent. `blocks`: label to the id of its block."""
 
     id: str
-    name: str
     blocks: Mapping[str, str]
 
 
@@ -101,7 +100,7 @@ class Copies:
         parts = {label: {**_of_block(block), "hidden": True} for label, block in planned.blocks.items()}
         step = Create(str(address), address, KIND, fields=fields, parts=parts)
         answer = await self.backend.send(step, _unknown)
-        return Copy(answer.id, fields["name"], {label: part.id for label, part in answer.parts.items()})
+        return Copy(answer.id, {label: part.id for label, part in answer.parts.items()})
 
     async def judge(self, model: str, system: str) -> Copy:
         """An agent without memory and tools that judges."""

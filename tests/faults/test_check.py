@@ -106,9 +106,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     before = undisturbed.snapshot()
     undisturbed.apply()
     assert undisturbed.checked is not None
-    assert [(each.name, each.status) for each in undisturbed.checked.results] == [
-        ("says agents.ann", "passed"),
-        ("makes agents.bob", "passed"),
+    assert [(each.check.name, each.status) for each in undisturbed.checked.results] == [
+        ("says", "passed"),
+        ("makes", "passed"),
     ]
     assert undisturbed.left() == []
     assert undisturbed.snapshot() == before

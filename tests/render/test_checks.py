@@ -84,7 +84,7 @@ Copy of agents.ann without tools.new in `tools`: it does not exist yet
 
 Warning: copies of this check may still exist: no
 
-Checks: 1 passed, 1 failed, 1 could not be held, 1 in quarantine did not pass in 9.0 s.
+Checks: 1 passed, 1 failed, 1 error, 1 in quarantine did not pass in 9.0 s.
 """
     )
 

@@ -92,7 +92,11 @@ def tables(project: Project) -> Any:
 
 def shown(found: Checked) -> list[tuple[str, str, list[str]]]:
     return [
-        (each.name, each.status, [w for run in each.runs for w in (*run.failures, run.error) if w])
+        (
+            f"{each.check.name} {each.agent}",
+            each.status,
+            [w for run in each.runs for w in (*run.failures, run.error) if w],
+        )
         for each in found.results
     ]
 
