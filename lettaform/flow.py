@@ -39,6 +39,8 @@ from lettaform.model import (
     AgentImport,
     Applied,
     Change,
+    Checked,
+    CheckResult,
     Compacted,
     Decision,
     Image,
@@ -105,6 +107,7 @@ if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.snapshot.compare import Counted
 
 __all__ = [
+    "CheckOptions",
     "Connection",
     "Decision",
     "Drift",
@@ -133,6 +136,7 @@ __all__ = [
     "approval",
     "archive_search",
     "audit",
+    "check",
     "compact",
     "drift",
     "duplicate",
@@ -335,6 +339,7 @@ def apply(
     parallel: int = 8,
     snapshots: Snapshots | None = None,
     approved: str | None = None,
+    checks: CheckOptions | None = None,
 ) -> tuple[Plan, Report | None]:
     """Plan, ask for consent, and carry out the plan. The Report is None if nothing changes or consent is refused.
 
@@ -346,6 +351,8 @@ def apply(
     parallel     maximum number of requests at the same time
     snapshots    where a snapshot is written, of what it is taken, and where it is announced
     approved     what `approval` returned for the plan that somebody reviewed. Not together with `interactive`
+    checks       the checks to run once everything is applied, also if nothing changes; None: none run. `Report.checked`
+                 has their results, and `Report.undone` the rollback that failed ones cause
 
     Raises Stale if the plan does something else than the approved one.
     Raises SnapshotError, before anything is changed, if what is destroyed cannot be kept.
@@ -356,7 +363,9 @@ def apply(
             f"`{approved}` is no digest of a plan", "`lettaform plan` prints it: 32 digits, a dot, 8 digits"
         )
     run = _Apply(options or PlanOptions(), consent, notify, parallel, approved=approved)
-    return _Opened(source, connection, parallel, needs=_needs(run.options), snapshots=snapshots).apply(run, interactive)
+    gate = _Gate(source, connection, checks, notify, parallel, snapshots or Snapshots())
+    opened = _Opened(source, connection, parallel, needs=_needs(run.options), snapshots=gate.kept())
+    return gate.after(*opened.apply(run, interactive))
 
 
 @dataclass(frozen=True)
@@ -485,6 +494,7 @@ def apply_saved(
     notify: Notify = lambda event: None,
     parallel: int = 8,
     snapshots: Snapshots | None = None,
+    checks: CheckOptions | None = None,
 ) -> tuple[Plan, Report | None]:
     """Carry out a saved plan if planning again gives the same Steps. Otherwise raises Stale, which names what changed.
 
@@ -497,9 +507,84 @@ def apply_saved(
     before, options = _saved(path)
     pinned = (before.get("server") or {}).get("url")
     run = _Apply(options, consent, notify, parallel, before)
+    there = replace(connection, url=connection.url or pinned) if checks else connection
+    gate = _Gate(source, there, checks, notify, parallel, snapshots or Snapshots())
     draft = _draft_of(before, path, source)
-    opened = _Opened(source, connection, parallel, pinned=pinned, snapshots=snapshots, draft=draft)
-    return opened.apply(run, interactive)
+    opened = _Opened(source, connection, parallel, pinned=pinned, snapshots=gate.kept(), draft=draft)
+    return gate.after(*opened.apply(run, interactive))
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Which checks run, and how.
+
+    names     patterns: the names of checks, with `*`; empty: all
+    planned   whether the agents are checked as an apply would leave them
+    parallel  maximum number of copies of agents at the same time
+    notify    called with each result
+    """
+
+    names: tuple[str, ...] = ()
+    planned: bool = False
+    parallel: int = 4
+    notify: Callable[[CheckResult], None] = lambda result: None
+
+
+def check(source: Source, connection: Connection, options: CheckOptions | None = None) -> Checked:
+    """Run the checks of the manifest on throw-away copies of its agents. No object of the stack changes.
+
+    What an earlier run has left that was killed is deleted, too. Raises PlanError if an agent does not exist, or if a
+    pattern names no check. A check that fails is a result, and no error.
+    """
+    from lettaform.session.check import check as run_checks
+    from lettaform.session.check import chosen
+
+    options = options or CheckOptions()
+
+    async def run(session: Session) -> Checked:
+        checks = chosen(session.manifest, options.names)
+        steps = (await session.plan(PlanOptions())).steps if options.planned else None
+        return await run_checks(session, checks, steps=steps, parallel=options.parallel, notify=options.notify)
+
+    parallel = max(8, 2 * options.parallel)
+    opened = _Opened(source, connection, parallel, needs="everything" if options.planned else "plain")
+    return opened.run(run, whole=True)
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """The checks that follow an apply, and the rollback that follows them. `options`: None: no checks."""
+
+    source: Source
+    connection: Connection
+    options: CheckOptions | None
+    notify: Notify
+    parallel: int
+    snapshots: Snapshots
+
+    def kept(self) -> Snapshots:
+        """What the apply does with its snapshot. It keeps what it changes if a failed check is to roll it back."""
+        if self.options is None:
+            return self.snapshots
+        from lettaform.session.check import chosen
+
+        checks = chosen(read(self.source, "plain"), self.options.names)
+        return replace(
+            self.snapshots, changed=self.snapshots.changed or any(each.on_failure == "rollback" for each in checks)
+        )
+
+    def after(self, plan: Plan, report: Report | None) -> tuple[Plan, Report | None]:
+        """The report with the results of the checks. None run if consent was refused, or if a step failed."""
+        refused = report is None and bool(plan)
+        if self.options is None or refused or (report is not None and report.exit_code != 0):
+            return plan, report
+        checked = check(self.source, self.connection, self.options)
+        report = replace(report or Report(), checked=checked)
+        if not checked.rolls_back or not report.snapshot:
+            return plan, report
+        more: dict[str, Any] = {"notify": self.notify, "parallel": self.parallel, "snapshots": self.snapshots}
+        _, undone = rollback(self.source, self.connection, consent=True, **more)
+        return plan, replace(report, undone=undone)
 
 
 def apply_plan(

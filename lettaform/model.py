@@ -171,6 +171,96 @@ class PlanPolicy:
     waivers: tuple[str, ...] = ()
 
 
+OnFailure = Literal["stop", "rollback"]
+
+
+@dataclass(frozen=True)
+class ExpectedText:
+    """What a text must be like. What is empty or None is not tested.
+
+    contains     texts that it contains, in any case of the letters
+    excludes     texts that it does not contain, in any case of the letters
+    matches      a regular expression that matches a part of it
+    json_schema  a JSON Schema that the text, read as JSON, meets
+    """
+
+    contains: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    matches: str | None = None
+    json_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ExpectedCall:
+    """A call of a tool. `arguments`: those that it has at least, with these values."""
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is expected of one turn, or of a whole check.
+
+    answer    what the agent says; of a whole check: its last answer
+    calls     tools that it calls, in any order, among others
+    no_calls  names of tools that it does not call; `*` stands for any text
+    memory    label to the text of a memory block afterwards
+    seconds, steps, tokens  how much it takes at most
+    """
+
+    answer: ExpectedText | None = None
+    calls: tuple[ExpectedCall, ...] = ()
+    no_calls: tuple[str, ...] = ()
+    memory: Mapping[str, ExpectedText] = field(default_factory=dict)
+    seconds: float | None = None
+    steps: int | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message to an agent, and what is expected of its answer."""
+
+    say: str
+    expect: Expectation = field(default_factory=Expectation)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A model that decides whether a conversation meets criteria. `model`: None: that of the agent."""
+
+    criteria: str
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """An entry of `checks`: a conversation with copies of agents, and what is expected of it.
+
+    agents      the agents of which copies are made
+    turns       the messages, one after the other
+    expect      what is expected of the whole conversation
+    runs        how often each agent is checked, each time with a new copy
+    pass_rate   share of the runs that must pass
+    quarantine  whether a failure is reported alone, and changes no exit code
+    on_failure  what `apply --check` does if the check fails
+    deny_tools  names of tools that the copies cannot run; `*` stands for any text
+    """
+
+    name: str
+    agents: tuple[Address, ...]
+    turns: tuple[Turn, ...]
+    expect: Expectation = field(default_factory=Expectation)
+    runs: int = 1
+    pass_rate: float = 1.0
+    quarantine: bool = False
+    on_failure: OnFailure = "stop"
+    deny_tools: tuple[str, ...] = ()
+    judge: Judge | None = None
+    place: Place | None = None
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Everything that the files declare, resolved and checked.
@@ -184,6 +274,7 @@ class Manifest:
     keeps_changes  whether an apply takes a snapshot of what it changes, and not only of what it deletes
     limits         how much one plan may do
     policies       the rules that a plan must meet
+    checks         conversations with copies of its agents, and what is expected of them
     """
 
     stack: str
@@ -200,6 +291,7 @@ class Manifest:
     keeps_changes: bool = False
     limits: Limits = field(default_factory=Limits)
     policies: tuple[PlanPolicy, ...] = ()
+    checks: tuple[Check, ...] = ()
 
 
 # --- live ------------------------------------------------------------------------------------------------------------
@@ -1095,6 +1187,8 @@ class Report:
     snapshot  the folder of the snapshot that was taken before it; None if it destroys nothing
     warnings  about that snapshot: which messages it lacks
     verified  of a migration that did everything: whether it is as it was; None otherwise
+    checked   the results of the checks that ran after it; None: none ran
+    undone    the report of the rollback that failed checks caused; None: there was none
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -1105,6 +1199,8 @@ class Report:
     snapshot: str | None = None
     warnings: tuple[Problem, ...] = ()
     verified: Verified | None = None
+    checked: Checked | None = None
+    undone: Report | None = None
 
     def __repr__(self) -> str:
         done = sum(1 for _ in self.of("done"))
@@ -1118,10 +1214,15 @@ class Report:
     def exit_code(self) -> int:
         """0: everything was done. 1: nothing was done. 5: a part was done. 130: interrupted.
 
-        Of a migration, 5 and 6, too: as of `Verified`.
+        Of a migration, 5 and 6, too: as of `Verified`. After checks, also the code of these, or 5 if the rollback after
+        them was not complete.
         """
         if self.interrupted:
             return 130
+        if self.undone is not None and self.undone.exit_code:
+            return 5
+        if self.checked is not None:
+            return self.checked.exit_code
         if self.verified is not None:
             return self.verified.exit_code
         failed = any(outcome.status != "done" for outcome in self.outcomes)
@@ -1142,6 +1243,149 @@ def carried_out(changes: Iterable[Change], outcomes: Iterable[Outcome], *, inter
         return all(each.status == "done" for each in own) and (bool(own) or not undone)
 
     return [change for change in changes if is_done(change)]
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CalledTool:
+    """A call of a tool by an agent. `denied`: whether the tool did not run."""
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
+    denied: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an agent does after a message.
+
+    answer       what it says; several texts are joined by newlines
+    calls        the tools that it calls, in their order
+    pending      those of them that wait for an approval: the agent goes on once all are approved or denied
+    stop_reason  why it stopped, in a word of the server
+    steps        number of requests to the model
+    tokens       number of tokens, of prompts and answers
+    """
+
+    answer: str = ""
+    calls: tuple[CalledTool, ...] = ()
+    pending: tuple[CalledTool, ...] = ()
+    stop_reason: str = ""
+    steps: int = 0
+    tokens: int = 0
+
+    def __add__(self, other: Reply) -> Reply:
+        """This one, and the one that followed it."""
+        answer = "\n".join(filter(None, (self.answer, other.answer)))
+        calls, numbers = (*self.calls, *other.calls), (self.steps + other.steps, self.tokens + other.tokens)
+        return Reply(answer, calls, other.pending, other.stop_reason, *numbers)
+
+
+@dataclass(frozen=True)
+class Said:
+    """One turn of a check as it went. `seconds`: until the answer was complete."""
+
+    say: str
+    reply: Reply
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """One run of a check with a copy of an agent.
+
+    failures  what is not as expected; empty: the run passed
+    error     why the conversation could not be held; None: it was
+    verdict   what the judge says, if there is one
+    """
+
+    said: tuple[Said, ...] = ()
+    failures: tuple[str, ...] = ()
+    error: str | None = None
+    verdict: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was as expected."""
+        return self.error is None and not self.failures
+
+
+CheckStatus = Literal["passed", "failed", "error"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """A check of one agent, with all its runs. `notes`: in what the copy differs from the agent, for people."""
+
+    check: Check
+    agent: Address
+    runs: tuple[CheckRun, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """The share of the runs that passed."""
+        return sum(run.passed for run in self.runs) / len(self.runs) if self.runs else 0.0
+
+    @property
+    def status(self) -> CheckStatus:
+        """`error`: too few runs passed, and none of the others could be judged."""
+        if self.rate >= self.check.pass_rate:
+            return "passed"
+        return "failed" if any(run.failures for run in self.runs) else "error"
+
+    @property
+    def fails(self) -> bool:
+        """Whether the result makes the whole run fail."""
+        return self.status != "passed" and not self.check.quarantine
+
+
+CHECKS_FAILED = 3
+"""The exit code of a run in which a check did not pass."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The results of the checks of a manifest.
+
+    planned      whether the agents were checked as a plan would leave them
+    interrupted  whether it was stopped before all checks had run
+    warnings     what is left on the server, or may be
+    """
+
+    stack: str
+    url: str
+    environment: str | None = None
+    planned: bool = False
+    results: tuple[CheckResult, ...] = ()
+    seconds: float = 0.0
+    interrupted: bool = False
+    warnings: tuple[Problem, ...] = ()
+
+    def of(self, status: CheckStatus) -> tuple[CheckResult, ...]:
+        """The results with this status, without those in quarantine, unless they passed."""
+        return tuple(each for each in self.results if each.status == status and (each.fails or status == "passed"))
+
+    @property
+    def quarantined(self) -> tuple[CheckResult, ...]:
+        """The results that are in quarantine and did not pass."""
+        return tuple(each for each in self.results if each.status != "passed" and each.check.quarantine)
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether a check failed after which an apply is to be rolled back."""
+        return any(each.fails and each.check.on_failure == "rollback" for each in self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all passed, except those in quarantine. CHECKS_FAILED: some did not. 130: interrupted."""
+        if self.interrupted:
+            return 130
+        return CHECKS_FAILED if any(each.fails for each in self.results) else 0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,20 @@ from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Attr, Never
 from lettaform.kinds.traits import Companions, Parts
 from lettaform.manifest.bodies import companion_fields, ownership
-from lettaform.manifest.form import Anything, Count, Entries, Fields, Flag, Form, Items, Many, Named, Text
+from lettaform.manifest.form import (
+    Anything,
+    Count,
+    Entries,
+    Fields,
+    Flag,
+    Form,
+    Items,
+    Many,
+    Named,
+    Number,
+    OneOrMore,
+    Text,
+)
 from lettaform.manifest.language import EXTERNAL, REPEAT, language
 
 HEAD = '''\
@@ -222,8 +235,14 @@ class _Module:
     def form(self, form: Form, name: str) -> str:
         """The type of what a form accepts."""
         match form:
+            case Named(name=own, of=Fields() as of):
+                return self.form(of, class_name(own))
             case Named(of=of):
                 return self.form(of, name)
+            case OneOrMore(of=of):
+                return f"str | {self.form(of, name)}"
+            case Number(whole=whole):
+                return "int" if whole else "float"
             case Text(choices=choices) if choices:
                 return f"Literal[{', '.join(map(repr, choices))}]".replace("'", '"')
             case Text():

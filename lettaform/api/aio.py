@@ -15,7 +15,7 @@ from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, run_of, 
 from lettaform.api.talk import Answer, SendOptions
 from lettaform.client.messages import Message
 from lettaform.flow import Consent, Drift, Outgoing, Pull, Shown, Snapshots, StackStatus
-from lettaform.model import Applied, Manifest, Plan
+from lettaform.model import Applied, Checked, Manifest, Plan
 from lettaform.session.blocking import awaited
 
 
@@ -134,6 +134,18 @@ class AsyncStack:
     async def show(self, address: str | None=None) -> Shown:
         """The live objects with all their fields, beside what the manifest says. `address`: a pattern; None: all."""
         return await awaited(lambda: self._stack.show(address))
+
+
+    async def check(self, *names: str, planned: bool=False, parallel: int=4) -> Checked:
+        """Talk to throw-away copies of agents, and compare what they do with the `checks` of the manifest.
+
+        names     patterns: the names of checks, with `*`; none: all. PlanError if one matches no check
+        planned   whether the agents are checked as an apply would leave them
+        parallel  maximum number of copies at the same time
+
+        A check that fails is a result, and no error. No object of the stack changes.
+        """
+        return await awaited(lambda: self._stack.check(*names, planned=planned, parallel=parallel))
 
 
     async def history(self) -> tuple[Applied, ...]:

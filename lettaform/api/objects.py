@@ -593,6 +593,91 @@ Policy = TypedDict("Policy", {
 """A rule that plans must meet."""
 
 
+class ExpectedText(TypedDict):
+    """What a text must be like."""
+
+    contains: NotRequired[str | Sequence[str]]
+    """A text that it contains, or a list of texts. Upper and lower case are equal."""
+    excludes: NotRequired[str | Sequence[str]]
+    """A text that it does not contain, or a list of texts. Upper and lower case are equal."""
+    matches: NotRequired[str]
+    """A regular expression of Python that matches a part of the text."""
+    json_schema: NotRequired[Any]
+    """A JSON Schema that the text, read as JSON, meets."""
+
+
+class ExpectationCall(TypedDict):
+    """A call of a tool."""
+
+    tool: str
+    """The name of the tool on the server."""
+    arguments: NotRequired[Any]
+    """A map of arguments that the call has at least, with these values."""
+
+
+class ExpectationAtMost(TypedDict):
+    """How much the agent takes at most."""
+
+    seconds: NotRequired[float]
+    """Number of seconds from the first message to the last answer."""
+    steps: NotRequired[int]
+    """Number of steps: of requests to the model."""
+    tokens: NotRequired[int]
+    """Number of tokens, of prompts and answers."""
+
+
+class Expectation(TypedDict):
+    """What is expected."""
+
+    answer: NotRequired[ExpectedText]
+    calls: NotRequired[Sequence[ExpectationCall]]
+    """Tools that the agent calls, in any order, among others."""
+    no_calls: NotRequired[Sequence[str]]
+    """Names of tools that the agent does not call; `*` stands for any text, and alone for every tool."""
+    memory: NotRequired[Mapping[str, ExpectedText]]
+    """Label of a memory block of the agent to what its text is like after the last answer."""
+    at_most: NotRequired[ExpectationAtMost]
+    """How much the agent takes at most."""
+
+
+class CheckSay(TypedDict):
+    """A message, and what is expected of its answer."""
+
+    say: str
+    expect: NotRequired[Expectation]
+
+
+class CheckJudge(TypedDict):
+    """A model that decides whether the conversation meets criteria."""
+
+    criteria: str
+    """What the conversation must be like, for a model that reads it."""
+    model: NotRequired[str]
+    """The model that judges. Default: that of the agent."""
+
+
+class Check(TypedDict):
+    """A conversation with a copy of an agent, and what is expected of it."""
+
+    agent: str
+    """The agent: a key of `agents`. The key of a declaration with `for_each` stands for all its instances."""
+    say: str | Sequence[str | CheckSay]
+    """The message to the agent; a list of messages is sent one after the other. A message can be a map of `say` and `expect`."""
+    expect: NotRequired[Expectation]
+    runs: NotRequired[int]
+    """How often the agent is checked, each time with a new copy. Default: 1."""
+    pass_rate: NotRequired[float]
+    """Share of the runs that must pass, such as 0.8. Default: 1."""
+    quarantine: NotRequired[bool]
+    """Whether a failure is reported alone: it changes no exit code, and stops nothing. Default: false."""
+    on_failure: NotRequired[Literal["stop", "rollback"]]
+    """What `apply --check` does if the check fails: `stop` reports it; `rollback` also restores the snapshot that was taken before the apply. Default: stop."""
+    deny_tools: NotRequired[Sequence[str]]
+    """Names of tools that do not run: the call is recorded, and the agent is told that it was denied. `*` stands for any text."""
+    judge: NotRequired[CheckJudge]
+    """A model that decides whether the conversation meets criteria."""
+
+
 class LintIgnore(TypedDict):
     """A rule that is switched off, for one object or for all."""
 
@@ -1193,6 +1278,8 @@ class Fleet(Declared):
     """How much one plan may do. --ignore-limits lifts all limits for one run. `destroy` has none."""
     policies: Maybe[Mapping[str, Policy]] = ABSENT
     """Rules that each plan must meet, before anything is written. They need `lettaform[policy]`."""
+    checks: Maybe[Mapping[str, Check]] = ABSENT
+    """Conversations with throw-away copies of agents, and what is expected of them: `lettaform check` runs them."""
     lint: Maybe[Lint | None] = ABSENT
     """Which warnings of `lettaform validate` are switched off."""
     variables: Maybe[Mapping[str, Variable | None]] = field(default=ABSENT, repr=False)

@@ -20,6 +20,7 @@ from lettaform.api.talk import Answer, SendOptions
 from lettaform.client.messages import Message
 from lettaform.errors import Problem
 from lettaform.flow import (
+    CheckOptions,
     Connection,
     Consent,
     Drift,
@@ -33,7 +34,7 @@ from lettaform.flow import (
     StackStatus,
     StatusOptions,
 )
-from lettaform.model import Applied, Event, Manifest, Plan
+from lettaform.model import Applied, Checked, Event, Manifest, Plan
 
 if TYPE_CHECKING:
     from lettaform.api.aio import AsyncStack
@@ -303,6 +304,17 @@ class Stack:
     def show(self, address: str | None = None) -> Shown:
         """The live objects with all their fields, beside what the manifest says. `address`: a pattern; None: all."""
         return flow.show(self.source, self.connection, address)
+
+    def check(self, *names: str, planned: bool = False, parallel: int = 4) -> Checked:
+        """Talk to throw-away copies of agents, and compare what they do with the `checks` of the manifest.
+
+        names     patterns: the names of checks, with `*`; none: all. PlanError if one matches no check
+        planned   whether the agents are checked as an apply would leave them
+        parallel  maximum number of copies at the same time
+
+        A check that fails is a result, and no error. No object of the stack changes.
+        """
+        return flow.check(self.source, self.connection, CheckOptions(names, planned, parallel))
 
     def history(self) -> tuple[Applied, ...]:
         """The last runs that changed the stack, the newest first."""

@@ -11,6 +11,7 @@ from lettaform.address import Address
 from lettaform.errors import NotFound, Problem
 from lettaform.model import (
     Answer,
+    CalledTool,
     Capabilities,
     Compacted,
     Context,
@@ -24,6 +25,7 @@ from lettaform.model import (
     Outgoing,
     Passage,
     Recipient,
+    Reply,
     Run,
     Step,
 )
@@ -161,7 +163,12 @@ class Writes(Protocol):
 
 
 class Locks(Protocol):
-    """Let one apply at a time write to a stack."""
+    """Let one apply at a time write to a stack.
+
+    `lease`: seconds after the last heartbeat of a lock at which another run may take it over.
+    """
+
+    lease: float
 
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
         """Hold the lock of a stack. Raises Locked after `patience` seconds. The event is set when it is lost."""
@@ -171,8 +178,27 @@ class Locks(Protocol):
         """The lock of a stack; None if no run holds it."""
         ...
 
+    async def locks(self, prefix: str) -> Mapping[str, Lock]:
+        """The locks of all stacks whose name begins with a text, by stack."""
+        ...
+
     async def release(self, stack: str, lock: Lock) -> None:
         """Delete a lock, after the server has finished its holder's requests. Locked if another run holds it by now."""
+        ...
+
+
+class Answers(Protocol):
+    """Talk to an agent, and wait for its answer. Every method raises ServerError.
+
+    within  seconds for the answer. The server may go on after that
+    """
+
+    async def ask(self, agent: str, text: str, within: float) -> Reply:
+        """Send a message of a user."""
+        ...
+
+    async def deny(self, agent: str, calls: Sequence[CalledTool], reason: str, within: float) -> Reply:
+        """Deny the calls that wait for an approval: the agent is told the reason, and goes on."""
         ...
 
 
@@ -271,7 +297,7 @@ class Talks(Protocol):
         ...
 
 
-class Backend(Reads, Writes, Locks, AgentFiles, Queries, Talks, Protocol):
+class Backend(Reads, Writes, Locks, AgentFiles, Queries, Talks, Answers, Protocol):
     """Everything that a run needs."""
 
     async def close(self) -> None:

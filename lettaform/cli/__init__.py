@@ -235,6 +235,7 @@ VERBS: Mapping[str, Verb] = {
     "memory": Verb("memory:memory", "Show what fills the context windows of the agents."),
     "drift": Verb("drift:drift", "Show what changed on the server since the last apply."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
+    "check": Verb("check:check", "Talk to copies of agents, and compare what they do with what is expected."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),

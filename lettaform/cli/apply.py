@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lettaform.cli import Globals, refusal, until_closed
+from lettaform.cli.check import printed
 from lettaform.cli.formats import TEXT, Formats, document, formatted
 from lettaform.cli.lock import locking
 from lettaform.cli.plan import allow_destroy, ignore_limits, merging, narrowing, prune, without_messages
@@ -59,6 +60,12 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
     help="Take a snapshot of everything that the plan changes, and not only of what it deletes: `lettaform rollback` "
     "restores it.",
 )
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Run the checks of the manifest on copies of the agents afterwards, also if nothing changes. The exit code is "
+    "3 if one does not pass. A check with `on_failure: rollback` restores the snapshot that was taken before.",
+)
 @snapshot_dir
 @without_messages
 @locking
@@ -73,6 +80,7 @@ def apply(
     patience: float | None,
     approve: str | None,
     snapshot: bool,
+    check: bool,
     snapshot_dir: Path | None,
     chosen: Formats,
     **options: Any,
@@ -91,35 +99,24 @@ def apply(
     source, connection = asked.source(), asked.connection(patience)
     snapshots = announced(asked, snapshot_dir, changed=snapshot, err=chosen.is_document)
     how: dict[str, Any] = {"interactive": not yes, "parallel": parallel, "snapshots": snapshots}
+    how |= {"checks": flow.CheckOptions(notify=printed(asked, not asked.json, err=chosen.is_document))} if check else {}
     if saved is None:
-        return carry_out(
-            asked,
-            yes,
-            "Apply",
-            repeated("apply", options | {"snapshot": snapshot, "snapshot_dir": snapshot_dir, **chosen.given}),
-            lambda consent, notify: flow.apply(
-                source,
-                connection,
-                flow.PlanOptions(**options),
-                consent=consent,
-                notify=notify,
-                approved=approve,
-                **how,
-            ),
-            chosen,
-        )
-    if given := [name for name, value in {**options, "approve": approve}.items() if value]:
+        how |= {"options": flow.PlanOptions(**options), "approved": approve}
+        given = {**options, "snapshot": snapshot, "check": check, "snapshot_dir": snapshot_dir, **chosen.given}
+        command, run = repeated("apply", given), partial(flow.apply, source, connection, **how)
+    else:
+        _check_free({**options, "approve": approve})
+        command = repeated("apply", {"check": check, **chosen.given}, str(saved))
+        run = partial(flow.apply_saved, saved, source, connection, **how)
+    return carry_out(asked, yes, "Apply", command, lambda consent, notify: run(consent=consent, notify=notify), chosen)
+
+
+def _check_free(options: Mapping[str, Any]) -> None:
+    """Raise an error if an option is given that belongs to a plan which is not saved yet."""
+    if given := [name for name, value in options.items() if value]:
         raise click.UsageError(
             f"--{given[0].replace('_', '-')} cannot be combined with a saved plan; give it to `lettaform plan -o FILE`"
         )
-    return carry_out(
-        asked,
-        yes,
-        "Apply",
-        repeated("apply", chosen.given, str(saved)),
-        lambda consent, notify: flow.apply_saved(saved, source, connection, consent=consent, notify=notify, **how),
-        chosen,
-    )
 
 
 def announced(asked: Globals, directory: Path | None, *, changed: bool = False, err: bool = False) -> Snapshots:
@@ -169,15 +166,43 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chos
     if chosen.is_document:
         until_closed(partial(click.echo, nl=False))(document(plan, chosen.shown))
     if asked.json:
-        write(data.dumps(data.summary(report)))
-    elif report is not None:
+        write(data.dumps(data.summary(report) | _checked_data(report)))
+    elif report is not None and report.outcomes:
         if failed := text.failures(report, color=asked.color):
             click.echo("\n" + failed, nl=False, err=True)
         write("\n" + text.report(plan, report, color=asked.color).removesuffix("\n"))
+    if not asked.json and report is not None and report.checked is not None:
+        write("\n" + _checked_text(report, asked).removesuffix("\n"))
     if report is None and confirmation.refused:
         click.echo(confirmation.refused, err=True)
         return 1
     return report.exit_code if report is not None else 0
+
+
+def _checked_text(report: Report, asked: Globals) -> str:
+    """What the checks after an apply found, and what followed from that."""
+    from lettaform.render import checks, text
+
+    assert report.checked is not None
+    shown = checks.text(report.checked, color=asked.color, verbose=asked.verbose)
+    if report.undone is None and report.checked.rolls_back:
+        return f"{shown}\nNothing was rolled back: no object that existed before was changed or deleted.\n"
+    if report.undone is None:
+        return shown
+    if report.undone.exit_code:
+        failed = text.failures(report.undone, color=asked.color)
+        return f"{shown}\n{failed}The rollback is not complete; `lettaform rollback` continues it.\n"
+    return f"{shown}\nRolled back to {report.snapshot}. What the apply created stays.\n"
+
+
+def _checked_data(report: Report | None) -> dict[str, Any]:
+    """What `apply --json` prints of the checks after the apply, and of the rollback that failed ones caused."""
+    from lettaform.render import checks, data
+
+    if report is None or report.checked is None:
+        return {}
+    undone = {"rollback": data.summary(report.undone)} if report.undone else {}
+    return {"checks": checks.to_data(report.checked), **undone}
 
 
 class _Confirmation:

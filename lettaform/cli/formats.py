@@ -1,9 +1,9 @@
-"""`--format` and `--out`: the formats in which a plan is printed, and those that are written to files."""
+"""`--format` and `--out`: the formats in which a plan, or another report, is printed, and written to files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("text", "json", "markdown", "html")
-_ALL = f"the formats are {', '.join(FORMATS)}"
+"""The formats of a plan."""
 
 
 @dataclass(frozen=True)
 class Formats:
-    """Where a plan goes.
+    """Where a plan, or another report, goes.
 
     shown  the format on stdout
     files  formats and paths, each with a file of its own
@@ -38,17 +38,24 @@ class Formats:
 
     @property
     def is_document(self) -> bool:
-        """Whether stdout holds the plan alone, so that everything else is printed on stderr."""
-        return self.shown in ("markdown", "html")
+        """Whether stdout holds the report alone, so that everything else is printed on stderr."""
+        return self.shown not in ("text", "json")
 
     def write(self, plan: Plan, asked: Globals, saved: Mapping[str, Any] | None = None) -> None:
-        """Write the files, each complete or not at all, with mode 0600. LettaformError if one cannot be written."""
+        """Write the files of a plan. LettaformError if one cannot be written."""
+        self.write_each(lambda form: document(plan, form, verbose=asked.verbose, saved=saved))
+
+    def write_each(self, made: Callable[[str], str]) -> None:
+        """Write the files, each complete or not at all, with mode 0600. LettaformError if one cannot be written.
+
+        made  a format to the report in it
+        """
         from lettaform.render.clean import clean_line
         from lettaform.session.files import write_text
 
         for form, path in self.files:
             try:
-                write_text(path, document(plan, form, verbose=asked.verbose, saved=saved))
+                write_text(path, made(form))
             except OSError as error:
                 raise LettaformError(f"cannot write {path}: {error.strerror}") from error
         if self.files:
@@ -65,24 +72,35 @@ def formatted(command: F) -> F:
     A command with `save`, the path of a saved plan, cannot write a format to this path.
     """
 
-    @wraps(command)
-    def with_formats(asked: Globals, /, form: str | None, out: tuple[str, ...], **words: Any) -> Any:
-        chosen = _formats(asked, form, out, words)
-        return command(remember(replace(asked, json=chosen.shown == "json")), chosen=chosen, **words)
-
-    form = click.option(
-        "--format", "form", type=click.Choice(FORMATS), help="Format in which the plan is printed. Default: text."
-    )
-    out = click.option(
-        "--out",
-        metavar="FORMAT=FILE",
-        multiple=True,
-        help="Also write the plan to a file, for example markdown=plan.md. Formats: those of --format. Repeatable.",
-    )
-    return cast(F, form(out(with_formats)))
+    return with_formats(FORMATS, "the plan", "markdown=plan.md")(command)
 
 
-def _formats(asked: Globals, form: str | None, out: tuple[str, ...], words: Mapping[str, Any]) -> Formats:
+def with_formats(formats: Sequence[str], what: str, example: str) -> Callable[[F], F]:
+    """As `formatted`, for another report. `what`: its name in help texts; `example`: one of --out."""
+
+    def decorated(command: F) -> F:
+        @wraps(command)
+        def with_chosen(asked: Globals, /, form: str | None, out: tuple[str, ...], **words: Any) -> Any:
+            chosen = _formats(asked, form, out, words, formats, example)
+            return command(remember(replace(asked, json=chosen.shown == "json")), chosen=chosen, **words)
+
+        shown = f"Format in which {what} is printed. Default: text."
+        written = f"Also write {what} to a file, for example {example}. Formats: those of --format. Repeatable."
+        form = click.option("--format", "form", type=click.Choice(formats), help=shown)
+        out = click.option("--out", metavar="FORMAT=FILE", multiple=True, help=written)
+        return cast(F, form(out(with_chosen)))
+
+    return decorated
+
+
+def _formats(
+    asked: Globals,
+    form: str | None,
+    out: tuple[str, ...],
+    words: Mapping[str, Any],
+    formats: Sequence[str],
+    example: str,
+) -> Formats:
     """The formats of --format, --json and --out. Raises an error that names everything that is wrong with them.
 
     words  the other options of the verb; `save` is where it saves the plan itself
@@ -93,17 +111,18 @@ def _formats(asked: Globals, form: str | None, out: tuple[str, ...], words: Mapp
     for each in out:
         kind, equals, path = each.partition("=")
         if not equals or not path:
-            wrong.append(f"--out expects FORMAT=FILE, for example markdown=plan.md, and not `{each}`")
+            wrong.append(f"--out expects FORMAT=FILE, for example {example}, and not `{each}`")
             wrong[-1] += "; `-o FILE` saves the plan" if "save" in words and not equals else ""
-        elif kind not in FORMATS:
-            near = nearest(kind, FORMATS)
-            wrong.append(f"--out: unknown format `{kind}`; {f'did you mean `{near}`?' if near else _ALL}")
+        elif kind not in formats:
+            near = nearest(kind, formats)
+            every = f"the formats are {', '.join(formats)}"
+            wrong.append(f"--out: unknown format `{kind}`; {f'did you mean `{near}`?' if near else every}")
         else:
             files.append((kind, Path(path)))
     if wrong:
         raise click.UsageError("; ".join(wrong))
     if wrong := list(_unwritable([*(path for _, path in files), *([save] if (save := words.get("save")) else [])])):
-        raise LettaformError(f"cannot write {'; '.join(wrong)}", "choose another file; nothing was planned")
+        raise LettaformError(f"cannot write {'; '.join(wrong)}", "choose another file; nothing was done")
     return Formats(
         "json" if asked.json else form or "text", tuple(files), {"format": (form,) if form else (), "out": out}
     )

@@ -64,7 +64,6 @@ VERBS: Mapping[str, str] = {
     "annotate": "set `tags` or `metadata` in the manifest, and run `lettaform apply`",
     "backup": "run `lettaform snapshot create`",
     "chat": "use `lettaform send ADDRESS TEXT`",
-    "check": "run `lettaform validate`",
     "clone": "run `lettaform duplicate ADDRESS NEW_ADDRESS`",
     "config": "the manifest says everything; `--server URL` chooses another server",
     "convert": "run `lettaform from-af FILE -o DIR` for agent files, or `lettaform from-lettactl FILE -o DIR`",

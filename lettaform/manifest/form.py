@@ -138,6 +138,34 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Number:
+    """A number from `least` to `most`, written literally. `whole`: a whole number. `most`: None: without a limit."""
+
+    doc: str = ""
+    least: float = 0
+    most: float | None = None
+    whole: bool = False
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be such a number."""
+        number = node.value
+        kind = "a whole number" if self.whole else "a number"
+        expected = f"{kind} from {self.least:g}" + ("" if self.most is None else f" to {self.most:g}")
+        valid = isinstance(number, int if self.whole else int | float) and not isinstance(number, bool)
+        if node.deferred or not valid:
+            hint = "expressions cannot be used here" if node.deferred else None
+            problems.add(f"{path}: expected {expected}, got {described(number)}", place, hint, field=path)
+        elif not self.least <= number <= (number if self.most is None else self.most):
+            problems.add(f"{path}: expected {expected}, got {number}", place, field=path)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """An integer or a number with its limits."""
+        most = {} if self.most is None else {"maximum": self.most}
+        kind = "integer" if self.whole else "number"
+        return {"description": self.doc, "type": kind, "minimum": self.least, **most}
+
+
+@dataclass(frozen=True)
 class Anything:
     """Any value at all."""
 
@@ -191,6 +219,23 @@ class Items:
     def schema(self, definitions: Definitions) -> dict[str, Any]:
         """An array."""
         return {"description": self.doc, "type": "array", "items": self.of.schema(definitions)}
+
+
+@dataclass(frozen=True)
+class OneOrMore:
+    """A text, or what another form accepts, such as a list of texts."""
+
+    text: Text
+    of: Form
+    doc: str = ""
+
+    def check(self, node: Node, path: str, problems: Problems, place: Place) -> None:
+        """Must be either."""
+        (self.of if isinstance(node.value, list | dict) else self.text).check(node, path, problems, place)
+
+    def schema(self, definitions: Definitions) -> dict[str, Any]:
+        """Either schema."""
+        return {"description": self.doc, "anyOf": [self.text.schema(definitions), self.of.schema(definitions)]}
 
 
 @dataclass(frozen=True)

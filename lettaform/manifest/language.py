@@ -7,12 +7,26 @@ from functools import cache
 
 from lettaform.kinds import kinds, sections
 from lettaform.manifest.bodies import Body, ownership
-from lettaform.manifest.form import Anything, Count, Entries, Fields, Flag, Form, Items, Many, Text
+from lettaform.manifest.form import (
+    Anything,
+    Count,
+    Entries,
+    Fields,
+    Flag,
+    Form,
+    Items,
+    Many,
+    Named,
+    Number,
+    OneOrMore,
+    Text,
+)
 from lettaform.manifest.rules import WARNINGS
 from lettaform.manifest.words import SECTIONS
 from lettaform.ownership.unowned import NOT_TEMPORARY
 
 ABOUT, SEVERITIES = ("change", "plan"), ("error", "warning")
+ON_FAILURE = ("stop", "rollback")
 TYPES = ("string", "number", "bool", "list", "map")
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 NOT_IN_ENVIRONMENTS = ("include", "environments", "lint")
@@ -148,6 +162,117 @@ POLICIES = Entries(
 )
 
 
+_TEXT = Text(expressions=True)
+
+
+def _texts(doc: str) -> OneOrMore:
+    return OneOrMore(_TEXT, Items(_TEXT), doc)
+
+
+EXPECTED_TEXT = Named(
+    "expected_text",
+    Fields(
+        {
+            "contains": _texts("A text that it contains, or a list of texts. Upper and lower case are equal."),
+            "excludes": _texts("A text that it does not contain, or a list of texts. Upper and lower case are equal."),
+            "matches": Text("A regular expression of Python that matches a part of the text.", expressions=True),
+            "json_schema": Anything("A JSON Schema that the text, read as JSON, meets."),
+        },
+        "What a text must be like.",
+    ),
+)
+EXPECTATION = Named(
+    "expectation",
+    Fields(
+        {
+            "answer": EXPECTED_TEXT,
+            "calls": Items(
+                Fields(
+                    {
+                        "tool": Text("The name of the tool on the server.", expressions=True),
+                        "arguments": Anything("A map of arguments that the call has at least, with these values."),
+                    },
+                    "A call of a tool.",
+                    ("tool",),
+                ),
+                "Tools that the agent calls, in any order, among others.",
+            ),
+            "no_calls": Items(
+                _TEXT, "Names of tools that the agent does not call; `*` stands for any text, and alone for every tool."
+            ),
+            "memory": Entries(
+                EXPECTED_TEXT, "Label of a memory block of the agent to what its text is like after the last answer."
+            ),
+            "at_most": Fields(
+                {
+                    "seconds": Number("Number of seconds from the first message to the last answer."),
+                    "steps": Number("Number of steps: of requests to the model.", 1, whole=True),
+                    "tokens": Number("Number of tokens, of prompts and answers.", 1, whole=True),
+                },
+                "How much the agent takes at most.",
+            ),
+        },
+        "What is expected.",
+    ),
+)
+_CHECK: Mapping[str, Form] = {
+    "agent": Text(
+        "The agent: a key of `agents`. The key of a declaration with `for_each` stands for all its instances."
+    ),
+    "say": OneOrMore(
+        _TEXT,
+        Items(
+            OneOrMore(
+                _TEXT,
+                Fields(
+                    {"say": _TEXT, "expect": EXPECTATION},
+                    "A message, and what is expected of its answer.",
+                    ("say",),
+                ),
+            )
+        ),
+        "The message to the agent; a list of messages is sent one after the other. A message can be a map of "
+        "`say` and `expect`.",
+    ),
+    "expect": EXPECTATION,
+    "runs": Number("How often the agent is checked, each time with a new copy. Default: 1.", 1, 100, whole=True),
+    "pass_rate": Number("Share of the runs that must pass, such as 0.8. Default: 1.", 0, 1),
+    "quarantine": Flag(
+        "Whether a failure is reported alone: it changes no exit code, and stops nothing. Default: false.",
+        False,
+    ),
+    "on_failure": Text(
+        "What `apply --check` does if the check fails: `stop` reports it; `rollback` also restores the "
+        "snapshot that was taken before the apply. Default: stop.",
+        ON_FAILURE,
+    ),
+    "deny_tools": Items(
+        _TEXT,
+        "Names of tools that do not run: the call is recorded, and the agent is told that it was denied. `*` "
+        "stands for any text.",
+    ),
+    "judge": Fields(
+        {
+            "criteria": Text("What the conversation must be like, for a model that reads it.", expressions=True),
+            "model": Text("The model that judges. Default: that of the agent.", expressions=True),
+        },
+        "A model that decides whether the conversation meets criteria.",
+        ("criteria",),
+        short="criteria",
+    ),
+}
+
+
+def _checks(*required: str) -> Entries:
+    """The form of `checks`. `required`: keys of each check."""
+    return Entries(
+        Fields(_CHECK, "A conversation with a copy of an agent, and what is expected of it.", required),
+        "Conversations with throw-away copies of agents, and what is expected of them: `lettaform check` runs them.",
+        r"^[A-Za-z0-9_-]+$",
+        "consist of letters, digits, `_` and `-`",
+    )
+
+
 @cache
 def objects() -> Mapping[str, Form]:
     """The form of every section of objects."""
@@ -165,6 +290,7 @@ def language() -> Fields:
     """The form of a whole manifest."""
     anywhere = _anywhere()
     overlay = {name: form for name, form in anywhere.items() if name not in NOT_IN_ENVIRONMENTS}
+    overlay["checks"] = _checks()  # one of them may change a single key of a check
     environments = Entries(
         Fields(overlay, "What differs in this environment.", nullable=True, elsewhere=SECTIONS),
         "Environments. The one selected with -e is merged over the rest of the manifest, key by key.",
@@ -224,6 +350,7 @@ def _anywhere() -> dict[str, Form]:
         "snapshots": SNAPSHOTS,
         "limits": LIMITS,
         "policies": POLICIES,
+        "checks": _checks("agent", "say"),
         "lint": LINT,
         "variables": Entries(
             VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"

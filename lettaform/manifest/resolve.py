@@ -10,6 +10,7 @@ from lettaform.address import Address
 from lettaform.kinds.base import Attr
 from lettaform.kinds.traits import Contents, DiscoveredBy, Parts, Policy, SourceFile
 from lettaform.manifest.additions import check_additions
+from lettaform.manifest.agent_checks import AgentChecks
 from lettaform.manifest.checks import Checks, place_of
 from lettaform.manifest.cycles import check_cycles
 from lettaform.manifest.declarations import Declarations, parse_address
@@ -48,6 +49,7 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         keeps_changes=declarations.keeps_changes(),
         limits=declarations.limits(),
         policies=policies(root, scope.problems),
+        checks=tuple(AgentChecks(root, expanded, scope).all()),
     )
 
 

@@ -21,13 +21,31 @@ from lettaform.manifest.problems import Problems
 from lettaform.manifest.scope import Scope, unset_secret
 from lettaform.manifest.variables import one_of, ways_to_give
 from lettaform.manifest.variables import variables as values_of
-from lettaform.model import Desired, External, Import, Inputs, Limits, Manifest, Moved, PlanPolicy, Removed, Server
+from lettaform.model import (
+    Check,
+    Desired,
+    Expectation,
+    ExpectedCall,
+    ExpectedText,
+    External,
+    Import,
+    Inputs,
+    Judge,
+    Limits,
+    Manifest,
+    Moved,
+    PlanPolicy,
+    Removed,
+    Server,
+    Turn,
+)
 from lettaform.values import Digest, Item, Ref, Secret, Template, digest, secrets
 
 _CLASSES: Mapping[str, Any] = {
     each.__name__: each
     for each in (
         *(Manifest, Desired, External, Import, Inputs, Limits, Moved, PlanPolicy, Problem, Removed, Server),
+        *(Check, Expectation, ExpectedCall, ExpectedText, Judge, Turn),
         *(Digest, Item, Ref, Template),
     )
 }

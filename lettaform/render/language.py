@@ -10,7 +10,7 @@ from lettaform.kinds import sections
 from lettaform.kinds.base import POLICIES
 from lettaform.manifest.bodies import ownership
 from lettaform.manifest.expressions import ESCAPE, EXPRESSIONS, LOOPS, OF_AN_OBJECT
-from lettaform.manifest.form import Count, Entries, Fields, Flag, Form, Items, Many, Named, Text
+from lettaform.manifest.form import Count, Entries, Fields, Flag, Form, Items, Many, Named, Number, OneOrMore, Text
 from lettaform.manifest.functions import FUNCTIONS
 from lettaform.manifest.language import EXTERNAL, REPEAT, language
 from lettaform.manifest.node import SPELLINGS, TAGS
@@ -78,7 +78,7 @@ def _inner(name: str, form: Form) -> Iterator[str]:
     elif name == "defaults":
         yield "Each section has the fields of its objects, with `policy` and `lifecycle`.\n"
     elif fields:
-        yield from _table(_rows(fields.fields, fields.required))
+        yield from _table(_rows_with_inner(fields, "", set()))
         if fields.either:
             yield f"Exactly one of {' and '.join(f'`{each}`' for each in fields.either)} is given.\n"
 
@@ -141,6 +141,27 @@ def _values() -> Iterator[str]:
 # --- tables
 
 
+def _rows_with_inner(fields: Fields, before: str, shown: set[str]) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each word, followed by those of the words inside it. `shown`: named forms whose words have rows."""
+    for name, form in fields.fields.items():
+        path = f"{before}{name}"
+        yield from _rows({path: form}, (path,) if name in fields.required else ())
+        inner, named = words(form), _name(form)
+        if inner and named not in shown:
+            shown |= {named} if named else set()
+            yield from _rows_with_inner(inner, f"{path}.", shown)
+
+
+def _name(form: Form) -> str:
+    """The name of a form that is used in several places; empty for another one."""
+    match form:
+        case Named(name=name):
+            return name
+        case Entries(of=inner) | Items(of=inner):
+            return _name(inner)
+    return ""
+
+
 def _rows(forms: Mapping[str, Form], required: Iterable[str]) -> list[tuple[str, str, str, str]]:
     rows = []
     for name, form in forms.items():
@@ -193,6 +214,12 @@ def _type(form: Form) -> str:
             return "true or false"
         case Count():
             return "whole number or null"
+        case Number(whole=True):
+            return "whole number"
+        case Number():
+            return "number"
+        case OneOrMore(of=inner):
+            return f"text or {_type(inner)}"
         case Many():
             return "list or map"
         case Items(of=inner):
@@ -205,4 +232,6 @@ def _type(form: Form) -> str:
 
 
 def _plural(form: Form) -> str:
+    if isinstance(form, OneOrMore):
+        return f"texts or {_plural(form.of)}"
     return "texts" if isinstance(form, Text) and not form.choices else "maps" if words(form) else "names of fields"

@@ -22,6 +22,34 @@ policies:
     rule: change.kind != "agent" || change.action != "create" || change.declared.name.matches("^[a-z-]+$")
     message: Names of agents consist of a-z and `-`.
     waivers: [{address: agents.old*, reason: Their names are known to customers.}]""",
+    "checks": """\
+agents:
+  clerk: {model: openai/gpt-4o-mini, memory: {human: Nobody yet.}}
+
+checks:
+  greets:
+    agent: clerk
+    say: Hello
+    expect: {answer: {contains: hello}}
+  remembers:
+    agent: clerk
+    say:
+      - My name is Ann.
+      - {say: "What is my name?", expect: {answer: {matches: "Ann[.!]?$"}}}
+    expect:
+      calls: [{tool: memory_replace, arguments: {label: human}}]
+      no_calls: ["send_message_to_*"]
+      memory: {human: {contains: Ann}}
+      at_most: {seconds: 60, steps: 6, tokens: 20000}
+    runs: 5
+    pass_rate: 0.8
+    on_failure: rollback
+  is-polite:
+    agent: clerk
+    say: You are wrong.
+    quarantine: true
+    deny_tools: [run_code]
+    judge: {criteria: The clerk stays polite., model: openai/gpt-4o}""",
     "lint": """\
 lint:
   ignore:

@@ -255,3 +255,21 @@ def test_several_stacks_at_once_in_threads(world: World) -> None:
 def test_methods_take_every_option_of_a_plan() -> None:
     assert Options.__annotations__.keys() == {each.name for each in fields(PlanOptions)}
     assert DestroyOptions.__annotations__.keys() < Options.__annotations__.keys()
+
+
+def test_checks_run_on_copies(world: World) -> None:
+    with pytest.raises(lettaform.PlanError, match="the manifest declares no checks"):
+        world.load(BLOCKS).check()
+    fleet = {
+        "stack": "checked",
+        "agents": {"ann": {"model": "letta/letta-free", "include_base_tools": False}},
+        "checks": {
+            "says": {"agent": "ann", "say": "hello", "expect": {"answer": {"contains": "hello"}}},
+            "fails": {"agent": "ann", "say": "hello", "expect": {"answer": {"contains": "bye"}}},
+        },
+    }
+    stack = world.load(fleet)
+    assert [each.status for each in stack.check("says", planned=True).results] == ["passed"]
+    stack.apply(consent=True)
+    assert [each.status for each in stack.check().results] == ["passed", "failed"]
+    assert len(world.standin.tables.agents) == 1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from lettaform.backend.runner import ci_run, runner, user
+from lettaform.backend.runner import ci_run, has_ended, machine, runner, user
 
 
 def test_a_run_names_user_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +33,14 @@ def test_a_ci_run_is_named(name: str, run: str, monkeypatch: pytest.MonkeyPatch)
     assert ci_run() == ""
     monkeypatch.setenv(name, run)
     assert ci_run() == run
+
+
+def test_whether_a_process_has_ended_is_known_on_this_machine_alone() -> None:
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    here = machine()
+    assert has_ended(here, str(os.getpid())) is False
+    assert has_ended(here, str(done.pid)) is bool(here)
+    assert has_ended("another machine", str(done.pid)) is False
+    assert has_ended(here, "x") is False
+    assert has_ended("", str(done.pid)) is False

@@ -17,6 +17,7 @@ from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.errors import Problem, SnapshotError
 from lettaform.flow import (
+    CheckOptions,
     Connection,
     ImportOptions,
     Pull,
@@ -36,6 +37,7 @@ from lettaform.model import (
     Answer,
     Applied,
     Change,
+    Checked,
     Create,
     Event,
     FieldChange,
@@ -101,7 +103,7 @@ _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "expor
 _FILES = ("fmt", "fmt_text", "graph")
 _READING = ("archive_search", "audit", "show", "status", "memory", "drift", "history")
 _OBJECTS = (*_READING, "adopt", "duplicate", "import_all", "pull", *_AGENT_FILES)
-_PLANS = ("plan", "apply", "apply_saved", "save", "restore", "rollback", "migrate")
+_PLANS = ("plan", "apply", "apply_saved", "check", "save", "restore", "rollback", "migrate")
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
 """The functions of lettaform.flow that the command line calls."""
 
@@ -117,6 +119,8 @@ class Flow:
     remembered: MemoryReport = field(default_factory=lambda: MemoryReport("support", "http://here", "0.16.8"))
     audited: Audit = field(default_factory=lambda: Audit("support", "http://here", "0.16.8"))
     formatted: Formatted = field(default_factory=Formatted)
+    checked: Checked = field(default_factory=lambda: Checked("support", "http://here"))
+    undone: Report | None = None
     raises: BaseException | None = None
     ended: Any = "done"
     error: Exception | None = None
@@ -160,9 +164,10 @@ class Flow:
         parallel: int = 8,
         snapshots: Snapshots | None = None,
         approved: str | None = None,
+        checks: CheckOptions | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("apply", source, connection, options, parallel)
-        return self.carry_out(consent, notify, snapshots)
+        return self.gated(*self.carry_out(consent, notify, snapshots), checks)
 
     def apply_saved(
         self,
@@ -175,9 +180,24 @@ class Flow:
         interactive: bool = False,
         parallel: int = 8,
         snapshots: Snapshots | None = None,
+        checks: CheckOptions | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("apply_saved", source, connection, path, parallel)
-        return self.carry_out(consent, notify, snapshots)
+        return self.gated(*self.carry_out(consent, notify, snapshots), checks)
+
+    def check(self, source: Any, connection: Any, options: CheckOptions) -> Checked:
+        self.note("check", source, connection, options)
+        for each in self.checked.results:
+            options.notify(each)
+        return self.checked
+
+    def gated(self, plan: Plan, report: Report | None, checks: CheckOptions | None) -> tuple[Plan, Report | None]:
+        """The report after the checks, as flow makes it."""
+        if checks is None or (report is None and plan):
+            return plan, report
+        for each in self.checked.results:
+            checks.notify(each)
+        return plan, replace(report or Report(), checked=self.checked, undone=self.undone, snapshot="kept")
 
     def restore(
         self,
@@ -414,7 +434,18 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     module = types.ModuleType("lettaform.flow")
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
-    for each in (Source, Connection, PlanOptions, Pull, PullOptions, ImportOptions, Snapshots, StatusOptions, Search):
+    for each in (
+        Source,
+        Connection,
+        PlanOptions,
+        CheckOptions,
+        Pull,
+        PullOptions,
+        ImportOptions,
+        Snapshots,
+        StatusOptions,
+        Search,
+    ):
         setattr(module, each.__name__, each)
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)

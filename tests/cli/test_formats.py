@@ -145,7 +145,7 @@ def test_every_file_that_cannot_be_written_is_named_at_once(run: Run, flow: Flow
         "a: it is the file of two outputs; a: it is the file of two outputs",
     ):
         assert why in said, why
-    assert "choose another file; nothing was planned" in said
+    assert "choose another file; nothing was done" in said
 
 
 def test_a_file_without_permission(run: Run, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

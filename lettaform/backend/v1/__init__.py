@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from lettaform.address import Address
-from lettaform.backend.v1 import agent_file, queries
+from lettaform.backend.v1 import agent_file, answers, queries
 from lettaform.backend.v1 import lock as locking
 from lettaform.backend.v1.client import Client
 from lettaform.backend.v1.contents import SLOWEST_UPLOAD
@@ -19,13 +19,15 @@ from lettaform.backend.v1.send import Sender
 from lettaform.backend.v1.talks import V1Talks
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
-from lettaform.model import Answer, Context, Live, Lock, Passage, Step
+from lettaform.model import Answer, CalledTool, Context, Live, Lock, Passage, Reply, Step
 from lettaform.ownership import marks
 from lettaform.values import Ref
 
 
 class V1(V1Reads, V1Talks):
     """Everything that a run needs, from one v1 server."""
+
+    lease = locking.LEASE
 
     def __init__(self, client: Client) -> None:
         super().__init__(client)
@@ -86,11 +88,20 @@ class V1(V1Reads, V1Talks):
     async def search(self, live: Live, text: str, limit: int, tags: Sequence[str]) -> list[Passage]:
         return await queries.search(self.client, live, text, limit, tags)
 
+    async def ask(self, agent: str, text: str, within: float) -> Reply:
+        return await answers.ask(self.client, agent, text, within)
+
+    async def deny(self, agent: str, calls: Sequence[CalledTool], reason: str, within: float) -> Reply:
+        return await answers.deny(self.client, agent, calls, reason, within)
+
     def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
         return locking.hold(self.client, stack, patience)
 
     async def holder(self, stack: str) -> Lock | None:
         return await locking.look(self.client, stack)
+
+    async def locks(self, prefix: str) -> Mapping[str, Lock]:
+        return await locking.look_all(self.client, prefix)
 
     async def release(self, stack: str, lock: Lock) -> None:
         await asyncio.sleep(self.client.settle)

@@ -310,8 +310,8 @@ class Client:
                 if error.status in (409, 429, 503) or (isinstance(error, Unavailable) and error.ambiguous):
                     self._gate.refused()
                 raise
-            # an upload takes as long as its file is large
-            if ask.files is None:
+            # an upload takes as long as its file is large, an answer of an agent as its model needs
+            if ask.files is None and not ask.path.endswith("/messages"):
                 self._gate.answered(f"{ask.method} {ask.path[:16]}", time.monotonic() - started)
             return answer
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from lettaform.backend.runner import ci_run, runner
+from lettaform.backend.runner import ci_run, has_ended, machine, runner
 from lettaform.backend.v1.client import Client
 from lettaform.errors import Conflict, Locked, NotFound, ServerError, Unavailable, Unsupported
 from lettaform.model import Lock
@@ -38,6 +36,16 @@ async def look(client: Client, stack: str) -> Lock | None:
     except (NotFound, Unsupported):
         return None
     return _read(client, found[0]) if found else None
+
+
+async def look_all(client: Client, prefix: str) -> dict[str, Lock]:
+    """The locks of all stacks whose name begins with a text, by stack. Empty if this server has no identities."""
+    try:
+        found = await client.pages(PATH)
+    except (NotFound, Unsupported):
+        return {}
+    locks = {str(each.get("identifier_key")): each for each in found if isinstance(each, Mapping)}
+    return {key.removeprefix(_KEY): _read(client, locks[key]) for key in locks if key.startswith(_key(prefix))}
 
 
 async def release(client: Client, stack: str, lock: Lock) -> None:
@@ -200,7 +208,7 @@ async def _acquire(
             if seen is None:
                 waiting(lock)
             seen, since = lock, now
-        elif now - since >= lease or _has_ended(lock):
+        elif now - since >= lease or has_ended(lock.machine, lock.pid):
             await _delete(client, lock)
             taken = True
             continue
@@ -219,7 +227,7 @@ async def _create(client: Client, stack: str, nonce: str) -> Lock | None:
         "holder": f"{runner()} (pid {os.getpid()})",
         "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "run": ci_run(),
-        "machine": _machine(),
+        "machine": machine(),
         "pid": str(os.getpid()),
         "nonce": nonce,
         "beat": "0",
@@ -264,25 +272,3 @@ def _read(client: Client, body: Any) -> Lock:
     found = {str(each["key"]): str(each.get("value", "")) for each in properties}
     names = ("holder", "since", "run", "machine", "pid", "nonce", "beat")
     return Lock(identity["id"], **{name: found.get(name, "") for name in names})
-
-
-def _machine() -> str:
-    """This boot of this machine, and this container: where a pid is unique. "" if that is not known."""
-    names = [socket.gethostname()]
-    with suppress(OSError):
-        names.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        names.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(names) if len(names) == 3 else ""
-
-
-def _has_ended(lock: Lock) -> bool:
-    """Whether its holder ran on this machine and has ended: the lease need not be waited for."""
-    if not lock.machine or lock.machine != _machine() or not lock.pid.isdigit():
-        return False
-    try:
-        os.kill(int(lock.pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False

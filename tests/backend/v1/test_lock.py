@@ -37,7 +37,7 @@ def foreign(standin: StandIn, holder: str) -> Lock:
 @pytest.mark.thorough
 def test_a_blocked_event_loop_does_not_delay_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "LEASE", 3.0)
-    monkeypatch.setattr(lock, "_has_ended", lambda held: False)  # both runs are one process here
+    monkeypatch.setattr(lock, "has_ended", lambda where, pid: False)  # both runs are one process here
     standin, lease = StandIn(), 3.0
 
     async def go(url: str) -> tuple[bool, int]:
@@ -70,6 +70,25 @@ def test_a_blocked_event_loop_does_not_delay_the_heartbeat(monkeypatch: pytest.M
         thread.join()
     assert [type(error) for error in refused] == [Locked]
     assert holders(standin) == []
+
+
+def test_the_locks_of_several_stacks_are_found_by_the_beginning_of_their_names() -> None:
+    standin = StandIn()
+    foreign(standin, "ann")
+    raw = httpx.Client(transport=standin, base_url=URL)
+    for key in ("lettaform:lock:one/check/a", "lettaform:lock:one/check/b", "one/check/c", "lettaform:lock:other"):
+        raw.post("/v1/identities/", json={"identifier_key": key, "name": "x", "identity_type": "other"})
+
+    async def found(prefix: str) -> list[str]:
+        client = Client(URL, transport=standin)
+        try:
+            return sorted(await lock.look_all(client, prefix))
+        finally:
+            await client.close()
+
+    assert asyncio.run(found("one/check/")) == ["one/check/a", "one/check/b"]
+    assert asyncio.run(found("one")) == ["one", "one/check/a", "one/check/b"]
+    assert asyncio.run(found("none")) == []
 
 
 def test_no_thread_is_left_after_the_lock_is_released() -> None:
