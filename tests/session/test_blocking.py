@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +17,8 @@ import pytest
 
 from lettaform import flow
 from lettaform.errors import ManifestError
-from lettaform.session.blocking import awaited, blocking
+from lettaform.session.blocking import awaited, blocking, iterated
+
 from tests.standin import StandIn
 from tests.standin.server import serve
 
@@ -155,3 +157,48 @@ def test_several_at_once_do_not_wait_for_each_other() -> None:
         await asyncio.gather(*(awaited(lambda: met.wait()) for _ in range(12)))
 
     asyncio.run(main())
+
+
+# --- items -----------------------------------------------------------------------------------------------------------
+
+
+class Numbers:
+    """An async generator of the numbers from 0 that notes when it is closed."""
+
+    def __init__(self, until: int = 3, error: Exception | None = None, pause: float = 0.0) -> None:
+        self.until, self.error, self.pause, self.closed = until, error, pause, False
+
+    async def __call__(self) -> AsyncGenerator[int, None]:
+        try:
+            for number in range(self.until):
+                yield number
+                await asyncio.sleep(self.pause)
+            if self.error:
+                raise self.error
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("where", [lambda call: call(), in_loop], ids=["alone", "in a loop"])
+def test_items_come_one_after_the_other(where: Callable[[Callable[[], T]], T]) -> None:
+    def some() -> list[int]:
+        numbers = Numbers(until=10)
+        items = iterated(numbers)
+        found = [next(items), next(items)]
+        items.close()  # type: ignore[attr-defined]
+        return [*found, numbers.closed]
+
+    def failing() -> None:
+        for _ in iterated(Numbers(error=ValueError("gone"))):
+            pass
+
+    def late() -> None:
+        for _ in iterated(Numbers(pause=5.0), within=0.05):
+            pass
+
+    assert where(lambda: [*iterated(Numbers())]) == [0, 1, 2]
+    assert where(some) == [0, 1, True]
+    with pytest.raises(ValueError, match="gone"):
+        where(failing)
+    with pytest.raises(TimeoutError):
+        where(late)

@@ -121,8 +121,8 @@ def test_nothing_is_reset_if_the_file_cannot_be_written(server: Served, tmp_path
         with_backend(server, lambda b: reset(b, agent, tmp_path, Path("file/x.af"), lambda whom, messages: True))
     assert caught.value.hint == "nothing was reset"
     assert len(server.standin.tables.agents[agent.id]["message_ids"]) == 3
+    talk = Recipient(agent.id, "conv-1", "conversations.t")
     with pytest.raises(PlanError, match="is a conversation"):
-        talk = Recipient(agent.id, "conv-1", "conversations.t")
         with_backend(server, lambda b: reset(b, talk, tmp_path, None, lambda whom, messages: True))
 
 
