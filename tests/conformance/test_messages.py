@@ -6,7 +6,10 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from tests.conformance.server_under_test import Server
+from tests.standin import StandIn
 
 
 def _say(server: Server, path: str, text: str) -> None:
@@ -133,16 +136,11 @@ def test_a_tool_that_needs_approval(server: Server) -> None:
     assert server.get(path, include="agent.pending_approval")["pending_approval"] is None
 
 
-def test_streams_in_the_background_need_redis(server: Server) -> None:
+def test_a_run_in_the_background_is_read_afterwards(server: Server) -> None:
     agent = server.agent(include_base_tools=False)
-    path = f"/v1/agents/{agent['id']}/messages"
     said = {"messages": [{"role": "user", "content": "Hello"}]}
-    refused = server.ask("POST", f"{path}/stream", said | {"streaming": True, "background": True})
-    assert (refused.status_code, "requires Redis" in refused.text) == (503, True)
-    begun = server.ask("POST", f"{path}/async", said).json()
+    begun = server.ask("POST", f"/v1/agents/{agent['id']}/messages/async", said).json()
     assert (begun["status"], begun["background"]) == ("created", True)
-    refused = server.ask("POST", f"/v1/runs/{begun['id']}/stream", {"starting_after": 0})
-    assert refused.status_code == 503
     until = time.monotonic() + 30
     while (run := server.get(f"/v1/runs/{begun['id']}"))["status"] != "completed" and time.monotonic() < until:
         time.sleep(0.2)
@@ -150,6 +148,27 @@ def test_streams_in_the_background_need_redis(server: Server) -> None:
     found = server.get(f"/v1/runs/{begun['id']}/messages")
     assert [each["message_type"] for each in found] == ["user_message", "assistant_message"]
     assert server.get(f"/v1/runs/{begun['id']}/usage")["total_tokens"] > 0
+
+
+@pytest.mark.parametrize("redis", [False, True])
+def test_streams_in_the_background_need_redis(redis: bool, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StandIn, "has_redis", redis)
+    agent = server.agent(include_base_tools=False)
+    path, text = f"/v1/agents/{agent['id']}/messages/stream", "write: 5 words"
+    body = {"messages": [{"role": "user", "content": text}], "streaming": True, "background": True}
+    answer = server.ask("POST", path, body)
+    if answer.status_code == 503:
+        assert "requires Redis" in answer.text
+        (run,) = server.get("/v1/runs/", agent_id=agent["id"])
+        assert (run["status"], run["background"]) == ("failed", True)
+        assert server.ask("POST", f"/v1/runs/{run['id']}/stream", {"starting_after": 0}).status_code == 503
+        return
+    events = _events(server, path, text, background=True, stream_tokens=True)
+    run = events[0]["run_id"]
+    numbers = [each["seq_id"] for each in events if each.get("content")]
+    rest = server.ask("POST", f"/v1/runs/{run}/stream", {"starting_after": numbers[2]}).text.splitlines()
+    again = [json.loads(line[6:]) for line in rest if line.startswith("data: {")]
+    assert [each["content"] for each in again if each.get("content")] == ["4 ", "5"]
 
 
 def test_pages_of_the_newest_messages_and_runs(server: Server) -> None:
