@@ -48,7 +48,7 @@ Decide = Callable[[Sequence["ToolCall"]], "Sequence[Decision] | None"]
 @click.option(
     "--image",
     "images",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     multiple=True,
     help="Send a picture along. Repeatable.",
 )

@@ -87,7 +87,8 @@ class Chunks:
     def _clean(self, text: str) -> str:
         if not text:
             return ""
-        context = "" if self._before == "\n" else self._before if self._before.isprintable() else "x"
+        # in the middle of a line; what comes before decides about the form of a symbol
+        context = "" if self._before == "\n" else f"x{self._before}" if self._before.isprintable() else "x"
         shown = clean(context + text)[len(clean(context)) :]
         self._before = text[-1]
         return shown

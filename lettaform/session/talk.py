@@ -202,6 +202,8 @@ async def _one(backend: Backend, to: Recipient, said: Outgoing, within: float | 
                         stopped = message.stop_reason
                     elif isinstance(message, ErrorMessage):
                         error = message.message or message.error_type
+    except Guarded:  # a call of an earlier turn
+        stopped, error = WAITS, None
     except LettaformError as raised:
         error = raised.message
     except TimeoutError:

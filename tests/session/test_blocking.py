@@ -173,3 +173,48 @@ def test_a_cancelled_wait_ends_an_iteration() -> None:
         assert ended == ["items"]
 
     asyncio.run(main())
+
+
+# --- items -----------------------------------------------------------------------------------------------------------
+
+
+class Numbers:
+    """An async generator of the numbers from 0 that notes when it is closed."""
+
+    def __init__(self, until: int = 3, error: Exception | None = None, pause: float = 0.0) -> None:
+        self.until, self.error, self.pause, self.closed = until, error, pause, False
+
+    async def __call__(self) -> AsyncGenerator[int, None]:
+        try:
+            for number in range(self.until):
+                yield number
+                await asyncio.sleep(self.pause)
+            if self.error:
+                raise self.error
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("where", [lambda call: call(), in_loop], ids=["alone", "in a loop"])
+def test_items_come_one_after_the_other(where: Callable[[Callable[[], T]], T]) -> None:
+    def some() -> list[int]:
+        numbers = Numbers(until=10)
+        items = iterated(numbers)
+        found = [next(items), next(items)]
+        items.close()  # type: ignore[attr-defined]
+        return [*found, numbers.closed]
+
+    def failing() -> None:
+        for _ in iterated(Numbers(error=ValueError("gone"))):
+            pass
+
+    def late() -> None:
+        for _ in iterated(Numbers(pause=5.0), within=0.05):
+            pass
+
+    assert where(lambda: [*iterated(Numbers())]) == [0, 1, 2]
+    assert where(some) == [0, 1, True]
+    with pytest.raises(ValueError, match="gone"):
+        where(failing)
+    with pytest.raises(TimeoutError):
+        where(late)

@@ -174,16 +174,18 @@ class Tables:
 class StandIn(httpx.AsyncBaseTransport, httpx.BaseTransport):
     """A Letta server as a transport for httpx, async and sync. The same seed and requests give the same answers.
 
+    `has_redis`: whether the server can stream runs in the background.
     `before` and `after` are called with each request, and may raise a Refusal or an httpx.TransportError: at `before`
     nothing was done; at `after` everything was, and only the answer is lost.
     """
+
+    has_redis = False
 
     def __init__(self, seed: int = 0) -> None:
         self.tables = Tables()
         self.log: list[tuple[str, str, int]] = []
         # the tools that an MCP server offers, by its arguments or URL: name, description and inputSchema of each
         self.offers: dict[tuple[str, ...], list[Body]] = {}
-        self.has_redis = False  # needed by streams in the background
         self.before: Callable[[Ask], None] = lambda ask: None
         self.after: Callable[[Ask], None] = lambda ask: None
         self._random, self._order = random.Random(seed), random.Random(seed)
