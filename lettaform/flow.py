@@ -899,6 +899,7 @@ def export(source: Source, connection: Connection, what: str) -> Exported:
     """
     from lettaform.session.export import export as read
 
+    what = _address_or_id(what)
     if "." in what:
 
         async def of_address(session: Session) -> Exported:
@@ -911,19 +912,21 @@ def export(source: Source, connection: Connection, what: str) -> Exported:
 
     async def of_id() -> Exported:
         async with _connected(connection, _server(source)) as backend:
-            return await read(backend, _kind_of_id(what), what)
+            return await read(backend, _kind_of_id(what) or "", what)
 
     return blocking(of_id())
 
 
-def _kind_of_id(id: str) -> str:
-    """The kind of an object, by the word with which its id begins. PlanError if no kind has such ids."""
-    word = id.partition("-")[0]
+def _address_or_id(what: str) -> str:
+    """An address or an id as it is; a key alone as the address of the agent that has it."""
+    return what if "." in what or _kind_of_id(what) else f"agents.{what}"
+
+
+def _kind_of_id(id: str) -> str | None:
+    """The kind of an object, by the word with which its id begins; None if no kind has such ids."""
+    word, dash, _ = id.partition("-")
     prefixes = {"conv": "conversation", "source": "folder"} | {name: name for name in kinds()}
-    if word not in prefixes:
-        hint = "write agents.NAME, or an id such as agent-8c1745a7-9a6a-4f92-8ca7-4147f6be1f72"
-        raise PlanError(f"`{id}` is neither an address nor the id of an agent", hint)
-    return prefixes[word]
+    return prefixes.get(word) if dash else None
 
 
 def _server(source: Source) -> Server:
@@ -1404,6 +1407,8 @@ def recipients(
 ) -> list[Recipient]:
     """The agents and conversations of a pattern of addresses, sorted; or the one with an id, which needs no manifest.
 
+    A key alone is that of an agent.
+
     conversation  key or id of a conversation with the only agent that is named
 
     PlanError if there is none; NotFound if the server has none.
@@ -1411,9 +1416,9 @@ def recipients(
     from lettaform.session.talk import of_id
     from lettaform.session.talk import recipients as find
 
-    if "." in pattern:
+    kind, pattern = _kind_of_id(pattern), _address_or_id(pattern)
+    if "." in pattern or kind is None:
         return _run(source, connection, lambda session: find(session, [pattern], conversation))
-    kind = _kind_of_id(pattern)
     return [_with_backend(source, connection, lambda backend: of_id(backend, kind, pattern, conversation))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -34,9 +35,11 @@ IGNORED = ".lettaform/"
 
 NEXT = """
 Next:
-  lettaform dev up --echo-model  start a Letta server on this machine, with a model that answers without a key
+{cd}  lettaform dev up --echo-model  start a Letta server on this machine, with a model that answers without a key
   lettaform plan                 show the changes
   lettaform apply                make the changes
+  lettaform send supervisor Hi   talk to an agent
+  lettaform check                check the agents, on copies of them
 """
 
 SILENT = """
@@ -46,6 +49,7 @@ lettaform.yaml, or run `lettaform dev down` and `lettaform dev up --echo-model`,
 
 
 @click.command()
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--ci", type=click.Choice([*PIPELINES]), help="Write the pipeline of a CI: plan, apply, drift.")
 @click.option("--pre-commit", is_flag=True, help="Write hooks of pre-commit: fmt and validate.")
 @click.option(
@@ -55,12 +59,15 @@ lettaform.yaml, or run `lettaform dev down` and `lettaform dev up --echo-model`,
 )
 @click.option("--schema", is_flag=True, help="Write the JSON Schema of the manifest, for editors, or write it again.")
 @click.pass_obj
-def init(asked: Globals, /, ci: str | None, pre_commit: bool, editor: str | None, schema: bool) -> None:
+def init(
+    asked: Globals, /, directory: Path | None, ci: str | None, pre_commit: bool, editor: str | None, schema: bool
+) -> None:
     """Write an example manifest: two agents with a shared memory block. Existing files are not overwritten.
 
-    In a folder with a manifest, only what the options name is written.
+    DIR is the folder to write to, which is made if it does not exist. Default: the current folder. In a folder with a
+    manifest, only what the options name is written.
     """
-    folder = asked.directory
+    folder = asked.directory / (directory or "")
     sources = {**(PIPELINES[ci] if ci else {}), **(HOOKS if pre_commit else {}), **(EDITORS[editor] if editor else {})}
     more, schema = _made(sources, VERSION=__version__), schema or editor is not None
     manifest = _manifest(folder)
@@ -84,9 +91,10 @@ def init(asked: Globals, /, ci: str | None, pre_commit: bool, editor: str | None
     if asked.json:
         click.echo(json.dumps({"written": written, "add": added}))
         return
-    click.echo("".join(f"wrote {name}\n" for name in written), nl=False)
+    click.echo("".join(f"wrote {Path(directory or '', name)}\n" for name in written), nl=False)
     click.echo("".join(f"\n{name} exists. Add this to it:\n\n{text}" for name, text in added.items()), nl=False)
-    click.echo("" if manifest else NEXT, nl=False)
+    if not manifest:
+        click.echo(NEXT.format(cd=f"  cd {shlex.quote(str(directory))}\n" if directory else ""), nl=False)
     if server and server.model == local.MODELS[False][0]:
         click.echo(SILENT.format(url=server.url, model=local.MODELS[True][0]), nl=False)
 
@@ -135,7 +143,7 @@ def _check_new(folder: Path, texts: Mapping[str, str]) -> None:
     existing = [name for name in texts if (folder / name).exists() or (folder / name).is_symlink()]
     if existing:
         message = f"these files exist already: {', '.join(existing)}; nothing was written"
-        raise LettaformError(message, "choose another folder with -C, or move them away")
+        raise LettaformError(message, "choose another folder, or move them away")
 
 
 def _server() -> local.Known | None:

@@ -181,6 +181,17 @@ def test_init_in_a_folder_with_any_name(tmp_path: Path) -> None:
     assert load(folder, environ={}).stack == "my-fleet"
 
 
+def test_init_makes_a_folder(project: Project) -> None:
+    done = run("init", "my fleet")
+    assert "wrote my fleet/lettaform.yaml\n" in done.stdout
+    assert "Next:\n  cd 'my fleet'\n  lettaform dev up" in done.stdout
+    assert load(project.folder / "my fleet", environ={}).stack == "my-fleet"
+    again = run("init", "my fleet")
+    assert "there is a manifest already: lettaform.yaml" in again.stderr
+    (project.folder / "file").write_text("")
+    assert run("init", "file").exit_code == 1
+
+
 ADDED = {
     ("--ci", "github"): [".github/workflows/lettaform.yml"],
     ("--ci", "gitlab"): [".gitlab-ci.yml", ".gitlab/lettaform.yml"],

@@ -146,7 +146,7 @@ def test_an_export_names_what_it_lacks(world: World) -> None:
     ("what", "message"),
     [
         ("block-1", "no agent file holds blocks"),
-        ("nobody", "neither an address nor the id"),
+        ("nobody", "agents.nobody"),
         ("agents.nobody", "agents.nobody"),
         ("blocks.shop", "no agent file holds blocks"),
     ],
