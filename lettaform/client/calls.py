@@ -231,7 +231,7 @@ class Cursor:
 
     def __init__(self, limit: int, *, divided: bool = False) -> None:
         self.limit, self.divided = limit, divided
-        self.after: str | None = None
+        self.last: str | None = None
         self.ended = False
         self._seen: set[str] = set()
 
@@ -244,7 +244,7 @@ class Cursor:
         self._seen.update(ids)
         # 0.16.8 answers the first page again if the object of the cursor was deleted meanwhile
         self.ended = not fresh or (len(page) < self.limit and not self.divided)
-        self.after = ids[-1] if ids else None
+        self.last = ids[-1] if ids else None
         return fresh
 
 
@@ -259,12 +259,20 @@ def ids_of(page: Any) -> list[str] | None:
 
 @dataclass(frozen=True)
 class Listed(Generic[T]):
-    """A list in pages. `reader`: an item to what the caller gets; `divided`: see Cursor."""
+    """A list in pages.
+
+    reader   an item to what the caller gets
+    divided  see Cursor
+    by       the parameter that asks for what follows an item
+    turned   whether the items of a page come in the opposite order of the pages
+    """
 
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
     reader: Callable[[Any], T] = as_it_is
     divided: bool = False
+    by: Literal["after", "before"] = "after"
+    turned: bool = False
 
     def cursor(self) -> Cursor:
         """At the first page."""
@@ -273,12 +281,12 @@ class Listed(Generic[T]):
     def page(self, cursor: Cursor) -> Call[Any]:
         """The request for the next page."""
         # always with a limit: 0.16.8 answers everything, or nothing, to 0, and 500 to -1
-        after = {} if cursor.after is None else {"after": cursor.after}
-        return Call("GET", self.path, params={**self.params, "limit": cursor.limit, **after})
+        following: dict[str, str] = {} if cursor.last is None else {self.by: cursor.last}
+        return Call("GET", self.path, params={**self.params, "limit": cursor.limit, **following})
 
     def items(self, origin: Origin, cursor: Cursor, page: Any) -> list[T]:
         """The new items of a page. ServerError if the answer is none."""
-        fresh = cursor.take(page)
+        fresh = cursor.take(page[::-1] if self.turned and isinstance(page, list) else page)
         if fresh is None:
             raise unexpected(origin, "GET", self.path, "no list of objects with ids")
         return [self.reader(each) for each in fresh]

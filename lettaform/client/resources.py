@@ -7,7 +7,7 @@ or a RawResponse.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
@@ -125,9 +125,13 @@ def _attached(path: str, verb: str, id: str) -> Call[Any]:
     return Call("PATCH", f"{path}/{verb}/{id}")
 
 
-def _messages(path: str, **params: Any) -> Listed[Message]:
+def _messages(path: str, params: Mapping[str, Any], turned: bool = False) -> Listed[Message]:
+    """Messages in the order of `params`; by default, the newest first. `turned`: see Listed."""
     # one entry of the server can be several messages of one id
-    return Listed(path, params, reader=parse, divided=True)
+    if params.get("order") == "asc":
+        return Listed(path, params, reader=parse, divided=True)
+    # with this order, `after` asks 0.16.8 for newer ones
+    return Listed(path, params, reader=parse, divided=True, by="before", turned=turned)
 
 
 def _started(path: str, body: Json) -> Reading:
@@ -197,6 +201,10 @@ class AgentBlocks(Resource[D]):
         return _attached(f"/v1/agents/{agent_id}/core-memory/blocks", "detach", block_id)
 
 
+ATTACHED = 1000
+"""Items of a list of attached objects, which is one page: 0.16.8 leaves some out of further ones."""
+
+
 class Attached(Resource[D]):
     """Objects attached to an agent."""
 
@@ -205,7 +213,7 @@ class Attached(Resource[D]):
     @listing
     def list(self, /, agent_id: str, **params: Any) -> Listed[Json]:
         """All of them."""
-        return Listed(f"/v1/agents/{agent_id}/{self.name}", params)
+        return Listed(f"/v1/agents/{agent_id}/{self.name}", {**params, "limit": ATTACHED})
 
     @endpoint
     def attach(self, /, agent_id: str, id: str) -> Call[Any]:
@@ -275,7 +283,8 @@ class AgentMessages(Resource[D]):
     @listing
     def list(self, /, agent_id: str, **params: Any) -> Listed[Message]:
         """All messages, the newest first; the oldest first with `order="asc"`."""
-        return _messages(f"/v1/agents/{agent_id}/messages", **params)
+        # 0.16.8 answers the newest messages of an agent in the order of their creation
+        return _messages(f"/v1/agents/{agent_id}/messages", params, turned=True)
 
     @endpoint
     def cancel(self, /, agent_id: str, run_ids: Sequence[str] | None = None) -> Call[Any]:
@@ -506,7 +515,7 @@ class ConversationMessages(Resource[D]):
     @listing
     def list(self, /, conversation_id: str, **params: Any) -> Listed[Message]:
         """All messages, the newest first; the oldest first with `order="asc"`."""
-        return _messages(f"/v1/conversations/{conversation_id}/messages", **params)
+        return _messages(f"/v1/conversations/{conversation_id}/messages", params)
 
 
 class Conversations(Resource[D]):
@@ -548,7 +557,7 @@ class RunMessages(Resource[D]):
     @listing
     def list(self, /, run_id: str, **params: Any) -> Listed[Message]:
         """All messages, the oldest first."""
-        return _messages(f"/v1/runs/{run_id}/messages", **{"order": "asc", **params})
+        return _messages(f"/v1/runs/{run_id}/messages", {"order": "asc", **params})
 
 
 class Runs(Resource[D]):
@@ -560,8 +569,9 @@ class Runs(Resource[D]):
 
     @listing
     def list(self, /, **params: Any) -> Listed[Json]:
-        """All runs; of one agent with `agent_id`."""
-        return Listed("/v1/runs/", params)
+        """All runs, the newest first; of one agent with `agent_id`."""
+        # 0.16.8 answers to `after` what comes before, and to `before` what comes after, whatever the order
+        return Listed("/v1/runs/", params, by="before")
 
     @endpoint
     def retrieve(self, /, run_id: str) -> Call[Json]:

@@ -170,7 +170,7 @@ def test_an_answer_of_another_shape_is_an_error(shape: Any, odd: Any) -> None:
 def test_a_cursor_ends_at_a_short_page_and_where_nothing_is_new() -> None:
     cursor = Cursor(2)
     assert cursor.take([{"id": "a"}, {"id": "b"}]) == [{"id": "a"}, {"id": "b"}]
-    assert (cursor.after, cursor.ended) == ("b", False)
+    assert (cursor.last, cursor.ended) == ("b", False)
     assert cursor.take([{"id": "b"}, {"id": "c"}]) == [{"id": "c"}]
     assert cursor.take([{"id": "d"}]) == [{"id": "d"}]
     assert cursor.ended

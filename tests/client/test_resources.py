@@ -100,6 +100,54 @@ def test_bodies_queries_and_forms(flavour: str) -> None:
     assert b"text" in upload.content
 
 
+class Pages:
+    """Lists of 0.16.8: of an agent's messages, each page in the order of creation; of runs, with cursors exchanged."""
+
+    def __init__(self) -> None:
+        self.every = [{"id": f"message-{n}", "message_type": "user_message"} for n in range(7)]
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        asked = request.url.params
+        found, is_ascending = self.every, asked.get("order") == "asc"
+        if cursor := asked.get("before") or asked.get("after"):
+            at = [each["id"] for each in found].index(cursor)
+            goes_down = "before" in asked
+            if request.url.path == "/v1/runs/" and is_ascending:
+                goes_down = not goes_down
+            found = found[:at] if goes_down else found[at + 1 :]
+        limit = int(asked["limit"])
+        if is_ascending:
+            return httpx.Response(200, json=found[:limit])
+        newest = found[-limit:]
+        return httpx.Response(200, json=newest if "agents" in request.url.path else newest[::-1])
+
+
+LISTS: dict[str, Any] = {
+    "agents.messages": lambda c, **o: c.agents.messages.list("agent-1", **o),
+    "conversations.messages": lambda c, **o: c.conversations.messages.list("conv-1", **o),
+    "runs.messages": lambda c, **o: c.runs.messages.list("run-1", **{"order": "desc", **o}),
+    "runs": lambda c, **o: c.runs.list(**o),
+}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("order", [None, "desc", "asc"])
+def test_lists_are_whole_in_both_orders(flavour: str, name: str, order: str | None) -> None:
+    given = {} if order is None else {"order": order}
+    found = act(flavour, Pages(), lambda c: LISTS[name](c, limit=2, **given))
+    ids = [each["id"] if isinstance(each, dict) else each.id for each in found]
+    expected = [f"message-{n}" for n in range(7)]
+    assert ids == (expected if order == "asc" else expected[::-1])
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_attached_objects_are_one_page(flavour: str) -> None:
+    answers = Answers(httpx.Response(200, json=[{"id": "tool-1"}]))
+    assert act(flavour, answers, lambda c: c.agents.tools.list("agent-1")) == [{"id": "tool-1"}]
+    assert answers.requests[0].url.params["limit"] == "1000"
+
+
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_an_answer_of_another_shape_is_an_error(flavour: str) -> None:
     with pytest.raises(ServerError, match="answered no object"):

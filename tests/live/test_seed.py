@@ -193,6 +193,11 @@ def test_message_types(seed: Seed) -> None:
             seen["result"] = message.status
         elif message.message_type == "assistant_message":
             seen["agent"] = message.text
+    oldest = [each.id for each in seed.client.agents.messages.list(agent["id"], order="asc")]
+    newest = [each.id for each in seed.client.agents.messages.list(agent["id"], limit=2)]
+    assert newest == oldest[::-1]
+    (run,) = seed.client.runs.list(agent_id=agent["id"])
+    assert [each.id for each in seed.client.runs.messages.list(run["id"], limit=2)] == oldest[1:]
     assert seen["user"] == call
     assert (seen["tool"], seen["result"]) == ("memory_insert", "success")
     assert seen["agent"].startswith("memory_insert answered")

@@ -184,9 +184,9 @@ class Client:
                 fresh = cursor.take(await request)
                 if fresh is None:
                     raise self.unexpected("GET", path, "no list of objects with ids")
-                if cursor.ended or cursor.after is None:
+                if cursor.ended or cursor.last is None:
                     break
-                request = ask(after=cursor.after)
+                request = ask(after=cursor.last)
                 await asyncio.sleep(SENDING)
                 yield fresh
             yield fresh
