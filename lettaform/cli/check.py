@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lettaform.cli import Globals, until_closed
+from lettaform.cli.completion import checks
 from lettaform.cli.formats import Formats, with_formats
 from lettaform.cli.lock import locking
 
@@ -19,7 +20,7 @@ FORMATS = ("text", "json", "markdown", "junit")
 
 
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=checks)
 @click.option(
     "--plan",
     "planned",
@@ -66,23 +67,24 @@ def printed(asked: Globals, shown: bool, *, err: bool = False) -> Callable[[Chec
     """Prints a line for each result as soon as it is there. `shown`: False: prints nothing. `err`: on stderr."""
     if not shown:
         return lambda result: None
-    from lettaform.render import checks
+    from lettaform.render.checks import line
 
     write = until_closed(partial(click.echo, err=err))
-    return lambda result: write(checks.line(result, color=asked.color))
+    return lambda result: write(line(result, color=asked.color))
 
 
 def document(found: Checked, form: str, asked: Globals | None = None) -> str:
     """The results in a format. `asked`: for a terminal; None: for a file, which also has what passed."""
-    from lettaform.render import checks, data
+    from lettaform.render import checks as render
+    from lettaform.render import data
 
     if form == "json":
-        return data.dumps(checks.to_data(found), indent=2) + "\n"
+        return data.dumps(render.to_data(found), indent=2) + "\n"
     if form == "markdown":
-        return checks.markdown(found)
+        return render.markdown(found)
     if form == "junit":
-        return checks.junit(found)
+        return render.junit(found)
     if asked is None:
-        return "".join(f"{checks.line(each)}\n" for each in found.results) + "\n" + checks.text(found)
-    details = checks.text(found, color=asked.color, verbose=asked.verbose)
+        return "".join(f"{render.line(each)}\n" for each in found.results) + "\n" + render.text(found)
+    details = render.text(found, color=asked.color, verbose=asked.verbose)
     return f"\n{details}" if found.results else details

@@ -31,7 +31,7 @@ _SPECIAL = re.compile(r"""["'\\\s$`&|;<>(){}*?!#]""")
 def completion(shell: str) -> None:
     """Print the completion script of SHELL. Load it in the startup file of the shell.
 
-    It completes verbs, options and files, addresses and environments of the manifest, and names of snapshots.
+    It completes verbs, options and files, addresses, environments and checks of the manifest, and names of snapshots.
     """
     found = get_completion_class(shell)
     assert found is not None
@@ -60,6 +60,11 @@ def addresses_or_files(context: click.Context, parameter: click.Parameter, incom
 def environments(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The environments of the manifest that begin like this."""
     return _matching(_names(context)["environments"], incomplete)
+
+
+def checks(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The checks of the manifest that begin like this."""
+    return _matching(_names(context)["checks"], incomplete)
 
 
 def stacks(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -126,7 +131,7 @@ def _asked(context: click.Context) -> Globals:
 
 
 def _names(context: click.Context) -> Mapping[str, Any]:
-    """The stack, addresses and environments of the manifest; empty if there is none."""
+    """The stack, addresses, environments and checks of the manifest; empty if there is none."""
     from hashlib import sha256
 
     from lettaform.local.places import cache
@@ -138,7 +143,7 @@ def _names(context: click.Context) -> Mapping[str, Any]:
     kept = cache() / "completion" / f"{key[:32]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         found: Mapping[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        if found["seen"] == _seen(found["seen"]):
+        if "checks" in found and found["seen"] == _seen(found["seen"]):
             return found
     found = _read(asked)
     with suppress(OSError):
@@ -153,7 +158,7 @@ def _read(asked: Globals) -> Mapping[str, Any]:
     from lettaform.errors import LettaformError
     from lettaform.manifest.names import Names, names
 
-    found = Names("", (), (), ())
+    found = Names("", (), (), (), ())
     with suppress(LettaformError, OSError):
         found = names(
             asked.directory,
@@ -165,7 +170,8 @@ def _read(asked: Globals) -> Mapping[str, Any]:
     # a file that is added to a folder may belong to the manifest
     folders = {asked.directory.absolute(), *(path.parent for path in found.files)}
     seen = _seen(map(str, (*folders, *found.files)))
-    return {"stack": found.stack, "addresses": found.addresses, "environments": found.environments, "seen": seen}
+    names_of = {"addresses": found.addresses, "environments": found.environments, "checks": found.checks}
+    return {"stack": found.stack, **names_of, "seen": seen}
 
 
 def _seen(paths: Iterable[str]) -> dict[str, list[int]]:

@@ -25,12 +25,14 @@ class Names:
 
     addresses     of objects, of their parts, and of declarations with `for_each`, which stand for all instances
     environments  those that `-e` can select
+    checks        of the section `checks`
     files         the files that were read
     """
 
     stack: str
     addresses: tuple[str, ...]
     environments: tuple[str, ...]
+    checks: tuple[str, ...]
     files: tuple[Path, ...]
 
 
@@ -64,5 +66,6 @@ def names(
         expanded = expand(root, scope)
         addresses = {*map(str, expanded.instances), *map(str, expanded.repeated)}
     environments = (whole.map.get("environments") or empty(root.place)).map
+    checks = (root.map.get("checks") or empty(root.place)).map
     read = (Path(os.path.abspath(directory / name)) for name in reader.digests)
-    return Names(stack or "", tuple(sorted(addresses)), tuple(environments), tuple(read))
+    return Names(stack or "", tuple(sorted(addresses)), tuple(environments), tuple(checks), tuple(read))

@@ -24,6 +24,7 @@ environments:
   dev: {agents: {tester: {}}}
   prod: {}
 variables: {token: {secret: true}}
+checks: {greets: {agent: supervisor, say: Hello}}
 include: [more/*.yaml]
 agents:
   supervisor: {memory: {human: {value: x}}, secrets: {T: "${var.token}"}}
@@ -89,6 +90,7 @@ def complete(line: str, shell: str = "zsh") -> list[str]:
         ("lettaform restore latest --as ", ["support"]),
         ("lettaform state mv agents.supervisor b", ["blocks.policies"]),
         ("lettaform graph --format m", ["mermaid"]),
+        ("lettaform check g", ["greets"]),
     ],
 )
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
