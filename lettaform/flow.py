@@ -685,8 +685,7 @@ def pull(
     """
     from lettaform.session.pull import compare, locked, prepare
 
-    if source.document is not None:
-        raise PlanError("a manifest in memory has no files to write", "`drift` returns what has changed on the server")
+    _check_files(source)
     options = options or PullOptions()
     opened = _Opened(source, connection, needs="plain")
     sides = PlanOptions(ours=options.ours, theirs=options.theirs)
@@ -725,10 +724,11 @@ def duplicate(
     live     the memory of the copy is that on the server; otherwise it is what the manifest declares, and no request is
              sent
 
-    PlanError if the declaration cannot be copied. Raises Stale if a file changes meanwhile.
+    PlanError if the declaration cannot be copied, or is in memory. Raises Stale if a file changes meanwhile.
     """
     from lettaform.session.duplicate import Duplicated, Memory, check, live_memory, prepare
 
+    _check_files(source)
     first, second, memory = _address(old), _address(new), Memory()
     manifest = begin(source, "plain", connects=live).finish()
     check(manifest, first, second)
@@ -742,6 +742,11 @@ def duplicate(
             return found
         replace_contents(contents, [source.directory / name for name in manifest.inputs.files])
     return replace(found, written=True)
+
+
+def _check_files(source: Source) -> None:
+    if source.document is not None:
+        raise PlanError("a manifest in memory has no files to write", "change it where the program makes it")
 
 
 def _record(source: Source, connection: Connection, patterns: Sequence[str]) -> frozenset[Address]:

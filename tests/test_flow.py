@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -617,6 +618,14 @@ def test_nothing_is_applied_without_consent(stack: Stack) -> None:
         assert (bool(plan), report, stack.standin.tables.blocks) == (True, None, {})
 
 
+def test_no_function_has_a_default_consent() -> None:
+    functions = [each for name in flow.__all__ if inspect.isfunction(each := getattr(flow, name))]
+    asking = [each for each in functions if "consent" in inspect.signature(each).parameters]
+    assert len(asking) >= 9
+    for each in asking:
+        assert inspect.signature(each).parameters["consent"].default is inspect.Parameter.empty, each
+
+
 def test_a_manifest_in_memory_converges_and_has_no_files_to_write(stack: Stack) -> None:
     source = flow.Source(stack.folder, document={"stack": "s", "blocks": {"b": {"value": "x"}}})
     _, report = flow.apply(source, stack.connection, consent=True)
@@ -628,6 +637,8 @@ def test_a_manifest_in_memory_converges_and_has_no_files_to_write(stack: Stack) 
         flow.apply_plan(plan, source, stack.connection)
     with pytest.raises(PlanError, match="has no files to write"):
         flow.pull(source, stack.connection, consent=True)
+    with pytest.raises(PlanError, match="has no files to write"):
+        flow.duplicate(source, stack.connection, "blocks.b", "blocks.c", consent=True)
 
 
 def test_another_name_of_the_stack_gives_another_stack(stack: Stack) -> None:

@@ -40,13 +40,13 @@ def test_source_lines_with_a_caret_and_a_hint(here: Path) -> None:
         ("a\x1b[2J: 1", (1, 2), ["  1 │ a␛[2J: 1", "    │  ^"]),
         ("x: 1", (1, 99), ["  1 │ x: 1", "    │     ^"]),
         ("x: 1", (2, 1), []),
-        ("x: 1", (0, 1), []),
+        ("x: 1", (0, 0), []),  # the path of a value in memory
     ],
 )
 def test_the_caret_points_at_the_column(here: Path, source: str, place: tuple[int, int], lines: list[str]) -> None:
     (here / "a.yaml").write_bytes(source.encode())
     shown = problems.problem(Problem("wrong", Place("a.yaml", *place))).splitlines()
-    assert shown == ["Error: wrong", f"  at a.yaml:{place[0]}:{place[1]}", *lines]
+    assert shown == ["Error: wrong", f"  at {Place('a.yaml', *place)}", *lines]
 
 
 def test_a_long_line_is_cut_around_the_caret(here: Path) -> None:
