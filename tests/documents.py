@@ -20,6 +20,9 @@ _FUNCTION = (
 _FILES: Mapping[str, str] = {
     r"!file ([^\s,\]}]+)": "A text.\n",
     r"!json ([^\s,\]}]+)": '{"type": "object"}',
+    r"!csv ([^\s,\]}]+)": "code,city,language\nann,Paris,French\n",
+    r"""file\(["']([^"']+)["']\)""": "A text.\n",
+    r"""json\(file\(["']([^"']+)["']\)\)""": '{"settings": {}}',
     r"source: ([^\s,\]}]+\.py)": "",
     r"source: ([^\s,\]}]+\.ts)": "function convert() {}\n",
 }

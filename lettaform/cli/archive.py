@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lettaform.cli import Globals, Verbs
-from lettaform.cli.completion import addresses
+from lettaform.cli.completion import archives
 
 
 @click.group(cls=Verbs)
@@ -14,7 +14,7 @@ def archive() -> None:
 
 
 @archive.command()
-@click.argument("what", metavar="ADDRESS|ID", shell_complete=addresses)
+@click.argument("what", metavar="ADDRESS|ID", shell_complete=archives)
 @click.argument("text", metavar="TEXT...", nargs=-1, required=True)
 @click.option(
     "--limit",

@@ -48,8 +48,17 @@ def addresses(context: click.Context, _: click.Parameter, incomplete: str) -> li
 
 def agents(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The agents and conversations of the manifest that begin like this."""
+    return _of(("agents.", "conversations."), context, incomplete)
+
+
+def archives(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The archives of the manifest that begin like this."""
+    return _of(("archives.",), context, incomplete)
+
+
+def _of(sections: tuple[str, ...], context: click.Context, incomplete: str) -> list[CompletionItem]:
     every = _top(_names(context)["addresses"], "")
-    return _matching((each for each in every if each.startswith(("agents.", "conversations."))), incomplete)
+    return _matching((each for each in every if each.startswith(sections)), incomplete)
 
 
 def addresses_or_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from lettaform.cli import cli
-from lettaform.cli.completion import addresses, addresses_of_snapshot, addresses_or_files, agents
+from lettaform.cli.completion import addresses, addresses_of_snapshot, addresses_or_files, agents, archives
 
 from .test_shell import everything
 
@@ -99,12 +99,16 @@ def test_words_are_completed(shell: str, line: str, found: list[str]) -> None:
 
 
 def test_every_address_is_completed() -> None:
-    functions = {addresses, addresses_of_snapshot, addresses_or_files, agents}
+    functions = {addresses, addresses_of_snapshot, addresses_or_files, agents, archives}
     missing = []
     for path, command in everything(cli):
         for each in command.params:
             words = str(each.metavar or each.name)
-            takes = "ADDRESS" in words or "PATTERN" in words or words in ("address", "old", "new")
+            takes = (
+                ("ADDRESS" in words and words != "NEW_ADDRESS")
+                or "PATTERN" in words
+                or words in ("address", "old", "new")
+            )
             if (
                 takes
                 and each.name != "match"

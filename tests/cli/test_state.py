@@ -79,7 +79,7 @@ def test_rebuild(run: Run) -> None:
 def test_import(run: Run, flow: Flow) -> None:
     result = run("import", "agents.boss", "agent-1")
     assert result.exit_code == 0
-    assert "Plan: 1 to create" in result.stdout
+    assert "Imported: 1 object. `lettaform plan` shows what differs." in result.stdout
     assert flow.calls[0][3:] == ("agents.boss", "agent-1")
     assert json.loads(run("import", "agents.boss", "agent-1", "--json").stdout)["stack"] == "support"
 
