@@ -88,7 +88,7 @@ def follow(asked: Globals, /, id: str) -> int:
 def cancel(asked: Globals, /, id: str) -> int:
     """Ask the server to end a run.
 
-    A server without Redis finishes the step of a background run that is under way, and then ends it.
+    A server without Redis finishes a run that began in the background, although it answers that it was cancelled.
     """
     from lettaform import flow
     from lettaform.render import data
