@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.completion import agents
 
 
 @click.command()
-@click.argument("what", metavar="ADDRESS|ID")
+@click.argument("what", metavar="ADDRESS|ID", shell_complete=agents)
 @click.option("--conversation", metavar="KEY|ID", help="The context of this conversation with the agent.")
 @click.pass_obj
 def compact(asked: Globals, /, what: str, conversation: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.completion import agents
 
 TYPES = {
     "user": "user_message",
@@ -21,7 +22,7 @@ TYPES = {
 
 
 @click.command()
-@click.argument("what", metavar="ADDRESS|ID")
+@click.argument("what", metavar="ADDRESS|ID", shell_complete=agents)
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="How many. 0: all of them.")
 @click.option("--type", "types", type=click.Choice(list(TYPES)), multiple=True, help="Only this type. Repeatable.")
 @click.option("--search", metavar="TEXT", help="Only messages that contain TEXT, whatever its case.")

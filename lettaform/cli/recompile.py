@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from lettaform.cli import Globals
+from lettaform.cli.completion import agents
 
 
 @click.command()
-@click.argument("what", metavar="ADDRESS|ID")
+@click.argument("what", metavar="ADDRESS|ID", shell_complete=agents)
 @click.option("--parallel", type=click.IntRange(1, 64), default=8, show_default=True, help="How many at the same time.")
 @click.pass_obj
 def recompile(asked: Globals, /, what: str, parallel: int) -> int:

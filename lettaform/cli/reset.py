@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lettaform.cli import Globals, refusal
+from lettaform.cli.completion import agents
 from lettaform.errors import PlanError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="ADDRESS|ID")
+@click.argument("what", metavar="ADDRESS|ID", shell_complete=agents)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "-o",

@@ -8,6 +8,7 @@ import sys
 import click
 
 from lettaform.cli import Globals, Verbs
+from lettaform.cli.completion import agents
 from lettaform.cli.talk import Talk
 
 
@@ -28,7 +29,7 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.argument("what", metavar="[ADDRESS|ID]", required=False)
+@click.argument("what", metavar="[ADDRESS|ID]", required=False, shell_complete=agents)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
 @click.option("--active", is_flag=True, help="Only those that have not ended.")
 @click.pass_obj

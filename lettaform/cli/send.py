@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from lettaform.cli import Globals, ask, can_ask
+from lettaform.cli.completion import agents
 from lettaform.cli.talk import Talk
 from lettaform.errors import PlanError
 
@@ -27,7 +28,7 @@ Decide = Callable[[Sequence["ToolCall"]], "Sequence[Decision] | None"]
 
 
 @click.command()
-@click.argument("what", metavar="ADDRESS|ID")
+@click.argument("what", metavar="ADDRESS|ID", shell_complete=agents)
 @click.argument("text", metavar="[TEXT|-]", required=False)
 @click.option(
     "--stream/--no-stream",
