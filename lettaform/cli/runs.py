@@ -29,7 +29,7 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.argument("what", metavar="[ADDRESS|ID]", shell_complete=agents, required=False)
+@click.argument("what", metavar="[ADDRESS|ID]", required=False, shell_complete=agents)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
 @click.option("--active", is_flag=True, help="Only those that have not ended.")
 @click.pass_obj
@@ -89,7 +89,7 @@ def follow(asked: Globals, /, id: str) -> int:
 def cancel(asked: Globals, /, id: str) -> int:
     """Ask the server to end a run.
 
-    A server without Redis finishes the step of a background run that is under way, and then ends it.
+    A server without Redis finishes a run that began in the background, although it answers that it was cancelled.
     """
     from lettaform import flow
     from lettaform.render import data

@@ -68,7 +68,7 @@ def applied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StandIn]:
     (folder / "refund.py").write_text(REFUND)
     standin = StandIn()
     with serve(standin) as url:
-        _, report = flow.apply(flow.Source(folder), flow.Connection(url=url))
+        _, report = flow.apply(flow.Source(folder), flow.Connection(url=url), consent=True)
     assert report is not None
     assert report.exit_code == 0, [str(each.error) for each in report.of("failed")]
     return folder, standin
