@@ -207,6 +207,7 @@ CODES: list[tuple[BaseException, int]] = [
     (errors.NotFound("words"), 1),
     (errors.Conflict("words"), 1),
     (errors.Unavailable("words"), 1),
+    (errors.StreamBroken("words"), 1),
     (errors.Unsupported("words"), 1),
     (errors.NotStored("words"), 1),
     (errors.PlanError("words"), 1),
