@@ -78,7 +78,7 @@ _MODULES = {
     "values": ("UNSET", "CsvFile", "File", "JsonFile"),
 }
 """A module to what this package exports from it. `api.objects` exports the typed objects: one for each kind."""
-_OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "send", "status")
+_OF_A_STACK = ("plan", "apply", "destroy", "snapshot", "restore", "pull", "send", "check", "status")
 
 if not TYPE_CHECKING:  # otherwise every name would exist for a type checker
 

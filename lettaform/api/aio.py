@@ -11,10 +11,10 @@ from typing import Any, Unpack, overload
 
 from lettaform.api.events import AsyncApplying, AsyncSending
 from lettaform.api.results import Result
-from lettaform.api.stack import DestroyOptions, Notify, Options, Stack, run_of, talk_of
+from lettaform.api.stack import ApplyOptions, DestroyOptions, Options, PlanAndApplyOptions, Stack, run_of, talk_of
 from lettaform.api.talk import Answer, SendOptions
 from lettaform.client.messages import Message
-from lettaform.flow import Consent, Drift, Outgoing, Pull, Shown, Snapshots, StackStatus
+from lettaform.flow import Consent, Drift, Outgoing, Pull, Shown, StackStatus
 from lettaform.model import Applied, Checked, Manifest, Plan
 from lettaform.session.blocking import awaited
 
@@ -44,31 +44,29 @@ class AsyncStack:
 
 
     @overload
-    async def apply(self, plan: Plan, /, *, notify: Notify=..., parallel: int=..., snapshots: Snapshots | None=...) -> Result: ...
+    async def apply(self, plan: Plan, /, **how: Unpack[ApplyOptions]) -> Result: ...
 
     @overload
-    async def apply(self, *, consent: Consent, notify: Notify=..., parallel: int=..., snapshots: Snapshots | None=..., **options: Unpack[Options]) -> Result: ...
+    async def apply(self, *, consent: Consent, **how: Unpack[PlanAndApplyOptions]) -> Result: ...
 
-    async def apply(self, plan: Plan | None=None, /, *, consent: Consent | None=None, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Any) -> Result:  # type: ignore[misc]
+    async def apply(self, plan: Plan | None=None, /, *, consent: Consent | None=None, **how: Any) -> Result:  # type: ignore[misc]
         """Carry out a plan that `plan` returned; or plan, and carry the plan out if there is consent to it.
 
-        plan       exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has
-                   changed since
-        consent    without a plan: True, or a function that takes the plan and returns whether to carry it out
-        notify     called with each Event, in the thread of the apply
-        parallel   maximum number of requests at the same time
-        snapshots  where the snapshot is written that an apply takes before it deletes something
+        plan     exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has
+                 changed since
+        consent  without a plan: True, or a function that takes the plan and returns whether to carry it out
 
-        Failed if a step failed: what does not depend on it was done. Locked if another run holds the lock.
+        Failed if a step failed: what does not depend on it was done. Locked if another run holds the lock. The other
+        arguments are in `Options` and `ApplyOptions`.
         """
-        return await awaited(lambda: self._stack.apply(plan, consent=consent, notify=notify, parallel=parallel, snapshots=snapshots, **options))  # type: ignore[call-overload]
+        return await awaited(lambda: self._stack.apply(plan, consent=consent, **how))  # type: ignore[call-overload]
 
 
     @overload
-    def applying(self, plan: Plan, /, *, parallel: int=..., snapshots: Snapshots | None=...) -> AsyncApplying: ...
+    def applying(self, plan: Plan, /, **how: Unpack[ApplyOptions]) -> AsyncApplying: ...
 
     @overload
-    def applying(self, *, consent: Consent, parallel: int=..., snapshots: Snapshots | None=..., **options: Unpack[Options]) -> AsyncApplying: ...
+    def applying(self, *, consent: Consent, **how: Unpack[PlanAndApplyOptions]) -> AsyncApplying: ...
 
     def applying(self, plan: Plan | None=None, /, **how: Any) -> AsyncApplying:  # type: ignore[misc]
         """As `apply`: an iterator of the events of the apply, whose `result` is there after the last one.
@@ -78,12 +76,12 @@ class AsyncStack:
         return AsyncApplying(run_of(self._stack, plan, how))
 
 
-    async def destroy(self, *, consent: Consent, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None, **options: Unpack[DestroyOptions]) -> Result:
+    async def destroy(self, *, consent: Consent, **how: Unpack[DestroyOptions]) -> Result:
         """Delete everything that the stack owns, after a snapshot of it. The arguments and errors are those of `apply`.
 
         Guarded if an object is protected, and `allow_destroy` does not name it.
         """
-        return await awaited(lambda: self._stack.destroy(consent=consent, notify=notify, parallel=parallel, snapshots=snapshots, **options))
+        return await awaited(lambda: self._stack.destroy(consent=consent, **how))
 
 
     async def send(self, to: str, said: str | Outgoing, /, **how: Unpack[SendOptions]) -> Answer:
@@ -182,19 +180,20 @@ class AsyncStack:
         return await awaited(lambda: self._stack.snapshot(directory, without_messages=without_messages))
 
 
-    async def restore(self, folder: str | PathLike[str], *addresses: str, consent: Consent, stack: str | None=None, without_messages: Sequence[str]=(), notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None) -> Result:
+    async def restore(self, folder: str | PathLike[str], *addresses: str, consent: Consent, stack: str | None=None, without_messages: Sequence[str]=(), **how: Unpack[ApplyOptions]) -> Result:
         """Bring back the objects of a snapshot as they were: values, attachments, messages and marks.
 
-        folder     the folder of the snapshot. SnapshotError if it is not whole
-        addresses  patterns: these objects alone
-        consent    True, or a function that takes the plan and returns whether to carry it out
-        stack      the stack that owns what is restored. Default: this one, which must be the snapshot's
+        folder            the folder of the snapshot. SnapshotError if it is not whole
+        addresses         patterns: these objects alone
+        consent           True, or a function that takes the plan and returns whether to carry it out
+        stack             the stack that owns what is restored. Default: this one, which must be the snapshot's
+        without_messages  patterns: as of `snapshot`, about the snapshot of what is overwritten
 
         What is overwritten is kept in a snapshot of its own first. The other arguments and errors are those of `apply`.
         """
-        return await awaited(lambda: self._stack.restore(folder, *addresses, consent=consent, stack=stack, without_messages=without_messages, notify=notify, parallel=parallel, snapshots=snapshots))
+        return await awaited(lambda: self._stack.restore(folder, *addresses, consent=consent, stack=stack, without_messages=without_messages, **how))
 
 
-    async def rollback(self, *, consent: Consent, notify: Notify=lambda event: None, parallel: int=8, snapshots: Snapshots | None=None) -> Result:
+    async def rollback(self, *, consent: Consent, **how: Unpack[ApplyOptions]) -> Result:
         """Restore the snapshot that the last apply from this folder took. PlanError if it took none."""
-        return await awaited(lambda: self._stack.rollback(consent=consent, notify=notify, parallel=parallel, snapshots=snapshots))
+        return await awaited(lambda: self._stack.rollback(consent=consent, **how))

@@ -58,8 +58,25 @@ class Options(TypedDict, total=False):
     ignore_limits: bool
 
 
-class DestroyOptions(TypedDict, total=False):
-    """The options of `destroy`: those of Options that say what is deleted."""
+class ApplyOptions(TypedDict, total=False):
+    """How a plan is carried out.
+
+    notify     called with each Event, in the thread of the apply
+    parallel   maximum number of requests at the same time. Default: 8
+    snapshots  where the snapshot is written that is taken before something is deleted or overwritten
+    """
+
+    notify: Notify
+    parallel: int
+    snapshots: Snapshots | None
+
+
+class PlanAndApplyOptions(Options, ApplyOptions, total=False):
+    """The options of a plan, and how it is carried out."""
+
+
+class DestroyOptions(ApplyOptions, total=False):
+    """Those of the options that say what is deleted, and how."""
 
     target: Sequence[str]
     exclude: Sequence[str]
@@ -166,59 +183,32 @@ class Stack:
         return flow.plan(self.source, self.connection, _plan_options(options))
 
     @overload
-    def apply(
-        self, plan: Plan, /, *, notify: Notify = ..., parallel: int = ..., snapshots: Snapshots | None = ...
-    ) -> Result: ...
+    def apply(self, plan: Plan, /, **how: Unpack[ApplyOptions]) -> Result: ...
     @overload
-    def apply(
-        self,
-        *,
-        consent: Consent,
-        notify: Notify = ...,
-        parallel: int = ...,
-        snapshots: Snapshots | None = ...,
-        **options: Unpack[Options],
-    ) -> Result: ...
-    def apply(  # type: ignore[misc]  # mypy: `**options: Any` accepts an unpacked TypedDict
-        self,
-        plan: Plan | None = None,
-        /,
-        *,
-        consent: Consent | None = None,
-        notify: Notify = lambda event: None,
-        parallel: int = 8,
-        snapshots: Snapshots | None = None,
-        **options: Any,
+    def apply(self, *, consent: Consent, **how: Unpack[PlanAndApplyOptions]) -> Result: ...
+    def apply(  # type: ignore[misc]  # mypy: `**how: Any` accepts an unpacked TypedDict
+        self, plan: Plan | None = None, /, *, consent: Consent | None = None, **how: Any
     ) -> Result:
         """Carry out a plan that `plan` returned; or plan, and carry the plan out if there is consent to it.
 
-        plan       exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has
-                   changed since
-        consent    without a plan: True, or a function that takes the plan and returns whether to carry it out
-        notify     called with each Event, in the thread of the apply
-        parallel   maximum number of requests at the same time
-        snapshots  where the snapshot is written that an apply takes before it deletes something
+        plan     exactly this plan is carried out. Stale, and nothing is written, if the manifest or the server has
+                 changed since
+        consent  without a plan: True, or a function that takes the plan and returns whether to carry it out
 
-        Failed if a step failed: what does not depend on it was done. Locked if another run holds the lock.
+        Failed if a step failed: what does not depend on it was done. Locked if another run holds the lock. The other
+        arguments are in `Options` and `ApplyOptions`.
         """
-        how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
         if plan is not None:
-            return _planned(self, plan, consent, options, how)
+            return _planned(self, plan, consent, how)
         if consent is None:
             raise TypeError(NO_CONSENT)
-        return checked(*flow.apply(self.source, self.connection, _plan_options(options), consent=consent, **how))
+        options, applied = _parted(how)
+        return checked(*flow.apply(self.source, self.connection, options, consent=consent, **applied))
 
     @overload
-    def applying(self, plan: Plan, /, *, parallel: int = ..., snapshots: Snapshots | None = ...) -> Applying: ...
+    def applying(self, plan: Plan, /, **how: Unpack[ApplyOptions]) -> Applying: ...
     @overload
-    def applying(
-        self,
-        *,
-        consent: Consent,
-        parallel: int = ...,
-        snapshots: Snapshots | None = ...,
-        **options: Unpack[Options],
-    ) -> Applying: ...
+    def applying(self, *, consent: Consent, **how: Unpack[PlanAndApplyOptions]) -> Applying: ...
     def applying(self, plan: Plan | None = None, /, **how: Any) -> Applying:  # type: ignore[misc]  # as above
         """As `apply`: an iterator of the events of the apply, whose `result` is there after the last one.
 
@@ -226,22 +216,13 @@ class Stack:
         """
         return Applying(run_of(self, plan, how))
 
-    def destroy(
-        self,
-        *,
-        consent: Consent,
-        notify: Notify = lambda event: None,
-        parallel: int = 8,
-        snapshots: Snapshots | None = None,
-        **options: Unpack[DestroyOptions],
-    ) -> Result:
+    def destroy(self, *, consent: Consent, **how: Unpack[DestroyOptions]) -> Result:
         """Delete everything that the stack owns, after a snapshot of it. The arguments and errors are those of `apply`.
 
         Guarded if an object is protected, and `allow_destroy` does not name it.
         """
-        everything = _plan_options({**options, "destroy": True})
-        how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
-        return checked(*flow.apply(self.source, self.connection, everything, consent=consent, **how))
+        options, applied = _parted({**how, "destroy": True})
+        return checked(*flow.apply(self.source, self.connection, options, consent=consent, **applied))
 
     # --- talk
 
@@ -365,43 +346,23 @@ class Stack:
         consent: Consent,
         stack: str | None = None,
         without_messages: Sequence[str] = (),
-        notify: Notify = lambda event: None,
-        parallel: int = 8,
-        snapshots: Snapshots | None = None,
+        **how: Unpack[ApplyOptions],
     ) -> Result:
         """Bring back the objects of a snapshot as they were: values, attachments, messages and marks.
 
-        folder     the folder of the snapshot. SnapshotError if it is not whole
-        addresses  patterns: these objects alone
-        consent    True, or a function that takes the plan and returns whether to carry it out
-        stack      the stack that owns what is restored. Default: this one, which must be the snapshot's
+        folder            the folder of the snapshot. SnapshotError if it is not whole
+        addresses         patterns: these objects alone
+        consent           True, or a function that takes the plan and returns whether to carry it out
+        stack             the stack that owns what is restored. Default: this one, which must be the snapshot's
+        without_messages  patterns: as of `snapshot`, about the snapshot of what is overwritten
 
         What is overwritten is kept in a snapshot of its own first. The other arguments and errors are those of `apply`.
         """
-        restored = flow.restore(
-            self.source,
-            self.connection,
-            Path(folder),
-            addresses,
-            stack=stack,
-            without_messages=_tuple(without_messages),
-            consent=consent,
-            notify=notify,
-            parallel=parallel,
-            snapshots=snapshots,
-        )
-        return checked(*restored)
+        which: dict[str, Any] = {"stack": stack, "without_messages": _tuple(without_messages), "consent": consent}
+        return checked(*flow.restore(self.source, self.connection, Path(folder), addresses, **which, **how))
 
-    def rollback(
-        self,
-        *,
-        consent: Consent,
-        notify: Notify = lambda event: None,
-        parallel: int = 8,
-        snapshots: Snapshots | None = None,
-    ) -> Result:
+    def rollback(self, *, consent: Consent, **how: Unpack[ApplyOptions]) -> Result:
         """Restore the snapshot that the last apply from this folder took. PlanError if it took none."""
-        how: dict[str, Any] = {"notify": notify, "parallel": parallel, "snapshots": snapshots}
         return checked(*flow.rollback(self.source, self.connection, consent=consent, **how))
 
 
@@ -417,13 +378,17 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, Sequence) else value
 
 
-def _planned(
-    stack: Stack, plan: Plan, consent: Consent | None, options: Mapping[str, Any], how: Mapping[str, Any]
-) -> Result:
+def _parted(given: Mapping[str, Any]) -> tuple[PlanOptions, dict[str, Any]]:
+    """The options of a plan, and how it is carried out."""
+    how = {name: value for name, value in given.items() if name in ApplyOptions.__annotations__}
+    return _plan_options({name: value for name, value in given.items() if name not in how}), how
+
+
+def _planned(stack: Stack, plan: Plan, consent: Consent | None, how: Mapping[str, Any]) -> Result:
     """Carry out a plan. It has its own options, and is the consent."""
-    if consent is not None or options:
-        given = ", ".join([*([] if consent is None else ["consent"]), *options])
-        raise TypeError(f"a plan has its own options, and is the consent; remove {given}")
+    given = [*([] if consent is None else ["consent"]), *(how.keys() - ApplyOptions.__annotations__)]
+    if given:
+        raise TypeError(f"a plan has its own options, and is the consent; remove {', '.join(sorted(given))}")
     return checked(*flow.apply_plan(plan, stack.source, stack.connection, **how))
 
 

@@ -76,6 +76,8 @@ def deploy(folder: str | Path) -> int:
         return failed.exit_code
     else:
         return 0 if result.report is None else result.report.exit_code
+    stack.apply(plan, parallel=2, notify=lambda event: print(event.event))
+    stack.destroy(consent=True, parallel=2, target=["agents.lead"])
     stack.apply()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     stack.apply(plan, consent=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     stack.destroy()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import lettaform
-from lettaform.api.stack import DestroyOptions, Options
+from lettaform import flow
+from lettaform.api.stack import ApplyOptions, DestroyOptions, Options
 from lettaform.errors import Guarded, ManifestError, PlanError, Stale
 from lettaform.flow import PlanOptions
 from tests.api.conftest import MANIFEST, World
@@ -254,7 +255,8 @@ def test_several_stacks_at_once_in_threads(world: World) -> None:
 
 def test_methods_take_every_option_of_a_plan() -> None:
     assert Options.__annotations__.keys() == {each.name for each in fields(PlanOptions)}
-    assert DestroyOptions.__annotations__.keys() < Options.__annotations__.keys()
+    assert DestroyOptions.__annotations__.keys() - ApplyOptions.__annotations__.keys() < Options.__annotations__.keys()
+    assert ApplyOptions.__annotations__.keys() < inspect.signature(flow.apply).parameters.keys()
 
 
 def test_checks_run_on_copies(world: World) -> None:
