@@ -109,7 +109,7 @@ VERBS: Mapping[str, str] = {
     "stop": "`lettaform dev down` stops the server on this machine",
     "sync": "run `lettaform apply`",
     "taint": "to write the manifest's values again, run `lettaform apply --reseed ADDRESS`",
-    "test": "run `lettaform validate`",
+    "test": "run `lettaform check`; `lettaform validate` checks the manifest",
     "top": "run `lettaform memory`, or `lettaform status --watch`",
     "unlock": "run `lettaform lock release`",
     "untaint": "nothing is tainted: objects are replaced only where a change needs it",
