@@ -147,7 +147,7 @@ def test_reads_python_values(tmp_path: Path) -> None:
         (File("nowhere.md"), "there is no file `nowhere.md`"),
         (File("../secret"), "`../secret` is outside the project"),
     ],
-    ids=repr,
+    ids=lambda each: type(each).__name__ if type(each) is object else repr(each),
 )
 def test_what_cannot_be_part_of_a_manifest_is_a_problem_with_its_path(
     value: object, message: str, tmp_path: Path
