@@ -68,16 +68,16 @@ def say(text: str) -> list[Json]:
 
 
 def test_hello_world(seed: Seed) -> None:
-    blocks = [{"label": "human", "value": "The name is Chad."}, {"label": "persona", "value": "I am Sam."}]
+    blocks = [{"label": "human", "value": "The name is Noor."}, {"label": "persona", "value": "I am Sam."}]
     agent = seed.agent(memory_blocks=blocks)
-    call = 'call memory_replace {"label": "human", "old_string": "Chad", "new_string": "Brad"}'
+    call = 'call memory_replace {"label": "human", "old_string": "Noor", "new_string": "Ada"}'
     answer = seed.client.agents.messages.create(agent_id=agent["id"], messages=say(call))
     kinds = [type(each) for each in answer.messages]
     assert kinds == [ToolCallMessage, ToolReturnMessage, AssistantMessage]
     assert answer.text.startswith("memory_replace answered")
     assert (answer.stop_reason.stop_reason, answer.usage.step_count) == ("end_turn", 2)
     human = seed.client.agents.blocks.retrieve(agent_id=agent["id"], block_label="human")
-    assert human["value"] == "The name is Brad."
+    assert human["value"] == "The name is Ada."
 
 
 def test_memory_management(seed: Seed) -> None:
