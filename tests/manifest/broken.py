@@ -1450,7 +1450,7 @@ agents:
         "2:40 limits.deleted_percent: expected a whole number up to 100, got 101",
         "2:53 limits.agents: expected a whole number, got the text 'many'",
         "2:72 limits.memory_lost: expected a whole number, got the number 1.5",
-        "2:77 limits: unknown key `objects` → one of: deleted, deleted_percent, agents, memory_lost",
+        "2:77 limits: unknown key `objects` → one of: deleted, deleted_percent, agents, memory_lost, prompt_tokens",
         shape=True,
     ),
     broken(

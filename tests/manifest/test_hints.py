@@ -22,7 +22,6 @@ SAMPLES: tuple[Any, ...] = ("x", "blocks.x", "provider/model", "string", 5, True
 OTHER = {
     "Args:": "a heading in a docstring",
     "Authorization: Bearer": "an HTTP header",
-    'call NAME {"argument": 1}': "a message to the echo model",
     "type: object": "part of the JSON schema of a tool",
     "parameters: {type: object, properties: {}}": "part of the JSON schema of a tool",
     "KEY: value": "any entry of a free map",
