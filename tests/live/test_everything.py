@@ -250,7 +250,16 @@ def test_example_uses_every_manifest_keyword() -> None:
     words = [
         *("variables:", "type: number", "type: bool", "type: list", "type: map", "default: ", "secret: true", "env: "),
         *("environments:", "defaults:", "outputs:", "for_each:", "when:", "policy:", "lifecycle:", "external:"),
-        *("prevent_destroy:", "ignore_changes:", "!file ", "!json ", "${folder}", "${env.", "${var.", "${each.key}"),
+        *(
+            "prevent_destroy:",
+            "ignore_changes:",
+            'file("',
+            'json(file("',
+            "${folder}",
+            "${env.",
+            "${var.",
+            "${each.key}",
+        ),
         "${each.value",
     ]
     assert [word for word in words if word not in text] == []
