@@ -20,7 +20,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -1401,8 +1401,9 @@ def send(
                 answer = answered(backend, whom, decide, tokens=tokens, background=background)
             else:
                 answer = exchange(backend, whom, said, tokens=tokens, background=background, decide=decide)
-            async for message in answer:
-                yield message
+            async with aclosing(answer) as messages:
+                async for message in messages:
+                    yield message
 
     return iterated(run, within)
 
@@ -1508,8 +1509,9 @@ def run_follow(source: Source, connection: Connection, id: str) -> Iterator[Mess
     async def run() -> AsyncGenerator[Message, None]:
         async with _connected(connection, _server(source)) as backend:
             found = await backend.run(_run_id(id))
-            async for message in backend.follow(found):
-                yield message
+            async with aclosing(backend.follow(found)) as messages:
+                async for message in messages:
+                    yield message
 
     return iterated(run)
 

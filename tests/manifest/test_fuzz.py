@@ -169,7 +169,6 @@ broken = st.text(alphabet="ab(),[]{}'\"=:>.!%0 \\for in", max_size=40)
 @everyday
 @given(st.one_of(trees, broken), st.sampled_from(["", "x ", "$"]))
 @example("range(100000)", "")
-@example("[for x in range(1000) : [for x in range(1000) : x]]", "")
 def test_expressions(expression: str, before: str) -> None:
     text = json.dumps(f"{before}${{{expression}}}")
     document = f"""\

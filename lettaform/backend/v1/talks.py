@@ -195,14 +195,17 @@ async def _sent_without_stream(
     begun = await talker.post(f"/v1/agents/{to.agent}/messages/async", body=body, max_retries=0)
     run = _run(begun)
     yield Ping(run_id=run.id, raw={"message_type": "ping", "run_id": run.id})
-    async for message in _polled(talker, run.id, came):
-        yield message
+    async with aclosing(_polled(talker, run.id, came)) as messages:
+        async for message in messages:
+            yield message
 
 
 async def _followed(talker: Root[Async], run: Run) -> AsyncGenerator[Message, None]:
-    came = _Came()
-    async for message in _resumed(talker, run.id, 0 if run.streams and not run.ended else None, came):
-        yield message
+    after = 0 if run.streams and not run.ended else None
+    # closed here, in the task that opened its connection
+    async with aclosing(_resumed(talker, run.id, after, _Came())) as messages:
+        async for message in messages:
+            yield message
 
 
 async def _resumed(talker: Root[Async], run: str, after: int | None, came: _Came) -> AsyncGenerator[Message, None]:
@@ -217,8 +220,9 @@ async def _resumed(talker: Root[Async], run: str, after: int | None, came: _Came
         except ServerError as error:
             if error.status in (401, 404):
                 raise
-    async for message in _polled(talker, run, came):
-        yield message
+    async with aclosing(_polled(talker, run, came)) as polled:
+        async for message in polled:
+            yield message
 
 
 async def _noted(stream: AsyncStream, came: _Came) -> AsyncGenerator[Message, None]:
