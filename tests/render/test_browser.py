@@ -16,7 +16,6 @@ from .fleets import mixed
 from .hostile import TEXTS, plan
 from .test_graph import HOSTILE, a_graph
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (1280, 390)
 
 HARNESS = """<!DOCTYPE html><body>%s<pre id="found"></pre><script>
@@ -54,20 +53,22 @@ def measured(page: Path, arguments: list[str]) -> tuple[list[dict[str, object]],
     return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), done.stderr
 
 
-needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs the program chromium, of the Debian package chromium: `.ci/run` installs it"
-)
+@pytest.fixture
+def chromium() -> str:
+    """The program. It may be installed while other tests run."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs the program chromium, of the Debian package chromium: `.ci/run` installs it")
+    return found
 
 
 @pytest.mark.thorough
-@needs_chromium
 @pytest.mark.parametrize("name", ["mixed", "script", "attribute", "many ticks"])
-def test_the_page_in_a_browser(name: str, tmp_path: Path) -> None:
-    assert CHROMIUM is not None
+def test_the_page_in_a_browser(name: str, tmp_path: Path, chromium: str) -> None:
     shown = mixed() if name == "mixed" else plan(TEXTS[name])
     page = tmp_path / "plan.html"
     page.write_text(html.plan(shown), encoding="utf-8")
-    found, log = measured(page, [CHROMIUM])
+    found, log = measured(page, [chromium])
     assert [each["visible"] for each in found] == [*WIDTHS]
     assert [each["width"] for each in found] == [*WIDTHS]
     assert [each["cut"] for each in found] == [0, 0]
@@ -78,15 +79,13 @@ def test_the_page_in_a_browser(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-@needs_chromium
 @pytest.mark.parametrize("name", ["plain", *HOSTILE[:3]])
-def test_the_page_of_a_graph_in_a_browser(name: str, tmp_path: Path) -> None:
-    assert CHROMIUM is not None
+def test_the_page_of_a_graph_in_a_browser(name: str, tmp_path: Path, chromium: str) -> None:
     page = tmp_path / "graph.html"
     page.write_text(drawing.page(a_graph(name, f"{name} 2")), encoding="utf-8")
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     done = subprocess.run(
-        [CHROMIUM, *options, "--enable-logging=stderr", "--dump-dom", page.as_uri()],
+        [chromium, *options, "--enable-logging=stderr", "--dump-dom", page.as_uri()],
         capture_output=True,
         text=True,
         timeout=60,
