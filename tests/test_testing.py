@@ -14,6 +14,8 @@ from lettaform import local, testing
 from lettaform.testing import LettaServer, applied
 from tests.standin import StandIn, serve
 
+pytestmark = pytest.mark.thorough
+
 DOCUMENT = {"blocks": {"b": {"value": "x", "lifecycle": {"prevent_destroy": True}}}}
 
 

@@ -12,6 +12,8 @@ import lettaform
 from lettaform.api.aio import AsyncStack
 from tests.api.conftest import MANY, Served, World
 
+pytestmark = pytest.mark.thorough
+
 
 def methods(of: type) -> dict[str, object]:
     return {name: each for name, each in vars(of).items() if inspect.isfunction(each) and not name.startswith("_")}

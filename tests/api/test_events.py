@@ -12,6 +12,8 @@ import lettaform
 from lettaform.errors import ManifestError
 from tests.api.conftest import MANY, Served, World
 
+pytestmark = pytest.mark.thorough
+
 
 def test_every_event_and_then_the_result(world: World) -> None:
     world.write()

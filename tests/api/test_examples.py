@@ -22,6 +22,8 @@ import pytest
 
 from tests.standin import StandIn, serve
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = Path(__file__).parents[2] / "examples" / "python"
 NOTEBOOK = EXAMPLES / "notebook.ipynb"
 

@@ -18,6 +18,8 @@ from lettaform.errors import Guarded, ManifestError, PlanError, Stale
 from lettaform.flow import PlanOptions
 from tests.api.conftest import MANIFEST, World
 
+pytestmark = pytest.mark.thorough
+
 BLOCKS = {"stack": "s", "blocks": {"b": {"value": "x"}}}
 
 

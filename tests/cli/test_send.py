@@ -22,6 +22,8 @@ from lettaform.cli import cli
 from tests.documents import ROOT
 from tests.standin import StandIn, serve
 
+pytestmark = pytest.mark.thorough
+
 MANIFEST = """
 stack: support
 defaults: {agents: {model: openai-proxy/echo, embedding: openai/text-embedding-3-small, include_base_tools: false}}

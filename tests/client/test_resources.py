@@ -18,6 +18,8 @@ from lettaform.client.resources import Resource, content_of, endpoint, listing, 
 from lettaform.errors import ServerError
 from tests.client.flavours import FLAVOURS, Answers, act
 
+pytestmark = pytest.mark.thorough
+
 OPERATIONS = Path(__file__).parent.parent / "contract" / "openapi-0.16.8.tsv"
 MESSAGE = {"role": "user", "content": "Hello!"}
 SENT: dict[str, tuple[list[Any], dict[str, Any]]] = {

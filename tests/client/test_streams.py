@@ -15,6 +15,8 @@ from lettaform.client.streams import Decoder, Event
 from lettaform.errors import NotFound, ServerError, StreamBroken, Unavailable
 from tests.client.flavours import FLAVOURS, Answers, act
 
+pytestmark = pytest.mark.thorough
+
 # --- events
 
 PLAIN = (

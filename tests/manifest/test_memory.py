@@ -20,6 +20,8 @@ from lettaform.values import UNSET, CsvFile, File, JsonFile
 from tests.manifest.broken import CASES, Broken
 from tests.manifest.conftest import Project
 
+pytestmark = pytest.mark.thorough
+
 TAGS = {FILE: File, JSON: JsonFile, CSV: CsvFile}
 
 

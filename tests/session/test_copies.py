@@ -16,6 +16,8 @@ from lettaform.session import copies
 from lettaform.session.copies import Copies, copied_fields
 from tests.backend.v1.served import URL, Served
 
+pytestmark = pytest.mark.thorough
+
 LEASE = 1.0
 ANN = Planned(
     {"model": "letta/letta-free", "embedding": "letta/letta-free", "name": "ann"},

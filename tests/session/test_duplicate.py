@@ -13,6 +13,8 @@ from lettaform.session.duplicate import Duplicated
 from tests.session.test_status import MODELS, Stack
 from tests.session.test_status import stack as stack
 
+pytestmark = pytest.mark.thorough
+
 FLEET = f"""stack: s
 variables: {{key: {{secret: true}}}}
 defaults: {{agents: {{{MODELS}}}}}
