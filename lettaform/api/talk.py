@@ -80,9 +80,9 @@ def read(pieces: Iterable[Message], to: str, notify: Callable[[Message], None] =
     for piece in pieces:
         notify(piece)
         every.append(piece)
-    told = (StopReason, UsageStatistics, ErrorMessage, Ping)
+    notices = (StopReason, UsageStatistics, ErrorMessage, Ping)
     answer = Answer(
-        tuple(joined(each for each in every if not isinstance(each, told))),
+        tuple(joined(each for each in every if not isinstance(each, notices))),
         next((each.stop_reason for each in reversed(every) if isinstance(each, StopReason)), ""),
         next((each for each in reversed(every) if isinstance(each, UsageStatistics)), None),
         next((each.run_id for each in reversed(every) if each.run_id), None),

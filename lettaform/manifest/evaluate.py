@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lettaform.errors import Place
-from lettaform.manifest.data import InvalidText, csv_value, json_value, yaml_value
+from lettaform.manifest.data import InvalidText
 from lettaform.manifest.expressions import Call, Compared, For, ListOf, Literal, MapOf, Member, Path, Tree
 from lettaform.manifest.functions import FUNCTIONS, SORTS, Function, filled, fits, same, shown, template
 from lettaform.manifest.node import UNRESOLVED, Node, described, plural
@@ -116,7 +116,8 @@ class Evaluation:
         try:
             return self.bounded(self.result(function, call, values), call.at)
         except ValueError as error:
-            raise _Flawed(f"`{call.name}`: {error}", call.at) from None
+            why = error.placed() if isinstance(error, InvalidText) else str(error)
+            raise _Flawed(f"`{call.name}`: {why}", call.at) from None
 
     def check(self, function: Function, call: Call, index: int, value: Any) -> None:
         """Refuse an argument of another sort than the function takes, or that is not known yet."""
@@ -144,8 +145,7 @@ class Evaluation:
 
     def plain(self, function: Function, call: Call, values: list[Any]) -> Any:
         """The value of a function of values without references and secrets."""
-        reads = call.name == "file" or call.name in _FORMATS
-        return self.read(call, values) if reads else function.call(*values)
+        return self.content(values[0], call) if call.name == "file" else function.call(*values)
 
     def concealed(self, value: Any, call: Call) -> Any:
         """A value that a function made of secrets, with a Secret for each text in it."""
@@ -160,20 +160,14 @@ class Evaluation:
             return None
         raise _Flawed(f"`{call.name}` would show something of a secret", call.at)
 
-    def read(self, call: Call, values: list[Any]) -> Any:
-        """The text of a file, or the value of a text in another format."""
-        (text,) = values
-        if form := _FORMATS.get(call.name):
-            try:
-                return form(text)
-            except InvalidText as error:
-                raise ValueError(error.placed()) from None
+    def content(self, path: str, call: Call) -> str:
+        """The text of a file."""
         place = self.place(call.arguments[0].at)
-        path = self.scope.files.named(text, place)
-        found = self.scope.files.text(path, place) if path is not None else None
-        if found is None:
+        found = self.scope.files.named(path, place)
+        text = self.scope.files.text(found, place) if found is not None else None
+        if text is None:
             raise _Unresolved
-        return found
+        return text
 
     def bounded(self, value: Any, at: int) -> Any:
         """A value that adds to what the expressions of the manifest may produce."""
@@ -288,5 +282,3 @@ def _piece(value: Any) -> Any:
 
 _JOINED: Mapping[str, Callable[..., Iterator[Any]]] = {"join": _join, "format": _format}
 """The functions whose value can contain references and secrets, as a text with expressions can."""
-_FORMATS: Mapping[str, Callable[[str], Any]] = {"json": json_value, "yaml": yaml_value, "csv": csv_value}
-"""The functions that read a text in a format."""

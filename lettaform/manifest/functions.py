@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lettaform.manifest.data import csv_value, json_value, yaml_value
+
 MOST = 100_000
 """The maximum number of items of a `range`."""
 WIDEST = 1000
@@ -263,14 +265,14 @@ FUNCTIONS: Mapping[str, Function] = {
         more=True,
         moves=True,
     ),
-    "json": Function("json(TEXT)", "The value of a JSON text.", ("text",), lambda text: text),
-    "yaml": Function("yaml(TEXT)", "The value of a YAML text.", ("text",), lambda text: text),
+    "json": Function("json(TEXT)", "The value of a JSON text.", ("text",), json_value),
+    "yaml": Function("yaml(TEXT)", "The value of a YAML text.", ("text",), yaml_value),
     "csv": Function(
         "csv(TEXT)",
         "The rows of a CSV text, as a map: the first column is the key, and each value a map of texts with the names "
         "of the first row.",
         ("text",),
-        lambda text: text,
+        csv_value,
     ),
     "file": Function(
         "file(PATH)",
@@ -286,4 +288,4 @@ FUNCTIONS: Mapping[str, Function] = {
         moves=True,
     ),
 }
-"""Name to function. `evaluate` reads `file` and the formats, and evaluates the arguments of `cond` one by one."""
+"""Name to function. `evaluate` reads `file`, and evaluates the arguments of `cond` one by one."""
