@@ -337,7 +337,9 @@ def unlike(old: Objects, addresses: Mapping[str, str], new: Objects, now: Mappin
             continue
         was, have = (_comparable(each, names) for each in (old[id], new[ids[address]]))
         if "blocks" in have:  # own blocks that were created since then stay; one that was adopted since was there
-            own = {at for at in have["blocks"] if at.startswith(f"{address}.memory.")} - {*addresses.values()}
+            # the agent that sleeptime creates has the blocks of its primary agent, too
+            owners = {address, address.removesuffix(SLEEPTIME_SUFFIX)}
+            own = {at for at in have["blocks"] if at.partition(".memory.")[0] in owners} - {*addresses.values()}
             created = {at for at in own if ids.get(at) not in old}
             have["blocks"] = [at for at in have["blocks"] if at not in created]
         differing = {key for key in was.keys() | have.keys() if not _is_same(key, was.get(key), have.get(key))}
