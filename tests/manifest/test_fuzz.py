@@ -166,12 +166,10 @@ trees = st.recursive(st.sampled_from(LEAVES), compound, max_leaves=10)
 broken = st.text(alphabet="ab(),[]{}'\"=:>.!%0 \\for in", max_size=40)
 
 
-@everyday
-@given(st.one_of(trees, broken), st.sampled_from(["", "x ", "$"]))
-@example("range(100000)", "")
-def test_expressions(expression: str, before: str) -> None:
+def around(expression: str, before: str) -> bytes:
+    """A manifest that uses an expression in a plain and in a secret field. `before`: text in front of it."""
     text = json.dumps(f"{before}${{{expression}}}")
-    document = f"""\
+    return f"""\
 stack: s
 variables:
   l: {{type: list, default: [a, '1']}}
@@ -180,5 +178,11 @@ variables:
 blocks: {{a: {{}}}}
 outputs: {{it: {text}}}
 mcp_servers: {{m: {{type: stdio, command: c, env: {{A: {text}}}}}}}
-"""
-    outcome(document.encode())
+""".encode()
+
+
+@everyday
+@given(st.one_of(trees, broken), st.sampled_from(["", "x ", "$"]))
+@example("range(100000)", "")
+def test_expressions(expression: str, before: str) -> None:
+    outcome(around(expression, before))
