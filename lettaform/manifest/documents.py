@@ -37,7 +37,7 @@ def documents(
         found = sources(named, files, problems)
     else:
         whole = memory.read(document, problems)
-        files.digests[memory.NAME] = memory.digest(whole)
+        files.note(memory.NAME, memory.written(whole))
         found = _read_all(deque(_included(whole, files, problems)), files, problems)
     for _, node in found:
         if node is not None:

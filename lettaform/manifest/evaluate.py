@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lettaform.errors import Place
+from lettaform.manifest import bounds
 from lettaform.manifest.data import InvalidText
 from lettaform.manifest.expressions import Call, Compared, For, ListOf, Literal, MapOf, Member, Path, Tree
 from lettaform.manifest.functions import FUNCTIONS, SORTS, Function, filled, fits, same, shown, template
@@ -18,8 +19,6 @@ from lettaform.values import Ref, Secret, Template, fill, has_refs, rebuild, sec
 if TYPE_CHECKING:
     from lettaform.manifest.scope import Each, Scope
 
-MOST = 1_000_000
-"""The maximum number of turns that all `for` of a manifest may take."""
 NOT_YET = "must be known before objects are created"
 _INDEX = re.compile("[0-9]{1,9}")
 _RESERVED = ("var", "env", "each", "stack", "environment", "folder", "true", "false", "null")
@@ -174,7 +173,7 @@ class Evaluation:
         size = len(value) if isinstance(value, str | list | dict) else 0
         if isinstance(value, list):
             size += sum(len(each) for each in value if isinstance(each, str))
-        if not self.scope.has_room(size):
+        if not self.scope.within(bounds.PRODUCED, size):
             raise _Flawed("the expressions of the manifest produce too much", at)
         return value
 
@@ -229,9 +228,9 @@ class Evaluation:
 
     def turn(self, tree: For, item: tuple[Any, Any]) -> Evaluation:
         """The evaluation of one turn of a `for`: one name is the value, two are the key, or index, and the value."""
-        self.scope.turns += 1
-        if self.scope.turns > MOST:
-            raise _Flawed(f"the expressions of the manifest repeat more than {MOST} times", tree.at)
+        if not self.scope.within(bounds.TURNS, 1):
+            most = self.scope.maximum(bounds.TURNS)
+            raise _Flawed(f"the expressions of the manifest repeat more than {most} times", tree.at)
         given = item[-len(tree.names) :]
         return replace(self, names={**self.names, **dict(zip(tree.names, given, strict=True))})
 

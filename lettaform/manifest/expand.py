@@ -12,13 +12,11 @@ from lettaform.errors import Place
 from lettaform.kinds import companions, kinds, sections
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Companions, Parts
+from lettaform.manifest import bounds
 from lettaform.manifest.bodies import NOT_OF_EXTERNALS, companion_fields, not_of_externals
 from lettaform.manifest.language import EXTERNAL, REPEAT
-from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty, is_external, merge
+from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty, is_external, merge, size_of
 from lettaform.manifest.scope import Each, Scope
-
-MAXIMUM_OBJECTS = 50_000
-"""A limit for mistakes in `for_each`: 10,000 agents with two own blocks each are 30,000 objects."""
 
 
 @dataclass(slots=True)
@@ -93,16 +91,13 @@ class _Expansion:
         }
         self.found: dict[Address, Instance] = {}
         self.companions: list[Instance] = []
+        self.exceeded = False
         self.expanded = Expanded(self.found, self.keys)
 
     def run(self) -> Expanded:
         for section, kind in sections().items():
             for key, place in self.keys[section].items():
                 self.declaration(Address.of(section, key), kind, self.sections[section].map[key], place)
-                if len(self.found) + len(self.companions) > MAXIMUM_OBJECTS:
-                    hint = "split the manifest into several stacks"
-                    self.problems.add(f"the manifest declares more than {MAXIMUM_OBJECTS} objects", place, hint)
-                    return self.expanded
         for companion in self.companions:
             self.add_companion(companion)
         return self.expanded
@@ -158,8 +153,10 @@ class _Expansion:
         """The items of `for_each`; a single None without it; None, and a problem, if they cannot be determined."""
         node = body.map.get("for_each")
         if node is None or node.tag == UNSET:
-            return [None]
+            return [None] if self.has_room(1, body, address) else None
         items = self.scope.plain(node, None, "for_each")
+        if isinstance(items, list | dict) and not self.has_room(len(items), body, address):
+            return None
         if isinstance(items, list):
             return self.list_items(items, node, address)
         if isinstance(items, dict) and "" not in items:
@@ -170,6 +167,22 @@ class _Expansion:
             message = f"for_each: expected a list or a map, got {described(items)}"
             self.problems.add(message, node.place, address=address)
         return None
+
+    def has_room(self, number: int, body: Node, address: Address) -> bool:
+        """Whether this number of objects with the fields `body` is within the bound. If not, it is one problem."""
+        repeats = "for_each" in body.map
+        if not repeats and address.section not in self.defaults.map:
+            return True  # each of its values is written in the manifest
+        if self.scope.within(bounds.VALUES, number * size_of(body if repeats else self.defaults.map[address.section])):
+            return True
+        if not self.exceeded:
+            self.exceeded = True
+            most = self.scope.maximum(bounds.VALUES)
+            hint = "the limit grows with the files: list the objects in a CSV file, or split the manifest"
+            place = body.map["for_each"].place if repeats else body.place
+            message = f"by `for_each` and `defaults`, the objects of the manifest have more than {most} values"
+            self.problems.add(message, place, hint, address=address)
+        return False
 
     def list_items(self, items: list[Any], node: Node, address: Address) -> Sequence[Each | None] | None:
         found: dict[str, Each] = {}

@@ -21,8 +21,8 @@ from lettaform.manifest.text import decode
 from lettaform.values import Item
 
 MEGABYTE = 1_000_000
-ONE, ALL = 10 * MEGABYTE, 64 * MEGABYTE
-"""The maximum size in bytes of one file, and of all files that are read."""
+ONE, ALL = 100 * MEGABYTE, 1000 * MEGABYTE
+"""The maximum size in bytes of one file, and of all files that are read: some 2 million agents with two blocks."""
 
 MEBIBYTE = 1_048_576
 UPLOAD = 50 * MEBIBYTE
@@ -56,7 +56,8 @@ class Files:
         self._texts: dict[Path, str | None] = {}
         self.digests: dict[str, str] = {}
         """Path of each file that was read, relative to the project, to the digest of its content."""
-        self._bytes_read = 0
+        self.size = 0
+        """The bytes that were read."""
 
     def shown(self, path: Path) -> str:
         """The path as shown to users: relative to the working directory if it is inside it."""
@@ -152,11 +153,10 @@ class Files:
             reason = getattr(error, "strerror", None) or error
             self.problems.add(f"cannot read `{file}`: {reason}", place or start)
             return None
-        self._bytes_read += len(data)
-        self._note(path, hashlib.sha256(data).hexdigest())
+        self.note(self._relative(path), data)
         if len(data) > ONE:
             self.problems.add(f"`{file}` is larger than {ONE // MEGABYTE} MB", place or start)
-        elif self._bytes_read > ALL:
+        elif self.size > ALL:
             self.problems.add(f"the files of the project are larger than {ALL // MEGABYTE} MB", place or start)
         else:
             return decode(data, file, self.problems)
@@ -166,8 +166,13 @@ class Files:
         content = self.contents.get(path.resolve()) if self.contents else None
         return path.open("rb") if content is None else BytesIO(content)
 
-    def _note(self, path: Path, digest: str) -> None:
-        self.digests[Path(os.path.relpath(path, self.directory)).as_posix()] = digest
+    def note(self, name: str, data: bytes) -> None:
+        """Keep the digest of what was read, and count its bytes."""
+        self.size += len(data)
+        self.digests[name] = hashlib.sha256(data).hexdigest()
+
+    def _relative(self, path: Path) -> str:
+        return Path(os.path.relpath(path, self.directory)).as_posix()
 
     def _similar(self, path: Path, written: str) -> str | None:
         """A hint that names the nearest file of the same folder."""
@@ -255,7 +260,7 @@ class Files:
                     found = _sha256(stream, text=path.suffix.lower() != ".pdf")
                 if found:
                     size, digest = found
-                    self._note(path, digest)
+                    self.digests[self._relative(path)] = digest
                     return Item(f"{name} {size} {digest}", name, {"path": str(path)})
                 message = f"`{file}` is not UTF-8 text: the server accepts text, code and PDF"
                 hint = f"exclude it with {self._exclusion(path, place)}, or save it as UTF-8"

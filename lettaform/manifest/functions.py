@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lettaform.manifest.data import csv_value, json_value, yaml_value
 
-MOST = 100_000
+MOST = 1_000_000
 """The maximum number of items of a `range`."""
 WIDEST = 1000
 """The maximum width of a number in `format`."""

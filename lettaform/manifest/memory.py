@@ -6,7 +6,6 @@ JsonFile, CsvFile and UNSET.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -36,10 +35,9 @@ def read(document: Mapping[str, Any], problems: Problems) -> Node:
     return _Reader(problems).read(document, "", ROOT, 0)
 
 
-def digest(root: Node) -> str:
-    """The sha256 of a manifest, in hex: equal manifests have equal digests."""
-    text = json.dumps(root, default=lambda value: [value.tag, value.value] if isinstance(value, Node) else "")
-    return hashlib.sha256(text.encode()).hexdigest()
+def written(root: Node) -> bytes:
+    """A manifest as bytes: equal manifests have equal ones."""
+    return json.dumps(root, default=lambda value: [value.tag, value.value] if isinstance(value, Node) else "").encode()
 
 
 class _Reader:

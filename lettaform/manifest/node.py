@@ -110,6 +110,14 @@ def empty(place: Place) -> Node:
     return Node(place, {})
 
 
+def size_of(node: Node) -> int:
+    """The number of values in a Node, itself included."""
+    value = node.value
+    if isinstance(value, dict):
+        return 1 + sum(map(size_of, value.values()))
+    return 1 + sum(map(size_of, value)) if isinstance(value, list) else 1
+
+
 def is_external(body: Node) -> bool:
     """Whether the fields of an object say that it is managed elsewhere."""
     return "external" in body.map and body.map["external"].value is True

@@ -14,6 +14,8 @@ from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from lettaform.errors import Place
+from lettaform.manifest import bounds
+from lettaform.manifest.bounds import Bound
 from lettaform.manifest.evaluate import Evaluation, member
 from lettaform.manifest.expressions import ESCAPE_HINT, EXPRESSIONS, NotAnExpression, Part, Path, parse, parts
 from lettaform.manifest.files import Files
@@ -23,8 +25,6 @@ from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.rules import REFERENCE
 from lettaform.values import Ref, Secret, Template, tainted
 
-MAXIMUM_LENGTH = 64_000_000
-"""The maximum total number of characters in the texts that expressions produce."""
 MAXIMUM_DEPTH = 150
 """How many lists and maps may be evaluated inside one another, across objects."""
 
@@ -57,8 +57,7 @@ class Scope:
     needs      which variables must have a value
     sections   the sections of the manifest, as first words of expressions
     refer      evaluates a reference to an object; None while the objects are not known
-    length     number of characters and items that expressions have produced
-    turns      number of times that a `for` in an expression has repeated
+    used       what has been counted of each Bound
     depth      number of lists and maps that are being evaluated
     env_read   the environment variables that expressions have read
     """
@@ -74,8 +73,7 @@ class Scope:
     environment: str | None = None
     sections: frozenset[str] = frozenset()
     refer: Refer | None = None
-    length: int = 0
-    turns: int = 0
+    used: dict[Bound, int] = field(default_factory=dict)
     depth: int = 0
     env_read: dict[str, str] = field(default_factory=dict, repr=False)
 
@@ -187,8 +185,8 @@ class Scope:
         for value in values:
             flat += value.parts if isinstance(value, Template) else [value]
         texts = [part.value if isinstance(part, Secret) else part for part in flat]
-        if not self.has_room(len(flat) + sum(len(text) for text in texts if isinstance(text, str))):
-            return self.no(f"the expressions produce more than {MAXIMUM_LENGTH} characters", node.place)
+        if not self.within(bounds.PRODUCED, len(flat) + sum(len(text) for text in texts if isinstance(text, str))):
+            return self.no(f"the expressions produce more than {self.maximum(bounds.PRODUCED)} characters", node.place)
         secret = any(isinstance(part, Secret) for part in flat)
         if secret and any(isinstance(part, Ref) for part in flat):
             hint = "use two fields or two texts"
@@ -287,10 +285,14 @@ class Scope:
             return self.no(f"`${{{path.text}}}` can be used only in objects with `for_each`", where, hint)
         return member(self, each.key if word == "key" else each.value, _words(path), path.text, where)
 
-    def has_room(self, size: int) -> bool:
-        """Count characters and items that an expression has produced: whether they are within MAXIMUM_LENGTH."""
-        self.length += size
-        return self.length <= MAXIMUM_LENGTH
+    def maximum(self, bound: Bound) -> int:
+        """A bound, for the files that have been read."""
+        return bound.of(self.files.size)
+
+    def within(self, bound: Bound, number: int) -> bool:
+        """Count this number, too: whether the sum is within a bound."""
+        self.used[bound] = self.used.get(bound, 0) + number
+        return self.used[bound] <= self.maximum(bound)
 
     def no(self, message: str, where: Place | None, hint: str | None = None) -> Any:
         self.problems.add(message, where, hint, rule=REFERENCE)

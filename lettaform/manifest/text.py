@@ -20,8 +20,8 @@ from lettaform.manifest.problems import Problems, suggest
 
 DEPTH = 100
 """How deeply lists and maps may be nested."""
-EXPANDED = 100_000
-"""How many values all aliases of a file may stand for."""
+EXPANDED, EXPANDED_EACH = 100_000, 16
+"""How many values all aliases of a file may stand for, and how many more for each of its characters."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE = "tag:yaml.org,2002:"
@@ -87,7 +87,8 @@ def parse(text: str, file: str, problems: Problems, dialect: Dialect = MANIFEST)
         problems.add(message, where, 'write it as an escape in a quoted text: "\\x00"')
         return None
     try:
-        return _Reader(file, problems, dialect).document(events(text))
+        most = EXPANDED + EXPANDED_EACH * len(text)
+        return _Reader(file, problems, dialect, most).document(events(text))
     except _Stop:
         return None
     except yaml.MarkedYAMLError as error:
@@ -210,8 +211,9 @@ class _Anchor:
 class _Reader:
     """Builds the Nodes of one document from its YAML events, without recursion."""
 
-    def __init__(self, file: str, problems: Problems, dialect: Dialect) -> None:
-        self.file, self.problems, self.dialect = file, problems, dialect
+    def __init__(self, file: str, problems: Problems, dialect: Dialect, most: int) -> None:
+        """`most`: how many values all aliases may stand for."""
+        self.file, self.problems, self.dialect, self.most = file, problems, dialect, most
         self.stack: list[_Collection] = []
         self.anchors: dict[str, _Anchor] = {}
         self.seen = self.expanded = self.documents = 0
@@ -342,8 +344,8 @@ class _Reader:
         if anchor.node is None:
             self.stop(f"the alias `*{name}` is inside the value that it refers to", place)
         self.expanded += anchor.size
-        if self.expanded > EXPANDED:
-            self.stop(f"the aliases of this file stand for more than {EXPANDED} values", place)
+        if self.expanded > self.most:
+            self.stop(f"the aliases of this file stand for more than {self.most} values", place)
         if len(self.stack) + anchor.height > DEPTH:
             self.stop(f"lists and maps are nested more than {DEPTH} levels deep", place)
         self.add(anchor.node, anchor.size, anchor.height)

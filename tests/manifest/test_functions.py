@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lettaform.errors import ManifestError
+from lettaform.manifest.bounds import Bound
 from lettaform.manifest.functions import FUNCTIONS, MOST, WIDEST
 from tests.manifest.conftest import Project
 
@@ -121,7 +122,7 @@ def test_problems(project: Project, expression: str, message: str) -> None:
 
 
 def test_what_expressions_produce_is_bounded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lettaform.manifest.scope.MAXIMUM_LENGTH", 1000)
+    monkeypatch.setattr("lettaform.manifest.bounds.PRODUCED", Bound(1000, 0))
     assert value(project, "join('', [for a in range(100) : 'xxxx'])") == "xxxx" * 100
     for expression in ("join('', [for a in range(300) : 'xxxx'])", "range(2000)", "{for a in range(501) : a => a}"):
         with pytest.raises(ManifestError, match="produce too much"):
@@ -129,7 +130,7 @@ def test_what_expressions_produce_is_bounded(project: Project, monkeypatch: pyte
 
 
 def test_how_often_expressions_repeat_is_bounded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lettaform.manifest.evaluate.MOST", 1000)
+    monkeypatch.setattr("lettaform.manifest.bounds.TURNS", Bound(1000, 0))
     assert len(value(project, "[for a in range(900) : a]")) == 900
     with pytest.raises(ManifestError, match="repeat more than 1000 times"):
         value(project, "[for a in range(100) : [for b in range(100) : b]]")

@@ -207,7 +207,7 @@ def test_long_chains_of_fields_are_rejected(project: Project) -> None:
 def test_texts_that_grow_exponentially_are_rejected(project: Project) -> None:
     project.write(chain('{description: "${agents.aN.description}${agents.aN.description}"}', 25))
     (problem,) = project.problems()
-    assert problem.message == "the expressions produce more than 64000000 characters"
+    assert problem.message.startswith("the expressions produce more than 64")
 
 
 def test_a_number_that_is_known_after_apply(project: Project) -> None:

@@ -13,7 +13,7 @@ from lettaform.errors import Place
 from lettaform.manifest import text as reader
 from lettaform.manifest.node import CSV, FILE, JSON, UNRESOLVED, UNSET, Node
 from lettaform.manifest.problems import Problems
-from lettaform.manifest.text import DEPTH, EXPANDED, parse
+from lettaform.manifest.text import DEPTH, EXPANDED, EXPANDED_EACH, parse
 from lettaform.manifest.types import plain
 
 
@@ -89,10 +89,21 @@ def test_exponential_aliases_are_rejected_quickly() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     before = time.process_time()
-    node, said = read("\n".join(lines))
+    text = "\n".join(lines)
+    node, said = read(text)
     assert time.process_time() - before < 1
     assert node is None
-    assert said == [f"f:5:45: the aliases of this file stand for more than {EXPANDED} values"]
+    most = EXPANDED + EXPANDED_EACH * len(text)
+    assert said == [f"f:5:50: the aliases of this file stand for more than {most} values"]
+
+
+def test_a_long_file_may_have_many_aliases() -> None:
+    """A fleet whose agents all repeat the same values."""
+    each = f"&all [{', '.join('x' * 40)}]"
+    node, said = read("\n".join([f"a: {each}", *(f"a{n}: *all" for n in range(6000))]))
+    assert not said
+    assert node is not None
+    assert len(node.map) == 6001
 
 
 def test_aliases_cannot_exceed_the_depth_limit() -> None:

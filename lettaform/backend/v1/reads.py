@@ -12,7 +12,7 @@ from typing import Any
 from lettaform.backend import Arrived, Fields
 from lettaform.backend.concurrency import together
 from lettaform.backend.v1 import capabilities, contents, lock, models, state
-from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.client import WHOLE, Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import body_of, one
@@ -167,7 +167,7 @@ class V1Reads(V1Usages):
 
     async def unattached(self, stack: str) -> frozenset[str]:
         # in one page: with this filter 0.16.8 sorts by id, and pages by creation
-        params = {"connected_to_agents_count_eq": 0, "show_hidden_blocks": True, "limit": 1_000_000}
+        params = {"connected_to_agents_count_eq": 0, "show_hidden_blocks": True, "limit": WHOLE}
         free = await self.client.items("/v1/blocks/", tags=marks.stack_tag(stack), **params)
         return frozenset(body["id"] for body in free)
 
@@ -215,7 +215,7 @@ class V1Reads(V1Usages):
         """Ids of the objects of a list; none if what they are attached to was deleted meanwhile."""
         try:
             # in one page: 0.16.8 can leave agents out of further pages of this list
-            return [body["id"] for body in await self.client.items(path, include="agent.tags", limit=1_000_000)]
+            return [body["id"] for body in await self.client.items(path, include="agent.tags", limit=WHOLE)]
         except NotFound:
             return []
 

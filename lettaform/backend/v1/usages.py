@@ -8,7 +8,7 @@ from typing import Any
 
 from lettaform.backend.concurrency import together
 from lettaform.backend.v1 import capabilities
-from lettaform.backend.v1.client import Client
+from lettaform.backend.v1.client import WHOLE, Client
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.objects import one
 from lettaform.errors import NotFound, Unsupported
@@ -79,7 +79,7 @@ class V1Usages:
     async def _with_more_users(self, stack: str, count: int) -> frozenset[str]:
         """The ids of the marked blocks of a stack that more than this number of agents use."""
         # in one page: with this filter 0.16.8 sorts by id, and pages by creation
-        params = {"connected_to_agents_count_gt": count, "show_hidden_blocks": True, "limit": 1_000_000}
+        params = {"connected_to_agents_count_gt": count, "show_hidden_blocks": True, "limit": WHOLE}
         bodies = await self.client.items("/v1/blocks/", tags=marks.stack_tag(stack), **params)
         return frozenset(body["id"] for body in bodies)
 
