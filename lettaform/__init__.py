@@ -19,16 +19,19 @@
     values                                  Ref, Template, Secret, Patch, Item, Digest
     address                                 Address
     client                                  an HTTP client of a Letta server, which can be used on its own
-    errors                                  the errors, and places in files
+    errors | about                          the errors, and places in files | the help and the version
 
 A package imports only packages below it. `import lettaform` imports none: each name is imported when it is first used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""`typing.TYPE_CHECKING`, as type checkers read it. The import would take half the time of `lettaform version`."""
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from lettaform.api.aio import AsyncStack as AsyncStack
     from lettaform.api.declared import Expression as Expression
     from lettaform.api.objects import *  # noqa: F403
@@ -86,7 +89,7 @@ if not TYPE_CHECKING:  # otherwise every name would exist for a type checker
         from importlib import import_module
 
         module = next((module for module, names in _MODULES.items() if name in names), None)
-        if module is None and not name.startswith("_") and name in import_module("lettaform.api.objects").__all__:
+        if module is None and name[:1].isupper() and name in import_module("lettaform.api.objects").__all__:
             module = "api.objects"
         if module is None:
             hint = f"; it is a method of what `load` returns: `load(…).{name}(…)`" if name in _OF_A_STACK else ""

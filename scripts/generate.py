@@ -1,6 +1,7 @@
-"""Writes the schemas, the generated modules and the generated parts of the documentation: `python -m scripts.generate`.
+"""Writes the schemas, the generated files of the package and the generated parts of the documentation.
 
-A generated part of a page stands between the lines `<!-- generated: NAME ARGUMENT -->` and `<!-- end -->`.
+A generated part of a page stands between the lines `<!-- generated: NAME ARGUMENT -->` and `<!-- end -->`. Run it with
+`python -m scripts.generate`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,20 @@ WHOLE: Mapping[str, str] = {
     **{f"schemas/{what}.schema.json": what for what in SCHEMAS},
 }
 """A file to the argument of `lettaform schema` that prints it."""
-CODE: Mapping[str, Callable[[], str]] = {
+
+
+def _help() -> str:
+    """What `lettaform --help` prints in a terminal of 80 columns or more."""
+    shown = CliRunner().invoke(cli, ["--help"], prog_name="lettaform", terminal_width=78, standalone_mode=False)
+    return shown.stdout
+
+
+PACKAGE: Mapping[str, Callable[[], str]] = {
     "lettaform/api/objects.py": objects.module,
     "lettaform/api/aio.py": twin.module,
+    "lettaform/cli/help.txt": _help,
 }
-"""A module to what makes its text."""
+"""A file of the package to what makes its text."""
 _PART = re.compile(r"(<!-- generated: ([\w-]+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -51,7 +61,7 @@ def files() -> dict[Path, str]:
     made = {}
     for name, what in WHOLE.items():
         made[ROOT / name] = CliRunner().invoke(cli, ["schema", what], standalone_mode=False).stdout
-    made |= {ROOT / name: text() for name, text in CODE.items()}
+    made |= {ROOT / name: text() for name, text in PACKAGE.items()}
     for path in sorted(ROOT.glob("docs/**/*.md")):
         text = path.read_text("utf-8")
         if path not in made and _PART.search(text):

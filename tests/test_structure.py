@@ -281,7 +281,7 @@ def test_every_module_has_a_test_module_of_the_same_path(package: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("module", ["address", "apply", "errors", "flow", "testing", "values"])
+@pytest.mark.parametrize("module", ["about", "address", "apply", "errors", "flow", "testing", "values"])
 def test_modules_of_the_top_have_a_test_module(module: str) -> None:
     assert (ROOT / "tests" / f"test_{module}.py").exists()
 

@@ -591,7 +591,7 @@ def until_closed(write: Callable[[str], None]) -> Callable[[str], None]:
 
 def _print_version(context: click.Context, _: click.Parameter, given: bool) -> None:
     if given:
-        from lettaform.cli.version import line
+        from lettaform.about import line
 
         click.echo(line())
         context.exit()
