@@ -7,6 +7,7 @@ The same where people give up after the fault: they destroy, or prune what they 
 remains.
 
 python -m tests.faults.sweep --on standin [--chain] [--shard I/N] [--resume FILE] [--seed N] [--page N]
+       [--match PATTERN] [--sample N]
 
 python -m tests.faults.sweep --on standin --storms N [--seed N]
 
@@ -32,6 +33,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -294,6 +296,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--resume", type=Path, help="notes what went well, and leaves it out the next time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pair", action="append", default=[], help="only this one; may be repeated")
+    parser.add_argument("--match", metavar="PATTERN", help="only pairs like it, such as `re*:kill_*`")
     parser.add_argument("--sample", type=int, help="so many, drawn by the seed")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing more after them")
     parser.add_argument("--page", type=int, default=PAGE, help="characters of a page of the state: few make many pages")
@@ -334,6 +337,7 @@ def _on_real(asked: argparse.Namespace) -> Counter[str]:
 
 
 def _run_cases(asked: argparse.Namespace, cases: list[Case], check: Callable[[Case], list[str]]) -> Counter[str]:
+    cases = [case for case in cases if fnmatch(str(case), asked.match or "*")]
     whole = len(cases)
     if asked.sample:
         cases = random.Random(asked.seed).sample(cases, min(asked.sample, whole))
