@@ -657,6 +657,20 @@ class PlanOptions:
     ignore_limits: bool = False
 
 
+@dataclass(frozen=True)
+class CanaryOptions:
+    """How the copies of a canary are created.
+
+    copies  how many there are of each agent; None: as many as exist, or else one
+    memory  copy: they begin with the text that the blocks of the agent have. isolated: with that of the manifest
+    shared  whether they get the shared blocks and the archive of the agent themselves, which they can change
+    """
+
+    copies: int | None = None
+    memory: Literal["copy", "isolated"] = "copy"
+    shared: bool = False
+
+
 # --- difference ------------------------------------------------------------------------------------------------------
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
@@ -1313,6 +1327,16 @@ class CheckRun:
         """Whether everything was as expected."""
         return self.error is None and not self.failures
 
+    @property
+    def steps(self) -> int:
+        """Number of requests to the model."""
+        return sum(each.reply.steps for each in self.said)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, of prompts and answers."""
+        return sum(each.reply.tokens for each in self.said)
+
 
 CheckStatus = Literal["passed", "failed", "error"]
 
@@ -1386,6 +1410,36 @@ class Checked:
         if self.interrupted:
             return 130
         return CHECKS_FAILED if any(each.fails for each in self.results) else 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The results of checks on agents and on their canaries.
+
+    checked  the results of both
+    copies   address of an agent to that of its copy
+    """
+
+    checked: Checked
+    copies: Mapping[Address, Address] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> tuple[tuple[CheckResult, CheckResult], ...]:
+        """The results of each check on an agent, and on its copy. What was interrupted is left out."""
+        found = {(each.check.name, each.agent): each for each in self.checked.results}
+        pairs = (
+            (each, found.get((name, self.copies[agent])))
+            for (name, agent), each in found.items()
+            if agent in self.copies
+        )
+        return tuple((original, copy) for original, copy in pairs if copy is not None)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all checks of the copies passed. CHECKS_FAILED: some did not. 130: interrupted. Agents do not matter."""
+        if self.checked.interrupted:
+            return 130
+        return CHECKS_FAILED if any(copy.fails for _, copy in self.pairs) else 0
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lettaform.cli import Globals, refusal, until_closed
 from lettaform.cli.check import printed
 from lettaform.cli.formats import TEXT, Formats, document, formatted
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, ignore_limits, merging, narrowing, prune, without_messages
+from lettaform.cli.plan import allow_destroy, ignore_limits, merging, narrowing, prune, show_and_save, without_messages
 from lettaform.cli.snapshot import snapshot_dir
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ parallel = click.option(
     show_default=True,
     metavar="N",
     help="Maximum number of concurrent requests.",
+)
+
+save = click.option(
+    "-o",
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Carry nothing out, and save the plan to a file, for `lettaform apply FILE`.",
 )
 
 Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]"]
@@ -138,7 +145,7 @@ def announced(asked: Globals, directory: Path | None, *, changed: bool = False, 
 
 def repeated(verb: str, options: Mapping[str, Any], *arguments: str) -> str:
     """The command with these options and arguments that asks no question."""
-    words = ["lettaform", verb, "-y", *arguments]
+    words = ["lettaform", *verb.split(), "-y", *arguments]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, Path):
@@ -203,6 +210,27 @@ def _checked_data(report: Report | None) -> dict[str, Any]:
         return {}
     undone = {"rollback": data.summary(report.undone)} if report.undone else {}
     return {"checks": checks.to_data(report.checked), **undone}
+
+
+def plan_or_carry_out(
+    asked: Globals, yes: bool, save: Path | None, command: str, run: Callable[..., Any], chosen: Formats
+) -> int:
+    """Carry out a plan as `carry_out` does; or show it alone, and save it. Returns the exit code.
+
+    save  where the plan is saved; None: it is carried out
+    run   takes `consent`, `notify` and `interactive`, as `flow.apply` does
+    """
+    if save is None:
+        return carry_out(
+            asked,
+            yes,
+            "Carry out",
+            command,
+            lambda consent, notify: run(consent=consent, notify=notify, interactive=not yes),
+            chosen,
+        )
+    plan, _ = run(consent=False, interactive=True)
+    return show_and_save(asked, plan, save, chosen)
 
 
 class _Confirmation:
