@@ -50,6 +50,7 @@ from lettaform.model import (
     Live,
     Lock,
     Manifest,
+    MemoryPolicy,
     Observed,
     Outgoing,
     Plan,
@@ -119,6 +120,7 @@ __all__ = [
     "Image",
     "ImportOptions",
     "Imported",
+    "MemoryPolicy",
     "MemoryReport",
     "Outgoing",
     "PlanOptions",
@@ -162,6 +164,7 @@ __all__ = [
     "messages",
     "migrate",
     "plan",
+    "promote",
     "pull",
     "read",
     "recipients",
@@ -418,6 +421,18 @@ class _Apply:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Promote(_Apply):
+    """The arguments of one promotion. A plan with conflicts is shown, and not carried out."""
+
+    async def plan(self, session: Session) -> Plan:
+        return await session.plan(self.options)
+
+    async def carry_out(self, session: Session, plan: Plan) -> Report:
+        check_merged(plan)
+        return await session.apply(plan, self.notify, self.parallel, verb="promote")
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Canary(_Apply):
     """The arguments of what is done with canaries. `how`: of a start."""
 
@@ -576,6 +591,53 @@ def check(source: Source, connection: Connection, options: CheckOptions | None =
     parallel = max(8, 2 * options.parallel)
     opened = _Opened(source, connection, parallel, needs="everything" if options.planned else "plain")
     return opened.run(run, whole=True)
+
+
+def promote(
+    source: Source,
+    connection: Connection,
+    first: str,
+    second: str,
+    addresses: Sequence[str] = (),
+    *,
+    memory: MemoryPolicy = "keep",
+    ours: tuple[str, ...] = (),
+    theirs: tuple[str, ...] = (),
+    consent: Consent,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Apply the manifest to an environment once another one is as it declares, and bring what agents learned there.
+
+    first      the environment that has been tried. Nothing is written there
+    second     the environment that changes; `source.environment` is not used
+    addresses  patterns; empty: everything
+    memory     what happens to the memory of the second one
+    ours       patterns: where a merge conflicts, take the lines of the second environment
+    theirs     patterns: where a merge conflicts, take the lines of the first one
+
+    What is overwritten is kept in a snapshot first. PlanError if the first environment differs from the manifest, if it
+    has not been applied, or if both are one stack on one server; Locked if an apply is under way there; Conflicting if
+    a text cannot be merged and the plan is to be carried out. The other arguments and errors are those of `apply`.
+    """
+    from lettaform.session.promote import promotion
+
+    if first == second:
+        raise PlanError(f"`{first}` cannot be promoted to itself", "name two environments with --from and --to")
+    begun = _Opened(replace(source, environment=first), connection, parallel, needs="plain")
+    kept = replace(snapshots or Snapshots(), changed=True)
+    opened = _Opened(replace(source, environment=second), connection, parallel, needs="everything", snapshots=kept)
+    opened.manifest = opened.draft.finish()
+    patterns = _agents(addresses)
+    url = target(connection, opened.manifest.server, os.environ, None).url
+    read_first = partial(promotion, target=opened.manifest, url=url, patterns=patterns, memory=memory)
+    options = PlanOptions(target=patterns, ours=ours, theirs=theirs, promotion=begun.run(read_first, whole=True))
+    plan, report = opened.apply(_Promote(options, consent, notify, parallel), interactive, whole=True)
+    if consent is True:  # a conflict alone is no change, and nobody has been asked
+        check_merged(plan)
+    return plan, report
 
 
 def canary_start(

@@ -326,12 +326,14 @@ class Mark:
     members  field to the ids that lettaform attached, or the tags that it added
     parts    key of an own block to its base at creation; the mark of the block replaces it once there is one
     lent     what a restore that was interrupted has done to the context of an agent; whatever writes the mark undoes it
+    promoted name of a field to the text of another environment that was last promoted into it
     """
 
     base: Mapping[str, str] = field(default_factory=dict)
     members: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lent: Lent | None = None
+    promoted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -640,6 +642,7 @@ class PlanOptions:
     theirs         patterns: where a merge of these objects conflicts, take the lines of the server
     allow_destroy  patterns: consent to delete or replace these objects, even if they are protected
     ignore_limits  whether the plan may exceed the limits of the manifest
+    promotion      the memory of another environment that the plan brings; None: it brings none
 
     without_messages  patterns: agents and conversations whose messages a snapshot may lack, if the server cannot list
                       them
@@ -655,6 +658,41 @@ class PlanOptions:
     allow_destroy: tuple[str, ...] = ()
     without_messages: tuple[str, ...] = ()
     ignore_limits: bool = False
+    promotion: Promotion | None = None
+
+
+MemoryPolicy = Literal["keep", "copy", "merge"]
+"""What a promotion does with the memory of the environment that it changes.
+
+`keep`: nothing. `copy`: the texts of the other environment replace its own. `merge`: what both changed is merged.
+"""
+
+
+@dataclass(frozen=True)
+class PromotedText:
+    """The text of a memory block in another environment.
+
+    address  of the block, which both environments declare
+    base     the text from which it comes, as last applied there; None if that is not known
+    """
+
+    address: str
+    text: str
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a plan brings from another environment.
+
+    source  the name of that environment
+    notes   what it does not bring, for people
+    """
+
+    source: str
+    memory: MemoryPolicy = "keep"
+    texts: tuple[PromotedText, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -674,7 +712,7 @@ class CanaryOptions:
 # --- difference ------------------------------------------------------------------------------------------------------
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
-Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed", "merge", "restore"]
+Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed", "merge", "restore", "promote"]
 
 
 @dataclass(frozen=True)

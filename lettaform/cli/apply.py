@@ -160,6 +160,7 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chos
 
     chosen  the formats of the plan; a document is printed once, when it is known what was carried out
     """
+    from lettaform.plan.guard import check_merged
     from lettaform.render import data, text
 
     if asked.json and not yes:
@@ -172,6 +173,7 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chos
         confirmation.show(plan)
     if chosen.is_document:
         until_closed(partial(click.echo, nl=False))(document(plan, chosen.shown))
+    check_merged(plan)
     if asked.json:
         write(data.dumps(data.summary(report) | _checked_data(report)))
     elif report is not None and report.outcomes:
@@ -256,7 +258,10 @@ class _Confirmation:
         self.chosen.write(plan, self.asked)
 
     def consent(self, plan: Plan) -> bool:
+        from lettaform.plan.guard import check_merged
+
         self.show(plan)
+        check_merged(plan)
         if self.yes:
             return True
         number = len(plan.changes)

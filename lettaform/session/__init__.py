@@ -657,6 +657,6 @@ def _marks_alone(difference: Diff) -> Diff:
         members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
         parts = {key: value for key, value in mark.parts.items() if key in existing}
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
-        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
+        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts, promoted=mark.promoted)
         resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))
     return replace(difference, resources=tuple(resources), runtime=(), unmanaged=(), guards=())

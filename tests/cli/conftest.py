@@ -105,7 +105,7 @@ _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "expor
 _FILES = ("fmt", "fmt_text", "graph")
 _READING = ("archive_search", "audit", "show", "status", "memory", "drift", "history")
 _OBJECTS = (*_READING, "adopt", "duplicate", "import_all", "pull", *_AGENT_FILES)
-_PLANS = ("plan", "apply", "apply_saved", "check", "save", "restore", "rollback", "migrate")
+_PLANS = ("plan", "apply", "apply_saved", "check", "promote", "save", "restore", "rollback", "migrate")
 _CANARIES = tuple(f"canary_{each}" for each in ("start", "check", "promote", "remove"))
 VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES, *_CANARIES)
 """The functions of lettaform.flow that the command line calls."""
@@ -274,6 +274,22 @@ class Flow:
         notify(Event("start", step, 0, 1))
         notify(Event(self.ended, step, 1, 1, 0.3, outcome))
         return self.planned, Report((outcome,), 3, 1.4, {"id": "agent-1"}, warnings=tuple(self.lacking))
+
+    def promote(
+        self,
+        source: Any,
+        connection: Any,
+        first: str,
+        second: str,
+        addresses: Any,
+        *,
+        memory: str,
+        ours: Any,
+        theirs: Any,
+        **how: Any,
+    ) -> tuple[Plan, Report | None]:
+        self.note("promote", source, connection, first, second, addresses, memory, ours, theirs)
+        return self.planned_or_carried_out(**how)
 
     def canary_start(
         self, source: Any, connection: Any, addresses: Any, options: CanaryOptions, **how: Any
