@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lettaform import manifest
 from lettaform.address import Address, matches
@@ -38,16 +38,19 @@ from lettaform.manifest.formatted import Formatted, format_files, format_text
 from lettaform.model import (
     AgentImport,
     Applied,
+    CanaryOptions,
     Change,
     Checked,
     CheckResult,
     Compacted,
+    Compared,
     Decision,
     Image,
     Imported,
     Live,
     Lock,
     Manifest,
+    MemoryPolicy,
     Observed,
     Outgoing,
     Plan,
@@ -107,7 +110,9 @@ if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.snapshot.compare import Counted
 
 __all__ = [
+    "CanaryOptions",
     "CheckOptions",
+    "Compared",
     "Connection",
     "Decision",
     "Drift",
@@ -115,6 +120,7 @@ __all__ = [
     "Image",
     "ImportOptions",
     "Imported",
+    "MemoryPolicy",
     "MemoryReport",
     "Outgoing",
     "PlanOptions",
@@ -136,6 +142,10 @@ __all__ = [
     "approval",
     "archive_search",
     "audit",
+    "canary_check",
+    "canary_promote",
+    "canary_remove",
+    "canary_start",
     "check",
     "compact",
     "drift",
@@ -154,6 +164,7 @@ __all__ = [
     "messages",
     "migrate",
     "plan",
+    "promote",
     "pull",
     "read",
     "recipients",
@@ -410,6 +421,37 @@ class _Apply:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Promote(_Apply):
+    """The arguments of one promotion. A plan with conflicts is shown, and not carried out."""
+
+    async def plan(self, session: Session) -> Plan:
+        return await session.plan(self.options)
+
+    async def carry_out(self, session: Session, plan: Plan) -> Report:
+        check_merged(plan)
+        return await session.apply(plan, self.notify, self.parallel, verb="promote")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Canary(_Apply):
+    """The arguments of what is done with canaries. `how`: of a start."""
+
+    does: Literal["start", "promote", "remove"]
+    addresses: tuple[str, ...]
+    how: CanaryOptions | None = None
+
+    async def plan(self, session: Session) -> Plan:
+        from lettaform.session.canary import plan_end, plan_start
+
+        if self.does == "start":
+            return await plan_start(session, self.addresses, self.how or CanaryOptions())
+        return await plan_end(session, self.addresses, promote=self.does == "promote")
+
+    async def carry_out(self, session: Session, plan: Plan) -> Report:
+        return await session.apply(plan, self.notify, self.parallel, verb=f"canary {self.does}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Restore(_Apply):
     """The arguments of one restore.
 
@@ -549,6 +591,145 @@ def check(source: Source, connection: Connection, options: CheckOptions | None =
     parallel = max(8, 2 * options.parallel)
     opened = _Opened(source, connection, parallel, needs="everything" if options.planned else "plain")
     return opened.run(run, whole=True)
+
+
+def promote(
+    source: Source,
+    connection: Connection,
+    first: str,
+    second: str,
+    addresses: Sequence[str] = (),
+    *,
+    memory: MemoryPolicy = "keep",
+    ours: tuple[str, ...] = (),
+    theirs: tuple[str, ...] = (),
+    consent: Consent,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Apply the manifest to an environment once another one is as it declares, and bring what agents learned there.
+
+    first      the environment that has been tried. Nothing is written there
+    second     the environment that changes; `source.environment` is not used
+    addresses  patterns; empty: everything
+    memory     what happens to the memory of the second one
+    ours       patterns: where a merge conflicts, take the lines of the second environment
+    theirs     patterns: where a merge conflicts, take the lines of the first one
+
+    What is overwritten is kept in a snapshot first. PlanError if the first environment differs from the manifest, if it
+    has not been applied, or if both are one stack on one server; Locked if an apply is under way there; Conflicting if
+    a text cannot be merged and the plan is to be carried out. The other arguments and errors are those of `apply`.
+    """
+    from lettaform.session.promote import promotion
+
+    if first == second:
+        raise PlanError(f"`{first}` cannot be promoted to itself", "name two environments with --from and --to")
+    begun = _Opened(replace(source, environment=first), connection, parallel, needs="plain")
+    kept = replace(snapshots or Snapshots(), changed=True)
+    opened = _Opened(replace(source, environment=second), connection, parallel, needs="everything", snapshots=kept)
+    opened.manifest = opened.draft.finish()
+    patterns = _agents(addresses)
+    url = target(connection, opened.manifest.server, os.environ, None).url
+    read_first = partial(promotion, target=opened.manifest, url=url, patterns=patterns, memory=memory)
+    options = PlanOptions(target=patterns, ours=ours, theirs=theirs, promotion=begun.run(read_first, whole=True))
+    plan, report = opened.apply(_Promote(options, consent, notify, parallel), interactive, whole=True)
+    if consent is True:  # a conflict alone is no change, and nobody has been asked
+        check_merged(plan)
+    return plan, report
+
+
+def canary_start(
+    source: Source,
+    connection: Connection,
+    addresses: Sequence[str],
+    options: CanaryOptions | None = None,
+    *,
+    consent: Consent,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Create copies of agents as the manifest declares them now, beside the agents, which stay as they are.
+
+    addresses  patterns: declared agents that exist; a key alone is that of an agent
+    options    how many, and with which memory
+
+    Until the canary ends, plans leave these agents out. Called again, it updates the copies to what is declared then,
+    and completes what an interrupted call began. The other arguments and errors are those of `apply`.
+    """
+    run = _Canary(PlanOptions(), consent, notify, parallel, does="start", addresses=_agents(addresses), how=options)
+    opened = _Opened(source, connection, parallel, needs="everything", snapshots=snapshots)
+    return opened.apply(run, interactive, whole=True)
+
+
+def canary_promote(
+    source: Source,
+    connection: Connection,
+    addresses: Sequence[str],
+    *,
+    consent: Consent,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Apply the changes of agents that have a canary, and remove their copies. The memory of the agents stays.
+
+    addresses  patterns: agents that have a canary. PlanError for one that matches none
+
+    The copies are kept in a snapshot first. The other arguments and errors are those of `apply`.
+    """
+    run = _Canary(PlanOptions(), consent, notify, parallel, does="promote", addresses=_agents(addresses))
+    opened = _Opened(source, connection, parallel, needs="everything", snapshots=snapshots)
+    return opened.apply(run, interactive, whole=True)
+
+
+def canary_remove(
+    source: Source,
+    connection: Connection,
+    addresses: Sequence[str],
+    *,
+    consent: Consent,
+    interactive: bool = False,
+    notify: Notify = lambda event: None,
+    parallel: int = 8,
+    snapshots: Snapshots | None = None,
+) -> tuple[Plan, Report | None]:
+    """Remove the copies of agents that have a canary. The agents stay as they are. As `canary_promote` otherwise."""
+    run = _Canary(PlanOptions(), consent, notify, parallel, does="remove", addresses=_agents(addresses))
+    opened = _Opened(source, connection, parallel, snapshots=snapshots)
+    return opened.apply(run, interactive, whole=True)
+
+
+def canary_check(
+    source: Source, connection: Connection, addresses: Sequence[str] = (), options: CheckOptions | None = None
+) -> Compared:
+    """Run the checks of agents that have a canary on throw-away copies of both: the agent, and its first copy.
+
+    addresses  patterns: agents that have a canary; empty: all of them
+    options    `names`, `parallel` and `notify` are used
+
+    PlanError if there is no canary, or no check is about such an agent. A check that fails is a result, and no error.
+    """
+    from lettaform.session.canary import compare
+
+    options = options or CheckOptions()
+    asked = partial(
+        compare,
+        patterns=_agents(addresses),
+        names=options.names,
+        parallel=options.parallel,
+        notify=options.notify,
+    )
+    return _Opened(source, connection, max(8, 2 * options.parallel), needs="plain").run(asked, whole=True)
+
+
+def _agents(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Patterns of addresses; a key alone is that of an agent."""
+    return tuple(each if "." in each else f"agents.{each}" for each in addresses)
 
 
 @dataclass(frozen=True)

@@ -326,12 +326,14 @@ class Mark:
     members  field to the ids that lettaform attached, or the tags that it added
     parts    key of an own block to its base at creation; the mark of the block replaces it once there is one
     lent     what a restore that was interrupted has done to the context of an agent; whatever writes the mark undoes it
+    promoted name of a field to the text of another environment that was last promoted into it
     """
 
     base: Mapping[str, str] = field(default_factory=dict)
     members: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lent: Lent | None = None
+    promoted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -640,6 +642,7 @@ class PlanOptions:
     theirs         patterns: where a merge of these objects conflicts, take the lines of the server
     allow_destroy  patterns: consent to delete or replace these objects, even if they are protected
     ignore_limits  whether the plan may exceed the limits of the manifest
+    promotion      the memory of another environment that the plan brings; None: it brings none
 
     without_messages  patterns: agents and conversations whose messages a snapshot may lack, if the server cannot list
                       them
@@ -655,12 +658,61 @@ class PlanOptions:
     allow_destroy: tuple[str, ...] = ()
     without_messages: tuple[str, ...] = ()
     ignore_limits: bool = False
+    promotion: Promotion | None = None
+
+
+MemoryPolicy = Literal["keep", "copy", "merge"]
+"""What a promotion does with the memory of the environment that it changes.
+
+`keep`: nothing. `copy`: the texts of the other environment replace its own. `merge`: what both changed is merged.
+"""
+
+
+@dataclass(frozen=True)
+class PromotedText:
+    """The text of a memory block in another environment.
+
+    address  of the block, which both environments declare
+    base     the text from which it comes, as last applied there; None if that is not known
+    """
+
+    address: str
+    text: str
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a plan brings from another environment.
+
+    source  the name of that environment
+    notes   what it does not bring, for people
+    """
+
+    source: str
+    memory: MemoryPolicy = "keep"
+    texts: tuple[PromotedText, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CanaryOptions:
+    """How the copies of a canary are created.
+
+    copies  how many there are of each agent; None: as many as exist, or else one
+    memory  copy: they begin with the text that the blocks of the agent have. isolated: with that of the manifest
+    shared  whether they get the shared blocks and the archive of the agent themselves, which they can change
+    """
+
+    copies: int | None = None
+    memory: Literal["copy", "isolated"] = "copy"
+    shared: bool = False
 
 
 # --- difference ------------------------------------------------------------------------------------------------------
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "mark", "forget"]
-Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed", "merge", "restore"]
+Reason = Literal["manifest", "undeclared", "drift", "conflict", "seed", "merge", "restore", "promote"]
 
 
 @dataclass(frozen=True)
@@ -1313,6 +1365,16 @@ class CheckRun:
         """Whether everything was as expected."""
         return self.error is None and not self.failures
 
+    @property
+    def steps(self) -> int:
+        """Number of requests to the model."""
+        return sum(each.reply.steps for each in self.said)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, of prompts and answers."""
+        return sum(each.reply.tokens for each in self.said)
+
 
 CheckStatus = Literal["passed", "failed", "error"]
 
@@ -1386,6 +1448,36 @@ class Checked:
         if self.interrupted:
             return 130
         return CHECKS_FAILED if any(each.fails for each in self.results) else 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The results of checks on agents and on their canaries.
+
+    checked  the results of both
+    copies   address of an agent to that of its copy
+    """
+
+    checked: Checked
+    copies: Mapping[Address, Address] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> tuple[tuple[CheckResult, CheckResult], ...]:
+        """The results of each check on an agent, and on its copy. What was interrupted is left out."""
+        found = {(each.check.name, each.agent): each for each in self.checked.results}
+        pairs = (
+            (each, found.get((name, self.copies[agent])))
+            for (name, agent), each in found.items()
+            if agent in self.copies
+        )
+        return tuple((original, copy) for original, copy in pairs if copy is not None)
+
+    @property
+    def exit_code(self) -> int:
+        """0: all checks of the copies passed. CHECKS_FAILED: some did not. 130: interrupted. Agents do not matter."""
+        if self.checked.interrupted:
+            return 130
+        return CHECKS_FAILED if any(copy.fails for _, copy in self.pairs) else 0
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,13 @@ VERBS: Mapping[str, Verb] = {
     "drift": Verb("drift:drift", "Show what changed on the server since the last apply."),
     "apply": Verb("apply:apply", "Create, update and replace objects to match the manifest."),
     "check": Verb("check:check", "Talk to copies of agents, and compare what they do with what is expected."),
+    "canary": Verb("canary:canary", "Try a change of an agent on copies beside it: start, check, promote, remove."),
     "destroy": Verb("destroy:destroy", "Delete all objects of the stack."),
+    "promote": Verb(
+        "promote:promote",
+        "Apply the manifest to an environment once another one has tried it.",
+        tuple(name for name in _ALL if name != "environment"),
+    ),
     "pull": Verb("pull:pull", "Put what agents learned back into the files of the manifest."),
     "show": Verb("show:show", "Show the live objects of the stack, or a saved plan."),
     "archive": Verb("archive:archive", "Search in the archives of agents."),

@@ -16,7 +16,7 @@ from lettaform.cli import Globals, refusal, until_closed
 from lettaform.cli.check import printed
 from lettaform.cli.formats import TEXT, Formats, document, formatted
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, ignore_limits, merging, narrowing, prune, without_messages
+from lettaform.cli.plan import allow_destroy, ignore_limits, merging, narrowing, prune, show_and_save, without_messages
 from lettaform.cli.snapshot import snapshot_dir
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ parallel = click.option(
     show_default=True,
     metavar="N",
     help="Maximum number of concurrent requests.",
+)
+
+save = click.option(
+    "-o",
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Carry nothing out, and save the plan to a file, for `lettaform apply FILE`.",
 )
 
 Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]"]
@@ -138,7 +145,7 @@ def announced(asked: Globals, directory: Path | None, *, changed: bool = False, 
 
 def repeated(verb: str, options: Mapping[str, Any], *arguments: str) -> str:
     """The command with these options and arguments that asks no question."""
-    words = ["lettaform", verb, "-y", *arguments]
+    words = ["lettaform", *verb.split(), "-y", *arguments]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, Path):
@@ -153,6 +160,7 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chos
 
     chosen  the formats of the plan; a document is printed once, when it is known what was carried out
     """
+    from lettaform.plan.guard import check_merged
     from lettaform.render import data, text
 
     if asked.json and not yes:
@@ -165,6 +173,7 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chos
         confirmation.show(plan)
     if chosen.is_document:
         until_closed(partial(click.echo, nl=False))(document(plan, chosen.shown))
+    check_merged(plan)
     if asked.json:
         write(data.dumps(data.summary(report) | _checked_data(report)))
     elif report is not None and report.outcomes:
@@ -205,6 +214,27 @@ def _checked_data(report: Report | None) -> dict[str, Any]:
     return {"checks": checks.to_data(report.checked), **undone}
 
 
+def plan_or_carry_out(
+    asked: Globals, yes: bool, save: Path | None, command: str, run: Callable[..., Any], chosen: Formats
+) -> int:
+    """Carry out a plan as `carry_out` does; or show it alone, and save it. Returns the exit code.
+
+    save  where the plan is saved; None: it is carried out
+    run   takes `consent`, `notify` and `interactive`, as `flow.apply` does
+    """
+    if save is None:
+        return carry_out(
+            asked,
+            yes,
+            "Carry out",
+            command,
+            lambda consent, notify: run(consent=consent, notify=notify, interactive=not yes),
+            chosen,
+        )
+    plan, _ = run(consent=False, interactive=True)
+    return show_and_save(asked, plan, save, chosen)
+
+
 class _Confirmation:
     """Shows each plan and asks for consent to it. `command` runs the same without a question."""
 
@@ -228,7 +258,10 @@ class _Confirmation:
         self.chosen.write(plan, self.asked)
 
     def consent(self, plan: Plan) -> bool:
+        from lettaform.plan.guard import check_merged
+
         self.show(plan)
+        check_merged(plan)
         if self.yes:
             return True
         number = len(plan.changes)

@@ -169,12 +169,20 @@ def plan(
     plans again, and applies the plan only if it does the same.
     """
     from lettaform import flow
-    from lettaform.render import text
 
     if refresh_only:
         drift = show_drift(asked, **_comparing(save, chosen, {**options, "cost": cost}))
         return drift.exit_code if detailed_exitcode else 0
     found = flow.plan(asked.source(), asked.connection(), flow.PlanOptions(**options), count_tokens=cost)
+    code = show_and_save(asked, found, save, chosen)
+    return 2 if not code and detailed_exitcode and found else code
+
+
+def show_and_save(asked: Globals, found: Plan, save: Path | None, chosen: Formats) -> int:
+    """Print a plan in the formats that were asked for, and save it. Returns the exit code: 4 if it has a conflict."""
+    from lettaform import flow
+    from lettaform.render import text
+
     click.echo(document(found, chosen.shown, color=asked.color, verbose=asked.verbose), nl=False)
     if asked.json:
         click.echo(text.notices(found), err=True, nl=False)
@@ -184,6 +192,4 @@ def plan(
         command = f"lettaform apply {shlex.quote(str(save))}"
         click.echo(f"Saved the plan. To apply exactly this plan, run `{command}`.", err=True)
         click.echo(_needed(found), err=True)
-    if found.conflicts:
-        return 4
-    return 2 if detailed_exitcode and found else 0
+    return 4 if found.conflicts else 0

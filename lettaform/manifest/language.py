@@ -23,6 +23,7 @@ from lettaform.manifest.form import (
 )
 from lettaform.manifest.rules import WARNINGS
 from lettaform.manifest.words import SECTIONS
+from lettaform.ownership import canaries
 from lettaform.ownership.unowned import NOT_TEMPORARY
 
 ABOUT, SEVERITIES = ("change", "plan"), ("error", "warning")
@@ -279,10 +280,17 @@ def objects() -> Mapping[str, Form]:
     forms: dict[str, Form] = {}
     for section, kind in sections().items():
         body = Body(kind, {**EXTERNAL, **REPEAT, **ownership(kind)}, kind)
-        pattern = NOT_TEMPORARY.get(kind)
-        keys = (pattern, "not be empty, and not have the form of an id") if pattern else ()
-        forms[section] = Entries(body, kinds()[kind].__doc__ or "", *keys)
+        forms[section] = Entries(body, kinds()[kind].__doc__ or "", *_keys(kind))
     return forms
+
+
+def _keys(kind: str) -> tuple[str, str] | tuple[()]:
+    """What the keys of a section must match, and that in words; empty if they may be anything."""
+    if kind in NOT_TEMPORARY:
+        return NOT_TEMPORARY[kind], "not be empty, and not have the form of an id"
+    if kind == canaries.KIND:
+        return canaries.NOT_CANARY, "not be empty, and not end in `@canary-` and a number"
+    return ()
 
 
 @cache

@@ -39,7 +39,8 @@ from lettaform.model import (
     Server,
     Turn,
 )
-from lettaform.values import Digest, Item, Ref, Secret, Template, digest, secrets
+from lettaform.ownership.canaries import original_of
+from lettaform.values import Digest, Item, Ref, Secret, Template, digest, rebuild, secrets
 
 _CLASSES: Mapping[str, Any] = {
     each.__name__: each
@@ -194,12 +195,28 @@ def open_saved(part: Mapping[str, Any], needed: Mapping[str, Sequence[str]], giv
             return _without_files(part, planned, given)
 
     def finish() -> Manifest:
-        manifest = opened()
+        manifest = _with_canaries(opened(), whole)
         if missing := list(_missing(manifest, needed)):
             raise ManifestError(missing)
         return manifest
 
     return Draft(None, finish, from_files)
+
+
+def _with_canaries(manifest: Manifest, saved: Manifest) -> Manifest:
+    """A manifest with the canaries of a saved plan, and with their removal: no file declares them."""
+    known = {each.expression: each for desired in manifest.objects.values() for each in secrets(desired.values)}
+
+    def leaf(each: Ref | Secret) -> Any:
+        return known.get(each.expression, each) if isinstance(each, Secret) else each
+
+    copies = {
+        address: replace(desired, values={name: rebuild(value, leaf) for name, value in desired.values.items()})
+        for address, desired in saved.objects.items()
+        if original_of(address) is not None
+    }
+    removed = [entry for entry in saved.removed if original_of(entry.address) and entry not in manifest.removed]
+    return replace(manifest, objects={**manifest.objects, **copies}, removed=(*manifest.removed, *removed))
 
 
 def _plain(planned: Inputs) -> dict[str, Any]:

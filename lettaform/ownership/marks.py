@@ -79,7 +79,7 @@ def metadata(mark: Mark) -> dict[str, Any]:
     parts = {key: dict(base) for key, base in mark.parts.items()}
     members = {key: list(value) for key, value in mark.members.items()}
     lent = {"own": list(mark.lent.own), "count": mark.lent.count} if mark.lent else {}
-    every = {"base": dict(mark.base), "members": members, "parts": parts, "lent": lent}
+    every = {"base": dict(mark.base), "members": members, "parts": parts, "lent": lent, "promoted": dict(mark.promoted)}
     return {"v": VERSION, **{key: value for key, value in every.items() if value}}
 
 
@@ -87,7 +87,8 @@ def from_metadata(own: Any) -> Mark:
     """The mark in `metadata.lettaform`. What cannot be read is left out: anybody can edit metadata."""
     members = {key: tuple(value) for key, value in _map(own, "members").items() if isinstance(value, list)}
     parts = {key: dict(base) for key, base in _map(own, "parts").items() if isinstance(base, Mapping)}
-    return Mark(dict(_map(own, "base")), members, parts, _lent(_map(own, "lent")))
+    promoted = {name: text for name, text in _map(own, "promoted").items() if isinstance(text, str)}
+    return Mark(dict(_map(own, "base")), members, parts, _lent(_map(own, "lent")), promoted)
 
 
 def _lent(value: Mapping[str, Any]) -> Lent | None:

@@ -28,11 +28,13 @@ from lettaform.model import (
     value_of,
 )
 from lettaform.ownership.state import ADDRESS
+from lettaform.plan.canaries import waiting
 from lettaform.plan.changes import Diff, ResourceChange, Settled
 from lettaform.plan.diff import diff, unchanged
 from lettaform.plan.guard import guard
 from lettaform.plan.notes import losing_messages
 from lettaform.plan.order import order
+from lettaform.plan.promotion import left_out
 from lettaform.plan.prompt_changes import prompt_changes
 from lettaform.values import Ref, refs, settle
 
@@ -77,7 +79,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         state=observed.state,
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         inputs=manifest.inputs,
-        warnings=(*manifest.warnings, *difference.warnings),
+        warnings=(*manifest.warnings, *difference.warnings, *waiting(options, manifest, observed), *left_out(options)),
         manifest=manifest,
         names=names,
         shared=_shared(manifest),

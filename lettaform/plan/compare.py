@@ -10,7 +10,7 @@ from lettaform.address import matches
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import AddedByServer, Companions, Contents, Parts, PerMember, Policy
-from lettaform.model import APPLIED, AgentChange, Desired, FieldChange, Live, MergeConflict, Reason
+from lettaform.model import APPLIED, AgentChange, Desired, FieldChange, Live, MergeConflict, PromotedText, Reason
 from lettaform.plan.additions import (
     Membership,
     adding_fields,
@@ -33,6 +33,7 @@ from lettaform.plan.lookup import UNKNOWN, Lookup
 from lettaform.plan.merge import Side, decide_text
 from lettaform.plan.notes import no_longer_managed
 from lettaform.plan.policy import Decision, decide, policies
+from lettaform.plan.promotion import PROMOTED, promote
 from lettaform.values import UNREAD, Digest, Item, Patch, Ref, Secret, digest, kept_text, secrets, tainted, text_kept
 
 Members = tuple[tuple[str, Any], ...]
@@ -48,6 +49,7 @@ class FieldResult:
     body      what to write, under the field's name
     released  leaf that is no longer managed to the live value, which stays
     replaces  the digest of the live text that a text with the policy `merge` replaces, under the field's name
+    promoted  what the mark keeps of another environment's text, under the field's name
     """
 
     base: Mapping[str, Any] | None = None
@@ -60,6 +62,7 @@ class FieldResult:
     released: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     replaces: Mapping[str, str] = field(default_factory=dict)
+    promoted: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Comparison:
     """The comparison of one object: what to write, to attach and to detach, and the mark's base and members.
 
     replaces  field to the digest of the live text that a text with the policy `merge` replaces
+    promoted  field to what the mark keeps of another environment's text
     """
 
     base: Mapping[str, Any]
@@ -78,6 +82,7 @@ class Comparison:
     agent_changes: tuple[AgentChange, ...] = ()
     notes: tuple[str, ...] = ()
     replaces: Mapping[str, str] = field(default_factory=dict)
+    promoted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def touched(self) -> frozenset[str]:
@@ -115,6 +120,7 @@ def compare(lookup: Lookup, desired: Desired, live: Live) -> Comparison:
             *_released(pair, results, body),
         ),
         replaces={name: known for result in each for name, known in result.replaces.items()},
+        promoted={name: text for result in each for name, text in result.promoted.items()},
     )
 
 
@@ -122,7 +128,7 @@ def _is_settled(pair: _Pair) -> bool:
     """Whether all declared fields are single values, as declared and as last applied: so are most blocks."""
     values, mark, lines = pair.desired.values, pair.live.mark, pair.kind.attrs()
     return (
-        not (mark.members or pair.kind.relations(AddedByServer))
+        not (mark.members or pair.kind.relations(AddedByServer) or pair.desired.address in pair.lookup.promoted)
         and mark.base.keys() == values.keys()
         and all(_is_as_declared(pair, lines[name], value) for name, value in values.items())
         and all(mark.base[name] == pair.to_keep(lines[name], value) for name, value in values.items())
@@ -193,7 +199,9 @@ def _compare_field(pair: _Pair, name: str, value: Any) -> FieldResult:
     if line.additive:
         return _compare_members(pair, line, value)
     if line.write is not None:
-        return _compare_value(pair, line, value)
+        result = _compare_value(pair, line, value)
+        given = pair.lookup.promoted.get(pair.desired.address) if name == PROMOTED else None
+        return result if given is None else _with_promoted(pair, line, value, result, given)
     have = pair.live.values.get(name)
     if have == value:
         return FieldResult()
@@ -363,6 +371,36 @@ def _compare_text(pair: _Pair, line: Attr, value: Any) -> FieldResult:
         fields_changed=(_show(pair, line, leaf, decision.write),) if decision.write else (),
         agent_changes=(_kept(pair, line, leaf, decision),) if decision.runtime else (),
         replaces={line.name: digest(have)} if decision.write and decision.write != "seed" else {},
+    )
+
+
+def _with_promoted(pair: _Pair, line: Attr, value: Any, result: FieldResult, given: PromotedText) -> FieldResult:
+    """The comparison of a text into which that of another environment is brought. `result`: without that."""
+    have = pair.live.values.get(line.name) or ""
+    here = result.body.get(line.name, have)
+    if not isinstance(here, str) or any(each.conflict for each in result.agent_changes):
+        return result
+    options, kept = pair.lookup.options, pair.live.mark.base.get(line.name)
+    assert options.promotion is not None
+    favoured: tuple[tuple[Side, tuple[str, ...]], ...] = (("ours", options.ours), ("theirs", options.theirs))
+    favour = next((side for side, patterns in favoured if matches(pair.desired.address, patterns)), None)
+    last = pair.live.mark.promoted.get(line.name)
+    comes = given.base is not None and spelled(pair.kind, line, given.base) == kept_digest(pair.kind, line, kept)
+    base = last if last is not None else given.base if comes else None
+    text, conflict = promote(options.promotion, given.text, base, here, favour)
+    if conflict is None and text != here and (refused := _refusal(pair, line, text)):
+        conflict = MergeConflict(f"the merged text {refused}", text)
+    if conflict is not None:
+        change = AgentChange(pair.desired.address, line.name, pair.live.id, have, given.text, conflict=conflict)
+        return replace(result, agent_changes=(change,), body={}, fields_changed=(), replaces={})
+    if text == here:
+        return replace(result, promoted={line.name: given.text})
+    return FieldResult(
+        base={line.name: pair.to_keep(line, value)},
+        body={line.name: text},
+        fields_changed=(_show(pair, line, Leaf(line.name, text, have), "promote"),),
+        replaces={line.name: digest(have)},
+        promoted={line.name: given.text},
     )
 
 

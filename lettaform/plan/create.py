@@ -17,6 +17,7 @@ from lettaform.plan.compare import compare
 from lettaform.plan.leaves import leaves, member_key, to_keep
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.policy import policies
+from lettaform.plan.promotion import creating
 from lettaform.values import Patch, Ref, tainted
 
 
@@ -48,13 +49,13 @@ def create(
         attach=tuple(_attached_afterwards(lookup, desired)),
         reused=reused,
     )
-    return [resource, *(each for part, block in parts for each in _part(lookup, part, block))]
+    return [creating(lookup, resource), *(each for part, block in parts for each in _part(lookup, part, block))]
 
 
 def create_block(lookup: Lookup, part: Desired) -> ResourceChange:
     """Create an own block by a request of its own."""
     fields = {name: value for name, value in part.values.items() if value is not None}
-    return ResourceChange(_created(part, part.values), part, None, fields, initial_mark(lookup, part))
+    return creating(lookup, ResourceChange(_created(part, part.values), part, None, fields, initial_mark(lookup, part)))
 
 
 def initial_mark(lookup: Lookup, desired: Desired) -> Mark:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lettaform.errors import Conflicting, Guarded, PlanError, Problem
-from lettaform.model import AgentChange, Plan
+from lettaform.model import AgentChange, Plan, Promotion
 from lettaform.plan.changes import Diff
 
 
@@ -26,17 +26,21 @@ def guard(difference: Diff) -> Diff:
 
 def check_merged(plan: Plan) -> None:
     """Raise Conflicting (exit code 4) if a text of the plan cannot be merged."""
-    problems = tuple(plan.located(_conflict(each)) for each in plan.conflicts)
+    brings = plan.options.promotion
+    problems = tuple(plan.located(_conflict(each, brings)) for each in plan.conflicts)
     if problems:
         count = f"{len(problems)} texts" if len(problems) > 1 else "a text"
-        raise Conflicting(f"{count} cannot be merged", "`lettaform plan` shows the versions", problems)
+        shows = "the plan shows the versions" if brings else "`lettaform plan` shows the versions"
+        raise Conflicting(f"{count} cannot be merged", shows, problems)
 
 
-def _conflict(kept: AgentChange) -> Problem:
+def _conflict(kept: AgentChange, brings: Promotion | None) -> Problem:
     assert kept.conflict is not None
-    hint = (
-        "add the server's lines that you want to keep to the manifest's text; then "
-        f"`--ours '{kept.address}'` takes the manifest's lines. `--theirs '{kept.address}'` takes the server's"
-    )
+    ours, theirs = f"`--ours '{kept.address}'` takes", f"`--theirs '{kept.address}'` takes"
+    if brings is None:
+        first = "add the server's lines that you want to keep to the manifest's text; then"
+        hint = f"{first} {ours} the manifest's lines. {theirs} the server's"
+    else:
+        hint = f"{ours} the lines of this environment. {theirs} those of `{brings.source}`"
     message = f"{kept.address}: `{kept.path}` cannot be merged: {kept.conflict.reason}"
     return Problem(message, None, hint, str(kept.address), kept.path)

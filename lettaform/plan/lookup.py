@@ -9,7 +9,18 @@ from typing import Any
 from lettaform.address import Address, matches
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import FollowUp
-from lettaform.model import Dependents, Desired, Live, Manifest, Observed, PlanOptions, Relocation, Removed, value_of
+from lettaform.model import (
+    Dependents,
+    Desired,
+    Live,
+    Manifest,
+    Observed,
+    PlanOptions,
+    PromotedText,
+    Relocation,
+    Removed,
+    value_of,
+)
 from lettaform.plan.leaves import spelled
 from lettaform.plan.moves import Moves
 from lettaform.plan.policy import decide, policies
@@ -125,6 +136,12 @@ class Lookup:
         owners = (d.discovered_from for d in offered if self.is_selected(d.address))
         return frozenset(owner for owner in owners if owner and self.exists(owner))
 
+    @cached_property
+    def promoted(self) -> Mapping[Address, PromotedText]:
+        """Address of a block to its text in the environment from which this plan brings memory."""
+        found = self.options.promotion
+        return {Address.parse(each.address): each for each in found.texts} if found else {}
+
     # --- what the backend can do
 
     def call(self, kind: str) -> FollowUp | None:
@@ -134,7 +151,8 @@ class Lookup:
     def created_apart(self, part: Desired) -> bool:
         """Whether a part is created by a request of its own: always, or because some of its fields would be lost."""
         lost = kinds()[part.kind].part.lost_inline & part.values.keys()
-        return bool(lost) or not self.observed.capabilities.inline_parts
+        # its mark must hold what is promoted, and what is created inline has none
+        return bool(lost) or not self.observed.capabilities.inline_parts or part.address in self.promoted
 
     def attaches_parts(self) -> bool:
         """Whether a part that is created by a request of its own must be attached to its owner."""

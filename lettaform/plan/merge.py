@@ -64,11 +64,20 @@ class Merged(NamedTuple):
 Lines = Sequence[str]
 
 
-def merge3(base: str | None, ours: str, theirs: str, favour: Side | None = None) -> Merged:
+class Names(NamedTuple):
+    """The lines before each of the three versions of a conflict, and after the last one."""
+
+    ours: str = OURS
+    base: str = BASE
+    theirs: str = THEIRS
+
+
+def merge3(base: str | None, ours: str, theirs: str, favour: Side | None = None, names: Names = Names()) -> Merged:  # noqa: B008
     """Merge two texts that come from one, line by line.
 
     base    the text from which both come; None if it is not known: then nothing can be merged
     favour  whose lines to take where both changed the same ones
+    names   the marker lines around a conflict
     """
     if ours == theirs:
         return Merged(ours)
@@ -78,7 +87,7 @@ def merge3(base: str | None, ours: str, theirs: str, favour: Side | None = None)
         lines = _resolved(*chunk, favour)
         if lines is None:
             old, new, other = chunk
-            lines = [OURS, *new, BASE, *old, MIDDLE, *other, THEIRS]
+            lines = [names.ours, *new, names.base, *old, MIDDLE, *other, names.theirs]
             conflicts += 1
         merged += lines
     return Merged("\n".join(merged), conflicts)

@@ -36,6 +36,7 @@ from lettaform.model import (
     contents,
 )
 from lettaform.ownership import state
+from lettaform.ownership.canaries import original_of
 from lettaform.ownership.state import ADDRESS, Effects, keeps_id
 from lettaform.plan.changes import ResourceChange
 from lettaform.values import Item, Ref, refs
@@ -70,7 +71,7 @@ def order(
     lookups = _Lookups.of(resources, deleted, steps, observed)
     for resource in deleted:
         step = _delete(resource, lookups)
-        steps[step.key] = step
+        steps[step.key] = replace(step, after=(*step.after, *_of_original(resource.address, steps)))
     by_address = defaultdict[Address, list[Step]](list)
     for step in steps.values():
         by_address[step.address].append(step)
@@ -392,6 +393,14 @@ def _delete(resource: ResourceChange, lookups: _Lookups) -> Delete:
         after += lookups.barriers_before[live.kind]
         after += lookups.detaches.get(live.id, ())
     return Delete(_delete_key(resource), address, live.kind, id=live.id, after=tuple(after))
+
+
+def _of_original(address: Address, steps: Mapping[str, Step]) -> Iterator[str]:
+    """The steps before the deletion of a canary: those of its original, whose changes it tries until they are there."""
+    original = original_of(address)
+    if original is not None:
+        tops = (step for step in steps.values() if step.address.top == original)
+        yield from (step.key for step in tops if not isinstance(step, Delete))
 
 
 def _key(resource: ResourceChange) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from lettaform.address import Address
 from lettaform.kinds import companions, kind_of, kinds
 from lettaform.model import Change, Live, Mark, Removed, Unmanaged
+from lettaform.ownership.canaries import original_of
 from lettaform.ownership.unowned import is_temporary
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.lookup import Lookup
@@ -60,9 +61,11 @@ def _surplus(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
 
 def _surplus_removal(lookup: Lookup, released: _Released, address: Address, live: Live) -> Found:
     found = _removal(lookup, released, address, live)
-    if isinstance(found, Unmanaged):
-        return replace(found, reason="an orphaned block beside the one of this address; --prune deletes it")
-    return replace(found, surplus=True)
+    if not isinstance(found, Unmanaged):
+        return replace(found, surplus=True)
+    if original_of(address) is not None:
+        return found
+    return replace(found, reason="an orphaned block beside the one of this address; --prune deletes it")
 
 
 def _is_undeclared(lookup: Lookup, address: Address) -> bool:
@@ -99,6 +102,9 @@ def _removal(lookup: Lookup, released: _Released, address: Address, live: Live) 
         # an agent made it: who deletes the stack does not delete what no stack owned
         unmanaged = Unmanaged(live.kind, live.id, address, UNFINISHED)
         return _forget(address, live, "no stack owned it: kept") if lookup.options.destroy else unmanaged
+    original = original_of(address)
+    if original is not None and entry is None and not lookup.options.destroy:
+        return Unmanaged(live.kind, live.id, address, f"a canary of {original}")
     if _is_deleted(lookup, entry):
         return _delete(lookup, released, address, live)
     # who uses a shared object is read only for what is deleted
@@ -128,7 +134,9 @@ def _delete(lookup: Lookup, released: _Released, address: Address, live: Live) -
         if owner and owner.id in released.deleted:
             return _forget(address, live, f"its agent is deleted; kept, because {used_by(lookup, users)}")
         return Unmanaged(live.kind, live.id, address, _kept(lookup, users))
-    reason = "destroy" if lookup.options.destroy else "no longer declared"
+    original = original_of(address)
+    reason = "no longer declared" if original is None else f"a canary of {original}"
+    reason = "destroy" if lookup.options.destroy else reason
     change = Change(address, live.kind, "delete", live.id, reason, notes=tuple(cascades(lookup, live.id)))
     return ResourceChange(change, None, live)
 

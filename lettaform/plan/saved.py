@@ -10,7 +10,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Stale
-from lettaform.model import Mark, Plan, PlanOptions, SaveState, Step, contents
+from lettaform.model import Mark, Plan, PlanOptions, PromotedText, Promotion, SaveState, Step, contents
 from lettaform.plan.notes import LOST
 from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, canonical, digest, keyed, secrets
 
@@ -118,6 +118,9 @@ def options(saved: Mapping[str, Any]) -> PlanOptions:
     if not isinstance(values, Mapping) or set(values) - names:
         raise ValueError("no options")
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    if (brought := given.get("promotion")) is not None:
+        texts = tuple(PromotedText(**each) for each in brought["texts"])
+        given["promotion"] = Promotion(brought["source"], brought["memory"], texts, tuple(brought["notes"]))
     return PlanOptions(**given)
 
 
@@ -253,6 +256,7 @@ def spell(value: Any, key: str | None) -> Any:
                 "base": spell(value.base, key),
                 "members": spell(value.members, key),
                 "parts": spell(value.parts, key),
+                **({"promoted": dict(value.promoted)} if value.promoted else {}),
             }
         case Mapping():
             return {str(name): spell(item, key) for name, item in value.items()}

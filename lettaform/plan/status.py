@@ -12,6 +12,7 @@ from lettaform.errors import Place, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.traits import Contents
 from lettaform.model import Action, AgentChange, Change, Desired, LastRun, Live, Lock, Manifest, Observed
+from lettaform.ownership.canaries import original_of
 from lettaform.plan.changes import Diff
 from lettaform.plan.drift import classify
 from lettaform.values import UNREAD, secrets
@@ -28,6 +29,7 @@ Status = Literal[
     "removed",
     "gone",
     "undeclared",
+    "canary",
     "orphaned",
     "duplicate",
     "external",
@@ -45,6 +47,7 @@ unmarked    as declared; the next apply writes its mark
 removed     an entry of `removed:` names it; the next apply deletes or forgets it
 gone        neither declared nor on the server; the next apply removes it from the state
 undeclared  marked, and no longer declared; it is left as it is
+canary      a copy of an agent that tries its change; it is left as it is
 orphaned    a memory block of the stack that its agent does not have
 duplicate   marked with an address that belongs to another object
 external    used by the stack, and never written
@@ -304,9 +307,8 @@ class _Found:
         duplicates = {live.id for live in self.observed.duplicates}
         orphaned = {live.id for _, live in self.observed.orphaned_blocks}
         for each in self.difference.unmanaged:
-            status: Status = (
-                "duplicate" if each.id in duplicates else "orphaned" if each.id in orphaned else "undeclared"
-            )
+            left: Status = "undeclared" if original_of(each.address) is None else "canary"
+            status: Status = "duplicate" if each.id in duplicates else "orphaned" if each.id in orphaned else left
             known = lives.get(each.id)
             row = self.of_live(known, each.address) if known else _bare(each.address, each.kind, each.id)
             yield replace(row, status=status, reason=each.reason)

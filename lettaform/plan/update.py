@@ -52,7 +52,7 @@ def _compared(lookup: Lookup, desired: Desired, live: Live) -> tuple[ResourceCha
     if fixed_fields(change):
         notes = (replacement_note(lookup, desired, change), *cascades(lookup, live.id))
         change = replace(change, action="replace", notes=notes)
-    mark = Mark(compared.base, compared.members, live.mark.parts)
+    mark = Mark(compared.base, compared.members, live.mark.parts, promoted={**live.mark.promoted, **compared.promoted})
     fields, attach, detach = compared.fields, compared.attach, compared.detach
     resource = ResourceChange(change, desired, live, fields, mark, attach, detach, replaces=compared.replaces)
     resource = _with_released(lookup, resource, live)

@@ -85,6 +85,7 @@ _FIELD_REASONS: Mapping[Reason, str] = {
     "seed": "--reseed: the agent's value is overwritten",
     "merge": "merged with what was changed outside lettaform",
     "restore": "",
+    "promote": "from the other environment",
 }
 _EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
 """Reasons of a change that its symbol, its phrase or its fields already show."""

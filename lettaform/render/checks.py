@@ -20,7 +20,8 @@ SHOWN = 400
 """Number of characters of a message that text shows, unless everything is asked for."""
 ROWS, FAILURES = 25_000, 35_000
 """Number of characters of the table in Markdown, and of the failures: GitHub accepts 65,536 in a comment."""
-_MEANINGS: Mapping[CheckStatus, Meaning] = {"passed": "added", "failed": "alarm", "error": "alarm"}
+MEANINGS: Mapping[CheckStatus, Meaning] = {"passed": "added", "failed": "alarm", "error": "alarm"}
+"""How a result is painted."""
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -29,7 +30,7 @@ _MEANINGS: Mapping[CheckStatus, Meaning] = {"passed": "added", "failed": "alarm"
 def line(result: CheckResult, *, color: bool = False) -> str:
     """One result on one line."""
     paint = Paint(color)
-    status = paint(f"{result.status:<6}", _MEANINGS[result.status])
+    status = paint(f"{result.status:<6}", MEANINGS[result.status])
     parts = [f"{status}  {clean_line(result.check.name)}", clean_line(str(result.agent)), *_about(result)]
     return "  ".join(parts)
 
@@ -67,7 +68,7 @@ def summary(found: Checked, *, color: bool = False) -> str:
 
 def _details(result: CheckResult, paint: Paint, verbose: bool) -> Iterator[str]:
     title = clean_line(f"{result.check.name}: {result.agent}")
-    yield f"{paint(result.status.capitalize(), _MEANINGS[result.status])} {paint(title, 'strong')}"
+    yield f"{paint(result.status.capitalize(), MEANINGS[result.status])} {paint(title, 'strong')}"
     if result.check.place:
         yield f"  {paint(clean_line(f'at {result.check.place}'), 'faint')}"
     yield from (f"  {clean_line(note)}" for note in result.notes)
@@ -107,17 +108,17 @@ def markdown(found: Checked) -> str:
     """A table of the results, and what is not as expected. Texts of agents stand in code, where nothing acts."""
     lines = [f"### Checks of {code(found.stack)}", "", summary(found), ""]
     lines += ["| check | agent | result | runs | time |", "|---|---|---|---|---|"]
-    rows, more = _fitting([[_row(each)] for each in found.results], ROWS)
+    rows, more = fitting([[_row(each)] for each in found.results], ROWS)
     lines += [*rows, *(["", f"… and {count(more, 'more check')}"] if more else [])]
     notes = dict.fromkeys(f"{each.agent} {note}" for each in found.results for note in each.notes)
     lines += [line for note in [*notes][:SENTENCES] for line in ("", f"Copy of {code(note)}")]
-    blocks, more = _fitting([[*_block(each)] for each in found.results if each.status != "passed"], FAILURES)
+    blocks, more = fitting([[*_block(each)] for each in found.results if each.status != "passed"], FAILURES)
     lines += [*blocks, *(["", f"… {count(more, 'more check')} did not pass"] if more else [])]
     lines += [line for each in found.warnings for line in ("", f"Warning: {code(clean_line(each.message))}")]
     return "\n".join(lines) + "\n"
 
 
-def _fitting(blocks: Sequence[Sequence[str]], most: int) -> tuple[list[str], int]:
+def fitting(blocks: Sequence[Sequence[str]], most: int) -> tuple[list[str], int]:
     """The lines of the first blocks that fit into `most` characters, and the number of the other blocks."""
     lines, used = list[str](), 0
     for number, block in enumerate(blocks):
@@ -132,7 +133,7 @@ def _row(result: CheckResult) -> str:
     status = result.status + (", in quarantine" if result.check.quarantine else "")
     passed = f"{sum(run.passed for run in result.runs)} of {len(result.runs)}"
     took = seconds(sum(run.seconds for run in result.runs))
-    return f"| {_cell(result.check.name)} | {_cell(str(result.agent))} | {status} | {passed} | {took} |"
+    return f"| {cell(result.check.name)} | {cell(str(result.agent))} | {status} | {passed} | {took} |"
 
 
 def _block(result: CheckResult) -> Iterator[str]:
@@ -145,7 +146,8 @@ def _block(result: CheckResult) -> Iterator[str]:
     yield fence(reasons)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A text as code in a cell of a table."""
     return code(text).replace("|", "\\|")
 
 

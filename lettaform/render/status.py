@@ -41,11 +41,12 @@ _MEANINGS: dict[Status, Meaning] = {
     "removed": "removed",
     "gone": "removed",
     "undeclared": "changed",
+    "canary": "adopted",
     "orphaned": "changed",
     "duplicate": "changed",
     "external": "faint",
 }
-_WHOLE: frozenset[Status] = frozenset({"missing", "unowned", "removed", "gone", "undeclared"})
+_WHOLE: frozenset[Status] = frozenset({"missing", "unowned", "removed", "gone", "undeclared", "canary"})
 """What is said of an agent together with its own blocks."""
 
 _SHORT: dict[str, tuple[str, ...]] = {"agent": ("tools", "blocks")}

@@ -43,6 +43,7 @@ from lettaform.model import (
 from lettaform.ownership import claims, others
 from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, ResourceChange, diff, make
+from lettaform.plan.canaries import without_held
 from lettaform.plan.limits import limited
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
@@ -173,7 +174,7 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
-        read = partial(self.differences, options)
+        read = partial(self.differences, options, hold=True)
         if self.loading is not None and not options.destroy:
             self.early = Early(self.backend, options)
         (observed, difference), holder = await self.beside_holder(read, whole=options.destroy)
@@ -217,14 +218,15 @@ class Session:
             first = FirstReads(self.backend, self.stack, whole_fields(declared_fields(self.manifest)))
         return await observe(self.backend, self.manifest, first=first)
 
-    async def differences(self, options: PlanOptions) -> tuple[Observed, Diff]:
-        """What was observed and the Diff, computed again with the users and dependents of what it changes."""
+    async def differences(self, options: PlanOptions, *, hold: bool = False) -> tuple[Observed, Diff]:
+        """What was observed and the Diff, with the users and dependents of what it changes. `hold`: as of a plan."""
         _check_overwritten(options, self.manifest)
         if options.destroy:  # an object that the stack has not taken over yet is not its own to delete
             self.manifest = replace(self.manifest, imports=())
         observed = await self.first_observed(whole=options.destroy)  # a destroy keeps all of it in a snapshot
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
+        options = without_held(options, self.manifest, observed) if hold else options
         difference = diff(self.manifest, observed, options, self.early.settled(observed) if self.early else {})
         if problems := await self._disputes(difference, observed):
             observed = replace(observed, problems=(*observed.problems, *problems))
@@ -241,8 +243,7 @@ class Session:
 
     async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:
         """`observed` with the users of shared objects and the dependents of deleted ones."""
-        users = await self.backend.users(shared, observed.attached)
-        dependents = await self.backend.dependents(deleted)
+        users, dependents = await self.backend.users(shared, observed.attached), await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
         seen = _ids(observed)
         for each in (each for every in dependents.values() for each in (*every.cascades, *every.blockers)):
@@ -656,6 +657,6 @@ def _marks_alone(difference: Diff) -> Diff:
         members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
         parts = {key: value for key, value in mark.parts.items() if key in existing}
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
-        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
+        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts, promoted=mark.promoted)
         resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))
     return replace(difference, resources=tuple(resources), runtime=(), unmanaged=(), guards=())

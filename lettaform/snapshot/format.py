@@ -169,6 +169,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
             "base": dict(mark.base),
             "members": {name: list(members) for name, members in mark.members.items()},
             "parts": {key: dict(base) for key, base in mark.parts.items()},
+            **({"promoted": dict(mark.promoted)} if mark.promoted else {}),
         },
         "discovered": {kind: sorted(ids) for kind, ids in live.discovered.items()},
         "unused": live.unused,
@@ -254,7 +255,7 @@ def _read_entry(body: Mapping[str, Any]) -> Entry:
         values={**unread, **body["values"]},
         address=_address(body["address"]),
         stack=body["stack"],
-        mark=Mark(mark["base"], {name: tuple(each) for name, each in mark["members"].items()}, mark["parts"]),
+        mark=_read_mark(mark),
         marked=body["marked"],
         discovered={kind: tuple(ids) for kind, ids in body["discovered"].items()},
         unused=body["unused"],
@@ -264,6 +265,11 @@ def _read_entry(body: Mapping[str, Any]) -> Entry:
     known = {"evidence": body["evidence"], "used": body["used"]}
     without = body.get("without_messages") or ""  # a key of format 1.1
     return Entry(live, tuple(body["secrets"]), *named, **known, without_messages=without)
+
+
+def _read_mark(body: Mapping[str, Any]) -> Mark:
+    members = {name: tuple(each) for name, each in body["members"].items()}
+    return Mark(body["base"], members, body["parts"], promoted=body.get("promoted") or {})  # a key of format 1.2
 
 
 def _address(text: str | None) -> Address | None:

@@ -422,7 +422,7 @@ def _mark(builder: _Builder, address: Address, entry: Entry, parts: Mapping[str,
             now = [_now(builder, id) for id in value] if isinstance(value, list) else _now(builder, value)
             base[name] = Digest(now, line.unordered) if has_refs(now) else spelled(table, line, now)
     members = {name: tuple(_now(builder, each) for each in every) for name, every in old.members.items()}
-    return Mark(base, members, {**old.parts, **parts})
+    return Mark(base, members, {**old.parts, **parts}, promoted=old.promoted)
 
 
 def _now(builder: _Builder, member: Any) -> Any:
@@ -582,4 +582,4 @@ def _spelled(mark: Mark) -> str:
     body = marks.metadata(mark)
     members = {name: sorted(map(str, every)) for name, every in body.get("members", {}).items()}
     base = {path: str(each) for path, each in body.get("base", {}).items()}
-    return canonical({"base": base, "members": members, "lent": body.get("lent")})
+    return canonical({"base": base, "members": members, "lent": body.get("lent"), "promoted": body.get("promoted")})

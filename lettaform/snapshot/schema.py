@@ -7,7 +7,7 @@ from typing import Any
 
 from lettaform.kinds import kinds
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 """Version of the format. The second number grows with a new key, the first with an incompatible change."""
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -72,7 +72,13 @@ def _mark() -> dict[str, Any]:
             "base": digests,
             "members": {"type": "object", "additionalProperties": {"type": "array"}},
             "parts": {"type": "object", "additionalProperties": digests},
-        }
+            "promoted": {
+                "type": "object",
+                "additionalProperties": _TEXT,
+                "description": "The texts of another environment that were promoted into it. Present if there are any.",
+            },
+        },
+        optional={"promoted"},
     )
 
 

@@ -17,7 +17,9 @@ from lettaform.address import Address
 from lettaform.cli import cli
 from lettaform.errors import Problem, SnapshotError
 from lettaform.flow import (
+    CanaryOptions,
     CheckOptions,
+    Compared,
     Connection,
     ImportOptions,
     Pull,
@@ -59,7 +61,7 @@ from lettaform.session.duplicate import Duplicated
 from lettaform.snapshot import Entry, Header, Snapshot
 from lettaform.snapshot.agent_file_export import Exported
 
-at = Address.parse
+at = Address.read
 
 
 def a_plan(*, empty: bool = False, **words: Any) -> Plan:
@@ -103,8 +105,9 @@ _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "expor
 _FILES = ("fmt", "fmt_text", "graph")
 _READING = ("archive_search", "audit", "show", "status", "memory", "drift", "history")
 _OBJECTS = (*_READING, "adopt", "duplicate", "import_all", "pull", *_AGENT_FILES)
-_PLANS = ("plan", "apply", "apply_saved", "check", "save", "restore", "rollback", "migrate")
-VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES)
+_PLANS = ("plan", "apply", "apply_saved", "check", "promote", "save", "restore", "rollback", "migrate")
+_CANARIES = tuple(f"canary_{each}" for each in ("start", "check", "promote", "remove"))
+VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES, *_CANARIES)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -272,6 +275,47 @@ class Flow:
         notify(Event(self.ended, step, 1, 1, 0.3, outcome))
         return self.planned, Report((outcome,), 3, 1.4, {"id": "agent-1"}, warnings=tuple(self.lacking))
 
+    def promote(
+        self,
+        source: Any,
+        connection: Any,
+        first: str,
+        second: str,
+        addresses: Any,
+        *,
+        memory: str,
+        ours: Any,
+        theirs: Any,
+        **how: Any,
+    ) -> tuple[Plan, Report | None]:
+        self.note("promote", source, connection, first, second, addresses, memory, ours, theirs)
+        return self.planned_or_carried_out(**how)
+
+    def canary_start(
+        self, source: Any, connection: Any, addresses: Any, options: CanaryOptions, **how: Any
+    ) -> tuple[Plan, Report | None]:
+        self.note("canary_start", source, connection, addresses, options)
+        return self.planned_or_carried_out(**how)
+
+    def canary_promote(self, source: Any, connection: Any, addresses: Any, **how: Any) -> tuple[Plan, Report | None]:
+        self.note("canary_promote", source, connection, addresses)
+        return self.planned_or_carried_out(**how)
+
+    def canary_remove(self, source: Any, connection: Any, addresses: Any, **how: Any) -> tuple[Plan, Report | None]:
+        self.note("canary_remove", source, connection, addresses)
+        return self.planned_or_carried_out(**how)
+
+    def canary_check(self, source: Any, connection: Any, addresses: Any, options: CheckOptions) -> Compared:
+        self.note("canary_check", source, connection, addresses, options)
+        for each in self.checked.results:
+            options.notify(each)
+        return Compared(self.checked, {at("agents.a"): at("agents.a@canary-1")})
+
+    def planned_or_carried_out(
+        self, *, consent: Any, parallel: int, interactive: bool, notify: Any = None, snapshots: Snapshots | None = None
+    ) -> tuple[Plan, Report | None]:
+        return (self.planned, None) if consent is False else self.carry_out(consent, notify, snapshots)
+
     def save(self, plan: Plan, path: Path) -> None:
         path.write_text("saved")
 
@@ -435,6 +479,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
     for name in VERBS:
         setattr(module, name, getattr(fake, name))
     for each in (
+        CanaryOptions,
         Source,
         Connection,
         PlanOptions,

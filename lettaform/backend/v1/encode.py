@@ -166,7 +166,7 @@ def _write_mark(
         marks.erase(kind, body, now)
     else:
         members = {name: _member_ids(value, answer) for name, value in step.mark.members.items()}
-        mark = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts)
+        mark = Mark(fill(dict(step.mark.base), answer), members, step.mark.parts, promoted=step.mark.promoted)
         marks.write(kind, body, now, stack, step.address, mark)
 
 
