@@ -35,6 +35,7 @@ from lettaform.errors import Interrupted, LettaformError, Locked, PlanError, Pro
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.manifest.formatted import Formatted, format_files, format_text
+from lettaform.manifest.glance import Glance, glance
 from lettaform.model import (
     AgentImport,
     Applied,
@@ -91,8 +92,8 @@ from lettaform.session import (
 from lettaform.session.blocking import blocking, iterated
 from lettaform.session.commit import commit_of
 from lettaform.session.files import ChangedMeanwhile, replace_contents, write_json
-from lettaform.session.loading import Loading
-from lettaform.session.observe import observe, read_state, read_whole
+from lettaform.session.loading import Loading, beside
+from lettaform.session.observe import FirstReads, observe, read_state, read_whole
 from lettaform.session.server import Connection, is_same_server, target
 from lettaform.values import Item, walk
 
@@ -321,7 +322,7 @@ def plan(
         assert session.observed is not None
         return await with_contexts(session.backend, plan, session.observed)
 
-    return _Opened(source, connection, needs=_needs(options)).run(run)
+    return _Opened(source, connection, needs=_needs(options), ahead=not options.destroy).run(run)
 
 
 def _agrees(consent: bool | Callable[[_T], bool], found: _T) -> bool:
@@ -375,7 +376,8 @@ def apply(
         )
     run = _Apply(options or PlanOptions(), consent, notify, parallel, approved=approved)
     gate = _Gate(source, connection, checks, notify, parallel, snapshots or Snapshots())
-    opened = _Opened(source, connection, parallel, needs=_needs(run.options), snapshots=gate.kept())
+    ahead = interactive and not run.options.destroy
+    opened = _Opened(source, connection, parallel, needs=_needs(run.options), snapshots=gate.kept(), ahead=ahead)
     return gate.after(*opened.apply(run, interactive))
 
 
@@ -839,7 +841,7 @@ def drift(source: Source, connection: Connection, options: PlanOptions | None = 
     from lettaform.session.pull import compare, known_secrets, locked
 
     options = options or PlanOptions()
-    opened = _Opened(source, connection, needs="plain")
+    opened = _Opened(source, connection, needs="plain", ahead=True)
     difference, holder = opened.run(lambda session: compare(session, options))
     assert opened.manifest is not None
     assert difference.observed is not None
@@ -1172,7 +1174,7 @@ def status(source: Source, connection: Connection, options: StatusOptions | None
     from lettaform.session.status import read_status
 
     chosen = options or StatusOptions()
-    return _Opened(source, connection, needs="plain").run(lambda session: read_status(session, chosen))
+    return _Opened(source, connection, needs="plain", ahead=True).run(lambda session: read_status(session, chosen))
 
 
 def memory(
@@ -1303,7 +1305,7 @@ def rollback(
 
     kept = replace(snapshots or Snapshots(), changed=True)
     opened = _Opened(source, connection, parallel, snapshots=kept)
-    opened.manifest = opened.draft.finish()
+    opened.manifest = opened.finished()
     last = last_apply.read(source.home, opened.manifest.stack)
     snapshot = _whole(last.folder)
     options = PlanOptions(without_messages=without_messages)
@@ -1782,6 +1784,8 @@ class _Opened:
     pinned  the URL of a saved plan
     stack   the stack, if it is not that of the manifest
     draft   the manifest, if it is not read from the files of the project
+    ahead   whether the first run may begin to read the server before it reads the manifest: it takes no lock, and
+            reads what a plan reads
     """
 
     def __init__(
@@ -1795,12 +1799,15 @@ class _Opened:
         stack: str | None = None,
         snapshots: Snapshots | None = None,
         draft: Draft | None = None,
+        ahead: bool = False,
     ) -> None:
         self.source, self.connection, self.parallel, self.pinned = source, connection, parallel, pinned
         self.stack, self.snapshots = stack, snapshots or Snapshots()
-        self.draft = draft or begin(source, needs, connects=not connection.chosen(os.environ))
+        self.begin = partial(begin, source, needs, connects=not connection.chosen(os.environ))
+        self.glance = _glance(source, connection) if ahead else None
+        self.draft = draft or (self.begin() if self.glance is None else None)
         # without the project, a repository in the folder is another one
-        self.commit = cache(partial(commit_of, source.directory)) if self.draft.from_files else lambda: None
+        self.commit = cache(partial(commit_of, source.directory)) if draft is None or draft.from_files else lambda: None
         self.manifest: Manifest | None = None
 
     def run(self, run: Callable[[Session], Coroutine[Any, Any, _T]], *, whole: bool = False) -> _T:
@@ -1812,19 +1819,47 @@ class _Opened:
         return await self._loaded(run, whole=True)
 
     async def _loaded(self, run: Callable[[Session], Coroutine[Any, Any, _T]], whole: bool) -> _T:
+        if self.draft is None:
+            return await self._read_ahead(run)
         outline = self.draft.outline
         if self.manifest is None and (whole or outline is None):
-            manifest = self.draft.finish()
+            manifest = self.finished()
             self.manifest = replace(manifest, stack=self.stack) if self.stack else manifest
         if self.manifest is not None:
             return await self._run(self.manifest, run, self.manifest.server)
         assert outline is not None
-        return await self._load(outline, run)
+        return await self._load(self.draft, outline, partial(self._run, run=run, server=outline.server))
 
-    async def _load(self, outline: Outline, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
+    def finished(self) -> Manifest:
+        """The manifest of the draft. Raises ManifestError with all problems."""
+        assert self.draft is not None
+        return self.draft.finish()
+
+    async def _read_ahead(self, run: Callable[[Session], Coroutine[Any, Any, _T]]) -> _T:
+        """Run with the first reads under way before the manifest is read; without them if it says something else."""
+        seen, server = self.glance, Server()
+        assert seen is not None
+        async with _connected(self.connection, server, self.parallel) as backend:
+            first = FirstReads(backend, seen.stack, seen.fields)
+            try:
+                self.draft = await beside(self.begin)
+                outline = self.draft.outline
+                if outline is not None and self._is_target(server, outline.server):
+                    return await self._load(
+                        self.draft, outline, lambda loading: run(self._session(loading, backend, first))
+                    )
+            finally:
+                await first.cancel()
+        return await self._loaded(run, whole=False)
+
+    def _is_target(self, one: Server, other: Server) -> bool:
+        """Whether a run with either of them sends the same key to the same URL."""
+        return target(self.connection, one, os.environ) == target(self.connection, other, os.environ)
+
+    async def _load(self, draft: Draft, outline: Outline, run: Callable[[Loading], Coroutine[Any, Any, _T]]) -> _T:
         """Run while the manifest is resolved."""
-        loading = Loading(self.draft, outline)
-        result = await loading.run(self._run(loading, run, outline.server))
+        loading = Loading(draft, outline)
+        result = await loading.run(run(loading))
         self.manifest = await loading.manifest
         return result
 
@@ -1832,9 +1867,13 @@ class _Opened:
         self, manifest: Manifest | Loading, run: Callable[[Session], Coroutine[Any, Any, _T]], server: Server
     ) -> _T:
         async with _connected(self.connection, server, self.parallel, self.pinned) as backend:
-            session = Session(manifest, backend, self.source.directory, self.connection.patience)
-            session.snapshots, session.commit, session.working = self.snapshots, self.commit, self.source.home
-            return await run(session)
+            return await run(self._session(manifest, backend))
+
+    def _session(self, manifest: Manifest | Loading, backend: Backend, first: FirstReads | None = None) -> Session:
+        session = Session(manifest, backend, self.source.directory, self.connection.patience)
+        session.snapshots, session.commit, session.working = self.snapshots, self.commit, self.source.home
+        session.first = first
+        return session
 
     def apply(self, run: _Apply, interactive: bool, *, whole: bool = False) -> tuple[Plan, Report | None]:
         """Carry out an apply. If `interactive`, ask for consent before the lock is taken, outside the event loop.
@@ -1851,6 +1890,13 @@ class _Opened:
             if report is not None or not plan:
                 return plan, report
         return self.run(partial(run.locked, None), whole=whole)
+
+
+def _glance(source: Source, connection: Connection) -> Glance | None:
+    """What a manifest in files probably says, if nothing in it can name the server."""
+    if source.document is not None or connection.chosen(os.environ) is None:
+        return None
+    return glance(source.directory, source.files, environment=source.environment, stack=source.stack)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ NAMES = ("lettaform.yaml", "lettaform.yml")
 _SUFFIXES = (".yaml", ".yml")
 _DEPTH = {"defaults": 2, "environments": 3, "lint": 2}
 """How many levels of maps several files may add to, by top-level key. Other keys: 1."""
+
+Parsed = Callable[[str, str, Problems], Node | None]
+"""The text of a file and its name to its content: see `text.parse`."""
 
 _Source = tuple[Path, Place | None]
 """A file, and the place of the `include` that names it."""
@@ -45,13 +48,20 @@ def documents(
     return whole or empty(Place(files.shown(files.directory / NAMES[0]), 1, 1))
 
 
-def sources(named: Sequence[Path], files: Files, problems: Problems) -> Iterator[tuple[Path, Node | None]]:
-    """Each of these files once, and its content; None, and a problem, if that cannot be used."""
+def sources(
+    named: Sequence[Path], files: Files, problems: Problems, parsed: Parsed = parse
+) -> Iterator[tuple[Path, Node | None]]:
+    """Each of these files once, and its content; None, and a problem, if that cannot be used.
+
+    parsed  what makes the content of a text
+    """
     waiting: deque[_Source] = deque((files.directory / file, None) for file in named)
-    yield from _read_all(waiting or deque(_manifest_files(files, problems)), files, problems)
+    yield from _read_all(waiting or deque(_manifest_files(files, problems)), files, problems, parsed)
 
 
-def _read_all(waiting: deque[_Source], files: Files, problems: Problems) -> Iterator[tuple[Path, Node | None]]:
+def _read_all(
+    waiting: deque[_Source], files: Files, problems: Problems, parsed: Parsed = parse
+) -> Iterator[tuple[Path, Node | None]]:
     """As `sources`: these files, and those that they include."""
     known: set[Path] = set()
     while waiting:
@@ -65,7 +75,7 @@ def _read_all(waiting: deque[_Source], files: Files, problems: Problems) -> Iter
         if real in known:
             continue
         known.add(real)
-        node = read(path, place, files, problems)
+        node = read(path, place, files, problems, parsed)
         if node is not None:
             waiting += _included(node, files, problems)
         yield path, node
@@ -98,10 +108,10 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def read(path: Path, place: Place | None, files: Files, problems: Problems) -> Node | None:
+def read(path: Path, place: Place | None, files: Files, problems: Problems, parsed: Parsed = parse) -> Node | None:
     """The sections of one file; None, and a problem, if it cannot be used. `place`: where the manifest names it."""
     text = files.text(path, place)
-    node = None if text is None else parse(text, files.shown(path), problems)
+    node = None if text is None else parsed(text, files.shown(path), problems)
     if node is None:
         problems.incomplete = True
     return None if node is None or not is_map(node, problems) else node

@@ -131,7 +131,8 @@ class Session:
         if isinstance(manifest, Manifest):
             self.manifest = manifest
         self.first: FirstReads | None = None
-        """The first reads, while the manifest is loading; `early` compares their pages for the first plan."""
+        """The first reads, while the manifest is loading; `early` compares their pages for the first plan. They may be
+        under way before the session begins."""
         self.early: Early | None = None
         self.observed: Observed | None = None
         self.snapshots = Snapshots()
@@ -205,7 +206,9 @@ class Session:
         """Wait for the manifest, with the first reads under way."""
         if self.loading is not None:
             fields = whole_fields(self.loading.fields) if whole else self.loading.fields
-            self.first = FirstReads(self.backend, self.stack, fields, self.early.arrived if self.early else None)
+            self.first = await FirstReads.of(self.backend, self.stack, fields, self.first)
+            if self.early is not None:
+                self.first.listen(self.early.arrived)
             self.manifest = await self.loading.manifest
             self.loading = None
             if self.early is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ class Loading:
     def __init__(self, draft: Draft, outline: Outline) -> None:
         """Starts the thread. An event loop must be running."""
         self.stack, self.fields = outline.stack, outline.fields
-        self.manifest: asyncio.Future[Manifest] = asyncio.ensure_future(_finished(draft))
+        self.manifest: asyncio.Future[Manifest] = asyncio.ensure_future(beside(draft.finish))
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do work that needs the manifest at some time. Errors of the manifest come before errors of the work.
@@ -61,10 +61,11 @@ class Loading:
                 timer.cancel()
 
 
-async def _finished(draft: Draft) -> Manifest:
+async def beside(compute: Callable[[], _T]) -> _T:
+    """What a function computes in a thread, while requests are under way."""
     await asyncio.sleep(HEAD_START)
     with _short_turns():
-        return await asyncio.to_thread(draft.finish)
+        return await asyncio.to_thread(compute)
 
 
 class _Turns:

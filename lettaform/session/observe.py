@@ -41,20 +41,42 @@ class OtherStacks:
 class FirstReads:
     """The first reads of an observation, under way together: the release of the server, and its lists."""
 
-    def __init__(self, reads: Reads, stack: str, fields: Fields, arrived: Arrived | None = None) -> None:
-        """`fields`, `arrived`: as of `Reads.listing`. The kinds that every plan reads are added."""
-        self.fields: Fields = {**dict.fromkeys(CORE, ()), **fields}
+    def __init__(self, reads: Reads, stack: str, fields: Fields) -> None:
+        """`fields`: as of `Reads.listing`. The kinds that every plan reads are added."""
+        self.stack, self.fields = stack, _with_core(fields)
         self.version = asyncio.create_task(reads.version())
-        self.listing = asyncio.create_task(reads.listing(stack, self.fields, arrived and self._with_release(arrived)))
+        self.listing = asyncio.create_task(reads.listing(stack, self.fields, self._arrived))
+        self._pages: list[tuple[str, Listing]] = []
+        self._listener: Arrived | None = None
 
-    def _with_release(self, arrived: Arrived) -> Arrived:
+    @classmethod
+    async def of(cls, reads: Reads, stack: str, fields: Fields, under_way: FirstReads | None) -> FirstReads:
+        """Those that are under way if they are the same requests; otherwise they end, and new ones begin."""
+        if under_way is not None:
+            if stack == under_way.stack and cls.same(fields, under_way.fields):
+                return under_way
+            await under_way.cancel()
+        return cls(reads, stack, fields)
+
+    @staticmethod
+    def same(one: Fields, other: Fields) -> bool:
+        """Whether reads of both are the same requests."""
+        return _included(_with_core(one)) == _included(_with_core(other))
+
+    def listen(self, arrived: Arrived) -> None:
+        """Call `arrived` with each page, as of `Reads.listing`, and now with those that have arrived already."""
+        self._listener = arrived
+        pages, self._pages = self._pages, []
+        for page in pages:
+            arrived(*page)
+
+    def _arrived(self, kind: str, listing: Listing) -> None:
         """Leaves out pages that arrive before the release is known: it says what the server can hold."""
-
-        def known(kind: str, listing: Listing) -> None:
-            if self.version.done() and not self.version.cancelled() and self.version.exception() is None:
-                arrived(kind, listing)
-
-        return known
+        if self.version.done() and not self.version.cancelled() and self.version.exception() is None:
+            if self._listener is None:
+                self._pages.append((kind, listing))
+            else:
+                self._listener(kind, listing)
 
     async def cancel(self) -> None:
         """End what is still under way."""
@@ -149,6 +171,15 @@ def declared_fields(manifest: Manifest) -> Fields:
     for desired in manifest.objects.values():
         fields.setdefault(desired.kind, set()).update(desired.values)
     return fields
+
+
+def _with_core(fields: Fields) -> Fields:
+    return {**dict.fromkeys(CORE, ()), **fields}
+
+
+def _included(fields: Fields) -> Mapping[str, frozenset[str]]:
+    """Kind to what its list is asked for."""
+    return {kind: frozenset(kinds()[kind].included(names)) for kind, names in fields.items()}
 
 
 def whole_fields(fields: Fields) -> Fields:

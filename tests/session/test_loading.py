@@ -13,7 +13,7 @@ import pytest
 from lettaform import flow
 from lettaform.backend import connect
 from lettaform.errors import LettaformError, ManifestError, Unavailable
-from lettaform.manifest import Draft, begin, load
+from lettaform.manifest import Draft, begin, glance, load
 from lettaform.model import Server
 from lettaform.session import loading
 from lettaform.session.observe import CORE, covers, declared_fields
@@ -199,3 +199,210 @@ def test_an_error_of_the_server_is_raised_if_the_manifest_is_right(project: Proj
     with pytest.raises(LettaformError) as refused:
         VERBS[verb](project)
     assert not isinstance(refused.value, ManifestError | Unavailable)
+
+
+# --- reads that begin before the manifest is read --------------------------------------------------------------------
+
+FLEET = f"blocks: {{b: {{value: x}}}}\nagents: {{a: {{{MODELS}, blocks: [b], memory: {{human: Nobody.}}}}}}\n"
+READS: Mapping[str, Callable[[Project], Any]] = {
+    "plan": Project.plan,
+    "status": lambda project: flow.status(project.source, project.connection),
+    "drift": lambda project: flow.drift(project.source, project.connection),
+    "apply": lambda project: flow.apply(project.source, project.connection, consent=lambda _: False, interactive=True),
+}
+"""What takes no lock before it reads."""
+
+
+class Ahead(Project):
+    """A project whose manifest is not too small to be read ahead. `sent`: the requests before the manifest was read."""
+
+    sent: int | None = None
+    seen: list[tuple[str, str | None]]
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(folder, monkeypatch)
+        monkeypatch.setattr(glance, "SMALL", 0)
+        for name in ("LETTA_BASE_URL", "LETTA_API_KEY", "LETTA_PROJECT"):
+            monkeypatch.delenv(name, raising=False)
+        self.seen = []
+        real = flow.begin
+
+        def begun(*rest: Any, **words: Any) -> Draft:
+            self.sent = len(self.server.log)
+            return real(*rest, **words)
+
+        def noted(ask: Ask) -> None:
+            self.seen.append((ask.path.split("?")[0], ask.headers.get("authorization")))
+
+        monkeypatch.setattr(flow, "begin", begun)
+        self.server.before = noted
+
+    def whole(self, text: str) -> None:
+        (self.folder / "lettaform.yaml").write_text(text)
+
+    def run(self, verb: str = "plan") -> Any:
+        """The result of a verb. `sent` and `seen` are those of this run."""
+        self.sent, self.seen = None, []
+        self.server.log.clear()
+        return READS[verb](self)
+
+    def run_without(self, verb: str = "plan") -> Any:
+        with mock.patch.object(glance, "SMALL", 1_000_000):
+            return self.run(verb)
+
+
+@pytest.fixture
+def ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    return Ahead(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("verb", READS)
+def test_the_reads_begin_before_the_manifest_is_read(ahead: Ahead, verb: str) -> None:
+    ahead.write(FLEET)
+    ahead.apply()
+    assert not ahead.sent, "an apply takes the lock first"
+    for text in (FLEET, FLEET.replace("value: x", "value: y").replace("Nobody", "Somebody")):
+        ahead.write(text)
+        result = ahead.run(verb)
+        assert ahead.sent
+        assert len(set(ahead.lists)) == len(ahead.lists), "nothing is read twice"
+        asked = sorted(ahead.seen)
+        assert result == ahead.run_without(verb)
+        assert not ahead.sent
+        assert sorted(ahead.seen) == asked, "the requests are the same"
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply"])
+def test_a_destroy_does_not_read_ahead(ahead: Ahead, verb: str) -> None:
+    ahead.write(FLEET)
+    ahead.apply()
+    ahead.server.log.clear()
+    options = flow.PlanOptions(destroy=True)
+    if verb == "plan":
+        flow.plan(ahead.source, ahead.connection, options)
+    else:
+        flow.apply(ahead.source, ahead.connection, options, consent=lambda _: False, interactive=True)
+    assert ahead.sent == 0
+
+
+WRONG = {
+    "the stack of an external object": "{'stack': s, blocks: {b: {value: x}, e: "
+    '{external: true, "stack": "other", "address": "blocks.x"}}}',
+    "a line of a text": "stack: \"\\\n  s\"\nblocks: {b: {value: '\nstack: other\n'}}",
+    "fields in a comment": f"stack: s\n{FLEET}# folders: [f], identities: [i]\n",
+    "a section in a text": "stack: s\nblocks: {b: {value: '\nfolders: none'}}",
+    "an empty section": "stack: s\nblocks: {b: {value: x}}\nfolders: {}",
+}
+"""What is a guess to what the manifest says, where both differ."""
+
+
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_guess_changes_no_plan(ahead: Ahead, text: str) -> None:
+    def outcome(run: Callable[[], Any]) -> Any:
+        try:
+            return run()
+        except LettaformError as error:
+            return error.message
+
+    ahead.write("blocks: {z: {value: of another manifest}}")
+    ahead.apply()
+    ahead.whole(text)
+    assert outcome(ahead.run) == outcome(ahead.run_without)
+
+
+def test_an_environment_may_declare_more(ahead: Ahead) -> None:
+    text = f"{FLEET}environments: {{dev: {{archives: {{f: {{embedding: letta/letta-free}}}}}}}}"
+    ahead.write(text)
+    for environment in (None, "dev"):
+        ahead.source = flow.Source(ahead.folder, environment=environment)
+        plan = ahead.run()
+        assert ahead.sent
+        assert ahead.lists.count("/v1/archives/") == (environment is not None)
+        assert plan == ahead.run_without()
+
+
+def test_another_name_of_the_stack_counts(ahead: Ahead) -> None:
+    ahead.write(FLEET)
+    ahead.source = flow.Source(ahead.folder, stack="mine")
+    assert ahead.run().stack == "mine"
+    assert ahead.sent
+    assert not [path for method, path, _ in ahead.server.log if "stack%3Ds" in path]
+
+
+def test_the_name_may_be_in_an_included_file(ahead: Ahead) -> None:
+    ahead.whole("include: [name.yaml]\n" + FLEET)
+    (ahead.folder / "name.yaml").write_text("stack: t\n")
+    assert ahead.run().stack == "t"
+    assert ahead.sent
+
+
+@pytest.mark.parametrize("text", [FAULTY, "agents: {a: {modle: x}}", "agents: [", "blocks: {b: {value: '${var.x}'}}"])
+@pytest.mark.parametrize("verb", READS)
+def test_a_faulty_manifest_is_the_same_error(ahead: Ahead, verb: str, text: str) -> None:
+    ahead.write(text)
+    with pytest.raises(ManifestError) as without:
+        ahead.run_without(verb)
+    with pytest.raises(ManifestError) as raised:
+        ahead.run(verb)
+    assert raised.value.problems == without.value.problems
+    assert ahead.server.writes == []
+
+
+def test_a_faulty_manifest_comes_before_a_silent_server(ahead: Ahead) -> None:
+    def refuse(ask: Ask) -> None:
+        raise httpx.ConnectError("nobody is there")
+
+    ahead.write("agents: {a: {modle: x}}")
+    ahead.server.before = refuse
+    with pytest.raises(ManifestError):
+        ahead.run()
+
+
+def test_an_error_of_the_server_is_raised_after_reads_ahead(ahead: Ahead) -> None:
+    def refuse(ask: Ask) -> None:
+        raise Refusal(401, "Unauthorized")
+
+    ahead.write(FLEET)
+    ahead.server.before = refuse
+    with pytest.raises(LettaformError, match="does not let us in"):
+        ahead.run()
+
+
+def test_a_server_that_the_manifest_names_is_not_read_ahead(ahead: Ahead, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTA_API_KEY", "key-of-this-user")
+    ahead.write(f"{FLEET}server: {{url: 'http://named.in.manifest'}}")
+    ahead.connection = flow.Connection()
+    assert ahead.run().url == "http://named.in.manifest"
+    assert ahead.sent == 0
+    assert {key for _, key in ahead.seen} == {None}, "LETTA_API_KEY goes only to a URL that the user has chosen"
+
+
+def test_the_url_of_the_user_counts(ahead: Ahead, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LETTA_API_KEY", "key-of-this-user")
+    ahead.write(f"{FLEET}server: {{url: 'http://named.in.manifest'}}")
+    assert ahead.run().url == "http://stand.in"
+    assert ahead.sent
+    assert {key for _, key in ahead.seen} == {"Bearer key-of-this-user"}
+
+
+@pytest.mark.parametrize("server", ["{url: 'http://stand.in', api_key: '${env.KEY_OF_MANIFEST}'}", "{project: p}"])
+def test_what_the_manifest_adds_to_the_url_counts(ahead: Ahead, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_MANIFEST", "key-of-manifest")
+    ahead.write(f"{FLEET}server: {server}")
+    targets: list[Any] = []
+    real = flow.connect
+
+    def connected(url: str, **more: Any) -> Any:
+        targets.append((more["token"], more["project"]))
+        return real(url, **more)
+
+    monkeypatch.setattr(flow, "connect", connected)
+    ahead.run()
+    wanted = ("key-of-manifest", None) if "api_key" in server else (None, "p")
+    assert targets == [(None, None), wanted], "the reads ahead are dropped"
+
+
+def test_a_manifest_in_memory_is_not_read_ahead(ahead: Ahead) -> None:
+    ahead.source = flow.Source(ahead.folder, document={"stack": "s", "blocks": {"b": {"value": "x"}}})
+    assert ahead.run().stack == "s"
+    assert ahead.sent == 0
