@@ -631,7 +631,7 @@ def promote(
     begun = _Opened(replace(source, environment=first), connection, parallel, needs="plain")
     kept = replace(snapshots or Snapshots(), changed=True)
     opened = _Opened(replace(source, environment=second), connection, parallel, needs="everything", snapshots=kept)
-    opened.manifest = opened.draft.finish()
+    opened.manifest = opened.finished()
     patterns = _agents(addresses)
     url = target(connection, opened.manifest.server, os.environ, None).url
     read_first = partial(promotion, target=opened.manifest, url=url, patterns=patterns, memory=memory)
