@@ -49,9 +49,9 @@ class _Finished:
 
     @cached_property
     def available(self) -> frozenset[Address]:
-        """Objects that exist or are created."""
-        created = (each.address for each in self.changes if _is_created(each))
-        return frozenset((*self.lookup.observed.objects, *created))
+        """Objects that exist, are created, or are attached again."""
+        found = (each.address for each in self.changes if _is_created(each) or each.change.action == "adopt")
+        return frozenset((*self.lookup.observed.objects, *found))
 
     @cached_property
     def deleted(self) -> frozenset[str]:

@@ -75,6 +75,11 @@ class Lookup:
         """The detached own block with this address."""
         return next(iter(self.observed.detached.get(address, ())), None)
 
+    def reattached_block(self, address: Address) -> Live | None:
+        """The detached own block that an agent gets which this plan creates."""
+        is_created = address.parent is not None and address.parent not in self.observed.objects
+        return self.detached_block(address) if is_created and address in self.manifest.objects else None
+
     def attached_blocks(self, agent: Live | None) -> tuple[Live, ...]:
         """All blocks of an agent, whoever created them."""
         return self.observed.attached.get(agent.id, ()) if agent else ()
@@ -183,9 +188,11 @@ class Lookup:
         """`value` with Refs and Secrets replaced; UNKNOWN if a Ref's object does not exist yet."""
 
         def answer(ref: Ref) -> Any:
-            if not self.exists(ref.address):
+            address = ref.address
+            live = self.live(address) if self.exists(address) else self.reattached_block(address)
+            if live is None:
                 raise LookupError
-            return value_of(ref, self.observed.objects[ref.address])
+            return value_of(ref, live)
 
         if isinstance(value, str):
             return value

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lettaform.model import APPLIED, External, Live
+import pytest
+
+from lettaform.errors import PlanError
+from lettaform.model import APPLIED, Create, External, Live
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.create import create, discover, initial_mark
-from lettaform.values import Digest, Item, Patch, Ref, Secret, digest
-from tests.plan.samples import at, difference, living, lookup, manifest, observed, wanted
+from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, digest
+from tests.plan.samples import at, difference, living, lookup, manifest, observed, plan, wanted
 
 MODEL = {"model": "m/m"}
 
@@ -65,6 +68,25 @@ def test_a_detached_block_is_reused_and_its_memory_kept() -> None:
     assert agent.reused == {"human": "block-2"}
     assert (block.change.action, block.change.reason, block.live) == ("adopt", "re-attached", left)
     assert block.change.notes == ("its memory differs from the manifest's value and is kept",)
+
+
+def test_others_refer_to_the_detached_block_that_a_new_agent_gets() -> None:
+    # regression: a restore that was cancelled between an own block and its agent was refused: the block "is left out"
+    human = Ref(at("agents.ann.memory.human"))
+    declared = [wanted("agents.ann", **MODEL), wanted("agents.ann.memory.human", value="seed")]
+    bob = wanted("agents.bob", **MODEL, blocks=[human], description=Template(("it is ", human)))
+    left = living("agents.ann.memory.human", "block-2", value="learnt")
+    wants, has = manifest(*declared, bob), observed(detached={human.address: (left,)})
+    made = plan(wants, has)
+    fields = {str(step.address): step.fields for step in made.steps if isinstance(step, Create)}
+    assert fields["agents.bob"]["blocks"] == ["block-2"]
+    assert fields["agents.bob"]["description"] == "it is block-2"
+    # without the agent's creation, nobody attaches it
+    with pytest.raises(PlanError) as error:
+        plan(wants, has, target=("agents.bob",))
+    assert [each.message for each in error.value.problems] == [
+        "agents.bob needs agents.ann.memory.human, which does not exist and is left out of this plan"
+    ]
 
 
 def replaced(*blocks: Live, **options: Any) -> dict[str, Any]:
