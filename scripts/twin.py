@@ -9,7 +9,7 @@ STACK = Path(__file__).parents[1] / "lettaform" / "api" / "stack.py"
 HEAD = '''\
 """The methods of Stack for `async` programs. Made by `python -m scripts.generate`: change `stack.py`, not this file."""
 
-# ruff: noqa: E501
+# ruff: noqa: E501, I001
 # fmt: off
 from __future__ import annotations
 

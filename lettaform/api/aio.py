@@ -1,6 +1,6 @@
 """The methods of Stack for `async` programs. Made by `python -m scripts.generate`: change `stack.py`, not this file."""
 
-# ruff: noqa: E501
+# ruff: noqa: E501, I001
 # fmt: off
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Unpack, overload
 
 from lettaform.api.events import AsyncApplying, AsyncSending
 from lettaform.api.results import Result
-from lettaform.api.stack import ApplyOptions, DestroyOptions, Options, PlanAndApplyOptions, Stack, run_of, talk_of
+from lettaform.api.stack import ApplyOptions, CanaryStart, DestroyOptions, Does, Options, PlanAndApplyOptions, PromoteOptions, Stack, run_of, talk_of
 from lettaform.api.talk import Answer, SendOptions
 from lettaform.client.messages import Message
-from lettaform.flow import Consent, Drift, Outgoing, Pull, Shown, StackStatus
+from lettaform.flow import Compared, Consent, Drift, Outgoing, Pull, Shown, StackStatus
 from lettaform.model import Applied, Checked, Manifest, Plan
 from lettaform.session.blocking import awaited
 
@@ -144,6 +144,31 @@ class AsyncStack:
         A check that fails is a result, and no error. No object of the stack changes.
         """
         return await awaited(lambda: self._stack.check(*names, planned=planned, parallel=parallel))
+
+
+    async def promote(self, first: str, second: str, *addresses: str, consent: Consent, **how: Unpack[PromoteOptions]) -> Result:
+        """Apply the manifest to the environment `second` once `first` is as it declares, and bring its memory.
+
+        addresses  patterns: these objects alone
+
+        PlanError if `first` differs from the manifest; Conflicting if a text cannot be merged. Otherwise as `apply`.
+        """
+        return await awaited(lambda: self._stack.promote(first, second, *addresses, consent=consent, **how))
+
+
+    async def canary(self, does: Does, *addresses: str, consent: Consent, **how: Unpack[CanaryStart]) -> Result:
+        """`start` copies of agents as they are declared now; `promote` the change to the agents; `remove` the copies.
+
+        addresses  patterns: agents. `copies`, `memory` and `shared` are those of CanaryOptions, for a start
+
+        The other arguments and errors are those of `apply`.
+        """
+        return await awaited(lambda: self._stack.canary(does, *addresses, consent=consent, **how))
+
+
+    async def canary_check(self, *addresses: str, names: Sequence[str]=(), parallel: int=4) -> Compared:
+        """Run the checks of agents that have a canary on both. `names`: patterns of checks. See `check`."""
+        return await awaited(lambda: self._stack.canary_check(*addresses, names=names, parallel=parallel))
 
 
     async def history(self) -> tuple[Applied, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from lettaform import flow
 from lettaform.api import talk
@@ -20,10 +20,13 @@ from lettaform.api.talk import Answer, SendOptions
 from lettaform.client.messages import Message
 from lettaform.errors import Problem
 from lettaform.flow import (
+    CanaryOptions,
     CheckOptions,
+    Compared,
     Connection,
     Consent,
     Drift,
+    MemoryPolicy,
     Outgoing,
     PlanOptions,
     Pull,
@@ -34,12 +37,14 @@ from lettaform.flow import (
     StackStatus,
     StatusOptions,
 )
-from lettaform.model import Applied, Checked, Event, Manifest, Plan
+from lettaform.model import Applied, Checked, Event, Manifest, Plan, Report
 
 if TYPE_CHECKING:
     from lettaform.api.aio import AsyncStack
 
 Notify = Callable[[Event], None]
+Does = Literal["start", "promote", "remove"]
+"""What is done with a canary."""
 NO_CONSENT = "nothing is applied without consent: give the plan that `plan` returned, or `consent=`"
 
 
@@ -69,6 +74,26 @@ class ApplyOptions(TypedDict, total=False):
     notify: Notify
     parallel: int
     snapshots: Snapshots | None
+
+
+class PromoteOptions(ApplyOptions, total=False):
+    """What a promotion does with memory, and how it is carried out.
+
+    memory        keep: that of the second environment stays. copy: that of the first replaces it. merge: both
+    ours, theirs  patterns: where a merge conflicts, take the lines of the second environment, or of the first
+    """
+
+    memory: MemoryPolicy
+    ours: Sequence[str]
+    theirs: Sequence[str]
+
+
+class CanaryStart(ApplyOptions, total=False):
+    """The options of the start of a canary, as of CanaryOptions, and how it is carried out."""
+
+    copies: int | None
+    memory: Literal["copy", "isolated"]
+    shared: bool
 
 
 class PlanAndApplyOptions(Options, ApplyOptions, total=False):
@@ -297,6 +322,31 @@ class Stack:
         """
         return flow.check(self.source, self.connection, CheckOptions(names, planned, parallel))
 
+    def promote(
+        self, first: str, second: str, *addresses: str, consent: Consent, **how: Unpack[PromoteOptions]
+    ) -> Result:
+        """Apply the manifest to the environment `second` once `first` is as it declares, and bring its memory.
+
+        addresses  patterns: these objects alone
+
+        PlanError if `first` differs from the manifest; Conflicting if a text cannot be merged. Otherwise as `apply`.
+        """
+        given: dict[str, Any] = {n: _tuple(each) if n in ("ours", "theirs") else each for n, each in how.items()}
+        return checked(*flow.promote(self.source, self.connection, first, second, addresses, consent=consent, **given))
+
+    def canary(self, does: Does, *addresses: str, consent: Consent, **how: Unpack[CanaryStart]) -> Result:
+        """`start` copies of agents as they are declared now; `promote` the change to the agents; `remove` the copies.
+
+        addresses  patterns: agents. `copies`, `memory` and `shared` are those of CanaryOptions, for a start
+
+        The other arguments and errors are those of `apply`.
+        """
+        return checked(*canary_of(self, does, addresses, consent, how))
+
+    def canary_check(self, *addresses: str, names: Sequence[str] = (), parallel: int = 4) -> Compared:
+        """Run the checks of agents that have a canary on both. `names`: patterns of checks. See `check`."""
+        return flow.canary_check(self.source, self.connection, addresses, CheckOptions(_tuple(names), False, parallel))
+
     def history(self) -> tuple[Applied, ...]:
         """The last runs that changed the stack, the newest first."""
         return flow.history(self.source, self.connection)
@@ -364,6 +414,21 @@ class Stack:
     def rollback(self, *, consent: Consent, **how: Unpack[ApplyOptions]) -> Result:
         """Restore the snapshot that the last apply from this folder took. PlanError if it took none."""
         return checked(*flow.rollback(self.source, self.connection, consent=consent, **how))
+
+
+def canary_of(
+    stack: Stack, does: Does, addresses: Sequence[str], consent: Consent, how: Mapping[str, Any]
+) -> tuple[Plan, Report | None]:
+    """What `Stack.canary` does. Options of a start are an error elsewhere."""
+    options = {name: value for name, value in how.items() if name not in ApplyOptions.__annotations__}
+    more: dict[str, Any] = {name: value for name, value in how.items() if name not in options}
+    if does == "start":
+        started = CanaryOptions(**options)
+        return flow.canary_start(stack.source, stack.connection, addresses, started, consent=consent, **more)
+    if options:
+        raise TypeError(f"{', '.join(sorted(options))}: of a start alone")
+    end = flow.canary_promote if does == "promote" else flow.canary_remove
+    return end(stack.source, stack.connection, addresses, consent=consent, **more)
 
 
 def _plan_options(options: Mapping[str, Any]) -> PlanOptions:

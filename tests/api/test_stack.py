@@ -256,9 +256,44 @@ def test_several_stacks_at_once_in_threads(world: World) -> None:
 
 
 def test_methods_take_every_option_of_a_plan() -> None:
-    assert Options.__annotations__.keys() == {each.name for each in fields(PlanOptions)}
+    # what is promoted is read by `promote`
+    assert Options.__annotations__.keys() == {each.name for each in fields(PlanOptions)} - {"promotion"}
     assert DestroyOptions.__annotations__.keys() - ApplyOptions.__annotations__.keys() < Options.__annotations__.keys()
     assert ApplyOptions.__annotations__.keys() < inspect.signature(flow.apply).parameters.keys()
+
+
+def test_a_canary_is_started_checked_and_promoted(world: World) -> None:
+    def fleet(system: str) -> dict[str, Any]:
+        ann = {"model": "letta/letta-free", "include_base_tools": False, "system": system}
+        checks = {"says": {"agent": "ann", "say": "hello", "expect": {"answer": {"contains": "hello"}}}}
+        return {"stack": "tried", "agents": {"ann": ann}, "checks": checks}
+
+    world.load(fleet("One.")).apply(consent=True)
+    stack = world.load(fleet("Two."))
+    stack.canary("start", "ann", consent=True, memory="isolated")
+    assert not stack.plan()
+    assert stack.canary_check("ann", names="says").exit_code == 0
+    with pytest.raises(TypeError, match="memory: of a start alone"):
+        stack.canary("remove", "ann", consent=True, memory="copy")
+    stack.canary("promote", "ann", consent=True)
+    assert not stack.plan()
+    (agent,) = world.standin.tables.agents.values()
+    assert agent["system"] == "Two."
+
+
+def test_an_environment_is_promoted(world: World) -> None:
+    fleet = {
+        "stack": "s",
+        "environments": {"dev": {"stack": "s-dev"}, "prod": {}},
+        "blocks": {"team": {"value": "We are a team."}},
+    }
+    for environment in ("dev", "prod"):
+        world.load(fleet, environment=environment).apply(consent=True)
+    tags = {"lettaform:stack=s-dev", "lettaform:addr=blocks.team"}
+    (block,) = (each for each in world.standin.tables.blocks.values() if tags <= {*each["tags"]})
+    block["value"] = "learned"
+    plan = world.load(fleet).promote("dev", "prod", consent=True, memory="copy", ours="blocks.team").plan
+    assert [str(each.address) for each in plan.changes] == ["blocks.team"]
 
 
 def test_checks_run_on_copies(world: World) -> None:

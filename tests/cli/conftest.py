@@ -286,24 +286,60 @@ class Flow:
         memory: str,
         ours: Any,
         theirs: Any,
-        **how: Any,
+        consent: Any,
+        interactive: bool,
+        parallel: int,
+        notify: Any = None,
+        snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("promote", source, connection, first, second, addresses, memory, ours, theirs)
-        return self.planned_or_carried_out(**how)
+        return self.planned_or_carried_out(consent, notify, snapshots)
 
     def canary_start(
-        self, source: Any, connection: Any, addresses: Any, options: CanaryOptions, **how: Any
+        self,
+        source: Any,
+        connection: Any,
+        addresses: Any,
+        options: CanaryOptions,
+        *,
+        consent: Any,
+        interactive: bool,
+        parallel: int,
+        notify: Any = None,
+        snapshots: Snapshots | None = None,
     ) -> tuple[Plan, Report | None]:
         self.note("canary_start", source, connection, addresses, options)
-        return self.planned_or_carried_out(**how)
+        return self.planned_or_carried_out(consent, notify, snapshots)
 
-    def canary_promote(self, source: Any, connection: Any, addresses: Any, **how: Any) -> tuple[Plan, Report | None]:
+    def canary_promote(
+        self,
+        source: Any,
+        connection: Any,
+        addresses: Any,
+        *,
+        consent: Any,
+        interactive: bool,
+        parallel: int,
+        notify: Any = None,
+        snapshots: Snapshots | None = None,
+    ) -> tuple[Plan, Report | None]:
         self.note("canary_promote", source, connection, addresses)
-        return self.planned_or_carried_out(**how)
+        return self.planned_or_carried_out(consent, notify, snapshots)
 
-    def canary_remove(self, source: Any, connection: Any, addresses: Any, **how: Any) -> tuple[Plan, Report | None]:
+    def canary_remove(
+        self,
+        source: Any,
+        connection: Any,
+        addresses: Any,
+        *,
+        consent: Any,
+        interactive: bool,
+        parallel: int,
+        notify: Any = None,
+        snapshots: Snapshots | None = None,
+    ) -> tuple[Plan, Report | None]:
         self.note("canary_remove", source, connection, addresses)
-        return self.planned_or_carried_out(**how)
+        return self.planned_or_carried_out(consent, notify, snapshots)
 
     def canary_check(self, source: Any, connection: Any, addresses: Any, options: CheckOptions) -> Compared:
         self.note("canary_check", source, connection, addresses, options)
@@ -312,7 +348,7 @@ class Flow:
         return Compared(self.checked, {at("agents.a"): at("agents.a@canary-1")})
 
     def planned_or_carried_out(
-        self, *, consent: Any, parallel: int, interactive: bool, notify: Any = None, snapshots: Snapshots | None = None
+        self, consent: Any, notify: Any, snapshots: Snapshots | None
     ) -> tuple[Plan, Report | None]:
         return (self.planned, None) if consent is False else self.carry_out(consent, notify, snapshots)
 

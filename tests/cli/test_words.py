@@ -81,7 +81,7 @@ def test_what_deletes_is_never_guessed(run: Run, flow: Flow) -> None:
         assert not re.search(r"--(prune|yes|purge|no-lock|reseed|allow)", run(*line.split()).stderr.split("\n", 1)[1])
     for line in ("destory", "detsroy", "state rmm", "lock releas"):
         assert "did you mean" not in run(*line.split()).stderr
-    everywhere = {each for known in options().values() for each in known} | set(VERBS) | {"rm", "release"}
+    everywhere = {each for known in options().values() for each in known} | set(VERBS) | {"rm", "release", "remove"}
     assert everywhere >= words.NEVER_GUESSED
     assert flow.calls == []
 
