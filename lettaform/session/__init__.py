@@ -43,7 +43,6 @@ from lettaform.model import (
 from lettaform.ownership import claims, others
 from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, ResourceChange, diff, make
-from lettaform.plan.canaries import without_held
 from lettaform.plan.limits import limited
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
@@ -131,8 +130,7 @@ class Session:
         if isinstance(manifest, Manifest):
             self.manifest = manifest
         self.first: FirstReads | None = None
-        """The first reads, while the manifest is loading; `early` compares their pages for the first plan. They may be
-        under way before the session begins."""
+        """The first reads, while the manifest is loading, or from before; `early` compares their pages for a plan."""
         self.early: Early | None = None
         self.observed: Observed | None = None
         self.snapshots = Snapshots()
@@ -175,7 +173,7 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
-        read = partial(self.differences, options, hold=True)
+        read = partial(self.differences, options)
         if self.loading is not None and not options.destroy:
             self.early = Early(self.backend, options)
         (observed, difference), holder = await self.beside_holder(read, whole=options.destroy)
@@ -206,9 +204,7 @@ class Session:
         """Wait for the manifest, with the first reads under way."""
         if self.loading is not None:
             fields = whole_fields(self.loading.fields) if whole else self.loading.fields
-            self.first = await FirstReads.of(self.backend, self.stack, fields, self.first)
-            if self.early is not None:
-                self.first.listen(self.early.arrived)
+            self.first = await FirstReads.of(self.backend, self.stack, fields, self.early, self.first)
             self.manifest = await self.loading.manifest
             self.loading = None
             if self.early is not None:
@@ -221,15 +217,14 @@ class Session:
             first = FirstReads(self.backend, self.stack, whole_fields(declared_fields(self.manifest)))
         return await observe(self.backend, self.manifest, first=first)
 
-    async def differences(self, options: PlanOptions, *, hold: bool = False) -> tuple[Observed, Diff]:
-        """What was observed and the Diff, with the users and dependents of what it changes. `hold`: as of a plan."""
+    async def differences(self, options: PlanOptions) -> tuple[Observed, Diff]:
+        """What was observed and the Diff, computed again with the users and dependents of what it changes."""
         _check_overwritten(options, self.manifest)
         if options.destroy:  # an object that the stack has not taken over yet is not its own to delete
             self.manifest = replace(self.manifest, imports=())
         observed = await self.first_observed(whole=options.destroy)  # a destroy keeps all of it in a snapshot
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
-        options = without_held(options, self.manifest, observed) if hold else options
         difference = diff(self.manifest, observed, options, self.early.settled(observed) if self.early else {})
         if problems := await self._disputes(difference, observed):
             observed = replace(observed, problems=(*observed.problems, *problems))
@@ -246,7 +241,8 @@ class Session:
 
     async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:
         """`observed` with the users of shared objects and the dependents of deleted ones."""
-        users, dependents = await self.backend.users(shared, observed.attached), await self.backend.dependents(deleted)
+        users = await self.backend.users(shared, observed.attached)
+        dependents = await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
         seen = _ids(observed)
         for each in (each for every in dependents.values() for each in (*every.cascades, *every.blockers)):
@@ -660,6 +656,6 @@ def _marks_alone(difference: Diff) -> Diff:
         members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
         parts = {key: value for key, value in mark.parts.items() if key in existing}
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
-        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts, promoted=mark.promoted)
+        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
         resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))
     return replace(difference, resources=tuple(resources), runtime=(), unmanaged=(), guards=())

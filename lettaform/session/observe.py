@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from lettaform.address import Address
 from lettaform.backend import Arrived, Backend, Fields, Reads
@@ -38,6 +38,12 @@ class OtherStacks:
         return self.found
 
 
+class Listener(Protocol):
+    """What is told of each page of a list: see `backend.Arrived`."""
+
+    def arrived(self, kind: str, listing: Listing) -> None: ...
+
+
 class FirstReads:
     """The first reads of an observation, under way together: the release of the server, and its lists."""
 
@@ -50,21 +56,28 @@ class FirstReads:
         self._listener: Arrived | None = None
 
     @classmethod
-    async def of(cls, reads: Reads, stack: str, fields: Fields, under_way: FirstReads | None) -> FirstReads:
-        """Those that are under way if they are the same requests; otherwise they end, and new ones begin."""
-        if under_way is not None:
-            if stack == under_way.stack and cls.same(fields, under_way.fields):
-                return under_way
-            await under_way.cancel()
-        return cls(reads, stack, fields)
+    async def of(
+        cls, reads: Reads, stack: str, fields: Fields, listener: Listener | None, under_way: FirstReads | None
+    ) -> FirstReads:
+        """Those that are under way if they are the same requests; otherwise they end, and new ones begin.
+
+        listener  is told of each page, and now of those that have arrived already
+        """
+        first = under_way
+        if first is not None and not (stack == first.stack and cls.same(fields, first.fields)):
+            await first.cancel()
+            first = None
+        first = first or cls(reads, stack, fields)
+        if listener is not None:
+            first._listen(listener.arrived)
+        return first
 
     @staticmethod
     def same(one: Fields, other: Fields) -> bool:
         """Whether reads of both are the same requests."""
         return _included(_with_core(one)) == _included(_with_core(other))
 
-    def listen(self, arrived: Arrived) -> None:
-        """Call `arrived` with each page, as of `Reads.listing`, and now with those that have arrived already."""
+    def _listen(self, arrived: Arrived) -> None:
         self._listener = arrived
         pages, self._pages = self._pages, []
         for page in pages:
