@@ -32,7 +32,7 @@ from lettaform.address import Address, matches
 from lettaform.apply import LOCK_LOST
 from lettaform.backend import Backend, connect
 from lettaform.errors import Interrupted, LettaformError, Locked, PlanError, Problem, SnapshotError, Stale, nearest
-from lettaform.kinds import kind_of, kinds, sections
+from lettaform.kinds import MATCHES, kind_of, kinds, sections
 from lettaform.manifest import Draft, Needs, Outline
 from lettaform.manifest.formatted import Formatted, format_files, format_text
 from lettaform.manifest.glance import Glance, glance
@@ -67,6 +67,7 @@ from lettaform.model import (
 from lettaform.model import (
     contents as contents_of,
 )
+from lettaform.ownership import state
 from lettaform.ownership.state import last_run
 from lettaform.ownership.unowned import ImportOptions
 from lettaform.plan import saved
@@ -841,13 +842,15 @@ def drift(source: Source, connection: Connection, options: PlanOptions | None = 
     from lettaform.session.pull import compare, known_secrets, locked
 
     options = options or PlanOptions()
-    opened = _Opened(source, connection, needs="plain", ahead=True)
-    difference, holder = opened.run(lambda session: compare(session, options))
-    assert opened.manifest is not None
-    assert difference.observed is not None
-    found = drift_of(opened.manifest, difference, options)
-    hidden = tuple(known_secrets(opened.manifest, difference.observed))
-    return replace(found, hidden=hidden, warnings=() if holder is None else (locked(holder),))
+
+    async def run(session: Session) -> tuple[Drift, Lock | None]:
+        difference, holder = await compare(session, options, matched=True)
+        assert difference.observed is not None
+        hidden = tuple(known_secrets(session.manifest, difference.observed))
+        return replace(drift_of(session.manifest, difference, options), hidden=hidden), holder
+
+    found, holder = _Opened(source, connection, needs="plain", ahead=True).run(run)
+    return replace(found, warnings=() if holder is None else (locked(holder),))
 
 
 def pull(
@@ -1142,7 +1145,8 @@ def show(source: Source, connection: Connection, address: str | None = None) -> 
     from lettaform.session.pull import known_secrets
 
     async def run(session: Session) -> Shown:
-        observed, manifest = await session.observe(whole=True), session.manifest
+        observed = await session.observe(whole=True, matched=True)
+        manifest = session.manifest  # with what it declares of agents that the stack does not own
         declared = manifest.objects
         lives = [
             shown_live(
@@ -1471,12 +1475,17 @@ class SnapshotDiff:
 
 
 def state_list(source: Source, connection: Connection) -> list[Live]:
-    """All objects with the mark of the stack: its objects, duplicates and orphaned blocks, sorted by address."""
+    """All objects with the mark of the stack: its objects, duplicates and orphaned blocks, sorted by address.
+
+    Also the agents of others to which entries of `matches` have applied something.
+    """
 
     async def run(session: Session) -> list[Live]:
-        observed = await session.observe()
+        observed = await session.observe(matched=True)
         ours = [
-            replace(live, address=a) for a, live in observed.objects.items() if live.stack == session.manifest.stack
+            replace(live, address=a)
+            for a, live in observed.objects.items()
+            if live.stack == session.manifest.stack or a in observed.state.matched
         ]
         left = [replace(live, address=a) for a, live in observed.orphaned_blocks]
         return sorted([*ours, *observed.duplicates, *left], key=lambda live: (str(live.address), live.id))
@@ -1502,14 +1511,21 @@ def state_move(source: Source, connection: Connection, old: str, new: str) -> No
 
 
 def state_remove(source: Source, connection: Connection, address: str) -> None:
-    """Forget an object and its parts: remove their marks. The objects are not changed otherwise."""
+    """Forget an object and its parts: remove their marks. The objects are not changed otherwise.
+
+    `matches.KEY[ID]`, or `matches.KEY`: forget what was applied to an agent, or to all of them. It stays there.
+    """
 
     async def run(session: Session) -> None:
         observed, forgotten = await session.observe(), _address(address)
-        _check_owned(observed, forgotten, session.manifest)
+        if not any(forgotten in (each, each.declaration) for each in observed.state.matched):
+            _check_owned(observed, forgotten, session.manifest)
         _raise(await session.apply(session.remark(observed, frozenset({forgotten})), parallel=4, verb="state rm"))
 
     _run(source, connection, run, lock=True)
+
+
+MATCHES_LOST = "the state alone knew what it added to agents; what it has added before stays there once it is removed"
 
 
 def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str]]:
@@ -1529,6 +1545,8 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
         ]
         lost += [f"{a} ({id}) no longer exists" for a, id in observed.state.ids.items() if a not in observed.objects]
         lost += [f"{each.address} is also claimed by {each.id}, a duplicate" for each in observed.duplicates]
+        if not observed.state.exists or any(each.address == str(state.ADDRESS) for each in observed.problems):
+            lost += [f"{each.address}: {MATCHES_LOST}" for each in session.manifest.matches]
         report = await session.apply(session.remark(replace(observed, problems=())), parallel=1, verb="state rebuild")
         _raise(report)
         return sum(a.parent is None for a in marked), lost
@@ -1948,8 +1966,8 @@ def _address(text: str) -> Address:
     except ValueError:
         hint = """write it as agents.supervisor, 'agents.worker[emea]' or 'agents["v1.2"]'"""
         raise PlanError(f"`{text}` is not an address", hint) from None
-    if address.section not in sections():
-        near = nearest(address.section, [kind.section for kind in kinds().values()])
+    if kind_of(address.top) is None:
+        near = nearest(address.section, [*sections(), MATCHES])
         raise PlanError(f"`{address.section}` is not a section", f"did you mean `{near}`?" if near else None)
     if kind_of(address) is None:
         raise PlanError(f"`{text}` is not an address", f"`{address.field}` of {address.parent} holds no objects")

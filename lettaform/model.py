@@ -262,6 +262,46 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Selector:
+    """Names and tags of agents. What is empty selects nothing.
+
+    names  patterns for names, with `*` and `?`
+    ids    ids on the server
+    """
+
+    names: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+MATCH_LIMIT = 20
+"""The largest number of agents that an entry of `matches` selects unless it has another `limit`."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """An entry of `matches`: fields of every existing agent that it selects, whoever created it.
+
+    address  of the declaration; what it declares of one agent has the agent's id as its instance
+    select   agents with one of the names and all of the tags; no names: any name
+    exclude  agents with one of the names, tags or ids are left out
+    stacks   other stacks whose agents it may select
+    limit    the largest number of agents that it may select; None: any number
+    values, place, places, policies  as of `Desired`
+    """
+
+    address: Address
+    select: Selector
+    values: Mapping[str, Any]
+    place: Place
+    exclude: Selector = field(default_factory=Selector)
+    stacks: tuple[str, ...] = ()
+    limit: int | None = MATCH_LIMIT
+    places: Mapping[str, Place] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything that the files declare, resolved and checked.
 
@@ -275,6 +315,7 @@ class Manifest:
     limits         how much one plan may do
     policies       the rules that a plan must meet
     checks         conversations with copies of its agents, and what is expected of them
+    matches        fields of existing agents that the stack does not own
     """
 
     stack: str
@@ -292,6 +333,7 @@ class Manifest:
     limits: Limits = field(default_factory=Limits)
     policies: tuple[PlanPolicy, ...] = ()
     checks: tuple[Check, ...] = ()
+    matches: tuple[Match, ...] = ()
 
 
 # --- live ------------------------------------------------------------------------------------------------------------
@@ -500,6 +542,8 @@ class State:
     """Own blocks that get another address, by id: written before their marks and attachments, removed after."""
     moved: Mapping[Address, Address] = field(default_factory=dict)
     """Entries of `moved` that were carried out and whose old address is declared again: they happen once."""
+    matched: Mapping[Address, Mark] = field(default_factory=dict)
+    """What entries of `matches` applied to agents that the stack does not own. Their own marks are their owner's."""
     history: tuple[Applied, ...] = ()
     """The last runs that changed the stack, the oldest first."""
     written: Mapping[Address, int] = field(default_factory=dict)
@@ -610,6 +654,11 @@ class Observed:
     """Id of an agent to its conversations, declared or not; only for agents whose prompts a plan changes."""
     discovered: Mapping[Address, str] = field(default_factory=dict)
     """Address of what the server creates along with another object to the id of what it created."""
+    matched: Mapping[Address, tuple[Address, ...]] | None = None
+    """Entry of `matches` to the addresses of what it declares of the agents that it selects. None: they were not read.
+    """
+    contested: tuple[Problem, ...] = ()
+    """Fields of these agents that are declared elsewhere, too. The address of each is that of what it declares."""
     problems: tuple[Problem, ...] = ()
     capabilities: Capabilities = field(default_factory=Capabilities)
     readdressed: bool = False
@@ -750,6 +799,7 @@ class Change:
     conversations  number of conversations whose prompts are compiled again, without those that have their own change
     place          where it is declared; None if it is not declared
     notes          sentences for people: what is lost, what is created along with it
+    name           what people call the object, where its address is no name: that of an agent of `matches`
     """
 
     address: Address
@@ -762,6 +812,7 @@ class Change:
     conversations: int = 0
     place: Place | None = None
     notes: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import Attr, Never
 from lettaform.kinds.traits import Companions, Parts
-from lettaform.manifest.bodies import companion_fields, ownership
+from lettaform.manifest.bodies import Body, companion_fields, ownership
 from lettaform.manifest.form import (
     Anything,
     Count,
@@ -99,6 +99,14 @@ class _Module:
         fields = {name: self.field(kind, line) for name, line in lines.items()}
         fields |= {name: self.setting(kind, name, form) for name, form in ownership(kind).items()}
         self.object(f"Own{class_name(kind)}", f"A {kind} that is a part of the object that contains it.", fields)
+
+    def body(self, form: Body) -> str:
+        """Some fields of a kind, in a section of its own. Returns the name of its class."""
+        fields = {name: self.field(form.kind, line) for name, line in form.fields.items()}
+        fields |= {name: self.setting(form.kind, name, each) for name, each in form.settings.items()}
+        hidden = [name for name, line in form.fields.items() if line.secret or line.embeds]
+        self.object(class_name(form.name), form.doc, fields, hidden=hidden)
+        return class_name(form.name)
 
     def fleet(self) -> None:
         """The whole manifest."""
@@ -263,6 +271,8 @@ class _Module:
                     for key, each in inner.items()
                 }
                 return self.map(name, members, form.doc) + (" | None" if form.nullable else "")
+            case Body():
+                return f"{self.body(form)} | Unset | None"
             case Anything():
                 return "Any"
         raise TypeError(form)

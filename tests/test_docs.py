@@ -68,6 +68,7 @@ TERMS = (
         "lock",
         "manifest",
         "mark",
+        "match",
         "member",
         "merge",
         "migrate",

@@ -69,6 +69,10 @@ class Reads(Protocol):
         """
         ...
 
+    async def tagged(self, kind: str, tags: Sequence[str], fields: Collection[str]) -> Listing:
+        """All objects of a kind that have all of these tags, whoever owns them. Fields not needed may be UNREAD."""
+        ...
+
     async def states(self) -> Mapping[str, Mapping[str, str]]:
         """The pages of the states of all stacks, by stack and name."""
         ...

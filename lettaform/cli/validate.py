@@ -55,7 +55,9 @@ def validate(asked: Globals, /, form: str | None, strict: bool) -> int:
 def _counted(manifest: Manifest) -> str:
     from lettaform.render.inline import count
 
-    return count(sum(desired.external is None for desired in manifest.objects.values()), "object")
+    objects = count(sum(desired.external is None for desired in manifest.objects.values()), "object")
+    matches = len(manifest.matches)
+    return f"{objects} and {count(matches, 'entry of matches', 'entries of matches')}" if matches else objects
 
 
 def _formatted(problems: Sequence[Problem], form: str) -> str:

@@ -73,9 +73,18 @@ def oldest() -> str:
     return max(filter(None, needed), key=lambda version: [int(each) for each in version.split(".")])
 
 
+MATCHES, MATCHED = "matches", "agent"
+"""The section that declares fields of objects that the stack does not own, and the kind of these objects."""
+
+
+def is_matched(address: Address) -> bool:
+    """Whether an address is that of fields of an object which the stack does not own."""
+    return address.section == MATCHES
+
+
 def kind_of(address: Address) -> str | None:
     """The kind of the object at an address; None if the address has no kind."""
-    kind = sections().get(address.section)
+    kind = MATCHED if is_matched(address) else sections().get(address.section)
     if address.field is None or kind is None:
         return kind
     line = kinds()[kind].attrs().get(address.field)

@@ -47,6 +47,8 @@ BASE_TOOLS: Mapping[str, tuple[str, ...]] = {
 WITH_SLEEPTIME = ("archival_memory_search", "conversation_search", "send_message")
 """The tools that 0.16.8 adds instead if the agent has a sleeptime agent; not to agents of the three types below."""
 _ALWAYS_THE_SAME = ("sleeptime_agent", "voice_convo_agent", "voice_sleeptime_agent")
+MADE_ALONG = ("sleeptime_agent", "voice_sleeptime_agent")
+"""The types of the agents that the server creates along with others."""
 WRITING_TOOLS = frozenset(
     {
         *("memory", "memory_apply_patch", "core_memory_append", "core_memory_replace"),

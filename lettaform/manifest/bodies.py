@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -44,6 +44,8 @@ class Body:
     name      of the definition in the JSON Schema
     own       the object is part of another one: its key is its name
     only      the fields that are allowed here; None for all
+    doc       what it is, for the JSON Schema; empty: what the kind is
+    hints     what to do instead, by a key that is not allowed
     """
 
     kind: str
@@ -51,6 +53,8 @@ class Body:
     name: str = ""
     own: bool = False
     only: frozenset[str] | None = None
+    doc: str = ""
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> type[Kind]:
@@ -130,7 +134,8 @@ class Body:
                 message = f"`{key}` cannot be set: the key of an own {self.kind} is its `{key}`"
                 problems.add(message, node.keys[key], "remove the line", address=_address(owner), field=key)
             else:
-                hint = field_hint(self.kind, self.table, key) or suggest(key, [*self.fields, *self.settings])
+                hint = self.hints.get(key) or field_hint(self.kind, self.table, key)
+                hint = hint or suggest(key, [*self.fields, *self.settings])
                 problems.add(f"unknown field `{key}`", node.keys[key], hint, address=_address(owner), field=key)
 
     def own_objects(self, line: Attr) -> Entries:
@@ -150,7 +155,7 @@ class Body:
             properties = {key: self.property(line, types[key], definitions) for key, line in lines.items()}
             properties |= {key: form.schema(definitions) for key, form in self.settings.items() if key not in lines}
             definitions[name] = {
-                "description": (self.table.__doc__ or "").strip(),
+                "description": self.doc or (self.table.__doc__ or "").strip(),
                 "type": "object" if self.own else ["object", "null"],
                 "properties": properties,
                 "additionalProperties": False,
@@ -208,13 +213,13 @@ class CompanionFields:
 def companion_fields(line: Attr) -> Mapping[str, Sequence[str]]:
     """The kinds that the server creates with an object if `line` is set, each with the fields that the map may set."""
     return (
-        {kind: names or list(_changeable(kind)) for kind, names in companions.kinds.items()}
+        {kind: names or list(changeable(kind)) for kind, names in companions.kinds.items()}
         if (companions := line.related(Companions))
         else {}
     )
 
 
-def _changeable(kind: str) -> Iterator[str]:
+def changeable(kind: str) -> Iterator[str]:
     """The fields of an object that can be set after its creation."""
     for name, line in kinds()[kind].attrs().items():
         if not (isinstance(line.relation, Parts | Companions | DiscoveredBy) or line.create_only or line.immutable):
@@ -229,7 +234,6 @@ def _own_objects(kind: str, doc: str) -> Entries:
 def ownership(kind: str) -> Mapping[str, Form]:
     """The forms of `policy` and `lifecycle` of a kind."""
     fields = [name for name, line in kinds()[kind].attrs().items() if not line.related(Parts)]
-    forms = {line.name: _policy(mergeable=line.mergeable) for line in kinds()[kind].attrs().values()}
     lifecycle: Mapping[str, Form] = {
         "prevent_destroy": Flag("Whether to reject every plan that deletes or replaces the object. Default: false."),
         "ignore_changes": Items(
@@ -243,16 +247,17 @@ def ownership(kind: str) -> Mapping[str, Form]:
         lifecycle = {**lifecycle, "recompile": limited}
     owns = [line.name for line, _ in kinds()[kind].relations(Parts)]
     elsewhere = {name: f"set the policy of each entry: `{name}: {{KEY: {{policy: …}}}}`" for name in owns}
-    policy = Fields(
-        {name: forms[name] for name in fields},
-        "The policy of each field, by field name.",
-        nullable=True,
-        elsewhere=elsewhere,
-    )
     return {
-        "policy": Named(f"{kind}_policy", policy),
+        "policy": Named(f"{kind}_policy", policies_of(kind, fields, elsewhere)),
         "lifecycle": Named(f"{kind}_lifecycle", Fields(lifecycle, "How the object may change.", nullable=True)),
     }
+
+
+def policies_of(kind: str, fields: Iterable[str], elsewhere: Mapping[str, str] = {}) -> Fields:
+    """The form of the policies of these fields of a kind. `elsewhere`: as of `Fields`."""
+    lines = kinds()[kind].attrs()
+    forms = {name: _policy(mergeable=lines[name].mergeable) for name in fields}
+    return Fields(forms, "The policy of each field, by field name.", nullable=True, elsewhere=elsewhere)
 
 
 def _policy(*, mergeable: bool) -> Form:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from lettaform.kinds import kinds, sections
-from lettaform.manifest.bodies import Body, ownership
+from lettaform.kinds import MATCHED, MATCHES, kinds, sections
+from lettaform.manifest.bodies import Body, changeable, ownership, policies_of
 from lettaform.manifest.form import (
     Anything,
     Count,
@@ -23,6 +23,7 @@ from lettaform.manifest.form import (
 )
 from lettaform.manifest.rules import WARNINGS
 from lettaform.manifest.words import SECTIONS
+from lettaform.model import MATCH_LIMIT
 from lettaform.ownership import canaries
 from lettaform.ownership.unowned import NOT_TEMPORARY
 
@@ -274,6 +275,56 @@ def _checks(*required: str) -> Entries:
     )
 
 
+_SELECTED = OneOrMore(
+    _TEXT,
+    Items(_TEXT),
+    "The name of an agent, with `*` for any text, or a list of names: agents with one of them.",
+)
+MATCH = Fields(
+    {
+        "name": _SELECTED,
+        "tags": Items(_TEXT, "Tags: agents that have all of them."),
+        "exclude": Fields(
+            {
+                "name": _SELECTED,
+                "tags": Items(_TEXT, "Tags: agents that have one of them."),
+                "id": _texts("The ID of an agent, or a list of IDs."),
+            },
+            "Agents that are left out.",
+        ),
+        "stacks": Items(
+            Text(pattern=r"^[a-z0-9-]+$", expected="letters a-z, digits and `-`", expressions=True),
+            "Other stacks whose agents are selected, too. Default: agents of other stacks are left out.",
+        ),
+    },
+    "Which existing agents are selected, whoever created them. Agents of this stack are not: their fields are declared "
+    "in `agents`.",
+)
+_NOT_MATCHED: Mapping[str, str] = {
+    "memory": "declare the block in `blocks`, and name it in `blocks` here",
+    "name": "write `name` below `match`; a name cannot be set",
+    "tag": "write `tags` below `match` to select agents; `tags` here are added to them",
+}
+
+
+def _matches() -> Entries:
+    """The form of `matches`."""
+    fixed = "an existing agent keeps it: declare the agent in `agents`, and import it"
+    fields = frozenset(changeable(MATCHED)) - {kinds()[MATCHED].name_field}
+    hints = {**{name: fixed for name in kinds()[MATCHED].attrs() if name not in fields}, **_NOT_MATCHED}
+    settings: Mapping[str, Form] = {
+        "match": MATCH,
+        "limit": Count(
+            "The largest number of agents that may be selected; a plan that selects more is refused. null: no limit. "
+            f"Default: {MATCH_LIMIT}."
+        ),
+        "policy": Named("match_policy", policies_of(MATCHED, sorted(fields))),
+    }
+    doc = "Fields of every existing agent that is selected. Nothing else of these agents is changed."
+    body = Body(MATCHED, settings, "match", only=fields, doc=doc, hints=hints)
+    return Entries(body, "Fields of existing agents that this stack does not own, whoever created them.")
+
+
 @cache
 def objects() -> Mapping[str, Form]:
     """The form of every section of objects."""
@@ -325,6 +376,25 @@ def _address(doc: str) -> Text:
     return Text(doc, pattern=r"^[a-z_]+[.\[]", expected="an address")
 
 
+def _server() -> Fields:
+    """The form of `server`."""
+    key = Text(
+        "The API key, for example `${env.LETTA_API_KEY}`. It is sent to `url` and to no other URL. "
+        "LETTA_API_KEY itself is sent only to the URL of --server or LETTA_BASE_URL.",
+        expressions=True,
+    )
+    return Fields(
+        {
+            "url": Text("The URL of the server.", pattern=r"^https?://.", expected="an http(s) URL", expressions=True),
+            "api_key": key,
+            "project": Text("The project on Letta Cloud. LETTA_PROJECT takes precedence.", expressions=True),
+        },
+        "The Letta server. --server and LETTA_BASE_URL take precedence.",
+        nullable=True,
+        short="url",
+    )
+
+
 def _anywhere() -> dict[str, Form]:
     """The forms of the top-level keys, except `environments`."""
     defaults = {section: Body(kind, ownership(kind), f"{kind}_defaults") for section, kind in sections().items()}
@@ -334,27 +404,13 @@ def _anywhere() -> dict[str, Form]:
     }
     removed = _address("The address that is no longer declared, for example `agents.retired`.")
     destroy = Flag("Whether to delete the object from the server. Default: false, which only stops managing it.")
-    url = Text("The URL of the server.", pattern=r"^https?://.", expected="an http(s) URL", expressions=True)
     return {
         "stack": Text(
             "The name of the stack, which owns the objects of this manifest on the server.",
             pattern=r"^[a-z0-9-]+$",
             expected="letters a-z, digits and `-`",
         ),
-        "server": Fields(
-            {
-                "url": url,
-                "api_key": Text(
-                    "The API key, for example `${env.LETTA_API_KEY}`. It is sent to `url` and to no other URL. "
-                    "LETTA_API_KEY itself is sent only to the URL of --server or LETTA_BASE_URL.",
-                    expressions=True,
-                ),
-                "project": Text("The project on Letta Cloud. LETTA_PROJECT takes precedence.", expressions=True),
-            },
-            "The Letta server. --server and LETTA_BASE_URL take precedence.",
-            nullable=True,
-            short="url",
-        ),
+        "server": _server(),
         "snapshots": SNAPSHOTS,
         "limits": LIMITS,
         "policies": POLICIES,
@@ -371,6 +427,7 @@ def _anywhere() -> dict[str, Form]:
             dict(defaults), "Default values of fields, by section. Objects override them.", nullable=True
         ),
         **objects(),
+        MATCHES: _matches(),
         "moved": Items(
             Fields(moved, "A renamed address.", ("from", "to")),
             "Addresses that were renamed. The objects are kept.",

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lettaform.kinds import sections
+from lettaform.address import Address
+from lettaform.kinds import MATCHES, sections
 from lettaform.manifest.documents import documents
 from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
@@ -65,6 +66,7 @@ def names(
         scope.variables = values_of(declared, variables, variable_files, scope, environ)
         expanded = expand(root, scope)
         addresses = {*map(str, expanded.instances), *map(str, expanded.repeated)}
+        addresses |= {str(Address.of(MATCHES, key)) for key in (root.map.get(MATCHES) or empty(root.place)).map if key}
     environments = (whole.map.get("environments") or empty(root.place)).map
     checks = (root.map.get("checks") or empty(root.place)).map
     read = (Path(os.path.abspath(directory / name)) for name in reader.digests)

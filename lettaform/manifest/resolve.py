@@ -17,6 +17,7 @@ from lettaform.manifest.declarations import Declarations, parse_address
 from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.fields import NOT_SET, FieldValues
 from lettaform.manifest.files import is_exclusion
+from lettaform.manifest.matches import Matches
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.policies import policies
 from lettaform.manifest.problems import Problems
@@ -33,7 +34,9 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
 
     connects  whether the run sends requests to the server that the manifest names
     """
-    objects = Objects(expanded, scope).all()
+    build = Objects(expanded, scope)
+    matches = tuple(Matches(root, scope, build.fields, build.checks).all())
+    objects = build.all()
     scope.problems.rule = DECLARATION
     declarations = Declarations(root, expanded, scope, connects=connects)
     return Manifest(
@@ -50,6 +53,7 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         limits=declarations.limits(),
         policies=policies(root, scope.problems),
         checks=tuple(AgentChecks(root, expanded, scope).all()),
+        matches=matches,
     )
 
 

@@ -33,9 +33,11 @@ from lettaform.model import (
     Judge,
     Limits,
     Manifest,
+    Match,
     Moved,
     PlanPolicy,
     Removed,
+    Selector,
     Server,
     Turn,
 )
@@ -46,7 +48,7 @@ _CLASSES: Mapping[str, Any] = {
     each.__name__: each
     for each in (
         *(Manifest, Desired, External, Import, Inputs, Limits, Moved, PlanPolicy, Problem, Removed, Server),
-        *(Check, Expectation, ExpectedCall, ExpectedText, Judge, Turn),
+        *(Check, Expectation, ExpectedCall, ExpectedText, Judge, Turn, Match, Selector),
         *(Digest, Item, Ref, Template),
     )
 }

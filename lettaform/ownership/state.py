@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from lettaform.address import Address
 from lettaform.errors import Problem, ServerError, Unavailable, UnreadableState
-from lettaform.kinds import companions, kind_of
+from lettaform.kinds import companions, is_matched, kind_of
 from lettaform.model import (
     Answer,
     Applied,
@@ -111,6 +111,8 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
         yield "tombstones", id, marks.metadata(mark)
     for address, serial in state.written.items():
         yield "written", str(address), serial
+    for address, mark in state.matched.items():
+        yield "matched", str(address), marks.metadata(mark)
     for run in state.history:
         values = {name: value for name, value in vars(run).items() if value not in ("", False, 0) and name != "serial"}
         yield "history", str(run.serial), {**values, "changes": dict(run.changes)}
@@ -217,6 +219,7 @@ class _Reader:
             intents=sections["intents"],
             relocated=sections["relocated"],
             moved=sections["moved"],
+            matched=sections["matched"],
             history=tuple(sorted(sections["history"].values(), key=lambda run: run.serial)),
             written=sections["written"],
             serial=max(serial, default=0),
@@ -312,6 +315,7 @@ _SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "kinds": (_text, _true),
     "tombstones": (_text, _mark),
     "written": (Address.parse, _serial),
+    "matched": (Address.parse, _mark),
     "history": (int, _applied),
 }
 """Section of a page to the readers of its keys and of its values."""
@@ -335,6 +339,7 @@ class Effects:
     relocated     relocations that the plan does not finish
     prompts       addresses of changes after which something must be called
     settled       addresses of objects whose calls, due since an earlier apply, no longer concern anything
+    matched       the marks of agents that the stack does not own; an empty one: nothing of it stays
     """
 
     removed: frozenset[Address] = frozenset()
@@ -348,6 +353,12 @@ class Effects:
     relocated: Mapping[str, Relocation] = field(default_factory=dict)
     prompts: frozenset[Address] = frozenset()
     settled: frozenset[Address] = frozenset()
+    matched: Mapping[Address, Mark] = field(default_factory=dict)
+
+    def ahead(self, old: State) -> dict[Address, Mark]:
+        """The marks of these agents before anything of them is written."""
+        found = {a: ahead(old.matched.get(a), mark) for a, mark in self.matched.items()}
+        return {**old.matched, **{a: mark for a, mark in found.items() if mark != Mark()}}
 
 
 def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
@@ -361,6 +372,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     old, due = observed.state, _due(manifest, observed, effects)
     known = due.pending <= old.pending and due.carried_over.items() <= old.carried_over.items()
     known = known and due.intents.items() <= old.intents.items() and not observed.readdressed
+    known = known and due.matched == dict(old.matched)
     if known and not effects.removed & old.ids.keys():
         return None
     # an object that cannot carry a claim is found by the state alone: it is kept there until it is deleted
@@ -396,6 +408,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects, *, writes:
         protected=frozenset(declared | {a for a in old.protected if a not in manifest.objects and a in remaining}),
         tombstones={},
         relocated=effects.relocated,
+        matched={a: mark for a, mark in {**old.matched, **effects.matched}.items() if mark != Mark()},
     )
     unchanged = (
         not writes
@@ -406,14 +419,16 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects, *, writes:
         and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
         and old.kinds <= new.kinds
         and new.relocated == dict(old.relocated)
-        and (old.exists or not new.ids)
+        and new.matched == dict(old.matched)
+        and (old.exists or not (new.ids or new.matched))
     )
     return None if unchanged else new
 
 
 def is_empty(manifest: Manifest, observed: Observed, effects: Effects) -> bool:
     """Whether the state will have no entries, so that it can be deleted."""
-    return not (_remaining(manifest, observed, effects) or effects.created or observed.duplicates)
+    left = (mark for mark in {**observed.state.matched, **effects.matched}.values() if mark != Mark())
+    return not any(left) and not (_remaining(manifest, observed, effects) or effects.created or observed.duplicates)
 
 
 def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
@@ -431,6 +446,7 @@ def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
         pending=observed.state.pending - effects.settled | effects.called,
         carried_over={a: ids for a, ids in {**carried, **effects.carried_over}.items() if ids},
         intents=effects.intents,
+        matched=effects.ahead(observed.state),
         serial=observed.state.serial + 1,
     )
 
@@ -446,8 +462,11 @@ def _remaining(manifest: Manifest, observed: Observed, effects: Effects) -> dict
 
 
 def keeps_id(address: Address, kind: str, capabilities: Capabilities) -> bool:
-    """Whether the state stores the id of an object. It does not for an own block that carries its own claim."""
-    return address.parent is None or kind not in capabilities.claims
+    """Whether the state stores the id of an object. It does not for an own block that carries its own claim.
+
+    The address of an agent that the stack does not own says its id.
+    """
+    return not is_matched(address) and (address.parent is None or kind not in capabilities.claims)
 
 
 def _is_ours(address: Address, live: Live, manifest: Manifest) -> bool:
@@ -491,6 +510,7 @@ def without(manifest: Manifest, observed: Observed, forgotten: frozenset[Address
         kinds=frozenset(each.kind for each in observed.duplicates),
         relocated={id: each for id, each in old.relocated.items() if each.address in ours},
         tombstones={},
+        matched={a: mark for a, mark in old.matched.items() if forgotten.isdisjoint((a, a.declaration))},
         serial=old.serial + 1,
     )
 
@@ -499,6 +519,26 @@ def with_companions(observed: Observed, addresses: Collection[Address]) -> froze
     """Addresses, and those of what the server created along with the objects there."""
     others = {each for address in addresses for _, _, each in companions(address) if each in observed.objects}
     return frozenset((*addresses, *others))
+
+
+def _in_state(mark: Mark) -> Mark:
+    """A mark as the state keeps it: objects that do not exist yet by their addresses."""
+    members = {
+        name: tuple(str(each.address) if isinstance(each, Ref) else each for each in every)
+        for name, every in mark.members.items()
+    }
+    return replace(mark, members=members)
+
+
+def ahead(old: Mark | None, new: Mark) -> Mark:
+    """What the state keeps of an agent before it is written: all that lettaform may have added once a run was killed.
+
+    The digests are those of what was written before: a value that was not written is then still known as new.
+    """
+    old, new = _in_state(old or Mark()), _in_state(new)
+    names = dict.fromkeys((*old.members, *new.members))
+    members = {n: tuple(dict.fromkeys((*old.members.get(n, ()), *new.members.get(n, ())))) for n in names}
+    return Mark(old.base, {name: each for name, each in members.items() if each})
 
 
 # --- what an apply did -----------------------------------------------------------------------------------------------
@@ -533,16 +573,31 @@ def after(
     called -= {step.address for step in undone if isinstance(step, Call)}
     new_owners = {each.step.address for each in done if isinstance(each.step, Create)}
     unsure = {each.step.address for each in ended if each.error and is_ambiguous(each.error)}
+    incomplete = {step.address for step in undone}
     return replace(
         planned,
         ids=ids,
+        matched=_matched(planned, previous, answers, incomplete),
         marks={address: mark for address, mark in new.items() if mark is not None and address in ids},
         protected=planned.protected | {address for address in previous.protected if address in kept},
-        pending=frozenset(address for address in planned.pending if address in ids and address not in called),
+        pending=frozenset(a for a in planned.pending if (a in ids or is_matched(a)) and a not in called),
         carried_over={a: blocks for a, blocks in planned.carried_over.items() if a not in new_owners},
         intents={address: name for address, name in planned.intents.items() if address in unsure},
         relocated={**planned.relocated, **previous.relocated} if undone else planned.relocated,
     )
+
+
+def _matched(
+    planned: State, previous: State, answers: Mapping[Address, Answer], incomplete: Collection[Address]
+) -> dict[Address, Mark]:
+    """What was applied to agents that the stack does not own. Where a step is not done, all that may be there."""
+    found = dict(planned.matched)
+    for address in {*found, *previous.matched}:
+        if address in incomplete:
+            found[address] = ahead(previous.matched.get(address), found.get(address, Mark()))
+        elif address in found:
+            found[address] = settled(found[address], answers)
+    return {address: mark for address, mark in found.items() if mark != Mark()}
 
 
 def recorded(state: State, run: Applied, outcomes: Iterable[Outcome]) -> State:
@@ -550,7 +605,8 @@ def recorded(state: State, run: Applied, outcomes: Iterable[Outcome]) -> State:
     done = {each.step.address for each in outcomes if each.status == "done" and not isinstance(each.step, Call)}
     done -= {ADDRESS}
     written = {**state.written, **dict.fromkeys(done, state.serial)}
-    kept = {a: serial for a, serial in written.items() if not {a, a.parent}.isdisjoint(state.ids)}
+    known = state.ids.keys() | state.matched.keys()
+    kept = {a: serial for a, serial in written.items() if not {a, a.parent}.isdisjoint(known)}
     history = (*state.history, replace(run, serial=state.serial))[-HISTORY:]
     oldest = history[0].serial
     return replace(state, history=history, written={a: each for a, each in kept.items() if each >= oldest})
@@ -596,7 +652,8 @@ def settled(mark: Mark, answers: Mapping[Address, Answer]) -> Mark:
         except LookupError:
             return ref
 
-    return replace(mark, base=settle(dict(mark.base), known))
+    members = {name: tuple(settle(member, known) for member in each) for name, each in mark.members.items()}
+    return replace(mark, base=settle(dict(mark.base), known), members=members)
 
 
 def is_ambiguous(error: BaseException) -> bool:

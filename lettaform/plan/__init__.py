@@ -127,8 +127,10 @@ def _settled(step: Step, known: Callable[[Ref], Any], names: Mapping[str, str]) 
         case Update():
             return replace(step, fields=fields(step.fields), mark=step.mark and mark(step.mark))
         case SaveState():
-            marks = {address: mark(each) for address, each in step.state.marks.items()} if step.state else {}
-            return replace(step, state=step.state and replace(step.state, marks=marks))
+            if step.state is None:
+                return step
+            marks, matched = ({a: mark(m) for a, m in each.items()} for each in (step.state.marks, step.state.matched))
+            return replace(step, state=replace(step.state, marks=marks, matched=matched))
         case Attach() | Detach():
             return replace(step, shown=names.get(step.member, "")) if isinstance(step.member, str) else step
         case Delete() | Call():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class ResourceChange:
     history   the messages that a new agent or conversation begins with, as of `Create`
     copies    label to what is written to the object's own copy of a block
     lets_go   whether the stack forgets the object once everything else has succeeded
+    matched   what the state keeps of an agent that the stack does not own, afterwards; None: what it keeps now
     """
 
     change: Change
@@ -50,10 +51,20 @@ class ResourceChange:
     history: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     copies: Mapping[str, Copy] = field(default_factory=dict)
     lets_go: bool = False
+    matched: Mark | None = None
 
     @property
     def address(self) -> Address:
         return self.change.address
+
+
+def detached_by_agent(changes: Iterable[ResourceChange]) -> dict[str, frozenset[str]]:
+    """Id of an existing object to the ids of what the changes detach from it: several can be about one agent."""
+    found: dict[str, frozenset[str]] = {}
+    for each in changes:
+        if each.live and each.detach:
+            found[each.live.id] = found.get(each.live.id, frozenset()) | {str(member) for _, member in each.detach}
+    return found
 
 
 Settled = Mapping[Address, tuple[AgentChange, ...]]

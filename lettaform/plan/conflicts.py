@@ -14,7 +14,7 @@ from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Desired, Live, companion_ids
 from lettaform.ownership.claims import of_another_stack
 from lettaform.plan.additions import items_at_creation
-from lettaform.plan.changes import ResourceChange
+from lettaform.plan.changes import ResourceChange, detached_by_agent
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.mentions import unknown_names
 from lettaform.plan.notes import fixed_fields, lost_users, named, replacement_note, used_by
@@ -27,11 +27,18 @@ def conflicts(lookup: Lookup, changes: Sequence[ResourceChange]) -> tuple[Proble
     found = [problem for change in changes for check in _CHECKS for problem in check(finished, change)]
     return (
         *lookup.observed.problems,
+        *_contested(lookup),
         *found,
         *unknown_names(lookup, changes),
         *_blocked_moves(lookup),
         *_misnamed_moves(lookup),
     )
+
+
+def _contested(lookup: Lookup) -> Iterator[Problem]:
+    """Fields of agents that the stack does not own and that are declared elsewhere, too."""
+    every = () if lookup.options.destroy else lookup.observed.contested
+    yield from (each for each in every if each.address and lookup.is_selected(Address.parse(each.address)))
 
 
 def guards(lookup: Lookup, changes: Iterable[ResourceChange]) -> tuple[Problem, ...]:
@@ -66,7 +73,7 @@ class _Finished:
     @cached_property
     def detached(self) -> Mapping[str, frozenset[str]]:
         """Id of an object to the ids of what the plan detaches from it."""
-        return {r.live.id: frozenset(str(m) for _, m in r.detach) for r in self.changes if r.live and r.detach}
+        return detached_by_agent(self.changes)
 
     @cached_property
     def agents_with(self) -> Mapping[str, list[Live]]:

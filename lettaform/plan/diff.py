@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
 from lettaform.address import Address
-from lettaform.kinds import kinds
+from lettaform.kinds import is_matched, kinds
 from lettaform.model import AgentChange, Desired, Live, Manifest, Observed, PlanOptions, Unmanaged
 from lettaform.plan.changes import Diff, ResourceChange, Settled
 from lettaform.plan.compare import differs
 from lettaform.plan.conflicts import conflicts, guards
 from lettaform.plan.create import create, discover
 from lettaform.plan.lookup import Lookup
+from lettaform.plan.matches import empty_matches, release, update_matched
 from lettaform.plan.moves import Moves, move
 from lettaform.plan.notes import without_effect
 from lettaform.plan.prompts import Prompts, recompile
@@ -34,7 +35,7 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Se
     lookup = look_up(manifest, move(manifest, observed, options), options)
     found = [] if options.destroy else list(_declared(lookup, known))
     declared = [each for _, every in found for each in every]
-    changes = _changes(declared)
+    changes = [*_changes(declared), *release(lookup)]
     removed = remove(lookup, changes)
     changes += [] if options.destroy else move_undeclared_blocks(lookup, (*changes, *_changes(removed)))
     prompts = Prompts(lookup, without_lost_blocks(lookup, [*changes, *_changes(removed)]))
@@ -49,7 +50,9 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Se
         guards=guards(lookup, changes),
         owners={prompts.kind: owners} if prompts.kind and owners else {},
         observed=lookup.observed,
-        warnings=() if options.destroy else (*without_effect(lookup), *renamed(lookup, changes, unmanaged)),
+        warnings=()
+        if options.destroy
+        else (*without_effect(lookup), *renamed(lookup, changes, unmanaged), *empty_matches(lookup)),
         settled=_settled(found),
     )
 
@@ -121,7 +124,8 @@ def _declared(lookup: Lookup, known: Settled) -> Iterator[tuple[Address, Sequenc
             yield address, known[address]
         elif desired.external is None and (desired.created_with is None or lookup.exists(address)):
             live = lookup.live(address)
-            yield address, update(lookup, desired, live) if live else create(lookup, desired)
+            change = update_matched if is_matched(address) else update
+            yield address, change(lookup, desired, live) if live else create(lookup, desired)
 
 
 def _changes(found: Iterable[Found]) -> list[ResourceChange]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
-from lettaform.kinds import kinds
+from lettaform.kinds import is_matched, kinds
 from lettaform.model import AgentChange, Desired, FieldChange, Live, Manifest, Observed, PlanOptions, Unmanaged
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.compare import ignored
@@ -201,7 +201,8 @@ def _was_applied(observed: Observed, part: Address) -> bool:
 def _gone(difference: Diff) -> Iterator[Unmanaged]:
     """Objects that the state names, that are no longer declared, and that no longer exist."""
     for resource in difference.resources:
-        if resource.desired is None and resource.live is None and resource.change.action == "forget":
+        gone = resource.desired is None and resource.live is None and resource.change.action == "forget"
+        if gone and not is_matched(resource.address):
             change = resource.change
             yield Unmanaged(change.kind, change.id or "", change.address, GONE)
 

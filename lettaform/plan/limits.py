@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from lettaform.address import Address, matches
 from lettaform.errors import Problem
-from lettaform.model import Limits, Live, Manifest, Observed, PlanOptions
+from lettaform.model import Limits, Live, Manifest, Match, Observed, PlanOptions
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.notes import agents
 from lettaform.plan.prompt_changes import prompt_changes
+from lettaform.plan.selection import is_selected
 
 FEW = 5
 """Number of deleted objects up to which `deleted_percent` is not judged: of a small stack, one is a large share."""
@@ -45,6 +46,7 @@ def exceeded(difference: Diff, manifest: Manifest, observed: Observed, options: 
         _too_many_agents(_touched(difference.resources, observed), manifest.limits, observed),
         _too_much_memory(counted, manifest.limits),
         _too_long_prompts(difference.resources, manifest, observed),
+        *(_too_many_matched(match, manifest, observed, options) for match in manifest.matches),
     )
     return tuple(problem for problem in found if problem)
 
@@ -100,6 +102,19 @@ def _touched(resources: Iterable[ResourceChange], observed: Observed) -> frozens
         found |= {live.id for live in (each.live, owner) if live is not None and live.kind == "agent"}
         found |= observed.users.get(each.live.id, frozenset()) if each.live else set()
     return frozenset(found)
+
+
+def _too_many_matched(match: Match, manifest: Manifest, observed: Observed, options: PlanOptions) -> Problem | None:
+    """An entry of `matches` that selects more agents than it may, unless the plan is not about it."""
+    found = (observed.matched or {}).get(match.address, ())
+    about = any(is_selected(address, manifest, options) for address in found)
+    if match.limit is None or len(found) <= match.limit or not about:
+        return None
+    names = [f"{observed.objects[each].name} ({each.index})" for each in found]
+    shown = ", ".join(names[:EXAMPLES]) + (f" and {len(names) - EXAMPLES} more" if len(names) > EXAMPLES else "")
+    message = f"{match.address} selects {agents(len(found))}, and the limit is {match.limit}: {shown}"
+    hint = "narrow `match`, or raise `limit`; `--ignore-limits` lifts all limits for one run"
+    return Problem(message, match.places.get("limit", match.place), hint, str(match.address), "limit")
 
 
 def _too_much_memory(changes: Iterable[ResourceChange], limits: Limits) -> Problem | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import PlanError, Problem
-from lettaform.kinds import companions, kinds, sections
+from lettaform.kinds import companions, is_matched, kinds, sections
 from lettaform.kinds.base import Attr
 from lettaform.kinds.traits import Parts
 from lettaform.model import (
@@ -130,12 +130,14 @@ def _effects(
     observed: Observed,
 ) -> Effects:
     capabilities = observed.capabilities
-    removed, created, marks, carried_over, intents, kept = set(), set(), {}, {}, {}, {}
+    removed, created, marks, carried_over, intents, kept, matched = set(), set(), {}, {}, {}, {}, {}
     for resource in resources:
         address, change = resource.address, resource.change
         # the object was deleted on the server and is created again: a crash must not lead to a duplicate
         again = change.action == "create" and address in observed.state.ids
-        if _deletes(resource) or change.action == "forget" or again:
+        if resource.matched is not None:
+            matched[address] = resource.matched
+        if _deletes(resource) or (change.action == "forget" and not is_matched(address)) or again:
             removed.add(address)
         if _creates(resource) and keeps_id(address, change.kind, capabilities) and resource.mark is not None:
             created.add(address)
@@ -170,6 +172,7 @@ def _effects(
         dict(_unfinished(steps, deleted_ids, manifest, observed)),
         called | {address for each in resources if each.calls for address in each.waits},
         frozenset(each.address for each in resources if each.address in observed.state.pending) - called,
+        matched,
     )
 
 
@@ -446,6 +449,7 @@ class _Lookups:
     items            object to the steps that add or remove what it contains
     created_with     own block to the agent in whose request it is created
     moved            block that moves to the agent that it moves out of
+    same_agent       key of the step that writes an agent for an entry of `matches`, to that of the entry before it
     """
 
     addresses: Mapping[str, str]
@@ -458,6 +462,7 @@ class _Lookups:
     items: Mapping[str, list[str]]
     created_with: Mapping[Address, Address]
     moved: Mapping[str, Address | None]
+    same_agent: Mapping[str, list[str]]
 
     def creator(self, ref: Ref) -> str:
         """The key of the step that creates the object of a Ref."""
@@ -512,7 +517,21 @@ class _Lookups:
             items,
             {part: part.parent for part in _inline_parts(resources) if part.parent},
             moved,
+            dict(_one_after_another(steps.values())),
         )
+
+
+def _one_after_another(steps: Iterable[Step]) -> Iterator[tuple[str, list[str]]]:
+    """The steps that write one agent for entries of `matches`, each after the one before: they write what they read.
+
+    An agent that the stack owns is written first.
+    """
+    before: dict[str, str] = {}
+    for step in sorted(steps, key=lambda each: is_matched(each.address)):
+        if isinstance(step, Update) and step.id:
+            if step.id in before and is_matched(step.address):
+                yield step.key, [before[step.id]]
+            before[step.id] = step.key
 
 
 def _renamed_blocks(steps: Iterable[Step], observed: Observed) -> Iterator[tuple[Address, str]]:
@@ -555,8 +574,11 @@ def _linked(
     if isinstance(step, Detach):  # an interrupted apply leaves the difference from which the others follow
         after += lookups.detached_first.get(step.key, ())
     noted = step.address in observed.state.ids or step.kind not in observed.capabilities.searchable
-    if step.address in effects.prompts or (isinstance(step, Create) and noted) or observed.readdressed:
+    written = step.address in effects.prompts or step.address in effects.matched
+    if written or (isinstance(step, Create) and noted) or observed.readdressed:
         after.append(BEFORE)
+    if is_matched(step.address) and isinstance(step, Update):
+        after += lookups.same_agent.get(step.key, ())
     # 0.16.8 fails to read a file while an agent gets its folder: contents first
     outside = [*(str(ref.address) for ref in refs(_spoken(step))), *inside] if lookups.items else []
     after_end = [key for name in outside if name != str(step.address) for key in lookups.items.get(name, ())]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lettaform.address import Address
-from lettaform.kinds import companions, kinds
+from lettaform.kinds import companions, is_matched, kinds
 from lettaform.kinds.traits import LabelsOf
 from lettaform.model import Call, Change, Desired, Live
 from lettaform.plan.changes import ResourceChange
@@ -75,7 +75,8 @@ class Prompts:
 
     def _is_ours(self, address: Address, live: Live) -> bool:
         desired = self.lookup.manifest.objects.get(address)
-        return live.stack == self.lookup.manifest.stack or (desired is not None and desired.external is None)
+        declared = is_matched(address) or (desired is not None and desired.external is None)
+        return live.stack == self.lookup.manifest.stack or declared
 
     def _contents(self) -> Iterator[Content]:
         for address, resource in self.changes.items():

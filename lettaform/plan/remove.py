@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lettaform.address import Address
@@ -10,7 +10,7 @@ from lettaform.kinds import companions, kind_of, kinds
 from lettaform.model import Change, Live, Mark, Removed, Unmanaged
 from lettaform.ownership.canaries import original_of
 from lettaform.ownership.unowned import is_temporary
-from lettaform.plan.changes import ResourceChange
+from lettaform.plan.changes import ResourceChange, detached_by_agent
 from lettaform.plan.lookup import Lookup
 from lettaform.plan.notes import cascades, used_by
 
@@ -157,7 +157,7 @@ class _Released:
 
     lookup: Lookup
     deleted: frozenset[str]
-    detached: dict[str, frozenset[str]]
+    detached: Mapping[str, frozenset[str]]
 
     @classmethod
     def of(
@@ -172,8 +172,7 @@ class _Released:
             if not kinds()[live.kind].shared and _is_deleted(lookup, lookup.removed(address))
         }
         deleted |= {each.id for id in deleted for each in lookup.dependents(id).cascades}
-        detached = {r.live.id: frozenset(str(m) for _, m in r.detach) for r in changes if r.live and r.detach}
-        return cls(lookup, frozenset(deleted), detached)
+        return cls(lookup, frozenset(deleted), detached_by_agent(changes))
 
     def remaining_users(self, live: Live) -> frozenset[str]:
         """Ids of the agents that use an object and keep it."""

@@ -89,6 +89,8 @@ _FIELD_REASONS: Mapping[Reason, str] = {
 }
 _EVIDENT_REASONS = {*_FIELD_REASONS, "destroy", "marks only"}
 """Reasons of a change that its symbol, its phrase or its fields already show."""
+NAME = 80
+"""The largest number of characters of a name that stands beside an address."""
 _STEP = "    "
 _MEMBER = re.compile(r"(\w+)\[(.+)\]")
 """The path of a member of a list that an agent removed."""
@@ -294,6 +296,7 @@ def _lines(shown: Shown, paint: Paint, *, verbose: bool) -> list[str]:
     change, action = shown.change, shown.action
     head = [
         f"{paint(action.symbol, action.meaning)} {paint(clean_line(str(change.address)), 'strong')}",
+        _short(change.name),
         # which object is adopted is for people to check; the others are known by their addresses
         paint(clean_line(change.id or ""), "faint") if verbose or change.action == "adopt" else "",
         paint(shown.phrase, action.meaning),
@@ -369,11 +372,11 @@ def _others(first: Shown, others: Sequence[Shown], paint: Paint) -> list[str]:
     if not names:
         head = paint(f"the same for {len(others)} more:", "strong")
         every = first.change.action in DESTRUCTIVE
-        addresses = [each.change.address for each in others]
-        return [head, *_indented(_wrapped(addresses, every=every), _STEP)]
+        changes = [each.change for each in others]
+        return [head, *_indented(_wrapped(changes, every=every), _STEP)]
     head = paint(f"the same for {len(others)} more, except for {' and '.join(names)}:", "strong")
-    values = [(each.change.address, dict(single(each))) for each in others[:OBJECTS]]
-    shown = ["  ".join([clean_line(str(address)), *(have[name] for name in names)]) for address, have in values]
+    values = [(each.change, dict(single(each))) for each in others[:OBJECTS]]
+    shown = ["  ".join([full_name(change), *(have[name] for name in names)]) for change, have in values]
     return [head, *_indented([*shown, *_more(len(others) - len(shown))], _STEP)]
 
 
@@ -388,14 +391,33 @@ def short_addresses(addresses: Sequence[Address]) -> list[str]:
     return words
 
 
-def _wrapped(addresses: Sequence[Address], *, every: bool) -> list[str]:
+def short_names(changes: Sequence[Change]) -> list[str]:
+    """The addresses of changes, as `short_addresses` has them, each with the name of the object if that says more."""
+    words = short_addresses([change.address for change in changes])
+    return [_named(word, change) for word, change in zip(words, changes, strict=True)]
+
+
+def full_name(change: Change) -> str:
+    """The address of a change, with the name of the object if that says more."""
+    return _named(clean_line(str(change.address)), change)
+
+
+def _named(word: str, change: Change) -> str:
+    return f"{word} {_short(change.name)}" if change.name else word
+
+
+def _short(name: str) -> str:
+    """A name of the server, which may have any length."""
+    return clean_line(name if len(name) <= NAME else f"{name[: NAME - 1]}…")
+
+
+def _wrapped(changes: Sequence[Change], *, every: bool) -> list[str]:
     """Addresses, several on a line. `every`: whether all of them are shown, however many."""
-    spaced = [word.replace(" ", "\0") for word in short_addresses(addresses)]  # a line ends between two addresses alone
+    spaced = [word.replace(" ", "\0") for word in short_names(changes)]  # a line ends between two addresses alone
     lines = textwrap.wrap(", ".join(spaced), WIDTH, break_long_words=False, break_on_hyphens=False)
-    lines = [line.replace("\0", " ") for line in lines]
     shown = lines if every else lines[:LINES]
     rest = sum(len(line.rstrip(",").split(", ")) for line in lines[len(shown) :])
-    return [*shown, *_more(rest)]
+    return [*(line.replace("\0", " ") for line in shown), *_more(rest)]
 
 
 def _more(number: int) -> list[str]:

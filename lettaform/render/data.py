@@ -341,6 +341,7 @@ def change_data(change: model.Change) -> dict[str, Any]:
     """One change, as in `changes` of a plan."""
     return {
         "address": str(change.address),
+        **({"name": change.name} if change.name else {}),
         "kind": change.kind,
         "id": change.id,
         "action": change.action,
@@ -481,6 +482,7 @@ def plan_schema() -> dict[str, Any]:
             "change": _object(
                 {
                     "address": _TEXT,
+                    "name": _TEXT | {"description": "Name of the object. Present for agents that `matches` selects."},
                     "kind": _TEXT,
                     "id": {"type": ["string", "null"], "description": "null if the object does not exist yet."},
                     "action": {"enum": actions},
@@ -492,7 +494,7 @@ def plan_schema() -> dict[str, Any]:
                     "place": {"anyOf": [_ref("place"), {"type": "null"}]},
                     "notes": {"type": "array", "items": _TEXT, "description": "Present if there are any."},
                 },
-                optional={"notes", "conversations"},
+                optional={"name", "notes", "conversations"},
             ),
             "field": {
                 **_object(

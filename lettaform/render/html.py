@@ -23,9 +23,11 @@ from lettaform.render.changes import (
     Group,
     Shown,
     differing,
+    full_name,
     groups,
     location,
     short_addresses,
+    short_names,
     single,
 )
 from lettaform.render.clean import clean, clean_line
@@ -298,7 +300,7 @@ def _card_head(shown: Shown, others: int = 0) -> str:
     change, action = shown.change, shown.action
     words = [
         f'<span class="sign">{escape(action.symbol)}</span>',
-        f'<span class="address">{_line(str(change.address), 500)}</span>',
+        f'<span class="address">{_line(full_name(change), 500)}</span>',
         f'<span class="more">and {others:,} more</span>' if others else "",
         f'<span class="phrase">{_line(shown.phrase, 500)}</span>' if shown.phrase else "",
         f'<span class="place">{_line(change.id, 100)}</span>' if change.id and change.action == "adopt" else "",
@@ -346,12 +348,12 @@ def _others(group: Group) -> Iterator[str]:
     names, others = differing(group), group[1:]
     yield f'<details class="others"><summary>The same for {len(others):,} more</summary>'
     if not names:
-        yield f'<p class="addresses">{_addresses([each.change.address for each in others])}</p></details>'
+        yield f'<p class="addresses">{_codes(short_names([each.change for each in others]))}</p></details>'
         return
     titles = "".join(f"<th>{_line(name, 300)}</th>" for name in names)
     yield f'<div class="table"><table><thead><tr><th>except for</th>{titles}</tr></thead><tbody>'
     for each in others[:ADDRESSES]:
         values = dict(single(each))
         cells = "".join(f"<td>{_painted(runs(values[name]))}</td>" for name in names)
-        yield f"<tr><td>{_code(str(each.change.address))}</td>{cells}</tr>"
+        yield f"<tr><td>{_code(full_name(each.change))}</td>{cells}</tr>"
     yield f"</tbody></table></div>{_and_more(len(others) - ADDRESSES)}</details>"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from lettaform.kinds import sections
+from lettaform.kinds import MATCHES, sections
 from lettaform.kinds.base import POLICIES
-from lettaform.manifest.bodies import ownership
+from lettaform.manifest.bodies import Body, ownership
 from lettaform.manifest.expressions import ESCAPE, EXPRESSIONS, LOOPS, OF_AN_OBJECT
 from lettaform.manifest.form import Count, Entries, Fields, Flag, Form, Items, Many, Named, Number, OneOrMore, Text
 from lettaform.manifest.functions import FUNCTIONS
@@ -78,6 +78,8 @@ def _inner(name: str, form: Form) -> Iterator[str]:
     elif name == "defaults":
         yield "Each section has the fields of its objects, with `policy` and `lifecycle`.\n"
     elif fields:
+        if name == MATCHES:
+            yield "Each entry has these words, `policy`, and fields of [agents](kinds/agents.md) that can be changed.\n"
         yield from _table(_rows_with_inner(fields, "", set()))
         if fields.either:
             yield f"Exactly one of {' and '.join(f'`{each}`' for each in fields.either)} is given.\n"
@@ -88,6 +90,8 @@ def words(form: Form) -> Fields | None:
     match form:
         case Fields():
             return form
+        case Body(settings=settings):
+            return Fields({name: each for name, each in settings.items() if name != "policy"})
         case Entries(of=inner) | Items(of=inner) | Named(of=inner):
             return words(inner)
     return None

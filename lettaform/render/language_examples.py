@@ -71,6 +71,20 @@ defaults:
     lifecycle: {prevent_destroy: true}
   blocks: {policy: {value: merge}}
 """,
+    "matches": """\
+blocks:
+  notice: {value: Maintenance on Sunday., description: What every agent must know today.}
+
+matches:
+  support:
+    match: {tags: [support], name: "worker-*", exclude: {name: worker-old, tags: [legacy]}}
+    limit: 50
+    tools: [web_search]
+    blocks: [notice]
+  trial:
+    match: {name: trial}
+    model: openai/gpt-4o-mini
+    policy: {model: yield}""",
     "moved": """
 agents:
   supervisor: {model: openai/gpt-4o-mini}

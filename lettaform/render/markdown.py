@@ -26,9 +26,11 @@ from lettaform.render.changes import (
     Shown,
     Wording,
     differing,
+    full_name,
     groups,
     location,
     short_addresses,
+    short_names,
     single,
 )
 from lettaform.render.clean import clean, clean_line
@@ -370,7 +372,7 @@ def _head(group: Group) -> str:
     more = f" and {len(group) - 1:,} more" if len(group) > 1 else ""
     reason = shown.phrase.removeprefix(action.phrase).removeprefix(": ")
     words = [
-        f"<code>{escape(action.symbol)}</code> <code>{_html(str(shown.change.address))}</code>{more}",
+        f"<code>{escape(action.symbol)}</code> <code>{_html(full_name(shown.change))}</code>{more}",
         action.phrase,
         f"<code>{_html(reason)}</code>" if reason else "",
         f"<code>{_html(shown.change.id or '')}</code>" if shown.change.action == "adopt" else "",
@@ -437,12 +439,12 @@ def _others(group: Group) -> str:
     names = differing(group)
     others = group[1:]
     if not names:
-        shown = _addresses([each.change.address for each in others], _MOST_ADDRESSES)
+        shown = _codes(short_names([each.change for each in others]), _MOST_ADDRESSES)
         return f"The same for {len(others):,} more: {shown}"
     lines = []
     for each in others[:OBJECTS]:
         values = dict(single(each))
-        words = [clean_line(str(each.change.address)), *(plain(values[name]) for name in names)]
+        words = [full_name(each.change), *(plain(values[name]) for name in names)]
         lines.append(_cut("  ".join(words), LINE))
     more = len(others) - len(lines)
     head = f"The same for {len(others):,} more, except for {', '.join(map(code, names))}:"

@@ -43,7 +43,9 @@ from lettaform.model import (
 from lettaform.ownership import claims, others
 from lettaform.ownership.unowned import is_temporary
 from lettaform.plan import Diff, ResourceChange, diff, make
+from lettaform.plan.canaries import without_held
 from lettaform.plan.limits import limited
+from lettaform.plan.matches import expand
 from lettaform.plan.moves import relocate, without_duplicates
 from lettaform.plan.order import readdress, remark
 from lettaform.plan.saved import plan_digest
@@ -151,17 +153,18 @@ class Session:
             self.locked_by_us = True
             yield
 
-    async def observe(self, *, whole: bool = False) -> Observed:
+    async def observe(self, *, whole: bool = False, matched: bool = False) -> Observed:
         """Read the live objects. Raises PlanError if it is not certain which objects belong to the stack.
 
-        whole  read all fields that lists can hold, declared or not
+        whole    read all fields that lists can hold, declared or not
+        matched  read the agents that `matches` selects, too, and add them to the manifest
         """
-        self.observed = await self._observe(whole=whole)
+        self.observed = await self._observe(whole=whole, matched=matched)
         return self.observed
 
-    async def _observe(self, *, whole: bool) -> Observed:
+    async def _observe(self, *, whole: bool, matched: bool = False) -> Observed:
         """What `observe` reads. What the last plan was made from stays."""
-        observed = await _consistent(lambda: self.first_observed(whole=whole))
+        observed = await _consistent(lambda: self.first_observed(whole=whole, matched=matched))
         _check_certain(observed)
         return observed
 
@@ -173,7 +176,7 @@ class Session:
             return await self._plan(options)
 
     async def _plan(self, options: PlanOptions) -> Plan:
-        read = partial(self.differences, options)
+        read = partial(self.differences, options, hold=True)
         if self.loading is not None and not options.destroy:
             self.early = Early(self.backend, options)
         (observed, difference), holder = await self.beside_holder(read, whole=options.destroy)
@@ -210,23 +213,29 @@ class Session:
             if self.early is not None:
                 self.early.manifest = self.manifest
 
-    async def first_observed(self, *, whole: bool = False) -> Observed:
-        """What the first reads found, if they are under way; otherwise what is read now. `whole`: as of `observe`."""
+    async def first_observed(self, *, whole: bool = False, matched: bool = False) -> Observed:
+        """What the first reads found, if they are under way; otherwise what is read now. Parameters: of `observe`."""
         first, self.first = self.first, None  # what is read again is read for the manifest alone
         if first is None and whole:
             first = FirstReads(self.backend, self.stack, whole_fields(declared_fields(self.manifest)))
-        return await observe(self.backend, self.manifest, first=first)
+        observed = await observe(self.backend, self.manifest, first=first, matched=matched)
+        self.manifest = expand(self.manifest, observed)
+        return observed
 
-    async def differences(self, options: PlanOptions) -> tuple[Observed, Diff]:
-        """What was observed and the Diff, computed again with the users and dependents of what it changes."""
+    async def differences(
+        self, options: PlanOptions, *, hold: bool = False, matched: bool = True
+    ) -> tuple[Observed, Diff]:
+        """What was observed and the Diff, with users and dependents. `hold`: of a plan; `matched`: of `observe`."""
         _check_overwritten(options, self.manifest)
         if options.destroy:  # an object that the stack has not taken over yet is not its own to delete
             self.manifest = replace(self.manifest, imports=())
-        observed = await self.first_observed(whole=options.destroy)  # a destroy keeps all of it in a snapshot
+        # a destroy keeps all of it in a snapshot
+        observed = await self.first_observed(whole=options.destroy, matched=matched)
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
+        options = without_held(options, self.manifest, observed) if hold else options
         difference = diff(self.manifest, observed, options, self.early.settled(observed) if self.early else {})
-        if problems := await self._disputes(difference, observed):
+        if problems := await _disputes(self.backend, self.stack, difference, observed):
             observed = replace(observed, problems=(*observed.problems, *problems))
             difference = replace(difference, problems=(*difference.problems, *problems))
         shared, deleted = _shared(difference, difference.observed or observed), _deleted(difference)
@@ -241,8 +250,7 @@ class Session:
 
     async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:
         """`observed` with the users of shared objects and the dependents of deleted ones."""
-        users = await self.backend.users(shared, observed.attached)
-        dependents = await self.backend.dependents(deleted)
+        users, dependents = await self.backend.users(shared, observed.attached), await self.backend.dependents(deleted)
         observed = replace(observed, users=users, dependents=dependents)
         seen = _ids(observed)
         for each in (each for every in dependents.values() for each in (*every.cascades, *every.blockers)):
@@ -250,17 +258,6 @@ class Session:
                 message = f"{each.address} was created while the server was read: {each.id}"
                 raise _ChangedWhileRead(message, "plan again; if that does not help, run `lettaform state rebuild`")
         return observed
-
-    async def _disputes(self, difference: Diff, observed: Observed) -> list[Problem]:
-        """The problems that another stack, too, owns an object that would be written and carries no claim."""
-        claimed = observed.capabilities.claims
-        written = [(each.address, each.live) for each in difference.resources if each.live]
-        written = [(address, live) for address, live in written if live.kind not in claimed]
-        if not written:
-            return []
-        known = others.read(await self.backend.states(), self.stack)
-        found = (others.disputed(live, address, known) for address, live in written)
-        return [problem for problem in found if problem]
 
     async def probe(self, difference: Diff, observed: Observed) -> list[Problem]:
         """What the server would refuse of the changes. Each object and field is checked once per run."""
@@ -362,6 +359,18 @@ class Session:
     def _writing(self, observed: Observed, steps: tuple[Step, ...]) -> Plan:
         self.observed = observed
         return Plan(self.manifest.stack, observed.url, observed.version, steps=steps, state=observed.state)
+
+
+async def _disputes(backend: Backend, stack: str, difference: Diff, observed: Observed) -> list[Problem]:
+    """The problems that another stack, too, owns an object that would be written and carries no claim."""
+    claimed = observed.capabilities.claims
+    written = [(each.address, each.live) for each in difference.resources if each.live]
+    written = [(address, live) for address, live in written if live.kind not in claimed]
+    if not written:
+        return []
+    known = others.read(await backend.states(), stack)
+    found = (others.disputed(live, address, known) for address, live in written)
+    return [problem for problem in found if problem]
 
 
 async def _not_adoptable(backend: Backend, address: Address, id: str, desired: Desired | None) -> PlanError:
@@ -520,7 +529,8 @@ def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed
     """Raise PlanError for a pattern that matches no address, declared or live. `allow_destroy` may match none."""
     moved = {entry.old for entry in manifest.moved}
     live = {address for address, each in _all(observed) if each.stack == manifest.stack} - moved
-    check_patterns((*options.target, *options.exclude), (*manifest.objects, *live))
+    matched = (*(match.address for match in manifest.matches), *observed.state.matched)
+    check_patterns((*options.target, *options.exclude), (*manifest.objects, *live, *matched))
     check_talkers(options.without_messages, (*manifest.objects, *live))
 
 
@@ -656,6 +666,6 @@ def _marks_alone(difference: Diff) -> Diff:
         members = {f: tuple(m for m in ms if m in (have.get(f) or ())) for f, ms in mark.members.items()}
         parts = {key: value for key, value in mark.parts.items() if key in existing}
         change = replace(resource.change, action="adopt", reason="import", fields_changed=(), recompiles=0)
-        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts)
+        mark = Mark(base, {f: ms for f, ms in members.items() if ms}, parts, promoted=mark.promoted)
         resources.append(replace(resource, change=change, fields={}, attach=(), detach=(), mark=mark))
     return replace(difference, resources=tuple(resources), runtime=(), unmanaged=(), guards=())

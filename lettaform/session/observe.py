@@ -12,12 +12,14 @@ from lettaform.address import Address
 from lettaform.backend import Arrived, Backend, Fields, Reads
 from lettaform.backend.concurrency import cancelled, together
 from lettaform.errors import NotFound, Problem, UnreadableState
-from lettaform.kinds import every_field, kind_of, kinds
+from lettaform.kinds import MATCHED, every_field, is_matched, kind_of, kinds
 from lettaform.kinds.traits import ListedAt
 from lettaform.model import Desired, Import, Listing, Live, Manifest, Observed, State
 from lettaform.ownership import claims, named, others, state
+from lettaform.ownership import matched as matched_agents
 from lettaform.ownership.others import Others
 from lettaform.ownership.unowned import MADE_BY_AGENTS, Server
+from lettaform.plan.matches import expand
 from lettaform.values import UNREAD, Item, Ref, walk
 
 CORE = ("agent", "block", "tool")
@@ -109,6 +111,7 @@ async def observe(
     lenient: bool = False,
     contents: bool = True,
     first: FirstReads | None = None,
+    matched: bool = False,
 ) -> Observed:
     """The live objects of a stack, and those of others that it uses. `Observed.problems` lists unclear ownership.
 
@@ -116,6 +119,7 @@ async def observe(
     lenient     read what can be read of a damaged state, instead of raising UnreadableState
     contents    read the fields that need requests of their own, as of `read_contents`; otherwise they are UNREAD
     first       the first reads, if they are under way already
+    matched     read the agents that `matches` selects, too, and those to which it applied something before
 
     Raises ServerError; Unsupported if the server lacks what the manifest declares.
     """
@@ -149,15 +153,15 @@ async def observe(
     if others.undecided(listing, known, manifest, reads.capabilities):
         listing, doubts = others.decided(listing, known, manifest, reads.capabilities, await elsewhere())
     observed = claims.observe(listing, known, manifest, reads.capabilities, reads.url, version)
-    observed = replace(observed, problems=(*observed.problems, *doubts))
-    observed = await _orphans(reads, manifest, observed)
+    observed = await _orphans(reads, manifest, replace(observed, problems=(*observed.problems, *doubts)))
     observed = await _imports(reads, manifest, observed, elsewhere)
     observed = await _externals(reads, manifest, observed, listing, elsewhere)
     observed = await _nested(reads, manifest, observed, elsewhere)
     observed = await _discovered(reads, manifest, observed)
+    observed = await _matched(reads, manifest, observed, elsewhere) if matched else observed
     if contents:
-        observed = await read_contents(reads, manifest, observed)
-    unread = tuple(Problem(fault, address=str(state.ADDRESS)) for fault in faults)
+        observed = await read_contents(reads, expand(manifest, observed), observed)
+    unread = (Problem(fault, address=str(state.ADDRESS)) for fault in faults)
     return replace(observed, problems=(*observed.problems, *unread))
 
 
@@ -201,10 +205,11 @@ def whole_fields(fields: Fields) -> Fields:
 
 
 def is_whole(observed: Observed) -> bool:
-    """Whether all fields that lists can hold were read."""
+    """Whether all fields that lists can hold were read of what the stack owns and uses."""
     return not any(
         live.values.get(name) is UNREAD
-        for live in observed.objects.values()
+        for address, live in observed.objects.items()
+        if not is_matched(address)
         for name, line in kinds()[live.kind].attrs().items()
         if not line.read_apart()
     )
@@ -385,7 +390,8 @@ def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str
         lines, declared = kinds()[live.kind].attrs(), list(_declared(manifest, address, after))
         values = [pair for desired in declared for pair in desired.values.items()]
         # of fields that are no longer declared, the members that lettaform added are removed
-        values += [(name, None) for name, members in live.mark.members.items() if members and declared]
+        held = live.mark.members.items() if declared or is_matched(address) else ()
+        values += [(name, None) for name, members in held if members]
         for name, value in values:
             if name in lines and lines[name].read_apart():
                 keys = found.setdefault((live.id, name), {})
@@ -429,6 +435,28 @@ async def _externals(
         candidates = answers.get(desired.address, choices)
         found.append((desired, [live for live in candidates if claims.matches_external(desired, live)], choices))
     return claims.with_externals(observed, found)
+
+
+async def _matched(reads: Reads, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Observed:
+    """`observed` with agents that the stack does not own: a list for each set of tags, or one list of all agents.
+
+    An agent to which something was applied before and that no list shows is read by its id.
+    """
+    if not (manifest.matches or observed.state.matched):
+        return observed
+    fields = matched_agents.fields(manifest, observed.state)
+    lists = await together(reads.tagged(MATCHED, tags, fields) for tags in matched_agents.lists(manifest))
+    listing = Listing()
+    for each in lists:
+        seen = {live.id for live in listing.objects.get(MATCHED, ())}
+        new = tuple(live for live in each.objects.get(MATCHED, ()) if live.id not in seen)
+        listing = Listing({MATCHED: (*listing.objects.get(MATCHED, ()), *new)}, {**listing.attached, **each.attached})
+    unlisted = [(MATCHED, id) for id in matched_agents.unlisted(observed.state, listing)]
+    for answer in await reads.several(unlisted) if unlisted else ():
+        if not isinstance(answer, NotFound):
+            listing = _added(listing, Listing({MATCHED: (answer[0],)}, {answer[0].id: answer[1]}))
+    known = await elsewhere() if any(match.stacks for match in manifest.matches) else Others()
+    return matched_agents.with_matched(observed, manifest, listing, known)
 
 
 async def _nested(reads: Reads, manifest: Manifest, observed: Observed, elsewhere: OtherStacks) -> Observed:

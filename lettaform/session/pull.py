@@ -31,10 +31,13 @@ class Prepared:
     contents: Contents
 
 
-async def compare(session: Session, options: PlanOptions) -> tuple[Diff, Lock | None]:
-    """What differs between a manifest and the live objects, and the lock of another run. Raises PlanError."""
+async def compare(session: Session, options: PlanOptions, *, matched: bool = False) -> tuple[Diff, Lock | None]:
+    """What differs between a manifest and the live objects, and the lock of another run. Raises PlanError.
+
+    matched  compare the agents that `matches` selects, too
+    """
     with without_garbage_collection():
-        observed, holder = await session.beside_holder(session.first_observed)
+        observed, holder = await session.beside_holder(partial(session.first_observed, matched=matched))
         check_comparable(options, session.manifest, observed)
         return diff(session.manifest, observed, options), holder
 

@@ -39,6 +39,10 @@ class Recorded:
     async def listing(self, stack: str | None, fields: Fields, arrived: Arrived | None = None) -> Listing:
         return Listing({kind: tuple(self.by_kind.get(kind, ())) for kind in fields}, self.server.attached)
 
+    async def tagged(self, kind: str, tags: Sequence[str], fields: Collection[str]) -> Listing:
+        lives = (live for live in self.by_kind.get(kind, ()) if {*tags} <= {*(live.values.get("tags") or ())})
+        return Listing({kind: tuple(lives)}, self.server.attached)
+
     async def states(self) -> Mapping[str, Mapping[str, str]]:
         return {}
 

@@ -77,7 +77,7 @@ async def plan_restore(
     if problems:
         raise PlanError(REFUSED, problems=problems)
     session.manifest = found.manifest
-    observed, difference = await session.differences(PlanOptions())
+    observed, difference = await session.differences(PlanOptions(), matched=False)  # no snapshot has what others own
     session.observed, difference = observed, restored(difference, found)
     if problems := [_of_snapshot(each, difference) for each in await session.probe(difference, observed)]:
         raise PlanError(REFUSED, problems=problems)

@@ -86,4 +86,4 @@ def test_a_fleet_has_every_section() -> None:
 
 
 def test_the_module_exports_the_classes() -> None:
-    assert set(objects.__all__) == {*map(class_name, kinds()), "OwnBlock", "Fleet"}
+    assert set(objects.__all__) == {*map(class_name, kinds()), "OwnBlock", "Match", "Fleet"}

@@ -82,6 +82,11 @@ class FilesBackend:
         pages = {path.stem: path.read_text() for path in sorted(self.root.glob(f"state/{stack}/*.txt"))}
         return Listing({"agent": tuple(agents), "block": blocks}, attached, pages)
 
+    async def tagged(self, kind: str, tags: Sequence[str], fields: Collection[str]) -> Listing:
+        every = await self.listing(None, {kind: fields})
+        found = [each for each in every.objects[kind] if {*tags} <= {*(each.values.get("tags") or ())}]
+        return Listing({kind: tuple(found)}, every.attached)
+
     async def states(self) -> Mapping[str, Mapping[str, str]]:
         folders = sorted(self.root.glob("state/*"))
         return {folder.name: {path.stem: path.read_text() for path in folder.glob("*.txt")} for folder in folders}

@@ -55,7 +55,7 @@ def process(url: str, inner: Inner, fault: Fault | None, triggered: set[str]) ->
             each.killed = True
 
     def through(name: str, **more: Any) -> Any:
-        each = FaultyTransport(inner(name), fault, once_each(triggered), silence=2.0, kill=kill)
+        each = FaultyTransport(inner(name), fault, once_each(triggered), silence=2.0, kill=kill, often=True)
         transports.append(each)
         return connect(url, **more, transport=each)
 

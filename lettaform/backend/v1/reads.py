@@ -71,7 +71,7 @@ class V1Reads(V1Usages):
 
         async def read(name: str) -> None:
             try:
-                async with aclosing(self._pages(stack, name, fields[name])) as pages:
+                async with aclosing(self._pages(_search(kinds()[name], stack), name, fields[name])) as pages:
                     async for page in pages:
                         found[name] += page
                         if arrived and page and reading == {name}:
@@ -96,12 +96,19 @@ class V1Reads(V1Usages):
         attached = {body["id"]: self._attached(body, blocks) for body, _ in found.get("agent", ())}
         return Listing(objects, attached, pages, refused)
 
-    async def _pages(self, stack: str | None, name: str, fields: Collection[str]) -> AsyncGenerator[_Decoded, None]:
-        """The bodies of a list, decoded page by page, while the server builds the next page."""
+    async def tagged(self, kind: str, tags: Sequence[str], fields: Collection[str]) -> Listing:
+        asked = {"tags": list(tags), "match_all_tags": True} if tags else {}
+        async with aclosing(self._pages(asked, kind, fields)) as pages:
+            return self._as_listing({kind: [each async for page in pages for each in page]}, {})
+
+    async def _pages(
+        self, search: Mapping[str, Any], name: str, fields: Collection[str]
+    ) -> AsyncGenerator[_Decoded, None]:
+        """The bodies of a list, decoded page by page, while the server builds the next page. `search`: parameters."""
         kind = kinds()[name]
         relations = kind.included(fields)
         include = {"include": relations} if relations else {}
-        asked = self.client.each_page(kind.path, **_search(kind, stack), **include, **kind.requests.parameters)
+        asked = self.client.each_page(kind.path, **search, **include, **kind.requests.parameters)
         async with aclosing(asked) as pages:
             async for page in pages:
                 bodies = (body for body in page if name != "identity" or not lock.is_lock(body))
