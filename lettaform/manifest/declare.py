@@ -94,6 +94,8 @@ class _Declaring:
         # what has no name of its own is named after its owner
         for live in sorted(lives, key=lambda live: (_is_nameless(live), live.name, live.id)):
             self._take_key(live)
+        for live in lives:
+            self._name_companions(live)
         others: dict[str, None] = {}
         for live in lives:
             others |= dict.fromkeys(id for id in self._needed(live) if id not in self.names)
@@ -139,6 +141,12 @@ class _Declaring:
         key = self.names[live.id] = keys.take(f"{wanted}-2" if taken else wanted)
         for name, kind in along:  # the server creates these along with it
             self.keys[kind].used.add(f"{key}-{name}".lower())
+
+    def _name_companions(self, live: Live) -> None:
+        """Note the keys of what the server created along with an object. It is managed with it, and not declared."""
+        for name, kind in _companion_kinds(live):
+            for id in live.discovered.get(kind, ()) if live.values.get(name) else ():
+                self.names.setdefault(id, f"{self.names[live.id]}-{name}")
 
     def _owner_of_part(self, live: Live) -> str | None:
         """The id of the only object that has a block; None if it stands by itself."""

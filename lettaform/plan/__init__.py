@@ -50,11 +50,11 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
     observed = difference.observed or observed
     # a replaced object gets another id
     replaced = {resource.address for resource in difference.resources if resource.change.action == "replace"}
-    # detached blocks that new agents get
-    adopted = {each.address: each.live for each in difference.resources if each.change.action == "adopt"}
+    created = {resource.address for resource in difference.resources if resource.change.action == "create"}
+    detached = {address: blocks[0] for address, blocks in observed.detached.items() if address not in created}
 
     def known(ref: Ref) -> Any:
-        live = observed.objects.get(ref.address) or adopted.get(ref.address)
+        live = observed.objects.get(ref.address) or detached.get(ref.address)
         if live is None or ref.address in replaced:
             return ref
         return value_of(ref, live)

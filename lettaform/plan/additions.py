@@ -89,7 +89,7 @@ def _undeclared(kind: type[Kind], line: Attr, values: Mapping[str, Any], items: 
 # --- members of an existing object -----------------------------------------------------------------------------------
 
 
-def default_members(lookup: Lookup, desired: Desired, live: Live, line: Attr) -> frozenset[Any]:
+def default_members(lookup: Lookup, desired: Desired, live: Live | None, line: Attr) -> frozenset[Any]:
     """The members that the server would add to a list if it created the object as it is declared now."""
     added = line.related(AddedByServer)
     return _ids(lookup, line, added.at_creation(_named_values(lookup, desired, live)) if added else ())

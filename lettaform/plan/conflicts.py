@@ -56,9 +56,10 @@ class _Finished:
 
     @cached_property
     def available(self) -> frozenset[Address]:
-        """Objects that exist, are created, or are attached again."""
-        found = (each.address for each in self.changes if _is_created(each) or each.change.action == "adopt")
-        return frozenset((*self.lookup.observed.objects, *found))
+        """Objects that exist or are created."""
+        created = (each.address for each in self.changes if _is_created(each))
+        blocks = (address for address in self.lookup.observed.detached if self.lookup.referable_block(address))
+        return frozenset((*self.lookup.observed.objects, *created, *blocks))
 
     @cached_property
     def deleted(self) -> frozenset[str]:

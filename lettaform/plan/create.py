@@ -11,7 +11,7 @@ from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr, Kind
 from lettaform.kinds.traits import Companions, Contents, Parts, Policy
 from lettaform.model import APPLIED, AgentChange, Change, Desired, FieldChange, Live, Mark
-from lettaform.plan.additions import creation_notes, switched_off
+from lettaform.plan.additions import creation_notes, default_members, switched_off
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import compare
 from lettaform.plan.leaves import leaves, member_key, to_keep
@@ -215,15 +215,17 @@ def _discovered(lookup: Lookup, desired: Desired, change: Change, owner: Ref) ->
 def _given(
     lookup: Lookup, desired: Desired, owner: Address, wanted: Mapping[str, Collection[Any]]
 ) -> Iterator[tuple[str, Any]]:
-    """Members of the owner that the server also gives to a companion, and that its exact list does not have."""
-    creator = lookup.manifest.objects[owner]
+    """Members that the server gives to a companion, its owner's and its own, and that its exact list does not have."""
+    creator, lines = lookup.manifest.objects[owner], kinds()[desired.kind].attrs()
+    exact = {name for name in wanted if desired.policies.get(name) == "enforce"}
     shared = {name for _, made in kinds()[creator.kind].relations(Companions) for name in made.shared}
-    for name in shared & wanted.keys() if creator.kind == desired.kind else ():
-        if desired.policies.get(name) == "enforce":
+    for name in sorted(exact):
+        given: list[Any] = sorted(default_members(lookup, desired, None, lines[name]))
+        if name in shared and creator.kind == desired.kind:
             parts = (Ref(part.address) for part in lookup.parts(owner))
-            members = map(lookup.member, (*parts, *_members(creator.values.get(name))))
-            attached = (block.id for block in lookup.attached_blocks(lookup.live(owner)))
-            yield from ((name, member) for member in dict.fromkeys((*members, *attached)) if member not in wanted[name])
+            given += map(lookup.member, (*parts, *_members(creator.values.get(name))))
+            given += (block.id for block in lookup.attached_blocks(lookup.live(owner)))
+        yield from ((name, member) for member in dict.fromkeys(given) if member not in wanted[name])
 
 
 def _beside(lines: Mapping[str, Attr], values: Mapping[str, Any]) -> dict[str, Any]:

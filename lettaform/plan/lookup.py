@@ -75,10 +75,15 @@ class Lookup:
         """The detached own block with this address."""
         return next(iter(self.observed.detached.get(address, ())), None)
 
-    def reattached_block(self, address: Address) -> Live | None:
-        """The detached own block that an agent gets which this plan creates."""
-        is_created = address.parent is not None and address.parent not in self.observed.objects
-        return self.detached_block(address) if is_created and address in self.manifest.objects else None
+    def referable_block(self, address: Address) -> Live | None:
+        """The detached own block with this address, if others may have it, too: its agent exists, or is created.
+
+        Before there is its agent, a block that others have would no longer be found for it.
+        """
+        agent = address.parent
+        if agent is None or address not in self.manifest.objects:
+            return None
+        return self.detached_block(address) if agent in self.observed.objects or self.is_selected(agent) else None
 
     def attached_blocks(self, agent: Live | None) -> tuple[Live, ...]:
         """All blocks of an agent, whoever created them."""
@@ -189,7 +194,7 @@ class Lookup:
 
         def answer(ref: Ref) -> Any:
             address = ref.address
-            live = self.live(address) if self.exists(address) else self.reattached_block(address)
+            live = self.live(address) if self.exists(address) else self.referable_block(address)
             if live is None:
                 raise LookupError
             return value_of(ref, live)

@@ -81,7 +81,11 @@ def test_others_refer_to_the_detached_block_that_a_new_agent_gets() -> None:
     fields = {str(step.address): step.fields for step in made.steps if isinstance(step, Create)}
     assert fields["agents.bob"]["blocks"] == ["block-2"]
     assert fields["agents.bob"]["description"] == "it is block-2"
-    # without the agent's creation, nobody attaches it
+    # as well where the agent exists: then it gets the block again, or had detached it and keeps it so
+    ann = living("agents.ann", "agent-1", **MODEL)
+    made = plan(wants, observed(ann, detached={human.address: (left,)}))
+    assert [step.fields["blocks"] for step in made.steps if isinstance(step, Create)] == [["block-2"]]
+    # others do not get it before there is its agent
     with pytest.raises(PlanError) as error:
         plan(wants, has, target=("agents.bob",))
     assert [each.message for each in error.value.problems] == [
@@ -179,6 +183,18 @@ def test_a_companion_loses_what_the_server_gives_it_if_its_list_is_exact() -> No
     (found,) = discover(lookup(manifest(ann, human, team, notes, exact), known), exact)
     assert found.attach == (("blocks", Ref(team.address)),)
     assert {*found.detach} == {("blocks", Ref(human.address)), ("blocks", "block-n")}
+
+
+def test_a_companion_loses_the_tools_of_its_type_that_its_exact_list_does_not_have() -> None:
+    # regression: a restore brought back a tool that had been detached before the snapshot
+    rethink = Live("tool", "tool-0", "memory_rethink", {})
+    kept = replace(wanted("tools.memory_insert"), external=External(id="tool-1"), values={})
+    insert = Live("tool", "tool-1", "memory_insert", {}, kept.address)
+    values = {"agent_type": "sleeptime_agent", "tools": [Ref(kept.address)]}
+    second = replace(wanted("agents.ann-sleeptime", {"tools": "enforce"}, **values), created_with=at("agents.ann"))
+    known = observed(insert, foreign={("tool", "memory_rethink"): rethink})
+    (found,) = discover(lookup(manifest(wanted("agents.ann", **MODEL), kept, second), known), second)
+    assert (found.attach, found.detach) == ((("tools", "tool-1"),), (("tools", "tool-0"),))
 
 
 def test_a_block_of_a_companion_gets_all_that_is_wanted_and_keeps_what_was_learnt() -> None:

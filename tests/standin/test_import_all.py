@@ -356,6 +356,15 @@ def rename(world: World, name: str) -> None:
     world.server.post(f"/v1/agents/{agent}", "PATCH", name=name)
 
 
+def use_companion(world: World) -> None:
+    """A group and a conversation of the agent that sleeptime created, which is managed with its agent."""
+    world.server.agent("boss", enable_sleeptime=True)
+    (id,) = [id for id, row in world.server.standin.tables.agents.items() if row["name"] == "boss-sleeptime"]
+    lead = {"manager_type": "supervisor", "manager_agent_id": id}
+    world.server.post("/v1/groups/", agent_ids=[id], description="theirs", manager_config=lead)
+    world.server.conversation(id, "At night")
+
+
 def without_rule(world: World) -> None:
     tool = world.server.tool("shop", default_requires_approval=True)["id"]
     agent = world.server.agent("x", tool_ids=[tool])["id"]
@@ -404,6 +413,7 @@ AWKWARD: Mapping[str, tuple[Callable[[World], Any], str]] = {
         lambda w: [w.server.agent("boss", enable_sleeptime=True), w.server.agent("boss-sleeptime")],
         "",
     ),
+    "a group and a conversation of a companion": (lambda w: use_companion(w), "only `boss-sleeptime` has it"),
     "an agent without its base tools": (lambda w: w.server.agent("x"), ""),
     "an agent with its base tools": (lambda w: w.server.post("/v1/agents/", name="x", **MODELS), ""),
     "an agent of an older type": (
