@@ -60,7 +60,16 @@ def test_fields_page_is_current() -> None:
 
 TERMS = (
     *("additive list", "address", "adopt", "agent file", "apply", "attach", "backend", "barrier", "base", "block"),
-    *("capability", "carried-over block", "cascade", "changed by agents", "conversation", "create", "delete"),
+    *(
+        "capability",
+        "carried-over block",
+        "cascade",
+        "changed by agents",
+        "component",
+        "conversation",
+        "create",
+        "delete",
+    ),
     *("dependents", "destroy", "digest of a plan", "discovered object", "drift", "duplicate", "enforce", "environment"),
     *("external object", "field", "foreign object", "forget", "history", "ignore", "import", "intent", "kind", "lease"),
     *(
