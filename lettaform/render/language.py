@@ -42,8 +42,8 @@ pages of the [kinds](kinds/README.md) describe the fields. Every object also has
 
 _CONDITIONS = """### Members of lists
 
-A member of a list of an object may have a condition: a map of `use`, the member, and `when`. The member is in the list if
-`when` is true. Inside of free maps, such as `metadata`, such a map is an ordinary value.
+A member of a list of an object may have a condition: a map of `use`, the member, and `when`. The member is in the list
+if `when` is true. Inside of free maps, such as `metadata`, such a map is an ordinary value.
 """
 
 _MERGING = """## Merging
