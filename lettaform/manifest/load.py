@@ -136,8 +136,7 @@ def begin(
             language().check(root, "", problems, root.place)
         problems.waivers = Waivers.read(root)
         whole, root = root, _named(overlay(root, environment, problems), stack)
-        library = Library(reader, problems)
-        uses = library.uses(root)
+        uses = (library := Library(reader, problems)).uses(root)
     name = root.map["stack"].text if "stack" in root.map else None
 
     def finish() -> Manifest:
