@@ -102,10 +102,12 @@ if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.client.messages import Message
     from lettaform.lettactl.fleet import Options as LettactlOptions
     from lettaform.manifest.graph import Graph
+    from lettaform.manifest.rendered import Rendered
     from lettaform.ownership.audit import Audit
     from lettaform.session.duplicate import Duplicated
     from lettaform.session.last_apply import Kept
     from lettaform.session.talk import Decide, Sent
+    from lettaform.session.vendor import Vendoring
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
     from lettaform.snapshot.agent_files import Options as AgentFileOptions
@@ -171,6 +173,7 @@ __all__ = [
     "read",
     "recipients",
     "recompile",
+    "render",
     "reset",
     "restore",
     "rollback",
@@ -196,6 +199,7 @@ __all__ = [
     "state_rebuild",
     "state_remove",
     "status",
+    "vendor",
 ]
 
 _T = TypeVar("_T")
@@ -262,6 +266,34 @@ def fmt(source: Source, paths: Sequence[Path] = (), *, write: bool = True) -> Fo
     with _unchanged_files():
         replace_contents(found.contents)
     return replace(found, written=True)
+
+
+def render(source: Source, patterns: Sequence[str] = ()) -> Rendered:
+    """The final fields of the objects of a manifest, and where each value comes from. Reads no server.
+
+    patterns  the objects, or components, to show; empty: everything. Secrets need no value.
+
+    PlanError for a pattern that matches no object.
+    """
+    from lettaform.manifest.rendered import rendered
+
+    found = read(source, "plain")
+    check_patterns(patterns, found.objects)
+    return rendered(found, source.directory, lambda address: not patterns or matches(address, tuple(patterns)))
+
+
+def vendor(source: Source, *, check: bool = False) -> Vendoring:
+    """Fetch the components of git repositories that the manifest uses into the project, and write the lock file.
+
+    check  fetch and write nothing: find out what differs from the lock file
+
+    ManifestError if a file of the manifest has problems, or a component cannot be fetched. PlanError if a file cannot
+    be written.
+    """
+    from lettaform.session.vendor import vendor as fetched
+
+    _check_files(source)
+    return fetched(source.directory, source.files, check=check)
 
 
 def graph(source: Source, patterns: Sequence[str] = ()) -> Graph:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, assert_never
 
-from lettaform.address import Address
+from lettaform.address import Address, Component
 from lettaform.errors import NotStored, Place, Problem
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Companions, FollowUp, Policy
@@ -316,6 +316,7 @@ class Manifest:
     policies       the rules that a plan must meet
     checks         conversations with copies of its agents, and what is expected of them
     matches        fields of existing agents that the stack does not own
+    passed         component to its inputs, with the place where the manifest gives each
     """
 
     stack: str
@@ -334,6 +335,7 @@ class Manifest:
     policies: tuple[PlanPolicy, ...] = ()
     checks: tuple[Check, ...] = ()
     matches: tuple[Match, ...] = ()
+    passed: Mapping[Component, Mapping[str, Place]] = field(default_factory=dict, repr=False)
 
 
 # --- live ------------------------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ class _Module:
                 entry = "Mapping[str, Fleet | None]"
             fields[name] = (entry or self.form(form, class_name(name)), getattr(form, "doc", ""))
         doc = "A whole manifest. The value of an entry of `environments` is a Fleet, too."
-        self.object("Fleet", doc, fields, hidden=("server", "variables"))
+        self.object("Fleet", doc, fields, hidden=("server", "variables", "components"))
 
     def object(
         self,
@@ -263,6 +263,8 @@ class _Module:
                 return "Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression"
             case Items(of=of):
                 return f"Sequence[{self.form(of, _singular(name))}]"
+            case Body(kind=kind):
+                return f"{class_name(kind)} | Unset | None"
             case Entries(of=of):
                 return f"Mapping[str, {self.form(of, _singular(name))}]"
             case Fields(fields=inner):

@@ -12,8 +12,14 @@ from lettaform.manifest import load
 from lettaform.model import Manifest
 
 ROOT = Path(__file__).parents[1]
+COMPONENT = """variables: {region: {}, guide: {default: none}}
+agents:
+  lead: {model: openai/gpt-4o-mini, memory: {persona: "I look after ${var.region}, by ${var.guide}."}}
+outputs: {lead_id: "${agents.lead.id}"}
+"""
+"""What stands for the component of an example."""
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
-_BLOCK = re.compile(r"^( *)```yaml(?: .*)?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```yaml(?: (.*))?\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _FUNCTION = (
     'def {name}(text: str) -> str:\n    """Do it.\n\n    Args:\n        text (str): A text.\n    """\n    return text\n'
 )
@@ -70,6 +76,8 @@ class Example:
         for pattern, content in _FILES.items():
             for name in re.findall(pattern, self.text):
                 yield name, content or _FUNCTION.format(name=Path(name).stem)
+        for name in re.findall(r"use: (\./[\w./-]+)", self.text):
+            yield f"{name}/component.yaml", COMPONENT
         for listed, content in (("files", "A text.\n"), ("include", "outputs: {}\n")):
             for items in re.findall(rf"\b{listed}: \[(.*?)\]", self.text):
                 for item in items.split(","):
@@ -83,9 +91,9 @@ def examples() -> list[Example]:
     for path in PAGES:
         page, text = path.relative_to(ROOT).as_posix(), path.read_text("utf-8")
         for block in _BLOCK.finditer(text):
-            if (more := MORE.get(page)) == "":
+            if (more := MORE.get(page)) == "" or "component.yaml" in (block[2] or ""):
                 continue
-            indent, body = len(block[1]), block[2]
+            indent, body = len(block[1]), block[3]
             body = "".join(line[indent:] or "\n" for line in body.splitlines(keepends=True))
             line = text.count("\n", 0, block.start()) + 1
             found.append(Example(page, line, body, _missing(body, more or "")))

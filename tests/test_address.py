@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lettaform.address import Address
+from lettaform.address import Address, Component, matches
 
 SPELLINGS = [
     "agents.worker",
@@ -115,3 +115,80 @@ def test_a_key_with_a_dot_and_the_key_of_an_instance_are_told_apart_in_a_section
 
 def test_an_address_is_shown_as_people_read_it() -> None:
     assert repr(Address.parse('blocks.rules["a/b"]')) == '<blocks.rules["a/b"]>'
+
+
+INSIDE = [
+    "components.emea.agents.lead",
+    "components.desk[emea].agents.lead",
+    'components["a b"].agents.lead["c.d"].memory.human',
+    "components.a.components.b[x].blocks.notes",
+]
+
+
+@pytest.mark.parametrize("text", INSIDE)
+def test_the_address_of_what_is_in_a_component_is_printed_as_it_was_read(text: str) -> None:
+    assert str(Address.parse(text)) == text
+    address = Address.parse(text)
+    assert address.component is not None
+    assert address.section in ("agents", "blocks")
+    assert str(address).startswith(f"{address.component}.")
+    assert (Address.parse(text), hash(address)) == (address, hash(Address.parse(text)))
+
+
+@pytest.mark.parametrize("text", ["components.emea", "components", "components.a.agents", "components.a.b.c.d.e.f"])
+def test_a_component_is_no_address_of_an_object(text: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        Address.parse(text)
+
+
+def test_what_follows_from_an_address_in_a_component_is_in_it() -> None:
+    lead = Address.parse("components.desk[emea].agents.lead[x]")
+    assert str(lead.part("memory", "human")) == "components.desk[emea].agents.lead[x].memory.human"
+    assert lead.part("memory", "human").parent == lead
+    assert str(lead.instance(None)) == "components.desk[emea].agents.lead"
+    assert str(lead.sibling("groups", "all")) == "components.desk[emea].groups.all[x]"
+    assert str(lead.without_indexes) == "components.desk.agents.lead"
+    assert (lead.indexes, lead.without_section) == ("[emea][x]", "lead[x]")
+    moved = lead.part("memory", "human").moved(lead, Address.of("agents", "clerk"))
+    assert str(moved) == "agents.clerk.memory.human"
+    assert not Address.of("agents", "lead", "x").is_within(lead)
+    assert str(Address.of("agents", "a").inside(Component.read("components.x"))) == "components.x.agents.a"
+    inner = Component.read("components.a.components.b[x]")
+    assert (str(inner.outer), inner.key, inner.index) == ("components.a", "b", "x")
+    assert inner.is_within(Component.read("components.a"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("components.emea", True),
+        ("components.emea.*", True),
+        ("components.*.agents.lead", True),
+        ("components.emea.agents.*", True),
+        ("components.emea.agents.lead", True),
+        ("agents.*", False),
+        ("components.apac", False),
+        ("components.emea.blocks.*", False),
+        ("components.eme", False),
+    ],
+)
+def test_patterns_of_components(pattern: str, found: bool) -> None:
+    assert matches(Address.parse("components.emea.agents.lead"), (pattern,)) is found
+    assert matches(Address.parse("components.emea.agents.lead.memory.human"), (pattern,)) is found
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "components.desk",
+        "components.desk[a b]",
+        'components["desk"]',
+        'components.desk["a b"].agents.*',
+        "components.*",
+    ],
+)
+def test_patterns_of_instances_of_components(pattern: str) -> None:
+    assert matches(Address.parse('components.desk["a b"].components.x.agents.lead[y]'), (pattern, "x")) is (
+        "agents" not in pattern or pattern == "components.*"
+    )
+    assert matches(Address.parse('components.desk["a b"].agents.lead[y]'), (pattern,))

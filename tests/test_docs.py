@@ -60,7 +60,8 @@ def test_fields_page_is_current() -> None:
 
 TERMS = (
     *("additive list", "address", "adopt", "agent file", "apply", "attach", "backend", "barrier", "base", "block"),
-    *("canary", "capability", "carried-over block", "cascade", "changed by agents", "conversation", "create", "delete"),
+    *("canary", "capability", "carried-over block", "cascade", "changed by agents", "component", "conversation"),
+    *("create", "delete"),
     *("dependents", "destroy", "digest of a plan", "discovered object", "drift", "duplicate", "enforce", "environment"),
     *("external object", "field", "foreign object", "forget", "history", "ignore", "import", "intent", "kind", "lease"),
     *(

@@ -149,6 +149,7 @@ PRINTERS = {
     ("render/inline", "to_text"): "a value as people read it, on one line",
     ("render/data", "to_json"): "a value in the machine contract, where secrets are redacted",
     ("plan/saved", "spell"): "a value in a saved plan, where a secret is a keyed digest",
+    ("manifest/rendered", "value"): "a value in the final manifest, where secrets are hidden",
     ("manifest/saved", "encode"): "the manifest in a saved plan, from which it is read again",
 }
 

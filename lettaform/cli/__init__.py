@@ -230,6 +230,10 @@ VERBS: Mapping[str, Verb] = {
     "graph": Verb(
         "graph:graph", "Print who shares what, as Mermaid, DOT, SVG or HTML.", (*_MANIFEST, "json", *_ALWAYS)
     ),
+    "render": Verb(
+        "render:render", "Print the final manifest, and where each value comes from.", (*_MANIFEST, "json", *_ALWAYS)
+    ),
+    "vendor": Verb("vendor:vendor", "Fetch components of git repositories.", ("directory", "files", "json", *_ALWAYS)),
     "plan": Verb("plan:plan", "Show the changes that apply would make."),
     "status": Verb("status:status", "Show the objects of the stack, and how they differ from the manifest."),
     "memory": Verb("memory:memory", "Show what fills the context windows of the agents."),

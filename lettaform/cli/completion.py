@@ -48,17 +48,25 @@ def addresses(context: click.Context, _: click.Parameter, incomplete: str) -> li
 
 def agents(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The agents and conversations of the manifest that begin like this."""
-    return _of(("agents.", "conversations."), context, incomplete)
+    return _of(("agents", "conversations"), context, incomplete)
 
 
 def archives(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The archives of the manifest that begin like this."""
-    return _of(("archives.",), context, incomplete)
+    return _of(("archives",), context, incomplete)
 
 
 def _of(sections: tuple[str, ...], context: click.Context, incomplete: str) -> list[CompletionItem]:
-    every = _top(_names(context)["addresses"], "")
-    return _matching((each for each in every if each.startswith(sections)), incomplete)
+    from lettaform.address import Address
+
+    found = []
+    for each in _top(_names(context)["addresses"], incomplete):
+        with suppress(ValueError):  # a component may hold such objects
+            address = Address.parse(each)
+            if address.parent is not None or address.section not in sections:
+                continue
+        found.append(each)
+    return _matching(found, incomplete)
 
 
 def addresses_or_files(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -125,11 +133,23 @@ def _for_bash(special: re.Match[str]) -> str:
 
 
 def _top(every: Iterable[str], incomplete: str) -> list[str]:
-    """The addresses without those of parts, unless the address of their owner has been written."""
-    from lettaform.address import Address
+    """The addresses without those of what is inside of others, unless the address of that has been written.
 
-    parsed = ((each, Address.parse(each)) for each in every)
-    return [each for each, address in parsed if address.parent is None or incomplete.startswith(f"{address.parent}.")]
+    Agents contain own blocks, and components contain objects.
+    """
+    around = ((each, _container(each)) for each in every)
+    return [each for each, outer in around if outer is None or incomplete.startswith(f"{outer}.")]
+
+
+def _container(text: str) -> object:
+    """The object or the component that contains what is at an address; None if the manifest does."""
+    from lettaform.address import Address, Component
+
+    try:
+        address = Address.parse(text)
+    except ValueError:
+        return Component.read(text).outer
+    return address.parent or address.component
 
 
 # --- the names of the manifest, kept between two calls: to read them again takes most of a second ---------------------

@@ -28,7 +28,8 @@ Exit codes:
 def fmt(asked: Globals, /, files: tuple[Path, ...], check: bool, diff: bool) -> int:
     """Write the files of the manifest in canonical layout. Prints the name of each file that changes.
 
-    Without FILE, these are the manifest and all files that it includes. FILE is relative to DIR of -C; `-` reads
+    Without FILE, these are the manifest, all files that it includes, and those of its components, without the ones in
+    `vendor`. FILE is relative to DIR of -C; `-` reads
     standard input and writes standard output. No server is contacted. The environment and variables are
     accepted, as by `validate`, and do not matter: all files are formatted.
 

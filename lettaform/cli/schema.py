@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-SCHEMAS = ("manifest", "plan", "status", "memory", "drift", "snapshot", "agent-file")
+SCHEMAS = ("manifest", "component", "plan", "status", "memory", "drift", "snapshot", "agent-file")
 PAGES = ("fields", "language")
 
 
@@ -18,10 +18,10 @@ def schema(what: str) -> None:
         pages = {"fields": fields.page, "language": language.page}
         click.echo(pages[what](), nl=False)
         return
-    if what == "manifest":
-        from lettaform.manifest.schema import text
+    if what in ("manifest", "component"):
+        from lettaform.manifest.schema import component_text, text
 
-        click.echo(text(), nl=False)
+        click.echo(text() if what == "manifest" else component_text(), nl=False)
         return
     import json
 

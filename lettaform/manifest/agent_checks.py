@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from lettaform.address import Address
+from lettaform.address import COMPONENTS, Address
 from lettaform.manifest.expand import Expanded
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty
 from lettaform.manifest.scope import Scope
@@ -61,10 +61,12 @@ class AgentChecks:
         """The agents that a key names: one, or the instances of a declaration with `for_each`."""
         text = node.text or ""
         try:
-            address = Address.in_section(SECTION, text)
+            inside = text.startswith(f"{COMPONENTS}.")
+            address = Address.read(text) if inside else Address.in_section(SECTION, text)
         except ValueError:
             address = Address.of(SECTION, text)
-        declared = [each for each in self.expanded.instances if each.section == SECTION and each.parent is None]
+        every = (each for each in self.expanded.instances if each.section == SECTION and each.parent is None)
+        declared = [each for each in every if each.component == address.component and address.section == SECTION]
         if address in self.expanded.repeated:
             found = list(self.expanded.instances_of(address))
         else:
@@ -77,6 +79,7 @@ class AgentChecks:
         unusable = address.instance(None) in self.expanded.unusable or address in self.expanded.repeated
         if not found and not unusable and not self.problems.incomplete:
             keys = [*(each.without_section for each in declared), *(each.key for each in self.expanded.repeated)]
+            keys = keys if address.component is None else [str(each) for each in declared]
             short = text.removeprefix(f"{SECTION}.")
             near = f"did you mean `{short}`?" if short in keys else self.problems.suggest(text, SECTION, keys)
             self.problems.add(f"{path}: there is no agent `{text}`", node.place, near or "declare it in `agents`")

@@ -13,6 +13,7 @@ from lettaform.errors import Place
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.base import POLICIES, Attr, Kind, Never
 from lettaform.kinds.traits import Companions, DiscoveredBy, Parts, SourceFile
+from lettaform.manifest.conditions import FORM, conditional_fields, conditions, unconditional, with_conditions
 from lettaform.manifest.form import (
     EXPRESSION,
     Definitions,
@@ -99,6 +100,9 @@ class Body:
     def check_map(self, node: Node, path: str, problems: Problems, owner: str) -> None:
         """Check the members of a map. `owner`: the path of the object whose problems they are."""
         self.check_settings(node, path, problems, owner)
+        for name, condition in conditions(node):
+            FORM.check(condition, f"{path}.{name}", problems, condition.place)
+        node = unconditional(node, conditional_fields(node), lambda condition: True)
         typed = {}
         for name, child in node.value.items():
             line = self.fields.get(name)
@@ -173,6 +177,7 @@ class Body:
         schema = _with_inner_expressions(
             {key: value for key, value in model.items() if key not in ("default", "title", "description")}
         )
+        schema = with_conditions(schema, definitions)
         if line.partial and not line.merges and "additionalProperties" in schema:
             schema["additionalProperties"] = _nullable(schema["additionalProperties"])
         schema = _or_expression(schema)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from lettaform.address import Address
+from lettaform.address import Address, Component
 from lettaform.errors import Place
 from lettaform.kinds import kind_of, kinds, sections
 from lettaform.manifest.expand import Expanded
@@ -20,6 +20,10 @@ from lettaform.values import Secret, tainted
 def parse_address(node: Node, problems: Problems) -> Address | None:
     """The address in a text; None, and a problem, if it is not an address of a known section."""
     if node.text is None:
+        return None
+    if parse_component(node) is not None:
+        about = "name one object of it, such as `components.KEY.agents.lead`"
+        problems.add(f"`{node.text}` is a component, not an object", node.place, about)
         return None
     try:
         address = Address.read(node.text)
@@ -37,6 +41,14 @@ def parse_address(node: Node, problems: Problems) -> Address | None:
     return address
 
 
+def parse_component(node: Node) -> Component | None:
+    """The component whose address a text is; None if it is that of an object, or none."""
+    try:
+        return Component.read(node.text or "")
+    except ValueError:
+        return None
+
+
 class Declarations:
     """Reads the sections that are not objects."""
 
@@ -48,9 +60,8 @@ class Declarations:
     # --- sections
 
     def moved(self) -> Iterator[Moved]:
-        """Renamed addresses, one for each instance of a renamed `for_each`."""
-        pairs = [(node, self._address(node, "from"), self._address(node, "to")) for node in self._entries("moved")]
-        read = [(node, old, new) for node, old, new in pairs if old and new]
+        """Renamed addresses, one for each instance of a renamed `for_each`, and for each object of a component."""
+        read = [pair for component, node in self._entries("moved") for pair in self._pairs(component, node)]
         moving = frozenset(old for _, old, _ in read), frozenset(new for _, _, new in read)
         first: dict[Address, Place] = {}
         for node, old, new in read:
@@ -60,6 +71,48 @@ class Declarations:
             first[old] = node.map["from"].place
             if self._check_movable(old, new, node):
                 yield from self._moves(old, new, node, *moving)
+
+    def _pairs(self, component: Component | None, node: Node) -> Iterator[tuple[Node, Address, Address]]:
+        """The old and the new addresses that an entry of `moved` names."""
+        if not {"from", "to"} <= node.map.keys():
+            return
+        ends = [parse_component(node.map[key]) for key in ("from", "to")]
+        before, after = (each and each.inside(component) for each in ends)
+        if before is not None and after is not None:
+            yield from self._moved_components(before, after, node)
+        elif before is not None or after is not None:
+            hint = "both ends are components, or both are objects"
+            self.problems.add("an object cannot become a component", node.map["to"].place, hint)
+        else:
+            old, new = self._address(component, node, "from"), self._address(component, node, "to")
+            if old is not None and new is not None:
+                yield node, old, new
+
+    def _moved_components(
+        self, before: Component, after: Component, node: Node
+    ) -> Iterator[tuple[Node, Address, Address]]:
+        """The addresses of the objects of a component, before and after it was renamed. Parts follow their objects."""
+        here, there = node.map["from"], node.map["to"]
+        if before == after:
+            self.problems.add(f"`{before}` is moved to itself", there.place, "remove this entry")
+        elif before in self.expanded.uses or before in self.expanded.repeated:
+            self.problems.add(f"`{before}` is still used", here.place, "remove it from `components`, or this entry")
+        elif after in self.expanded.repeated:
+            for each in [each for each in self.expanded.uses if each.instance(None) == after]:
+                yield from self._moved_objects(before.instance(each.index), each, node)
+        elif after in self.expanded.uses:
+            yield from self._moved_objects(before, after, node)
+        elif after not in self.expanded.unusable and not self.problems.incomplete:
+            hint = self.problems.suggest(str(after), "components", [str(each) for each in self.expanded.uses])
+            self.problems.add(f"`{after}` is not used", there.place, hint or "add it to `components`")
+
+    def _moved_objects(
+        self, before: Component, after: Component, node: Node
+    ) -> Iterator[tuple[Node, Address, Address]]:
+        for address, instance in self.instances.items():
+            inside = address.component is not None and address.component.is_within(after)
+            if inside and address.component and not address.parent and not instance.external and not instance.owner:
+                yield node, address.in_component(address.component.moved(after, before)), address
 
     def _moves(
         self, old: Address, new: Address, node: Node, left: frozenset[Address], taken: frozenset[Address]
@@ -102,8 +155,8 @@ class Declarations:
     def imports(self, objects: Mapping[Address, Desired]) -> Iterator[Import]:
         """Existing objects that the stack takes over."""
         first: dict[str, Place] = {}
-        for node in self._entries("imports"):
-            address, (id, name) = self._address(node, "to"), self._identified(node)
+        for _, node in self._entries("imports"):
+            address, (id, name) = self._address(None, node, "to"), self._identified(node)
             if address is None or not (id or name) or not self._check_declared(address, node.map["to"]):
                 continue
             where = node.map["to"].place
@@ -125,9 +178,10 @@ class Declarations:
 
     def removed(self) -> Iterator[Removed]:
         """Addresses that are no longer declared."""
-        for node in self._entries("removed"):
-            address, flag = self._address(node, "from"), node.map.get("destroy")
-            destroy = self.scope.plain(flag, None, "destroy") if flag is not None else False
+        for component, node in self._entries("removed"):
+            address, flag = self._address(component, node, "from"), node.map.get("destroy")
+            scope = self.scope if component is None else self.expanded.uses[component].scope
+            destroy = scope.plain(flag, None, "destroy") if flag is not None else False
             if flag is not None and flag.deferred and destroy is not UNRESOLVED and not isinstance(destroy, bool):
                 self.problems.add(f"destroy: expected true or false, got {described(destroy)}", flag.place)
             if address is not None and self._check_not_declared(address, node.map["from"]):
@@ -201,12 +255,17 @@ class Declarations:
 
     # --- entries
 
-    def _entries(self, section: str) -> Iterator[Node]:
-        if section in self.root.map:
-            yield from (node for node in self.root.map[section].list if node.map)
+    def _entries(self, section: str) -> Iterator[tuple[Component | None, Node]]:
+        """The entries of a list of the manifest and of its components, with the component that each is about."""
+        roots = [(None, self.root), *((use.component, use.root) for use in self.expanded.uses.values())]
+        for component, root in roots:
+            if section in root.map:
+                yield from ((component, node) for node in root.map[section].list if node.map)
 
-    def _address(self, node: Node, key: str) -> Address | None:
-        return parse_address(node.map[key], self.problems) if key in node.map else None
+    def _address(self, component: Component | None, node: Node, key: str) -> Address | None:
+        """The address that an entry names, which means what it does in the component that has the entry."""
+        address = parse_address(node.map[key], self.problems) if key in node.map else None
+        return address and address.inside(component)
 
     def _identified(self, node: Node) -> tuple[str | None, str | None]:
         """The id of an existing object, and its name: one of the two is given."""

@@ -17,6 +17,8 @@ from lettaform.manifest.problems import Problems
 from lettaform.manifest.text import parse
 
 NAMES = ("lettaform.yaml", "lettaform.yml")
+COMPONENT = "component.yaml"
+"""The file of a component, if its folder has one of this name."""
 _SUFFIXES = (".yaml", ".yml")
 _DEPTH = {"defaults": 2, "environments": 3, "lint": 2}
 """How many levels of maps several files may add to, by top-level key. Other keys: 1."""
@@ -48,6 +50,37 @@ def documents(
     return whole or empty(Place(files.shown(files.directory / NAMES[0]), 1, 1))
 
 
+def component(path: Path, place: Place, files: Files, problems: Problems) -> Node | None:
+    """The content of a component: of a file, or of the files of a folder; None, and a problem, if it has none.
+
+    place  the `use` that names it
+    """
+    whole: Node | None = None
+    for _, node in component_sources(path, place, files, problems):
+        if node is not None:
+            whole = node if whole is None else _combined(whole, node, problems)
+    return whole
+
+
+def component_sources(path: Path, place: Place, files: Files, problems: Problems) -> Iterator[tuple[Path, Node | None]]:
+    """Each file of a component once, and its content."""
+    folder = path if path.is_dir() else path.parent
+    named = [path] if path.is_file() else [folder / name for name in _component_files(folder)]
+    if not named:
+        hint = f"write the component to `{files.shown(folder / COMPONENT)}`"
+        problems.add(f"there is no YAML file in `{files.shown(folder)}`", place, hint)
+    yield from _read_all(deque((each, place) for each in named), files, problems, folder=folder)
+
+
+def _component_files(folder: Path) -> list[str]:
+    """`component.yaml` if it exists, otherwise every YAML file of the folder."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIXES) and not name.startswith("."))
+    except OSError:
+        return []
+    return [COMPONENT] if COMPONENT in names else names
+
+
 def sources(
     named: Sequence[Path], files: Files, problems: Problems, parsed: Parsed = parse
 ) -> Iterator[tuple[Path, Node | None]]:
@@ -60,9 +93,13 @@ def sources(
 
 
 def _read_all(
-    waiting: deque[_Source], files: Files, problems: Problems, parsed: Parsed = parse
+    waiting: deque[_Source],
+    files: Files,
+    problems: Problems,
+    parsed: Parsed | None = None,
+    folder: Path | None = None,
 ) -> Iterator[tuple[Path, Node | None]]:
-    """As `sources`: these files, and those that they include."""
+    """As `sources`: these files, and those that they include. `folder`: of the component whose files they are."""
     known: set[Path] = set()
     while waiting:
         path, place = waiting.popleft()
@@ -75,7 +112,9 @@ def _read_all(
         if real in known:
             continue
         known.add(real)
-        node = read(path, place, files, problems, parsed)
+        if folder is not None:
+            files.bind(path, folder)
+        node = read(path, place, files, problems, parsed or parse)
         if node is not None:
             waiting += _included(node, files, problems)
         yield path, node
@@ -146,14 +185,16 @@ def _matches(pattern: str, place: Place, files: Files, problems: Problems) -> li
     fixed = re.split(r"[^/]*[*?\[]", pattern, maxsplit=1)[0]
     base = Path(os.path.abspath(files.folder_of(place) / fixed))
     try:
-        if os.path.isabs(pattern) or not base.is_relative_to(files.directory):
+        bound = files.bound_of(place)
+        if os.path.isabs(pattern) or not base.is_relative_to(bound):
             raise PermissionError
         paths = files.glob(pattern, place)
-        if not all(map(files.inside, paths)):
+        if not all(files.inside(path, place) for path in paths):
             raise PermissionError
     except PermissionError:
-        hint = "only files inside the project can be included"
-        problems.add(f"`{pattern}` matches files outside the project", place, hint)
+        whole = "project" if bound == files.directory else "component"
+        hint = f"only files inside the {whole} can be included"
+        problems.add(f"`{pattern}` matches files outside the {whole}", place, hint)
     except (OSError, ValueError, NotImplementedError) as error:
         problems.add(f"`{pattern}` is not a valid pattern: {error}", place, "write a pattern such as `teams/*.yaml`")
     else:

@@ -17,8 +17,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./(À-ɏ](?:[A-Za-z0-9_ ./()@+=;~^%$<>À-ɏ—�
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _OLD_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"})
 """Words that readers of YAML 1.1 take for something else than texts."""
-_NOT_IN_BLOCKS = re.compile("[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""Characters that need an escape, or that not every editor keeps."""
+_NOT_IN_BLOCKS = re.compile(
+    "[^\n\x20-\x7e\xa0-\u061b\u061d-\u200a\u2010-\u2027\u202f-\u205f\u2070-\ud7ff"
+    "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+"""Characters that need an escape, that not every editor keeps, or that nobody sees, such as marks of direction."""
 
 
 @dataclass(frozen=True)

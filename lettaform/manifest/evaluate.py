@@ -150,7 +150,7 @@ class Evaluation:
         """A value that a function made of secrets, with a Secret for each text in it."""
         if isinstance(value, str):
             self.scope.problems.conceal(value)
-            return Secret(f"${{{self.text}}}", value)
+            return Secret(self.scope.origin(f"${{{self.text}}}"), value)
         if isinstance(value, list):
             return [self.concealed(each, call) for each in value]
         if isinstance(value, Mapping):

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lettaform.address import Address
+from lettaform.address import COMPONENTS, Address, Component
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
 from lettaform.kinds.traits import Companions, Parts, SourceFile
+from lettaform.manifest.evaluate import member
 from lettaform.manifest.expand import Expanded, Instance
 from lettaform.manifest.expressions import Path
-from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described
+from lettaform.manifest.node import UNRESOLVED, UNSET, Node, described, empty
 from lettaform.manifest.problems import suggest
 from lettaform.manifest.references import References
 from lettaform.manifest.rules import REFERENCE
-from lettaform.manifest.scope import TAINTED_HINT, Scope
+from lettaform.manifest.scope import TAINTED_HINT, Each, Scope
 from lettaform.manifest.types import flaws
+from lettaform.manifest.uses import is_small
 from lettaform.values import Ref, Secret, fill, rebuild, tainted
 
 MAXIMUM_CHAIN = 30
@@ -39,10 +41,11 @@ class FieldValues:
     """
 
     def __init__(self, expanded: Expanded, scope: Scope) -> None:
-        self.scope, self.instances, self.problems = scope, expanded.instances, scope.problems
+        self.instances, self.problems = expanded.instances, scope.problems
         self.references = References(expanded, scope.problems)
-        self.chain: list[tuple[Address, str]] = []
-        scope.refer = self.refer
+        self.chain: list[tuple[Address | Component, str]] = []
+        self.outputs: dict[tuple[Component, str], Any] = {}
+        scope.shared.refer = self.refer
 
     def value(self, instance: Instance, name: str) -> Any:
         """The value of a field; UNRESOLVED if it cannot be determined, NOT_SET if the manifest does not set it."""
@@ -54,7 +57,14 @@ class FieldValues:
         line = instance.table.attrs()[name]
         if node.map and line.related(Companions):
             return True  # the map sets fields of the companions
-        step = (instance.address, name)
+        value = self._chained((instance.address, name), node, instance.scope, instance.each)
+        if value is not UNRESOLVED:
+            value = self._interpreted(instance, line, node, value)
+        instance.values[name] = value
+        return value
+
+    def _chained(self, step: tuple[Address | Component, str], node: Node, scope: Scope, each: Each | None) -> Any:
+        """The value of a field or an output; UNRESOLVED, and a problem, if it is made of itself."""
         if step in self.chain or len(self.chain) > MAXIMUM_CHAIN:
             chain = " → ".join(f"{address}.{field}" for address, field in [*self.chain[-4:], step])
             if step in self.chain:
@@ -62,17 +72,13 @@ class FieldValues:
             else:
                 message = f"more than {MAXIMUM_CHAIN} fields take their values from one another: … → {chain}"
                 hint = "use a variable"
-            self.problems.add(message, node.place, hint, address=instance.address)
+            self.problems.add(message, node.place, hint, address=step[0])
             return UNRESOLVED
         self.chain.append(step)
         try:
-            value = self.scope.value(node, instance.each)
+            return scope.value(node, each)
         finally:
             self.chain.pop()
-        if value is not UNRESOLVED:
-            value = self._interpreted(instance, line, node, value)
-        instance.values[name] = value
-        return value
 
     def name(self, instance: Instance) -> Any:
         """The name of an object: the value of its name field, what the kind derives from other fields, or its key.
@@ -129,15 +135,21 @@ class FieldValues:
             self.problems.add(f"{message}; got {described(value)}", node.place, hint)
             return UNRESOLVED
         instance.sources[line.name] = value
-        path = self.scope.files.named(value, node.place)
-        text = None if path is None else self.scope.files.text(path, node.place)
+        files = instance.scope.files
+        path = files.named(value, node.place)
+        text = None if path is None else files.text(path, node.place)
         return UNRESOLVED if text is None else text
 
     # --- expressions that refer to objects
 
-    def refer(self, path: Path, where: Place) -> Any:
-        """The value of an expression that refers to an object: a Ref, or the value itself if the manifest sets it."""
-        address, rest = self.references.object(path, where)
+    def refer(self, scope: Scope, path: Path, where: Place) -> Any:
+        """The value of an expression that refers to an object: a Ref, or the value itself if the manifest sets it.
+
+        An expression may also name an output of a component.
+        """
+        if path.head == COMPONENTS:
+            return self._output(scope, path, where)
+        address, rest = self.references.object(path, where, scope.component)
         if address is None:
             return UNRESOLVED
         instance, text = self.instances[address], f"`${{{path.text}}}`"
@@ -164,6 +176,25 @@ class FieldValues:
             hint = "refer to a text, a number, true or false inside it"
             return self._no(f"{text} is {described(value)}, which cannot be taken from another object", where, hint)
         return value
+
+    def _output(self, scope: Scope, path: Path, where: Place) -> Any:
+        """The value of an output of a component, evaluated in the component."""
+        use, words = self.references.output(path, where, scope.component)
+        if use is None:
+            return UNRESOLVED
+        outputs = (use.root.map.get("outputs") or empty(use.root.place)).map
+        if not words or words[0] not in outputs:
+            name = words[0] if words else ""
+            hint = suggest(name, outputs) or "declare it in the `outputs` of the component: `outputs: {NAME: …}`"
+            return self._no(f"`{use.component}` has no output `{name}`", where, hint)
+        key = (use.component, words[0])
+        if key not in self.outputs:
+            node = outputs[words[0]]
+            value = self._chained((use.component, f"outputs.{words[0]}"), node, use.scope, None)
+            if value is not UNRESOLVED and not is_small(value, use.scope):
+                value = self._no(f"the output `{words[0]}` of {use.component} is too large", node.place)
+            self.outputs[key] = value
+        return member(scope, self.outputs[key], words[1:], path.text, where)
 
     def _field_or_name(self, instance: Instance, field: str) -> Any:
         if field != instance.table.name_field or instance.owner:

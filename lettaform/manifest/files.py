@@ -58,6 +58,8 @@ class Files:
         """Path of each file that was read, relative to the project, to the digest of its content."""
         self.size = 0
         """The bytes that were read."""
+        self._bounds: dict[str, Path] = {}
+        """A file of a component, as shown, to the folder of the component, which its paths may not leave."""
 
     def shown(self, path: Path) -> str:
         """The path as shown to users: relative to the working directory if it is inside it."""
@@ -73,20 +75,29 @@ class Files:
         """The folder that contains the file of `place`."""
         return self._paths[place.file].parent if place.file in self._paths else self.directory
 
-    def inside(self, path: Path) -> Path | None:
-        """`path` with its symlinks resolved; None if it is outside the project or cannot be resolved."""
+    def bind(self, path: Path, folder: Path) -> None:
+        """Let the paths that a file names stay inside a folder, that of the component to which the file belongs."""
+        self._bounds[self.shown(path)] = folder
+
+    def bound_of(self, place: Place | None) -> Path:
+        """The folder that paths written at a place may not leave: the project, or that of a component."""
+        return self._bounds.get(place.file, self.directory) if place else self.directory
+
+    def inside(self, path: Path, place: Place | None = None) -> Path | None:
+        """`path` with its symlinks resolved; None if it cannot be, or is outside of what `place` may name."""
         try:
             real = path.resolve()
+            root = self._bounds[place.file].resolve() if place and place.file in self._bounds else self.root
         except (OSError, RuntimeError, ValueError):
             return None
-        return real if real.is_relative_to(self.root) else None
+        return real if real.is_relative_to(root) else None
 
     # --- one file
 
     def exists(self, written: str, place: Place) -> bool:
         """Whether a text at `place` is the path of a file of the project."""
         path = self.folder_of(place) / written
-        return self.inside(path) is not None and _is_file(path)
+        return self.inside(path, place) is not None and _is_file(path)
 
     def named(self, written: str, place: Place) -> Path | None:
         """The file that a manifest names at `place`; None, and a problem, if it does not exist or is not allowed."""
@@ -97,15 +108,18 @@ class Files:
         path = Path(os.path.abspath(self.folder_of(place) / written))
         if os.path.isabs(written):
             self.problems.add(f"`{written}` is an absolute path", place, "write a path relative to this file")
-        elif not path.is_relative_to(self.directory) or self.inside(path) is None:
+        elif not path.is_relative_to(self.bound_of(place)) or self.inside(path, place) is None:
             hint = "move the file into the project, or use -C with a folder that contains both"
-            self.problems.add(f"`{written}` is outside the project", place, hint)
+            if place.file in self._bounds:
+                hint = "move the file into the folder of the component, or pass what it contains as an input"
+            whole = "component" if place.file in self._bounds else "project"
+            self.problems.add(f"`{written}` is outside the {whole}", place, hint)
         elif os.path.isdir(path):
             self.problems.add(f"`{written}` is a folder", place, "name a file inside it")
         elif _is_dangling(path):
             self.problems.add(f"`{written}` links to a file that does not exist", place)
         elif not _is_file(path):
-            self.problems.add(f"there is no file `{written}`", place, self._similar(path, written))
+            self.problems.add(f"there is no file `{written}`", place, _similar(self, path, written))
         else:
             return path
         return None
@@ -173,16 +187,6 @@ class Files:
 
     def _relative(self, path: Path) -> str:
         return Path(os.path.relpath(path, self.directory)).as_posix()
-
-    def _similar(self, path: Path, written: str) -> str | None:
-        """A hint that names the nearest file of the same folder."""
-        folder = self.inside(path.parent)
-        try:
-            names = sorted(os.listdir(folder)) if folder else []
-        except OSError:
-            return f"there is no folder `{Path(written).parent}`"
-        base = written[: -len(path.name)] if written.endswith(path.name) else ""
-        return suggest(path.name, names, lambda name: f"{base}{name}")
 
     # --- the files of a folder on the server
 
@@ -252,9 +256,9 @@ class Files:
         """A file of a folder; None, and a problem, if the server would reject or change it."""
         file = self.shown(path)
         try:
-            message, hint = self._unusable(name, path, file)
+            message, hint = self._unusable(name, path, file, place)
             if message and WILDCARD.search(pattern):
-                hint = f"{hint + ', or ' if hint else ''}exclude it with {self._exclusion(path, place)}"
+                hint = f"{hint + ', or ' if hint else ''}exclude it with {_exclusion(path, self.folder_of(place))}"
             if not message:
                 with self._opened(path) as stream:
                     found = _sha256(stream, text=path.suffix.lower() != ".pdf")
@@ -263,22 +267,18 @@ class Files:
                     self.digests[self._relative(path)] = digest
                     return Item(f"{name} {size} {digest}", name, {"path": str(path)})
                 message = f"`{file}` is not UTF-8 text: the server accepts text, code and PDF"
-                hint = f"exclude it with {self._exclusion(path, place)}, or save it as UTF-8"
+                hint = f"exclude it with {_exclusion(path, self.folder_of(place))}, or save it as UTF-8"
         except OSError as error:
             message, hint = f"cannot read `{file}`: {error.strerror}", None
         self.problems.add(message, place, hint)
         return None
 
-    def _exclusion(self, path: Path, place: Place) -> str:
-        """The pattern that excludes a file, as it is written in a list."""
-        written = re.sub(r"([*?[])", r"[\1]", path.relative_to(self.folder_of(place)).as_posix())
-        return f"`{json.dumps('!' + written, ensure_ascii=False)}`"
-
-    def _unusable(self, name: str, path: Path, file: str) -> tuple[str, str | None]:
+    def _unusable(self, name: str, path: Path, file: str, place: Place) -> tuple[str, str | None]:
         """Why the server would not keep the file, apart from its content; an empty message if it would."""
         base = os.path.splitext(name)[0]
-        if self.inside(path) is None:
-            return f"`{file}` is outside the project", "move it into the project"
+        if self.inside(path, place) is None:
+            whole = "component" if place.file in self._bounds else "project"
+            return f"`{file}` is outside the {whole}", f"move it into the {whole}"
         if _is_dangling(path):
             return f"`{file}` links to a file that does not exist", "remove the link"
         if path.suffix.lower() in _BINARY:
@@ -288,6 +288,23 @@ class Files:
         if path.stat().st_size > UPLOAD:
             return f"`{file}` is larger than {UPLOAD // MEBIBYTE} MB, the maximum of the server", None
         return "", None
+
+
+def _similar(files: Files, path: Path, written: str) -> str | None:
+    """A hint that names the nearest file of the same folder."""
+    folder = files.inside(path.parent)
+    try:
+        names = sorted(os.listdir(folder)) if folder else []
+    except OSError:
+        return f"there is no folder `{Path(written).parent}`"
+    base = written[: -len(path.name)] if written.endswith(path.name) else ""
+    return suggest(path.name, names, lambda name: f"{base}{name}")
+
+
+def _exclusion(path: Path, folder: Path) -> str:
+    """The pattern that excludes a file, as it is written in a list. `folder`: that of the manifest file."""
+    written = re.sub(r"([*?[])", r"[\1]", path.relative_to(folder).as_posix())
+    return f"`{json.dumps('!' + written, ensure_ascii=False)}`"
 
 
 def is_exclusion(pattern: str) -> bool:

@@ -17,8 +17,8 @@ from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.remedy import QUOTE, remedy
 from lettaform.manifest.types import plain
 
-EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{|\.json$"}
-"""What may stand for a value of any type: an expression, or the path that follows `!json`."""
+EXPRESSION: Mapping[str, Any] = {"type": "string", "pattern": r"\$\{|\.(json|csv)$"}
+"""What may stand for a value of any type: an expression, or the path that follows `!json` or `!csv`."""
 KEY = re.compile(r"[A-Za-z0-9_-]+")
 """Keys that need no quotes."""
 Definitions = dict[str, dict[str, Any]]

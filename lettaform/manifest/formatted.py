@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lettaform.errors import Place, Problem
 from lettaform.kinds import kinds
+from lettaform.manifest.components import files_of_components
 from lettaform.manifest.documents import is_map, sources
 from lettaform.manifest.files import Files
 from lettaform.manifest.layout import Unlike, layout
@@ -72,7 +73,7 @@ class Formatted:
 
 
 def format_files(directory: Path, named: Sequence[Path] = (), paths: Sequence[Path] = ()) -> Formatted:
-    """The manifest files of a project and the files that they include, in canonical layout.
+    """The manifest files of a project, the files that they include, and those of components, in canonical layout.
 
     directory  the project
     named      its manifest files; empty: `lettaform.yaml`, or all YAML files of the folder
@@ -80,7 +81,11 @@ def format_files(directory: Path, named: Sequence[Path] = (), paths: Sequence[Pa
     """
     problems = Problems()
     files = Files(directory, problems)
-    chosen = [directory / path for path in paths] if paths else [path for path, _ in sources(named, files, problems)]
+    chosen = [directory / path for path in paths]
+    if not paths:
+        read = list(sources(named, files, problems))
+        roots = (node for _, node in read if node is not None)
+        chosen = [path for path, _ in read] + list(files_of_components(roots, files, problems))
     found: dict[Path, FormattedFile] = {}
     for path in chosen:
         text = None if path.resolve() in found else files.text(path, None)

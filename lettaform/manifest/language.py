@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from lettaform.address import COMPONENTS
 from lettaform.kinds import MATCHED, MATCHES, kinds, sections
 from lettaform.manifest.bodies import Body, changeable, ownership, policies_of
 from lettaform.manifest.form import (
@@ -32,6 +33,19 @@ ON_FAILURE = ("stop", "rollback")
 TYPES = ("string", "number", "bool", "list", "map")
 NAME = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 NOT_IN_ENVIRONMENTS = ("include", "environments", "lint")
+NOT_IN_COMPONENTS: Mapping[str, str] = {
+    "stack": "a component belongs to the stack of the manifest that uses it",
+    "server": "name the server in the manifest that uses the component",
+    "environments": "an environment of the manifest can set `components.KEY.inputs`",
+    "snapshots": "write it in the manifest that uses the component",
+    "limits": "write it in the manifest that uses the component",
+    "policies": "write it in the manifest that uses the component: policies judge the objects of components, too",
+    "checks": "write it in the manifest that uses the component: `agent: components.KEY.agents.NAME`",
+    MATCHES: "write it in the manifest that uses the component",
+    "lint": "write it in the manifest that uses the component: `address: components.KEY.*`",
+    "imports": "write it in the manifest that uses the component: `to: components.KEY.agents.NAME`",
+}
+"""Top-level keys that a component does not have, and what to do instead."""
 
 EXTERNAL: Mapping[str, Form] = {
     "external": Flag(
@@ -53,6 +67,8 @@ REPEAT: Mapping[str, Form] = {
     "when": Flag("Whether to create the object. Default: true."),
 }
 
+_OF_NAMES = "consist of letters, digits, `_` and `-`"
+
 VARIABLE = Fields(
     {
         "type": Text("How values from --var and from environment variables are parsed. Default: string.", TYPES),
@@ -63,6 +79,19 @@ VARIABLE = Fields(
     },
     "A variable.",
     nullable=True,
+    short="default",
+)
+
+INPUT = Fields(
+    {
+        **{name: form for name, form in VARIABLE.fields.items() if name != "env"},
+        "type": Text("The type of the value. Default: string.", TYPES),
+        "default": Anything("The value if the use gives none. Must not contain expressions."),
+        "secret": Flag("Whether the value is hidden, whatever is given. Default: false.", False),
+    },
+    "An input.",
+    nullable=True,
+    elsewhere={"env": 'pass the value: `inputs: {NAME: "${var.NAME}"}`'},
     short="default",
 )
 
@@ -219,7 +248,8 @@ EXPECTATION = Named(
 )
 _CHECK: Mapping[str, Form] = {
     "agent": Text(
-        "The agent: a key of `agents`. The key of a declaration with `for_each` stands for all its instances."
+        "The agent: a key of `agents`. The key of a declaration with `for_each` stands for all its instances. An agent "
+        "of a component is named by its address: `components.KEY.agents.NAME`."
     ),
     "say": OneOrMore(
         _TEXT,
@@ -355,12 +385,60 @@ def language() -> Fields:
     anywhere = _anywhere()
     overlay = {name: form for name, form in anywhere.items() if name not in NOT_IN_ENVIRONMENTS}
     overlay["checks"] = _checks()  # one of them may change a single key of a check
+    overlay[COMPONENTS] = _components()
     environments = Entries(
         Fields(overlay, "What differs in this environment.", nullable=True, elsewhere=SECTIONS),
         "Environments. The one selected with -e is merged over the rest of the manifest, key by key.",
     )
     description = "Letta agents, their shared memory and their tools."
     return Fields({**anywhere, "environments": environments}, description, ("stack",), elsewhere=SECTIONS)
+
+
+@cache
+def component() -> Fields:
+    """The form of a component: a manifest without what belongs to a stack."""
+    forms = {name: form for name, form in _anywhere().items() if name not in NOT_IN_COMPONENTS}
+    forms["variables"] = Entries(
+        INPUT, "The inputs of the component: `${var.NAME}` is the value of one.", NAME, _OF_NAMES
+    )
+    forms["outputs"] = Entries(
+        Anything("Any value."), "Values that the manifest reads as `${components.KEY.NAME}`, under which it uses this."
+    )
+    elsewhere = {**SECTIONS, **NOT_IN_COMPONENTS, "inputs": "declare the inputs of a component in `variables`"}
+    return Fields(forms, "A component: objects that manifests use as a whole.", nullable=True, elsewhere=elsewhere)
+
+
+def _components(*required: str) -> Entries:
+    """The form of `components`. `required`: keys of each use."""
+    uses = {
+        "use": Text(
+            "The component: a folder or a YAML file of the project, such as `./components/desk`; or a folder of a git "
+            "repository at a commit, `git::https://HOST/REPOSITORY.git//FOLDER?ref=COMMIT`, which `lettaform vendor` "
+            "fetches.",
+            pattern=r"\S",
+            expected="the path of a component",
+        ),
+        **REPEAT,
+        "when": Flag("Whether to create the objects of the component. Default: true."),
+        "inputs": Entries(Anything("Any value."), "The values of the component's `variables`."),
+        "defaults": Fields(
+            _defaults(), "Default values of fields, by section, below the `defaults` of the component.", nullable=True
+        ),
+        "overlay": Fields(
+            dict(objects()),
+            "What differs from the component, by section and key. It is merged over the component as an environment.",
+            nullable=True,
+        ),
+    }
+    return Entries(
+        Fields(uses, "One use of a component.", required, nullable=not required),
+        "Components: the objects of other files, used as a whole. Their addresses begin with `components.KEY`.",
+    )
+
+
+def _defaults() -> dict[str, Form]:
+    """The forms of the sections of `defaults`."""
+    return {section: Body(kind, ownership(kind), f"{kind}_defaults") for section, kind in sections().items()}
 
 
 def _import(address: Form) -> Form:
@@ -402,9 +480,8 @@ def _server() -> Fields:
 
 def _anywhere() -> dict[str, Form]:
     """The forms of the top-level keys, except `environments`."""
-    defaults = {section: Body(kind, ownership(kind), f"{kind}_defaults") for section, kind in sections().items()}
     moved = {
-        "from": _address("The old address, for example `agents.boss`."),
+        "from": _address("The old address, for example `agents.boss`, or that of a component: `components.desk`."),
         "to": _address("The new address, for example `agents.supervisor`. It is declared in the manifest."),
     }
     removed = _address("The address that is no longer declared, for example `agents.retired`.")
@@ -421,17 +498,14 @@ def _anywhere() -> dict[str, Form]:
         "policies": POLICIES,
         "checks": _checks("agent", "say"),
         "lint": LINT,
-        "variables": Entries(
-            VARIABLE, "Values that can differ between runs.", NAME, "consist of letters, digits, `_` and `-`"
-        ),
+        "variables": Entries(VARIABLE, "Values that can differ between runs.", NAME, _OF_NAMES),
         "include": Items(
             Text('A path or a pattern, for example `teams/*.yaml`; `"!teams/old.yaml"` excludes files.'),
             "Other files of this stack, inside the project folder.",
         ),
-        "defaults": Fields(
-            dict(defaults), "Default values of fields, by section. Objects override them.", nullable=True
-        ),
+        "defaults": Fields(_defaults(), "Default values of fields, by section. Objects override them.", nullable=True),
         **_sections(),
+        COMPONENTS: _components("use"),
         "moved": Items(
             Fields(moved, "A renamed address.", ("from", "to")),
             "Addresses that were renamed. The objects are kept.",

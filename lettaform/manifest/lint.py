@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from lettaform.kinds.agent import WRITING_TOOLS
 from lettaform.kinds.block import DESCRIBED
 from lettaform.kinds.prompt_size import tokens
 from lettaform.kinds.traits import AddedByServer, AddsTo
+from lettaform.manifest.components import Definition
 from lettaform.manifest.lint_texts import Shown, of_texts, text_of
 from lettaform.manifest.node import Node, empty
 from lettaform.manifest.uniqueness import name_of
@@ -76,12 +77,15 @@ class Linted:
         return frozenset(found)
 
 
-def lint(manifest: Manifest, root: Node, whole: Node, shown: Shown) -> Iterator[Problem]:
+def lint(
+    manifest: Manifest, root: Node, whole: Node, shown: Shown, components: Sequence[Definition] = ()
+) -> Iterator[Problem]:
     """All warnings about a valid manifest, each with its rule.
 
-    root   the files with the environment merged over them
-    whole  the files with all environments
-    shown  the path of a file to how people see it
+    root        the files with the environment merged over them
+    whole       the files with all environments
+    shown       the path of a file to how people see it
+    components  those that it uses
     """
     linted = Linted(manifest, root)
     for desired in manifest.objects.values():
@@ -93,7 +97,7 @@ def lint(manifest: Manifest, root: Node, whole: Node, shown: Shown) -> Iterator[
     yield from _equal_names(manifest.objects.values())
     yield from _external_ids(linted)
     yield from _single_items(root, whole)
-    yield from unused(manifest, root, whole)
+    yield from unused(manifest, root, whole, [each.root for each in components])
 
 
 def _warning(desired: Desired, rule: str, path: str, message: str, hint: str) -> Problem:
@@ -227,6 +231,8 @@ def sections_of(desired: Desired) -> str:
 def _external_ids(linted: Linted) -> Iterator[Problem]:
     """External objects by an id that is written literally, where a name would find the same on each server."""
     for desired in linted.manifest.objects.values():
+        if desired.address.component is not None:
+            continue
         section = linted.root.map.get(desired.address.section)
         body = section.map.get(desired.address.key) if section else None
         node = body.map.get("id") if body else None

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lettaform.address import COMPONENTS
 from lettaform.errors import ManifestError, Place
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.traits import Companions
+from lettaform.manifest.components import Library
 from lettaform.manifest.documents import documents
 from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
@@ -134,6 +136,7 @@ def begin(
             language().check(root, "", problems, root.place)
         problems.waivers = Waivers.read(root)
         whole, root = root, _named(overlay(root, environment, problems), stack)
+        uses = (library := Library(reader, problems)).uses(root)
     name = root.map["stack"].text if "stack" in root.map else None
 
     def finish() -> Manifest:
@@ -146,23 +149,22 @@ def begin(
                 needs=needs,
                 stack=name or "",
                 environment=environment,
-                sections=frozenset(sections()),
+                sections=frozenset((*sections(), COMPONENTS)),
             )
             declared = root.map.get("variables") or empty(root.place)
             problems.rule = VARIABLE
             scope.variables = variables_of(declared, variables, variable_files, scope, environ)
             problems.rule = VALUE
-            resolved = resolve(root, expand(root, scope), scope, connects=connects)
+            resolved = resolve(root, expand(root, scope, uses), scope, connects=connects)
             manifest = replace(resolved, inputs=_inputs(scope, declared))
             if lints and not problems.has_errors:
-                problems.extend(lint(manifest, root, whole, reader.shown))
+                problems.extend(lint(manifest, root, whole, reader.shown, library.definitions))
                 problems.add_unused_waivers()
-            manifest = replace(manifest, warnings=problems.warnings)
         if problems.has_errors:
             raise ManifestError(problems.errors)
-        return manifest
+        return replace(manifest, warnings=problems.warnings)
 
-    return Draft(None if problems.has_errors or not name else _outline(root, name), finish)
+    return Draft(None if problems.has_errors or not name else _outline(root, name, library), finish)
 
 
 def _named(root: Node, stack: str | None) -> Node:
@@ -177,16 +179,39 @@ def _inputs(scope: Scope, declared: Node) -> Inputs:
     """What the manifest was read from. A variable without a value is left out."""
     values = {f"var.{name}": value for name, value in scope.variables.items() if value is not UNRESOLVED}
     named = ((name, node.map["env"].text) for name, node in declared.map.items() if "env" in node.map)
-    values |= {f"env.{name}": Secret(f"${{env.{name}}}", value) for name, value in scope.env_read.items()}
+    values |= {f"env.{name}": Secret(f"${{env.{name}}}", value) for name, value in scope.shared.env_read.items()}
     return Inputs(dict(scope.files.digests), values, {name: text for name, text in named if text})
 
 
-def _outline(root: Node, stack: str) -> Outline | None:
+def _outline(root: Node, stack: str, library: Library) -> Outline | None:
+    """What is known of a manifest, and of its components."""
     server = (root.map.get("server") or empty(root.place)).map
     if any(node.deferred for node in server.values()) or "api_key" in server:
         return None
     texts = {key: node.text for key, node in server.items()}
     fields: dict[str, set[str]] = {}
+    roots = (root, *(each.root for each in library.definitions))
+    for each in (*roots, *_laid_over(roots)):
+        _add_fields(each, fields)
+    return Outline(
+        stack,
+        Server(texts.get("url"), None, texts.get("project")),
+        {kind: frozenset(names) for kind, names in fields.items()},
+    )
+
+
+def _laid_over(roots: Sequence[Node]) -> Iterator[Node]:
+    """What uses of components lay over them, as sections."""
+    for root in roots:
+        for use in (root.map.get(COMPONENTS) or empty(root.place)).map.values():
+            overlay = use.map.get("overlay") or empty(use.place)
+            yield overlay
+            defaults = use.map.get("defaults") or empty(use.place)
+            yield Node(use.place, {section: Node(use.place, {"": body}) for section, body in defaults.map.items()})
+
+
+def _add_fields(root: Node, fields: dict[str, set[str]]) -> None:
+    """Add the fields that some sections declare, by kind."""
     defaults = root.map.get("defaults") or empty(root.place)
     for section, kind in sections().items():
         objects = [node for node in (root.map.get(section) or empty(root.place)).map.values() if node.tag != UNSET]
@@ -194,11 +219,6 @@ def _outline(root: Node, stack: str) -> Outline | None:
             fields.setdefault(kind, set()).update(body.map)
             for other, names in _companions(kind, body):
                 fields.setdefault(other, set()).update(names)
-    return Outline(
-        stack,
-        Server(texts.get("url"), None, texts.get("project")),
-        {kind: frozenset(names) for kind, names in fields.items()},
-    )
 
 
 def _companions(kind: str, body: Node) -> Iterator[tuple[str, Collection[str]]]:

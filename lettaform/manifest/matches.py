@@ -8,6 +8,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.kinds import MATCHED, MATCHES
 from lettaform.manifest.checks import Checks
+from lettaform.manifest.conditions import conditional_fields, unconditional
 from lettaform.manifest.expand import Instance
 from lettaform.manifest.fields import NOT_SET, FieldValues
 from lettaform.manifest.node import UNRESOLVED, UNSET, Node, empty
@@ -28,7 +29,12 @@ class Matches:
         for key, node in self.section.map.items():
             if key and node.tag != UNSET and not (node.value is not None and not isinstance(node.value, dict)):
                 address = Address.of(MATCHES, key)
-                yield from self._match(Instance(address, MATCHED, node, self.section.keys[key], key))
+                body = unconditional(node, conditional_fields(node), self._holds)
+                yield from self._match(Instance(address, MATCHED, body, self.section.keys[key], self.scope, key))
+
+    def _holds(self, condition: Node) -> bool:
+        """The value of the `when` of a member of a list. True if it cannot be determined."""
+        return self.scope.plain(condition, None, "when") is not False
 
     def _match(self, instance: Instance) -> Iterator[Match]:
         given = _given(instance.body)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lettaform.address import Address
+from lettaform.address import COMPONENTS, Address
 from lettaform.kinds import MATCHES, sections
+from lettaform.manifest.components import Library
 from lettaform.manifest.documents import documents
 from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
@@ -24,7 +25,8 @@ from lettaform.manifest.variables import variables as values_of
 class Names:
     """The names in a manifest.
 
-    addresses     of objects, of their parts, and of declarations with `for_each`, which stand for all instances
+    addresses     of objects, of their parts, and of declarations with `for_each`, which stand for all instances; of
+                  components, which stand for all their objects
     environments  those that `-e` can select
     checks        of the section `checks`
     files         the files that were read
@@ -60,12 +62,12 @@ def names(
             needs="nothing",
             stack=stack or "",
             environment=environment,
-            sections=frozenset(sections()),
+            sections=frozenset((*sections(), COMPONENTS)),
         )
         declared = root.map.get("variables") or empty(root.place)
         scope.variables = values_of(declared, variables, variable_files, scope, environ)
-        expanded = expand(root, scope)
-        addresses = {*map(str, expanded.instances), *map(str, expanded.repeated)}
+        expanded = expand(root, scope, Library(reader, problems).uses(root))
+        addresses = {*map(str, expanded.instances), *map(str, expanded.repeated), *map(str, expanded.uses)}
         addresses |= {str(Address.of(MATCHES, key)) for key in (root.map.get(MATCHES) or empty(root.place)).map if key}
     environments = (whole.map.get("environments") or empty(root.place)).map
     checks = (root.map.get("checks") or empty(root.place)).map

@@ -15,7 +15,7 @@ _SECTION_AND_OBJECT = 2
 
 def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
     """The manifest with the selected environment merged over it, and every own object written as a map."""
-    root = _with_own_objects_as_maps(root)
+    root = with_own_objects_as_maps(root)
     if environment is None:
         return root
     environments = root.map.get("environments") or empty(root.place)
@@ -25,7 +25,7 @@ def overlay(root: Node, environment: str | None, problems: Problems) -> Node:
             place = root.keys.get("environments")
             problems.add(f"there is no environment `{environment}`", place, suggest(environment, environments.map))
         return root
-    upper = _without_nulls(_with_own_objects_as_maps(selected), _SECTION_AND_OBJECT)
+    upper = _without_nulls(with_own_objects_as_maps(selected), _SECTION_AND_OBJECT)
     members = {key: node for key, node in upper.map.items() if key not in NOT_IN_ENVIRONMENTS}
     if limits := selected.map.get("limits"):
         members["limits"] = limits  # null lifts a limit
@@ -60,7 +60,7 @@ def _as_external(lower: Node, upper: Node) -> Node:
     return Node(lower.place, members, lower.keys) if lower.map else lower
 
 
-def _with_own_objects_as_maps(root: Node) -> Node:
+def with_own_objects_as_maps(root: Node) -> Node:
     """The manifest with every own object written as a map, so that defaults and environments merge with it."""
     members = dict(root.map)
     for section, kind in sections().items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lettaform.address import Address
+from lettaform.address import Address, Component
 from lettaform.errors import Place
 from lettaform.kinds import kinds
 from lettaform.kinds.base import Attr
@@ -15,6 +15,7 @@ from lettaform.manifest.expressions import Path
 from lettaform.manifest.node import UNRESOLVED, Node, plural
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.rules import REFERENCE
+from lettaform.manifest.uses import Use
 from lettaform.model import Desired, External
 from lettaform.values import Ref
 
@@ -71,7 +72,7 @@ class References:
     def _targets(self, instance: Instance, line: Attr, item: Any, where: Place) -> Any:
         """The Refs that one item stands for."""
         table = kinds()[line.to or ""]
-        section = table.section
+        section, component = table.section, instance.address.component
         if isinstance(item, Ref):
             if (item.address.section, item.path) == (section, "id"):
                 return [item]
@@ -80,12 +81,12 @@ class References:
             return UNRESOLVED
         if not isinstance(item, str):
             return [item]  # of a wrong type, which is reported elsewhere
-        if item in self.expanded.keys[section]:
-            return [Ref(address) for address in self.expanded.instances_of(Address.of(section, item))]
-        address = _in_section(section, item)
+        if item in self.expanded.declared(component, section):
+            return [Ref(each) for each in self.expanded.instances_of(Address.of(section, item, None, component))]
+        address = _in_section(section, item, component)
         if address is not None and address in self.instances:
             return [Ref(address)]
-        if address is not None and Address.of(section, address.key) in self.expanded.unusable:
+        if address is not None and Address.of(section, address.key, None, component) in self.expanded.unusable:
             return UNRESOLVED
         if item in table.naming.built_in:
             return [Ref(self._built_in(line.to or "", Address.of(section, item), where))]
@@ -101,19 +102,27 @@ class References:
     def _report_unknown(self, instance: Instance, line: Attr, item: str, address: Address | None, where: Place) -> None:
         """`address`: `item` read as the address of an object of the section, if it can be."""
         table = kinds()[line.to or ""]
-        section, declared = table.section, self.expanded.keys[table.section]
-        whole = Address.of(section, address.key) if address is not None and address.index is not None else None
+        section, component = table.section, instance.address.component
+        declared = self.expanded.declared(component, section)
+        indexed = address is not None and address.index is not None
+        whole = Address.of(section, address.key, None, component) if address is not None and indexed else None
         full = _parsed(item)
         if whole is not None and whole in self.expanded.repeated:
             hint = self._suggest_instance(item, whole, short=True)
         elif full is not None and full.section == section and full.key in declared:
             hint = f"did you mean `{full.without_section}`?"
         else:
-            hint = self.problems.suggest(item, section, [*declared, *table.naming.built_in])
-            hint = hint or f"declare it in `{section}`"
+            named = f"{section} of {component}" if component else section
+            hint = self.problems.suggest(item, named, [*declared, *table.naming.built_in])
+            hint = hint or self._declare(section, component)
         message = f"{line.name}: there is no {line.to} `{item}`"
         about: dict[str, Any] = {"address": instance.address, "field": line.name}
         self.problems.add(message, where, hint, **about, rule=REFERENCE)
+
+    def _declare(self, section: str, component: Component | None) -> str:
+        if component is None:
+            return f"declare it in `{section}`"
+        return f"declare it in `{section}` of the component, or pass it as an input: `${{{section}.KEY.id}}`"
 
     def _suggest_instance(self, word: str, declaration: Address, *, short: bool = False) -> str | None:
         found = self.expanded.instances_of(declaration)
@@ -122,19 +131,23 @@ class References:
 
     # --- expressions
 
-    def object(self, path: Path, where: Place) -> tuple[Address | None, list[str]]:
-        """The object that an expression names, and the steps after it; None, and a problem, if there is none."""
+    def object(self, path: Path, where: Place, component: Component | None) -> tuple[Address | None, list[str]]:
+        """The object that an expression names, and the steps after it; None, and a problem, if there is none.
+
+        component  the component in which the expression is written
+        """
         section, steps = path.head, list(path.steps)
         if not steps:
             return self._no(f"`${{{path.text}}}` names no object", where, f"write `${{{section}.KEY.id}}`")
         key, _ = steps.pop(0)
-        address: Address | None = Address.of(section, key)
+        address: Address | None = Address.of(section, key, None, component)
         assert address is not None
-        declared = self.expanded.keys[section]
+        declared = self.expanded.declared(component, section)
         if address in self.expanded.unusable or (key not in declared and self.problems.incomplete):
             return None, []
         if key not in declared:
-            hint = self.problems.suggest(key, f"${{{section}}}", declared, lambda near: str(Address.of(section, near)))
+            named = f"${{{section}}} of {component}"
+            hint = self.problems.suggest(key, named, declared, lambda near: str(Address.of(section, near)))
             return self._no(f"there is no `{address}`", where, hint)
         if address in self.expanded.repeated:
             address = self._instance(address, steps, where)
@@ -168,15 +181,42 @@ class References:
             return self._no(f"there is no `{part}`", where, suggest(str(part), map(str, parts)))
         return part, words[2:]
 
+    def output(self, path: Path, where: Place, outer: Component | None) -> tuple[Use | None, list[str]]:
+        """The instance of a component that an expression names, and the words after it: those of an output."""
+        steps = list(path.steps)
+        if len(steps) < 2:
+            self._no(f"`${{{path.text}}}` names no output", where, "write `${components.KEY.OUTPUT}`")
+            return None, []
+        key, _ = steps.pop(0)
+        component = Component.of(outer, key)
+        used = self.expanded.used.get(outer, {})
+        if component in self.expanded.unusable or (key not in used and self.problems.incomplete):
+            return None, []
+        if key not in used:
+            self._no(f"there is no `{component}`", where, self.problems.suggest(key, f"components of {outer}", used))
+            return None, []
+        if component in self.expanded.repeated:
+            if not steps[0][1]:
+                hint = f"name one of them: `${{{component.instance('KEY')}.OUTPUT}}`"
+                self._no(f"`{component}` has `for_each`: add the key of an instance", where, hint)
+                return None, []
+            component = component.instance(steps.pop(0)[0])
+        if component not in self.expanded.uses:
+            why = f"there is no `{component}`" if component.index else f"`{component}` is not used: its `when` is false"
+            keys = [str(each) for each in self.expanded.uses if each.instance(None) == component.instance(None)]
+            self._no(why, where, suggest(str(component), keys) if component.index else None)
+            return None, []
+        return self.expanded.uses[component], [word for word, _ in steps]
+
     def _no(self, message: str, where: Place, hint: str | None = None) -> tuple[None, list[str]]:
         self.problems.add(message, where, hint, rule=REFERENCE)
         return None, []
 
 
-def _in_section(section: str, text: str) -> Address | None:
+def _in_section(section: str, text: str, component: Component | None) -> Address | None:
     """`worker[emea]` as an address."""
     try:
-        return Address.in_section(section, text)
+        return Address.in_section(section, text).inside(component)
     except ValueError:
         return None
 

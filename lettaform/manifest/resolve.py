@@ -54,6 +54,7 @@ def resolve(root: Node, expanded: Expanded, scope: Scope, *, connects: bool = Tr
         policies=policies(root, scope.problems),
         checks=tuple(AgentChecks(root, expanded, scope).all()),
         matches=matches,
+        passed={use.component: use.passed for use in expanded.uses.values()},
     )
 
 
@@ -108,7 +109,7 @@ class Objects:
 
     def files(self, instance: Instance, texts: Mapping[str, Node]) -> dict[str, str]:
         """The paths of the fields whose text is that of a file, with the file. `texts`: what names it with `!file`."""
-        named = {path: self.scope.path(node, instance.each) for path, node in texts.items()}
+        named = {path: instance.scope.path(node, instance.each) for path, node in texts.items()}
         for name in instance.sources:
             node = instance.body.map[name]
             named[name] = self.scope.files.named(instance.sources[name], node.place)
@@ -220,7 +221,7 @@ class Objects:
             message = f"name: the name of a {instance.kind} is derived from its contents"
             hint = "write `id: …`, or `stack: …` and `address: …`"
             self.problems.add(message, given["name"].place, hint, address=instance.address, field="name")
-        found = {key: self.scope.text(node, instance.each, key) for key, node in given.items()}
+        found = {key: instance.scope.text(node, instance.each, key) for key, node in given.items()}
         for key in (key for key, value in found.items() if value == ""):
             self.problems.add(f"{key}: must not be empty", given[key].place, address=instance.address, field=key)
         where = given.get("address")
@@ -239,7 +240,7 @@ class Objects:
                 where = instance.body.keys[other]
                 self.problems.add(message, where, "remove the line", address=instance.address, field=other)
         node = instance.body.map.get(key)
-        name = instance.name if node is None else self.scope.text(node, instance.each, key)
+        name = instance.name if node is None else instance.scope.text(node, instance.each, key)
         return External(name=name, offered_by=by.address)
 
     # --- policies
@@ -259,7 +260,7 @@ class Objects:
         prevent = lifecycle.get("prevent_destroy")
         if prevent is None or prevent.tag == UNSET:
             return policies, False
-        value = self.scope.plain(prevent, instance.each, "lifecycle.prevent_destroy")
+        value = instance.scope.plain(prevent, instance.each, "lifecycle.prevent_destroy")
         if prevent.deferred and value is not UNRESOLVED and not isinstance(value, bool):
             message = f"lifecycle.prevent_destroy: expected true or false, got {described(value)}"
             self.problems.add(message, prevent.place, address=instance.address)

@@ -117,12 +117,16 @@ def encode(value: Any, contents: Mapping[str, str]) -> Any:
     return {"$is": type(value).__name__, **{name: encode(each, contents) for name, each in _given(value)}}
 
 
+_OF_FILES = ((Desired, "files"), (Manifest, "passed"))
+"""What is known of a manifest only together with its files."""
+
+
 def _given(value: Any) -> Iterator[tuple[str, Any]]:
     """The fields that do not have their default. The files of texts are found by the files of the manifest alone."""
     for field in fields(value):
         each = getattr(value, field.name)
         default = field.default if field.default_factory is MISSING else field.default_factory()
-        if each != default and not (isinstance(value, Desired) and field.name == "files"):
+        if each != default and (type(value), field.name) not in _OF_FILES:
             yield field.name, each
 
 

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from lettaform.manifest.form import EXPRESSION, Definitions
-from lettaform.manifest.language import language
+from lettaform.manifest.form import EXPRESSION, Definitions, Fields
+from lettaform.manifest.language import component, language
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -21,10 +21,19 @@ def schema() -> dict[str, Any]:
 
     Defaults and examples are those that the descriptions name.
     """
+    return _whole("lettaform manifest", language())
+
+
+def component_schema() -> dict[str, Any]:
+    """The JSON Schema of a component."""
+    return _whole("lettaform component", component())
+
+
+def _whole(title: str, form: Fields) -> dict[str, Any]:
     definitions: Definitions = {}
-    root = language().schema(definitions)
-    del root["required"]  # included files do not contain `stack`
-    found = {"$schema": DIALECT, "title": "lettaform manifest", **root, "$defs": definitions}
+    root = form.schema(definitions)
+    root.pop("required", None)  # included files do not contain `stack`
+    found = {"$schema": DIALECT, "title": title, **root, "$defs": definitions}
     _add_values(found)
     return found
 
@@ -70,4 +79,13 @@ def _types(part: dict[str, Any]) -> set[str]:
 
 def text() -> str:
     """The content of `schemas/manifest.schema.json`."""
-    return json.dumps(schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return _text(schema())
+
+
+def component_text() -> str:
+    """The content of `schemas/component.schema.json`."""
+    return _text(component_schema())
+
+
+def _text(found: dict[str, Any]) -> str:
+    return json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
+from lettaform.address import Component
 from lettaform.errors import Place
 from lettaform.manifest import bounds
 from lettaform.manifest.bounds import Bound
@@ -36,8 +37,6 @@ TAINTED_HINT = (
 Needs = Literal["everything", "plain", "nothing"]
 """The variables that must have a value: all; all but secrets; none. `${env.X}` counts as a secret."""
 
-Refer = Callable[[Path, Place], Any]
-
 
 @dataclass(frozen=True)
 class Each:
@@ -48,18 +47,31 @@ class Each:
 
 
 @dataclass
-class Scope:
-    """What expressions can refer to.
+class Shared:
+    """What all scopes of one load share.
 
-    variables  the values of the declared variables; UNRESOLVED for those that have none
+    refer     evaluates a reference to an object or a component; None while the objects are not known
+    used      what has been counted of each Bound
+    depth     number of lists and maps that are being evaluated
+    env_read  the environment variables that expressions have read
+    """
+
+    refer: Refer | None = None
+    used: dict[Bound, int] = field(default_factory=dict)
+    depth: int = 0
+    env_read: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass
+class Scope:
+    """What expressions can refer to: those of the manifest, or those of an instance of a component.
+
+    component  the component; None: the manifest
+    variables  the values of the declared variables, or inputs; UNRESOLVED for those that have none
     planned    the values that a saved plan has, of variables whose values nothing else gives
     unset      the declared variables that have no value, with the problem of those that need one
     needs      which variables must have a value
     sections   the sections of the manifest, as first words of expressions
-    refer      evaluates a reference to an object; None while the objects are not known
-    used       what has been counted of each Bound
-    depth      number of lists and maps that are being evaluated
-    env_read   the environment variables that expressions have read
     """
 
     files: Files
@@ -72,10 +84,12 @@ class Scope:
     stack: str = ""
     environment: str | None = None
     sections: frozenset[str] = frozenset()
-    refer: Refer | None = None
-    used: dict[Bound, int] = field(default_factory=dict)
-    depth: int = 0
-    env_read: dict[str, str] = field(default_factory=dict, repr=False)
+    component: Component | None = None
+    shared: Shared = field(default_factory=Shared)
+
+    def of_component(self, component: Component) -> Scope:
+        """The scope of an instance of a component, without the values of its inputs."""
+        return replace(self, component=component, variables={}, planned={}, unset={})
 
     @contextmanager
     def needing(self, needs: Needs) -> Iterator[None]:
@@ -96,15 +110,17 @@ class Scope:
         """The value of `node`, with Refs and Secrets; UNRESOLVED if a part of it cannot be determined."""
         value = node.value
         if isinstance(value, str):
-            if node.tag:
-                return self._content(node, each)
-            return self._text(node, each) if "${" in value else value
+            if node.tag or "${" in value:
+                if type(node) is Outside and node.scope is not self:
+                    return node.scope.value(node, node.each)
+                return self._content(node, each) if node.tag else self._text(node, each)
+            return value
         if isinstance(value, dict | list):
-            self.depth += 1
+            self.shared.depth += 1
             try:
                 return self._members(node, each)
             finally:
-                self.depth -= 1
+                self.shared.depth -= 1
         return value
 
     def plain(self, node: Node, each: Each | None, path: str) -> Any:
@@ -125,7 +141,9 @@ class Scope:
         return value if isinstance(value, str) else None
 
     def _members(self, node: Node, each: Each | None) -> Any:
-        if self.depth > MAXIMUM_DEPTH:  # one object's fields refer to those of another, and these to those of a third
+        if (
+            self.shared.depth > MAXIMUM_DEPTH
+        ):  # one object's fields refer to those of another, and these to those of a third
             return self.no(f"this value needs more than {MAXIMUM_DEPTH} nested lists and maps", node.place)
         if node.map:
             members = {key: self.value(child, each) for key, child in node.map.items() if child.tag != UNSET}
@@ -147,6 +165,8 @@ class Scope:
 
     def path(self, node: Node, each: Each | None) -> FilePath | None:
         """The file that `!file` or `!json` names; None, and a problem, if there is none."""
+        if type(node) is Outside and node.scope is not self:
+            return node.scope.path(node, node.each)
         name = self.text(Node(node.place, node.value), each, node.tag)
         return self.files.named(name, node.place) if name is not None else None
 
@@ -206,7 +226,13 @@ class Scope:
         """A text that contains Secrets. What is not secret in it may be shown where its field allows that."""
         self.problems.conceal(whole)
         parts = tuple(part for part in flat if not isinstance(part, Ref))
-        return Secret(expression, whole, parts, any(isinstance(part, Secret) and part.unset for part in parts))
+        return Secret(
+            self.origin(expression), whole, parts, any(isinstance(part, Secret) and part.unset for part in parts)
+        )
+
+    def origin(self, expression: str) -> str:
+        """Where a secret comes from. What an expression of a component means, no saved plan can tell."""
+        return expression if self.component is None else f"{self.component}: {expression}"
 
     # --- expressions
 
@@ -228,25 +254,16 @@ class Scope:
         if path.head == "env":
             return self._environ(path, where)
         if path.head == "each":
-            return self._each(path, where, each)
+            return _each(self, path, where, each)
         if path.head in ("stack", "environment", "folder") and not path.steps:
-            return self._name(path.head, where)
+            return _name(self, path.head, where)
         if path.head in self.sections:
-            if self.refer is None:
+            if self.shared.refer is None:
                 hint = "objects cannot be used here: use a literal or a variable"
                 return self.no(f"`${{{text}}}` is not known here", where, hint)
-            return self.refer(path, where)
+            return self.shared.refer(self, path, where)
         heads = [*dict.fromkeys(each.partition(".")[0] for each in EXPRESSIONS), *sorted(self.sections)]
         return self.no(f"`${{{text}}}` refers to nothing", where, suggest(path.head, heads))
-
-    def _name(self, head: str, where: Place) -> Any:
-        if head == "folder":
-            return str(self.files.directory)
-        if head == "stack":
-            return self.stack or UNRESOLVED
-        if self.environment is None:
-            return self.no("`${environment}` has no value: no environment is selected", where, "select one with -e")
-        return self.environment
 
     def _variable(self, path: Path, where: Place) -> Any:
         if not path.steps:
@@ -255,7 +272,7 @@ class Scope:
         if name not in self.variables:
             if self.problems.incomplete:
                 return UNRESOLVED
-            hint = self.problems.suggest(name, "variables", self.variables)
+            hint = self.problems.suggest(name, f"variables of {self.component}", self.variables)
             return self.no(f"there is no variable `{name}`", where, hint or _declare_hint(name))
         value = self.variables[name]
         if name in self.unset and self.is_needed(secret=isinstance(value, Secret)):
@@ -270,20 +287,11 @@ class Scope:
             return unset_secret(f"${{{path.text}}}")
         if name not in self.environ:
             return self.no(f"the environment variable `{name}` is not set", where, f"export {name}=…")
-        value = self.env_read[name] = self.environ[name]
+        value = self.shared.env_read[name] = self.environ[name]
         self.problems.conceal(value)
         if not _encodable(value):
             return self.no(f"the environment variable `{name}` is not valid UTF-8", where)
         return Secret(f"${{{path.text}}}", value)
-
-    def _each(self, path: Path, where: Place, each: Each | None) -> Any:
-        word = path.steps[0][0] if path.steps else ""
-        if word not in ("key", "value"):
-            return self.no(f"`${{{path.text}}}` refers to nothing", where, "write `${each.key}` or `${each.value}`")
-        if each is None:
-            hint = "add `for_each` to the object"
-            return self.no(f"`${{{path.text}}}` can be used only in objects with `for_each`", where, hint)
-        return member(self, each.key if word == "key" else each.value, _words(path), path.text, where)
 
     def maximum(self, bound: Bound) -> int:
         """A bound, for the files that have been read."""
@@ -291,12 +299,38 @@ class Scope:
 
     def within(self, bound: Bound, number: int) -> bool:
         """Count this number, too: whether the sum is within a bound."""
-        self.used[bound] = self.used.get(bound, 0) + number
-        return self.used[bound] <= self.maximum(bound)
+        used = self.shared.used
+        used[bound] = used.get(bound, 0) + number
+        return used[bound] <= self.maximum(bound)
 
     def no(self, message: str, where: Place | None, hint: str | None = None) -> Any:
         self.problems.add(message, where, hint, rule=REFERENCE)
         return UNRESOLVED
+
+
+Refer = Callable[[Scope, Path, Place], Any]
+
+
+@dataclass(slots=True, eq=False)
+class Outside(Node):
+    """A value that is laid over a component, and evaluated where it is written: outside of the component."""
+
+    scope: Scope = field(kw_only=True)
+    each: Each | None = None
+
+
+def outside(node: Node, scope: Scope, each: Each | None) -> Node:
+    """A value in which each expression, and each path of a file, belongs to a scope."""
+    value: Any = node.value
+    if isinstance(value, dict):
+        value = {key: outside(child, scope, each) for key, child in value.items()}
+    elif isinstance(value, list):
+        value = [outside(child, scope, each) for child in value]
+    elif isinstance(value, str) and node.tag != UNSET and (node.tag or "${" in value):
+        return Outside(node.place, value, node.keys, node.tag, node.text_offset, scope=scope, each=each)
+    else:
+        return node
+    return Node(node.place, value, node.keys, node.tag, node.text_offset)
 
 
 def unset_secret(expression: str) -> Secret:
@@ -321,6 +355,28 @@ def _not_an_expression(
         return place_inside(node, part.start + error.at), message, error.hint or ESCAPE_HINT
     hint = f'other characters stand in brackets, as in `${{{head}["a/b"].id}}`' if head in sections else ESCAPE_HINT
     return place_inside(node, part.offset), f"`${{{text}}}` is not an expression", hint
+
+
+def _name(scope: Scope, head: str, where: Place) -> Any:
+    """The value of `stack`, `environment` or `folder`."""
+    if head == "folder":
+        return str(scope.files.directory)
+    if head == "stack":
+        return scope.stack or UNRESOLVED
+    if scope.environment is None:
+        return scope.no("`${environment}` has no value: no environment is selected", where, "select one with -e")
+    return scope.environment
+
+
+def _each(scope: Scope, path: Path, where: Place, each: Each | None) -> Any:
+    """The value of `each.key`, `each.value`, or of a member of it."""
+    word = path.steps[0][0] if path.steps else ""
+    if word not in ("key", "value"):
+        return scope.no(f"`${{{path.text}}}` refers to nothing", where, "write `${each.key}` or `${each.value}`")
+    if each is None:
+        hint = "add `for_each` to the object"
+        return scope.no(f"`${{{path.text}}}` can be used only in objects with `for_each`", where, hint)
+    return member(scope, each.key if word == "key" else each.value, _words(path), path.text, where)
 
 
 def _words(path: Path) -> list[str]:

@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 
 from lettaform.address import Address, matches
 from lettaform.errors import Problem
 from lettaform.kinds import kinds, sections
+from lettaform.manifest.conditions import USE, is_conditional
 from lettaform.manifest.expressions import NotAnExpression, parse, parts, paths
 from lettaform.manifest.node import UNSET, Node, empty
 from lettaform.manifest.rules import UNUSED_WAIVER
-from lettaform.model import Manifest
+from lettaform.model import Desired, Manifest
 from lettaform.values import refs
 
 Used = set[tuple[str, str]]
 """Section and key of what is used. Variables are in the section `variables`."""
 
 
-def unused(manifest: Manifest, root: Node, whole: Node) -> Iterator[Problem]:
+def unused(manifest: Manifest, root: Node, whole: Node, components: Collection[Node] = ()) -> Iterator[Problem]:
     """Shared objects and variables to which nothing refers, and waivers of policies that match no object.
 
-    root   the files with the environment merged over them
-    whole  the files with all environments
+    root        the files with the environment merged over them
+    whole       the files with all environments
+    components  the files of each component
     """
     used = _used(whole)
     for desired in manifest.objects.values():
-        used |= {(ref.address.section, ref.address.key) for ref in refs(desired.values)}
+        used |= {(each.section, each.key) for each in _referred(desired) if each.component is None}
     for section in ("variables", *_attached()):
         declared = root.map.get(section) or empty(root.place)
         for key, node in declared.map.items():
             if node.tag != UNSET and (section, key) not in used:
                 yield _warning(Address.of(section, key), declared, key)
     yield from _unused_waivers(manifest, root)
+    for component in components:
+        yield from _unused_inputs(component)
+
+
+def _referred(desired: Desired) -> Iterator[Address]:
+    return (ref.address for ref in refs(desired.values))
+
+
+def _unused_inputs(component: Node) -> Iterator[Problem]:
+    """The inputs of a component to which nothing in it refers."""
+    declared, used = component.map.get("variables") or empty(component.place), _used(component)
+    for key, node in declared.map.items():
+        if node.tag != UNSET and ("variables", key) not in used:
+            message, hint = f"nothing in the component uses the input `{key}`", "remove it"
+            yield Problem(message, declared.keys[key], hint, None, None, "warning", rule="unused-variable")
 
 
 def _unused_waivers(manifest: Manifest, root: Node) -> Iterator[Problem]:
@@ -85,7 +102,8 @@ def _used(whole: Node) -> Used:
             used |= set(_expressions(node.value))
         for name, child in node.map.items():
             for section in _references().get(name, ()):
-                texts = (item.text for item in (child, *child.list) if item.text)
+                items = [item.map[USE] if is_conditional(item) else item for item in child.list]
+                texts = (item.text for item in (child, *items) if item.text)
                 used |= {(section, key) for text in texts for key in _keys(section, text)}
     return used
 

@@ -15,7 +15,7 @@ from lettaform.manifest.node import FILES, UNRESOLVED, UNSET, Node, described
 from lettaform.manifest.problems import Problems, suggest
 from lettaform.manifest.scope import Scope, unset_secret
 from lettaform.manifest.text import parse
-from lettaform.values import Secret
+from lettaform.values import Ref, Secret, Template
 
 PREFIX = "LETTAFORM_VAR_"
 _EXPORTABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -93,8 +93,39 @@ def one_of(ways: Sequence[str]) -> str:
     return f"give it with {', '.join(ways[:-1])} or {ways[-1]}"
 
 
+# --- inputs of a component
+
+
+def default_of(name: str, declared: Node, place: Place, scope: Scope) -> Any:
+    """The value of an input that a use does not give; UNRESOLVED if it has no default, which is reported elsewhere."""
+    variable = _Variable(name, declared, place, scope)
+    default = variable.fields.get("default")
+    if not variable.type or default is None or default.tag == UNSET or default.null:
+        return UNRESOLVED
+    return variable.hidden(variable.checked(variable.literal(default, literal_text=False), default.place))
+
+
+def given_to(name: str, declared: Node, place: Place, scope: Scope, value: Any, there: Place, what: str) -> Any:
+    """A value that a use gives to an input, checked. `there`: the place of the value; `what`: the input, in words."""
+    variable = _Variable(name, declared, place, scope)
+    if value is UNRESOLVED or not variable.type:
+        return UNRESOLVED
+    words, types = _KINDS[variable.type]
+    text = isinstance(value, Ref | Secret | Template) and variable.type == "string"
+    if not text and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
+        got = "another value" if variable.secret else described(value)
+        declared_at = variable.fields["type"].place if "type" in variable.fields else place
+        hint = f"the component declares its type at {declared_at}"
+        scope.problems.add(f"{what}: expected {words}, got {got}", there, hint)
+        return UNRESOLVED
+    return variable.hidden(variable.encodable(value, there))
+
+
+# --- one variable
+
+
 class _Variable:
-    """One declared variable."""
+    """One declared variable, or one input of a component."""
 
     def __init__(self, name: str, node: Node, place: Place, scope: Scope) -> None:
         self.name, self.place, self.scope, self.problems = name, place, scope, scope.problems
@@ -117,6 +148,17 @@ class _Variable:
         if self.secret and self.name in self.scope.unset:
             return unset_secret(f"${{var.{self.name}}}")
         return value
+
+    def hidden(self, value: Any) -> Any:
+        """The value of an input; a Secret if the input is secret."""
+        if not self.secret or not isinstance(value, str | Template):
+            return value
+        if isinstance(value, Template):
+            message = f"variables.{self.name}: a secret cannot contain a reference to an object"
+            self.problems.add(message, self.place, "remove `secret`, or pass another value")
+            return UNRESOLVED
+        self.problems.conceal(value)
+        return Secret("literal", value)
 
     def find(self, given: Mapping[str, str], from_files: Mapping[str, Node], environ: Mapping[str, str]) -> Any:
         source = self.fields["env"].text if "env" in self.fields else None

@@ -19,7 +19,7 @@ SECTIONS: Mapping[str, str] = {
     "mcp": "write `mcp_servers`",
     "memory": "write `blocks` for shared blocks; the blocks of one agent stand below its `memory`",
     "memory_blocks": "write `blocks`",
-    "module": "write `include`, with the paths of other files",
+    "module": "write `components`, each with a `use`",
     "name": "write `stack`",
     "passages": "write them below an entry of `archives`",
     "project": "write it below `server`",

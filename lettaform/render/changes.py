@@ -384,10 +384,11 @@ def short_addresses(addresses: Sequence[Address]) -> list[str]:
     """Addresses. Of instances of one declaration that follow each other, all but the first are keys alone."""
     words, before = list[str](), None
     for address in addresses:
-        text, declared = clean_line(str(address)), clean_line(str(address.declaration))
+        declared = address.without_indexes
         # an object whose declaration got a `for_each` stands among its instances
-        words.append((text.removeprefix(declared) or text) if address.declaration == before else text)
-        before = address.declaration
+        follows = address.parent is None and declared == before
+        words.append(clean_line((address.indexes if follows else "") or str(address)))
+        before = declared
     return words
 
 

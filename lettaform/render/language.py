@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
+from lettaform.address import COMPONENTS
 from lettaform.kinds import MATCHES, sections
 from lettaform.kinds.base import POLICIES
 from lettaform.manifest.bodies import Body, ownership
@@ -14,7 +15,7 @@ from lettaform.manifest.form import Count, Entries, Fields, Flag, Form, Items, M
 from lettaform.manifest.functions import FUNCTIONS
 from lettaform.manifest.language import EXTERNAL, REPEAT, language
 from lettaform.manifest.node import SPELLINGS, TAGS
-from lettaform.render.language_examples import CALLS, EXAMPLES, OF_OBJECTS, VALUES
+from lettaform.render.language_examples import CALLS, CONDITION, EXAMPLES, OF_OBJECTS, VALUES
 
 _HEAD = """# The manifest language
 
@@ -39,6 +40,12 @@ A section of objects is a map: the key is the name that the manifest uses for th
 pages of the [kinds](kinds/README.md) describe the fields. Every object also has these words:
 """
 
+_CONDITIONS = """### Members of lists
+
+A member of a list of an object may have a condition: a map of `use`, the member, and `when`. The member is in the list
+if `when` is true. Inside of free maps, such as `metadata`, such a map is an ordinary value.
+"""
+
 _MERGING = """## Merging
 
 First the environment is merged over the rest of the manifest, then each object over the `defaults` of its section. Maps
@@ -55,6 +62,7 @@ def page() -> str:
         if name not in sections():
             parts += [f"## {name}\n", f"{_meaning(form)}\n", *_inner(name, form), _yaml(EXAMPLES[name])]
     parts += [_OBJECTS, *_table(_rows(_of_objects(), ())), _yaml(OF_OBJECTS)]
+    parts += [_CONDITIONS, _yaml(CONDITION)]
     parts += ["### Policies\n", "Who owns the value of a field, once it is written:\n"]
     parts += [*_table([(name, "", "", text) for name, text in POLICIES.items()], ("policy", "meaning"))]
     return "\n".join([*parts, _MERGING, *_values()])
@@ -77,6 +85,9 @@ def _inner(name: str, form: Form) -> Iterator[str]:
         yield "It may have every key of a manifest except `include`, `environments` and `lint`.\n"
     elif name == "defaults":
         yield "Each section has the fields of its objects, with `policy` and `lifecycle`.\n"
+    elif fields and name == COMPONENTS:
+        yield from _table(_rows(fields.fields, fields.required))
+        yield "[Components](components.md) says what stands in the files of a component.\n"
     elif fields:
         if name == MATCHES:
             yield "Each entry has these words, `policy`, and fields of [agents](kinds/agents.md) that can be changed.\n"
@@ -118,7 +129,8 @@ def _values() -> Iterator[str]:
         "The field of another object of the manifest, such as its `id`. The reference decides the order in which "
         "objects are created."
     )
-    entries = {**EXPRESSIONS, OF_AN_OBJECT: about}
+    output = "An output of a component. With `for_each`: `${components.KEY[INSTANCE].OUTPUT}`."
+    entries = {**EXPRESSIONS, OF_AN_OBJECT: about, f"{COMPONENTS}.KEY.OUTPUT": output}
     yield from _table([(f"`${{{name}}}`", "", "", text) for name, text in entries.items()], ("expression", "value"))
     yield "## Functions\n"
     yield (

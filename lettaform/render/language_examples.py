@@ -85,6 +85,20 @@ matches:
     match: {name: trial}
     model: openai/gpt-4o-mini
     policy: {model: yield}""",
+    "components": """
+components:
+  emea:
+    use: ./components/desk
+    when: true
+    inputs: {region: EMEA}
+    defaults: {agents: {model: openai/gpt-4o-mini}}
+    overlay: {agents: {lead: {lifecycle: {prevent_destroy: true}}}}
+  desk:
+    use: ./components/desk
+    for_each: [apac, amer]
+    inputs: {region: "${each.key}"}
+outputs: {lead_id: "${components.emea.lead_id}"}
+""",
     "moved": """
 agents:
   supervisor: {model: openai/gpt-4o-mini}
@@ -151,6 +165,16 @@ agents:
     model: openai/gpt-4o-mini
 """
 """Has every word of every object."""
+
+CONDITION = """
+variables:
+  docs: {type: bool, default: false}
+tools:
+  search_docs: {source: tools/search_docs.py}
+agents:
+  clerk:
+    tools: [web_search, {use: search_docs, when: "${var.docs}"}]
+"""
 
 VALUES = """
 stack: museum

@@ -34,6 +34,7 @@ from lettaform.flow import (
 )
 from lettaform.manifest.formatted import Formatted, format_text
 from lettaform.manifest.graph import Graph, Node
+from lettaform.manifest.rendered import Rendered
 from lettaform.model import (
     AgentImport,
     Answer,
@@ -58,6 +59,7 @@ from lettaform.plan.memory import MemoryReport
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
 from lettaform.session.duplicate import Duplicated
+from lettaform.session.vendor import VendoredComponent, Vendoring
 from lettaform.snapshot import Entry, Header, Snapshot
 from lettaform.snapshot.agent_file_export import Exported
 
@@ -102,7 +104,7 @@ _STATE = ("state_list", "state_move", "state_remove", "state_rebuild")
 _SNAPSHOTS = ("create", "directory", "find", "list", "read", "objects", "verify", "diff")
 _OTHERS = (*_STATE, *(f"snapshot_{each}" for each in _SNAPSHOTS))
 _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "export")
-_FILES = ("fmt", "fmt_text", "graph")
+_FILES = ("fmt", "fmt_text", "graph", "render", "vendor")
 _READING = ("archive_search", "audit", "show", "status", "memory", "drift", "history")
 _OBJECTS = (*_READING, "adopt", "duplicate", "import_all", "pull", *_AGENT_FILES)
 _PLANS = ("plan", "apply", "apply_saved", "check", "promote", "save", "restore", "rollback", "migrate")
@@ -122,6 +124,7 @@ class Flow:
     remembered: MemoryReport = field(default_factory=lambda: MemoryReport("support", "http://here", "0.16.8"))
     audited: Audit = field(default_factory=lambda: Audit("support", "http://here", "0.16.8"))
     formatted: Formatted = field(default_factory=Formatted)
+    vendored: tuple[VendoredComponent, ...] = ()
     checked: Checked = field(default_factory=lambda: Checked("support", "http://here"))
     undone: Report | None = None
     raises: BaseException | None = None
@@ -373,6 +376,18 @@ class Flow:
         if self.raises is not None:
             raise self.raises
         return self.drawn
+
+    def render(self, source: Any, patterns: tuple[str, ...]) -> Rendered:
+        self.calls.append(("render", source, patterns))
+        if self.raises is not None:
+            raise self.raises
+        return Rendered("support", "prod")
+
+    def vendor(self, source: Any, *, check: bool) -> Vendoring:
+        self.calls.append(("vendor", source, check))
+        if self.raises is not None:
+            raise self.raises
+        return Vendoring(self.vendored, check)
 
     def fmt_text(self, data: bytes) -> Formatted:
         return format_text(data)

@@ -272,9 +272,9 @@ CASES = (
         shape=True,
     ),
     broken(
-        "components",
-        "stack: s\ncomponents: {}\n",
-        "2:1 unknown key `components`",
+        "component without use",
+        "stack: s\ncomponents: {a: {}}\n",
+        "2:17 `use` is required in components.a → add `use: …`",
         shape=True,
     ),
     broken(

@@ -40,10 +40,13 @@ def has_unresolved(value: Any) -> bool:
     return value is UNRESOLVED or (isinstance(value, list | tuple) and any(map(has_unresolved, value)))
 
 
-def outcome(data: bytes) -> None:
+def outcome(data: bytes, files: Mapping[str, bytes] = {}) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "lettaform.yaml").write_bytes(data)
         Path(folder, "t.py").write_text('def f():\n    """F."""\n')
+        for name, content in files.items():
+            Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+            Path(folder, name).write_bytes(content)
         found: Manifest | ManifestError
         try:
             found = load(Path(folder), environ={"E": "secret-value"})
