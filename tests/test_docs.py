@@ -78,7 +78,7 @@ TERMS = (
         "owner",
     ),
     *("plan", "policy", "prevent_destroy", "prune", "pull", "recompile", "replace", "saved plan", "seed", "serial"),
-    "shared block",
+    *("shard", "shared block"),
     *("snapshot", "stack", "state", "step", "tombstone", "unmanaged", "update", "yield"),
     *("call", "claim", "detach", "discover", "save state"),
 )

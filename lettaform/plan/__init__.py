@@ -27,6 +27,7 @@ from lettaform.model import (
     Update,
     value_of,
 )
+from lettaform.ownership.shards import Spread, within
 from lettaform.ownership.state import ADDRESS
 from lettaform.plan.canaries import waiting
 from lettaform.plan.changes import Diff, ResourceChange, Settled
@@ -36,6 +37,7 @@ from lettaform.plan.notes import losing_messages
 from lettaform.plan.order import order
 from lettaform.plan.promotion import left_out
 from lettaform.plan.prompt_changes import prompt_changes
+from lettaform.plan.shards import warnings as shard_warnings
 from lettaform.values import Ref, refs, settle
 
 __all__ = ["Diff", "ResourceChange", "Settled", "diff", "guard", "make", "unchanged"]
@@ -62,7 +64,8 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
     names = observed.names
     planned = (resource.change for resource in difference.resources)
     changes = tuple(losing_messages(planned, observed, options.without_messages))
-    steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)
+    shard, spread = options.shard, Spread.of(manifest, observed) if options.shard else Spread({})
+    steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy, shard=shard)
     changed = {change.address for change in changes}
     if steps and not changes:
         changes = (Change(ADDRESS, "stack", "mark", reason="the state of the stack"),)
@@ -73,19 +76,30 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         environment=manifest.environment,
         options=options,
         changes=changes,
-        unchanged=sum(_is_unchanged(each, observed) for a, each in manifest.objects.items() if a not in changed),
+        unchanged=sum(
+            _is_unchanged(each, observed)
+            for a, each in manifest.objects.items()
+            if a not in changed and (not shard or shard.has(spread.slot(a)))
+        ),
         runtime=difference.runtime,
         unmanaged=difference.unmanaged,
         steps=tuple(_settled(step, known, names) for step in steps),
         barriers=barriers,
-        state=observed.state,
+        state=within(observed.state, spread, shard),
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         inputs=manifest.inputs,
-        warnings=(*manifest.warnings, *difference.warnings, *waiting(options, manifest, observed), *left_out(options)),
+        warnings=(
+            *manifest.warnings,
+            *difference.warnings,
+            *waiting(options, manifest, observed),
+            *left_out(options),
+            *shard_warnings(difference, manifest, observed, shard),
+        ),
         manifest=manifest,
         names=names,
         shared=_shared(manifest),
         prompts=() if options.destroy else prompt_changes(difference.resources, manifest, observed),
+        waiting=difference.waiting,
     )
 
 
