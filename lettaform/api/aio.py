@@ -15,7 +15,7 @@ from lettaform.api.stack import AnyShard, ApplyOptions, CanaryStart, DestroyOpti
 from lettaform.api.talk import Answer, SendOptions
 from lettaform.client.messages import Message
 from lettaform.flow import Compared, Consent, Drift, Outgoing, Pull, Shown, StackStatus
-from lettaform.model import Applied, Checked, Manifest, Plan, WHOLE
+from lettaform.model import WHOLE, Applied, Checked, Manifest, Plan
 from lettaform.session.blocking import awaited
 
 

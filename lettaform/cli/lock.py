@@ -104,4 +104,4 @@ def _chosen(every: Sequence[Lock], shard: Shard) -> Lock:
         what = f"shard {shard}" if shard else "the stack"
         raise LettaformError(f"{what} is not locked", "there is nothing to release; `lettaform lock show` lists locks")
     names = ", ".join(str(each.shard) if each.shard else "the whole stack" for each in found)
-    raise LettaformError(f"{len(found)} locks are held: {names}", "`--shard K/N` names the one to release")
+    raise LettaformError(f"{len(found)} locks are held: {names}", "name one of them with `--shard`")

@@ -1,8 +1,8 @@
 """An address to the shard of the stack that it belongs to, and a state to the part of it that one shard writes. Pure.
 
-An agent belongs to the shard that the digest of its address gives, with its own blocks, its conversations and schedules,
-what the server creates along with it, and the copies of its canary. Everything else, such as shared blocks, tools and
-groups, belongs to the shard 0.
+An agent belongs to the shard that the digest of its address gives, with its own blocks, its conversations and
+schedules, what the server creates along with it, and the copies of its canary. Everything else, such as shared blocks,
+tools and groups, belongs to the shard 0.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def test_one_of_several_locks_is_released(run: Run, flow: Flow) -> None:
     result = run("lock", "release", "-y")
     assert result.exit_code == 1
     assert "2 locks are held: 0/16, 3/16" in result.stderr
-    assert "--shard K/N" in result.stderr
+    assert "name one of them with `--shard`" in result.stderr
     assert run("lock", "release", "-y", "--shard", "3/16").exit_code == 0
     assert flow.calls[-1][-1] == TWO
     assert "shard 1/16 is not locked" in run("lock", "release", "-y", "--shard", "1/16").stderr
