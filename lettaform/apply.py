@@ -139,7 +139,7 @@ class _Walk:
         outcomes = self.outcomes.values()
         now = step.state and after(step.state, self.plan.state, outcomes, step.created)
         if now and self.applied:
-            now = recorded(now, self.ended(self.applied), outcomes)
+            now = recorded(now, self.ended(self.applied), outcomes, step.shard)
         outcome = await self.outcome(replace(step, state=now), stopped)
         self.end(replace(outcome, step=step))
 

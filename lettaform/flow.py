@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -37,6 +38,7 @@ from lettaform.manifest import Draft, Needs, Outline
 from lettaform.manifest.formatted import Formatted, format_files, format_text
 from lettaform.manifest.glance import Glance, glance
 from lettaform.model import (
+    WHOLE,
     AgentImport,
     Applied,
     CanaryOptions,
@@ -62,6 +64,7 @@ from lettaform.model import (
     Search,
     Searched,
     Server,
+    Shard,
     Verified,
 )
 from lettaform.model import (
@@ -134,6 +137,7 @@ __all__ = [
     "Run",
     "Search",
     "Searched",
+    "Shard",
     "Shown",
     "Snapshots",
     "Source",
@@ -355,7 +359,8 @@ def plan(
         assert session.observed is not None
         return await with_contexts(session.backend, plan, session.observed)
 
-    return _Opened(source, connection, needs=_needs(options), ahead=not options.destroy).run(run)
+    opened = _Opened(source, connection, needs=_needs(options), ahead=not options.destroy, shard=options.shard)
+    return opened.run(run)
 
 
 def _agrees(consent: bool | Callable[[_T], bool], found: _T) -> bool:
@@ -385,6 +390,7 @@ def apply(
     snapshots: Snapshots | None = None,
     approved: str | None = None,
     checks: CheckOptions | None = None,
+    wait: float = 0.0,
 ) -> tuple[Plan, Report | None]:
     """Plan, ask for consent, and carry out the plan. The Report is None if nothing changes or consent is refused.
 
@@ -398,6 +404,8 @@ def apply(
     approved     what `approval` returned for the plan that somebody reviewed. Not together with `interactive`
     checks       the checks to run once everything is applied, also if nothing changes; None: none run. `Report.checked`
                  has their results, and `Report.undone` the rollback that failed ones cause
+    wait         with `options.shard`: seconds to wait for objects of other shards. What refers to one that is not there
+                 yet is applied once it is. `Report.waiting` names what is left when the time is over
 
     Raises Stale if the plan does something else than the approved one.
     Raises SnapshotError, before anything is changed, if what is destroyed cannot be kept.
@@ -409,9 +417,10 @@ def apply(
         )
     run = _Apply(options or PlanOptions(), consent, notify, parallel, approved=approved)
     gate = _Gate(source, connection, checks, notify, parallel, snapshots or Snapshots())
+    more: dict[str, Any] = {"snapshots": gate.kept(), "shard": run.options.shard}
     ahead = interactive and not run.options.destroy
-    opened = _Opened(source, connection, parallel, needs=_needs(run.options), snapshots=gate.kept(), ahead=ahead)
-    return gate.after(*opened.apply(run, interactive))
+    opened = _Opened(source, connection, parallel, needs=_needs(run.options), ahead=ahead, **more)
+    return gate.after(*opened.apply_all(run, interactive, wait))
 
 
 @dataclass(frozen=True)
@@ -572,23 +581,29 @@ def apply_saved(
     parallel: int = 8,
     snapshots: Snapshots | None = None,
     checks: CheckOptions | None = None,
+    shard: Shard = WHOLE,
 ) -> tuple[Plan, Report | None]:
     """Carry out a saved plan if planning again gives the same Steps. Otherwise raises Stale, which names what changed.
 
     The plan holds the manifest, without its secrets: those that it writes must have values. Where the files of the
     project are there, they must be those of the plan. ManifestError names each secret without a value.
 
+    shard  the shard for which the plan must have been made; WHOLE: any
+
     The server is the one that the plan was made for. Stale if `connection` or LETTA_BASE_URL names another one.
     The other arguments and errors are those of `apply`.
     """
     before, options = _saved(path)
+    if shard and shard != options.shard:
+        made = f"shard {options.shard}" if options.shard else "the whole stack"
+        raise PlanError(f"{path} is a plan for {made}, and not for shard {shard}", PLAN_AGAIN)
     pinned = (before.get("server") or {}).get("url")
     run = _Apply(options, consent, notify, parallel, before)
     there = replace(connection, url=connection.url or pinned) if checks else connection
     gate = _Gate(source, there, checks, notify, parallel, snapshots or Snapshots())
     draft = _draft_of(before, path, source)
-    opened = _Opened(source, connection, parallel, pinned=pinned, snapshots=gate.kept(), draft=draft)
-    return gate.after(*opened.apply(run, interactive))
+    more: dict[str, Any] = {"pinned": pinned, "snapshots": gate.kept(), "draft": draft, "shard": options.shard}
+    return gate.after(*_Opened(source, connection, parallel, **more).apply_all(run, interactive))
 
 
 @dataclass(frozen=True)
@@ -820,8 +835,8 @@ def apply_plan(
     before = saved.kept(plan, None if plan.state.key else token_hex(16))
     run = _Apply(plan.options, True, notify, parallel, before)
     needs = _needs(plan.options)
-    opened = _Opened(source, connection, parallel, needs=needs, pinned=plan.url, snapshots=snapshots)
-    return opened.apply(run, interactive=False)
+    more: dict[str, Any] = {"pinned": plan.url, "snapshots": snapshots, "shard": plan.options.shard}
+    return _Opened(source, connection, parallel, needs=needs, **more).apply_all(run, interactive=False)
 
 
 def show_saved(path: Path) -> Mapping[str, Any]:
@@ -867,7 +882,7 @@ def adopt(source: Source, connection: Connection, address: str, id: str) -> Plan
 def drift(source: Source, connection: Connection, options: PlanOptions | None = None) -> Drift:
     """What changed outside of lettaform since the last apply. Writes nothing on the server, and takes no lock.
 
-    options  `target` and `exclude` are used: compare these objects alone
+    options  `target`, `exclude` and `shard` are used: compare these objects alone
 
     What the manifest changes and no apply has written yet is no drift. Secret variables need no values.
     """
@@ -881,7 +896,7 @@ def drift(source: Source, connection: Connection, options: PlanOptions | None = 
         hidden = tuple(known_secrets(session.manifest, difference.observed))
         return replace(drift_of(session.manifest, difference, options), hidden=hidden), holder
 
-    found, holder = _Opened(source, connection, needs="plain", ahead=True).run(run)
+    found, holder = _Opened(source, connection, needs="plain", ahead=True, shard=options.shard).run(run)
     return replace(found, warnings=() if holder is None else (locked(holder),))
 
 
@@ -1210,7 +1225,8 @@ def status(source: Source, connection: Connection, options: StatusOptions | None
     from lettaform.session.status import read_status
 
     chosen = options or StatusOptions()
-    return _Opened(source, connection, needs="plain", ahead=True).run(lambda session: read_status(session, chosen))
+    opened = _Opened(source, connection, needs="plain", ahead=True, shard=chosen.shard)
+    return opened.run(lambda session: read_status(session, chosen))
 
 
 def memory(
@@ -1586,13 +1602,17 @@ def state_rebuild(source: Source, connection: Connection) -> tuple[int, list[str
     return _run(source, connection, run, lock=True)
 
 
-def lock_show(source: Source, connection: Connection) -> Lock | None:
-    """The lock of the stack; None if no run holds it."""
-    return _run(source, connection, lambda session: session.backend.holder(session.manifest.stack))
+def lock_show(source: Source, connection: Connection) -> list[Lock]:
+    """The lock of the stack, and those of its shards: of each, if a run holds it."""
+
+    async def run(session: Session) -> list[Lock]:
+        return list(await session.backend.holders(session.manifest.stack))
+
+    return _run(source, connection, run)
 
 
 def lock_release(source: Source, connection: Connection, lock: Lock) -> None:
-    """Release a lock that `lock_show` returned. Raises Locked if another run holds the lock of the stack by now."""
+    """Release a lock that `lock_show` returned. Raises Locked if another run holds the lock by now."""
     _run(source, connection, lambda session: session.backend.release(session.manifest.stack, lock))
 
 
@@ -1836,6 +1856,7 @@ class _Opened:
     draft   the manifest, if it is not read from the files of the project
     ahead   whether the first run may begin to read the server before it reads the manifest: it takes no lock, and
             reads what a plan reads
+    shard   the shard that it is about
     """
 
     def __init__(
@@ -1850,9 +1871,10 @@ class _Opened:
         snapshots: Snapshots | None = None,
         draft: Draft | None = None,
         ahead: bool = False,
+        shard: Shard = WHOLE,
     ) -> None:
         self.source, self.connection, self.parallel, self.pinned = source, connection, parallel, pinned
-        self.stack, self.snapshots = stack, snapshots or Snapshots()
+        self.stack, self.snapshots, self.shard = stack, snapshots or Snapshots(), shard
         self.begin = partial(begin, source, needs, connects=not connection.chosen(os.environ))
         self.glance = _glance(source, connection) if ahead else None
         self.draft = draft or (self.begin() if self.glance is None else None)
@@ -1922,7 +1944,7 @@ class _Opened:
     def _session(self, manifest: Manifest | Loading, backend: Backend, first: FirstReads | None = None) -> Session:
         session = Session(manifest, backend, self.source.directory, self.connection.patience)
         session.snapshots, session.commit, session.working = self.snapshots, self.commit, self.source.home
-        session.first = first
+        session.first, session.shard = first, self.shard
         return session
 
     def apply(self, run: _Apply, interactive: bool, *, whole: bool = False) -> tuple[Plan, Report | None]:
@@ -1940,6 +1962,18 @@ class _Opened:
             if report is not None or not plan:
                 return plan, report
         return self.run(partial(run.locked, None), whole=whole)
+
+    def apply_all(self, run: _Apply, interactive: bool, wait: float = 0.0) -> tuple[Plan, Report | None]:
+        """As `apply`, again and again until nothing waits for other shards any more, or the time is over."""
+        from lettaform.session.waiting import joined, until_there
+
+        until = time.monotonic() + wait
+        plan, report = self.apply(run, interactive)
+        while plan.waiting and (report is None or report.exit_code == 0) and not (plan and report is None):
+            if not self.run(partial(until_there, plan=plan, until=until), whole=True):
+                return plan, replace(report or Report(), waiting=plan.waiting)
+            plan, report = joined((plan, report), self.apply(run, interactive))
+        return plan, report
 
 
 def _glance(source: Source, connection: Connection) -> Glance | None:

@@ -338,6 +338,51 @@ class Manifest:
     passed: Mapping[Component, Mapping[str, Place]] = field(default_factory=dict, repr=False)
 
 
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, order=True)
+class Shard:
+    """One of `count` parts of a stack, each of which one run can apply. `index`: from 0 to `count` - 1.
+
+    `lettaform.ownership.shards` says which object belongs to which of them. ValueError for an index out of range.
+    """
+
+    index: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"{self.index}/{self.count} is no shard")
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def __bool__(self) -> bool:
+        """Whether it is only a part: a stack in one shard is whole."""
+        return self.count > 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read `K/N`. Raises ValueError for any other text."""
+        index, slash, count = text.partition("/")
+        if not (slash and index.isascii() and index.isdigit() and count.isascii() and count.isdigit()):
+            raise ValueError(f"{text!r} is no shard")
+        return cls(int(index), int(count))
+
+    def has(self, slot: int) -> bool:
+        """Whether the objects with a number belong to this shard."""
+        return slot % self.count == self.index
+
+    def excludes(self, other: Shard) -> bool:
+        """Whether runs of both cannot go on at the same time. Two shards of one count have no object in common."""
+        return self == other or self.count != other.count
+
+
+WHOLE = Shard(0, 1)
+"""The whole stack."""
+
+
 # --- live ------------------------------------------------------------------------------------------------------------
 
 
@@ -515,6 +560,20 @@ class Relocation:
 
 
 @dataclass(frozen=True)
+class Head:
+    """The first page of one shard of a state. Only the run of that shard, or of the whole stack, writes it.
+
+    serial      that of the last run that wrote it
+    kinds       as of `State.kinds`
+    tombstones  the ids of `State.tombstones`
+    """
+
+    serial: int = 0
+    kinds: frozenset[str] = frozenset()
+    tombstones: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class State:
     """What is stored on the server about a stack: the id of each address, and what the manifest alone cannot tell.
 
@@ -553,9 +612,13 @@ class State:
     """The last runs that changed the stack, the oldest first."""
     written: Mapping[Address, int] = field(default_factory=dict)
     """The serial of the last run that wrote an object. A part that no run wrote since its creation has none."""
+    owners: Mapping[Address, Address] = field(default_factory=dict)
+    """Objects that belong to another one, such as conversations, each with that other one: both are in one shard."""
     serial: int = 0
     """Incremented once by every apply that writes the state."""
     exists: bool = False
+    heads: Mapping[Shard, Head] = field(default_factory=dict, compare=False)
+    """The shards that wrote the state: there is one, the whole stack, unless `--shard` was used."""
 
     @property
     def matched_agents(self) -> tuple[Address, ...]:
@@ -586,6 +649,7 @@ class Applied:
     digest   of the plan: plans with equal digests have equal effects
     changes  action to the number of objects that it was done to
     failed   number of steps that failed or were skipped
+    shard    the shard that it applied, as `3/16`; empty: the whole stack
     """
 
     serial: int
@@ -599,6 +663,7 @@ class Applied:
     digest: str = ""
     changes: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
+    shard: str = ""
 
 
 @dataclass(frozen=True)
@@ -611,6 +676,7 @@ class Lock:
     machine  the machine and container in which `pid` is unique; empty if that is not known
     nonce    a random text by which a run recognizes its own lock
     beat     number of the last heartbeat
+    shard    the shard that it is about
     """
 
     id: str
@@ -621,6 +687,7 @@ class Lock:
     pid: str = ""
     nonce: str = ""
     beat: str = ""
+    shard: Shard = WHOLE
 
 
 @dataclass(frozen=True)
@@ -704,6 +771,7 @@ class PlanOptions:
     allow_destroy  patterns: consent to delete or replace these objects, even if they are protected
     ignore_limits  whether the plan may exceed the limits of the manifest
     promotion      the memory of another environment that the plan brings; None: it brings none
+    shard          the shard of the stack that the plan is about
 
     without_messages  patterns: agents and conversations whose messages a snapshot may lack, if the server cannot list
                       them
@@ -719,6 +787,7 @@ class PlanOptions:
     allow_destroy: tuple[str, ...] = ()
     without_messages: tuple[str, ...] = ()
     ignore_limits: bool = False
+    shard: Shard = WHOLE
     promotion: Promotion | None = None
 
 
@@ -1112,6 +1181,8 @@ class SaveState(_Step):
     state    the state to write; None deletes it
     last     whether it runs after all other steps, even if some failed; the state is then corrected by their outcomes
     created  the addresses whose new ids are added to the state
+    shard    the shard whose part of the state it is
+    drops    shards of other counts whose parts of the state are deleted along: this one has all that they say
     """
 
     op: ClassVar[Operation] = "save_state"
@@ -1119,6 +1190,8 @@ class SaveState(_Step):
     state: State | None
     last: bool = False
     created: frozenset[Address] = frozenset()
+    shard: Shard = WHOLE
+    drops: frozenset[Shard] = frozenset()
 
 
 Step = Create | Discover | Update | Attach | Detach | Delete | Call | SaveState
@@ -1158,6 +1231,8 @@ class Plan:
     names      id to what people call the object, for display
     shared     address of a declared block, folder or archive to the objects to which the manifest attaches it
     prompts    one for each agent of the stack whose prompt is created, or gets another text
+    waiting    declared objects of this shard that the plan leaves out, to the objects of other shards that they refer
+               to and that do not exist yet, or are not yet as declared
     """
 
     stack: str
@@ -1179,6 +1254,7 @@ class Plan:
     names: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     shared: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict, repr=False, compare=False)
     prompts: tuple[PromptChange, ...] = field(default=(), repr=False, compare=False)
+    waiting: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)
@@ -1304,6 +1380,7 @@ class Report:
     verified  of a migration that did everything: whether it is as it was; None otherwise
     checked   the results of the checks that ran after it; None: none ran
     undone    the report of the rollback that failed checks caused; None: there was none
+    waiting   as of `Plan`: what was left out until the end, because other shards were not applied
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -1316,6 +1393,7 @@ class Report:
     verified: Verified | None = None
     checked: Checked | None = None
     undone: Report | None = None
+    waiting: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         done = sum(1 for _ in self.of("done"))
@@ -1327,7 +1405,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: everything was done. 1: nothing was done. 5: a part was done. 130: interrupted.
+        """0: everything was done. 1: nothing was done. 5: a part was done, or waits for other shards. 130: interrupted.
 
         Of a migration, 5 and 6, too: as of `Verified`. After checks, also the code of these, or 5 if the rollback after
         them was not complete.
@@ -1341,6 +1419,8 @@ class Report:
         if self.verified is not None:
             return self.verified.exit_code
         failed = any(outcome.status != "done" for outcome in self.outcomes)
+        if self.waiting and not failed:
+            return 5
         written = any(self.of("done")) or any(isinstance(each.error, NotStored) for each in self.outcomes)
         return 0 if not failed else 5 if written else 1
 

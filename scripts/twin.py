@@ -55,7 +55,9 @@ def _imports(tree: ast.Module, text: str) -> str:
             names = [each.name for each in node.names if each.name in used]
             found.setdefault(node.module, []).extend(names)
     found["lettaform.api.stack"] = ["Stack", *sorted(used & _defined(tree))]
-    lines = [f"from {name} import {', '.join(sorted(set(names)))}" for name, names in found.items() if names]
+    # constants first, as ruff wants them
+    every = {name: sorted(set(names), key=lambda word: (not word.isupper(), word)) for name, names in found.items()}
+    lines = [f"from {name} import {', '.join(names)}" for name, names in every.items() if names]
     standard = sorted(line for line in lines if not line.startswith("from lettaform"))
     ours = sorted(line for line in lines if line.startswith("from lettaform"))
     return "\n".join([*standard, "", *ours]) + "\n"

@@ -11,11 +11,11 @@ from typing import Any, Unpack, overload
 
 from lettaform.api.events import AsyncApplying, AsyncSending
 from lettaform.api.results import Result
-from lettaform.api.stack import ApplyOptions, CanaryStart, DestroyOptions, Does, Options, PlanAndApplyOptions, PromoteOptions, Stack, run_of, talk_of
+from lettaform.api.stack import AnyShard, ApplyOptions, CanaryStart, DestroyOptions, Does, Options, PlanAndApplyOptions, PromoteOptions, Stack, run_of, talk_of
 from lettaform.api.talk import Answer, SendOptions
 from lettaform.client.messages import Message
 from lettaform.flow import Compared, Consent, Drift, Outgoing, Pull, Shown, StackStatus
-from lettaform.model import Applied, Checked, Manifest, Plan
+from lettaform.model import WHOLE, Applied, Checked, Manifest, Plan
 from lettaform.session.blocking import awaited
 
 
@@ -115,18 +115,19 @@ class AsyncStack:
         return await awaited(lambda: self._stack.messages(of, conversation=conversation, limit=limit, types=types, search=search))
 
 
-    async def status(self, *patterns: str, tags: Sequence[str]=()) -> StackStatus:
+    async def status(self, *patterns: str, tags: Sequence[str]=(), shard: AnyShard=WHOLE) -> StackStatus:
         """How the live objects differ from the manifest, and how full their memory is. Secrets need no values.
 
         patterns  addresses with `*`: these objects alone. PlanError if one matches no object
         tags      objects with one of these tags alone
+        shard     the objects of this shard alone
         """
-        return await awaited(lambda: self._stack.status(*patterns, tags=tags))
+        return await awaited(lambda: self._stack.status(*patterns, tags=tags, shard=shard))
 
 
-    async def drift(self, *, target: Sequence[str]=(), exclude: Sequence[str]=()) -> Drift:
+    async def drift(self, *, target: Sequence[str]=(), exclude: Sequence[str]=(), shard: AnyShard=WHOLE) -> Drift:
         """What changed outside of lettaform since the last apply. Writes nothing. Secrets need no values."""
-        return await awaited(lambda: self._stack.drift(target=target, exclude=exclude))
+        return await awaited(lambda: self._stack.drift(target=target, exclude=exclude, shard=shard))
 
 
     async def show(self, address: str | None=None) -> Shown:

@@ -37,19 +37,21 @@ from lettaform.flow import (
     StackStatus,
     StatusOptions,
 )
-from lettaform.model import Applied, Checked, Event, Manifest, Plan, Report
+from lettaform.model import WHOLE, Applied, Checked, Event, Manifest, Plan, Report, Shard
 
 if TYPE_CHECKING:
     from lettaform.api.aio import AsyncStack
 
 Notify = Callable[[Event], None]
+AnyShard = tuple[int, int] | str | Shard
+"""A shard as `(3, 16)`, as "3/16", or as it is."""
 Does = Literal["start", "promote", "remove"]
 """What is done with a canary."""
 NO_CONSENT = "nothing is applied without consent: give the plan that `plan` returned, or `consent=`"
 
 
 class Options(TypedDict, total=False):
-    """The options of a plan, as of PlanOptions. Patterns are addresses with `*`."""
+    """The options of a plan, as of PlanOptions. Patterns are addresses with `*`. A shard is `(3, 16)` or "3/16"."""
 
     prune: bool
     destroy: bool
@@ -61,6 +63,7 @@ class Options(TypedDict, total=False):
     allow_destroy: Sequence[str]
     without_messages: Sequence[str]
     ignore_limits: bool
+    shard: AnyShard
 
 
 class ApplyOptions(TypedDict, total=False):
@@ -97,7 +100,12 @@ class CanaryStart(ApplyOptions, total=False):
 
 
 class PlanAndApplyOptions(Options, ApplyOptions, total=False):
-    """The options of a plan, and how it is carried out."""
+    """The options of a plan, and how it is carried out.
+
+    wait  with `shard`: seconds to wait for objects of other shards. Default: 0
+    """
+
+    wait: float
 
 
 class DestroyOptions(ApplyOptions, total=False):
@@ -107,6 +115,7 @@ class DestroyOptions(ApplyOptions, total=False):
     exclude: Sequence[str]
     allow_destroy: Sequence[str]
     without_messages: Sequence[str]
+    shard: AnyShard
 
 
 def load(
@@ -295,17 +304,19 @@ class Stack:
 
     # --- what is on the server
 
-    def status(self, *patterns: str, tags: Sequence[str] = ()) -> StackStatus:
+    def status(self, *patterns: str, tags: Sequence[str] = (), shard: AnyShard = WHOLE) -> StackStatus:
         """How the live objects differ from the manifest, and how full their memory is. Secrets need no values.
 
         patterns  addresses with `*`: these objects alone. PlanError if one matches no object
         tags      objects with one of these tags alone
+        shard     the objects of this shard alone
         """
-        return flow.status(self.source, self.connection, StatusOptions(patterns, _tuple(tags)))
+        return flow.status(self.source, self.connection, StatusOptions(patterns, _tuple(tags), _shard(shard)))
 
-    def drift(self, *, target: Sequence[str] = (), exclude: Sequence[str] = ()) -> Drift:
+    def drift(self, *, target: Sequence[str] = (), exclude: Sequence[str] = (), shard: AnyShard = WHOLE) -> Drift:
         """What changed outside of lettaform since the last apply. Writes nothing. Secrets need no values."""
-        return flow.drift(self.source, self.connection, _plan_options({"target": target, "exclude": exclude}))
+        options = _plan_options({"target": target, "exclude": exclude, "shard": shard})
+        return flow.drift(self.source, self.connection, options)
 
     def show(self, address: str | None = None) -> Shown:
         """The live objects with all their fields, beside what the manifest says. `address`: a pattern; None: all."""
@@ -433,7 +444,14 @@ def canary_of(
 
 def _plan_options(options: Mapping[str, Any]) -> PlanOptions:
     """The options of a plan. A text in place of a list of patterns is one pattern."""
-    return PlanOptions(**{name: _tuple(value) for name, value in options.items()})
+    given = {name: _tuple(value) for name, value in options.items() if name != "shard"}
+    return PlanOptions(**given, shard=_shard(options.get("shard", WHOLE)))
+
+
+def _shard(value: AnyShard) -> Shard:
+    if isinstance(value, Shard):
+        return value
+    return Shard.parse(value) if isinstance(value, str) else Shard(*value)
 
 
 def _tuple(value: Any) -> Any:
@@ -445,7 +463,7 @@ def _tuple(value: Any) -> Any:
 
 def _parted(given: Mapping[str, Any]) -> tuple[PlanOptions, dict[str, Any]]:
     """The options of a plan, and how it is carried out."""
-    how = {name: value for name, value in given.items() if name in ApplyOptions.__annotations__}
+    how = {name: value for name, value in given.items() if name in ("wait", *ApplyOptions.__annotations__)}
     return _plan_options({name: value for name, value in given.items() if name not in how}), how
 
 

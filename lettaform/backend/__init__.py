@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lettaform.address import Address
 from lettaform.errors import NotFound, Problem
 from lettaform.model import (
+    WHOLE,
     Answer,
     CalledTool,
     Capabilities,
@@ -27,6 +28,7 @@ from lettaform.model import (
     Recipient,
     Reply,
     Run,
+    Shard,
     Step,
 )
 from lettaform.values import Item, Ref
@@ -174,12 +176,19 @@ class Locks(Protocol):
 
     lease: float
 
-    def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
-        """Hold the lock of a stack. Raises Locked after `patience` seconds. The event is set when it is lost."""
+    def lock(self, stack: str, patience: float, shard: Shard = WHOLE) -> AbstractAsyncContextManager[asyncio.Event]:
+        """Hold the lock of a stack, or of one shard of it: never while another run holds a lock that this `excludes`.
+
+        Raises Locked after `patience` seconds. The event is set when the lock is lost.
+        """
         ...
 
     async def holder(self, stack: str) -> Lock | None:
-        """The lock of a stack; None if no run holds it."""
+        """The lock of a whole stack; None if no run holds it."""
+        ...
+
+    async def holders(self, stack: str) -> Sequence[Lock]:
+        """The lock of a stack, and those of its shards: of each, if a run holds it."""
         ...
 
     async def locks(self, prefix: str) -> Mapping[str, Lock]:

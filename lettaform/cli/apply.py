@@ -16,7 +16,16 @@ from lettaform.cli import Globals, refusal, until_closed
 from lettaform.cli.check import printed
 from lettaform.cli.formats import TEXT, Formats, document, formatted
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, ignore_limits, merging, narrowing, prune, show_and_save, without_messages
+from lettaform.cli.plan import (
+    allow_destroy,
+    ignore_limits,
+    merging,
+    narrowing,
+    prune,
+    shard,
+    show_and_save,
+    without_messages,
+)
 from lettaform.cli.snapshot import snapshot_dir
 
 if TYPE_CHECKING:
@@ -50,6 +59,15 @@ Run = Callable[[Callable[["Plan"], bool], "Notify"], "tuple[Plan, Report | None]
 @click.argument("saved", metavar="[PLAN]", required=False, type=click.Path(dir_okay=False, exists=True, path_type=Path))
 @yes
 @parallel
+@shard
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    help="With --shard: how long to wait for objects of other shards. What refers to one is applied once it is there. "
+    "If the time is over, the exit code is 5. Default: 0.",
+)
 @narrowing
 @merging
 @prune
@@ -84,6 +102,7 @@ def apply(
     saved: Path | None,
     yes: bool,
     parallel: int,
+    wait: float,
     patience: float | None,
     approve: str | None,
     snapshot: bool,
@@ -108,11 +127,19 @@ def apply(
     how: dict[str, Any] = {"interactive": not yes, "parallel": parallel, "snapshots": snapshots}
     how |= {"checks": flow.CheckOptions(notify=printed(asked, not asked.json, err=chosen.is_document))} if check else {}
     if saved is None:
-        how |= {"options": flow.PlanOptions(**options), "approved": approve}
-        given = {**options, "snapshot": snapshot, "check": check, "snapshot_dir": snapshot_dir, **chosen.given}
+        how |= {"options": flow.PlanOptions(**options), "approved": approve, "wait": wait}
+        given = {
+            **options,
+            "wait": wait,
+            "snapshot": snapshot,
+            "check": check,
+            "snapshot_dir": snapshot_dir,
+            **chosen.given,
+        }
         command, run = repeated("apply", given), partial(flow.apply, source, connection, **how)
     else:
-        _check_free({**options, "approve": approve})
+        how["shard"] = options.pop("shard")
+        _check_free({**options, "approve": approve, "wait": wait})
         command = repeated("apply", {"check": check, **chosen.given}, str(saved))
         run = partial(flow.apply_saved, saved, source, connection, **how)
     return carry_out(asked, yes, "Apply", command, lambda consent, notify: run(consent=consent, notify=notify), chosen)
@@ -148,10 +175,10 @@ def repeated(verb: str, options: Mapping[str, Any], *arguments: str) -> str:
     words = ["lettaform", *verb.split(), "-y", *arguments]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
-        if isinstance(value, Path):
-            words += [flag, str(value)]
-        else:
-            words += [w for each in value for w in (flag, each)] if isinstance(value, tuple) else [flag] * bool(value)
+        if isinstance(value, tuple):
+            words += [word for each in value for word in (flag, each)]
+        elif value:
+            words += [flag] if value is True else [flag, f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)
 
 
@@ -176,7 +203,7 @@ def carry_out(asked: Globals, yes: bool, verb: str, command: str, run: Run, chos
     check_merged(plan)
     if asked.json:
         write(data.dumps(data.summary(report) | _checked_data(report)))
-    elif report is not None and report.outcomes:
+    elif report is not None and (report.outcomes or report.waiting):
         if failed := text.failures(report, color=asked.color):
             click.echo("\n" + failed, nl=False, err=True)
         write("\n" + text.report(plan, report, color=asked.color).removesuffix("\n"))

@@ -11,13 +11,14 @@ from lettaform.cli import Globals
 from lettaform.cli.apply import announced, carry_out, parallel, repeated, yes
 from lettaform.cli.formats import Formats, formatted
 from lettaform.cli.lock import locking
-from lettaform.cli.plan import allow_destroy, narrowing, without_messages
+from lettaform.cli.plan import allow_destroy, narrowing, shard, without_messages
 from lettaform.cli.snapshot import snapshot_dir
 
 
 @click.command()
 @yes
 @parallel
+@shard
 @narrowing
 @allow_destroy
 @snapshot_dir
@@ -35,7 +36,7 @@ def destroy(
     chosen: Formats,
     **options: Any,
 ) -> int:
-    """Delete all objects of the stack, or those that --target names. Shows them and asks for confirmation.
+    """Delete all objects of the stack, or those of --target or --shard. Shows them and asks for confirmation.
 
     No other object is changed. A snapshot of them is written and verified first, and its path is printed.
     """

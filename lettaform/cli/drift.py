@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from lettaform.cli import Globals
-from lettaform.cli.plan import narrowing, show_drift
+from lettaform.cli.plan import narrowing, shard, show_drift
 
 
 @click.command()
+@shard
 @narrowing
 @click.pass_obj
 def drift(asked: Globals, /, **options: Any) -> int:

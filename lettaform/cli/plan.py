@@ -14,11 +14,33 @@ from lettaform.cli.completion import addresses
 from lettaform.cli.formats import Formats, document, formatted
 
 if TYPE_CHECKING:
-    from lettaform.model import Plan
+    from lettaform.model import Plan, Shard
     from lettaform.plan.drift import Drift
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def read_shard(context: click.Context, option: click.Parameter, text: str | None) -> Shard:
+    """The value of --shard; the whole stack without one."""
+    from lettaform.model import WHOLE, Shard
+
+    if not text:
+        return WHOLE
+    try:
+        return Shard.parse(text.strip())
+    except ValueError:
+        message = f"'{text}' is no shard; write K/N, such as 3/16, with K from 0 to N-1"
+        raise click.BadParameter(message, context, option) from None
+
+
+shard = click.option(
+    "--shard",
+    metavar="K/N",
+    envvar="LETTAFORM_SHARD",
+    callback=read_shard,
+    help="Only the shard K of N, with K from 0 to N-1: each agent, with what belongs to it, is in one of them. What "
+    "several agents can use is in shard 0. Default: $LETTAFORM_SHARD, or the whole stack.",
+)
 prune = click.option(
     "--prune", is_flag=True, help="Also delete the objects of the stack that the manifest no longer declares."
 )
@@ -91,7 +113,7 @@ def narrowing(command: F) -> F:
 
 
 def show_drift(asked: Globals, **options: Any) -> Drift:
-    """Print what changed outside of lettaform. `options`: target and exclude."""
+    """Print what changed outside of lettaform. `options`: target, exclude and shard."""
     from lettaform import flow
     from lettaform.render import data
     from lettaform.render import drift as render
@@ -106,7 +128,7 @@ def show_drift(asked: Globals, **options: Any) -> Drift:
 
 def _comparing(save: Path | None, chosen: Formats, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a plan with --refresh-only. Those of changes have no effect there."""
-    narrow = {name: options[name] for name in ("target", "exclude")}
+    narrow = {name: options[name] for name in ("target", "exclude", "shard")}
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value and name not in narrow]
     given += ["-o"] * (save is not None) + ["--out"] * bool(chosen.files)
     given += [f"--format {chosen.shown}"] * chosen.is_document
@@ -145,6 +167,7 @@ def _needed(plan: Plan) -> str:
     is_flag=True,
     help="Let the server count the tokens in the context of each agent whose prompt changes: one request for each.",
 )
+@shard
 @narrowing
 @merging
 @prune

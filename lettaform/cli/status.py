@@ -15,10 +15,11 @@ import click
 
 from lettaform.cli import Globals, remember
 from lettaform.cli.completion import addresses
+from lettaform.cli.plan import shard
 from lettaform.errors import LettaformError
 
 if TYPE_CHECKING:
-    from lettaform.flow import StackStatus
+    from lettaform.flow import Shard, StackStatus
     from lettaform.render.status import Look
 
 Read = Callable[[], "StackStatus"]
@@ -37,6 +38,7 @@ _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
     help="wide: more columns, and a row for each own block. json: everything, as --json. name: addresses alone.",
 )
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only objects with this tag. Repeatable: with any.")
+@shard
 @click.option("-w", "--watch", is_flag=True, help="Read the server again and again, until Ctrl-C.")
 @click.option(
     "--interval",
@@ -51,6 +53,7 @@ def status(
     patterns: tuple[str, ...],
     form: str | None,
     tags: tuple[str, ...],
+    shard: Shard,
     watch: bool,
     interval: float | None,
 ) -> int:
@@ -89,7 +92,7 @@ def status(
     if interval is not None and not watch:
         raise click.UsageError("--interval needs --watch")
     asked = remember(replace(asked, json=asked.json or form == "json"))
-    options = flow.StatusOptions(patterns, tags)
+    options = flow.StatusOptions(patterns, tags, shard)
 
     def read() -> StackStatus:
         return flow.status(asked.source(), asked.connection(), options)

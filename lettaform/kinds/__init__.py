@@ -56,6 +56,12 @@ def dependent_kinds(kind: str) -> Mapping[str, Attr]:
 
 
 @cache
+def is_spread(kind: str) -> bool:
+    """Whether the objects of a kind, with all that belongs to them, are spread over the shards of a stack: agents."""
+    return bool(dependent_kinds(kind))
+
+
+@cache
 def spreading_fields(kind: str) -> Mapping[str, str]:
     """Fields of a kind that decide about items of other objects that refer to one, each with the list of the items."""
     lists = ((table, line) for table in kinds().values() for line in table.attrs().values())

@@ -4,12 +4,16 @@ The state is one JSON object. While it is small, one page holds it all. A larger
 to the page that the digest of its key gives, each page has the digest of its content as its id, and the head lists the
 ids. Pages never change. Whoever writes adds the new pages first, replaces the head, and then deletes the pages that the
 head no longer lists: a write that is killed between two requests leaves the old state or the new one.
+
+A run of one shard of the stack writes a head and pages of its own, and leaves those of other shards alone. Whoever
+reads merges all heads. Where two heads of different counts have the same object, the one with the higher serial
+decides: runs of two counts never go on at the same time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from secrets import token_hex
 from typing import Any, TypeVar
@@ -18,6 +22,7 @@ from lettaform.address import Address
 from lettaform.errors import Problem, ServerError, Unavailable, UnreadableState
 from lettaform.kinds import companions, is_matched, kind_of
 from lettaform.model import (
+    WHOLE,
     Answer,
     Applied,
     Attach,
@@ -27,18 +32,21 @@ from lettaform.model import (
     Delete,
     Detach,
     Discover,
+    Head,
     Live,
     Manifest,
     Mark,
     Observed,
     Outcome,
     Relocation,
+    Shard,
     State,
     Step,
     Update,
     answered,
 )
 from lettaform.ownership import marks
+from lettaform.ownership.shards import Spread
 from lettaform.values import Ref, digest, settle
 
 VERSION = 2
@@ -57,13 +65,17 @@ _T = TypeVar("_T")
 # --- pages -----------------------------------------------------------------------------------------------------------
 
 
-def to_pages(state: State) -> list[str]:
-    """The state as texts, the head first. They are to be written in the order that the module describes."""
+def to_pages(state: State, shard: Shard = WHOLE) -> list[str]:
+    """The state as texts, the head first. They are to be written in the order that the module describes.
+
+    shard  the shard of which the state is; the key of a stack is made by the shard 0
+    """
     head = {
         "v": VERSION,
         "serial": state.serial,
         "environment": state.environment,
-        "key": state.key or token_hex(16),
+        "key": state.key or (token_hex(16) if shard.index == 0 else None),
+        **({"shard": str(shard)} if shard else {}),
     }
     entries = list(_entries(state))
     count = 1
@@ -115,9 +127,11 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
         yield "matched", str(address), marks.metadata(mark)
     for address, mark in state.begun.items():
         yield "begun", str(address), marks.metadata(mark)
+    for address, owner in state.owners.items():
+        yield "owners", str(address), str(owner)
     for run in state.history:
         values = {name: value for name, value in vars(run).items() if value not in ("", False, 0) and name != "serial"}
-        yield "history", str(run.serial), {**values, "changes": dict(run.changes)}
+        yield "history", f"{run.serial} {run.shard}".strip(), {**values, "changes": dict(run.changes)}
 
 
 def _page(entries: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
@@ -198,23 +212,21 @@ class _Reader:
         return []
 
     def merged(self, pages: Mapping[str, Mapping[str, Any]], *, exists: bool) -> State:
-        sections: dict[str, dict[Any, Any]] = {}
-        for section, (key, value) in _SECTIONS.items():
-            sections[section] = {}
-            for name, page in pages.items():
-                sections[section] |= self.section(name, section, page.get(section, {}), key, value)
-        heads = {name: page for name, page in pages.items() if "page" not in page}
-        serial = [self.one(name, "serial", page, int, 0) for name, page in heads.items()]
-        environment = [self.one(name, "environment", page, (str, type(None)), None) for name, page in heads.items()]
-        keys = [self.one(name, "key", page, (str, type(None)), None) for name, page in heads.items()]
+        parts = list(self.parts(pages))
+        spread = Spread({a: owner for part in parts for a, owner in part.sections["owners"].items()})
+        sections = {name: _joined(name, parts, spread) for name in _SECTIONS}
+        environment = (part.environment for part in reversed(parts) if part.environment)
+        # the shard 0 makes the key, and the others take it from there
+        keys = (part.key for part in sorted(parts, key=lambda part: (part.shard.index, -part.serial)) if part.key)
+        runs = sorted(sections["history"].values(), key=lambda run: (run.serial, run.at))
         return State(
             ids=sections["ids"],
             marks=sections["marks"],
             protected=frozenset(sections["protected"]),
-            environment=next(filter(None, reversed(environment)), None),
+            environment=next(environment, None),
             pending=frozenset(sections["pending"]),
             carried_over=sections["carried_over"],
-            key=next(filter(None, reversed(keys)), None),
+            key=next(keys, None),
             duplicates=frozenset(sections["duplicates"]),
             kinds=frozenset(sections["kinds"]),
             tombstones=sections["tombstones"],
@@ -223,11 +235,42 @@ class _Reader:
             moved=sections["moved"],
             matched=sections["matched"],
             begun=sections["begun"],
-            history=tuple(sorted(sections["history"].values(), key=lambda run: run.serial)),
+            history=tuple(runs),
             written=sections["written"],
-            serial=max(serial, default=0),
+            owners=sections["owners"],
+            serial=max((part.serial for part in parts), default=0),
             exists=exists,
+            heads=_heads(parts),
         )
+
+    def parts(self, pages: Mapping[str, Mapping[str, Any]]) -> Iterator[_Part]:
+        """Every head with the pages that it lists, that with the lowest serial first."""
+        rest = {str(page["page"]): name for name, page in pages.items() if "page" in page}
+        heads = sorted((name for name in pages if "page" not in pages[name]), key=lambda name: _serial_of(pages[name]))
+        listed = {id for name in heads for id in _ids(pages[name])}
+        left = [rest[id] for id in sorted(rest.keys() - listed)]  # of heads that cannot be read
+        for number, name in enumerate(heads or [""]):
+            head = pages.get(name, {})
+            names = [name] * bool(heads) + [rest[id] for id in _ids(head) if id in rest]
+            sections: dict[str, dict[Any, Any]] = {}
+            for section, (key, value) in _SECTIONS.items():
+                sections[section] = {}
+                for each in (*names, *(left if number == 0 else ())):
+                    sections[section] |= self.section(each, section, pages[each].get(section, {}), key, value)
+            yield _Part(
+                self.shard(name, head),
+                self.one(name, "serial", head, int, 0),
+                self.one(name, "environment", head, (str, type(None)), None),
+                self.one(name, "key", head, (str, type(None)), None),
+                sections,
+            )
+
+    def shard(self, page: str, values: Mapping[str, Any]) -> Shard:
+        try:
+            return Shard.parse(str(values["shard"])) if "shard" in values else WHOLE
+        except ValueError:
+            self.faults.append(f"{page}: `shard` cannot be read")
+            return WHOLE
 
     def section(
         self, page: str, section: str, entries: Any, key: Callable[[Any], Any], value: Callable[[Any], Any]
@@ -240,7 +283,7 @@ class _Reader:
         read = {}
         for name, entry in entries.items():
             try:
-                read[key(name)] = value({"serial": int(name), **entry} if section == "history" else entry)
+                read[key(name)] = value({"serial": _run(name)[0], **entry} if section == "history" else entry)
             except (ValueError, TypeError, AttributeError, KeyError):
                 self.faults.append(f"{page}: the entry `{name}` of `{section}` cannot be read")
         return read
@@ -251,6 +294,54 @@ class _Reader:
             return value
         self.faults.append(f"{page}: `{name}` cannot be read")
         return default
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one head and its pages say."""
+
+    shard: Shard
+    serial: int
+    environment: str | None
+    key: str | None
+    sections: Mapping[str, Mapping[Any, Any]]
+
+
+def _joined(section: str, parts: Sequence[_Part], spread: Spread) -> dict[Any, Any]:
+    """A section of all parts. An entry that a later run of other shards has decided about is left out."""
+    found: dict[Any, Any] = {}
+    for part in parts:
+        later = [each.shard for each in parts if each.serial > part.serial and each.shard.count != part.shard.count]
+        for key, value in part.sections[section].items():
+            address = value.address if isinstance(value, Relocation) else key
+            slot = spread.slot(address) if later and isinstance(address, Address) else None
+            if slot is None or not any(shard.has(slot) for shard in later):
+                found[key] = value
+    return found
+
+
+def _heads(parts: Iterable[_Part]) -> dict[Shard, Head]:
+    """What the heads of a state say by themselves. Of two heads of one shard, the last one decides."""
+    return {
+        part.shard: Head(part.serial, frozenset(part.sections["kinds"]), frozenset(part.sections["tombstones"]))
+        for part in parts
+    }
+
+
+def _ids(head: Mapping[str, Any]) -> list[str]:
+    """The ids of the pages that a head lists."""
+    pages = head.get("pages")
+    return [*map(str, pages)] if isinstance(pages, list) else []
+
+
+def _serial_of(head: Mapping[str, Any]) -> int:
+    return _number(head.get("serial"))
+
+
+def _run(text: str) -> tuple[int, str]:
+    """Serial and shard of a run, from its key."""
+    serial, _, shard = text.partition(" ")
+    return int(serial), shard
 
 
 def _text(value: Any) -> str:
@@ -320,7 +411,8 @@ _SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "written": (Address.parse, _serial),
     "matched": (Address.parse, _mark),
     "begun": (Address.parse, _mark),
-    "history": (int, _applied),
+    "owners": (Address.parse, Address.parse),
+    "history": (_run, _applied),
 }
 """Section of a page to the readers of its keys and of its values."""
 
@@ -392,6 +484,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
         marks={a: mark for a, mark in old.marks.items() if a not in effects.removed},
         kinds=old.kinds | due.kinds | {kind for a in effects.removed if (kind := kind_of(a))},
         tombstones={**old.tombstones, **tombstones},
+        owners=Spread.of(manifest, observed).owners_of(*ids, *due.intents, *due.pending, *due.carried_over),
     )
 
 
@@ -427,7 +520,10 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects, *, writes:
         and (new.matched, new.begun) == (dict(old.matched), dict(old.begun))
         and (old.exists or not (new.ids or new.matched))
     )
-    return None if unchanged else new
+    if unchanged:
+        return None
+    named = (*new.ids, *effects.created, *new.intents, *new.pending, *new.carried_over)
+    return replace(new, owners=Spread.of(manifest, observed).owners_of(*named))
 
 
 def is_empty(manifest: Manifest, observed: Observed, effects: Effects) -> bool:
@@ -491,6 +587,7 @@ def with_addresses(old: State, new: Callable[[Address], Address]) -> State:
         carried_over={new(address): blocks for address, blocks in old.carried_over.items()},
         intents={new(address): name for address, name in old.intents.items()},
         written={new(address): serial for address, serial in old.written.items()},
+        owners={new(address): new(owner) for address, owner in old.owners.items()},
     )
 
 
@@ -508,6 +605,7 @@ def without(manifest: Manifest, observed: Observed, forgotten: frozenset[Address
         # a lost state does not name the environment that was applied, or the moves that were carried out
         environment=old.environment if old.serial else manifest.environment,
         moved=old.moved if old.serial else {e.old: e.new for e in manifest.moved if e.old in manifest.objects},
+        owners=Spread.of(manifest, observed).owners_of(*ids, *old.intents, *old.carried_over),
         ids=ids,
         marks={address: live.mark for address, live in ours.items() if live.kind not in capabilities.marks},
         protected=old.protected & ids.keys(),
@@ -599,14 +697,15 @@ def _matched(
     return matched, {address: mark for address, mark in begun.items() if mark != Mark()}
 
 
-def recorded(state: State, run: Applied, outcomes: Iterable[Outcome]) -> State:
-    """The state with one more run in its history, and with what the run wrote."""
+def recorded(state: State, run: Applied, outcomes: Iterable[Outcome], shard: Shard = WHOLE) -> State:
+    """The state with one more run in its history, and with what the run wrote. `shard`: the one of the run."""
     done = {each.step.address for each in outcomes if each.status == "done" and not isinstance(each.step, Call)}
     done -= {ADDRESS}
     written = {**state.written, **dict.fromkeys(done, state.serial)}
     known = state.ids.keys() | state.matched.keys()
     kept = {a: serial for a, serial in written.items() if not {a, a.parent}.isdisjoint(known)}
-    history = (*state.history, replace(run, serial=state.serial))[-HISTORY:]
+    run = replace(run, serial=state.serial, shard=str(shard) if shard else "")
+    history = (*state.history, run)[-HISTORY:]
     oldest = history[0].serial
     return replace(state, history=history, written={a: each for a, each in kept.items() if each >= oldest})
 
@@ -665,4 +764,6 @@ def is_ambiguous(error: BaseException) -> bool:
 def last_run(state: State, address: Address) -> Applied | None:
     """The last run that wrote an object; None if the state does not keep it any more."""
     serial = state.written.get(address) or (state.written.get(address.parent) if address.parent else None)
-    return next((run for run in state.history if run.serial == serial), None)
+    slot = Spread(state.owners).slot(address)
+    runs = (run for run in state.history if run.serial == serial)
+    return next((run for run in runs if not run.shard or Shard.parse(run.shard).has(slot)), None)

@@ -29,6 +29,7 @@ from lettaform.model import (
     value_of,
 )
 from lettaform.ownership.canaries import held
+from lettaform.ownership.shards import Spread, within
 from lettaform.ownership.state import ADDRESS
 from lettaform.plan.canaries import waiting
 from lettaform.plan.changes import Diff, ResourceChange, Settled
@@ -38,6 +39,7 @@ from lettaform.plan.notes import losing_messages
 from lettaform.plan.order import order
 from lettaform.plan.promotion import left_out
 from lettaform.plan.prompt_changes import prompt_changes
+from lettaform.plan.shards import warnings as shard_warnings
 from lettaform.values import Ref, refs, settle
 
 __all__ = ["Diff", "ResourceChange", "Settled", "diff", "guard", "make", "unchanged"]
@@ -64,7 +66,8 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
     names = observed.names
     planned = (resource.change for resource in difference.resources)
     changes = tuple(losing_messages(planned, observed, options.without_messages))
-    steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)
+    shard, spread = options.shard, Spread.of(manifest, observed) if options.shard else Spread({})
+    steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy, shard=shard)
     changed = {change.address for change in changes}
     waits = {} if options.destroy else held(manifest, observed)
     if steps and not changes:
@@ -79,20 +82,27 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         unchanged=sum(
             _is_unchanged(each, observed)
             for a, each in manifest.objects.items()
-            if not (a in changed or a.top in waits)
+            if not (a in changed or a.top in waits) and (not shard or shard.has(spread.slot(a)))
         ),
         runtime=difference.runtime,
         unmanaged=difference.unmanaged,
         steps=tuple(_settled(step, known, names) for step in steps),
         barriers=barriers,
-        state=observed.state,
+        state=within(observed.state, spread, shard),
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         inputs=manifest.inputs,
-        warnings=(*manifest.warnings, *difference.warnings, *waiting(manifest, waits), *left_out(options)),
+        warnings=(
+            *manifest.warnings,
+            *difference.warnings,
+            *waiting(manifest, waits),
+            *left_out(options),
+            *shard_warnings(difference, manifest, observed, shard),
+        ),
         manifest=manifest,
         names=names,
         shared=_shared(manifest),
         prompts=() if options.destroy else prompt_changes(difference.resources, manifest, observed),
+        waiting=difference.waiting,
     )
 
 

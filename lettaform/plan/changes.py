@@ -85,6 +85,7 @@ class Diff:
     owners     ids of the agents whose conversations are recompiled, by the kind of these
     observed   the Observed with every `moved` applied
     settled    what does not change
+    waiting    declared objects that are left out until other shards are applied, as of `Plan`
     """
 
     resources: tuple[ResourceChange, ...] = ()
@@ -97,3 +98,4 @@ class Diff:
     owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observed: Observed | None = None
     settled: Settled = field(default_factory=dict)
+    waiting: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)

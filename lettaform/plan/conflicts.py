@@ -31,6 +31,7 @@ def conflicts(lookup: Lookup, changes: Sequence[ResourceChange]) -> tuple[Proble
         *found,
         *unknown_names(lookup, changes),
         *_blocked_moves(lookup),
+        *_crossing_moves(lookup),
         *_misnamed_moves(lookup),
     )
 
@@ -404,6 +405,26 @@ def _blocked_moves(lookup: Lookup) -> Iterator[Problem]:
         yield Problem(message, entry.place, f"{another}, or leave `{entry.old}` out of `moved`", str(entry.old))
 
 
+def _crossing_moves(lookup: Lookup) -> Iterator[Problem]:
+    """Moves from one shard to another: the run of a shard does not write what belongs to others."""
+    for entry in () if lookup.options.destroy else lookup.moves.crossing:
+        message = f"{entry.old} becomes {entry.new}, which belongs to another shard"
+        hint = "`lettaform apply` without `--shard` moves it; runs of shards can go on after that"
+        yield Problem(message, entry.place if entry.place.line else None, hint, str(entry.old))
+
+
+def _replaced_for_others(finished: _Finished, resource: ResourceChange) -> Iterator[Problem]:
+    """An object that gets another id, and that agents of other shards have."""
+    lookup, desired, live = finished.lookup, resource.desired, resource.live
+    if not lookup.options.shard or resource.change.action != "replace" or desired is None or live is None:
+        return
+    users = (lookup.tables.addresses.get(id) for id in lookup.users(live.id))
+    if others := sorted(each for each in users if each and not lookup.is_in_shard(each)):
+        message = f"{desired.address} is replaced, and agents of other shards have it, such as {others[0]}"
+        hint = "`lettaform apply` without `--shard` replaces it, and gives them the new one"
+        yield _problem(desired, fixed_fields(resource.change)[0], message, hint)
+
+
 def _misnamed_moves(lookup: Lookup) -> Iterator[Problem]:
     """Moves of an instance where a single object exists, or the other way round: nothing would move."""
     addresses = {address for address, _ in _everything(lookup)} if lookup.manifest.moved else set[Address]()
@@ -441,6 +462,7 @@ _CHECKS: tuple[Check, ...] = (
     _block_shared,
     _moved_block_shared,
     _block_moves_in_place,
+    _replaced_for_others,
     _relabelled,
     _limit_below_text,
     _missing_references,

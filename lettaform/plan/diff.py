@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from lettaform.address import Address
@@ -26,13 +26,20 @@ Found = ResourceChange | AgentChange | Unmanaged
 """What a pass returns."""
 
 
-def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Settled = MappingProxyType({})) -> Diff:
+def diff(
+    manifest: Manifest,
+    observed: Observed,
+    options: PlanOptions,
+    known: Settled = MappingProxyType({}),
+    waiting: Mapping[Address, tuple[Address, ...]] = MappingProxyType({}),
+) -> Diff:
     """Compare the declared objects with the live ones. All decisions of a plan are made here.
 
-    known  what does not change, by a Diff of the same objects before their users, dependents and owned objects were
-           read: these matter to changes alone. Or by `unchanged`. It is not compared again.
+    known    what does not change, by a Diff of the same objects before their users, dependents and owned objects were
+             read: these matter to changes alone. Or by `unchanged`. It is not compared again.
+    waiting  objects that are left out until other shards are applied, as of `Plan`
     """
-    lookup = look_up(manifest, move(manifest, observed, options), options)
+    lookup = look_up(manifest, move(manifest, observed, options, waiting), options, waiting)
     found = [] if options.destroy else list(_declared(lookup, known))
     declared = [each for _, every in found for each in every]
     changes = [*_changes(declared), *release(lookup)]
@@ -54,6 +61,7 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Se
         if options.destroy
         else (*without_effect(lookup), *renamed(lookup, changes, unmanaged), *unselected(lookup)),
         settled=_settled(found),
+        waiting=waiting,
     )
 
 
@@ -85,17 +93,19 @@ def _settled(found: Iterable[tuple[Address, Sequence[Found]]]) -> Settled:
     return {address: agents for address, each in found if len(agents := _agent_changes(each)) == len(each)}
 
 
-def look_up(manifest: Manifest, moves: Moves, options: PlanOptions) -> Lookup:
-    """The Lookup of a plan, with everything that must be replaced.
+def look_up(
+    manifest: Manifest, moves: Moves, options: PlanOptions, waiting: Collection[Address] = frozenset()
+) -> Lookup:
+    """The Lookup of a plan, with everything that must be replaced. `waiting`: what it leaves out for now.
 
     An object is replaced if a field of it differs that cannot be changed, or if its owner is replaced. Each round may
     find more: what refers to a replaced object differs, too.
     """
-    lookup = Lookup(manifest, moves, options)
+    lookup = Lookup(manifest, moves, options, waiting=waiting)
     kept = [] if options.destroy else [d for a, d in manifest.objects.items() if a in moves.observed.objects]
     kept = [desired for desired in kept if lookup.is_selected(desired.address)]
     while more := frozenset(each.address for each in kept if _must_be_replaced(lookup, each)):
-        lookup = Lookup(manifest, moves, options, lookup.replaced | more)
+        lookup = Lookup(manifest, moves, options, lookup.replaced | more, waiting)
         kept = [desired for desired in kept if desired.address not in more]
     return lookup
 

@@ -10,7 +10,18 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.errors import Place, Problem
 from lettaform.kinds import is_matched, kinds
-from lettaform.model import AgentChange, Desired, FieldChange, Live, Manifest, Observed, PlanOptions, Unmanaged
+from lettaform.model import (
+    WHOLE,
+    AgentChange,
+    Desired,
+    FieldChange,
+    Live,
+    Manifest,
+    Observed,
+    PlanOptions,
+    Shard,
+    Unmanaged,
+)
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.compare import ignored
 from lettaform.plan.leaves import member_key
@@ -74,6 +85,7 @@ class Drift:
     url: str
     version: str
     environment: str | None = None
+    shard: Shard = WHOLE
     applied: bool = True
     compared: int = 0
     objects: tuple[ObjectDrift, ...] = ()
@@ -133,14 +145,16 @@ def drift(manifest: Manifest, difference: Diff, options: PlanOptions) -> Drift:
     every = classify(manifest, difference)
     applied = [each.address for each in manifest.objects.values() if each.external is None]
     applied = [address for address in applied if address in observed.objects or address in every]
+    lookup = Lookup(manifest, Moves(observed), options)
     pullable = live_values(manifest, difference, PullOptions(drift=True))
     return Drift(
         manifest.stack,
         observed.url,
         observed.version,
         manifest.environment,
+        options.shard,
         applied=observed.state.exists,
-        compared=sum(is_selected(address, manifest, options) for address in applied),
+        compared=sum(is_selected(each, manifest, options) and lookup.is_in_shard(each) for each in applied),
         objects=tuple(each for _, each in sorted(every.items(), key=lambda item: item[0]) if each),
         edited=len(_edited(difference, every)),
         unmanaged=(*difference.unmanaged, *_gone(difference)),

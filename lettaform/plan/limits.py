@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from lettaform.address import Address, matches
 from lettaform.errors import Problem
-from lettaform.model import Limits, Live, Manifest, Match, Observed, PlanOptions
+from lettaform.model import Limits, Live, Manifest, Match, Observed, PlanOptions, Shard
+from lettaform.ownership.shards import Spread
 from lettaform.plan.changes import Diff, ResourceChange
 from lettaform.plan.notes import agents
 from lettaform.plan.prompt_changes import prompt_changes
@@ -42,7 +43,7 @@ def exceeded(difference: Diff, manifest: Manifest, observed: Observed, options: 
     deleted = [each for each in counted if each.change.action in ("delete", "replace")]
     found = (
         _too_many_deleted(deleted, manifest.limits),
-        _too_large_a_share(deleted, manifest.limits, _number_of_objects(observed, manifest.stack)),
+        _too_large_a_share(deleted, manifest.limits, _number_of_objects(observed, manifest, options.shard)),
         _too_many_agents(_touched(difference.resources, observed), manifest.limits, observed),
         _too_much_memory(counted, manifest.limits),
         _too_long_prompts(difference.resources, manifest, observed),
@@ -56,9 +57,13 @@ def _is_agreed(address: Address, named: Collection[Address], options: PlanOption
     return not every.isdisjoint(named) or matches(address, options.allow_destroy)
 
 
-def _number_of_objects(observed: Observed, stack: str) -> int:
-    lives = (*observed.objects.values(), *(live for _, live in observed.orphaned_blocks))
-    return sum(live.stack == stack for live in lives)
+def _number_of_objects(observed: Observed, manifest: Manifest, shard: Shard) -> int:
+    """The number of objects of the stack, or of the shard."""
+    owned = [a for a, live in (*observed.objects.items(), *observed.orphaned_blocks) if live.stack == manifest.stack]
+    if not shard:
+        return len(owned)
+    spread = Spread.of(manifest, observed)
+    return sum(shard.has(spread.slot(address)) for address in owned)
 
 
 def _problem(limits: Limits, name: str, message: str, names: Iterable[str]) -> Problem:

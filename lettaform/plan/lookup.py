@@ -21,6 +21,7 @@ from lettaform.model import (
     Removed,
     value_of,
 )
+from lettaform.ownership.shards import Spread
 from lettaform.plan.leaves import spelled
 from lettaform.plan.moves import Moves
 from lettaform.plan.policy import decide, policies
@@ -38,10 +39,16 @@ class Lookup:
     """Answers about one plan. Every table is built once, so each answer takes constant time."""
 
     def __init__(
-        self, manifest: Manifest, moves: Moves, options: PlanOptions, replaced: frozenset[Address] = frozenset()
+        self,
+        manifest: Manifest,
+        moves: Moves,
+        options: PlanOptions,
+        replaced: frozenset[Address] = frozenset(),
+        waiting: Collection[Address] = (),
     ) -> None:
-        """`replaced`: objects that exist and that this plan replaces."""
-        self.manifest, self.moves, self.options, self.replaced = manifest, moves, options, replaced
+        """`replaced`: objects that exist and that this plan replaces. `waiting`: those that it leaves out for now."""
+        self.manifest, self.moves, self.options = manifest, moves, options
+        self.replaced, self.waiting = replaced, waiting
         self.observed: Observed = moves.observed
         self.tables = Tables(manifest, moves.observed)
         self.labels: dict[Address, str | None] = {}
@@ -56,8 +63,19 @@ class Lookup:
         """Whether an object exists at an address and is not replaced."""
         return address in self.observed.objects and address not in self.replaced
 
+    @cached_property
+    def spread(self) -> Spread:
+        """To which shard the objects belong."""
+        return Spread.of(self.manifest, self.observed)
+
+    def is_in_shard(self, address: Address) -> bool:
+        """Whether an object belongs to the shard that this plan is about."""
+        return not self.options.shard or self.options.shard.has(self.spread.slot(address))
+
     def is_selected(self, address: Address) -> bool:
         """Whether this plan is about the object."""
+        if not self.is_in_shard(address) or address.top in self.waiting:
+            return False
         if not (self.options.target or self.options.exclude):
             return True
         owner = self.tables.created_along.get(address.parent or address)

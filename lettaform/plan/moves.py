@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.kinds import companions
-from lettaform.model import Live, Manifest, Moved, Observed, PlanOptions, Relocation, State
+from lettaform.model import Live, Manifest, Moved, Observed, PlanOptions, Relocation, Shard, State
 from lettaform.ownership import state
+from lettaform.ownership.shards import Spread, within
 from lettaform.plan.selection import is_selected
 
 
@@ -21,19 +22,30 @@ class Moves:
     observed  the Observed with the new addresses
     old       new address to old address, for every object that moved
     waiting   old addresses of the moves that this plan leaves out
+    crossing  those of them from one shard to another, of which this plan is about one: they need the whole stack
     blocked   moves whose new address another object has or gets
     """
 
     observed: Observed
     old: Mapping[Address, Address] = field(default_factory=dict)
     waiting: frozenset[Address] = frozenset()
+    crossing: tuple[Moved, ...] = ()
     blocked: tuple[Moved, ...] = ()
 
 
-def move(manifest: Manifest, observed: Observed, options: PlanOptions) -> Moves:
-    """Apply the `moved` entries of the manifest, and those that an interrupted run began."""
+def move(
+    manifest: Manifest, observed: Observed, options: PlanOptions, later: Collection[Address] = frozenset()
+) -> Moves:
+    """Apply the `moved` entries of the manifest, and those that an interrupted run began. `later`: what is left out."""
+    mine = _of_shard(manifest, observed, options.shard)
+    crossing = tuple(_crossing(manifest, observed, mine)) if options.shard else ()
+
+    def is_due(entry: Moved) -> bool:
+        left_out = entry in crossing or entry.new.top in later or not mine(entry.new)
+        return not left_out and is_selected(entry.new, manifest, options)
+
     # an object that this plan leaves out keeps its old address, and does not count as undeclared there
-    waiting = frozenset(entry.old for entry in manifest.moved if not is_selected(entry.new, manifest, options))
+    waiting = frozenset(entry.old for entry in manifest.moved if not is_due(entry))
     entries = [entry for entry in manifest.moved if entry.old not in waiting]
     # an address that is declared again says nothing about whether its former object has moved: the state does
     again = {entry.old: entry.new for entry in manifest.moved if entry.old in manifest.objects}
@@ -43,9 +55,35 @@ def move(manifest: Manifest, observed: Observed, options: PlanOptions) -> Moves:
     moves = relocate(without_duplicates(observed, manifest.stack, manifest.objects), due, manifest.objects)
     carried_out = {entry.old for entry in entries} - {entry.old for entry in moves.blocked} | done.keys()
     known = {old: new for old, new in again.items() if old in carried_out}
+    # what other shards have carried out stands in their part of the state
+    known = {old: new for old, new in {**done, **known}.items() if (old in known if mine(old) else old in done)}
     now = replace(moves.observed.state, moved=known)
-    changed = replace(moves.observed, state=now, readdressed=now != observed.state)
-    return replace(moves, observed=changed, waiting=waiting)
+    before, after = observed.state, now
+    if options.shard:
+        before = within(before, Spread.of(manifest, observed), options.shard)
+        after = within(now, Spread.of(manifest, moves.observed), options.shard)
+    changed = replace(moves.observed, state=now, readdressed=after != before)
+    return replace(moves, observed=changed, waiting=waiting, crossing=crossing)
+
+
+def _of_shard(manifest: Manifest, observed: Observed, shard: Shard) -> Callable[[Address], bool]:
+    """Whether an address belongs to a shard."""
+    if not shard:
+        return lambda address: True
+    spread = Spread.of(manifest, observed)
+    return lambda address: shard.has(spread.slot(address))
+
+
+def _crossing(manifest: Manifest, observed: Observed, mine: Callable[[Address], bool]) -> Iterator[Moved]:
+    """Entries of `moved` about an existing object that leaves the shard, or enters it."""
+    present = {*observed.objects, *observed.detached, *observed.held_elsewhere}
+    for entry in manifest.moved:
+        if entry.old in present and mine(entry.old) != mine(entry.new):
+            yield entry
+    # an interrupted run of the whole stack began these
+    for each in observed.state.relocated.values():
+        if each.before != each.address and mine(each.before) != mine(each.address):
+            yield Moved(each.before, each.address, Place("", 0, 0))
 
 
 def relocate(observed: Observed, entries: Iterable[Moved], declared: Collection[Address] = ()) -> Moves:

@@ -52,7 +52,7 @@ def without_effect(lookup: Lookup) -> Iterator[Problem]:
     """Warnings about fields that changed since their object was created, and are sent at creation only."""
     for address, desired in lookup.manifest.objects.items():
         kind, live = kinds()[desired.kind], lookup.live(address)
-        if live is None or not lookup.exists(address):
+        if live is None or not lookup.exists(address) or not lookup.is_in_shard(address):
             continue
         for line in kind.only_at_creation():
             if line.name in desired.values and line.name in live.mark.base:

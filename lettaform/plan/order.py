@@ -16,6 +16,7 @@ from lettaform.kinds import companions, is_matched, kinds, sections
 from lettaform.kinds.base import Attr
 from lettaform.kinds.traits import Parts
 from lettaform.model import (
+    WHOLE,
     Attach,
     Call,
     Capabilities,
@@ -30,6 +31,7 @@ from lettaform.model import (
     Observed,
     Relocation,
     SaveState,
+    Shard,
     State,
     Step,
     Update,
@@ -37,6 +39,7 @@ from lettaform.model import (
 )
 from lettaform.ownership import state
 from lettaform.ownership.canaries import original_of
+from lettaform.ownership.shards import Spread, narrowed, outlived
 from lettaform.ownership.state import ADDRESS, Effects, keeps_id
 from lettaform.plan.changes import ResourceChange
 from lettaform.values import Item, Ref, refs
@@ -53,12 +56,20 @@ Barriers = Mapping[str, tuple[str, ...]]
 
 
 def order(
-    resources: tuple[ResourceChange, ...], manifest: Manifest, observed: Observed, *, destroy: bool = False
+    resources: tuple[ResourceChange, ...],
+    manifest: Manifest,
+    observed: Observed,
+    *,
+    destroy: bool = False,
+    shard: Shard = WHOLE,
 ) -> tuple[tuple[Step, ...], Barriers]:
     """The Steps of a plan in an order in which they could run one by one, and the barriers that they name.
 
+    shard  the shard that the changes are about: its part of the state is written
+
     PlanError if steps wait for each other; it names them with their places.
     """
+    here, mine = narrowed(manifest, observed, Spread.of(manifest, observed), shard) if shard else (manifest, observed)
     # what the server creates along with an object is deleted with it
     deleted = [each for each in resources if _deletes(each) and (not each.discover or each.address.parent)]
     parts = _by_owner(_inline_parts(resources))
@@ -67,7 +78,7 @@ def order(
         for step in _steps(resource, parts.get(resource.address, {}), observed.capabilities):
             steps[step.key] = step
         steps |= {call.key: call for call in resource.calls}
-    effects = _effects(resources, deleted, steps.values(), manifest, observed)
+    effects = _effects(resources, deleted, steps.values(), manifest, replace(observed, state=mine.state))
     lookups = _Lookups.of(resources, deleted, steps, observed)
     for resource in deleted:
         step = _delete(resource, lookups)
@@ -77,7 +88,7 @@ def order(
         by_address[step.address].append(step)
     for resource in resources:
         steps |= {step.key: step for step in _after_prompts(resource, by_address)}
-    before = state.before(manifest, observed, effects)
+    before = state.before(here, mine, effects)
     barriers = {key: waited for key, waited in lookups.barriers.items() if waited}
     if let_go := [_let_go(resource) for resource in resources if resource.lets_go]:
         barriers |= {RESTORED: tuple(steps)} if steps else {}
@@ -88,27 +99,31 @@ def order(
     barriers = {key: waited for key, waited in barriers.items() if key in used}
     return (
         (
-            *([_save(BEFORE, before)] if before else []),
+            *([_save(BEFORE, before, shard=shard)] if before else []),
             *_arranged(linked, barriers, manifest),
-            *_last(manifest, observed, effects, destroy, writes=bool(linked)),
+            *_last(here, mine, effects, destroy, shard, writes=bool(linked)),
         ),
         barriers,
     )
 
 
-def _save(
-    key: str, to_write: State | None, *, last: bool = False, created: frozenset[Address] = frozenset()
-) -> SaveState:
-    return SaveState(key, ADDRESS, "stack", state=to_write, last=last, created=created)
+def _save(key: str, to_write: State | None, *, last: bool = False, **more: Any) -> SaveState:
+    return SaveState(key, ADDRESS, "stack", state=to_write, last=last, **more)
 
 
-def _last(manifest: Manifest, observed: Observed, effects: Effects, destroy: bool, *, writes: bool) -> Iterator[Step]:
+def _last(
+    manifest: Manifest, observed: Observed, effects: Effects, destroy: bool, shard: Shard, *, writes: bool
+) -> Iterator[Step]:
     """The step that writes the state at the end, or removes it."""
-    if destroy and state.is_empty(manifest, observed, effects):
-        if observed.state.exists:
-            yield _save(LAST, None, last=True)
+    now = observed.state
+    drops = outlived(now, shard)
+    # what is removed must not be read from the part of an earlier count again
+    removable = all(each.count == shard.count or each in drops for each in now.heads)
+    if destroy and state.is_empty(manifest, observed, effects) and removable:
+        if now.exists:
+            yield _save(LAST, None, last=True, shard=shard, drops=drops)
     elif (new := state.planned(manifest, observed, effects, writes=writes)) is not None:
-        yield _save(LAST, new, last=True, created=effects.created)
+        yield _save(LAST, new, last=True, created=effects.created, shard=shard, drops=drops)
 
 
 def _deletes(resource: ResourceChange) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lettaform.address import Address
 from lettaform.errors import Stale
-from lettaform.model import Mark, Plan, PlanOptions, PromotedText, Promotion, SaveState, Step, contents
+from lettaform.model import Mark, Plan, PlanOptions, PromotedText, Promotion, SaveState, Shard, Step, contents
 from lettaform.plan.notes import LOST
 from lettaform.values import Digest, Item, Patch, Ref, Secret, Template, canonical, digest, keyed, secrets
 
@@ -30,9 +30,7 @@ def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
     key = salt or plan.state.key
     return {
         **({"salt": salt} if salt else {}),
-        "options": {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(plan.options).items()
-        },
+        "options": _options(plan.options),
         "steps": [_step(step, key) for step in plan.steps],
         "barriers": spell(plan.barriers, None),
         "overwrites": {
@@ -45,6 +43,11 @@ def dump(plan: Plan, salt: str | None = None) -> dict[str, Any]:
             "variables": {name: _digest(value, key) for name, value in plan.inputs.variables.items()},
         },
     }
+
+
+def _options(options: PlanOptions) -> dict[str, Any]:
+    values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
+    return {**values, "shard": str(options.shard)}
 
 
 def written_secrets(plan: Plan) -> dict[str, list[str]]:
@@ -121,6 +124,8 @@ def options(saved: Mapping[str, Any]) -> PlanOptions:
     if (brought := given.get("promotion")) is not None:
         texts = tuple(PromotedText(**each) for each in brought["texts"])
         given["promotion"] = Promotion(brought["source"], brought["memory"], texts, tuple(brought["notes"]))
+    if "shard" in given:
+        given["shard"] = Shard.parse(str(given["shard"]))
     return PlanOptions(**given)
 
 
@@ -229,7 +234,7 @@ def _step(step: Step, key: str | None) -> dict[str, Any]:
     if history := body.pop("history", None):
         body["history"] = digest(history)
     if isinstance(step, SaveState):  # it holds the key of all digests of secrets
-        del body["state"], body["created"]
+        del body["state"], body["created"], body["shard"], body["drops"]
     return {name: spell(value, key) for name, value in body.items()}
 
 

@@ -11,8 +11,21 @@ from lettaform.address import Address, matches
 from lettaform.errors import Place, Problem
 from lettaform.kinds import kind_of, kinds
 from lettaform.kinds.traits import Contents
-from lettaform.model import Action, AgentChange, Change, Desired, LastRun, Live, Lock, Manifest, Observed
+from lettaform.model import (
+    WHOLE,
+    Action,
+    AgentChange,
+    Change,
+    Desired,
+    LastRun,
+    Live,
+    Lock,
+    Manifest,
+    Observed,
+    Shard,
+)
 from lettaform.ownership.canaries import original_of
+from lettaform.ownership.shards import Spread
 from lettaform.plan.changes import Diff
 from lettaform.plan.drift import classify
 from lettaform.values import UNREAD, secrets
@@ -119,10 +132,14 @@ class ObjectStatus:
 
 @dataclass(frozen=True)
 class StatusOptions:
-    """Which objects are shown: those of which a pattern matches the address, and that have one of the tags."""
+    """Which objects are shown: those of which a pattern matches the address, and that have one of the tags.
+
+    shard  only the objects of this shard
+    """
 
     patterns: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    shard: Shard = WHOLE
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,6 +148,7 @@ class StackStatus:
 
     total     number of objects of the stack, selected or not; external objects are not counted
     lock      the lock, if a run holds it
+    shard     the shard of which the objects are
     """
 
     stack: str
@@ -141,6 +159,7 @@ class StackStatus:
     total: int = 0
     lock: Lock | None = None
     warnings: tuple[Problem, ...] = ()
+    shard: Shard = WHOLE
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{number} {status}" for status, number in self.counts.items() if number)
@@ -176,8 +195,8 @@ class StackStatus:
         return replace(self, objects=tuple(chosen))
 
 
-def status(manifest: Manifest, difference: Diff) -> StackStatus:
-    """The status of every object that the manifest declares, or that the stack owns."""
+def status(manifest: Manifest, difference: Diff, shard: Shard = WHOLE) -> StackStatus:
+    """The status of every object of a shard that the manifest declares, or that the stack owns."""
     observed = difference.observed
     assert observed is not None
     found = _Found.of(manifest, difference)
@@ -186,7 +205,9 @@ def status(manifest: Manifest, difference: Diff) -> StackStatus:
     everything = StackStatus(
         manifest.stack, observed.url, observed.version, manifest.environment, tuple(objects), warnings=found.warnings()
     )
-    return replace(everything, total=everything.count)
+    spread = Spread.of(manifest, observed) if shard else Spread({})
+    mine = tuple(each for each in objects if not shard or shard.has(spread.slot(each.address)))
+    return replace(everything, total=everything.count, objects=mine, shard=shard)
 
 
 # --- drift -----------------------------------------------------------------------------------------------------------

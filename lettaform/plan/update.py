@@ -238,7 +238,8 @@ def without_lost_blocks(lookup: Lookup, changes: Sequence[ResourceChange]) -> li
     found = [_without_parts(each, lost.get(each.address, frozenset())) for each in changes]
     known = {each.address: each.change.action for each in changes if not each.address.parent}
     for address, live in lookup.observed.objects.items():
-        if live.stack == lookup.manifest.stack and known.get(address, "forget") == "forget":
+        ours = live.stack == lookup.manifest.stack and lookup.is_in_shard(address)
+        if ours and known.get(address, "forget") == "forget":
             keys = frozenset[str]() if address in known else lost.get(address, frozenset())
             found += _losing(lookup, address, live, keys)
     return found
@@ -286,7 +287,8 @@ def move_undeclared_blocks(lookup: Lookup, changes: Iterable[ResourceChange]) ->
     """
     changed = {resource.live.id for resource in changes if resource.live}
     for address, live, old in _undeclared_blocks(lookup):
-        if not (live.marked and old == address) and live.id not in changed:
+        stays = live.marked and old == address
+        if not stays and live.id not in changed and lookup.is_in_shard(address):
             reason = "marks only" if old in (None, address) else f"moved from {old}"
             change = Change(address, live.kind, "mark", live.id, reason)
             yield ResourceChange(change, None, live, mark=live.mark, claim=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
 
 from lettaform import __version__, model, values
+from lettaform.address import Address
 from lettaform.errors import LettaformError, ManifestError, Place, Problem, ServerError
 from lettaform.kinds import kinds
 from lettaform.kinds.traits import Policy
@@ -41,6 +42,7 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         "stack": plan.stack,
         "server": {"url": plan.url, "version": plan.version},
         **({"environment": plan.environment} if plan.environment is not None else {}),
+        **({"shard": str(plan.options.shard)} if plan.options.shard else {}),
         **({"digest": approval(plan)} if plan else {}),
         "summary": dict(plan.summary),
         "changes": [change_data(change) for change in plan.changes],
@@ -57,7 +59,13 @@ def plan(plan: model.Plan) -> dict[str, Any]:
         **({"names": names} if (names := _names(plan)) else {}),
         **({"shared": {str(each): [*map(str, users)] for each, users in plan.shared.items()}} if plan.shared else {}),
         **({"prompts": [prompt(each) for each in plan.prompts]} if plan.prompts else {}),
+        **({"waiting": waiting(plan.waiting)} if plan.waiting else {}),
     }
+
+
+def waiting(found: Mapping[Address, Sequence[Address]]) -> dict[str, list[str]]:
+    """Address of each object that waits for other shards, to the addresses for which it waits."""
+    return {str(each): [*map(str, needed)] for each, needed in sorted(found.items())}
 
 
 def prompt(change: model.PromptChange) -> dict[str, Any]:
@@ -128,6 +136,7 @@ def summary(report: model.Report | None) -> dict[str, Any]:
         **({"outputs": outputs} if outputs else {}),
         **({"snapshot": report.snapshot} if report.snapshot else {}),
         **({"warnings": [problem(each) for each in report.warnings]} if report.warnings else {}),
+        **({"waiting": waiting(report.waiting)} if report.waiting else {}),
         **({"verified": _verified(report.verified)} if report.verified else {}),
     }
 
@@ -167,6 +176,12 @@ def live(item: model.Live, *, values: bool = True, mark: bool = False) -> dict[s
             "parts": {name: dict(base) for name, base in item.mark.parts.items()},
         }
     return shown
+
+
+def lock(held: model.Lock) -> dict[str, Any]:
+    """A lock that a run holds."""
+    shard = str(held.shard) if held.shard else None
+    return {"shard": shard, "holder": held.holder, "since": held.since, "run": held.run, "id": held.id}
 
 
 def run(applied: model.Applied) -> dict[str, Any]:
@@ -409,6 +424,7 @@ def plan_schema() -> dict[str, Any]:
                 "stack": _TEXT,
                 "server": _object({"url": _TEXT, "version": _TEXT}),
                 "environment": _TEXT | {"description": "Present if an environment was selected with -e."},
+                "shard": _TEXT | {"description": "Such as `3/16`. Present if one was selected with --shard."},
                 "digest": _TEXT
                 | {"description": "What `lettaform apply --approve DIGEST` takes. Present if the plan does anything."},
                 "summary": _object(dict.fromkeys([*actions, "unchanged", "runtime", "conflict", "requests"], _COUNT)),
@@ -437,6 +453,12 @@ def plan_schema() -> dict[str, Any]:
                     _ref("prompt"),
                     "How long the prompts become that the plan creates or changes. Present if there are any.",
                 ),
+                "waiting": {
+                    "type": "object",
+                    "description": "Address of an object that is left out, to those of other shards for which it "
+                    "waits. Present if there are any.",
+                    "additionalProperties": {"type": "array", "items": _TEXT},
+                },
                 "salt": _saved("string", "The key of the digests of secrets, if the stack has none yet."),
                 "options": _saved("object", "The options of the plan."),
                 "steps": {**_saved("array", "The operations of the apply, in order."), "items": _ref("step")},
@@ -468,6 +490,8 @@ def plan_schema() -> dict[str, Any]:
                 "names",
                 "shared",
                 "prompts",
+                "shard",
+                "waiting",
                 "salt",
                 "options",
                 "steps",

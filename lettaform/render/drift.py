@@ -12,7 +12,7 @@ from lettaform.plan.drift import Drift, ObjectDrift
 from lettaform.render import data
 from lettaform.render.changes import ACTIONS, KEPT, SIDES, ActionText, Wording, lines, named, readable, redacted
 from lettaform.render.clean import clean_line
-from lettaform.render.inline import count
+from lettaform.render.inline import count, part
 from lettaform.render.paint import Paint
 from lettaform.render.text import head, paragraphs, titled
 
@@ -64,8 +64,7 @@ def _unmanaged(drift: Drift, paint: Paint, *, verbose: bool) -> list[str]:
 def summary(drift: Drift, paint: Paint | None = None) -> str:
     """What changed, of how many objects, and where."""
     paint, numbers = paint or Paint(), drift.summary
-    environment = f", environment {drift.environment}" if drift.environment else ""
-    where = clean_line(f"stack {drift.stack} on {drift.url}{environment}")
+    where = clean_line(f"stack {drift.stack} on {drift.url}{part(drift.environment, drift.shard)}")
     if not drift.applied:
         return f"{paint('No drift:', 'strong')} nothing of {where} has been applied."
     objects = f"{count(numbers['compared'], 'object')} of {where}"
@@ -119,6 +118,7 @@ def to_data(drift: Drift) -> dict[str, Any]:
         "stack": drift.stack,
         "server": {"url": drift.url, "version": drift.version},
         **({"environment": drift.environment} if drift.environment is not None else {}),
+        **({"shard": str(drift.shard)} if drift.shard else {}),
         "summary": drift.summary,
         "objects": [_object(drift, each) for each in drift.objects],
         "unmanaged": [data.unmanaged(each) for each in drift.unmanaged],

@@ -82,6 +82,7 @@ def drift_schema() -> dict[str, Any]:
         "stack": _TEXT,
         "server": _object({"url": _TEXT, "version": _TEXT}),
         "environment": _TEXT | {"description": "Present if an environment was selected with -e."},
+        "shard": _TEXT | {"description": "Such as `3/16`. Present if one was selected with --shard."},
         "summary": _object(numbers),
         "objects": _list(_ref("object"), "The objects that changed outside of lettaform."),
         "unmanaged": _list(_UNMANAGED, "Objects that no line declares any more: no drift."),
@@ -90,6 +91,6 @@ def drift_schema() -> dict[str, Any]:
     }
     return {
         **described,
-        **_object(whole, optional={"environment", "warnings"}),
+        **_object(whole, optional={"environment", "shard", "warnings"}),
         "$defs": {"field": fields, "object": objects},
     }

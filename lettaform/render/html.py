@@ -71,7 +71,9 @@ def plan(plan: model.Plan, *, digest: str | None = None) -> str:
     """The plan as a page. digest: that of a saved plan, which does not hold what it is computed from."""
     style = _style()
     policy = f"default-src 'none'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
-    title = clean_line(f"Plan of {plan.stack}" + (f" ({plan.environment})" if plan.environment else ""))
+    shard = str(plan.options.shard) if plan.options.shard else ""
+    within = ", ".join(filter(None, (plan.environment, shard)))
+    title = clean_line(f"Plan of {plan.stack}" + (f" ({within})" if within else ""))
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -153,6 +155,7 @@ def _codes(names: Sequence[str], most: int = ADDRESSES) -> str:
 def _head(plan: model.Plan, known: str | None) -> Iterator[str]:
     """What the plan is about, the counts, and the digest."""
     environment = f'<span class="environment">{_line(plan.environment, 100)}</span>' if plan.environment else ""
+    environment += f'<span class="environment">{plan.options.shard}</span>' if plan.options.shard else ""
     yield f'<header>\n<p class="product">lettaform plan</p>\n<h1>{_line(plan.stack, 200)}{environment}</h1>'
     yield f'<p class="where">{_line(plan.url, 500)} · Letta {_line(plan.version, 50)}</p>'
     tiles = [_tile(action, number, words) for action, number, words in counts(plan) if number]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from lettaform.model import Shard
 from lettaform.render.clean import clean_line, clean_spaces
 from lettaform.render.data import ref_expression
 from lettaform.values import HIDDEN, Patch, Ref, Secret, Template
@@ -62,6 +63,11 @@ def member_text(value: Any) -> str:
 def template_text(value: Template) -> str:
     """The text with `${address.id}` in place of an id that is not known yet."""
     return "".join(part if isinstance(part, str) else ref_expression(part) for part in value.parts)
+
+
+def part(environment: str | None, shard: Shard) -> str:
+    """What a stack is applied with: `, environment prod, shard 3/16`. Empty for the whole stack without either."""
+    return (f", environment {environment}" if environment else "") + (f", shard {shard}" if shard else "")
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

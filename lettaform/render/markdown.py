@@ -142,7 +142,8 @@ def _cut(text: str, most: int) -> str:
 
 def _title(plan: model.Plan) -> str:
     environment = f", environment {code(_cut(plan.environment, 100))}" if plan.environment else ""
-    return f"### Plan of stack {code(_cut(plan.stack, 100))}{environment}"
+    shard = f", shard {code(str(plan.options.shard))}" if plan.options.shard else ""
+    return f"### Plan of stack {code(_cut(plan.stack, 100))}{environment}{shard}"
 
 
 def _summary(plan: model.Plan, digest: str) -> Iterator[str]:

@@ -59,7 +59,7 @@ def history(runs: Sequence[model.Applied], *, color: bool = False) -> str:
     if not runs:
         return "The stack has no history: nothing has been applied to it.\n"
     paint = Paint(color)
-    rows = [(str(run.serial), run.at, run.verb, _changes(run), run.by, _commit(run), run.run) for run in runs]
+    rows = [(str(run.serial), run.at, _verb(run), _changes(run), run.by, _commit(run), run.run) for run in runs]
     cells = [tuple(map(clean_line, texts)) for texts in rows]
     widths = [max(len(texts[column]) for texts in cells) for column in range(len(cells[0]))]
     lines = []
@@ -69,6 +69,10 @@ def history(runs: Sequence[model.Applied], *, color: bool = False) -> str:
         failed = paint(f"  {count(run.failed, 'step')} failed", "alarm") if run.failed else ""
         lines.append(line + failed)
     return "\n".join(lines) + "\n"
+
+
+def _verb(run: model.Applied) -> str:
+    return f"{run.verb} {run.shard}" if run.shard else run.verb
 
 
 def _changes(run: model.Applied) -> str:

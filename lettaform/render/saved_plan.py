@@ -19,6 +19,7 @@ def to_plan(value: Mapping[str, Any]) -> model.Plan:
             url=value["server"]["url"],
             version=value["server"]["version"],
             environment=value.get("environment"),
+            options=model.PlanOptions(shard=model.Shard.parse(value.get("shard", str(model.WHOLE)))),
             changes=tuple(map(_saved_change, value["changes"])),
             unchanged=value["summary"].get("unchanged", 0),
             runtime=tuple(map(_saved_runtime, value["runtime"])),

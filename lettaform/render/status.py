@@ -16,7 +16,7 @@ from lettaform.model import NEAR
 from lettaform.plan.status import Memory, ObjectStatus, StackStatus, Status
 from lettaform.render import data, table
 from lettaform.render.clean import clean_line
-from lettaform.render.inline import count
+from lettaform.render.inline import count, part
 from lettaform.render.paint import Meaning, Paint
 from lettaform.render.table import Cell, Column
 from lettaform.render.text import kept_values, warnings
@@ -103,8 +103,7 @@ def names(found: StackStatus) -> str:
 def summary(found: StackStatus, paint: Paint | None = None) -> str:
     """The last line: how many objects of which stack are as declared, and how many are not."""
     paint = paint or Paint()
-    environment = f", environment {found.environment}" if found.environment else ""
-    where = clean_line(f"stack {found.stack} on {found.url}{environment}")
+    where = clean_line(f"stack {found.stack} on {found.url}{part(found.environment, found.shard)}")
     number = count(found.total, "object")
     number = number if found.count == found.total else f"{found.count} of {number}"
     counts = {status: n for status, n in found.counts.items() if n and status != "external"}
@@ -327,6 +326,7 @@ def to_data(found: StackStatus) -> dict[str, Any]:
         "stack": found.stack,
         "server": {"url": found.url, "version": found.version},
         "environment": found.environment,
+        "shard": str(found.shard) if found.shard else None,
         "lock": {"holder": lock.holder, "since": lock.since} if lock else None,
         "total": found.total,
         "summary": {**found.counts, "runtime": found.kept, "seeds": found.seeds},

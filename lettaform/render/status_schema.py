@@ -29,6 +29,7 @@ def status_schema() -> dict[str, Any]:
                 "stack": _TEXT,
                 "server": _object({"url": _TEXT, "version": _TEXT}),
                 "environment": _MAYBE,
+                "shard": _or_null(_TEXT, "Such as `3/16`, if one was selected with --shard."),
                 "lock": _or_null(_object({"holder": _TEXT, "since": _TEXT}), "The lock of a run that is under way."),
                 "total": _COUNT
                 | {"description": "Number of objects of the stack, selected or not, without external ones."},

@@ -24,7 +24,7 @@ from lettaform.render.changes import (
 )
 from lettaform.render.clean import clean_line, redact
 from lettaform.render.data import secrets
-from lettaform.render.inline import count, member_text, to_text
+from lettaform.render.inline import count, member_text, part, to_text
 from lettaform.render.paint import Meaning, Paint
 from lettaform.render.texts import Bound
 
@@ -98,8 +98,7 @@ def _unchanged(plan: model.Plan) -> str:
     """How many objects of which stack were compared, and where."""
     if not plan.unchanged:
         return ""
-    environment = f", environment {plan.environment}" if plan.environment else ""
-    where = clean_line(f"of stack {plan.stack} on {plan.url}{environment}")
+    where = clean_line(f"of stack {plan.stack} on {plan.url}{part(plan.environment, plan.options.shard)}")
     return f" {count(plan.unchanged, 'object')} {where} {'is' if plan.unchanged == 1 else 'are'} as declared."
 
 
@@ -110,6 +109,8 @@ def head(plan: model.Plan | Drift | Shown, paint: Paint) -> str:
     """Which stack was read, and where."""
     parts = [f"Stack {plan.stack}", f"{plan.url}", f"Letta {plan.version}"]
     parts += [f"environment {plan.environment}"] if plan.environment else []
+    shard = model.WHOLE if isinstance(plan, Shown) else plan.shard if isinstance(plan, Drift) else plan.options.shard
+    parts += [f"shard {shard}"] if shard else []
     return paint(clean_line(" · ".join(parts)), "faint")
 
 
@@ -222,7 +223,9 @@ def report(plan: model.Plan, report: model.Report, *, color: bool = False) -> st
     """What was skipped, the outputs, a summary, and what a migration found afterwards."""
     paint = Paint(color)
     lacking = [paint("Warning: ", "changed") + clean_line(each.message) for each in report.warnings]
-    groups = [_skipped(plan, report, paint), _outputs(report, paint), lacking, [_applied(plan, report, paint)]]
+    ends = [_applied(plan, report, paint)] if report.outcomes else []
+    ends += [_waiting(report, paint)] if report.waiting else []
+    groups = [_skipped(plan, report, paint), _outputs(report, paint), lacking, ends]
     return paragraphs([*groups, *(_verified(plan, report.verified, paint) if report.verified else ())])
 
 
@@ -279,6 +282,17 @@ def _applied(plan: model.Plan, report: model.Report, paint: Paint) -> str:
         ends += [f"{skipped} skipped" if failed else f"{count(skipped, 'step')} skipped"] if skipped else []
         line += f" {', '.join(ends)}."
     return f"{line} {_advice(report)}" if failed or skipped or report.interrupted else line
+
+
+def _waiting(report: model.Report, paint: Paint) -> str:
+    """What was left out until the end, because other shards were not applied."""
+    needed = sorted({str(each) for every in report.waiting.values() for each in every})
+    more = f" and {len(needed) - 3} more" if len(needed) > 3 else ""
+    number = len(report.waiting)
+    verb = "waits" if number == 1 else "wait"
+    which = clean_line(f"{', '.join(needed[:3])}{more}")
+    message = f"{count(number, 'object')} of this shard {verb} for {which} of other shards."
+    return f"{paint('Not applied:', 'alarm')} {message} Apply those shards, and run the same command again."
 
 
 def _advice(report: model.Report) -> str:

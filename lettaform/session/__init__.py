@@ -23,6 +23,7 @@ from lettaform.kinds import dependent_kinds, kind_of, kinds, spreading_fields
 from lettaform.kinds.traits import SourceFile
 from lettaform.manifest import without_garbage_collection
 from lettaform.model import (
+    WHOLE,
     Applied,
     Change,
     Commit,
@@ -42,7 +43,7 @@ from lettaform.model import (
 )
 from lettaform.ownership import claims, others
 from lettaform.ownership.unowned import is_temporary
-from lettaform.plan import Diff, ResourceChange, diff, make
+from lettaform.plan import Diff, ResourceChange, diff, make, shards
 from lettaform.plan.canaries import without_held
 from lettaform.plan.limits import limited
 from lettaform.plan.matches import expand
@@ -136,6 +137,8 @@ class Session:
         self.early: Early | None = None
         self.observed: Observed | None = None
         self.snapshots = Snapshots()
+        self.shard = WHOLE
+        """The shard that the run is about."""
         self.commit: Callable[[], Commit | None] = partial(commit_of, directory)
         """The git commit of the manifest, for the history of the stack."""
         self.lost = asyncio.Event()
@@ -145,11 +148,11 @@ class Session:
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
-        """Hold the lock of the stack, if the run uses it. Raises Locked after `patience` seconds."""
+        """Hold the lock of the stack or the shard, if the run uses it. Raises Locked after `patience` seconds."""
         if self.patience is None:
             yield
             return
-        async with self.backend.lock(self.stack, self.patience) as self.lost:
+        async with self.backend.lock(self.stack, self.patience, self.shard) as self.lost:
             self.locked_by_us = True
             yield
 
@@ -200,8 +203,9 @@ class Session:
                 await self.first.cancel()
 
     async def _holder(self) -> Lock | None:
-        """The lock of another run."""
-        return None if self.locked_by_us else await self.backend.holder(self.stack)
+        """The lock of another run that changes what this one reads."""
+        held = () if self.locked_by_us else await self.backend.holders(self.stack)
+        return next((lock for lock in held if lock.shard.excludes(self.shard)), None)
 
     async def _load(self, whole: bool) -> None:
         """Wait for the manifest, with the first reads under way."""
@@ -231,21 +235,24 @@ class Session:
             self.manifest = replace(self.manifest, imports=())
         # a destroy keeps all of it in a snapshot
         observed = await self.first_observed(whole=options.destroy, matched=matched)
+        observed = shards.certain(observed, self.manifest, options.shard)
         _check_environment(self.manifest, observed)
         _check_patterns(options, self.manifest, observed)
         options = without_held(options, self.manifest, observed) if hold else options
-        difference = diff(self.manifest, observed, options, self.early.settled(observed) if self.early else {})
+        waiting = shards.waiting(self.manifest, observed, options)
+        settled = self.early.settled(observed) if self.early else {}
+        difference = diff(self.manifest, observed, options, settled, waiting)
         if problems := await _disputes(self.backend, self.stack, difference, observed):
             observed = replace(observed, problems=(*observed.problems, *problems))
             difference = replace(difference, problems=(*difference.problems, *problems))
         shared, deleted = _shared(difference, difference.observed or observed), _deleted(difference)
         if shared or deleted:
             observed = await self._with_users(observed, shared, deleted)
-            difference = diff(self.manifest, observed, options, difference.settled)
+            difference = diff(self.manifest, observed, options, difference.settled, waiting)
         if difference.owners:
             lists = [await self.backend.owned(kind, ids) for kind, ids in difference.owners.items()]
             observed = replace(observed, owned={id: lives for owned in lists for id, lives in owned.items()})
-            difference = diff(self.manifest, observed, options, difference.settled)
+            difference = diff(self.manifest, observed, options, difference.settled, waiting)
         return observed, difference
 
     async def _with_users(self, observed: Observed, shared: list[Live], deleted: list[Live]) -> Observed:
@@ -337,24 +344,8 @@ class Session:
         if moves.blocked or new not in moves.observed.objects:
             other = observed.objects[new].id if new in observed.objects else "held by another block"
             raise PlanError(f"{new} is already {other}", f"`lettaform state rm '{new}'` forgets that one")
-        await self._check_own(moves.observed, old, new)
+        await _check_own(self.backend, moves.observed, old, new)
         return self._writing(moves.observed, readdress(moves.observed, new, self.manifest))
-
-    async def _check_own(self, observed: Observed, old: Address, new: Address) -> None:
-        """Raise PlanError if a block cannot become an own block: it has no agent, or other agents use it."""
-        owner, block = observed.objects.get(new.parent) if new.parent else None, observed.objects[new]
-        if new.parent is None:
-            return
-        if owner is None:
-            raise unknown(str(new.parent), [str(a) for a, live in observed.objects.items() if live.kind == "agent"])
-        if not self.backend.capabilities.attach_parts:
-            raise PlanError(f"{old} cannot become {new}", "this server keeps own blocks in their agent")
-        users = (await self.backend.users([block], observed.attached)).get(block.id, frozenset()) - {owner.id}
-        if old.parent is None and users:
-            names = {live.id: str(address) for address, live in observed.objects.items()}
-            using = " and ".join(sorted(names.get(id, id) for id in users))
-            hint = "`moved` in the manifest moves it, and detaches it from agents that no longer declare it"
-            raise PlanError(f"{old} cannot become {new}: it is also attached to {using}", hint)
 
     def _writing(self, observed: Observed, steps: tuple[Step, ...]) -> Plan:
         self.observed = observed
@@ -371,6 +362,23 @@ async def _disputes(backend: Backend, stack: str, difference: Diff, observed: Ob
     known = others.read(await backend.states(), stack)
     found = (others.disputed(live, address, known) for address, live in written)
     return [problem for problem in found if problem]
+
+
+async def _check_own(backend: Backend, observed: Observed, old: Address, new: Address) -> None:
+    """Raise PlanError if a block cannot become an own block: it has no agent, or other agents use it."""
+    owner, block = observed.objects.get(new.parent) if new.parent else None, observed.objects[new]
+    if new.parent is None:
+        return
+    if owner is None:
+        raise unknown(str(new.parent), [str(a) for a, live in observed.objects.items() if live.kind == "agent"])
+    if not backend.capabilities.attach_parts:
+        raise PlanError(f"{old} cannot become {new}", "this server keeps own blocks in their agent")
+    users = (await backend.users([block], observed.attached)).get(block.id, frozenset()) - {owner.id}
+    if old.parent is None and users:
+        names = {live.id: str(address) for address, live in observed.objects.items()}
+        using = " and ".join(sorted(names.get(id, id) for id in users))
+        hint = "`moved` in the manifest moves it, and detaches it from agents that no longer declare it"
+        raise PlanError(f"{old} cannot become {new}: it is also attached to {using}", hint)
 
 
 async def _not_adoptable(backend: Backend, address: Address, id: str, desired: Desired | None) -> PlanError:
@@ -573,7 +581,8 @@ def _beside(plan: Plan, holder: Lock) -> Plan:
 
 def held_by(stack: str, holder: Lock, effect: str) -> Problem:
     """The warning that another run holds the lock of a stack. `effect`: what that means for what is shown."""
-    return Problem(f"stack `{stack}` is locked by {holder.holder} since {holder.since}: {effect}", severity="warning")
+    what = f"shard {holder.shard} of stack `{stack}`" if holder.shard else f"stack `{stack}`"
+    return Problem(f"{what} is locked by {holder.holder} since {holder.since}: {effect}", severity="warning")
 
 
 async def _watch(lost: asyncio.Event, stop: Stop) -> None:

@@ -28,7 +28,8 @@ async def copy(session: Session, without: tuple[str, ...] = ()) -> Path:
     applied with another environment.
     """
     url, stack = session.backend.url, session.stack
-    if session.patience is not None and (holder := await session.backend.holder(stack)):
+    if session.patience is not None and (held := await session.backend.holders(stack)):
+        holder = held[0]
         message = f"stack `{stack}` is locked on {url} by {holder.holder} since {holder.since}"
         raise Locked(message, f"wait for that run, or complete it with `lettaform apply --server {url}`")
     observed = await session.observe()

@@ -14,7 +14,7 @@ from lettaform.manifest import without_garbage_collection
 from lettaform.manifest.secret_shapes import SHORTEST, find
 from lettaform.manifest.write import NewValue, Reload, write_values
 from lettaform.model import Lock, Manifest, Observed, Plan, PlanOptions
-from lettaform.plan import Diff, diff, make
+from lettaform.plan import Diff, diff, make, shards
 from lettaform.plan.pull import LiveValue, Pull, PullOptions, live_values, present
 from lettaform.session import Session, check_comparable
 from lettaform.values import Secret, secrets
@@ -38,6 +38,7 @@ async def compare(session: Session, options: PlanOptions, *, matched: bool = Fal
     """
     with without_garbage_collection():
         observed, holder = await session.beside_holder(partial(session.first_observed, matched=matched))
+        observed = shards.certain(observed, session.manifest, options.shard)
         check_comparable(options, session.manifest, observed)
         return diff(session.manifest, observed, options), holder
 

@@ -22,7 +22,7 @@ async def read_status(session: Session, options: StatusOptions) -> StackStatus:
         if session.loading is not None:
             session.early = Early(session.backend, asked)
         (_, difference), holder = await session.beside_holder(partial(session.differences, asked))
-        found = status(session.manifest, difference)
+        found = status(session.manifest, difference, options.shard)
     check_patterns(options.patterns, [each.address for each in found.objects])
     if holder is None:
         return found.select(options)

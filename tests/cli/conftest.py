@@ -36,6 +36,7 @@ from lettaform.manifest.formatted import Formatted, format_text
 from lettaform.manifest.graph import Graph, Node
 from lettaform.manifest.rendered import Rendered
 from lettaform.model import (
+    WHOLE,
     AgentImport,
     Answer,
     Applied,
@@ -46,11 +47,13 @@ from lettaform.model import (
     FieldChange,
     Imported,
     Live,
+    Lock,
     Outcome,
     Passage,
     Plan,
     PlanOptions,
     Report,
+    Shard,
     Verified,
 )
 from lettaform.ownership.audit import Audit
@@ -107,9 +110,10 @@ _AGENT_FILES = ("from_agent_files", "from_lettactl", "import_agent_file", "expor
 _FILES = ("fmt", "fmt_text", "graph", "render", "vendor")
 _READING = ("archive_search", "audit", "show", "status", "memory", "drift", "history")
 _OBJECTS = (*_READING, "adopt", "duplicate", "import_all", "pull", *_AGENT_FILES)
+_LOCKS = ("lock_show", "lock_release")
 _PLANS = ("plan", "apply", "apply_saved", "check", "promote", "save", "restore", "rollback", "migrate")
 _CANARIES = tuple(f"canary_{each}" for each in ("start", "check", "promote", "remove"))
-VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES, *_CANARIES)
+VERBS = (*_PLANS, *_OBJECTS, *_OTHERS, *_FILES, *_CANARIES, *_LOCKS)
 """The functions of lettaform.flow that the command line calls."""
 
 
@@ -144,6 +148,9 @@ class Flow:
     lacking: list[Problem] = field(default_factory=list)
     without_messages: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
+    waited: float = 0.0
+    locks: list[Lock] = field(default_factory=list)
+    shard: Shard = WHOLE
     verified: Verified = field(default_factory=Verified)
 
     def note(self, name: str, source: Any, connection: Any, *rest: Any) -> None:
@@ -171,8 +178,10 @@ class Flow:
         snapshots: Snapshots | None = None,
         approved: str | None = None,
         checks: CheckOptions | None = None,
+        wait: float = 0.0,
     ) -> tuple[Plan, Report | None]:
         self.note("apply", source, connection, options, parallel)
+        self.waited = wait
         return self.gated(*self.carry_out(consent, notify, snapshots), checks)
 
     def apply_saved(
@@ -187,9 +196,18 @@ class Flow:
         parallel: int = 8,
         snapshots: Snapshots | None = None,
         checks: CheckOptions | None = None,
+        shard: Shard = WHOLE,
     ) -> tuple[Plan, Report | None]:
         self.note("apply_saved", source, connection, path, parallel)
+        self.shard = shard
         return self.gated(*self.carry_out(consent, notify, snapshots), checks)
+
+    def lock_show(self, source: Any, connection: Any) -> list[Lock]:
+        self.note("lock_show", source, connection)
+        return self.locks
+
+    def lock_release(self, source: Any, connection: Any, lock: Lock) -> None:
+        self.note("lock_release", source, connection, lock)
 
     def check(self, source: Any, connection: Any, options: CheckOptions) -> Checked:
         self.note("check", source, connection, options)
@@ -545,7 +563,7 @@ def flow(monkeypatch: pytest.MonkeyPatch) -> Flow:
         setattr(module, each.__name__, each)
     monkeypatch.setitem(sys.modules, "lettaform.flow", module)
     monkeypatch.setattr(lettaform, "flow", module, raising=False)
-    for name in ("NO_COLOR", "LETTA_API_KEY", "LETTA_PROJECT"):
+    for name in ("NO_COLOR", "LETTA_API_KEY", "LETTA_PROJECT", "LETTAFORM_SHARD"):
         monkeypatch.delenv(name, raising=False)
     return fake
 

@@ -22,7 +22,7 @@ from tests.faults.harness import ID
 EXAMPLES = [
     path.parent
     for path in sorted((Path(__file__).parents[2] / "examples").glob("*/lettaform.yaml"))
-    if path.parent.name not in ("everything", "in-action", "checks", "matches")
+    if path.parent.name not in ("everything", "in-action", "checks", "matches", "scale")
 ]
 """These examples cover every kind; those with every field, or with objects like theirs, would double the duration of
 the sweep. `test_matches.py` is about agents of others."""

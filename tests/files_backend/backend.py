@@ -22,6 +22,7 @@ from uuid import uuid4
 from lettaform.backend import Arrived, Fields
 from lettaform.errors import Conflict, Locked, NotFound, Problem, Unsupported
 from lettaform.model import (
+    WHOLE,
     Answer,
     Attach,
     Call,
@@ -40,6 +41,7 @@ from lettaform.model import (
     Observed,
     Passage,
     SaveState,
+    Shard,
     Step,
     Update,
 )
@@ -206,7 +208,7 @@ class FilesBackend:
     # --- lock
 
     @asynccontextmanager
-    async def lock(self, stack: str, patience: float) -> AsyncIterator[asyncio.Event]:
+    async def lock(self, stack: str, patience: float, shard: Shard = WHOLE) -> AsyncIterator[asyncio.Event]:
         try:
             with (self.root / "lock.json").open("x") as file:
                 file.write(stack)
@@ -219,6 +221,10 @@ class FilesBackend:
 
     async def holder(self, stack: str) -> Lock | None:
         return Lock("lock", "somebody", "now") if (self.root / "lock.json").exists() else None
+
+    async def holders(self, stack: str) -> list[Lock]:
+        held = await self.holder(stack)
+        return [held] if held else []
 
     async def release(self, stack: str, lock: Lock) -> None:
         (self.root / "lock.json").unlink()

@@ -15,7 +15,7 @@ from lettaform import flow
 from lettaform.address import Address
 from lettaform.backend import connect
 from lettaform.backend.v1.client import Client
-from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
+from lettaform.backend.v1.state import Stored, all_pages
 from lettaform.errors import ServerError, Unavailable, UnreadableState
 from lettaform.model import (
     Answer,
@@ -240,13 +240,13 @@ class Blocks:
         return asyncio.run(run())
 
     def write(self, state: State) -> None:
-        self.run(lambda client, post: write_pages(client, "s", to_pages(state), EMPTY, post))
+        self.run(lambda client, post: Stored(client, "s", post).write(to_pages(state), EMPTY))
 
     def read(self) -> State:
         return from_pages(self.run(_pages))
 
     def delete(self) -> None:
-        self.run(lambda client, post: delete_pages(client, "s", EMPTY, post))
+        self.run(lambda client, post: Stored(client, "s", post).delete(EMPTY))
 
 
 OLD, NEW = large(60, serial=1), large(90, serial=2, environment="prod")

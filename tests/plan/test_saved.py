@@ -81,6 +81,8 @@ def test_the_published_schema_lists_exactly_what_is_saved() -> None:
             "names",
             "shared",
             "prompts",
+            "shard",
+            "waiting",
             "salt",
             "manifest",
         }

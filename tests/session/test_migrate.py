@@ -206,7 +206,12 @@ def test_a_stack_that_the_first_server_does_not_have_is_refused(move: Move) -> N
 
 
 def test_a_run_that_changes_the_first_server_is_waited_for_by_its_user(move: Move) -> None:
-    body = {"identifier_key": "lettaform:lock:s", "name": "x", "identity_type": "other", "properties": []}
+    body = {
+        "identifier_key": "lettaform:lock:s",
+        "name": "lettaform lock of stack s",
+        "identity_type": "other",
+        "properties": [],
+    }
     raw(move.old, "POST", "/v1/identities/", **body)
     with pytest.raises(Locked, match=f"stack `s` is locked on {URL}"):
         move()

@@ -206,7 +206,7 @@ def test_what_the_manifest_says_about_the_server_needs_values_only_where_it_is_u
     ]
     assert run(folder, "validate").exit_code == 0
     with serve(StandIn()) as url:
-        assert flow.lock_show(flow.Source(folder), Connection(url)) is None
+        assert flow.lock_show(flow.Source(folder), Connection(url)) == []
 
 
 def test_a_key_of_a_manifest_needs_a_url(folder: Path) -> None:

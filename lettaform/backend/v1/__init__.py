@@ -19,7 +19,7 @@ from lettaform.backend.v1.send import Sender
 from lettaform.backend.v1.talks import V1Talks
 from lettaform.errors import ServerError
 from lettaform.kinds import kinds
-from lettaform.model import Answer, CalledTool, Context, Live, Lock, Passage, Reply, Step
+from lettaform.model import WHOLE, Answer, CalledTool, Context, Live, Lock, Passage, Reply, Shard, Step
 from lettaform.ownership import marks
 from lettaform.values import Ref
 
@@ -94,11 +94,14 @@ class V1(V1Reads, V1Talks):
     async def deny(self, agent: str, calls: Sequence[CalledTool], reason: str, within: float) -> Reply:
         return await answers.deny(self.client, agent, calls, reason, within)
 
-    def lock(self, stack: str, patience: float) -> AbstractAsyncContextManager[asyncio.Event]:
-        return locking.hold(self.client, stack, patience)
+    def lock(self, stack: str, patience: float, shard: Shard = WHOLE) -> AbstractAsyncContextManager[asyncio.Event]:
+        return locking.hold(self.client, stack, patience, shard)
 
     async def holder(self, stack: str) -> Lock | None:
         return await locking.look(self.client, stack)
+
+    async def holders(self, stack: str) -> Sequence[Lock]:
+        return await locking.look_in(self.client, stack)
 
     async def locks(self, prefix: str) -> Mapping[str, Lock]:
         return await locking.look_all(self.client, prefix)

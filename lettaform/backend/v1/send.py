@@ -17,7 +17,7 @@ from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
 from lettaform.backend.v1.messages import begin, history
 from lettaform.backend.v1.objects import discovered, members, whole
-from lettaform.backend.v1.state import all_pages, delete_pages, write_pages
+from lettaform.backend.v1.state import Stored, all_pages
 from lettaform.backend.v1.usages import BULK
 from lettaform.errors import Conflict, NotFound, ServerError, nearest
 from lettaform.kinds import kinds
@@ -280,11 +280,13 @@ class Sender:
     async def _save(self, step: SaveState) -> Answer:
         """Write the state of the stack, or remove it."""
         await self.client.calm()  # otherwise an earlier write could arrive later, and replace this one
-        (empty,) = to_pages(State())
+        stored = Stored(self.client, self.stack, self._post_once, str(step.shard) if step.shard else "")
+        (empty,) = to_pages(State(), step.shard)
+        drops = [*map(str, step.drops)]
         if step.state is None:
-            await delete_pages(self.client, self.stack, empty, self._post_once)
+            await stored.delete(empty, drops)
         else:
-            await write_pages(self.client, self.stack, to_pages(step.state), empty, self._post_once)
+            await stored.write(to_pages(step.state, step.shard), empty, drops)
         return Answer("")
 
 

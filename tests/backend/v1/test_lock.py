@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import ContextVar
+from itertools import count, product
+from random import Random
 from typing import Any
 
 import httpx
 import pytest
 
+from lettaform.backend.concurrency import cancelled
 from lettaform.backend.v1 import client as client_module
 from lettaform.backend.v1 import lock
 from lettaform.backend.v1.client import Client
-from lettaform.errors import Locked, ServerError
-from lettaform.model import Lock
+from lettaform.errors import Conflict, Locked, NotFound, ServerError
+from lettaform.model import WHOLE, Lock, Shard
 from tests.faults.clock import Clock
 from tests.standin import StandIn, serve
 
@@ -196,3 +201,194 @@ def test_an_odd_answer_is_a_server_error(answer: Any) -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
     with pytest.raises(ServerError, match="answered"):
         asyncio.run(lock.look(Client(URL, transport=transport), "one"))
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+class Table:
+    """Identities on a server, in which every request is one atomic step. `turn`: waits until it is the run's turn."""
+
+    url = "http://table"
+
+    def __init__(self, turn: Callable[[], Awaitable[None]], rows: dict[str, dict[str, Any]]) -> None:
+        self.turn, self.rows, self.doubt = turn, rows, 0.0
+
+    async def object(self, method: str, path: str, *, body: dict[str, Any]) -> dict[str, Any]:
+        await self.turn()
+        if any(row["identifier_key"] == body["identifier_key"] for row in self.rows.values()):
+            raise Conflict("409", status=409)
+        row = {**body, "id": f"identity-{next(NUMBERS)}"}
+        self.rows[row["id"]] = row
+        return row
+
+    async def items(self, path: str, *, identifier_key: str) -> list[dict[str, Any]]:
+        await self.turn()
+        return [row for row in self.rows.values() if row["identifier_key"] == identifier_key]
+
+    async def pages(self, path: str, *, name: str) -> list[dict[str, Any]]:
+        await self.turn()
+        return [row for row in self.rows.values() if name in row["name"]]
+
+    async def send(self, method: str, path: str) -> None:
+        await self.turn()
+        if self.rows.pop(path.rpartition("/")[2], None) is None:
+            raise NotFound("404", status=404)
+
+    def as_object(self, body: Any, method: str, path: str) -> Any:
+        return body
+
+
+NUMBERS = count()
+
+
+class Turns:
+    """Runs that want locks, of which one at a time does its next request."""
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.inside: list[Shard] = []
+        self.gates: dict[int, asyncio.Future[None]] = {}
+        self.tasks = [asyncio.ensure_future(self.run(number, shard)) for number, shard in enumerate(shards)]
+        self.entered = [0] * len(shards)
+
+    def turn_of(self, number: int) -> Callable[..., Awaitable[None]]:
+        async def turn(*seconds: float) -> None:
+            self.gates[number] = asyncio.get_running_loop().create_future()
+            await self.gates[number]
+
+        return turn
+
+    async def run(self, number: int, shard: Shard) -> None:
+        turn = self.turn_of(number)
+        SLEEPS.set(turn)
+        table: Any = Table(turn, self.rows)
+        wanted = lock._Wanted(table, "one", shard, f"{number:02x}", 1e9, lambda held: None)
+        own, _ = await wanted.acquire(1e9)
+        assert not any(shard.excludes(other) for other in self.inside), (shard, self.inside)
+        self.inside.append(shard)
+        self.entered[number] += 1
+        await turn()
+        self.inside.remove(shard)
+        await lock._delete(table, own)
+
+    async def step(self, choice: int) -> bool:
+        """Let one of the runs that wait do its next request. False if all have ended."""
+        for _ in range(20):
+            await REAL_SLEEP(0)
+        waiting = [n for n, gate in self.gates.items() if not gate.done() and not self.tasks[n].done()]
+        if not waiting:
+            return False
+        self.gates[waiting[choice % len(waiting)]].set_result(None)
+        return True
+
+
+SLEEPS: ContextVar[Callable[..., Awaitable[None]]] = ContextVar("SLEEPS")
+REAL_SLEEP = asyncio.sleep
+
+
+async def play(shards: Sequence[Shard], choices: Iterable[int]) -> list[int]:
+    """How often each run was inside, after these choices and then in turns, three requests each."""
+    turns = Turns(shards)
+    try:
+        for choice in (*choices, *(each // 3 for each in range(600))):
+            if not await turns.step(choice):
+                break
+        for task in turns.tasks:
+            if task.done():
+                task.result()
+        return turns.entered
+    finally:
+        await cancelled(*turns.tasks)
+
+
+THREE_16, FOUR_16, ONE_4 = Shard(3, 16), Shard(4, 16), Shard(1, 4)
+
+
+@pytest.mark.parametrize(
+    "shards",
+    [(WHOLE, WHOLE), (WHOLE, THREE_16), (THREE_16, THREE_16), (THREE_16, ONE_4), (THREE_16, FOUR_16)],
+    ids=lambda shards: "-".join(map(str, shards)),
+)
+def test_no_interleaving_lets_two_runs_in_that_exclude_each_other(
+    shards: tuple[Shard, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every order of the first seven requests of two runs; the runs assert that they are alone."""
+    monkeypatch.setattr(lock.asyncio, "sleep", lambda seconds: SLEEPS.get()(seconds))
+
+    async def every() -> None:
+        for choices in product((0, 1), repeat=7):
+            assert await play(shards, choices) == [1, 1], "both get their turn"
+
+    asyncio.run(every())
+
+
+def test_no_interleaving_lets_three_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock.asyncio, "sleep", lambda seconds: SLEEPS.get()(seconds))
+    draw = Random(7)
+
+    async def some() -> None:
+        for _ in range(40):
+            choices = [draw.randrange(3) for _ in range(40)]
+            await play((WHOLE, THREE_16, ONE_4), choices)
+
+    asyncio.run(some())
+
+
+def test_runs_of_different_shards_hold_their_locks_at_the_same_time() -> None:
+    standin = StandIn()
+
+    async def go() -> list[Shard]:
+        client = Client(URL, transport=standin)
+        async with lock.hold(client, "one", 0, Shard(0, 4)), lock.hold(client, "one", 0, Shard(3, 4)):
+            with pytest.raises(Locked, match=r"shard 0/4 of stack `one` is locked by .*, and stack `one` cannot"):
+                async with lock.hold(client, "one", 0):
+                    pass
+            with pytest.raises(Locked, match=r"shard 0/4 of stack `one` is locked by .*, and shard 1/2 of"):
+                async with lock.hold(client, "one", 0, Shard(1, 2)):
+                    pass
+            held = await lock.look_in(client, "one")
+            assert await lock.look_in(client, "on") == []
+        assert await lock.look_in(client, "one") == []
+        await client.close()
+        return [each.shard for each in held]
+
+    assert asyncio.run(go()) == [Shard(0, 4), Shard(3, 4)]
+    assert holders(standin) == []
+
+
+def test_the_lock_of_a_killed_run_of_another_shard_is_taken_over() -> None:
+    standin, clock = StandIn(), Clock()
+    raw = httpx.Client(transport=standin, base_url=URL)
+    body = {
+        "identifier_key": "lettaform:lock:one:3/16",
+        "name": "lettaform lock of stack one",
+        "identity_type": "other",
+    }
+    raw.post("/v1/identities/", json=body)
+
+    async def go() -> None:
+        client = Client(URL, transport=standin)
+        async with lock.hold(client, "one", 60):
+            assert [each["identifier_key"] for each in holders(standin)] == ["lettaform:lock:one"]
+        await client.close()
+
+    with clock.running():
+        asyncio.run(go())
+
+
+def test_a_cancelled_run_leaves_no_lock_while_it_waits_for_another_one() -> None:
+    standin = StandIn()
+
+    async def go() -> None:
+        client, other = Client(URL, transport=standin), Client(URL, transport=standin)
+        async with lock.hold(other, "one", 0, Shard(3, 16)):
+            waiting = asyncio.ensure_future(lock.hold(client, "one", 60).__aenter__())
+            await asyncio.sleep(0.05)
+            await cancelled(waiting)
+            assert len(holders(standin)) == 1
+        await client.close()
+        await other.close()
+
+    asyncio.run(go())
+    assert holders(standin) == []

@@ -43,11 +43,11 @@ class Store:
         self.writes = 0
         asyncio.run(inside())
 
-    def write(self, pages: Sequence[str]) -> None:
-        self.run(lambda client, post: state.write_pages(client, "s", pages, EMPTY, post))
+    def write(self, pages: Sequence[str], shard: str = "", drops: Sequence[str] = ()) -> None:
+        self.run(lambda client, post: state.Stored(client, "s", post, shard).write(pages, EMPTY, drops))
 
-    def delete(self) -> None:
-        self.run(lambda client, post: state.delete_pages(client, "s", EMPTY, post))
+    def delete(self, shard: str = "", drops: Sequence[str] = ()) -> None:
+        self.run(lambda client, post: state.Stored(client, "s", post, shard).delete(EMPTY, drops))
 
     @property
     def blocks(self) -> list[dict[str, Any]]:
@@ -116,3 +116,57 @@ def test_a_page_is_hidden_and_told_from_other_blocks() -> None:
     assert not state.is_page({"tags": None})
     other = {"id": "block-x", "value": "v", "tags": ["a"]}
     assert state.pages([page, other]) == {page["id"]: "head"}
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shard_writes_its_own_pages_alone() -> None:
+    store = Store()
+    store.write(["head 0", "b"], "0/4")
+    store.write(["head 3", "c"], "3/4")
+    store.write(["head 0 again", "d"], "0/4")
+    assert sorted(store.pages) == ["c", "d", "head 0 again", "head 3"]
+    store.delete("0/4")
+    assert sorted(store.pages) == ["c", "head 3"]
+
+
+def test_equal_pages_of_two_shards_are_two() -> None:
+    store = Store()
+    store.write(["head", "b"], "0/4")
+    store.write(["head", "b"], "3/4")
+    store.write(["head"], "0/4")
+    assert sorted(store.pages) == ["b", "head", "head"]
+
+
+def test_the_whole_stack_replaces_the_pages_of_all_shards() -> None:
+    store = Store()
+    store.write(["head 0", "b"], "0/4")
+    store.write(["head 3", "b"], "3/4")
+    store.write(["head", "b"])
+    assert store.pages == ["head", "b"]
+
+
+def test_a_shard_drops_the_pages_of_another_count() -> None:
+    store = Store()
+    store.write(["head", "b"], "1/16")
+    store.write(["other", "c"], "2/16")
+    store.write(["new"], "1/4", ["1/16", "5/16"])
+    assert sorted(store.pages) == ["c", "new", "other"]
+    store.delete("1/4", ["2/16"])
+    assert store.pages == []
+
+
+def test_a_kill_while_shards_are_joined_leaves_the_old_pages_beside_the_new_ones_or_the_new_ones() -> None:
+    kills = 0
+    while True:
+        store, kills = Store(), kills + 1
+        store.write(["old", "b"], "1/16")
+        store.kill = kills
+        try:
+            store.write(["new", "c"], "1/4", ["1/16"])
+        except KeyboardInterrupt:
+            assert {"old", "b"} <= {*store.pages} or {"new", "c"} <= {*store.pages}
+        else:
+            break
+    assert kills > 4
