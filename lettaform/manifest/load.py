@@ -135,34 +135,59 @@ def begin(
         problems.waivers = Waivers.read(root)
         whole, root = root, _named(overlay(root, environment, problems), stack)
     name = root.map["stack"].text if "stack" in root.map else None
+    scope = Scope(
+        reader,
+        problems,
+        environ,
+        planned=planned,
+        needs=needs,
+        stack=name or "",
+        environment=environment,
+        sections=frozenset(sections()),
+    )
+    outline = None if problems.has_errors or not name else _outline(root, name)
+    return Draft(outline, _Merged((root, whole), scope, variables, variable_files, connects, lints).finish)
 
-    def finish() -> Manifest:
-        with without_garbage_collection():
-            scope = Scope(
-                reader,
-                problems,
-                environ,
-                planned=planned,
-                needs=needs,
-                stack=name or "",
-                environment=environment,
-                sections=frozenset(sections()),
-            )
-            declared = root.map.get("variables") or empty(root.place)
-            problems.rule = VARIABLE
-            scope.variables = variables_of(declared, variables, variable_files, scope, environ)
-            problems.rule = VALUE
-            resolved = resolve(root, expand(root, scope), scope, connects=connects)
-            manifest = replace(resolved, inputs=_inputs(scope, declared))
-            if lints and not problems.has_errors:
-                problems.extend(lint(manifest, root, whole, reader.shown))
-                problems.add_unused_waivers()
-            manifest = replace(manifest, warnings=problems.warnings)
-        if problems.has_errors:
-            raise ManifestError(problems.errors)
-        return manifest
 
-    return Draft(None if problems.has_errors or not name else _outline(root, name), finish)
+@dataclass
+class _Merged:
+    """A manifest whose files have been read and merged.
+
+    nodes  with and without the environment. None once they are resolved: a manifest needs much less memory
+    """
+
+    nodes: tuple[Node, Node] | None
+    scope: Scope
+    variables: Mapping[str, str]
+    variable_files: Sequence[Path]
+    connects: bool
+    lints: bool
+    manifest: Manifest | None = None
+
+    def finish(self) -> Manifest:
+        """See Draft."""
+        if self.nodes is not None:
+            (root, whole), self.nodes = self.nodes, None
+            with without_garbage_collection():
+                self.manifest = self.resolved(root, whole)
+        if self.manifest is None or self.scope.problems.has_errors:
+            raise ManifestError(self.scope.problems.errors)
+        return self.manifest
+
+    def resolved(self, root: Node, whole: Node) -> Manifest:
+        """The manifest. It must not be used if there are problems."""
+        scope, problems = self.scope, self.scope.problems
+        declared = root.map.get("variables") or empty(root.place)
+        problems.rule = VARIABLE
+        scope.variables = variables_of(declared, self.variables, self.variable_files, scope, scope.environ)
+        problems.rule = VALUE
+        manifest = resolve(root, expand(root, scope), scope, connects=self.connects)
+        scope.refer = None  # a cycle: while garbage collection pauses, all nodes would stay
+        manifest = replace(manifest, inputs=_inputs(scope, declared))
+        if self.lints and not problems.has_errors:
+            problems.extend(lint(manifest, root, whole, scope.files.shown))
+            problems.add_unused_waivers()
+        return replace(manifest, warnings=problems.warnings)
 
 
 def _named(root: Node, stack: str | None) -> Node:

@@ -361,6 +361,8 @@ class Client:
             self._http = self._pool()
         await self._close_unused()
         answered = answers.RawResponse(answer.status_code, answer.headers, answer.content)
+        # the response and its stream refer to each other: while garbage collection pauses, each body would stay
+        answer.stream = httpx.ByteStream(b"")
         return answers.read(self._origin, ask.method, ask.path, answered)
 
     async def _close_unused(self) -> None:
