@@ -1,12 +1,13 @@
 """Measure the commands of lettaform beside their floors, and print a table.
 
-    python -m bench [--sizes 1,10,100,1000] [--rows plan,apply] [--repeat 5] [--server URL] [--into FOLDER]
+    python -m bench [--sizes 1,10,100,1000] [--rows plan,apply] [--repeat 5] [--server URL] [--json FILE]
 
 It starts a real Letta server, unless --server names one, and stops it again. From 10,000 agents on, only `validate`,
 `plan` and `destroy plan` are measured, the plans on a stand-in. The floor of a command with requests is the same
 requests sent bare, at the same concurrency; that of `validate` is the C parser of YAML on the same files; that of
 `--help` and `version` is an empty Python program. With a `terraform` on PATH, it plans and applies as many
-`terraform_data`. --into writes `results.json`, `table.md` and `plot.svg`.
+`terraform_data`. --json, --markdown and --plot write the table to files; several files of --json can be put together
+with --with.
 """
 
 from __future__ import annotations
@@ -81,24 +82,27 @@ def main() -> None:
     parser.add_argument("--rows", type=rows, default=ROWS, help=f"commands; default: {','.join(ROWS)}")
     parser.add_argument("--repeat", type=int, default=5, help="runs of each, of which the median is shown; default: 5")
     parser.add_argument("--server", help="URL of a running server that nothing else uses")
-    parser.add_argument("--into", type=Path, help="folder for results.json, table.md and plot.svg")
+    parser.add_argument("--with", type=Path, nargs="+", default=[], dest="others", help="results of other runs, to add")
+    for name, what in (("json", "results"), ("markdown", "table"), ("plot", "plot, as SVG")):
+        parser.add_argument(f"--{name}", type=Path, help=f"file for the {what}")
     options = parser.parse_args()
     found = []
     for each in runs(options):
         found.append(each)
         print(f"  {each.row}, {each.agents} agents: {each.wall:.2f} s, floor {each.floor or 0:.2f} s", file=sys.stderr)
-    lines = report.lines(found)
+    lines = report.joined([report.lines(found), *(report.from_json(file.read_text()) for file in options.others)])
     print(report.text(lines))
-    if options.into:
-        about = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "python": platform.python_version(),
-            "processors": os.cpu_count(),
-        }
-        options.into.mkdir(parents=True, exist_ok=True)
-        (options.into / "results.json").write_text(report.as_json(lines, about))
-        (options.into / "table.md").write_text(report.markdown(lines))
-        (options.into / "plot.svg").write_text(report.svg(lines))
+    about = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+    }
+    if options.json:
+        options.json.write_text(report.as_json(lines, about))
+    if options.markdown:
+        options.markdown.write_text(report.markdown(lines))
+    if options.plot:
+        options.plot.write_text(report.svg(lines))
 
 
 if __name__ == "__main__":

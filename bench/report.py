@@ -38,6 +38,15 @@ def lines(runs: Iterable[Run]) -> list[Line]:
     return [_line(group) for _, group in sorted(groups.items())]
 
 
+def joined(several: Iterable[Sequence[Line]]) -> list[Line]:
+    """The lines of several results. The first that has a row and a size wins."""
+    found: dict[tuple[int, int, str], Line] = {}
+    for each in several:
+        for line in each:
+            found.setdefault((ROWS.index(line.row), line.agents, line.where), line)
+    return [line for _, line in sorted(found.items(), key=lambda entry: entry[0])]
+
+
 def _line(group: Sequence[Run]) -> Line:
     def median(of: Callable[[Run], float | None]) -> float | None:
         found = [value for each in group if (value := of(each)) is not None]

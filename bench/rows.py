@@ -17,7 +17,7 @@ from bench.tape import Sent
 
 STANDIN = 10_000
 """From this number of agents, plans are made on a stand-in."""
-START = ("--help", "version")
+START = {"help": "--help", "version": "version"}
 LOCAL = ("validate",)
 SERVER = ("apply", "plan", "plan of one change", "one change", "snapshot", "pull", "change all", "destroy")
 LARGE = ("plan", "destroy plan")
@@ -47,10 +47,10 @@ class Run:
 
 def start_up(rows: Collection[str], folder: Path) -> Iterator[Run]:
     """Commands that need no manifest, beside an empty program."""
-    for row in START:
+    for row, word in START.items():
         if row in rows:
             floor, _ = run(python("-c", "pass"), folder)
-            used, _ = run(python("-m", "lettaform", row), folder)
+            used, _ = run(python("-m", "lettaform", word), folder)
             yield Run(row, 0, "-", used.wall, used.cpu, used.memory, None, floor.cpu)
 
 

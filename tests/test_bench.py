@@ -19,7 +19,7 @@ from lettaform import flow
 from lettaform.manifest import load
 
 RUNS = [
-    Run("--help", 0, "-", 0.1, 0.05, 20.0, None, 0.03),
+    Run("help", 0, "-", 0.1, 0.05, 20.0, None, 0.03),
     *(Run("plan", 100, "server", wall, 0.4, 80.0, 6, 0.5, 0.2) for wall in (0.6, 0.5, 1.0)),
     Run("plan", 1000, "server", 4.0, 1.5, 120.0, 12, 3.8),
     Run("plan", 10_000, "stand-in", 20.0, 18.0, 500.0, 60, 6.0),
@@ -59,7 +59,7 @@ def test_a_large_fleet_is_written_to_several_files(tmp_path: Path, monkeypatch: 
 def test_the_table_has_medians() -> None:
     found = report.lines(RUNS)
     assert [(line.row, line.agents, line.runs) for line in found] == [
-        ("--help", 0, 1),
+        ("help", 0, 1),
         ("plan", 100, 3),
         ("plan", 1000, 1),
         ("plan", 10_000, 1),
@@ -71,6 +71,7 @@ def test_the_table_has_medians() -> None:
     ]
     assert report.markdown(found).splitlines()[1].startswith("| --- | ---: | --- |")
     assert report.from_json(report.as_json(found, {"date": "2026-01-01"})) == found
+    assert report.joined([found[2:], found]) == found
 
 
 def test_the_plot_is_an_svg_of_its_own() -> None:
@@ -94,5 +95,5 @@ def test_a_process_is_measured(tmp_path: Path) -> None:
 def test_the_arguments() -> None:
     assert numbers("1,100_000") == [1, 100_000]
     assert rows("plan,destroy plan") == ["plan", "destroy plan"]
-    with pytest.raises(Exception, match="'plans' is none of --help"):
+    with pytest.raises(Exception, match="'plans' is none of help"):
         rows("plans")

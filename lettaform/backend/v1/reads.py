@@ -91,8 +91,11 @@ class V1Reads(V1Usages):
 
     async def tagged(self, kind: str, tags: Sequence[str], fields: Collection[str]) -> Listing:
         asked = {"tags": list(tags), "match_all_tags": True} if tags else {}
+        found = Gathered([kind])
         async with aclosing(self._pages(asked, kind, fields)) as pages:
-            return self._as_listing({kind: [each async for page in pages for each in page]}, {})
+            async for page in pages:
+                found.add(kind, page)
+        return found.whole({})
 
     async def _pages(
         self, search: Mapping[str, Any], name: str, fields: Collection[str]
