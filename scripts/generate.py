@@ -12,6 +12,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from bench import report
 from lettaform.cli import cli, words
 from lettaform.cli.schema import PAGES, SCHEMAS
 from lettaform.render import fields
@@ -31,12 +32,18 @@ def _help() -> str:
     return shown.stdout
 
 
+def _measured() -> list[report.Line]:
+    """The results of `python -m bench --json bench/measured.json`."""
+    return report.from_json((ROOT / "bench/measured.json").read_text("utf-8"))
+
+
 PACKAGE: Mapping[str, Callable[[], str]] = {
     "lettaform/api/objects.py": objects.module,
     "lettaform/api/aio.py": twin.module,
     "lettaform/cli/help.txt": _help,
+    "docs/performance.svg": lambda: report.svg(_measured()),
 }
-"""A file of the package to what makes its text."""
+"""A file to what makes its text."""
 _PART = re.compile(r"(<!-- generated: ([\w-]+)(?: (\w+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -53,6 +60,7 @@ PARTS: Mapping[str, Callable[[str], str]] = {
     "kinds": lambda _: fields.index(),
     "parameters": lambda _: fields.parameters(),
     "words": _words,
+    "measured": lambda _: report.markdown(_measured()),
 }
 
 

@@ -12,7 +12,7 @@ from lettaform.address import COMPONENTS
 from lettaform.errors import ManifestError, Place
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.traits import Companions
-from lettaform.manifest.components import Library
+from lettaform.manifest.components import Definition, Library
 from lettaform.manifest.documents import documents
 from lettaform.manifest.expand import expand
 from lettaform.manifest.files import Files
@@ -138,33 +138,70 @@ def begin(
         whole, root = root, _named(overlay(root, environment, problems), stack)
         uses = (library := Library(reader, problems)).uses(root)
     name = root.map["stack"].text if "stack" in root.map else None
+    scope = Scope(
+        reader,
+        problems,
+        environ,
+        planned=planned,
+        needs=needs,
+        stack=name or "",
+        environment=environment,
+        sections=frozenset((*sections(), COMPONENTS)),
+    )
+    outline = None if problems.has_errors or not name else _outline(root, name, library)
+    nodes = _Nodes(root, whole, library, uses)
+    return Draft(outline, _Merged(nodes, scope, variables, variable_files, connects, lints).finish)
 
-    def finish() -> Manifest:
-        with without_garbage_collection():
-            scope = Scope(
-                reader,
-                problems,
-                environ,
-                planned=planned,
-                needs=needs,
-                stack=name or "",
-                environment=environment,
-                sections=frozenset((*sections(), COMPONENTS)),
-            )
-            declared = root.map.get("variables") or empty(root.place)
-            problems.rule = VARIABLE
-            scope.variables = variables_of(declared, variables, variable_files, scope, environ)
-            problems.rule = VALUE
-            resolved = resolve(root, expand(root, scope, uses), scope, connects=connects)
-            manifest = replace(resolved, inputs=_inputs(scope, declared))
-            if lints and not problems.has_errors:
-                problems.extend(lint(manifest, root, whole, reader.shown, library.definitions))
-                problems.add_unused_waivers()
-        if problems.has_errors:
-            raise ManifestError(problems.errors)
+
+@dataclass(frozen=True)
+class _Nodes:
+    """What the files of a manifest say: with and without the environment, and its components."""
+
+    root: Node
+    whole: Node
+    library: Library
+    uses: Mapping[str, Definition]
+
+
+@dataclass
+class _Merged:
+    """A manifest whose files have been read and merged.
+
+    nodes  None once they are resolved: a manifest needs much less memory
+    """
+
+    nodes: _Nodes | None
+    scope: Scope
+    variables: Mapping[str, str]
+    variable_files: Sequence[Path]
+    connects: bool
+    lints: bool
+    manifest: Manifest | None = None
+
+    def finish(self) -> Manifest:
+        """See Draft."""
+        if self.nodes is not None:
+            nodes, self.nodes = self.nodes, None
+            with without_garbage_collection():
+                self.manifest = self.resolved(nodes)
+        if self.manifest is None or self.scope.problems.has_errors:
+            raise ManifestError(self.scope.problems.errors)
+        return self.manifest
+
+    def resolved(self, nodes: _Nodes) -> Manifest:
+        """The manifest. It must not be used if there are problems."""
+        scope, problems, root = self.scope, self.scope.problems, nodes.root
+        declared = root.map.get("variables") or empty(root.place)
+        problems.rule = VARIABLE
+        scope.variables = variables_of(declared, self.variables, self.variable_files, scope, scope.environ)
+        problems.rule = VALUE
+        manifest = resolve(root, expand(root, scope, nodes.uses), scope, connects=self.connects)
+        scope.shared.refer = None  # a cycle: while garbage collection pauses, all nodes would stay
+        manifest = replace(manifest, inputs=_inputs(scope, declared))
+        if self.lints and not problems.has_errors:
+            problems.extend(lint(manifest, root, nodes.whole, scope.files.shown, nodes.library.definitions))
+            problems.add_unused_waivers()
         return replace(manifest, warnings=problems.warnings)
-
-    return Draft(None if problems.has_errors or not name else _outline(root, name, library), finish)
 
 
 def _named(root: Node, stack: str | None) -> Node:

@@ -6,7 +6,7 @@ from lettaform.address import Address
 from lettaform.backend import Reads
 from lettaform.model import AgentChange, Listing, Live, Manifest, Observed, PlanOptions
 from lettaform.plan import Settled, unchanged
-from lettaform.session.observe import observe_page
+from lettaform.session.observe import Pages
 
 
 class Early:
@@ -18,6 +18,7 @@ class Early:
     def __init__(self, reads: Reads, options: PlanOptions) -> None:
         self.reads, self.options = reads, options
         self.manifest: Manifest | None = None
+        self._pages: Pages | None = None
         self._waiting: list[tuple[str, Listing]] = []
         self._found: dict[Address, tuple[Live, tuple[AgentChange, ...]]] = {}
 
@@ -42,7 +43,9 @@ class Early:
         if manifest.moved or manifest.imports or manifest.removed:  # they are resolved with all objects at hand
             return
         page = {live.id for live in listing.objects[kind]}
-        observed = observe_page(self.reads, manifest, kind, listing)
+        if self._pages is None or self._pages.kind != kind:
+            self._pages = Pages(self.reads, manifest, kind, listing)
+        observed = self._pages.observe(listing)
         if observed is None:
             return
         addresses = [address for address, live in observed.objects.items() if live.id in page]

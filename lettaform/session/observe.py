@@ -166,21 +166,32 @@ async def observe(
     return replace(observed, problems=(*observed.problems, *unread))
 
 
-def observe_page(reads: Reads, manifest: Manifest, kind: str, listing: Listing) -> Observed | None:
-    """What one page of a list shows, and what it refers to of kinds that were read: see `Arrived`.
+class Pages:
+    """Observes page after page of a list, with what all of them share: the state, and the blocks that are no parts."""
 
-    None if the state of the stack is not readable. Ownership may be unclear: an observation of everything tells.
-    """
-    try:
-        known = state.from_pages(listing.state)
-    except UnreadableState:
-        return None
-    if kind != "block":
-        attached = {block.id for live in listing.objects[kind] for block in listing.attached.get(live.id, ())}
-        every = listing.objects.get("block", ())
-        blocks = tuple(live for live in every if live.id in attached or not (live.address and live.address.parent))
-        listing |= Listing({"block": blocks})
-    return claims.observe(listing, known, manifest, reads.capabilities, reads.url, "")
+    def __init__(self, reads: Reads, manifest: Manifest, kind: str, first: Listing) -> None:
+        """`first`: one of the pages, as of `Arrived`. The other kinds are the same in all."""
+        self.reads, self.manifest, self.kind = reads, manifest, kind
+        try:
+            self.state: State | None = state.from_pages(first.state)
+        except UnreadableState:
+            self.state = None
+        every = first.objects.get("block", ())
+        self.shared = {live.id: live for live in every if not (live.address and live.address.parent)}
+
+    def observe(self, listing: Listing) -> Observed | None:
+        """What one page shows, and what it refers to of kinds that were read.
+
+        None if the state of the stack is not readable. Ownership may be unclear: an observation of everything tells.
+        """
+        if self.state is None:
+            return None
+        if self.kind != "block":
+            attached = (listing.attached.get(live.id, ()) for live in listing.objects[self.kind])
+            blocks = {**self.shared, **{block.id: block for each in attached for block in each}}
+            listing |= Listing({"block": tuple(blocks.values())})
+        reads = self.reads
+        return claims.observe(listing, self.state, self.manifest, reads.capabilities, reads.url, "")
 
 
 def declared_fields(manifest: Manifest) -> Fields:

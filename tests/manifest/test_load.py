@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from lettaform.address import Address
 from lettaform.errors import ManifestError, Place
-from lettaform.manifest import load
+from lettaform.manifest import begin, load
+from lettaform.manifest.node import Node
 from lettaform.model import Desired, External, Import, Manifest, Moved, Removed
 from lettaform.values import Ref, Secret, Template
 from tests.manifest.broken import TOOL
@@ -840,3 +842,30 @@ def test_a_field_next_to_external_says_to_remove_the_line(word: str, project: Pr
         assert not [text for text in messages if "cannot be null" in text]
     project.write(SHARED, {"shout.py": TOOL})
     project.load(environment="dev")
+
+
+def test_a_manifest_does_not_keep_the_nodes_of_its_files(project: Project) -> None:
+    """A session holds the draft while it reads the server, with the garbage collector paused."""
+    project.write(
+        "stack: s\nagents: {a: {description: '${blocks.b.label}', memory: {m: x}}}\nblocks: {b: {value: x}}\n"
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(each, Node) for each in gc.get_objects())
+        draft = begin(project.folder, environ={})
+        manifest = draft.finish()
+        assert sum(isinstance(each, Node) for each in gc.get_objects()) == before
+        assert draft.finish() is manifest
+    finally:
+        gc.enable()
+
+
+def test_a_draft_with_problems_reports_them_again(project: Project) -> None:
+    draft = begin(project.write("stack: s\nagents: {a: {blocks: [none]}}\n").folder, environ={})
+    found = []
+    for _ in range(2):
+        with pytest.raises(ManifestError) as caught:
+            draft.finish()
+        found.append(caught.value.problems)
+    assert found[0] == found[1]

@@ -19,6 +19,7 @@ from lettaform.backend import connect
 from lettaform.backend.v1 import client
 from lettaform.errors import PlanError
 from lettaform.model import PlanOptions
+from lettaform.ownership import state
 from lettaform.plan import Settled
 from lettaform.session.early import Early
 from tests.standin import StandIn
@@ -132,3 +133,17 @@ def test_a_second_claim_on_a_later_page_is_still_a_doubt(project: Project) -> No
             http.delete(f"/v1/blocks/{block['id']}").raise_for_status()  # the state, which knows which one it is
     with pytest.raises(PlanError, match=r"several objects on the server claim to be agents\.a0"):
         project.plan()
+
+
+def test_what_all_pages_share_is_prepared_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet of 100,000 agents has hundreds of pages: each costs what it holds, and not what the stack holds."""
+    read: list[int] = []
+    real = state.from_pages
+
+    def counted(pages: Any) -> Any:
+        read.append(len(pages))
+        return real(pages)
+
+    monkeypatch.setattr(state, "from_pages", counted)
+    project.plan()
+    assert len(read) <= 4  # for pages once, for the whole once; twice each, where all is compared again

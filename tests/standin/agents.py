@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.standin import blocks, groups, identities, models, tools
-from tests.standin.lists import choice, invalid_choice, matches_tags, page
+from tests.standin.lists import choice, invalid_choice, matches_tags, page, page_of
 from tests.standin.server import (
     DATABASE,
     ORGANIZATION,
@@ -103,7 +104,7 @@ _EMPTY: Mapping[str, Any] = {
 
 def show(server: StandIn, agent: Mapping[str, Any], include: Collection[str] = _RELATIONS) -> Body:
     """An agent as the server answers it: relations that are not included are empty lists (0.16.8)."""
-    shown = {key: copy.deepcopy(value) for key, value in agent.items() if not key.startswith("_")}
+    shown = json.loads(json.dumps({key: value for key, value in agent.items() if not key.startswith("_")}))
     config = shown["llm_config"]
     shown |= {"model": config["handle"], "model_settings": models.settings(config)}
     shown["embedding"] = (shown["embedding_config"] or {}).get("handle")
@@ -349,7 +350,8 @@ def _prompt(mode: str) -> str:
 def _attach(server: StandIn, agent: Body, ids: Collection[str]) -> None:
     """Attach these blocks, oldest first, each unless its label is already attached."""
     labels = {server.tables.blocks[each]["label"] for each in agent["_blocks"]}
-    for id in [id for id in server.tables.blocks if id in ids and id not in agent["_blocks"]]:
+    places = server.tables.blocks.places
+    for id in sorted((id for id in ids if id in places and id not in agent["_blocks"]), key=places.__getitem__):
         label = server.tables.blocks[id]["label"]
         if label not in labels:
             agent["_blocks"][id] = None
@@ -398,20 +400,24 @@ def _include(ask: Ask) -> Collection[str]:
     return asked or (() if ask.is_new_sdk else _RELATIONS)
 
 
-def _found(server: StandIn, ask: Ask) -> list[Body]:
-    query = ask.query
-    found = [agent for agent in server.tables.agents.values() if matches_tags(ask, agent["_tags"])]
-    for name in ("name", "project_id"):
-        if query.get(name):
-            found = [agent for agent in found if agent[name] == query[name]]
-    if query.get("query_text"):
-        found = [agent for agent in found if query["query_text"].lower() in agent["name"].lower()]
-    if query.get("identity_id"):
-        found = [agent for agent in found if query["identity_id"] in agent["_identities"]]
+def _filter(server: StandIn, ask: Ask) -> Callable[[Body], bool]:
+    query, tests = ask.query, list[Callable[[Body], bool]]()
+    if query.get_list("tags"):
+        tests.append(lambda agent: matches_tags(ask, agent["_tags"]))
+    if name := query.get("name"):
+        tests.append(lambda agent: agent["name"] == name)
+    if project := query.get("project_id"):
+        tests.append(lambda agent: agent["project_id"] == project)
+    if text := query.get("query_text", "").lower():
+        tests.append(lambda agent: text in agent["name"].lower())
+    if identity := query.get("identity_id"):
+        tests.append(lambda agent: identity in agent["_identities"])
     if keys := query.get_list("identifier_keys"):
         known = {id for id, each in server.tables.identities.items() if each["identifier_key"] in keys}
-        found = [agent for agent in found if known & set(agent["_identities"])]
-    return [agent for agent in found if not agent["hidden"] or ask.flag("show_hidden_agents")]
+        tests.append(lambda agent: bool(known & set(agent["_identities"])))
+    if not ask.flag("show_hidden_agents"):
+        tests.append(lambda agent: not agent["hidden"])
+    return lambda agent: all(test(agent) for test in tests)
 
 
 @on("GET", "/v1/agents/")
@@ -419,13 +425,13 @@ def _list(server: StandIn, ask: Ask) -> list[Body]:
     include = _include(ask)
     if choice(ask, "order_by", ("created_at", "updated_at", "last_run_completion"), "created_at") != "created_at":
         raise Refusal(501, "the stand-in sorts agents by created_at alone")
-    found = page(ask, _found(server, ask), all_ids=list(server.tables.agents), order="desc")
+    found = page_of(ask, server.tables.agents, _filter(server, ask), order="desc")
     return [show(server, agent, include) for agent in found]
 
 
 @on("GET", "/v1/agents/count")
 def _count(server: StandIn, ask: Ask) -> int:
-    return len(_found(server, ask))
+    return sum(map(_filter(server, ask), server.tables.agents.values()))
 
 
 @on("GET", "/v1/agents/{agent_id}")

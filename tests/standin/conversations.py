@@ -174,7 +174,8 @@ def _delete(server: StandIn, ask: Ask) -> None:
     for id in conversation["_blocks"]:
         for agent in blocks.users(server, id):
             del agent["_blocks"][id]
-        server.tables.blocks.pop(id, None)
+        if id in server.tables.blocks:
+            del server.tables.blocks[id]
 
 
 @on("POST", "/v1/conversations/{conversation}/recompile")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import pkgutil
 import random
@@ -150,12 +151,38 @@ def get_routes() -> list[str]:
     return sorted(re.sub(r"\(\?P<\w+>\[\^/\]\+\)", "{}", pattern).removesuffix("$") for pattern in patterns)
 
 
+class Table(dict[str, Body]):
+    """The rows of a table by id, in order of creation. `places`: the place of each in this order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, int] = {}
+        self._next = itertools.count()
+
+    def __setitem__(self, id: str, row: Body) -> None:
+        self.places.setdefault(id, next(self._next))
+        super().__setitem__(id, row)
+
+    def __delitem__(self, id: str) -> None:
+        super().__delitem__(id)
+        del self.places[id]
+
+    def clear(self) -> None:
+        super().clear()
+        self.places.clear()
+
+    def following(self, id: str | None) -> Iterator[Body]:
+        """The rows after this one; all if it is not in the table."""
+        place = self.places.get(id or "", -1)
+        return itertools.dropwhile(lambda row: self.places[row["id"]] <= place, self.values())
+
+
 @dataclass
 class Tables:
     """The stored objects. Every table keeps the order of creation."""
 
-    agents: dict[str, Body] = field(default_factory=dict)
-    blocks: dict[str, Body] = field(default_factory=dict)
+    agents: Table = field(default_factory=Table)
+    blocks: Table = field(default_factory=Table)
     tools: dict[str, Body] = field(default_factory=dict)
     identities: dict[str, Body] = field(default_factory=dict)
     folders: dict[str, Body] = field(default_factory=dict)

@@ -355,6 +355,8 @@ class Client:
         if ask.seen is not None and answer.is_success:
             await ask.seen(answer.content)
         answered = answers.RawResponse(answer.status_code, answer.headers, answer.content)
+        # the response and its stream refer to each other: while garbage collection pauses, each body would stay
+        answer.stream = httpx.ByteStream(b"")
         return answers.read(self._origin, ask.method, ask.path, answered)
 
     async def _close_unused(self) -> None:

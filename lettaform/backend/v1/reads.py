@@ -15,6 +15,7 @@ from lettaform.backend.v1 import capabilities, contents, lock, models, state
 from lettaform.backend.v1.client import WHOLE, Client
 from lettaform.backend.v1.contents import CONTENTS
 from lettaform.backend.v1.decode import decode
+from lettaform.backend.v1.gathered import Gathered
 from lettaform.backend.v1.objects import body_of, one
 from lettaform.backend.v1.probe import check
 from lettaform.backend.v1.usages import BULK, V1Usages
@@ -66,24 +67,24 @@ class V1Reads(V1Usages):
 
     async def listing(self, stack: str | None, fields: Fields, arrived: Arrived | None = None) -> Listing:
         names = [name for name in fields if not kinds()[name].requests.below]
-        found: dict[str, _Decoded] = {name: [] for name in fields}
-        reading, waiting = set(names), defaultdict[str, _Decoded](list)
+        found, reading = Gathered(fields), set(names)
+        waiting = defaultdict[str, list[Live]](list)
 
         def compare(name: str) -> None:
-            """Hand on what has arrived of a list, once the others are complete."""
-            if arrived and waiting[name]:
-                arrived(name, self._as_listing({**found, name: waiting.pop(name)}, {}))
+            """Hand on what has arrived of a list, once the others are complete. Blocks are known by their agents."""
+            if arrived and name != "block" and waiting[name]:
+                arrived(name, found.page(name, waiting.pop(name)))
 
         async def read(name: str) -> None:
             try:
                 async with aclosing(self._pages(_search(kinds()[name], stack), name, fields[name])) as pages:
                     async for page in pages:
-                        found[name] += page
-                        waiting[name] += page
+                        waiting[name] += found.add(name, page)
                         if reading == {name}:
                             compare(name)
             finally:
                 reading.discard(name)
+                found.finish(name)
             if len(reading) == 1:
                 compare(*reading)
 
@@ -94,20 +95,15 @@ class V1Reads(V1Usages):
                 refused[name] = answer.words
             elif isinstance(answer, BaseException):
                 raise answer
-        return self._as_listing(found, refused)
-
-    def _as_listing(self, found: Mapping[str, _Decoded], refused: Mapping[str, str]) -> Listing:
-        objects = {name: tuple(live for _, live in every) for name, every in found.items() if name not in refused}
-        pages = state.pages(body for body, _ in found.get("block", ()))
-        objects |= {"block": tuple(live for live in objects["block"] if live.id not in pages)} if pages else {}
-        blocks = {live.id: live for live in objects.get("block", ())}
-        attached = {body["id"]: self._attached(body, blocks) for body, _ in found.get("agent", ())}
-        return Listing(objects, attached, pages, refused)
+        return found.whole(refused)
 
     async def tagged(self, kind: str, tags: Sequence[str], fields: Collection[str]) -> Listing:
         asked = {"tags": list(tags), "match_all_tags": True} if tags else {}
+        found = Gathered([kind])
         async with aclosing(self._pages(asked, kind, fields)) as pages:
-            return self._as_listing({kind: [each async for page in pages for each in page]}, {})
+            async for page in pages:
+                found.add(kind, page)
+        return found.whole({})
 
     async def _pages(
         self, search: Mapping[str, Any], name: str, fields: Collection[str]
@@ -138,9 +134,6 @@ class V1Reads(V1Usages):
         elif value:
             self.client.hide(str(value))
 
-    def _attached(self, body: Mapping[str, Any], blocks: Mapping[str, Live]) -> tuple[Live, ...]:
-        return tuple(blocks.get(each["id"]) or decode("block", each) for each in body.get("blocks") or ())
-
     async def states(self) -> Mapping[str, Mapping[str, str]]:
         return await state.all_pages(self.client)
 
@@ -148,13 +141,14 @@ class V1Reads(V1Usages):
 
     async def fetch(self, wanted: Sequence[tuple[str, str]]) -> Listing:
         bodies = await together(body_of(self.client, kind, id) for kind, id in wanted)
-        objects: dict[str, tuple[Live, ...]] = {}
+        objects: dict[str, list[Live]] = {}
         attached: dict[str, tuple[Live, ...]] = {}
         for (kind, _), body in zip(wanted, bodies, strict=True):
             if body is not None:
-                objects[kind] = (*objects.get(kind, ()), self._decoded(kind, body))
-                attached |= {body["id"]: self._attached(body, {})} if kind == "agent" else {}
-        return Listing(objects, attached)
+                objects.setdefault(kind, []).append(self._decoded(kind, body))
+                if kind == "agent":
+                    attached[body["id"]] = tuple(decode("block", each) for each in body.get("blocks") or ())
+        return Listing({kind: tuple(lives) for kind, lives in objects.items()}, attached)
 
     async def one(self, kind: str, id: str) -> tuple[Live, tuple[Live, ...]]:
         live, blocks = await one(self.client, kind, id)

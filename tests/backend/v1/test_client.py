@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -417,3 +419,24 @@ def test_a_read_leaves_no_doubt() -> None:
         return client.doubt
 
     assert ask(_raises(httpx.ReadError("cut")), run) < 0
+
+
+def test_a_body_is_freed_without_garbage_collection() -> None:
+    """A plan pauses the collector: thousands of pages would stay."""
+    answers: list[weakref.ref[httpx.Response]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        answer = httpx.Response(200, json=[])
+        answers.append(weakref.ref(answer))
+        return answer
+
+    async def twice(client: Client) -> None:
+        for _ in range(2):
+            assert await client.get("/v1/x/") == []
+
+    gc.disable()
+    try:
+        ask(handler, twice)
+        assert [each() for each in answers] == [None, None]
+    finally:
+        gc.enable()
