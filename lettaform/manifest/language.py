@@ -344,6 +344,11 @@ def _keys(kind: str) -> tuple[str, str] | tuple[()]:
     return ()
 
 
+def _sections() -> dict[str, Form]:
+    """The forms of all sections of objects, and of those of others."""
+    return {**objects(), MATCHES: _matches()}
+
+
 @cache
 def language() -> Fields:
     """The form of a whole manifest."""
@@ -426,8 +431,7 @@ def _anywhere() -> dict[str, Form]:
         "defaults": Fields(
             dict(defaults), "Default values of fields, by section. Objects override them.", nullable=True
         ),
-        **objects(),
-        MATCHES: _matches(),
+        **_sections(),
         "moved": Items(
             Fields(moved, "A renamed address.", ("from", "to")),
             "Addresses that were renamed. The objects are kept.",
