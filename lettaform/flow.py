@@ -1485,7 +1485,7 @@ def state_list(source: Source, connection: Connection) -> list[Live]:
         ours = [
             replace(live, address=a)
             for a, live in observed.objects.items()
-            if live.stack == session.manifest.stack or a in observed.state.matched
+            if live.stack == session.manifest.stack or a in observed.state.matched_agents
         ]
         left = [replace(live, address=a) for a, live in observed.orphaned_blocks]
         return sorted([*ours, *observed.duplicates, *left], key=lambda live: (str(live.address), live.id))
@@ -1518,7 +1518,7 @@ def state_remove(source: Source, connection: Connection, address: str) -> None:
 
     async def run(session: Session) -> None:
         observed, forgotten = await session.observe(), _address(address)
-        if not any(forgotten in (each, each.declaration) for each in observed.state.matched):
+        if not any(forgotten in (each, each.declaration) for each in observed.state.matched_agents):
             _check_owned(observed, forgotten, session.manifest)
         _raise(await session.apply(session.remark(observed, frozenset({forgotten})), parallel=4, verb="state rm"))
 

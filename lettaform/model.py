@@ -544,6 +544,9 @@ class State:
     """Entries of `moved` that were carried out and whose old address is declared again: they happen once."""
     matched: Mapping[Address, Mark] = field(default_factory=dict)
     """What entries of `matches` applied to agents that the stack does not own. Their own marks are their owner's."""
+    begun: Mapping[Address, Mark] = field(default_factory=dict)
+    """What a run is about to add to them: written before, removed after. Objects that do not exist by their addresses.
+    """
     history: tuple[Applied, ...] = ()
     """The last runs that changed the stack, the oldest first."""
     written: Mapping[Address, int] = field(default_factory=dict)
@@ -551,6 +554,11 @@ class State:
     serial: int = 0
     """Incremented once by every apply that writes the state."""
     exists: bool = False
+
+    @property
+    def matched_agents(self) -> tuple[Address, ...]:
+        """The addresses of the agents to which entries of `matches` applied something, or may have."""
+        return tuple(dict.fromkeys((*self.matched, *self.begun)))
 
 
 @dataclass(frozen=True)
@@ -657,6 +665,8 @@ class Observed:
     matched: Mapping[Address, tuple[Address, ...]] | None = None
     """Entry of `matches` to the addresses of what it declares of the agents that it selects. None: they were not read.
     """
+    left_out: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
+    """Entry of `matches` to the agents of the stack itself that have the names and tags that it asks for."""
     contested: tuple[Problem, ...] = ()
     """Fields of these agents that are declared elsewhere, too. The address of each is that of what it declares."""
     problems: tuple[Problem, ...] = ()

@@ -15,7 +15,7 @@ from lettaform.kinds.agent import MADE_ALONG
 from lettaform.kinds.base import Attr
 from lettaform.model import Listing, Live, Manifest, Mark, Match, Observed, State
 from lettaform.ownership.others import Others
-from lettaform.values import Ref
+from lettaform.values import UNREAD, Ref
 
 ALL: tuple[str, ...] = ()
 """The tags of a list that shows every agent."""
@@ -30,7 +30,7 @@ def lists(manifest: Manifest) -> list[tuple[str, ...]]:
 def fields(manifest: Manifest, state: State) -> frozenset[str]:
     """The fields of agents that entries of `matches` declare, or have declared."""
     names = {name for match in manifest.matches for name in match.values}
-    for mark in state.matched.values():
+    for mark in (*state.matched.values(), *state.begun.values()):
         names |= {*mark.members, *(path.split(".")[0] for path in mark.base)}
     return frozenset(names & kinds()[MATCHED].attrs().keys())
 
@@ -38,7 +38,7 @@ def fields(manifest: Manifest, state: State) -> frozenset[str]:
 def unlisted(state: State, listing: Listing) -> list[str]:
     """The ids of the agents to which something was applied and that no list shows."""
     seen = {live.id for live in listing.objects.get(MATCHED, ())}
-    return sorted({id for address in state.matched if (id := address.index) and id not in seen})
+    return sorted({id for address in state.matched_agents if (id := address.index) and id not in seen})
 
 
 def selects(match: Match, live: Live, stack: str, others: Others) -> bool:
@@ -52,6 +52,11 @@ def selects(match: Match, live: Live, stack: str, others: Others) -> bool:
         owned = live.address is not None and others.addresses.get((live.stack, live.address)) == live.id
         if live.stack == stack or live.stack not in match.stacks or not owned:
             return False
+    return fits(match, live)
+
+
+def fits(match: Match, live: Live) -> bool:
+    """Whether an agent has the names and tags that an entry of `matches` asks for, whoever owns it."""
     if live.values.get("hidden") is True or live.values.get("agent_type") in MADE_ALONG:
         return False
     tags, left_out = frozenset(live.values.get("tags") or ()), match.exclude
@@ -79,10 +84,10 @@ def with_matched(observed: Observed, manifest: Manifest, listing: Listing, other
         chosen = (live for live in by_name if selects(match, live, manifest.stack, others))
         found[match.address] = tuple(match.address.instance(live.id) for live in chosen)
         selected |= dict.fromkeys(found[match.address], match)
-    marks = _marks(observed, manifest, selected)
+    marks = _marks(observed, manifest, selected, lives)
     placed = {
         address: replace(live, address=address, stack=live.stack or "", marked=True, mark=marks.get(address, Mark()))
-        for address in (*selected, *observed.state.matched)
+        for address in (*selected, *observed.state.matched_agents)
         if (live := lives.get(address.index or ""))
     }
     ids = {live.id for live in placed.values()}
@@ -92,18 +97,31 @@ def with_matched(observed: Observed, manifest: Manifest, listing: Listing, other
         attached={**{id: blocks for id, blocks in listing.attached.items() if id in ids}, **observed.attached},
         matched=found,
         contested=tuple(_contested(selected, lives)),
+        left_out={match.address: tuple(_own(match, observed, manifest)) for match in manifest.matches},
     )
+
+
+def _own(match: Match, observed: Observed, manifest: Manifest) -> Iterator[Address]:
+    """The agents of the stack itself that an entry would select otherwise."""
+    for address, live in observed.objects.items():
+        if live.kind == MATCHED and address in manifest.objects and live.stack == manifest.stack and fits(match, live):
+            yield address
 
 
 # --- what was applied before -----------------------------------------------------------------------------------------
 
 
-def _marks(observed: Observed, manifest: Manifest, selected: Mapping[Address, Match]) -> dict[Address, Mark]:
+def _marks(
+    observed: Observed, manifest: Manifest, selected: Mapping[Address, Match], lives: Mapping[str, Live]
+) -> dict[Address, Mark]:
     """The marks of the state. What one entry applied to an agent goes over to what declares it there now.
 
     That is another entry, as after a change of its key, or the agent's declaration, once the stack has adopted it.
     """
     found = {address: _with_ids(mark, observed) for address, mark in observed.state.matched.items()}
+    for address, mark in observed.state.begun.items():
+        if live := lives.get(address.index or ""):
+            found[address] = _joined(found.get(address, Mark()), _present(_with_ids(mark, observed), live))
     values = {address: match.values for address, match in selected.items()}
     for address, live in observed.objects.items():
         if live.kind == MATCHED and live.stack == manifest.stack and (desired := manifest.objects.get(address)):
@@ -117,6 +135,15 @@ def _marks(observed: Observed, manifest: Manifest, selected: Mapping[Address, Ma
             if new in selected:
                 found[new] = _joined(found.get(new, Mark()), going)
     return found
+
+
+def _present(mark: Mark, live: Live) -> Mark:
+    """The members that an agent has, of those that a killed run was about to add. What was not read may be there."""
+    members = dict[str, tuple[Any, ...]]()
+    for name, every in mark.members.items():
+        have = live.values.get(name)
+        members[name] = every if have is UNREAD else tuple(each for each in every if each in (have or ()))
+    return Mark({}, {name: every for name, every in members.items() if every})
 
 
 def _split(mark: Mark, wanted: Mapping[str, Collection[Any]]) -> tuple[Mark, Mark]:

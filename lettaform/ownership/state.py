@@ -113,6 +113,8 @@ def _entries(state: State) -> Iterable[tuple[str, str, Any]]:
         yield "written", str(address), serial
     for address, mark in state.matched.items():
         yield "matched", str(address), marks.metadata(mark)
+    for address, mark in state.begun.items():
+        yield "begun", str(address), marks.metadata(mark)
     for run in state.history:
         values = {name: value for name, value in vars(run).items() if value not in ("", False, 0) and name != "serial"}
         yield "history", str(run.serial), {**values, "changes": dict(run.changes)}
@@ -220,6 +222,7 @@ class _Reader:
             relocated=sections["relocated"],
             moved=sections["moved"],
             matched=sections["matched"],
+            begun=sections["begun"],
             history=tuple(sorted(sections["history"].values(), key=lambda run: run.serial)),
             written=sections["written"],
             serial=max(serial, default=0),
@@ -316,6 +319,7 @@ _SECTIONS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "tombstones": (_text, _mark),
     "written": (Address.parse, _serial),
     "matched": (Address.parse, _mark),
+    "begun": (Address.parse, _mark),
     "history": (int, _applied),
 }
 """Section of a page to the readers of its keys and of its values."""
@@ -355,10 +359,10 @@ class Effects:
     settled: frozenset[Address] = frozenset()
     matched: Mapping[Address, Mark] = field(default_factory=dict)
 
-    def ahead(self, old: State) -> dict[Address, Mark]:
-        """The marks of these agents before anything of them is written."""
-        found = {a: ahead(old.matched.get(a), mark) for a, mark in self.matched.items()}
-        return {**old.matched, **{a: mark for a, mark in found.items() if mark != Mark()}}
+    def begun(self, old: State) -> dict[Address, Mark]:
+        """What is about to be added to these agents."""
+        found = {a: _new_members(old.matched.get(a, Mark()), mark) for a, mark in self.matched.items()}
+        return {**old.begun, **{a: mark for a, mark in found.items() if mark != Mark()}}
 
 
 def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | None:
@@ -372,7 +376,7 @@ def before(manifest: Manifest, observed: Observed, effects: Effects) -> State | 
     old, due = observed.state, _due(manifest, observed, effects)
     known = due.pending <= old.pending and due.carried_over.items() <= old.carried_over.items()
     known = known and due.intents.items() <= old.intents.items() and not observed.readdressed
-    known = known and due.matched == dict(old.matched)
+    known = known and due.begun == dict(old.begun)
     if known and not effects.removed & old.ids.keys():
         return None
     # an object that cannot carry a claim is found by the state alone: it is kept there until it is deleted
@@ -409,6 +413,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects, *, writes:
         tombstones={},
         relocated=effects.relocated,
         matched={a: mark for a, mark in {**old.matched, **effects.matched}.items() if mark != Mark()},
+        begun={a: mark for a, mark in old.begun.items() if a not in effects.matched},
     )
     unchanged = (
         not writes
@@ -419,7 +424,7 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects, *, writes:
         and (new.carried_over, new.environment) == (dict(old.carried_over), old.environment)
         and old.kinds <= new.kinds
         and new.relocated == dict(old.relocated)
-        and new.matched == dict(old.matched)
+        and (new.matched, new.begun) == (dict(old.matched), dict(old.begun))
         and (old.exists or not (new.ids or new.matched))
     )
     return None if unchanged else new
@@ -427,7 +432,8 @@ def planned(manifest: Manifest, observed: Observed, effects: Effects, *, writes:
 
 def is_empty(manifest: Manifest, observed: Observed, effects: Effects) -> bool:
     """Whether the state will have no entries, so that it can be deleted."""
-    left = (mark for mark in {**observed.state.matched, **effects.matched}.values() if mark != Mark())
+    known = {**observed.state.begun, **observed.state.matched, **effects.matched}
+    left = (mark for mark in known.values() if mark != Mark())
     return not any(left) and not (_remaining(manifest, observed, effects) or effects.created or observed.duplicates)
 
 
@@ -446,7 +452,7 @@ def _due(manifest: Manifest, observed: Observed, effects: Effects) -> State:
         pending=observed.state.pending - effects.settled | effects.called,
         carried_over={a: ids for a, ids in {**carried, **effects.carried_over}.items() if ids},
         intents=effects.intents,
-        matched=effects.ahead(observed.state),
+        begun=effects.begun(observed.state),
         serial=observed.state.serial + 1,
     )
 
@@ -511,6 +517,7 @@ def without(manifest: Manifest, observed: Observed, forgotten: frozenset[Address
         relocated={id: each for id, each in old.relocated.items() if each.address in ours},
         tombstones={},
         matched={a: mark for a, mark in old.matched.items() if forgotten.isdisjoint((a, a.declaration))},
+        begun={a: mark for a, mark in old.begun.items() if forgotten.isdisjoint((a, a.declaration))},
         serial=old.serial + 1,
     )
 
@@ -521,24 +528,14 @@ def with_companions(observed: Observed, addresses: Collection[Address]) -> froze
     return frozenset((*addresses, *others))
 
 
-def _in_state(mark: Mark) -> Mark:
-    """A mark as the state keeps it: objects that do not exist yet by their addresses."""
+def _new_members(old: Mark, new: Mark) -> Mark:
+    """The members of a mark that another one does not have: objects that do not exist yet by their addresses."""
     members = {
         name: tuple(str(each.address) if isinstance(each, Ref) else each for each in every)
-        for name, every in mark.members.items()
+        for name, every in new.members.items()
     }
-    return replace(mark, members=members)
-
-
-def ahead(old: Mark | None, new: Mark) -> Mark:
-    """What the state keeps of an agent before it is written: all that lettaform may have added once a run was killed.
-
-    The digests are those of what was written before: a value that was not written is then still known as new.
-    """
-    old, new = _in_state(old or Mark()), _in_state(new)
-    names = dict.fromkeys((*old.members, *new.members))
-    members = {n: tuple(dict.fromkeys((*old.members.get(n, ()), *new.members.get(n, ())))) for n in names}
-    return Mark(old.base, {name: each for name, each in members.items() if each})
+    added = {name: tuple(e for e in every if e not in old.members.get(name, ())) for name, every in members.items()}
+    return Mark({}, {name: every for name, every in added.items() if every})
 
 
 # --- what an apply did -----------------------------------------------------------------------------------------------
@@ -573,11 +570,13 @@ def after(
     called -= {step.address for step in undone if isinstance(step, Call)}
     new_owners = {each.step.address for each in done if isinstance(each.step, Create)}
     unsure = {each.step.address for each in ended if each.error and is_ambiguous(each.error)}
-    incomplete = {step.address for step in undone}
+    incomplete = {step.address for step in undone if is_matched(step.address)}
+    matched, begun = _matched(planned, previous, answers, incomplete)
     return replace(
         planned,
         ids=ids,
-        matched=_matched(planned, previous, answers, incomplete),
+        matched=matched,
+        begun=begun,
         marks={address: mark for address, mark in new.items() if mark is not None and address in ids},
         protected=planned.protected | {address for address in previous.protected if address in kept},
         pending=frozenset(a for a in planned.pending if (a in ids or is_matched(a)) and a not in called),
@@ -589,15 +588,15 @@ def after(
 
 def _matched(
     planned: State, previous: State, answers: Mapping[Address, Answer], incomplete: Collection[Address]
-) -> dict[Address, Mark]:
-    """What was applied to agents that the stack does not own. Where a step is not done, all that may be there."""
-    found = dict(planned.matched)
-    for address in {*found, *previous.matched}:
-        if address in incomplete:
-            found[address] = ahead(previous.matched.get(address), found.get(address, Mark()))
-        elif address in found:
-            found[address] = settled(found[address], answers)
-    return {address: mark for address, mark in found.items() if mark != Mark()}
+) -> tuple[dict[Address, Mark], dict[Address, Mark]]:
+    """What was applied to agents that the stack does not own; where a step is not done, what may have been."""
+    matched = {a: settled(mark, answers) for a, mark in planned.matched.items() if a not in incomplete}
+    matched |= {a: mark for a, mark in previous.matched.items() if a in incomplete}
+    begun = {a: mark for a, mark in planned.begun.items() if a not in incomplete}
+    for address in incomplete:
+        before = previous.matched.get(address, Mark())
+        begun[address] = _new_members(before, planned.matched.get(address, previous.begun.get(address, Mark())))
+    return matched, {address: mark for address, mark in begun.items() if mark != Mark()}
 
 
 def recorded(state: State, run: Applied, outcomes: Iterable[Outcome]) -> State:

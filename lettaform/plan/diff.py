@@ -13,7 +13,7 @@ from lettaform.plan.compare import differs
 from lettaform.plan.conflicts import conflicts, guards
 from lettaform.plan.create import create, discover
 from lettaform.plan.lookup import Lookup
-from lettaform.plan.matches import empty_matches, release, update_matched
+from lettaform.plan.matches import release, unselected, update_matched
 from lettaform.plan.moves import Moves, move
 from lettaform.plan.notes import without_effect
 from lettaform.plan.prompts import Prompts, recompile
@@ -52,7 +52,7 @@ def diff(manifest: Manifest, observed: Observed, options: PlanOptions, known: Se
         observed=lookup.observed,
         warnings=()
         if options.destroy
-        else (*without_effect(lookup), *renamed(lookup, changes, unmanaged), *empty_matches(lookup)),
+        else (*without_effect(lookup), *renamed(lookup, changes, unmanaged), *unselected(lookup)),
         settled=_settled(found),
     )
 

@@ -14,6 +14,7 @@ from lettaform.model import Action, AgentChange, Change, Desired, Live, Manifest
 from lettaform.plan.changes import ResourceChange
 from lettaform.plan.compare import Comparison, compare
 from lettaform.plan.lookup import Lookup
+from lettaform.plan.notes import EXAMPLES, agents
 from lettaform.values import UNREAD, Patch
 
 NOWHERE = Place("", 0, 0)
@@ -31,10 +32,18 @@ def expand(manifest: Manifest, observed: Observed) -> Manifest:
     return replace(manifest, objects=objects)
 
 
-def empty_matches(lookup: Lookup) -> Iterator[Problem]:
-    """Warnings about entries of `matches` that select no agent."""
-    for match in lookup.manifest.matches if lookup.observed.matched is not None else ():
-        if not (lookup.observed.matched or {}).get(match.address) and lookup.is_selected(match.address):
+def unselected(lookup: Lookup) -> Iterator[Problem]:
+    """Warnings about entries of `matches` that select no agent, or that fit agents of the stack itself."""
+    matched = lookup.observed.matched
+    for match in lookup.manifest.matches if matched is not None else ():
+        if not lookup.is_selected(match.address):
+            continue
+        if own := sorted(map(str, lookup.observed.left_out.get(match.address, ()))):
+            named = ", ".join(own[:EXAMPLES]) + (f" and {len(own) - EXAMPLES} more" if len(own) > EXAMPLES else "")
+            message = f"{match.address} leaves out {agents(len(own))} of this stack: {named}"
+            hint = "declare its fields there, too, or name these agents in `exclude`"
+            yield Problem(message, match.place, hint, str(match.address), severity="warning")
+        elif not (matched or {}).get(match.address):
             message, hint = f"{match.address} selects no agent", "correct `match`, or remove the entry"
             yield Problem(message, match.place, hint, str(match.address), severity="warning")
 
@@ -45,12 +54,13 @@ def empty_matches(lookup: Lookup) -> Iterator[Problem]:
 def update_matched(lookup: Lookup, desired: Desired, live: Live) -> list[ResourceChange | AgentChange]:
     """Change the declared fields of an agent that the stack does not own, and keep in the state what that added."""
     stored, kept = live.mark, lookup.observed.state.matched.get(desired.address, Mark())
-    compared = compare(lookup, desired, replace(live, mark=_removable(stored, desired.values)))
+    removable = replace(live, mark=_removable(stored, desired.values))
+    compared = compare(lookup, _at_first(desired, stored), removable)
     mark = Mark(compared.base, dict(_added(stored, compared, live)))
     again = dict(_kept_with_model(desired, live, compared))
-    pending = desired.address in lookup.observed.state.pending
+    pending, begun = (desired.address in each for each in (lookup.observed.state.pending, lookup.observed.state.begun))
     writes = bool(compared.fields or compared.attach or compared.detach)
-    if not (writes or pending or mark != kept):
+    if not (writes or pending or begun or mark != kept):
         return [*compared.agent_changes]
     call = lookup.call(live.kind)
     interrupted = f"interrupted before {call.done}" if call else "interrupted"
@@ -76,9 +86,19 @@ def update_matched(lookup: Lookup, desired: Desired, live: Live) -> list[Resourc
         attach=compared.attach,
         detach=compared.detach,
         replaces=compared.replaces,
-        matched=mark if mark != kept else None,
+        matched=mark if begun or mark != kept else None,
     )
     return [*compared.agent_changes, resource]
+
+
+def _at_first(desired: Desired, mark: Mark) -> Desired:
+    """The declaration with the policies of the fields that were applied before: the first value is always written.
+
+    A text with the policy `merge` is not: what the agent has is not overwritten without a question.
+    """
+    applied = {*mark.members, *(path.split(".")[0] for path in mark.base)}
+    kept = {name: each for name, each in desired.policies.items() if name in applied or each == "merge"}
+    return replace(desired, policies=kept)
 
 
 def _removable(mark: Mark, declared: Mapping[str, Any]) -> Mark:
@@ -157,7 +177,7 @@ def release(lookup: Lookup) -> Iterator[ResourceChange]:
         return
     kept = set() if destroy else {address for every in matched.values() for address in every}
     declared = {match.address for match in lookup.manifest.matches}
-    for address in lookup.observed.state.matched:
+    for address in lookup.observed.state.matched_agents:
         if address in kept or not lookup.is_selected(address):
             continue
         reason = "no longer selected" if address.declaration in declared else "no longer declared"

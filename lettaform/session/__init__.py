@@ -522,14 +522,20 @@ def _check_overwritten(options: PlanOptions, manifest: Manifest) -> None:
     """Raise PlanError for a pattern of values to write that matches no declared address, or for one given twice."""
     if both := sorted({*options.ours} & {*options.theirs}):
         raise PlanError(f"--ours and --theirs both name `{both[0]}`", "give one of the two")
-    check_patterns((*options.reseed, *options.ours, *options.theirs), manifest.objects, guess=False)
+    written = (*options.reseed, *options.ours, *options.theirs)
+    check_patterns([each for each in written if not _is_of_match(each, manifest)], manifest.objects, guess=False)
+
+
+def _is_of_match(pattern: str, manifest: Manifest) -> bool:
+    """Whether a pattern names what an entry of `matches` declares: which agents it selects is not known yet."""
+    return any(pattern == str(each.address) or pattern.startswith(f"{each.address}[") for each in manifest.matches)
 
 
 def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
     """Raise PlanError for a pattern that matches no address, declared or live. `allow_destroy` may match none."""
     moved = {entry.old for entry in manifest.moved}
     live = {address for address, each in _all(observed) if each.stack == manifest.stack} - moved
-    matched = (*(match.address for match in manifest.matches), *observed.state.matched)
+    matched = (*(match.address for match in manifest.matches), *observed.state.matched_agents)
     check_patterns((*options.target, *options.exclude), (*manifest.objects, *live, *matched))
     check_talkers(options.without_messages, (*manifest.objects, *live))
 

@@ -442,7 +442,7 @@ async def _matched(reads: Reads, manifest: Manifest, observed: Observed, elsewhe
 
     An agent to which something was applied before and that no list shows is read by its id.
     """
-    if not (manifest.matches or observed.state.matched):
+    if not (manifest.matches or observed.state.matched_agents):
         return observed
     fields = matched_agents.fields(manifest, observed.state)
     lists = await together(reads.tagged(MATCHED, tags, fields) for tags in matched_agents.lists(manifest))

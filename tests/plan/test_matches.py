@@ -103,6 +103,31 @@ def test_a_new_model_keeps_what_it_would_reset(want: Any, kept: Any) -> None:
     assert all(any(f"`{name}` is sent again" in note for note in resource.change.notes) for name in kept)
 
 
+@pytest.mark.parametrize(
+    ("policy", "mark", "have", "written"),
+    [
+        ("yield", Mark(), "theirs", True),  # the first time
+        ("seed", Mark(), "theirs", True),
+        ("ignore", Mark(), "theirs", True),
+        ("yield", Mark({"description": digest("before")}), "before", True),
+        ("yield", Mark({"description": digest("before")}), "theirs", False),
+        ("seed", Mark({"description": digest("before")}), "before", False),
+        ("ignore", Mark({"description": digest("before")}), "before", False),
+        ("enforce", Mark({"description": digest("ours")}), "theirs", True),
+    ],
+)
+def test_the_first_value_is_written_and_then_the_policy_decides(
+    policy: Any, mark: Mark, have: str, written: bool
+) -> None:
+    _, resource = changed(live(mark, description=have), {"description": "ours"}, description=policy)
+    assert bool(resource and resource.fields) is written
+
+
+def test_a_text_that_is_merged_is_not_overwritten_without_a_question() -> None:
+    found, resource = changed(live(system="theirs"), {"system": "ours"}, system="merge")
+    assert (resource, found.runtime[0].conflict is not None) == (None, True)
+
+
 def test_an_interrupted_call_is_made_up_for() -> None:
     wants, has = world(live(TAGS, tags=["a"]), {"tags": ["a"]})
     has = replace(has, state=replace(has.state, pending=frozenset({ONE})))

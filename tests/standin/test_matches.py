@@ -13,7 +13,7 @@ import pytest
 
 from lettaform import flow
 from lettaform.backend import connect
-from lettaform.errors import Guarded, PlanError, Stale
+from lettaform.errors import Conflicting, Guarded, PlanError, Stale
 from lettaform.model import Plan, PlanOptions
 from tests.backend.v1.served import Served
 
@@ -222,6 +222,22 @@ def test_agents_of_this_stack_and_what_the_server_makes_along_are_not_selected(w
     world.agent("one", "support", enable_sleeptime=True)
     plan = world.apply(mine + 'matches: {all: {match: {name: "*"}, tags: [audited]}}\n')
     assert [each.name for each in plan.changes if each.address.section == "matches"] == ["one"]
+    again = world.plan(mine + 'matches: {all: {match: {name: "*"}, tags: [audited]}}\n')
+    assert [each.message for each in again.warnings] == ["matches.all leaves out 1 agent of this stack: agents.mine"]
+    entry = 'matches: {all: {match: {name: "*", exclude: {name: mine}}, tags: [audited]}}\n'
+    assert not world.plan(mine + entry).warnings
+
+
+def test_the_hint_of_a_text_that_cannot_be_merged_works(world: World) -> None:
+    one = world.agent("one", "support")
+    entry = "matches: {up: {match: {tags: [support]}, system: Be kind., policy: {system: merge}}}\n"
+    with pytest.raises(Conflicting) as refused:
+        world.apply(entry)
+    (problem,) = refused.value.problems
+    assert f"`--ours 'matches.up[{one}]'`" in (problem.hint or "")
+    source = world.source(entry)
+    world.run(lambda at: flow.apply(source, at, PlanOptions(ours=(f"matches.up[{one}]",)), consent=True))
+    assert world.agents()[one]["system"] == "Be kind."
 
 
 def test_more_agents_than_the_limit_are_refused_and_an_empty_entry_is_a_warning(world: World) -> None:
