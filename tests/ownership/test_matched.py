@@ -13,7 +13,7 @@ from lettaform.kinds.agent import MADE_ALONG
 from lettaform.model import Desired, Listing, Live, Manifest, Mark, Match, Observed, Selector, State
 from lettaform.ownership.matched import fields, lists, selects, unlisted, with_matched
 from lettaform.ownership.others import Others
-from lettaform.values import Ref
+from lettaform.values import UNREAD, Ref
 
 at = Address.parse
 HERE, THERE = Place("lettaform.yaml", 1, 1), Place("lettaform.yaml", 9, 1)
@@ -152,6 +152,24 @@ def test_members_that_did_not_exist_when_the_state_was_written_get_their_ids() -
         Observed("", "", state, {at("tools.audit"): tool}), manifest(match()), found(agent()), Others()
     )
     assert observed.objects[UP.instance("agent-1")].mark.members == {"tools": ("tool-1", "tool-2")}
+
+
+@pytest.mark.parametrize(
+    ("begun", "have", "expected"),
+    [
+        ({"tags": ("a", "b")}, {"tags": ["b", "c"]}, {"tags": ("b",)}),
+        ({"blocks": ("block-1",)}, {"blocks": []}, {}),  # the run was killed before: the agent did not drop it
+        ({"blocks": ("block-1",)}, {"blocks": ["block-1"]}, {"blocks": ("block-1",)}),
+        ({"metadata": ("k",)}, {"metadata": {"k": 1}}, {"metadata": ("k",)}),
+        ({"metadata": ("k",)}, {"metadata": {}}, {}),
+        ({"archive": ("archive-1",)}, {"archive": UNREAD}, {"archive": ("archive-1",)}),
+    ],
+)
+def test_what_a_killed_run_was_about_to_add_is_ours_where_it_is_there(begun: Any, have: Any, expected: Any) -> None:
+    state = State(begun={UP.instance("agent-1"): Mark({}, begun)})
+    observed = with_matched(Observed("", "", state), manifest(match()), found(agent(**have)), Others())
+    assert observed.objects[UP.instance("agent-1")].mark == Mark({}, expected)
+    assert unlisted(state, found()) == ["agent-1"]
 
 
 # --- fields that are declared twice ----------------------------------------------------------------------------------

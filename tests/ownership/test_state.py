@@ -35,7 +35,7 @@ from lettaform.model import (
     Update,
 )
 from lettaform.ownership import state as states
-from lettaform.ownership.state import after, from_pages, salvage, to_pages
+from lettaform.ownership.state import Effects, after, from_pages, salvage, to_pages
 from lettaform.values import Digest, Ref, digest
 from tests.plan.samples import HERE, living, manifest, observed, wanted
 from tests.standin import StandIn
@@ -625,3 +625,43 @@ def test_a_run_that_cannot_be_read_is_a_fault_of_its_own(entry: Any) -> None:
     assert state.ids == {at("agents.a"): "1"}
     assert len(faults) == 1
     assert "of `history` cannot be read" in faults[0]
+
+
+# --- agents of others ------------------------------------------------------------------------------------------------
+
+UP = at("matches.up[agent-1]")
+WAS, WILL = Mark({"model": "1"}, {"tags": ("a",)}), Mark({"model": "2"}, {"tags": ("b",), "tools": ("tool-1",)})
+
+
+def test_agents_of_others_are_written_and_read_back() -> None:
+    there = State(matched={UP: WAS}, begun={UP: WILL})
+    read = from_pages({str(number): page for number, page in enumerate(to_pages(there))})
+    assert (read.matched, read.begun, read.matched_agents) == ({UP: WAS}, {UP: WILL}, (UP,))
+
+
+def test_what_is_about_to_be_added_is_known_before() -> None:
+    new = Mark({"model": "2"}, {"tags": ("a", "b"), "tools": (Ref(at("tools.t")),)})
+    assert Effects(matched={UP: new}).begun(State(matched={UP: WAS})) == {
+        UP: Mark({}, {"tags": ("b",), "tools": ("tools.t",)})
+    }
+    assert Effects(matched={UP: WAS}).begun(State(matched={UP: WAS})) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "matched", "begun"),
+    [
+        ("done", {UP: WILL}, {}),
+        ("failed", {UP: WAS}, {UP: Mark({}, {"tags": ("b",), "tools": ("tool-1",)})}),
+        ("skipped", {UP: WAS}, {UP: Mark({}, {"tags": ("b",), "tools": ("tool-1",)})}),
+    ],
+)
+def test_a_step_that_is_not_done_leaves_what_was_applied_before(status: Any, matched: Any, begun: Any) -> None:
+    step = Update("x", UP, "agent", id="agent-1", fields={"model": "b"})
+    now = after(State(matched={UP: WILL}), State(matched={UP: WAS}), [Outcome(step, status)])
+    assert (now.matched, now.begun) == (matched, begun)
+
+
+def test_what_is_not_taken_back_is_still_known() -> None:
+    step = Update("x", UP, "agent", id="agent-1", fields={})
+    assert after(State(), State(matched={UP: WAS}), [Outcome(step, "failed")]).matched == {UP: WAS}
+    assert after(State(), State(matched={UP: WAS}), [Outcome(step, "done")]).matched == {}
