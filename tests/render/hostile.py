@@ -75,6 +75,10 @@ def plan(text: str) -> Plan:
             update(str(Address.of("blocks", "same", f"{text}{n}")), FieldChange("limit", 1, 2), kind="block")
             for n in (1, 2, 3)
         ),
+        *(
+            replace(update(f"matches.m[agent-{n}]", FieldChange("max_tokens", 1, 2)), name=f"{text}{n}")
+            for n in (1, 2, 3)
+        ),
         update("blocks.drift", FieldChange("description", text, "x", reason="drift"), reason="drift", kind="block"),
     )
     return of(

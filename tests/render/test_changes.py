@@ -3,11 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lettaform.model import Change, FieldChange
+from lettaform.render import data, html, markdown
 from lettaform.render.changes import LINES, OBJECTS, lines, readable, redacted, short_addresses
 from lettaform.render.paint import Paint
 from lettaform.values import Patch
 
-from .samples import at, update
+from .samples import at, of, update
 
 PROMPT = "\n".join(f"Line {number}." for number in range(12))
 KEYS = [f"w{number}" for number in range(50)]
@@ -134,3 +135,19 @@ def test_hidden_texts_are_replaced_on_both_sides() -> None:
 def test_an_object_among_the_instances_of_its_address_keeps_its_name() -> None:
     every = [at(each) for each in ("agents.w[a]", "agents.w[b]", "agents.w", "agents.x", "agents.w[c]")]
     assert short_addresses(every) == ["agents.w[a]", "[b]", "agents.w", "agents.x", "agents.w[c]"]
+
+
+def test_agents_of_others_are_shown_with_their_names_where_they_are_folded_too() -> None:
+    changes = [
+        replace(update(f"matches.up[agent-{number}]", FieldChange("max_tokens", 1, 2)), name=name)
+        for number, name in enumerate(("shop", "a, b", "x" * 200))
+    ]
+    plan = of(*changes)
+    found = shown(*changes)
+    assert found[0].startswith("  ~ matches.up[agent-0]  shop")
+    assert found[-2:] == ["          matches.up[agent-1] a, b,", f"          [agent-2] {'x' * 79}…"]
+    for page in (markdown.plan(plan), html.plan(plan)):
+        assert "matches.up[agent-0] shop" in page
+        assert "[agent-2] xxx" in page
+    assert [each.get("name") for each in data.plan(plan)["changes"]] == [each.name for each in changes]
+    assert "name" not in data.change_data(prompt("a"))
