@@ -71,7 +71,7 @@ def update_matched(lookup: Lookup, desired: Desired, live: Live) -> list[Resourc
         live.kind,
         action,
         live.id,
-        (changed[0].reason if changed else "manifest") if writes else interrupted if pending else "marks only",
+        (changed[0].reason if changed else "manifest") if writes else interrupted if pending else "in the state of the stack",
         changed,
         max(lookup.recompiles(live, compared.touched), int(pending)),
         place=desired.place,
