@@ -41,7 +41,7 @@ def unselected(lookup: Lookup) -> Iterator[Problem]:
         if own := sorted(map(str, lookup.observed.left_out.get(match.address, ()))):
             named = ", ".join(own[:EXAMPLES]) + (f" and {len(own) - EXAMPLES} more" if len(own) > EXAMPLES else "")
             message = f"{match.address} leaves out {agents(len(own))} of this stack: {named}"
-            hint = "declare its fields there, too, or name these agents in `exclude`"
+            hint = "declare these fields in `agents`, too, or name these agents in `exclude`"
             yield Problem(message, match.place, hint, str(match.address), severity="warning")
         elif not (matched or {}).get(match.address):
             message, hint = f"{match.address} selects no agent", "correct `match`, or remove the entry"
@@ -62,17 +62,19 @@ def update_matched(lookup: Lookup, desired: Desired, live: Live) -> list[Resourc
     writes = bool(compared.fields or compared.attach or compared.detach)
     if not (writes or pending or begun or mark != kept):
         return [*compared.agent_changes]
-    call = lookup.call(live.kind)
-    interrupted = f"interrupted before {call.done}" if call else "interrupted"
     action: Action = "update" if writes or pending else "mark"
-    changed = compared.fields_changed
+    reason = "in the state of the stack"
+    if writes:
+        reason = next((each.reason for each in compared.fields_changed), "manifest")
+    elif pending and (call := lookup.call(live.kind)):
+        reason = f"interrupted before {call.done}"
     change = Change(
         desired.address,
         live.kind,
         action,
         live.id,
-        (changed[0].reason if changed else "manifest") if writes else interrupted if pending else "in the state of the stack",
-        changed,
+        reason,
+        compared.fields_changed,
         max(lookup.recompiles(live, compared.touched), int(pending)),
         place=desired.place,
         notes=(*compared.notes, *(f"`{name}` is sent again as it is: the server would reset it" for name in again)),
