@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lettaform.kinds import kinds, sections
+from lettaform.kinds import MATCHES, kinds, sections
 from lettaform.kinds.base import Attr, Never
 from lettaform.kinds.traits import Companions, Parts
 from lettaform.manifest.bodies import Body, companion_fields, ownership
@@ -101,11 +101,11 @@ class _Module:
         self.object(f"Own{class_name(kind)}", f"A {kind} that is a part of the object that contains it.", fields)
 
     def body(self, form: Body) -> str:
-        """Some fields of a kind, in a section of its own. Returns the name of its class."""
+        """Fields of objects that the stack does not own. Returns the name of its class."""
         fields = {name: self.field(form.kind, line) for name, line in form.fields.items()}
         fields |= {name: self.setting(form.kind, name, each) for name, each in form.settings.items()}
         hidden = [name for name, line in form.fields.items() if line.secret or line.embeds]
-        self.object(class_name(form.name), form.doc, fields, hidden=hidden)
+        self.object(class_name(form.name), form.doc, fields, MATCHES, hidden)
         return class_name(form.name)
 
     def fleet(self) -> None:

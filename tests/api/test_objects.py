@@ -11,8 +11,8 @@ import pytest
 
 import lettaform
 from lettaform.api import objects
-from lettaform.api.declared import Declared
-from lettaform.api.objects import Fleet, OwnBlock
+from lettaform.api.declared import Declared, document
+from lettaform.api.objects import Block, Fleet, Match, OwnBlock
 from lettaform.kinds import kinds, sections
 from lettaform.manifest import load
 from lettaform.manifest.bodies import Body, ownership
@@ -87,3 +87,11 @@ def test_a_fleet_has_every_section() -> None:
 
 def test_the_module_exports_the_classes() -> None:
     assert set(objects.__all__) == {*map(class_name, kinds()), "OwnBlock", "Match", "Fleet"}
+
+
+def test_an_entry_of_matches_refers_to_objects() -> None:
+    notice = Block(value="Maintenance.", description="What is new.")
+    entry = Match(match={"tags": ["support"]}, limit=5, blocks=[notice], secrets={"KEY": "hunter22"})
+    found = document(Fleet(stack="ops", blocks={"notice": notice}, matches={"up": entry}))
+    assert found["matches"]["up"]["blocks"] == ["notice"]
+    assert "hunter22" not in repr(entry)

@@ -299,14 +299,14 @@ def test_a_saved_plan_is_stale_once_another_agent_is_selected(world: World, tmp_
     assert "matches.upgrade[" in str(stale.value.problems or stale.value)
 
 
-def test_five_hundred_agents_take_as_many_reads_as_one(world: World) -> None:
+def test_many_agents_take_as_many_reads_as_one(world: World) -> None:
     entry = "matches: {upgrade: {match: {tags: [support]}, limit: null, description: Helps.}}\n"
     world.agent("one", "support")
     world.plan(entry)
     few = len(world.server.asked)
-    for number in range(500):
+    for number in range(200):
         world.agent(f"a{number}", "support")
-    assert len(world.plan(entry).changes) == 501
+    assert len(world.plan(entry).changes) == 201
     assert len(world.server.asked) <= few + 10  # pages
 
 
