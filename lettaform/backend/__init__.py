@@ -38,7 +38,7 @@ Fields = Mapping[str, Collection[str]]
 """Kind to the fields that are needed."""
 
 Arrived = Callable[[str, Listing], None]
-"""Takes the kind of a list and a Listing that has one page of it, and all of the other kinds."""
+"""Takes the kind of a list and a Listing that has a part of it, and all of the other kinds."""
 
 
 class Reads(Protocol):
@@ -65,7 +65,7 @@ class Reads(Protocol):
 
         Fields that are not needed may be UNREAD.
 
-        arrived  called with each page of a list, once all other lists are whole. A backend without pages never calls it
+        arrived  called with what has come of a list, once all other lists are whole. A backend without pages never calls it
         """
         ...
 

@@ -74,14 +74,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def _wait_for_the_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every page but the first arrives after the manifest is loaded, as on a server that takes its time."""
-    real: Callable[..., Any] = client.Client.get
+    real: Callable[..., Any] = client.Client.send
 
-    async def slow(self: client.Client, path: str, **params: Any) -> Any:
-        if "after" in params:
+    async def slow(self: client.Client, method: str, path: str, **options: Any) -> Any:
+        if "after" in (options.get("params") or {}):
             await asyncio.sleep(0.2)
-        return await real(self, path, **params)
+        return await real(self, method, path, **options)
 
-    monkeypatch.setattr(client.Client, "get", slow)
+    monkeypatch.setattr(client.Client, "send", slow)
 
 
 def test_what_does_not_change_is_known_before_everything_is_read(project: Project) -> None:
@@ -93,6 +93,19 @@ def test_what_changes_is_compared_at_the_end(project: Project) -> None:
     project.write(TEXT.replace("One.", "Two.", 1))
     assert [str(change.address) for change in project.plan().changes] == ["agents.a0"]
     assert project.early == {f"agents.a{n}" for n in range(1, 7)}
+
+
+def test_pages_wait_for_the_other_lists(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[..., Any] = client.Client.send
+
+    async def slow(self: client.Client, method: str, path: str, **options: Any) -> Any:
+        if path == "/v1/blocks/" and "after" not in (options.get("params") or {}):
+            await asyncio.sleep(0.5)  # until half of the agents have arrived
+        return await real(self, method, path, **options)
+
+    monkeypatch.setattr(client.Client, "send", slow)
+    assert not project.plan()
+    assert project.early == {f"agents.a{n}" for n in range(7)}
 
 
 def test_only_what_is_selected_is_compared(project: Project) -> None:

@@ -21,8 +21,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from lettaform.backend.concurrency import cancelled
 from lettaform.backend.v1.concurrency import Gate
+from lettaform.backend.v1.pages import Seen, each_page
 from lettaform.client import answers, pools
 from lettaform.client.calls import Cursor, Method, encoded, flat
 from lettaform.client.origin import Origin
@@ -39,8 +39,6 @@ WHOLE = 2**31 - 1
 AGENTS = 250
 """Agents per page. Measured on 0.16.8 with 1,000 agents: 250 take a quarter less time than 1,000, or two lists from
 both ends at the same time: the server builds answers one after another, and slower the larger they are."""
-SENDING = 0.002
-"""Seconds in which a request is certainly sent, before its sender works on something else."""
 SETTLE = 5.0
 """Seconds after which the server has finished an unanswered request. It continues after the client has disconnected."""
 SILENCE = 60.0
@@ -175,25 +173,17 @@ class Client:
 
     async def each_page(self, path: str, **params: Any) -> AsyncGenerator[list[Any], None]:
         """The items of `pages`, page by page. The next page is under way while the caller works on one."""
+
+        async def ask(after: str | None, seen: Seen) -> Any:
+            asked = {"limit": cursor.limit, "order": "asc", **({"after": after} if after else {}), **params}
+            return await self.send("GET", path, params=asked, seen=seen)
+
         cursor = Cursor(min(AGENTS, PAGE) if path == "/v1/agents/" else PAGE)
-
-        def ask(**after: str) -> asyncio.Task[Any]:
-            return asyncio.create_task(self.get(path, limit=cursor.limit, order="asc", **after, **params))
-
-        request = ask()
-        try:
-            while True:
-                fresh = cursor.take(await request)
-                if fresh is None:
+        async with aclosing(each_page(ask, cursor)) as pages:
+            async for page in pages:
+                if page is None:
                     raise self.unexpected("GET", path, "no list of objects with ids")
-                if cursor.ended or cursor.last is None:
-                    break
-                request = ask(after=cursor.last)
-                await asyncio.sleep(SENDING)
-                yield fresh
-            yield fresh
-        finally:
-            await cancelled(request)
+                yield page
 
     async def object(
         self, method: Method, path: str, *, keys: Collection[str] = ("id",), **options: Any
@@ -281,6 +271,7 @@ class Client:
         within: float | None = None,
         overtaken: bool = False,
         repeatable: bool = False,
+        seen: Seen | None = None,
     ) -> Any:
         """One request; returns the JSON of the answer, None if it is empty. Retried, unless it is a POST.
 
@@ -289,8 +280,9 @@ class Client:
         `overtaken`: other writers may interfere. Retried more often, and after 409, which 0.16.8 answers to all but one
         of several writers of a block.
         `repeatable`: a POST that creates nothing. Retried.
+        `seen`: called with the body of a good answer before it is parsed.
         """
-        ask = _Request(method, path, params, body, within or self.timeout, files, form)
+        ask = _Request(method, path, params, body, within or self.timeout, files, form, seen)
         if method == "POST" and not repeatable:
             return await self._once(ask)
         again: tuple[type[Exception], ...] = (Unavailable, Conflict) if overtaken else (Unavailable,)
@@ -360,6 +352,8 @@ class Client:
             self._replaced.append(pool)
             self._http = self._pool()
         await self._close_unused()
+        if ask.seen is not None and answer.is_success:
+            await ask.seen(answer.content)
         answered = answers.RawResponse(answer.status_code, answer.headers, answer.content)
         return answers.read(self._origin, ask.method, ask.path, answered)
 
@@ -388,6 +382,7 @@ class _Request:
     within: float
     files: Mapping[str, Any] | None = None
     form: Mapping[str, str] | None = None
+    seen: Seen | None = None
 
 
 class _Across(httpx.AsyncBaseTransport):

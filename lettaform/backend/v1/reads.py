@@ -67,17 +67,25 @@ class V1Reads(V1Usages):
     async def listing(self, stack: str | None, fields: Fields, arrived: Arrived | None = None) -> Listing:
         names = [name for name in fields if not kinds()[name].requests.below]
         found: dict[str, _Decoded] = {name: [] for name in fields}
-        reading = set(names)
+        reading, waiting = set(names), defaultdict[str, _Decoded](list)
+
+        def compare(name: str) -> None:
+            """Hand on what has arrived of a list, once the others are complete."""
+            if arrived and waiting[name]:
+                arrived(name, self._as_listing({**found, name: waiting.pop(name)}, {}))
 
         async def read(name: str) -> None:
             try:
                 async with aclosing(self._pages(_search(kinds()[name], stack), name, fields[name])) as pages:
                     async for page in pages:
                         found[name] += page
-                        if arrived and page and reading == {name}:
-                            arrived(name, self._as_listing({**found, name: page}, {}))
+                        waiting[name] += page
+                        if reading == {name}:
+                            compare(name)
             finally:
                 reading.discard(name)
+            if len(reading) == 1:
+                compare(*reading)
 
         refused: dict[str, str] = {}
         answers = await asyncio.gather(*map(read, names), return_exceptions=True)
