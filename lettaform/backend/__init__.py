@@ -65,7 +65,7 @@ class Reads(Protocol):
 
         Fields that are not needed may be UNREAD.
 
-        arrived  called with what has come of a list, once all other lists are whole. A backend without pages never calls it
+        arrived  called with what has come of a list, once the others are whole. A backend without pages never calls it
         """
         ...
 

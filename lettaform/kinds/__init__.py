@@ -85,8 +85,12 @@ def is_matched(address: Address) -> bool:
 def kind_of(address: Address) -> str | None:
     """The kind of the object at an address; None if the address has no kind."""
     kind = MATCHED if is_matched(address) else sections().get(address.section)
-    if address.field is None or kind is None:
-        return kind
-    line = kinds()[kind].attrs().get(address.field)
+    return kind if address.field is None or kind is None else _kind_of_parts(kind, address.field)
+
+
+@cache
+def _kind_of_parts(kind: str, field: str) -> str | None:
+    """The kind of the parts that a field of a kind holds."""
+    line = kinds()[kind].attrs().get(field)
     parts = line.related(Parts) if line else None
     return parts.kind if parts else None

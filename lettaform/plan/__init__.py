@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, assert_never
 
 from lettaform.address import Address
@@ -93,12 +94,17 @@ def _shared(manifest: Manifest) -> dict[Address, tuple[Address, ...]]:
     """Address of a block, folder or archive to the objects to which the manifest attaches it."""
     users: dict[Address, list[Address]] = {}
     for address, desired in manifest.objects.items():
-        for name, value in desired.values.items():
-            line = kinds()[desired.kind].attrs().get(name)
-            if line and line.link and line.to and kinds()[line.to].precious:
-                for ref in refs(value):
-                    users.setdefault(ref.address, []).append(address)
+        for name in desired.values.keys() & _sharing_fields(desired.kind):
+            for ref in refs(desired.values[name]):
+                users.setdefault(ref.address, []).append(address)
     return {shared: tuple(users[shared]) for shared in sorted(users)}
+
+
+@cache
+def _sharing_fields(kind: str) -> frozenset[str]:
+    """The fields of a kind that attach blocks, folders or archives."""
+    lines = kinds()[kind].attrs().items()
+    return frozenset(name for name, line in lines if line.link and line.to and kinds()[line.to].precious)
 
 
 def _is_unchanged(desired: Desired, observed: Observed) -> bool:

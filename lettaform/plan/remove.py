@@ -45,9 +45,9 @@ def _undeclared(lookup: Lookup) -> Iterator[tuple[Address, Live]]:
     lives = {address: blocks[0] for address, blocks in observed.detached.items() if address not in observed.objects}
     lives |= dict(_unmarked_parts(lookup))
     lives |= observed.objects
-    for address in sorted((a for a, live in lives.items() if live.stack == lookup.manifest.stack), key=str):
-        if _is_undeclared(lookup, address) and lookup.is_selected(address):
-            yield address, lives[address]
+    ours = (address for address, live in lives.items() if live.stack == lookup.manifest.stack)
+    found = (each for each in ours if _is_undeclared(lookup, each) and lookup.is_selected(each))
+    yield from ((address, lives[address]) for address in sorted(found, key=str))
 
 
 def _surplus(lookup: Lookup) -> Iterator[tuple[Address, Live]]:

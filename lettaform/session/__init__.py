@@ -527,6 +527,8 @@ def _check_overwritten(options: PlanOptions, manifest: Manifest) -> None:
 
 def _check_patterns(options: PlanOptions, manifest: Manifest, observed: Observed) -> None:
     """Raise PlanError for a pattern that matches no address, declared or live. `allow_destroy` may match none."""
+    if not (options.target or options.exclude or options.without_messages):
+        return
     moved = {entry.old for entry in manifest.moved}
     live = {address for address, each in _all(observed) if each.stack == manifest.stack} - moved
     matched = (*(match.address for match in manifest.matches), *observed.state.matched)

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Protocol
 
 from lettaform.address import Address
@@ -387,16 +388,24 @@ def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str
     after = {entry.old: entry.new for entry in manifest.moved}
     found: dict[tuple[str, str], dict[str, None]] = {}
     for address, live in observed.objects.items():
-        lines, declared = kinds()[live.kind].attrs(), list(_declared(manifest, address, after))
-        values = [pair for desired in declared for pair in desired.values.items()]
+        apart = _read_apart(live.kind)
+        if not apart:
+            continue
+        declared = list(_declared(manifest, address, after))
+        values = [pair for desired in declared for pair in desired.values.items() if pair[0] in apart]
         # of fields that are no longer declared, the members that lettaform added are removed
         held = live.mark.members.items() if declared or is_matched(address) else ()
-        values += [(name, None) for name, members in held if members]
+        values += [(name, None) for name, members in held if name in apart and members]
         for name, value in values:
-            if name in lines and lines[name].read_apart():
-                keys = found.setdefault((live.id, name), {})
-                keys |= dict.fromkeys(_named(value, observed))
+            keys = found.setdefault((live.id, name), {})
+            keys |= dict.fromkeys(_named(value, observed))
     yield from ((wanted, tuple(keys)) for wanted, keys in found.items())
+
+
+@cache
+def _read_apart(kind: str) -> frozenset[str]:
+    """The fields of a kind that answers leave out."""
+    return frozenset(name for name, line in kinds()[kind].attrs().items() if line.read_apart())
 
 
 def _named(value: Any, observed: Observed) -> Iterator[str]:
