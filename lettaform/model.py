@@ -625,11 +625,6 @@ class State:
         """The addresses of the agents to which entries of `matches` applied something, or may have."""
         return tuple(dict.fromkeys((*self.matched, *self.begun)))
 
-    @property
-    def matched_agents(self) -> tuple[Address, ...]:
-        """The addresses of the agents to which entries of `matches` applied something, or may have."""
-        return tuple(dict.fromkeys((*self.matched, *self.begun)))
-
 
 @dataclass(frozen=True)
 class Commit:
