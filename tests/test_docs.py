@@ -60,7 +60,7 @@ def test_fields_page_is_current() -> None:
 
 TERMS = (
     *("additive list", "address", "adopt", "agent file", "apply", "attach", "backend", "barrier", "base", "block"),
-    *("capability", "carried-over block", "cascade", "changed by agents", "conversation", "create", "delete"),
+    *("canary", "capability", "carried-over block", "cascade", "changed by agents", "conversation", "create", "delete"),
     *("dependents", "destroy", "digest of a plan", "discovered object", "drift", "duplicate", "enforce", "environment"),
     *("external object", "field", "foreign object", "forget", "history", "ignore", "import", "intent", "kind", "lease"),
     *(
@@ -77,7 +77,19 @@ TERMS = (
         "own block",
         "owner",
     ),
-    *("plan", "policy", "prevent_destroy", "prune", "pull", "recompile", "replace", "saved plan", "seed", "serial"),
+    *(
+        "plan",
+        "policy",
+        "prevent_destroy",
+        "promote",
+        "prune",
+        "pull",
+        "recompile",
+        "replace",
+        "saved plan",
+        "seed",
+        "serial",
+    ),
     "shared block",
     *("snapshot", "stack", "state", "step", "tombstone", "unmanaged", "update", "yield"),
     *("call", "claim", "detach", "discover", "save state"),
