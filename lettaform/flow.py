@@ -419,7 +419,7 @@ class _Apply:
             return plan, await self.carry_out(session, plan) if plan and consented else None
 
     async def carry_out(self, session: Session, plan: Plan) -> Report:
-        verb = "destroy" if self.options.destroy else "apply"
+        verb = "destroy" if self.options.destroy else "promote" if self.options.promotion else "apply"
         return await session.apply(plan, self.notify, self.parallel, verb=verb)
 
 
@@ -432,7 +432,7 @@ class _Promote(_Apply):
 
     async def carry_out(self, session: Session, plan: Plan) -> Report:
         check_merged(plan)
-        return await session.apply(plan, self.notify, self.parallel, verb="promote")
+        return await super().carry_out(session, plan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -630,8 +630,8 @@ def promote(
     if first == second:
         raise PlanError(f"`{first}` cannot be promoted to itself", "name two environments with --from and --to")
     begun = _Opened(replace(source, environment=first), connection, parallel, needs="plain")
-    kept = replace(snapshots or Snapshots(), changed=True)
-    opened = _Opened(replace(source, environment=second), connection, parallel, needs="everything", snapshots=kept)
+    changing = replace(source, environment=second)
+    opened = _Opened(changing, connection, parallel, needs="everything", snapshots=snapshots)
     opened.manifest = opened.finished()
     patterns = _agents(addresses)
     url = target(connection, opened.manifest.server, os.environ, None).url

@@ -27,6 +27,7 @@ from lettaform.model import (
     Update,
     value_of,
 )
+from lettaform.ownership.canaries import held
 from lettaform.ownership.state import ADDRESS
 from lettaform.plan.canaries import waiting
 from lettaform.plan.changes import Diff, ResourceChange, Settled
@@ -64,6 +65,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
     changes = tuple(losing_messages(planned, observed, options.without_messages))
     steps, barriers = order(difference.resources, manifest, observed, destroy=options.destroy)
     changed = {change.address for change in changes}
+    waits = {} if options.destroy else held(manifest, observed)
     if steps and not changes:
         changes = (Change(ADDRESS, "stack", "mark", reason="the state of the stack"),)
     return Plan(
@@ -73,7 +75,11 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         environment=manifest.environment,
         options=options,
         changes=changes,
-        unchanged=sum(_is_unchanged(each, observed) for a, each in manifest.objects.items() if a not in changed),
+        unchanged=sum(
+            _is_unchanged(each, observed)
+            for a, each in manifest.objects.items()
+            if not (a in changed or a.top in waits)
+        ),
         runtime=difference.runtime,
         unmanaged=difference.unmanaged,
         steps=tuple(_settled(step, known, names) for step in steps),
@@ -81,7 +87,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         state=observed.state,
         outputs={} if options.destroy else {name: settle(value, known) for name, value in manifest.outputs.items()},
         inputs=manifest.inputs,
-        warnings=(*manifest.warnings, *difference.warnings, *waiting(options, manifest, observed), *left_out(options)),
+        warnings=(*manifest.warnings, *difference.warnings, *waiting(manifest, waits), *left_out(options)),
         manifest=manifest,
         names=names,
         shared=_shared(manifest),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from lettaform.address import Address
 from lettaform.errors import Problem
 from lettaform.model import Manifest, Observed, PlanOptions
 from lettaform.ownership.canaries import held
@@ -18,9 +19,9 @@ def without_held(options: PlanOptions, manifest: Manifest, observed: Observed) -
     return replace(options, exclude=(*options.exclude, *map(str, held(manifest, observed))))
 
 
-def waiting(options: PlanOptions, manifest: Manifest, observed: Observed) -> Iterator[Problem]:
-    """A warning for each agent that `without_held` leaves out."""
-    for original, copies in ({} if options.destroy else held(manifest, observed)).items():
+def waiting(manifest: Manifest, waits: Mapping[Address, Sequence[Address]]) -> Iterator[Problem]:
+    """A warning for each agent that waits for the end of its canary. `waits`: what `held` returns."""
+    for original, copies in waits.items():
         number = f"{len(copies)} copies" if len(copies) > 1 else "one copy"
         message = f"{original} has a canary of {number}: its changes are held back"
         named = shlex.quote(str(original))

@@ -198,7 +198,7 @@ def _conflicts(plan: model.Plan) -> Iterator[str]:
     """The texts that cannot be merged, with their versions between marker lines."""
     if not plan.conflicts:
         return
-    yield f'<section class="notice delete"><h2>{outline.CONFLICTS}</h2>'
+    yield f'<section class="notice delete"><h2>{outline.conflicts(plan)}</h2>'
     for kept in plan.conflicts[:ADDRESSES]:
         assert kept.conflict is not None
         yield f"<p>{_code(f'{kept.address}.{kept.path}')}: {_sentence(kept.conflict.reason)}</p>"

@@ -245,7 +245,7 @@ def _conflicts(plan: model.Plan) -> Iterator[str]:
     """The texts that cannot be merged: the first ones with their versions."""
     if not plan.conflicts:
         return
-    yield f"**{outline.CONFLICTS}:**"
+    yield f"**{outline.conflicts(plan)}:**"
     room = _MOST_CONFLICTS
     for number, kept in enumerate(plan.conflicts):
         if room < 0:

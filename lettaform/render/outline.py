@@ -11,8 +11,13 @@ from lettaform.render.changes import named
 
 RESTORED = "Changed outside lettaform, will be restored"
 KEPT = "Changed by agents, kept"
-CONFLICTS = "Changed in the manifest and on the server, not merged"
 UNMANAGED = "Not managed by this manifest"
+
+
+def conflicts(plan: model.Plan) -> str:
+    """The title of the texts that cannot be merged."""
+    where = "in both environments" if plan.options.promotion else "in the manifest and on the server"
+    return f"Changed {where}, not merged"
 
 
 def changes(plan: model.Plan, *, ids: bool = False) -> tuple[list[model.Change], list[model.Change]]:

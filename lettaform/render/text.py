@@ -47,7 +47,7 @@ def plan(plan: model.Plan, *, color: bool = False, verbose: bool = False) -> str
         titled(f"{outline.KEPT} ({SIDES})", kept, paint),
         titled(f"Seeds that changed in the manifest, not written ({SIDES})", seeds, paint),
         _notices(plan, paint),
-        titled(outline.CONFLICTS, _conflicts(plan, paint), paint),
+        titled(outline.conflicts(plan), _conflicts(plan, paint), paint),
         titled(outline.UNMANAGED, _unmanaged(plan, paint), paint),
         warnings(plan.warnings, paint),
         prompts.lines(plan, paint, verbose=verbose),

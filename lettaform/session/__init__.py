@@ -608,7 +608,8 @@ async def _keep(session: Session, plan: Plan, observed: Observed, scope: Scope) 
 
     No snapshot is taken if there is none of it.
     """
-    wanted, keeps_changes = _destroyed(plan), session.snapshots.changed or session.manifest.keeps_changes
+    promotes = plan.options.promotion is not None
+    wanted, keeps_changes = _destroyed(plan), promotes or session.snapshots.changed or session.manifest.keeps_changes
     updated = _overwritten(plan, observed) if keeps_changes else frozenset[str]()
     if not (wanted or updated):
         return Report()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lettaform.address import Address
 from lettaform.errors import Place
 from lettaform.model import Desired, Live, Manifest, Observed, PlanOptions
+from lettaform.ownership.canaries import held
 from lettaform.plan.canaries import waiting, without_held
 
 at = Address.read
@@ -21,7 +22,7 @@ def test_a_plan_leaves_out_agents_with_a_canary_and_says_so() -> None:
     there = observed("agents.a b", "agents.a b@canary-1", "agents.a b@canary-2")
     options = PlanOptions(exclude=("blocks.x",))
     assert without_held(options, MANIFEST, there).exclude == ("blocks.x", 'agents["a b"]')
-    (warning,) = waiting(options, MANIFEST, there)
+    (warning,) = waiting(MANIFEST, held(MANIFEST, there))
     assert warning.message == 'agents["a b"] has a canary of 2 copies: its changes are held back'
     assert warning.place == PLACE
     assert "`lettaform canary promote 'agents[\"a b\"]'`" in (warning.hint or "")
@@ -30,5 +31,5 @@ def test_a_plan_leaves_out_agents_with_a_canary_and_says_so() -> None:
 def test_without_a_canary_and_in_a_destroy_nothing_waits() -> None:
     options, there = PlanOptions(destroy=True), observed("agents.a b", "agents.a b@canary-1")
     assert without_held(options, MANIFEST, there) == options
-    assert list(waiting(options, MANIFEST, there)) == []
+    assert list(waiting(MANIFEST, {})) == []
     assert without_held(PlanOptions(), MANIFEST, observed("agents.a b")) == PlanOptions()

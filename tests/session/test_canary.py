@@ -141,6 +141,7 @@ def test_until_it_ends_plans_hold_the_agent_back_and_keep_the_copies(fleet: Stac
         plan = flow.plan(fleet.source, fleet.connection, options)
         assert not plan
         assert "held back" in plan.warnings[-1].message
+        assert plan.unchanged == 7  # without the agent and its two blocks
     fleet.edit("for_each: [x, y]", "for_each: [x, y, z]")
     assert ("create", "agents.bob[z]") in changed(flow.plan(fleet.source, fleet.connection))
     found = {str(each.address): each.status for each in fleet.status().objects}

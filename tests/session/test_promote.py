@@ -196,7 +196,12 @@ def test_a_saved_promotion_does_what_was_shown(fleet: Stack, tmp_path: Path) -> 
     _, report = flow.apply_saved(path, fleet.source, fleet.connection, consent=True)
     assert report is not None
     assert report.exit_code == 0
+    assert report.snapshot is not None
     assert text(fleet, "prod") == "learned in dev"
+    fleet.environment = "prod"
+    assert flow.history(fleet.source, fleet.connection)[0].verb == "promote"
+    flow.rollback(fleet.source, fleet.connection, consent=True)
+    assert text(fleet, "prod") == "one\ntwo\nthree"
 
 
 def test_only_what_is_named_is_promoted(fleet: Stack) -> None:
