@@ -256,7 +256,7 @@ CASES = (
     broken(
         "empty key",
         'stack: s\nagents: {"": {}}\n',
-        "2:10 agents: the key '' must not be empty",
+        "2:10 agents: the key '' must not be empty, and not end in `@canary-` and a number",
         shape=True,
     ),
     broken(
