@@ -263,7 +263,7 @@ class _Module:
                 return "Sequence[Any] | Mapping[str, Any] | JsonFile | CsvFile | Expression"
             case Items(of=of):
                 return f"Sequence[{self.form(of, _singular(name))}]"
-            case Body(kind=kind):
+            case Body(kind=kind, only=None):
                 return f"{class_name(kind)} | Unset | None"
             case Entries(of=of):
                 return f"Mapping[str, {self.form(of, _singular(name))}]"

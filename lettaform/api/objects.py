@@ -20,6 +20,7 @@ __all__ = [
     "Folder",
     "Group",
     "Identity",
+    "Match",
     "McpServer",
     "OwnBlock",
     "Provider",
@@ -725,6 +726,60 @@ class Defaults(TypedDict):
     tools: NotRequired[Tool]
 
 
+class AgentMatchExclude(TypedDict):
+    """Agents that are left out."""
+
+    name: NotRequired[str | Sequence[str]]
+    """The name of an agent, with `*` for any text, or a list of names: agents with one of them."""
+    tags: NotRequired[Sequence[str]]
+    """Tags: agents that have one of them."""
+    id: NotRequired[str | Sequence[str]]
+    """The ID of an agent, or a list of IDs."""
+
+
+class AgentMatch(TypedDict):
+    """Which existing agents are selected, whoever created them. Agents of this stack are not: their fields are declared in `agents`."""
+
+    name: NotRequired[str | Sequence[str]]
+    """The name of an agent, with `*` for any text, or a list of names: agents with one of them."""
+    tags: NotRequired[Sequence[str]]
+    """Tags: agents that have all of them."""
+    exclude: NotRequired[AgentMatchExclude]
+    """Agents that are left out."""
+    stacks: NotRequired[Sequence[str]]
+    """Other stacks whose agents are selected, too. Default: agents of other stacks are left out."""
+
+
+class MatchPolicy(TypedDict):
+    """The policy of each field, by field name."""
+
+    archive: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    blocks: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    compaction_settings: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    context_window: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    description: NotRequired[Literal["enforce", "seed", "yield", "merge", "ignore"]]
+    embedding: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    folders: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    identities: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    max_files_open: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    max_tokens: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    message_buffer_autoclear: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    metadata: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    model: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    model_settings: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    parallel_tool_calls: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    per_file_view_window_char_limit: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    project_id: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    reasoning: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    response_format: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    secrets: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    system: NotRequired[Literal["enforce", "seed", "yield", "merge", "ignore"]]
+    tags: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    timezone: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    tool_rules: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+    tools: NotRequired[Literal["enforce", "seed", "yield", "ignore"]]
+
+
 class ComponentDefaults(TypedDict):
     """Default values of fields, by section, below the `defaults` of the component."""
 
@@ -1325,6 +1380,68 @@ class OwnBlock(Declared):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
+class Match(Declared):
+    """Fields of every existing agent that is selected. Nothing else of these agents is changed."""
+
+    description: Maybe[Text | None] = ABSENT
+    """Purpose of the agent."""
+    model: Maybe[Text] = ABSENT
+    """Handle of the language model, as `provider/model`."""
+    embedding: Maybe[Text] = ABSENT
+    """Handle of the embedding model, as `provider/model`."""
+    system: Maybe[Text | None] = ABSENT
+    """System prompt."""
+    blocks: Maybe[Sequence[str | Block] | Expression | None] = ABSENT
+    """Shared memory blocks: keys of `blocks`."""
+    tools: Maybe[Sequence[str | Tool] | Expression | None] = ABSENT
+    """Tools that the agent can call: keys of `tools`, or names of the server's built-in tools."""
+    folders: Maybe[Sequence[str | Folder] | Expression | None] = ABSENT
+    """Folders of files that the agent can open and search: keys of `folders`."""
+    archive: Maybe[str | Archive | None] = ABSENT
+    """Archive of long-term memory: a key of `archives`."""
+    identities: Maybe[Sequence[str | Identity] | Expression | None] = ABSENT
+    """Identities that the agent works for: keys of `identities`."""
+    tool_rules: Maybe[Sequence[ToolRule | JsonFile | Expression] | Expression | None] = ABSENT
+    """Rules for the order in which tools are called."""
+    secrets: Maybe[Mapping[str, Text | None] | JsonFile | Expression | None] = field(default=ABSENT, repr=False)
+    """Environment variables available to the agent's tools."""
+    tags: Maybe[Sequence[Text] | Expression | None] = ABSENT
+    """Tags to find the agent by."""
+    metadata: Maybe[Values | None] = ABSENT
+    """Additional data to store with the agent."""
+    context_window: Maybe[int | Expression] = ABSENT
+    """Maximum number of tokens in the context window."""
+    max_tokens: Maybe[int | Expression | None] = ABSENT
+    """Maximum number of output tokens per response."""
+    model_settings: Maybe[ModelSettings | JsonFile | Expression] = ABSENT
+    """Settings of the model provider: `provider_type`, `temperature` and others."""
+    parallel_tool_calls: Maybe[bool | Expression] = ABSENT
+    """Whether the model can call several tools in one response."""
+    reasoning: Maybe[bool | Expression] = ABSENT
+    """Whether the model reasons before it responds, if it supports reasoning."""
+    response_format: Maybe[ResponseFormat | JsonFile | Expression] = ABSENT
+    """Format of responses: a map with the `type` `text`, `json_object` or `json_schema`."""
+    compaction_settings: Maybe[CompactionSettings | JsonFile | Expression] = ABSENT
+    """Settings for the summary of old messages."""
+    message_buffer_autoclear: Maybe[bool | Expression] = ABSENT
+    """Whether the agent forgets the conversation after each response."""
+    timezone: Maybe[Text] = ABSENT
+    """Time zone of the agent, as `Europe/Berlin`."""
+    max_files_open: Maybe[int | Expression] = ABSENT
+    """Maximum number of files that can be open at the same time."""
+    per_file_view_window_char_limit: Maybe[int | Expression] = ABSENT
+    """Maximum number of characters of an open file that the agent sees."""
+    project_id: Maybe[Text] = ABSENT
+    """ID of the project that the agent belongs to (Letta Cloud)."""
+    match: Maybe[AgentMatch] = ABSENT
+    """Which existing agents are selected, whoever created them. Agents of this stack are not: their fields are declared in `agents`."""
+    limit: Maybe[int | None] = ABSENT
+    """The largest number of agents that may be selected; a plan that selects more is refused. null: no limit. Default: 20."""
+    policy: Maybe[MatchPolicy | None] = ABSENT
+    """The policy of each field, by field name."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Fleet(Declared):
     """A whole manifest. The value of an entry of `environments` is a Fleet, too."""
 
@@ -1370,7 +1487,7 @@ class Fleet(Declared):
     """Messages that are sent to an agent once or repeatedly. Available on Letta Cloud only."""
     tools: Maybe[Mapping[str, Tool | Unset | None]] = ABSENT
     """A function that agents can call: Python source, named after its last function or by `json_schema`."""
-    matches: Maybe[Mapping[str, Agent | Unset | None]] = ABSENT
+    matches: Maybe[Mapping[str, Match | Unset | None]] = ABSENT
     """Fields of existing agents that this stack does not own, whoever created them."""
     components: Maybe[Mapping[str, Component]] = field(default=ABSENT, repr=False)
     """Components: the objects of other files, used as a whole. Their addresses begin with `components.KEY`."""
