@@ -21,7 +21,6 @@ from lettaform.model import (
     Removed,
     value_of,
 )
-from lettaform.ownership.shards import Spread
 from lettaform.plan.leaves import spelled
 from lettaform.plan.moves import Moves
 from lettaform.plan.policy import decide, policies
@@ -63,14 +62,9 @@ class Lookup:
         """Whether an object exists at an address and is not replaced."""
         return address in self.observed.objects and address not in self.replaced
 
-    @cached_property
-    def spread(self) -> Spread:
-        """To which shard the objects belong."""
-        return Spread.of(self.manifest, self.observed)
-
     def is_in_shard(self, address: Address) -> bool:
         """Whether an object belongs to the shard that this plan is about."""
-        return not self.options.shard or self.options.shard.has(self.spread.slot(address))
+        return not self.options.shard or self.options.shard.has(self.tables.spread.slot(address))
 
     def is_selected(self, address: Address) -> bool:
         """Whether this plan is about the object."""

@@ -10,6 +10,7 @@ from typing import Any
 from lettaform.address import Address
 from lettaform.kinds import companions, kinds
 from lettaform.model import Desired, Live, Manifest, Observed, Removed
+from lettaform.ownership.shards import Spread
 from lettaform.values import refs
 
 
@@ -18,6 +19,11 @@ class Tables:
 
     def __init__(self, manifest: Manifest, observed: Observed) -> None:
         self.manifest, self.observed = manifest, observed
+
+    @cached_property
+    def spread(self) -> Spread:
+        """To which shard the objects belong."""
+        return Spread.of(self.manifest, self.observed)
 
     @cached_property
     def addresses(self) -> Mapping[str, Address]:
