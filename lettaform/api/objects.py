@@ -1383,6 +1383,8 @@ class OwnBlock(Declared):
 class Match(Declared):
     """Fields of every existing agent that is selected. Nothing else of these agents is changed."""
 
+    section: ClassVar[str | None] = "matches"
+
     description: Maybe[Text | None] = ABSENT
     """Purpose of the agent."""
     model: Maybe[Text] = ABSENT
