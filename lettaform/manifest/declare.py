@@ -113,20 +113,13 @@ class _Declaring:
         table = kinds()[live.kind]
         for line in table.attrs().values():
             related = line.related(SourceFile)
-            if (related and not live.values.get(line.name)) or (
-                line.name == "type" and self._is_other_type(table, live)
-            ):
+            if (related and not live.values.get(line.name)) or (line.name == "type" and _is_other_type(table, live)):
                 what = (
                     "the server has no source of it" if related else f"no manifest has the type `{live.values['type']}`"
                 )
                 self.found.left.append(Left(live, what))
                 return True
         return False
-
-    def _is_other_type(self, table: type[Kind], live: Live) -> bool:
-        """Whether the object is of a type that only the server creates, such as the group of a sleeptime agent."""
-        allowed = getattr(table.model_fields["type"].annotation, "__args__", ())
-        return bool(allowed) and live.values.get("type") not in allowed
 
     # --- keys
 
@@ -333,6 +326,12 @@ class _Declaring:
                 file = replace(live, name=f"{live.name}/{item.name}")
                 self.found.left.append(Left(file, f"{why}: the file is not declared"))
         return list(found.values())
+
+
+def _is_other_type(table: type[Kind], live: Live) -> bool:
+    """Whether an object is of a type that only the server creates, such as the group of a sleeptime agent."""
+    allowed = getattr(table.model_fields["type"].annotation, "__args__", ())
+    return bool(allowed) and live.values.get("type") not in allowed
 
 
 def _is_nameless(live: Live) -> bool:

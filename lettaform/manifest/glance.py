@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lettaform.address import COMPONENTS
 from lettaform.kinds import kinds, sections
 from lettaform.kinds.traits import AddsTo, Companions
 from lettaform.manifest.documents import sources
@@ -38,7 +39,8 @@ class Glance:
 def glance(
     directory: Path, named: Sequence[Path] = (), *, environment: str | None = None, stack: str | None = None
 ) -> Glance | None:
-    """A glance at the manifest files of a project. None if they are small, faulty, or name no stack or several.
+    """A glance at the manifest files of a project. None if they are small, faulty, use components, whose
+    files say what else is declared, or name no stack or several.
 
     named, environment, stack  `files`, `environment` and `stack` of `load`
     """
@@ -49,7 +51,7 @@ def glance(
         return parse(_head(text), file, problems)
 
     nodes = [node for _, node in sources(named, Files(directory, problems), problems, first_lines)]
-    if problems.has_errors or sum(map(len, texts)) < SMALL:
+    if problems.has_errors or sum(map(len, texts)) < SMALL or any(_has_key(text, COMPONENTS) for text in texts):
         return None
     names = [node.map["stack"].text for node in nodes if node and "stack" in node.map]
     name = stack or (names[0] if len(names) == 1 else None)

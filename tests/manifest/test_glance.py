@@ -94,6 +94,11 @@ def test_a_small_manifest_is_parsed_at_once(tmp_path: Path, monkeypatch: pytest.
     assert glance(tmp_path) == Glance("s", {})
 
 
+def test_components_declare_in_files_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path, "stack: s\ncomponents: {desk: {use: ./desk}}\n")
+    assert glance(tmp_path) is None
+
+
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda path: path.name)
 def test_what_is_seen_of_an_example_is_asked_of_the_server(folder: Path) -> None:
     outline, seen = begin(folder, connects=False).outline, glance(folder)

@@ -33,7 +33,7 @@ def test_a_top_level_key_of_another_tool_gets_its_line(word: str, project: Proje
 
 @pytest.mark.parametrize("text", words.SECTIONS.values())
 def test_a_line_for_a_top_level_key_names_what_exists(text: str) -> None:
-    known = TOP | {"external", "default", "url", "secret", "memory"}
+    known = TOP | {"external", "default", "url", "secret", "memory", "use"}
     named = [each for each in re.findall(r"`([a-z_]+)[^`]*`", text) if each != "agents"]
     assert set(named) <= known, text
 
