@@ -106,11 +106,11 @@ if TYPE_CHECKING:  # a plan needs none of it
     from lettaform.lettactl.fleet import Options as LettactlOptions
     from lettaform.manifest.graph import Graph
     from lettaform.manifest.rendered import Rendered
+    from lettaform.model import Vendoring
     from lettaform.ownership.audit import Audit
     from lettaform.session.duplicate import Duplicated
     from lettaform.session.last_apply import Kept
     from lettaform.session.talk import Decide, Sent
-    from lettaform.session.vendor import Vendoring
     from lettaform.snapshot import Snapshot
     from lettaform.snapshot.agent_file_export import Exported
     from lettaform.snapshot.agent_files import Options as AgentFileOptions

@@ -1795,3 +1795,35 @@ class Compacted:
     summary: str
     before: int
     after: int
+
+
+# --- components of git repositories ---------------------------------------------------------------------------------
+
+VendorOutcome = Literal["unchanged", "fetched", "removed", "differs"]
+
+
+@dataclass(frozen=True)
+class VendoredComponent:
+    """One component of a git repository.
+
+    outcome  unchanged; fetched, or removed because nothing uses it; with --check: differs from what is used
+    reason   why it differs
+    """
+
+    source: str
+    folder: str
+    outcome: VendorOutcome
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Vendoring:
+    """All components of git repositories that a manifest and its components use, in any environment."""
+
+    components: tuple[VendoredComponent, ...] = ()
+    checked: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """2 if --check found a difference, otherwise 0."""
+        return 2 if self.checked and any(each.outcome != "unchanged" for each in self.components) else 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from lettaform.model import Vendoring
 from lettaform.render import data
 from lettaform.render.clean import clean_line
 from lettaform.render.inline import count
-from lettaform.session.vendor import Vendoring
 
 _SIGNS = {"fetched": "+", "removed": "-", "differs": "~"}
 

@@ -402,7 +402,8 @@ def _to_read(manifest: Manifest, observed: Observed) -> Iterator[tuple[tuple[str
         apart = _read_apart(live.kind)
         if not apart:
             continue
-        declared = list(_declared(manifest, address, after))
+        # an external object has the marks of its own stack
+        declared = [each for each in _declared(manifest, address, after) if each.external is None]
         values = [pair for desired in declared for pair in desired.values.items() if pair[0] in apart]
         # of fields that are no longer declared, the members that lettaform added are removed
         held = live.mark.members.items() if declared or is_matched(address) else ()

@@ -6,9 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from lettaform.errors import ManifestError, PlanError
 from lettaform.manifest.components import Library, Locate
@@ -29,36 +27,8 @@ from lettaform.manifest.vendored import (
     lock_text,
     read_lock,
 )
+from lettaform.model import VendoredComponent, Vendoring, VendorOutcome
 from lettaform.session.git import fetch
-
-Outcome = Literal["unchanged", "fetched", "removed", "differs"]
-
-
-@dataclass(frozen=True)
-class VendoredComponent:
-    """One component of a git repository.
-
-    outcome  unchanged; fetched, or removed because nothing uses it; with --check: differs from what is used
-    reason   why it differs
-    """
-
-    source: str
-    folder: str
-    outcome: Outcome
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Vendoring:
-    """All components of git repositories that a manifest and its components use, in any environment."""
-
-    components: tuple[VendoredComponent, ...] = ()
-    checked: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        """2 if --check found a difference, otherwise 0."""
-        return 2 if self.checked and any(each.outcome != "unchanged" for each in self.components) else 0
 
 
 def vendor(directory: Path, named: Sequence[Path] = (), *, check: bool = False) -> Vendoring:
@@ -164,7 +134,7 @@ class _Check:
     def folder(self, text: str) -> Path:
         """The folder of a source. Raises Unusable if it is not as the lock file says."""
         source = Source.read(text)
-        outcome: Outcome = "unchanged"
+        outcome: VendorOutcome = "unchanged"
         reason = ""
         try:
             return self.vendored.folder(text)

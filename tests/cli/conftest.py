@@ -54,6 +54,8 @@ from lettaform.model import (
     PlanOptions,
     Report,
     Shard,
+    VendoredComponent,
+    Vendoring,
     Verified,
 )
 from lettaform.ownership.audit import Audit
@@ -62,7 +64,6 @@ from lettaform.plan.memory import MemoryReport
 from lettaform.plan.pull import LiveValue
 from lettaform.plan.status import Memory, ObjectStatus
 from lettaform.session.duplicate import Duplicated
-from lettaform.session.vendor import VendoredComponent, Vendoring
 from lettaform.snapshot import Entry, Header, Snapshot
 from lettaform.snapshot.agent_file_export import Exported
 

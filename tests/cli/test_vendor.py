@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from lettaform.errors import ManifestError, Place, Problem
-from lettaform.session.vendor import VendoredComponent
+from lettaform.model import VendoredComponent
 
 from .conftest import Flow, Run
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from lettaform.model import Vendoring
 from lettaform.render.vendor import text, to_data
-from lettaform.session.vendor import Vendoring
 
 
 def test_nothing() -> None:

@@ -12,7 +12,8 @@ import pytest
 from lettaform.errors import ManifestError
 from lettaform.manifest import load
 from lettaform.manifest.vendored import LOCK, Source, Unusable
-from lettaform.session.vendor import Vendoring, vendor
+from lettaform.model import Vendoring
+from lettaform.session.vendor import vendor
 
 DESK = "variables: {region: {}}\nagents: {lead: {model: a/b, system: !file lead.md, description: '${var.region}'}}\n"
 
