@@ -539,3 +539,19 @@ def test_requests_for_forty_agents_without_fields_that_are_read_aside(project: P
     project.apply(f"agents: {{a: {{for_each: {FORTY}, {MODELS}, memory: {{human: hi}}}}}}")
     project.observe()
     assert len(project.server.asked) == 4
+
+
+def test_the_contents_of_an_external_object_are_not_read(tmp_path: Path) -> None:
+    # regression: its mark says what its own stack added, and an import compared these contents without having read them
+    project = Project(tmp_path)
+    (tmp_path / "a.md").write_text("A file.\n")
+    folder = "folders: {papers: {embedding: letta/letta-free, files: [a.md]}}\n"
+    project.apply(folder)
+    (live,) = project.server.standin.tables.folders.values()
+    used = f"folders: {{papers: {{external: true, id: {live['id']}}}}}\n"
+    (tmp_path / "lettaform.yaml").write_text(f"stack: other\n{used}agents: {{a: {{{MODELS}, folders: [papers]}}}}\n")
+    project.server.asked.clear()
+    observed = project.observe()
+    assert observed.objects[at("folders.papers")].mark.members["files"]
+    assert observed.objects[at("folders.papers")].values["files"] is UNREAD
+    assert not [each for each in project.server.asked if "/files" in str(each)]
