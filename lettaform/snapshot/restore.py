@@ -179,6 +179,7 @@ class _Builder:
         if live is None:
             values |= self.secrets(address, entry)
             self.bring_back(address, entry, values)
+            self.notes[address] += _given_parts(self, address, kind)
         if kinds()[kind].owner_line():
             self.copies[address], lost = copies(entry, self.by_id, live, self.seen)
             self.notes[address] += lost
@@ -359,6 +360,13 @@ class _Builder:
         self.notes[address] += found.notes
         if found.history is not None:
             self.histories[address] = found.history
+
+
+def _given_parts(builder: _Builder, address: Address, kind: str) -> Iterator[str]:
+    """A note for each block that the server gives to an object that it creates, and that the object did not have."""
+    for name, key in kinds()[kind].discovered_parts().items() if address in builder.creators else ():
+        if address.part(name, key) not in builder.entries:
+            yield f"gets the block `{key}`, which it did not have: the server creates it along with it"
 
 
 def _left_out(builder: _Builder) -> Iterator[Problem]:

@@ -434,3 +434,15 @@ def test_a_pull_that_is_killed_while_it_records_is_completed_by_the_next(tmp_pat
     back.pull(A, PullOptions(record=True), fault)
     assert fault.happened
     assert back.done["pull"] == 1
+
+
+def test_a_companion_that_had_detached_its_block_gets_one_again_and_the_plan_says_so(back: WayBack) -> None:
+    second, block = id_of(back, "agents.ann-sleeptime"), id_of(back, "agents.ann-sleeptime.memory.memory_persona")
+    back.environment.ask("PATCH", f"/v1/agents/{second}/core-memory/blocks/detach/{block}")
+    path = kept(back)
+    assert back.apply(A, PlanOptions(destroy=True, allow_destroy=("*",))).done
+    result = restored(back, path)
+    assert result.done
+    assert result.plan is not None
+    notes = {str(each.address): each.notes for each in result.plan.changes}["agents.ann-sleeptime"]
+    assert "gets the block `memory_persona`, which it did not have: the server creates it along with it" in notes

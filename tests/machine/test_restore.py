@@ -40,6 +40,8 @@ class World:
         self.stack = "mch-a"
         self.lost: set[str] = set()
         """Addresses of which the plan of the restore says that messages do not come back."""
+        self.given: set[str] = set()
+        """Addresses of which it says that the server gives them a block."""
 
     def call(self, verb: Callable[[flow.Source, flow.Connection], Any], fault: Fault | None = None) -> Any:
         """Call a verb of `flow`; its result, its LettaformError, or None if the fault ends the process."""
@@ -97,9 +99,14 @@ class World:
         if isinstance(found, LettaformError):
             return found
         plan, report = found
-        self.lost |= _without_messages(plan)
+        self.note(plan)
         assert report is None or report.exit_code == 0, [str(each.error) for each in report.of("failed")]
         return None
+
+    def note(self, plan: Plan) -> None:
+        """Note what a plan says of what is not as it was."""
+        self.lost |= _without_messages(plan)
+        self.given |= {str(each.address) for each in plan.changes if any("gets the block" in n for n in each.notes)}
 
     def restore_despite(self, path: Path, fault: Fault) -> LettaformError | None:
         """A restore under a fault, and another one without: what that one finds counts."""
@@ -112,7 +119,7 @@ class World:
         found = self.call(lambda source, to: flow.restore(source, to, path, consent=consent), fault)
         self.log.append(f"{fault}: {found if isinstance(found, LettaformError) else ''}")
         for plan in agreed:
-            self.lost |= _without_messages(plan)
+            self.note(plan)
         return self.restore(path)
 
     def differences(self, path: Path, loss: str) -> dict[str, list[str]]:
@@ -145,6 +152,7 @@ class World:
                 for name in ("blocks", "archive")
                 for id in entry.live.ids(name)
                 if id in snapshot.by_id and is_made_by_agent(snapshot.by_id[id])
+                if not (str(address) in self.given and snapshot.by_id[id].live.name == "memory_persona")
             )
             for address, entry in restorable(snapshot).items()
         }
@@ -158,7 +166,9 @@ class World:
         return [id for id, each in every.items() if id not in held and "lettaform" not in str(each)]
 
     def _is_lost(self, change: Change, changed: FieldChange, loss: str) -> bool:
-        """Whether a change is about messages that the plan names as lost, or that stay as they are."""
+        """Whether a change is about messages that the plan names as lost, or stay, or about a block that it names."""
+        if changed.path == "blocks" and str(change.address) in self.given:
+            return {*changed.new} - {*changed.old} == {"memory_persona"} and {*changed.old} <= {*changed.new}
         return changed.path == "messages" and (loss == "spoil" or str(change.address) in self.lost)
 
 
