@@ -95,8 +95,12 @@ async def hold(
     wanted = _Wanted(client, stack, shard, token_hex(8), LEASE, waiting)
     try:
         own, taken = await wanted.acquire(patience)
-    except (asyncio.CancelledError, ServerError):
+    except asyncio.CancelledError:
         await wanted.abandon()
+        raise
+    except ServerError:  # a lock whose creation was not answered ends with its lease
+        with suppress(ServerError):
+            await wanted.let_go()
         raise
     lost = asyncio.Event()
     client.until = time.monotonic() + LEASE * 0.9
