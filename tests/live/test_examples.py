@@ -19,7 +19,17 @@ from tests.live.fleet import RequestLog
 EXAMPLES = sorted(Path(__file__).parents[2].glob("examples/*/lettaform.yaml"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+SLOW = ("per-tenant",)
+"""Hundreds of agents: minutes. The stand-in applies them in every run."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.parent.name, marks=[pytest.mark.slow] if path.parent.name in SLOW else [])
+        for path in EXAMPLES
+    ],
+)
 def test_example_converges_and_destroy_removes_all(
     path: Path, letta: Letta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
