@@ -21,7 +21,7 @@ from tests.manifest.test_fuzz import FIELDS, HEADS, LEAVES, TAILS, WORDS, around
 
 pytestmark = pytest.mark.thorough
 
-COUNT = int(os.environ.get("LETTAFORM_FUZZ", "300"))
+COUNT = int(os.environ.get("LETTAFORM_FUZZ", "60"))
 FIRST = int(os.environ.get("LETTAFORM_FUZZ_SEED", "0"))
 LONGEST = 60.0
 """Seconds that one document may take, on a busy machine: more is a hang."""
