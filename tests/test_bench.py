@@ -26,6 +26,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.thorough
 def test_no_ratio_has_grown() -> None:
     """Run `python -m bench.ratios --write` after a change that is worth it, and say why in the commit."""
     run(python("-m", "bench.ratios"), ROOT)

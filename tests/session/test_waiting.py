@@ -16,6 +16,8 @@ from lettaform.session import waiting
 from lettaform.session.waiting import joined
 from tests.standin import StandIn, serve
 
+pytestmark = pytest.mark.thorough
+
 MANIFEST = """
 stack: s
 blocks: {policy: {value: Be kind.}}

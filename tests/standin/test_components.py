@@ -76,6 +76,7 @@ def test_objects_keep_their_ids_when_they_move(before: str, after: str, stack: S
     assert not made
 
 
+@pytest.mark.thorough
 def test_a_change_of_the_component_of_300_tenants_is_planned_in_25_lines(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
     stack = LettaformOnStandIn(tmp_path)
