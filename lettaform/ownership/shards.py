@@ -38,6 +38,14 @@ class Spread:
             top = above.top
         return _slot(str(top)) if _is_spread(top) else 0
 
+    def has(self, shard: Shard, address: Address) -> bool:
+        """Whether an address belongs to a shard. To the whole stack, each one does."""
+        return not shard or shard.has(self.slot(address))
+
+    def shard_of(self, address: Address, count: int) -> Shard:
+        """The shard to which an address belongs, of so many."""
+        return Shard(self.slot(address) % count, count)
+
     def is_shared(self, address: Address) -> bool:
         """Whether an address belongs to the shard 0, however many shards there are."""
         return address.top not in self.owners and not _is_spread(address.top)
@@ -94,7 +102,7 @@ def within(state: State, spread: Spread, shard: Shard) -> State:
         return state
 
     def mine(address: Address) -> bool:
-        return shard.has(spread.slot(address))
+        return spread.has(shard, address)
 
     head, others = state.heads.get(shard, Head()), {str(each) for each in state.heads if each.count == shard.count}
     runs = (run for run in state.history if run.shard == str(shard) or (shard.index == 0 and run.shard not in others))
@@ -124,7 +132,7 @@ def narrowed(manifest: Manifest, observed: Observed, spread: Spread, shard: Shar
         return manifest, observed
 
     def mine(address: Address | None) -> bool:
-        return address is not None and shard.has(spread.slot(address))
+        return address is not None and spread.has(shard, address)
 
     declared = {address: desired for address, desired in manifest.objects.items() if mine(address)}
     found = replace(

@@ -764,6 +764,6 @@ def is_ambiguous(error: BaseException) -> bool:
 def last_run(state: State, address: Address) -> Applied | None:
     """The last run that wrote an object; None if the state does not keep it any more."""
     serial = state.written.get(address) or (state.written.get(address.parent) if address.parent else None)
-    slot = Spread(state.owners).slot(address)
+    spread = Spread(state.owners)
     runs = (run for run in state.history if run.serial == serial)
-    return next((run for run in runs if not run.shard or Shard.parse(run.shard).has(slot)), None)
+    return next((run for run in runs if not run.shard or spread.has(Shard.parse(run.shard), address)), None)

@@ -82,7 +82,7 @@ def make(manifest: Manifest, observed: Observed, options: PlanOptions, differenc
         unchanged=sum(
             _is_unchanged(each, observed)
             for a, each in manifest.objects.items()
-            if not (a in changed or a.top in waits) and (not shard or shard.has(spread.slot(a)))
+            if not (a in changed or a.top in waits) and spread.has(shard, a)
         ),
         runtime=difference.runtime,
         unmanaged=difference.unmanaged,

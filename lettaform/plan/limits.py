@@ -63,7 +63,7 @@ def _number_of_objects(observed: Observed, manifest: Manifest, shard: Shard) -> 
     if not shard:
         return len(owned)
     spread = Spread.of(manifest, observed)
-    return sum(shard.has(spread.slot(address)) for address in owned)
+    return sum(spread.has(shard, address) for address in owned)
 
 
 def _problem(limits: Limits, name: str, message: str, names: Iterable[str]) -> Problem:

@@ -64,7 +64,7 @@ class Lookup:
 
     def is_in_shard(self, address: Address) -> bool:
         """Whether an object belongs to the shard that this plan is about."""
-        return not self.options.shard or self.options.shard.has(self.tables.spread.slot(address))
+        return not self.options.shard or self.tables.spread.has(self.options.shard, address)
 
     def is_selected(self, address: Address) -> bool:
         """Whether this plan is about the object."""

@@ -71,7 +71,7 @@ def _of_shard(manifest: Manifest, observed: Observed, shard: Shard) -> Callable[
     if not shard:
         return lambda address: True
     spread = Spread.of(manifest, observed)
-    return lambda address: shard.has(spread.slot(address))
+    return lambda address: spread.has(shard, address)
 
 
 def _crossing(manifest: Manifest, observed: Observed, mine: Callable[[Address], bool]) -> Iterator[Moved]:

@@ -35,7 +35,7 @@ def waiting(manifest: Manifest, observed: Observed, options: PlanOptions) -> Wai
         return {}
     spread = Spread.of(manifest, observed)
     needs = _needs(manifest, options, spread)
-    outside = {each for every in needs.values() for each in every if not shard.has(spread.slot(each))}
+    outside = {each for every in needs.values() for each in every if not spread.has(shard, each)}
     missing = {each for each in outside if each not in observed.objects} - _external(manifest, outside)
     missing |= outside & _unready(manifest, observed, spread) if shard.index else set()
     found: dict[Address, tuple[Address, ...]] = {}
@@ -48,7 +48,7 @@ def _needs(manifest: Manifest, options: PlanOptions, spread: Spread) -> Mapping[
     """The selected objects of the shard, with their parts, to all to which they refer."""
     found: dict[Address, set[Address]] = {}
     for address, desired in manifest.objects.items():
-        chosen = options.shard.has(spread.slot(address)) and is_selected(address.top, manifest, options)
+        chosen = spread.has(options.shard, address) and is_selected(address.top, manifest, options)
         if chosen and desired.external is None:
             needed = {ref.address for ref in refs(desired.values)} | {desired.discovered_from or address}
             found.setdefault(address.top, set()).update(each for each in needed if each.top != address.top)
@@ -88,7 +88,7 @@ def certain(observed: Observed, manifest: Manifest, shard: Shard) -> Observed:
 
     def concerns(problem: Problem) -> bool:
         try:
-            return not problem.address or shard.has(spread.slot(Address.parse(problem.address)))
+            return not problem.address or spread.has(shard, Address.parse(problem.address))
         except ValueError:
             return True
 
@@ -108,7 +108,7 @@ def warnings(difference: Diff, manifest: Manifest, observed: Observed, shard: Sh
         names = ", ".join(map(str, sorted(every)[:EXAMPLES]))
         more = f" and {len(every) - EXAMPLES} more" if len(every) > EXAMPLES else ""
         verb = "waits" if len(every) == 1 else "wait"
-        of = Shard(spread.slot(each) % shard.count, shard.count)
+        of = spread.shard_of(each, shard.count)
         message = f"{names}{more} {verb} for {each} of shard {of}, which is not there as it is declared"
         hint = f"apply shard {of} first, or let `lettaform apply` wait for it with --wait"
         yield Problem(message, None, hint, str(each), severity="warning")

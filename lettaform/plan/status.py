@@ -206,7 +206,7 @@ def status(manifest: Manifest, difference: Diff, shard: Shard = WHOLE) -> StackS
         manifest.stack, observed.url, observed.version, manifest.environment, tuple(objects), warnings=found.warnings()
     )
     spread = Spread.of(manifest, observed) if shard else Spread({})
-    mine = tuple(each for each in objects if not shard or shard.has(spread.slot(each.address)))
+    mine = tuple(each for each in objects if spread.has(shard, each.address))
     return replace(everything, total=everything.count, objects=mine, shard=shard)
 
 

@@ -42,7 +42,7 @@ class OtherStacks:
 
 
 class Listener(Protocol):
-    """What is told of each page of a list: see `backend.Arrived`."""
+    """What receives each page of a list: see `backend.Arrived`."""
 
     def arrived(self, kind: str, listing: Listing) -> None: ...
 
@@ -64,7 +64,7 @@ class FirstReads:
     ) -> FirstReads:
         """Those that are under way if they are the same requests; otherwise they end, and new ones begin.
 
-        listener  is told of each page, and now of those that have arrived already
+        listener  receives each page, and now those that have arrived already
         """
         first = under_way
         if first is not None and not (stack == first.stack and cls.same(fields, first.fields)):

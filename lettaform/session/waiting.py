@@ -32,7 +32,7 @@ async def until_there(session: Session, *, plan: Plan, until: float) -> bool:
     shard = plan.options.shard
     needed = {each for every in plan.waiting.values() for each in every}
     spread = Spread(dict(declared_owners(session.manifest)))
-    asked = {Shard(spread.slot(each) % shard.count, shard.count) for each in needed}
+    asked = {spread.shard_of(each, shard.count) for each in needed}
     there, claims = {*plan.names.values()}, session.backend.capabilities.claims
     missing = sorted(each for each in needed if str(each) not in there)
     visible = all(kind_of(each) in claims for each in missing)
