@@ -22,6 +22,8 @@ from tests.faults.harness import Fault, FaultyTransport, at
 from tests.faults.run import LATENCY, Run, Wrong
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.thorough
+
 STACK = "stack: sweep\n"
 OWN = """
 tools: {audit: {source: audit.py}}
@@ -153,7 +155,6 @@ def test_undisturbed_applies_do_what_the_manifests_say(scene: Scene) -> None:
         assert found == {name: {**each, "description": None} for name, each in scene.untouched.items()}
 
 
-@pytest.mark.thorough
 def test_a_block_that_was_about_to_be_attached_was_not_dropped_by_the_agent(scene: Scene) -> None:
     shapes = enumerate(scene.shapes["add"], 1)
     numbers = [number for number, shape in shapes if "/core-memory/blocks/attach/" in shape]
@@ -161,7 +162,6 @@ def test_a_block_that_was_about_to_be_attached_was_not_dropped_by_the_agent(scen
     check(scene, [("add", fault, numbers[0]) for fault in (Fault.KILL_BEFORE, Fault.S500_BEFORE)])
 
 
-@pytest.mark.thorough
 def test_sample_of_kills_and_faults(scene: Scene) -> None:
     kills = [case for phase in PHASES for case in every(scene, phase, Fault.KILL_BEFORE, Fault.KILL_AFTER)]
     others = [case for phase in PHASES for case in every(scene, phase, *Fault)]

@@ -20,6 +20,8 @@ from tests.faults.fleet import all_objects, comparable
 from tests.faults.harness import Fault, FaultyTransport, at
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.thorough
+
 URL = "http://stand.in"
 MANIFEST = """
 stack: fleet
@@ -152,7 +154,6 @@ def by_one(tmp_path: Path, *variables: dict[str, str]) -> dict[str, Any]:
     return world.objects
 
 
-@pytest.mark.thorough
 def test_sixteen_shards_by_four_processes_with_kills_end_like_one_apply(world: World, tmp_path: Path) -> None:
     world.in_shards(16, often(1))
     assert world.objects == by_one(tmp_path)
@@ -160,7 +161,7 @@ def test_sixteen_shards_by_four_processes_with_kills_end_like_one_apply(world: W
     assert len(world.heads) <= 16
 
 
-@pytest.mark.parametrize("seed", [pytest.param(0, marks=pytest.mark.thorough), *map(slow, range(1, 8))])
+@pytest.mark.parametrize("seed", [0, *map(slow, range(1, 8))])
 def test_other_counts_of_shards_go_on_where_the_last_ones_were_killed(world: World, tmp_path: Path, seed: int) -> None:
     changed = {"order": "Be brief.", "who": '["a", "b", "c", "x", "y"]'}
     kills, agreed = often(seed), {"prune": True, "allow_destroy": ("*",)}

@@ -15,6 +15,8 @@ from lettaform.manifest.vendored import LOCK, Source, Unusable
 from lettaform.model import Vendoring
 from lettaform.session.vendor import vendor
 
+pytestmark = pytest.mark.thorough
+
 DESK = "variables: {region: {}}\nagents: {lead: {model: a/b, system: !file lead.md, description: '${var.region}'}}\n"
 
 

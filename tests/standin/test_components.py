@@ -13,6 +13,8 @@ from lettaform.model import Plan
 from lettaform.render import text
 from tests.standin.test_end_to_end import LettaformOnStandIn
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "per-tenant"
 HEAD = "stack: s\ndefaults: {agents: {model: openai-proxy/echo, embedding: letta/letta-free}}\n"
 DESK = """
@@ -76,7 +78,6 @@ def test_objects_keep_their_ids_when_they_move(before: str, after: str, stack: S
     assert not made
 
 
-@pytest.mark.thorough
 def test_a_change_of_the_component_of_300_tenants_is_planned_in_25_lines(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE, tmp_path, dirs_exist_ok=True)
     stack = LettaformOnStandIn(tmp_path)
