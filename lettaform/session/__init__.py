@@ -211,7 +211,8 @@ class Session:
         """Wait for the manifest, with the first reads under way."""
         if self.loading is not None:
             fields = whole_fields(self.loading.fields) if whole else self.loading.fields
-            self.first = await FirstReads.of(self.backend, self.stack, fields, self.early, self.first)
+            arrived = self.early.arrived if self.early else None
+            self.first = await FirstReads.of(self.backend, self.stack, fields, arrived, self.first)
             self.manifest = await self.loading.manifest
             self.loading = None
             if self.early is not None:

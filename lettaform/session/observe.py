@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from lettaform.address import Address
 from lettaform.backend import Arrived, Backend, Fields, Reads
@@ -41,12 +41,6 @@ class OtherStacks:
         return self.found
 
 
-class Listener(Protocol):
-    """What receives each page of a list: see `backend.Arrived`."""
-
-    def arrived(self, kind: str, listing: Listing) -> None: ...
-
-
 class FirstReads:
     """The first reads of an observation, under way together: the release of the server, and its lists."""
 
@@ -60,19 +54,19 @@ class FirstReads:
 
     @classmethod
     async def of(
-        cls, reads: Reads, stack: str, fields: Fields, listener: Listener | None, under_way: FirstReads | None
+        cls, reads: Reads, stack: str, fields: Fields, arrived: Arrived | None, under_way: FirstReads | None
     ) -> FirstReads:
         """Those that are under way if they are the same requests; otherwise they end, and new ones begin.
 
-        listener  receives each page, and now those that have arrived already
+        arrived  is called with each page, as of `Reads.listing`, and now with those that are there already
         """
         first = under_way
         if first is not None and not (stack == first.stack and cls.same(fields, first.fields)):
             await first.cancel()
             first = None
         first = first or cls(reads, stack, fields)
-        if listener is not None:
-            first._listen(listener.arrived)
+        if arrived is not None:
+            first._listen(arrived)
         return first
 
     @staticmethod
@@ -467,15 +461,15 @@ async def _matched(reads: Reads, manifest: Manifest, observed: Observed, elsewhe
         return observed
     fields = matched_agents.fields(manifest, observed.state)
     lists = await together(reads.tagged(MATCHED, tags, fields) for tags in matched_agents.lists(manifest))
-    listing = Listing()
-    for each in lists:
-        seen = {live.id for live in listing.objects.get(MATCHED, ())}
-        new = tuple(live for live in each.objects.get(MATCHED, ()) if live.id not in seen)
-        listing = Listing({MATCHED: (*listing.objects.get(MATCHED, ()), *new)}, {**listing.attached, **each.attached})
+    agents = {live.id: live for each in lists for live in each.objects.get(MATCHED, ())}
+    attached = {id: blocks for each in lists for id, blocks in each.attached.items()}
+    listing = Listing({MATCHED: tuple(agents.values())}, attached)
     unlisted = [(MATCHED, id) for id in matched_agents.unlisted(observed.state, listing)]
-    for answer in await reads.several(unlisted) if unlisted else ():
-        if not isinstance(answer, NotFound):
-            listing = _added(listing, Listing({MATCHED: (answer[0],)}, {answer[0].id: answer[1]}))
+    answers = await reads.several(unlisted) if unlisted else ()
+    found = {answer[0].id: answer for answer in answers if not isinstance(answer, NotFound)}
+    more = (live for live, _ in found.values())
+    blocks = {id: blocks for id, (_, blocks) in found.items()}
+    listing = Listing({MATCHED: (*agents.values(), *more)}, {**attached, **blocks})
     known = await elsewhere() if any(match.stacks for match in manifest.matches) else Others()
     return matched_agents.with_matched(observed, manifest, listing, known)
 
