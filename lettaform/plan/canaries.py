@@ -25,6 +25,6 @@ def waiting(manifest: Manifest, waits: Mapping[Address, Sequence[Address]]) -> I
         number = f"{len(copies)} copies" if len(copies) > 1 else "one copy"
         message = f"{original} has a canary of {number}: its changes are held back"
         named = shlex.quote(str(original))
-        hint = f"`lettaform canary promote {named}` applies them to {original}, and removes what tried them"
+        hint = f"`lettaform canary promote {named}` applies them to {original}, and deletes the copies"
         place = manifest.objects[original].place
         yield Problem(message, place, hint, str(original), severity="warning")

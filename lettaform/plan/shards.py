@@ -109,6 +109,7 @@ def warnings(difference: Diff, manifest: Manifest, observed: Observed, shard: Sh
         more = f" and {len(every) - EXAMPLES} more" if len(every) > EXAMPLES else ""
         verb = "waits" if len(every) == 1 else "wait"
         of = spread.shard_of(each, shard.count)
-        message = f"{names}{more} {verb} for {each} of shard {of}, which is not there as it is declared"
+        state = "does not exist yet or differs from its declaration"
+        message = f"{names}{more} {verb} for {each} of shard {of}, which {state}"
         hint = f"apply shard {of} first, or let `lettaform apply` wait for it with --wait"
         yield Problem(message, None, hint, str(each), severity="warning")

@@ -366,7 +366,7 @@ def _given_parts(builder: _Builder, address: Address, kind: str) -> Iterator[str
     """A note for each block that the server gives to an object that it creates, and that the object did not have."""
     for name, key in kinds()[kind].discovered_parts().items() if address in builder.creators else ():
         if address.part(name, key) not in builder.entries:
-            yield f"gets the block `{key}`, which it did not have: the server creates it along with it"
+            yield f"gets the block `{key}`, which it did not have: the server creates it together with the agent"
 
 
 def _left_out(builder: _Builder) -> Iterator[Problem]:

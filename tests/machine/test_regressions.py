@@ -445,4 +445,5 @@ def test_a_companion_that_had_detached_its_block_gets_one_again_and_the_plan_say
     assert result.done
     assert result.plan is not None
     notes = {str(each.address): each.notes for each in result.plan.changes}["agents.ann-sleeptime"]
-    assert "gets the block `memory_persona`, which it did not have: the server creates it along with it" in notes
+    note = "gets the block `memory_persona`, which it did not have: the server creates it together with the agent"
+    assert note in notes

@@ -156,7 +156,8 @@ def test_agents_wait_for_the_shared_objects_that_they_need() -> None:
     made = planned(fleet(), observed(), 1)
     assert not made
     assert [each.message for each in made.warnings] == [
-        f"agents.{ONE}, agents.{ONE_2} wait for blocks.policy of shard 0/4, which is not there as it is declared"
+        f"agents.{ONE}, agents.{ONE_2} wait for blocks.policy of shard 0/4, "
+        "which does not exist yet or differs from its declaration"
     ]
 
 
